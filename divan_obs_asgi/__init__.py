@@ -1,0 +1,38 @@
+"""
+Observability for ASGI services: request ids, traces, metrics, logs, redaction, health.
+
+    import divan_obs_asgi as obs
+
+    obs.init(app)          # Starlette, FastAPI
+    app = obs.wrap(app)    # any other ASGI application
+"""
+
+from divan_obs_asgi import middlewares, probes, socketio_ext
+from divan_obs_asgi.exceptions import ImproperlyConfigured, MiddlewareNotUsed, ObservabilityError, ProbeFailed
+from divan_obs_asgi.integration import init, wrap
+from divan_obs_asgi.observability import Observability
+from divan_obs_asgi.record import RequestRecord
+from divan_obs_asgi.recording import RecordMiddleware
+from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.settings import Settings
+from divan_obs_asgi.stack import build_stack
+from divan_obs_asgi.version import __version__
+
+__all__ = [
+    "ImproperlyConfigured",
+    "MiddlewareNotUsed",
+    "Observability",
+    "ObservabilityError",
+    "ProbeFailed",
+    "RecordMiddleware",
+    "RedactionPolicy",
+    "RequestRecord",
+    "Settings",
+    "__version__",
+    "build_stack",
+    "init",
+    "middlewares",
+    "probes",
+    "socketio_ext",
+    "wrap",
+]

@@ -1,0 +1,94 @@
+"""One line for an application: `init` in place, `wrap` from outside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.applications import Starlette
+
+from divan_obs_asgi.exceptions import ImproperlyConfigured
+from divan_obs_asgi.observability import Observability
+from divan_obs_asgi.stack import build_stack
+from divan_obs_asgi.types import ASGIApp
+
+# Where `init` leaves the bundle, so that a second call finds it.
+_STATE_KEY = "divan_obs_asgi"
+
+
+def init(app: Starlette, obs: Observability | None = None) -> Observability:
+    """
+    Observe a Starlette or FastAPI application in place; returns the bundle that does it.
+
+    The stack stands outside the framework's own error middleware, so that an unhandled exception's 500 carries
+    the request id, and is built with the application's middlewares, at its first message. A second call changes
+    nothing and returns the bundle of the first.
+
+    Raises:
+        ImproperlyConfigured: for bad flags, for anything but a Starlette application, and for one that has
+            served already.
+    """
+    if not isinstance(app, Starlette):
+        raise ImproperlyConfigured(
+            f"init got {type(app).__name__}; expected Starlette or FastAPI. Use wrap for others."
+        )
+    known = getattr(app.state, _STATE_KEY, None)
+    if isinstance(known, Observability):
+        return known
+    if app.middleware_stack is not None:
+        raise ImproperlyConfigured("init was called after the application has started; call it where the app is made.")
+    obs = Observability.from_env() if obs is None else obs
+    # Unknown paths and broken factories are start-up errors, not the first request's.
+    build_stack(_nothing, obs)
+    setattr(app.state, _STATE_KEY, obs)
+    framework_stack = app.build_middleware_stack
+    # Starlette calls this once, at the first message; the instance's own attribute goes before its class's method.
+    app.build_middleware_stack = lambda: build_stack(framework_stack(), obs)  # type: ignore[method-assign]
+    _take_over(obs)
+    if obs.spans is not None:
+        _stand_down(app)
+    return obs
+
+
+def wrap(app: ASGIApp, obs: Observability | None = None) -> ASGIApp:
+    """
+    Return any ASGI application inside the stack.
+
+    Raises:
+        ImproperlyConfigured: for bad flags.
+    """
+    obs = Observability.from_env() if obs is None else obs
+    stack = build_stack(app, obs)
+    if stack is not app:
+        _take_over(obs)
+    return stack
+
+
+def _take_over(obs: Observability) -> None:
+    """Set what a process has one of: the root logger's handler and the global tracer provider."""
+    if not obs.settings.enabled:
+        return
+    if obs.settings.logging_enabled:
+        obs.log.install()
+    if obs.spans is not None:
+        from divan_obs_asgi.tracing.provider import make_global
+
+        make_global(obs.spans.provider)
+
+
+def _stand_down(app: Starlette) -> None:
+    """
+    Switch FastAPI's own server span off (PITFALLS P4).
+
+    It starts outside of what `init` can reach and is on as soon as there is a global provider. The dictionary
+    is FastAPI's `telemetry=` argument, kept under a private name; other settings in it stay as they are.
+    """
+    telemetry: Any = getattr(app, "_telemetry", None)
+    if isinstance(telemetry, dict):
+        telemetry["tracing"] = False
+
+
+async def _nothing(scope: object, receive: object, send: object) -> None:
+    """Stand in for the application where only the configuration is checked."""
+
+
+__all__ = ["init", "wrap"]

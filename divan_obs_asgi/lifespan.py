@@ -1,0 +1,54 @@
+"""The library's part of the application's life, around the application's own."""
+
+from __future__ import annotations
+
+from divan_obs_asgi.observability import Observability
+from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
+
+_STARTED = frozenset({"lifespan.startup.complete", "lifespan.startup.failed"})
+
+
+async def run_lifespan(app: ASGIApp, obs: Observability, scope: Scope, receive: Receive, send: Send) -> None:
+    """
+    Forward `app`'s lifespan, and keep `obs` running from before its start to after its end.
+
+    An application without lifespan raises or returns before it has answered (ASGI, "Lifespan Protocol"); then
+    the protocol is spoken for it, so that probes start and stop all the same.
+    """
+    answered = False
+    startup_received = False
+    failure: BaseException | None = None
+
+    async def receive_and_note() -> Message:
+        nonlocal startup_received
+        message = await receive()
+        startup_received = True
+        return message
+
+    async def send_and_note(message: Message) -> None:
+        nonlocal answered
+        answered = answered or message["type"] in _STARTED
+        await send(message)
+
+    async with obs.running():
+        try:
+            await app(scope, receive_and_note, send_and_note)
+        except Exception as error:
+            # Kept and raised outside the task group, which would wrap it in an ExceptionGroup.
+            failure = error
+        if not answered:
+            await _speak_for_the_application(receive, send, startup_received)
+            return
+    if failure is not None:
+        raise failure
+
+
+async def _speak_for_the_application(receive: Receive, send: Send, startup_received: bool) -> None:
+    if not startup_received:
+        await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+__all__ = ["run_lifespan"]

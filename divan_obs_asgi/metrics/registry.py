@@ -1,0 +1,106 @@
+"""The metrics of one `Observability`: an own Prometheus registry, filled from the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from divan_obs_asgi.metrics import catalogue
+from divan_obs_asgi.metrics.catalogue import Family
+
+Metric: TypeAlias = Counter | Gauge | Histogram | Summary
+
+NAMESPACE = "divan"
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+class Metrics:
+    """
+    Every family of the catalogue, and those that the application adds.
+
+    The registry is not prometheus_client's global one: a second `Observability` (tests, a reload) starts
+    at zero and collides with nothing.
+    """
+
+    def __init__(self, namespace: str = NAMESPACE) -> None:
+        self.namespace = namespace
+        self.registry = CollectorRegistry(auto_describe=True)
+        self._metrics: dict[str, Metric] = {}
+        for family in catalogue.FAMILIES:
+            self._add(family)
+        self.http_requests = self._counter(catalogue.HTTP_REQUESTS)
+        self.http_duration = self._histogram(catalogue.HTTP_DURATION)
+        self.http_outcomes = self._counter(catalogue.HTTP_OUTCOMES)
+        self.websocket_connections = self._counter(catalogue.WEBSOCKET_CONNECTIONS)
+        self.websocket_duration = self._histogram(catalogue.WEBSOCKET_DURATION)
+        self.socketio_clients = self._gauge(catalogue.SOCKETIO_CLIENTS)
+        self.socketio_events = self._counter(catalogue.SOCKETIO_EVENTS)
+        self.probe_up = self._gauge(catalogue.PROBE_UP)
+        self.errors = self._counter(catalogue.ERRORS)
+        self.logs_dropped = self._counter(catalogue.LOGS_DROPPED)
+
+    def counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:
+        """Return the counter `<namespace>_<name>`, made at the first call; `name` ends in `_total`."""
+        return self._counter(Family(name, "counter", tuple(labels), help, "application"))
+
+    def gauge(self, name: str, help: str, labels: Sequence[str] = ()) -> Gauge:
+        """Return the gauge `<namespace>_<name>`, made at the first call."""
+        return self._gauge(Family(name, "gauge", tuple(labels), help, "application"))
+
+    def histogram(
+        self,
+        name: str,
+        help: str,
+        labels: Sequence[str] = (),
+        buckets: Sequence[float] = catalogue.DURATION_BUCKETS_S,
+    ) -> Histogram:
+        """Return the histogram `<namespace>_<name>`, made at the first call; `buckets` are upper edges."""
+        return self._histogram(Family(name, "histogram", tuple(labels), help, "application", tuple(buckets)))
+
+    def dependency(self, probe: str) -> tuple[Gauge, Summary] | None:
+        """Return the `up` gauge and the latency summary of the probes that SPEC names, None for others."""
+        up, latency = self._metrics.get(f"{probe}_up"), self._metrics.get(f"{probe}_latency_seconds")
+        if isinstance(up, Gauge) and isinstance(latency, Summary):
+            return up, latency
+        return None
+
+    def render(self) -> bytes:
+        """Return all series in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _counter(self, family: Family) -> Counter:
+        metric = self._add(family)
+        assert isinstance(metric, Counter)
+        return metric
+
+    def _gauge(self, family: Family) -> Gauge:
+        metric = self._add(family)
+        assert isinstance(metric, Gauge)
+        return metric
+
+    def _histogram(self, family: Family) -> Histogram:
+        metric = self._add(family)
+        assert isinstance(metric, Histogram)
+        return metric
+
+    def _add(self, family: Family) -> Metric:
+        known = self._metrics.get(family.name)
+        if known is None:
+            known = self._metrics[family.name] = self._make(family)
+        return known
+
+    def _make(self, family: Family) -> Metric:
+        name = f"{self.namespace}_{family.name}"
+        if family.kind == "histogram":
+            return Histogram(name, family.help, family.labels, registry=self.registry, buckets=family.buckets)
+        if family.kind == "counter":
+            return Counter(name, family.help, family.labels, registry=self.registry)
+        if family.kind == "gauge":
+            return Gauge(name, family.help, family.labels, registry=self.registry, multiprocess_mode="livesum")
+        return Summary(name, family.help, family.labels, registry=self.registry)
+
+
+__all__ = ["CONTENT_TYPE", "NAMESPACE", "Metric", "Metrics"]

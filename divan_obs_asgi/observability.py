@@ -1,0 +1,138 @@
+"""The frozen bundle that every middleware, probe and server is handed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import anyio
+import anyio.to_thread
+
+from divan_obs_asgi.exceptions import ImproperlyConfigured
+from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.logs import ByteStream, Lines, Logs, Sampler, Sink
+from divan_obs_asgi.metrics import Metrics
+from divan_obs_asgi.probes import ConfigProbe, HeartbeatProbe, ProbeRegistry
+from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.settings import Settings
+from divan_obs_asgi.version import __version__
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import TracerProvider
+
+    from divan_obs_asgi.tracing.server_span import ServerSpans
+
+
+@dataclass(frozen=True, slots=True)
+class Observability:
+    """
+    The parts of one service's observability.
+
+    Attributes:
+        spans: None where tracing is off.
+    """
+
+    settings: Settings
+    redaction: RedactionPolicy
+    metrics: Metrics
+    log: Logs
+    spans: ServerSpans | None
+    probes: ProbeRegistry
+    heartbeat: HeartbeatProbe
+    faults: Faults
+
+    @classmethod
+    def from_env(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        log_stream: ByteStream | None = None,
+        tracer_provider: TracerProvider | None = None,
+    ) -> Self:
+        """
+        Build everything from the flags in `environ` (default: `os.environ`).
+
+        Args:
+            log_stream: where lines go; default is standard output.
+            tracer_provider: used instead of one built from the flags.
+
+        Raises:
+            ImproperlyConfigured: naming every flag that is wrong.
+        """
+        return cls.build(Settings.from_env(environ), log_stream=log_stream, tracer_provider=tracer_provider)
+
+    @classmethod
+    def build(
+        cls,
+        settings: Settings,
+        *,
+        log_stream: ByteStream | None = None,
+        tracer_provider: TracerProvider | None = None,
+    ) -> Self:
+        """Build everything from `settings`; arguments as for `from_env`."""
+        redaction = RedactionPolicy()
+        metrics = Metrics()
+        faults = Faults(count=lambda component: metrics.errors.labels(component).inc())
+        sink = Sink(
+            log_stream,
+            dropped=lambda level: metrics.logs_dropped.labels(level).inc(),
+            failed=lambda error: faults.report("sink", error),
+        )
+        log = Logs(
+            Lines(settings.service_name, settings.env, settings.commit, redaction),
+            Sampler(settings.log_sampling_rate_info, settings.log_sampling_budget),
+            sink,
+            faults,
+            logging.getLevelNamesMapping()[settings.log_level],
+        )
+        probes = ProbeRegistry(metrics, redaction, faults)
+        heartbeat = HeartbeatProbe()
+        probes.register(heartbeat)
+        probes.register(ConfigProbe(settings))
+        tracing = settings.enabled and settings.tracing_enabled
+        spans = _server_spans(settings, tracer_provider) if tracing else None
+        return cls(settings, redaction, metrics, log, spans, probes, heartbeat, faults)
+
+    def logger(self, name: str) -> logging.Logger:
+        """Return the standard library's logger; its records carry the ids of the request they are written in."""
+        return logging.getLogger(name)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run what belongs to the life of the application, and hand over what is queued at its end."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.heartbeat.run)
+            try:
+                yield
+            finally:
+                tasks.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self.flush)
+
+    def flush(self) -> None:
+        """Hand queued spans to the exporter and queued lines to the stream; blocks for 5 s at most."""
+        flush_spans: Any = getattr(self.spans.provider, "force_flush", None) if self.spans is not None else None
+        if flush_spans is not None:
+            try:
+                flush_spans(5000)
+            except Exception as error:
+                self.faults.report("tracing", error)
+        self.log.sink.flush()
+
+
+def _server_spans(settings: Settings, provider: TracerProvider | None) -> ServerSpans:
+    try:
+        from divan_obs_asgi.tracing.provider import build_provider
+        from divan_obs_asgi.tracing.server_span import ServerSpans
+    except ImportError:
+        raise ImproperlyConfigured(
+            "OBS_TRACING_ENABLED is true and OpenTelemetry is not installed: "
+            "pip install 'divan-obs-asgi[tracing]', or set OBS_TRACING_ENABLED=false."
+        ) from None
+    return ServerSpans(build_provider(settings) if provider is None else provider, __version__)
+
+
+__all__ = ["Observability"]

@@ -1,0 +1,1 @@
+"""Data files for the systems around the service, read through `importlib.resources`."""

@@ -1,0 +1,22 @@
+"""Health probes, and the registry that asks them."""
+
+from divan_obs_asgi.probes.base import Group, Probe
+from divan_obs_asgi.probes.config import ConfigProbe
+from divan_obs_asgi.probes.heartbeat import HeartbeatProbe
+from divan_obs_asgi.probes.migrations import ALEMBIC, MigrationsProbe
+from divan_obs_asgi.probes.redis import RedisProbe
+from divan_obs_asgi.probes.registry import ProbeRegistry, Report
+from divan_obs_asgi.probes.sql import SqlProbe
+
+__all__ = [
+    "ALEMBIC",
+    "ConfigProbe",
+    "Group",
+    "HeartbeatProbe",
+    "MigrationsProbe",
+    "Probe",
+    "ProbeRegistry",
+    "RedisProbe",
+    "Report",
+    "SqlProbe",
+]

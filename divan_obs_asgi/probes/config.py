@@ -1,0 +1,68 @@
+"""Whether the service was configured in a way that can work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from divan_obs_asgi.exceptions import ProbeFailed
+from divan_obs_asgi.probes.base import Group
+from divan_obs_asgi.settings import Settings
+
+# RFC 7518, section 3.2: a key of at least the size of the hash output, 256 bits for HS256.
+JWT_SECRET_BYTES = 32
+
+_REDIS = frozenset({"redis", "rediss", "unix"})
+_SQL = frozenset({"postgres", "postgresql", "sqlite"})
+_S3 = frozenset({"http", "https"})
+
+
+class ConfigProbe:
+    """
+    Startup: the URLs of Redis, SQL and S3 are well formed, the JWT secret is long enough, and there is a
+    collector where tracing is on (SPEC section 5). What is not set is not used and not asked for.
+
+    The answer names the flags that are wrong, never their values.
+    """
+
+    name = "config"
+    timeout = 1.0
+    critical = True
+    group: Group = "startup"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def check(self) -> Mapping[str, object]:
+        wrong = self.wrong_flags()
+        if wrong:
+            raise ProbeFailed("error", wrong=wrong)
+        return {}
+
+    def wrong_flags(self) -> list[str]:
+        """Return the names of the flags that cannot work."""
+        settings = self._settings
+        answers = {
+            "REDIS_URL": settings.redis_url is None or _well_formed(settings.redis_url, _REDIS),
+            "DATABASE_URL": settings.database_url is None or _well_formed(settings.database_url, _SQL),
+            "S3_ENDPOINT_URL": settings.s3_url is None or _well_formed(settings.s3_url, _S3),
+            "JWT_SECRET": settings.jwt_secret is None or len(settings.jwt_secret.encode()) >= JWT_SECRET_BYTES,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": not settings.tracing_enabled or settings.otlp_endpoint is not None,
+        }
+        return [flag for flag, fine in answers.items() if not fine]
+
+
+def _well_formed(url: str, schemes: frozenset[str]) -> bool:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises ValueError where it is no port
+    except ValueError:
+        return False
+    # `postgresql+asyncpg` names the driver after the plus.
+    scheme = parts.scheme.partition("+")[0]
+    if scheme not in schemes:
+        return False
+    return bool(parts.hostname) or (scheme in ("sqlite", "unix") and bool(parts.path))
+
+
+__all__ = ["JWT_SECRET_BYTES", "ConfigProbe"]

@@ -1,0 +1,61 @@
+"""Whether the database's schema is new enough for this code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from divan_obs_asgi.exceptions import ProbeFailed
+from divan_obs_asgi.probes.base import Group
+from divan_obs_asgi.probes.sql import read_scalar, scalar_reader
+
+# Where Alembic keeps what was applied last.
+ALEMBIC = "SELECT version_num FROM alembic_version"
+
+
+class MigrationsProbe:
+    """
+    Readiness: the applied migration is at least `minimum` (SPEC: `HEALTH_MIN_MIGRATION`).
+
+    Args:
+        source: as for `SqlProbe`.
+        minimum: a version like "0008"; None accepts every version.
+        query: its first column of the first row is the version that is applied.
+    """
+
+    def __init__(
+        self,
+        source: object,
+        minimum: str | None,
+        *,
+        query: str = ALEMBIC,
+        name: str = "migrations",
+        timeout: float = 0.3,
+        critical: bool = True,
+        group: Group = "ready",
+    ) -> None:
+        self.name = name
+        self.timeout = timeout
+        self.critical = critical
+        self.group: Group = group
+        self._minimum = minimum
+        self._query = query
+        self._scalar = scalar_reader(source)
+
+    async def check(self) -> Mapping[str, object]:
+        applied = await read_scalar(self._scalar, self._query)
+        if applied is None:
+            raise ProbeFailed("outdated", version=None)
+        version = str(applied)
+        if self._minimum is not None and not _reaches(version, self._minimum):
+            raise ProbeFailed("outdated", version=version)
+        return {"version": version}
+
+
+def _reaches(version: str, minimum: str) -> bool:
+    """Compare by number, so that 0010 is after 0008 and 8 is 0008; other names compare as text."""
+    if version.isdecimal() and minimum.isdecimal():
+        return int(version) >= int(minimum)
+    return version >= minimum
+
+
+__all__ = ["ALEMBIC", "MigrationsProbe"]

@@ -1,0 +1,124 @@
+"""Asks the probes: all at once, each under its own timeout, none in the way of another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import anyio
+
+from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed
+from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.metrics import Metrics
+from divan_obs_asgi.probes.base import Group, Probe
+from divan_obs_asgi.redaction import RedactionPolicy
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+# The keys of a check's answer that are the registry's own.
+_RESERVED = frozenset({"ok", "latency_ms", "reason"})
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The answer of a health endpoint."""
+
+    ok: bool
+    checks: Mapping[str, Mapping[str, object]]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return SPEC section 5's shape."""
+        return {"status": "ok" if self.ok else "fail", "checks": self.checks}
+
+
+class ProbeRegistry:
+    """The probes of one service, by name."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        policy: RedactionPolicy,
+        faults: Faults,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
+        self._metrics = metrics
+        self._policy = policy
+        self._faults = faults
+        self._clock = clock
+        self._probes: dict[str, Probe] = {}
+
+    def register(self, probe: Probe) -> None:
+        """
+        Add a probe.
+
+        Raises:
+            ImproperlyConfigured: where its name is taken or is no name, or where it is no probe.
+        """
+        if not isinstance(probe, Probe):
+            raise ImproperlyConfigured(
+                f"{type(probe).__name__} is no probe; expected name, timeout, critical, group and async check()."
+            )
+        if not _NAME.fullmatch(probe.name):
+            raise ImproperlyConfigured(f"A probe is named {probe.name!r}; expected lower case, like 'redis'.")
+        if probe.name in self._probes:
+            raise ImproperlyConfigured(f"A probe named {probe.name!r} is registered already.")
+        self._probes[probe.name] = probe
+
+    def names(self, group: Group) -> list[str]:
+        """Return the names of the group's probes, in the order of registration."""
+        return [probe.name for probe in self._probes.values() if probe.group == group]
+
+    async def ask(self, group: Group) -> Report:
+        """Ask all probes of a group; takes as long as the slowest, or its timeout."""
+        probes = [probe for probe in self._probes.values() if probe.group == group]
+        answers: dict[str, dict[str, object]] = {}
+
+        async def ask_one(probe: Probe) -> None:
+            answers[probe.name] = await self._answer(probe)
+
+        async with anyio.create_task_group() as tasks:
+            for probe in probes:
+                tasks.start_soon(ask_one, probe)
+        # In the order of registration, whatever the order of arrival.
+        checks = {probe.name: answers[probe.name] for probe in probes}
+        return Report(all(checks[probe.name]["ok"] for probe in probes if probe.critical), checks)
+
+    async def _answer(self, probe: Probe) -> dict[str, object]:
+        started = self._clock()
+        answer: dict[str, object] = {"ok": False}
+        details: Mapping[str, object] = {}
+        try:
+            with anyio.fail_after(probe.timeout):
+                details = await probe.check()
+            answer["ok"] = True
+        except ProbeFailed as failure:
+            answer["reason"] = failure.reason
+            details = failure.details
+        except TimeoutError:
+            answer["reason"] = "timeout"
+        except Exception as error:
+            # A bug in the probe: its text is published nowhere, it can hold a DSN.
+            answer["reason"] = "error"
+            self._faults.report("probes", error)
+        seconds = self._clock() - started
+        for key, value in details.items():
+            if key not in _RESERVED:
+                answer[key] = self._policy.redact_field(key, value)
+        if not details:
+            # SPEC section 5: a check that has nothing better to tell says how long it took.
+            answer["latency_ms"] = round(seconds * 1e3)
+        self._count(probe.name, bool(answer["ok"]), seconds)
+        return answer
+
+    def _count(self, name: str, ok: bool, seconds: float) -> None:
+        self._metrics.probe_up.labels(name).set(ok)
+        named = self._metrics.dependency(name)
+        if named is not None:
+            up, latency = named
+            up.set(ok)
+            latency.observe(seconds)
+
+
+__all__ = ["ProbeRegistry", "Report"]

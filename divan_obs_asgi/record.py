@@ -1,0 +1,311 @@
+"""The one record of a connection: its only clock, and the only judge of how it ended."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextvars import ContextVar
+from time import perf_counter, time_ns
+from typing import Any, TypeAlias
+
+from divan_obs_asgi import headers
+from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.routes import UNMATCHED, RouteTemplates
+from divan_obs_asgi.types import ConnectionKind, Message, Outcome, Receive, Scope, Send
+
+RECORD_KEY = "divan_obs_asgi.record"
+
+# RFC 9110, section 9, and PATCH (RFC 5789). Anything else is a client's invention and no label.
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
+OTHER_METHOD = "_OTHER"
+
+# RFC 6455, section 7.4.1: normal closure, going away, no status received. All else is an accident.
+_WEBSOCKET_GOODBYES = frozenset({1000, 1001, 1005})
+_NO_STATUS_RECEIVED = 1005
+# Codes from here on say that the server itself failed (1011 internal error, 1012 restart, 1013 try later).
+_WEBSOCKET_SERVER_ERRORS = range(1011, 1015)
+
+Finisher: TypeAlias = "Callable[[RequestRecord], None]"
+
+current_record: ContextVar[RequestRecord | None] = ContextVar("divan_obs_asgi.current_record", default=None)
+
+
+class RequestRecord:
+    """
+    One HTTP request or WebSocket connection, from the first middleware to its end.
+
+    `send` and `receive` are what the application is handed; they watch the messages and change none,
+    except for the response headers that middlewares have set. When the response has ended, or when the
+    application returned, raised or was cancelled before that, every finisher is called once, with the
+    finished record, the innermost middleware's first.
+
+    Attributes:
+        kind: "http" or "websocket".
+        method: one of `METHODS`, or "_OTHER"; "GET" for a WebSocket handshake.
+        route: the template (`/users/{id}`); "__unmatched__" until the end, and where no route matched.
+        status: 100 to 599; 0 where no response was started. 101 for an accepted WebSocket. An application that
+            raises before it answers gives 500, as servers do.
+        outcome: None until the record is finished.
+        started_ns: Unix time in nanoseconds.
+        duration_s: seconds to the end of the response; background tasks are not in it.
+        first_byte_s: seconds to the start of the response, or None.
+        response_bytes: body bytes that left.
+        close_code: of a WebSocket.
+        error: the exception that made the outcome, or that was being handled when a 5xx answer started.
+        request_id, trace_id, span_id: lower-case hex or text; empty where nobody assigned one.
+        sampled: whether the trace is recorded; None without tracing.
+        fields: business fields for the log line, bound by the application.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_faults",
+        "_finishers",
+        "_headers",
+        "_receive",
+        "_routes",
+        "_scope",
+        "_send",
+        "_started",
+        "_trailers",
+        "close_code",
+        "disconnected",
+        "duration_s",
+        "error",
+        "fields",
+        "first_byte_s",
+        "kind",
+        "method",
+        "outcome",
+        "request_id",
+        "response_bytes",
+        "route",
+        "sampled",
+        "span",
+        "span_id",
+        "started_ns",
+        "status",
+        "trace_id",
+    )
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        routes: RouteTemplates,
+        faults: Faults,
+        clock: Callable[[], float] = perf_counter,
+    ) -> None:
+        self._clock = clock
+        self._started = clock()
+        self.started_ns = time_ns()
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._routes = routes
+        self._faults = faults
+        self._headers: dict[bytes, bytes] = {}
+        self._finishers: dict[str, Finisher] = {}
+        self._trailers = False
+        self.kind: ConnectionKind = scope["type"]
+        method = scope.get("method", "GET")
+        self.method: str = method if method in METHODS else OTHER_METHOD
+        self.route = UNMATCHED
+        self.status = 0
+        self.outcome: Outcome | None = None
+        self.duration_s = 0.0
+        self.first_byte_s: float | None = None
+        self.response_bytes = 0
+        self.close_code: int | None = None
+        self.disconnected = False
+        self.error: BaseException | None = None
+        self.request_id = ""
+        self.trace_id = ""
+        self.span_id = ""
+        self.sampled: bool | None = None
+        self.span: Any = None
+        self.fields: dict[str, object] | None = None
+
+    # What middlewares add.
+
+    def set_header(self, name: bytes, value: bytes) -> None:
+        """Have the response carry `name` (lower case) once, with this value, whatever the application sets."""
+        self._headers[name] = value
+
+    def add_finisher(self, component: str, finisher: Finisher) -> None:
+        """Have `finisher` called once at the end; of two for one component (a nested stack) the outer one counts."""
+        self._finishers.setdefault(component, finisher)
+
+    def bind(self, **fields: object) -> None:
+        """Add business fields to the log line of this connection."""
+        if self.fields is None:
+            self.fields = fields
+        else:
+            self.fields.update(fields)
+
+    def route_so_far(self) -> str:
+        """Return the route as far as it is known while the connection lasts."""
+        return self.route if self.outcome is not None else self._route()
+
+    # What the application is handed.
+
+    async def send(self, message: Message) -> None:
+        kind = message["type"]
+        if kind == "http.response.body":
+            # The hot path of a streamed response: one call, one addition.
+            await self._forward(message)
+            body = message.get("body")
+            if body:
+                self.response_bytes += len(body)
+            if not message.get("more_body") and not self._trailers:
+                self._end_of_response()
+            return
+        if kind in _STARTS:
+            message = self._with_headers(message)
+        await self._forward(message)
+        after = _AFTER_SENDING.get(kind)
+        if after is not None:
+            after(self, message)
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        kind = message["type"]
+        if kind == "http.disconnect":
+            self.disconnected = True
+        elif kind == "websocket.disconnect":
+            self._client_closed(message.get("code", _NO_STATUS_RECEIVED))
+        return message
+
+    def returned(self) -> None:
+        """The application has returned."""
+        if self.outcome is None:
+            self._finish("client_disconnect" if self.disconnected else "incomplete")
+
+    def raised(self, error: BaseException) -> None:
+        """The application has raised, or was cancelled."""
+        if self.outcome is not None:
+            return
+        self.error = error
+        if self.disconnected:
+            self._finish("client_disconnect")
+        elif not isinstance(error, Exception):
+            # asyncio.CancelledError, trio.Cancelled, GeneratorExit, KeyboardInterrupt: somebody else's decision.
+            self._finish("cancelled")
+        elif self.status:
+            self._finish("error_after_start")
+        else:
+            # What every ASGI server answers for it.
+            self.status = 500
+            self._finish("error")
+
+    # What the messages mean.
+
+    async def _forward(self, message: Message) -> None:
+        try:
+            await self._send(message)
+        except OSError:
+            # ASGI 2.4: a server says by OSError that the client has gone.
+            self.disconnected = True
+            raise
+
+    def _with_headers(self, message: Message) -> Message:
+        if not self._headers:
+            return message
+        try:
+            return {**message, "headers": headers.replaced(message.get("headers", ()), self._headers)}
+        except Exception as error:
+            # A malformed list of headers is between the application and its server.
+            self._faults.report("headers", error)
+            return message
+
+    def _response_started(self, message: Message) -> None:
+        if self.disconnected:
+            return  # Nobody is there to be answered: status stays 0.
+        self.status = message["status"]
+        self.first_byte_s = self._clock() - self._started
+        self._trailers = bool(message.get("trailers"))
+        if self.status >= 500:
+            # A framework's error handler answers from inside its `except` block and re-raises later, when this
+            # record is finished already.
+            self.error = sys.exc_info()[1]
+
+    def _trailers_sent(self, message: Message) -> None:
+        if not message.get("more_trailers"):
+            self._end_of_response()
+
+    def _path_sent(self, message: Message) -> None:
+        if not self._trailers:
+            self._end_of_response()
+
+    def _copy_sent(self, message: Message) -> None:
+        self.response_bytes += message.get("count") or 0
+        if not message.get("more_body") and not self._trailers:
+            self._end_of_response()
+
+    def _denial_body_sent(self, message: Message) -> None:
+        self.response_bytes += len(message.get("body", b""))
+        if not message.get("more_body"):
+            self._end_of_response()
+
+    def _accepted(self, message: Message) -> None:
+        self.status = 101
+        self.first_byte_s = self._clock() - self._started
+
+    def _server_closed(self, message: Message) -> None:
+        if not self.status:
+            # ASGI: a close before the accept is a 403 to the handshake.
+            self.status = 403
+            self._finish("ok")
+            return
+        self.close_code = message.get("code", 1000)
+        self._finish("error" if self.close_code in _WEBSOCKET_SERVER_ERRORS else "ok")
+
+    def _client_closed(self, code: int) -> None:
+        self.disconnected = True
+        if self.outcome is None and self.status == 101:
+            self.close_code = code
+            self._finish("ok" if code in _WEBSOCKET_GOODBYES else "client_disconnect")
+
+    def _end_of_response(self) -> None:
+        if self.disconnected:
+            self._finish("client_disconnect")
+        else:
+            self._finish("error" if self.status >= 500 else "ok")
+
+    def _finish(self, outcome: Outcome) -> None:
+        if self.outcome is not None:
+            return
+        self.duration_s = self._clock() - self._started
+        self.outcome = outcome
+        if self.method == "HEAD" or self.status in (204, 304):
+            # RFC 9110, section 6.4.1: these have no content, whatever the application handed over.
+            self.response_bytes = 0
+        self.route = self._route()
+        for component, finisher in reversed(self._finishers.items()):
+            try:
+                finisher(self)
+            except Exception as error:
+                self._faults.report(component, error)
+
+    def _route(self) -> str:
+        try:
+            return self._routes.template(self._scope)
+        except Exception as error:
+            self._faults.report("routes", error)
+            return UNMATCHED
+
+
+_STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+_AFTER_SENDING: dict[str, Callable[[RequestRecord, Message], None]] = {
+    "http.response.start": RequestRecord._response_started,
+    "http.response.trailers": RequestRecord._trailers_sent,
+    "http.response.pathsend": RequestRecord._path_sent,
+    "http.response.zerocopysend": RequestRecord._copy_sent,
+    "websocket.accept": RequestRecord._accepted,
+    "websocket.close": RequestRecord._server_closed,
+    "websocket.http.response.start": RequestRecord._response_started,
+    "websocket.http.response.body": RequestRecord._denial_body_sent,
+}
+
+__all__ = ["METHODS", "OTHER_METHOD", "RECORD_KEY", "Finisher", "RequestRecord", "current_record"]

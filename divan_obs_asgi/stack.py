@@ -1,0 +1,96 @@
+"""The chain: a list of factories around an application."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from divan_obs_asgi.exceptions import ImproperlyConfigured, MiddlewareNotUsed
+from divan_obs_asgi.lifespan import run_lifespan
+from divan_obs_asgi.types import ASGIApp, MiddlewareFactory, Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from divan_obs_asgi.observability import Observability
+
+
+class Stack:
+    """
+    An application inside its middlewares; owns the library's part of the lifespan.
+
+    Attributes:
+        app: what was wrapped.
+        skipped: the middlewares that stepped aside, each with its reason.
+    """
+
+    def __init__(self, chain: ASGIApp, app: ASGIApp, obs: Observability, skipped: dict[str, str]) -> None:
+        self._chain = chain
+        self.app = app
+        self.obs = obs
+        self.skipped = skipped
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await run_lifespan(self._chain, self.obs, scope, receive, send)
+        else:
+            await self._chain(scope, receive, send)
+
+
+def build_stack(
+    app: ASGIApp, obs: Observability, middleware: Sequence[str | MiddlewareFactory] | None = None
+) -> ASGIApp:
+    """
+    Return `app` inside its middlewares, or `app` itself where all of them are off.
+
+    Args:
+        middleware: dotted paths or factories, outermost first; default is `OBS_MIDDLEWARE`.
+
+    Raises:
+        ImproperlyConfigured: naming every entry that cannot be imported, is not callable or returns None.
+    """
+    if not obs.settings.enabled:
+        return app
+    factories = _resolved(obs.settings.middleware if middleware is None else middleware)
+    chain = app
+    skipped: dict[str, str] = {}
+    for name, factory in reversed(factories):
+        try:
+            wrapped = cast("ASGIApp | None", factory(chain, obs))
+        except MiddlewareNotUsed as reason:
+            skipped[name] = str(reason)
+            continue
+        if not callable(wrapped):
+            raise ImproperlyConfigured(f"OBS_MIDDLEWARE: {name} returned {wrapped!r}; expected an ASGI application.")
+        chain = wrapped
+    return app if chain is app else Stack(chain, app, obs, skipped)
+
+
+def _resolved(entries: Sequence[str | MiddlewareFactory]) -> list[tuple[str, MiddlewareFactory]]:
+    factories: list[tuple[str, MiddlewareFactory]] = []
+    wrong: list[str] = []
+    for entry in entries:
+        if not isinstance(entry, str):
+            factories.append((getattr(entry, "__qualname__", repr(entry)), entry))
+            continue
+        try:
+            factories.append((entry, _imported(entry)))
+        except ImproperlyConfigured as problem:
+            wrong.append(str(problem))
+    if wrong:
+        raise ImproperlyConfigured("\n".join(wrong))
+    return factories
+
+
+def _imported(path: str) -> MiddlewareFactory:
+    module_name, _, attribute = path.rpartition(".")
+    try:
+        factory = getattr(import_module(module_name), attribute, None) if module_name else None
+    except ImportError as error:
+        # Not only the module itself may be missing but also what it imports.
+        raise ImproperlyConfigured(f"OBS_MIDDLEWARE: {path!r} cannot be imported: {error}.") from error
+    if not callable(factory):
+        raise ImproperlyConfigured(f"OBS_MIDDLEWARE: {path!r} names nothing callable; expected (app, obs) -> app.")
+    return cast(MiddlewareFactory, factory)
+
+
+__all__ = ["Stack", "build_stack"]

@@ -1,0 +1,47 @@
+"""W3C Trace Context, level 2: reading and writing `traceparent`. Needs no tracing library."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+# Section 3.2: two hex digits of version, then for version 00 exactly these fields.
+_TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
+_SAMPLED = 0x01
+
+
+class TraceParent(NamedTuple):
+    """The caller's span: ids in lower-case hex, and whether the caller records it."""
+
+    trace_id: str
+    span_id: str
+    flags: int
+
+    @property
+    def sampled(self) -> bool:
+        return bool(self.flags & _SAMPLED)
+
+
+def parse(values: list[bytes]) -> TraceParent | None:
+    """Return what the `traceparent` headers say, or None where a new trace has to start."""
+    if len(values) != 1:
+        return None  # Section 3.2: a request has one; of several none can be trusted.
+    match = _TRACEPARENT.fullmatch(values[0].strip(b" \t"))
+    if match is None:
+        return None
+    version, trace_id, span_id, flags, rest = match.groups()
+    # Section 3.2.2.1: ff is forbidden. Section 4.1: a later version may append fields, version 00 may not.
+    if version == b"ff" or (version == b"00" and rest is not None):
+        return None
+    # Sections 3.2.2.3 and 3.2.2.4: all-zero ids are invalid.
+    if trace_id == b"0" * 32 or span_id == b"0" * 16:
+        return None
+    return TraceParent(trace_id.decode(), span_id.decode(), int(flags, 16))
+
+
+def render(trace_id: str, span_id: str, sampled: bool) -> bytes:
+    """Return a version 00 `traceparent`."""
+    return f"00-{trace_id}-{span_id}-{'01' if sampled else '00'}".encode()
+
+
+__all__ = ["TraceParent", "parse", "render"]
