@@ -21,6 +21,7 @@ from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.version import __version__
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import TracerProvider
 
     from divan_obs_asgi.tracing.server_span import ServerSpans
@@ -51,18 +52,21 @@ class Observability:
         *,
         log_stream: ByteStream | None = None,
         tracer_provider: TracerProvider | None = None,
+        span_exporter: SpanExporter | None = None,
     ) -> Self:
         """
         Build everything from the flags in `environ` (default: `os.environ`).
 
         Args:
             log_stream: where lines go; default is standard output.
-            tracer_provider: used instead of one built from the flags.
+            tracer_provider: the application's own, in place of one built from the flags.
+            span_exporter: in place of OTLP over gRPC, where the provider is built from the flags.
 
         Raises:
             ImproperlyConfigured: naming every flag that is wrong.
         """
-        return cls.build(Settings.from_env(environ), log_stream=log_stream, tracer_provider=tracer_provider)
+        settings = Settings.from_env(environ)
+        return cls.build(settings, log_stream=log_stream, tracer_provider=tracer_provider, span_exporter=span_exporter)
 
     @classmethod
     def build(
@@ -71,6 +75,7 @@ class Observability:
         *,
         log_stream: ByteStream | None = None,
         tracer_provider: TracerProvider | None = None,
+        span_exporter: SpanExporter | None = None,
     ) -> Self:
         """Build everything from `settings`; arguments as for `from_env`."""
         redaction = RedactionPolicy()
@@ -93,7 +98,7 @@ class Observability:
         probes.register(heartbeat)
         probes.register(ConfigProbe(settings))
         tracing = settings.enabled and settings.tracing_enabled
-        spans = _server_spans(settings, tracer_provider) if tracing else None
+        spans = _server_spans(settings, tracer_provider, span_exporter) if tracing else None
         return cls(settings, redaction, metrics, log, spans, probes, heartbeat, faults)
 
     def logger(self, name: str) -> logging.Logger:
@@ -123,16 +128,18 @@ class Observability:
         self.log.sink.flush()
 
 
-def _server_spans(settings: Settings, provider: TracerProvider | None) -> ServerSpans:
+def _server_spans(settings: Settings, provider: TracerProvider | None, exporter: SpanExporter | None) -> ServerSpans:
     try:
-        from divan_obs_asgi.tracing.provider import build_provider
-        from divan_obs_asgi.tracing.server_span import ServerSpans
+        from divan_obs_asgi.tracing.provider import build_server_spans
+        from divan_obs_asgi.tracing.server_span import TracerServerSpans
     except ImportError:
         raise ImproperlyConfigured(
             "OBS_TRACING_ENABLED is true and OpenTelemetry is not installed: "
             "pip install 'divan-obs-asgi[tracing]', or set OBS_TRACING_ENABLED=false."
         ) from None
-    return ServerSpans(build_provider(settings) if provider is None else provider, __version__)
+    if provider is not None:
+        return TracerServerSpans(provider, __version__)
+    return build_server_spans(settings, exporter)
 
 
 __all__ = ["Observability"]

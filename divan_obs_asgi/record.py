@@ -61,6 +61,7 @@ class RequestRecord:
         "_clock",
         "_faults",
         "_finishers",
+        "_header_index",
         "_headers",
         "_receive",
         "_routes",
@@ -106,6 +107,7 @@ class RequestRecord:
         self._routes = routes
         self._faults = faults
         self._headers: dict[bytes, bytes] = {}
+        self._header_index: dict[bytes, bytes] | None = None
         self._finishers: dict[str, Finisher] = {}
         self._trailers = False
         self.kind: ConnectionKind = scope["type"]
@@ -127,7 +129,14 @@ class RequestRecord:
         self.span: Any = None
         self.fields: dict[str, object] | None = None
 
-    # What middlewares add.
+    # What middlewares read and add.
+
+    @property
+    def request_headers(self) -> dict[bytes, bytes]:
+        """The request's headers by name, made once; of several with one name the last."""
+        if self._header_index is None:
+            self._header_index = dict(self._scope["headers"])
+        return self._header_index
 
     def set_header(self, name: bytes, value: bytes) -> None:
         """Have the response carry `name` (lower case) once, with this value, whatever the application sets."""

@@ -38,16 +38,13 @@ class ContextMiddleware:
         if scope["type"] not in CONNECTIONS or CONTEXT_KEY in scope:
             await self.app(scope, receive, send)
             return
-        scope[CONTEXT_KEY] = True
         leaked = _before.get()
-        if leaked is None:
-            await self._serve(copy_context(), scope, receive, send)
-        else:
+        if leaked is not None:
             clean = leaked.copy()
-            await _RunIn(clean, clean.run(self._serve, leaked, scope, receive, send))
-
-    async def _serve(self, before: Context, scope: Scope, receive: Receive, send: Send) -> None:
-        _before.set(before)
+            await _RunIn(clean, clean.run(self.__call__, scope, receive, send))
+            return
+        scope[CONTEXT_KEY] = True
+        _before.set(copy_context())
         try:
             await self.app(scope, receive, send)
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
-from divan_obs_asgi.headers import find, new_request_id, valid_request_id
+from divan_obs_asgi.headers import new_request_id, valid_request_id
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.recording import RecordMiddleware
 from divan_obs_asgi.types import ASGIApp, Scope
@@ -28,7 +28,7 @@ class RequestIdMiddleware(RecordMiddleware):
 
     def observe(self, scope: Scope, record: RequestRecord) -> None:
         if not record.request_id:
-            record.request_id = valid_request_id(find(scope["headers"], HEADER)) or new_request_id()
+            record.request_id = valid_request_id(record.request_headers.get(HEADER)) or new_request_id()
             record.set_header(HEADER, record.request_id.encode("ascii"))
 
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
-from divan_obs_asgi.record import RECORD_KEY, RequestRecord
-from divan_obs_asgi.recording import RecordMiddleware
-from divan_obs_asgi.types import CONNECTIONS, ASGIApp, Receive, Scope, Send
+from divan_obs_asgi.record import RequestRecord
+from divan_obs_asgi.recording import RecordMiddleware, Undo
+from divan_obs_asgi.tracing.traceparent import render
+from divan_obs_asgi.types import ASGIApp, Scope
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
-
-# FastAPI >= 0.165 and Starlette >= 1.10 start a server span of their own unless their key is there
-# (PITFALLS P4). Both keys are private to them; a test at their newest versions watches.
-_NATIVE_TELEMETRY = {"fastapi.telemetry": None, "starlette.opentelemetry": True}
 
 
 class TracingMiddleware(RecordMiddleware):
@@ -32,29 +29,17 @@ class TracingMiddleware(RecordMiddleware):
         super().__init__(app, obs)
         self._spans = obs.spans
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        record = scope.get(RECORD_KEY)
-        if record is None or record.span is not None or scope["type"] not in CONNECTIONS:
-            # Not ours, not opened yet (the base opens it and calls again), or traced by a stack further out.
-            await super().__call__(scope, receive, send)
-            return
-        before = self._spans.current()
-        try:
-            self.observe(scope, record)
-        except Exception as error:
-            self.obs.faults.report(self.component, error)
-        try:
-            await self.app(scope, receive, send)
-        finally:
-            self._spans.make_current(before)
-
-    def observe(self, scope: Scope, record: RequestRecord) -> None:
+    def observe(self, scope: Scope, record: RequestRecord) -> Undo | None:
         if record.span is not None:
-            return
-        self._spans.make_current(self._spans.start(scope, record))
-        record.set_header(b"traceparent", self._spans.traceparent(record))
+            return None  # A stack further out has traced it.
+        # FastAPI >= 0.165 and Starlette >= 1.10 start a server span of their own unless they find their keys
+        # (PITFALLS P4). Both are private to them; a test at their newest versions watches.
+        scope["fastapi.telemetry"] = None
+        scope["starlette.opentelemetry"] = True
+        undo = self._spans.start(scope, record)
+        record.set_header(b"traceparent", render(record.trace_id, record.span_id, bool(record.sampled)))
         record.add_finisher(self.component, self._spans.finish)
-        scope.update(_NATIVE_TELEMETRY)
+        return undo
 
 
 __all__ = ["TracingMiddleware"]

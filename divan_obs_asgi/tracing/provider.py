@@ -8,32 +8,35 @@ from urllib.parse import urlsplit
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import (
-    ALWAYS_OFF,
-    ALWAYS_ON,
-    DEFAULT_OFF,
-    DEFAULT_ON,
-    ParentBasedTraceIdRatio,
-    Sampler,
-    TraceIdRatioBased,
-)
+from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
 from divan_obs_asgi.settings import Settings
+from divan_obs_asgi.tracing.sampling import TraceSampler
+from divan_obs_asgi.tracing.server_span import FastServerSpans
+from divan_obs_asgi.version import __version__
 
 _logger = logging.getLogger("divan_obs_asgi.tracing")
 _PLAINTEXT = {"grpc": "http", "grpcs": "https"}
 
 
-def build_provider(settings: Settings) -> TracerProvider:
-    """Return a provider with resource, sampler, and an OTLP gRPC exporter where an endpoint is configured."""
-    provider = TracerProvider(resource=_resource(settings), sampler=_sampler(settings))
-    if settings.otlp_endpoint is None:
+def build_server_spans(settings: Settings, exporter: SpanExporter | None) -> FastServerSpans:
+    """
+    Return server spans through a new provider with resource, sampler and batch processor from the flags.
+
+    Args:
+        exporter: used in place of OTLP over gRPC to OTEL_EXPORTER_OTLP_ENDPOINT.
+    """
+    sampler = TraceSampler(settings.traces_sampler, settings.traces_sampler_arg)
+    processors = SynchronousMultiSpanProcessor()
+    provider = TracerProvider(sampler, _resource(settings), active_span_processor=processors)
+    if exporter is None and settings.otlp_endpoint is not None:
+        exporter = OTLPSpanExporter(endpoint=exporter_url(settings.otlp_endpoint))
+    if exporter is None:
         _logger.warning("OTEL_EXPORTER_OTLP_ENDPOINT is not set: spans are not exported.")
     else:
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=exporter_url(settings.otlp_endpoint))))
-    return provider
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+    return FastServerSpans(provider, processors, sampler, __version__)
 
 
 def exporter_url(endpoint: str) -> str:
@@ -66,20 +69,4 @@ def _resource(settings: Settings) -> Resource:
     )
 
 
-def _sampler(settings: Settings) -> Sampler:
-    ratio = settings.traces_sampler_arg
-    samplers: dict[str, Sampler] = {
-        "always_on": ALWAYS_ON,
-        "always_off": ALWAYS_OFF,
-        "parentbased_always_on": DEFAULT_ON,
-        "parentbased_always_off": DEFAULT_OFF,
-    }
-    known = samplers.get(settings.traces_sampler)
-    if known is not None:
-        return known
-    if settings.traces_sampler == "traceidratio":
-        return TraceIdRatioBased(ratio)
-    return ParentBasedTraceIdRatio(ratio)
-
-
-__all__ = ["build_provider", "exporter_url", "make_global"]
+__all__ = ["build_server_spans", "exporter_url", "make_global"]

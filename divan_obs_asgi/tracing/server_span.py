@@ -2,85 +2,159 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from opentelemetry import context as otel_context
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.context import Context
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import (
     NonRecordingSpan,
+    Span,
     SpanContext,
     SpanKind,
+    Status,
     StatusCode,
     TraceFlags,
-    Tracer,
-    TracerProvider,
     TraceState,
-    format_span_id,
-    format_trace_id,
     set_span_in_context,
 )
+from opentelemetry.trace import TracerProvider as AnyTracerProvider
+from opentelemetry.util.types import AttributeValue
 
 from divan_obs_asgi import headers
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.tracing import traceparent
-from divan_obs_asgi.types import RawHeaders, Scope
+from divan_obs_asgi.tracing.sampling import TraceSampler
+from divan_obs_asgi.tracing.span import RecordingSpan
+from divan_obs_asgi.types import Scope
 
 _EMPTY = Context()
 _baggage = W3CBaggagePropagator()
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+_NOT_SAMPLED = TraceFlags(TraceFlags.DEFAULT)
+_ERROR = Status(StatusCode.ERROR)
 # What ends a connection as an error of the service, by the HTTP semantic conventions.
 _FAILED = frozenset({"error", "error_after_start", "incomplete"})
 
 
-class ServerSpans:
+class ServerSpans(ABC):
     """Starts and ends server spans through one provider."""
 
-    def __init__(self, provider: TracerProvider, version: str) -> None:
+    def __init__(self, provider: AnyTracerProvider) -> None:
         self.provider = provider
-        self._tracer: Tracer = provider.get_tracer("divan_obs_asgi", version)
 
-    def start(self, scope: Scope, record: RequestRecord) -> Context:
-        """Start the span of `record`, fill its ids, and return the context in which the application runs."""
-        parent = _parent_context(scope["headers"])
-        attributes: dict[str, str] = {"http.request.method": record.method, "url.scheme": scope.get("scheme", "http")}
-        span = self._tracer.start_span(record.method, parent, SpanKind.SERVER, attributes, start_time=record.started_ns)
+    def start(self, scope: Scope, record: RequestRecord) -> Callable[[], object]:
+        """
+        Start the span of `record`, fill its ids, and make it OpenTelemetry's current one.
+
+        Returns:
+            what makes the span that was current before current again.
+        """
+        parent, context = _parent_of(scope, record)
+        span = self._new_span(record, parent, context)
         identity = span.get_span_context()
         record.span = span
-        record.trace_id = format_trace_id(identity.trace_id)
-        record.span_id = format_span_id(identity.span_id)
+        record.trace_id = f"{identity.trace_id:032x}"
+        record.span_id = f"{identity.span_id:016x}"
         record.sampled = identity.trace_flags.sampled
-        return set_span_in_context(span, parent)
+        before = otel_context.get_current()
+        otel_context.attach(set_span_in_context(span, context))
+        # Not by a token: a coroutine may be closed in another task than it was started in.
+        return partial(otel_context.attach, before)
 
     def finish(self, record: RequestRecord) -> None:
         """End the span of the finished record."""
         span = record.span
         if not span.is_recording():
             return
-        span.update_name(f"{record.method} {record.route}")
-        attributes: dict[str, Any] = {"http.route": record.route, "divan.outcome": record.outcome}
+        attributes: dict[str, AttributeValue] = {
+            "http.request.method": record.method,
+            "http.route": record.route,
+            "divan.outcome": record.outcome or "",
+            "divan.request_id": record.request_id,
+        }
         if record.status:
             attributes["http.response.status_code"] = record.status
-        if record.outcome in _FAILED:
-            attributes["error.type"] = _error_type(record)
-            span.set_status(StatusCode.ERROR)
-        if record.request_id:
-            attributes["divan.request_id"] = record.request_id
         if record.close_code is not None:
             attributes["websocket.close_code"] = record.close_code
+        status = None
+        if record.outcome in _FAILED:
+            attributes["error.type"] = _error_type(record)
+            status = _ERROR
+        ended_ns = record.started_ns + int(record.duration_s * 1e9)
+        self._close(span, f"{record.method} {record.route}", attributes, status, ended_ns)
+
+    @abstractmethod
+    def _new_span(self, record: RequestRecord, parent: SpanContext | None, context: Context) -> Span: ...
+
+    @abstractmethod
+    def _close(
+        self, span: Any, name: str, attributes: dict[str, AttributeValue], status: Status | None, ended_ns: int
+    ) -> None: ...
+
+
+class FastServerSpans(ServerSpans):
+    """Server spans of our own, handed to the processors of a provider that was built here."""
+
+    def __init__(self, provider: TracerProvider, processor: SpanProcessor, sampler: TraceSampler, version: str) -> None:
+        super().__init__(provider)
+        self._sdk = provider
+        self._processor = processor
+        self._sampler = sampler
+        self._scope = InstrumentationScope("divan_obs_asgi", version)
+
+    def _new_span(self, record: RequestRecord, parent: SpanContext | None, context: Context) -> Span:
+        ids = self._sdk.id_generator
+        if parent is None:
+            trace_id = ids.generate_trace_id()
+            sampled = self._sampler.samples(trace_id, None)
+            state = None
+        else:
+            trace_id = parent.trace_id
+            sampled = self._sampler.samples(trace_id, parent.trace_flags.sampled)
+            state = parent.trace_state
+        flags = _SAMPLED if sampled else _NOT_SAMPLED
+        identity = SpanContext(trace_id, ids.generate_span_id(), False, flags, state)
+        if not sampled:
+            return NonRecordingSpan(identity)
+        resource = self._sdk.resource
+        span = RecordingSpan(record.method, identity, parent, SpanKind.SERVER, resource, self._scope, record.started_ns)
+        self._processor.on_start(span, context)  # type: ignore[arg-type]
+        return span
+
+    def _close(
+        self, span: Any, name: str, attributes: dict[str, AttributeValue], status: Status | None, ended_ns: int
+    ) -> None:
+        span.close(name, attributes, status, ended_ns)
+        self._processor.on_end(span)
+
+
+class TracerServerSpans(ServerSpans):
+    """Server spans of an application's own provider, through the public tracer API."""
+
+    def __init__(self, provider: AnyTracerProvider, version: str) -> None:
+        super().__init__(provider)
+        self._tracer = provider.get_tracer("divan_obs_asgi", version)
+
+    def _new_span(self, record: RequestRecord, parent: SpanContext | None, context: Context) -> Span:
+        attributes = {"http.request.method": record.method}
+        return self._tracer.start_span(
+            record.method, context, SpanKind.SERVER, attributes, start_time=record.started_ns
+        )
+
+    def _close(
+        self, span: Any, name: str, attributes: dict[str, AttributeValue], status: Status | None, ended_ns: int
+    ) -> None:
+        span.update_name(name)
         span.set_attributes(attributes)
-        span.end(record.started_ns + int(record.duration_s * 1e9))
-
-    def traceparent(self, record: RequestRecord) -> bytes:
-        """Return the `traceparent` that names the span of `record`."""
-        return traceparent.render(record.trace_id, record.span_id, bool(record.sampled))
-
-    def current(self) -> Context:
-        """Return OpenTelemetry's current context."""
-        return otel_context.get_current()
-
-    def make_current(self, context: Context) -> None:
-        """Make `context` OpenTelemetry's current one, without a token: a coroutine may be closed in another task."""
-        otel_context.attach(context)
+        if status is not None:
+            span.set_status(status)
+        span.end(ended_ns)
 
 
 def _error_type(record: RequestRecord) -> str:
@@ -90,24 +164,29 @@ def _error_type(record: RequestRecord) -> str:
     return str(record.status or record.outcome)
 
 
-def _parent_context(raw: RawHeaders) -> Context:
+def _parent_of(scope: Scope, record: RequestRecord) -> tuple[SpanContext | None, Context]:
     """Read the W3C headers into an empty context: what this task inherited belongs to another request."""
+    parent = None
     context = _EMPTY
-    parent = traceparent.parse(headers.find_all(raw, b"traceparent"))
-    if parent is not None:
-        states = headers.find_all(raw, b"tracestate")
-        span = SpanContext(
-            int(parent.trace_id, 16),
-            int(parent.span_id, 16),
-            is_remote=True,
-            trace_flags=TraceFlags(parent.flags),
-            trace_state=TraceState.from_header([state.decode("latin-1") for state in states]) if states else None,
-        )
-        context = set_span_in_context(NonRecordingSpan(span), context)
-    baggage = headers.find_all(raw, b"baggage")
-    if baggage:
-        context = _baggage.extract({"baggage": ",".join(value.decode("latin-1") for value in baggage)}, context)
-    return context
+    present = record.request_headers
+    if b"traceparent" in present:
+        given = traceparent.parse(headers.values(scope["headers"], b"traceparent"))
+        if given is not None:
+            parent = _span_context(given, scope, present)
+            context = set_span_in_context(NonRecordingSpan(parent), context)
+    if b"baggage" in present:
+        context = _baggage.extract({"baggage": _joined(scope, b"baggage")}, context)
+    return parent, context
 
 
-__all__ = ["ServerSpans"]
+def _span_context(parent: traceparent.TraceParent, scope: Scope, present: Mapping[bytes, bytes]) -> SpanContext:
+    state = TraceState.from_header([_joined(scope, b"tracestate")]) if b"tracestate" in present else None
+    return SpanContext(int(parent.trace_id, 16), int(parent.span_id, 16), True, TraceFlags(parent.flags), state)
+
+
+def _joined(scope: Scope, name: bytes) -> str:
+    """RFC 9110, section 5.3: several lines of a list header are one list."""
+    return ",".join(value.decode("latin-1") for value in headers.values(scope["headers"], name))
+
+
+__all__ = ["FastServerSpans", "ServerSpans", "TracerServerSpans"]
