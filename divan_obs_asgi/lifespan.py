@@ -5,6 +5,7 @@ from __future__ import annotations
 from divan_obs_asgi.observability import Observability
 from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
 
+_ENDED = frozenset({"lifespan.shutdown.complete", "lifespan.shutdown.failed"})
 _STARTED = frozenset({"lifespan.startup.complete", "lifespan.startup.failed"})
 
 
@@ -28,6 +29,9 @@ async def run_lifespan(app: ASGIApp, obs: Observability, scope: Scope, receive: 
     async def send_and_note(message: Message) -> None:
         nonlocal answered
         answered = answered or message["type"] in _STARTED
+        if message["type"] in _ENDED:
+            # A server may end the process as soon as it has heard this: uvicorn raises its signal again.
+            await obs.flush_in_thread()
         await send(message)
 
     async with obs.running():
@@ -37,7 +41,7 @@ async def run_lifespan(app: ASGIApp, obs: Observability, scope: Scope, receive: 
             # Kept and raised outside the task group, which would wrap it in an ExceptionGroup.
             failure = error
         if not answered:
-            await _speak_for_the_application(receive, send, startup_received)
+            await _speak_for_the_application(receive, send_and_note, startup_received)
             return
     if failure is not None:
         raise failure

@@ -107,13 +107,16 @@ class Observability:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Run what belongs to the life of the application, and hand over what is queued at its end."""
+        """Run what belongs to the life of the application."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.heartbeat.run)
             try:
                 yield
             finally:
                 tasks.cancel_scope.cancel()
+
+    async def flush_in_thread(self) -> None:
+        """Call `flush` without holding up the event loop."""
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self.flush)
 

@@ -160,6 +160,10 @@ class RequestRecord:
     # What the application is handed.
 
     async def send(self, message: Message) -> None:
+        if self.outcome is not None:
+            # The record is closed; what an application still says is between it and its server.
+            await self._send(message)
+            return
         kind = message["type"]
         if kind == "http.response.body":
             # The hot path of a streamed response: one call, one addition.
@@ -180,6 +184,8 @@ class RequestRecord:
     async def receive(self) -> Message:
         message = await self._receive()
         kind = message["type"]
+        if self.outcome is not None:
+            return message
         if kind == "http.disconnect":
             self.disconnected = True
         elif kind == "websocket.disconnect":
@@ -272,7 +278,7 @@ class RequestRecord:
 
     def _client_closed(self, code: int) -> None:
         self.disconnected = True
-        if self.outcome is None and self.status == 101:
+        if self.status == 101:
             self.close_code = code
             self._finish("ok" if code in _WEBSOCKET_GOODBYES else "client_disconnect")
 

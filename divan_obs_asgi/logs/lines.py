@@ -15,7 +15,8 @@ from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.redaction import RedactionPolicy
 
 # An attribute of every LogRecord is no business field.
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+# `color_message` is uvicorn's: the message again, with ANSI escapes.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _ACCESS_LEVELS = {"ok": "INFO", "client_disconnect": "INFO", "cancelled": "WARNING", "incomplete": "ERROR"}
 
 

@@ -62,7 +62,7 @@ _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?
 _SCHEME = re.compile(r"\b(bearer|basic) +[A-Za-z0-9._~+/=-]{4,}", re.IGNORECASE)
 _USER_INFO = re.compile(r"(?<=://)[^\s/@:]{0,128}:[^\s/@]{1,256}@")
 _PAIR = re.compile(
-    r"\b((?:password|passwd|pwd|secret|token|api_?key|access_token|signature|sig)[\"']?\s{0,2}[=:]\s{0,2}[\"']?)[^\s\"'&,;]{1,512}",
+    r"\b((?:password|passwd|pwd|secret|token|api_?key|access_token|signature|sig|sid)[\"']?\s{0,2}[=:]\s{0,2}[\"']?)[^\s\"'&,;]{1,512}",
     re.IGNORECASE,
 )
 

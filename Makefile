@@ -1,0 +1,70 @@
+# make run | test | check | bench | clean; README.md says what each one does.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Where `make run` serves.
+HOST ?= 127.0.0.1
+PORT ?= 8000
+export HOST PORT
+# uv makes tox environments in seconds; `make test TOX_UV=` uses pip.
+TOX_UV ?= tox-uv
+export UV_PYTHON_DOWNLOADS ?= never
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+# Evaluated by the recipes that need it only: the folders of the interpreters for PATH, and the tox environments.
+PY_FOLDERS = $(shell tools/pythons.sh | xargs -n 1 dirname | tr '\n' :)
+PY_ENVS = $(shell for python in $$(tools/pythons.sh); do \
+	$$python -c 'import sys; py = "py%d%d" % sys.version_info[:2]; print(f",{py}-core,{py}-all", end="")'; done)
+TOX = PATH="$(PY_FOLDERS)$$PATH" $(BIN)/tox run -q --colored no --no-list-dependencies
+
+.PHONY: help run test test-setup check bench clean
+
+help:
+	@echo "make run    serve the reference backend on http://$(HOST):$(PORT)"
+	@echo "make test   all tests against the built wheel, on every interpreter found; lint and types"
+	@echo "make check  lint, types and core tests of the work tree, in under a minute"
+	@echo "make bench  microseconds per request beside other stacks"
+	@echo "make clean  remove everything that these made"
+
+run: $(VENV)/.run
+	@exec $(BIN)/python -m examples.divan
+
+test: test-setup
+	$(TOX) -e lint,types$(PY_ENVS)
+
+test-setup: $(VENV)/.tox
+	@tools/ensure_servers.sh
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	DIVAN_TESTS=core $(BIN)/pytest -q
+
+bench: $(VENV)/.tox
+	$(TOX) -e bench
+
+clean:
+	rm -rf $(VENV) .tox build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@python=$$(tools/pythons.sh | head -n 1) && test -n "$$python" && "$$python" -m venv $(VENV)
+
+# A stamp is older than setup.cfg when the requirements may have changed.
+$(VENV)/.run: setup.cfg pyproject.toml | $(BIN)/python
+	@echo "Installing the package and what its example needs into $(VENV); the first time takes a minute"
+	@$(BIN)/python -m pip install -qq -e '.[example]'
+	@touch $@
+
+$(VENV)/.dev: setup.cfg pyproject.toml | $(BIN)/python
+	@echo "Installing the package and what its tests need into $(VENV); the first time takes a minute"
+	@$(BIN)/python -m pip install -qq -e '.[test-all,dev]'
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.tox: setup.cfg | $(BIN)/python
+	@echo "Installing tox into $(VENV)"
+	@$(BIN)/python -m pip install -qq 'tox>=4.30' $(TOX_UV)
+	@touch $@

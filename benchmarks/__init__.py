@@ -1,0 +1,1 @@
+"""Side-by-side measurements against peers. Nothing here is a test: machines differ, ratios vary."""

@@ -1,0 +1,236 @@
+"""
+Microseconds that observing a request costs, in process: this stack against what a team assembles today.
+
+    python -m benchmarks.overhead --rounds 300
+
+Four variants of one Starlette app with one route: bare; ours (`build_stack` with every middleware); assembled
+(asgi-correlation-id, opentelemetry-instrumentation-asgi without send/receive spans, starlette_exporter, structlog);
+leanest (Starlette's own OpenTelemetryMiddleware, prometheus-fastapi-instrumentator, asgi-correlation-id, structlog).
+All do one job: a request id in and out, a server span to the SDK's BatchSpanProcessor, a counter and a histogram,
+one JSON line with twelve fields for every request. Each is proved to do it before it is timed (inprocess.verify).
+
+How it is measured. All variants live in one process on uvloop. A round times each of them once, in a new order every
+time, over some hundred requests one after the other; each request has a fresh scope with ten headers, no traceparent
+and no request id. The figure is the median over the rounds. Exporter and log file throw away what they are given,
+and the span queue is emptied between the timings: serialising and sending spans is not in the figures. The garbage
+collector runs as in a server (default thresholds, frozen after start-up) and is called before each timing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import cProfile
+import gc
+import importlib.metadata
+import os
+import platform
+import random
+import statistics
+from collections.abc import Callable, Sequence
+from types import CodeType
+from typing import Any, get_args
+
+import click
+import orjson
+import uvloop
+
+from benchmarks import inprocess, ours, peers
+from benchmarks.inprocess import MODES, Mode, Variant
+
+MAKERS: dict[str, Callable[[Mode], Variant]] = {
+    "ours": ours.ours,
+    "assembled": peers.assembled,
+    "leanest": peers.leanest,
+}
+# Issue 2, point 7: how many times cheaper than `assembled` what we add should be.
+TARGETS: dict[Mode, float] = {"on": 4.5, "0.1": 6.5}
+PACKAGES = (
+    "divan-obs-asgi",
+    "starlette",
+    "asgi-correlation-id",
+    "opentelemetry-sdk",
+    "opentelemetry-instrumentation-asgi",
+    "starlette_exporter",
+    "prometheus-fastapi-instrumentator",
+    "prometheus_client",
+    "structlog",
+    "orjson",
+    "uvloop",
+)
+
+
+async def timed(variants: Sequence[Variant], rounds: int, requests: int) -> list[list[float]]:
+    """Return for each of `variants` the microseconds a request took, round by round."""
+    bursts: list[list[float]] = [[] for _ in variants]
+    order = list(range(len(variants)))
+    warm_up = 3
+    for number in range(warm_up + rounds):
+        random.Random(number).shuffle(order)
+        for index in order:
+            took_us = await inprocess.burst(variants[index], requests)
+            if number >= warm_up:
+                bursts[index].append(took_us)
+    return bursts
+
+
+async def measured(names: Sequence[str], modes: Sequence[Mode], rounds: int, requests: int) -> dict[str, Any]:
+    """Return medians, what each variant adds to the bare app, and how many times more the peers add than ours."""
+    variants = [MAKERS[name](mode) for mode in modes for name in names]
+    for variant in variants:
+        await inprocess.verify(variant)
+    gc.collect()
+    gc.freeze()
+    bare, *others = await timed([inprocess.bare(), *variants], rounds, requests)
+    bare_us = statistics.median(bare)
+    rows = [{"name": "bare", "mode": None, "total_us": bare_us, "added_us": 0.0, "spread_us": _spread(bare)}]
+    for variant, bursts in zip(variants, others, strict=True):
+        total_us = statistics.median(bursts)
+        rows.append(
+            {
+                "name": variant.name,
+                "mode": variant.mode,
+                "total_us": total_us,
+                "added_us": total_us - bare_us,
+                "spread_us": _spread(bursts),
+            }
+        )
+    return {"machine": machine(), "rounds": rounds, "requests": requests, "results": rows, "ratios": ratios(rows)}
+
+
+def ratios(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return how many times more each peer costs than ours in the same mode: what it adds, and the whole request."""
+    by_key = {(row["name"], row["mode"]): row for row in rows}
+    found = []
+    for (name, mode), peer in by_key.items():
+        own = by_key.get(("ours", mode))
+        if own is None or name in ("ours", "bare"):
+            continue
+        target = TARGETS.get(mode) if name == "assembled" else None
+        added = peer["added_us"] / own["added_us"]
+        total = peer["total_us"] / own["total_us"]
+        reached = None if target is None else added >= target
+        found.append({"peer": name, "mode": mode, "added": added, "total": total, "target": target, "reached": reached})
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures depend on: cores, interpreter, versions."""
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return {
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "load": round(os.getloadavg()[0], 1),
+        "python": python,
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def report(result: dict[str, Any]) -> str:
+    """Return the result as two tables for people."""
+    about = result["machine"]
+    rounds = f"medians of {result['rounds']} rounds of {result['requests']} requests"
+    lines = [
+        f"{about['python']}, {about['cores']} cores ({about['machine']}), load {about['load']}; {rounds}",
+        ", ".join(f"{name} {version}" for name, version in about["packages"].items()),
+        "",
+        f"{'µs per request':30} {'variant':10} {'total':>7} {'added':>7} {'spread':>7}",
+    ]
+    for row in result["results"]:
+        what = MODES[row["mode"]] if row["mode"] else "no observing at all"
+        lines.append(
+            f"{what:30} {row['name']:10} {row['total_us']:7.1f} {row['added_us']:7.1f} {row['spread_us']:7.1f}"
+        )
+    lines += ["", f"{'times the cost of ours':30} {'peer':10} {'added':>7} {'total':>7}  target for what is added"]
+    for row in result["ratios"]:
+        target = "" if row["target"] is None else f"{row['target']}: {'reached' if row['reached'] else 'NOT REACHED'}"
+        lines.append(
+            f"{MODES[row['mode']]:30} {row['peer']:10} {row['added']:7.1f} {row['total']:7.1f}  {target}".rstrip()
+        )
+    return "\n".join(lines)
+
+
+async def profiled(variant: Variant, requests: int, top: int = 45) -> str:
+    """
+    Return where a request of `variant` spends its time, function by function, dearest first.
+
+    cProfile makes every call dearer, so its times are scaled to the median without it: read them as shares,
+    and trust the calls per request.
+    """
+    await inprocess.verify(variant)
+    gc.collect()
+    gc.freeze()
+    plain_us = statistics.median([await inprocess.burst(variant, requests) for _ in range(50)])
+    profiler = cProfile.Profile(builtins=True)
+    for _ in range(20):
+        profiler.enable()
+        await inprocess.burst(variant, requests)
+        profiler.disable()
+    entries = [entry for entry in profiler.getstats() if not _is_ground(entry.code)]
+    per_request = 1 / (20 * requests)
+    scale = plain_us / sum(entry.inlinetime for entry in entries)
+    entries.sort(key=lambda entry: -entry.inlinetime)
+    lines = [
+        f"{variant.name}, {MODES[variant.mode]}: {plain_us:.1f} µs a request without the profiler",
+        f"{'own µs':>7} {'calls':>6}  function",
+    ]
+    for entry in entries[:top]:
+        own_us = entry.inlinetime * scale
+        lines.append(f"{own_us:7.2f} {entry.callcount * per_request:6.1f}  {_place(entry.code)}")
+    return "\n".join(lines)
+
+
+def _is_ground(code: object) -> bool:
+    """Tell what belongs to the measurement: the burst itself, its scopes and the collection before it."""
+    if isinstance(code, CodeType):
+        return code.co_filename == inprocess.__file__ and code.co_name not in ("write", "user")
+    return "gc.collect" in str(code) or "_lsprof.Profiler" in str(code)
+
+
+def _place(code: object) -> str:
+    """Return `package/file.py:line name` of a function, or the name of a built-in one."""
+    if isinstance(code, str):
+        return code
+    filename = getattr(code, "co_filename", "").rpartition("site-packages/")[2]
+    return (
+        f"{'/'.join(filename.split('/')[-3:])}:{getattr(code, 'co_firstlineno', 0)} {getattr(code, 'co_qualname', '?')}"
+    )
+
+
+def _spread(bursts: Sequence[float]) -> float:
+    """Return the distance between the quartiles."""
+    if len(bursts) < 2:
+        return 0.0
+    low, _, high = statistics.quantiles(bursts, n=4)
+    return high - low
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed: run from the checkout)"
+
+
+@click.command(help=__doc__.split("\n\n")[0].strip())
+@click.option("--rounds", default=150, show_default=True, type=click.IntRange(1))
+@click.option("--requests", default=400, show_default=True, type=click.IntRange(1, 500), help="Per round and variant.")
+@click.option("--only", multiple=True, type=click.Choice(list(MAKERS)), help="These variants, beside the bare app.")
+@click.option("--mode", "modes", multiple=True, type=click.Choice(get_args(Mode)), help="These modes of tracing.")
+@click.option("--profile", type=click.Choice(list(MAKERS)), help="Print where this one spends its time instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def main(
+    rounds: int, requests: int, only: Sequence[str], modes: Sequence[Mode], profile: str | None, as_json: bool
+) -> None:
+    """Measure, and print; the exit code says nothing about the figures."""
+    modes = modes or tuple(MODES)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        if profile:
+            for mode in modes:
+                click.echo(runner.run(profiled(MAKERS[profile](mode), requests)) + "\n")
+            return
+        result = runner.run(measured(only or tuple(MAKERS), modes, rounds, requests))
+    click.echo(orjson.dumps(result, option=orjson.OPT_INDENT_2) if as_json else report(result))
+
+
+if __name__ == "__main__":
+    main()

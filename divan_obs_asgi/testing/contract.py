@@ -1,0 +1,209 @@
+"""
+What every middleware in a stack promises, as checks that any test suite can run.
+
+    @pytest.mark.parametrize("check", CONTRACT, ids=lambda check: check.__name__)
+    def test_contract(check):
+        anyio.run(check, lambda app: MyMiddleware(app, obs))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar, copy_context
+from typing import TypeAlias
+
+import anyio
+
+from divan_obs_asgi.testing.conversation import Conversation, converse, http_scope, websocket_scope
+from divan_obs_asgi.testing.scenarios import SCENARIOS, Scenario
+from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
+
+Build: TypeAlias = Callable[[ASGIApp], ASGIApp]
+Check: TypeAlias = Callable[[Build], Awaitable[None]]
+
+_mark: ContextVar[str] = ContextVar("divan_obs_asgi.testing.mark", default="")
+
+
+async def answers_are_unchanged(build: Build) -> None:
+    """Every message is forwarded once and in order; a header may be added or replaced, once; errors are the same."""
+    for scenario in SCENARIOS:
+        bare = await _run(scenario, scenario.app)
+        wrapped = await _run(scenario, build(scenario.app))
+        _same(bare, wrapped, scenario.name)
+
+
+async def receive_is_unchanged(build: Build) -> None:
+    """The application receives what the client has sent, message by message."""
+    incoming: list[Message] = [
+        {"type": "http.request", "body": b"a", "more_body": True},
+        {"type": "http.request", "body": b"", "more_body": False},
+        {"type": "http.disconnect"},
+    ]
+    received = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for _ in incoming:
+            received.append(await receive())
+
+    await converse(build(app), http_scope(method="POST"), incoming)
+    assert received == incoming, f"received {received!r}, expected {incoming!r}"
+
+
+async def other_scopes_pass(build: Build) -> None:
+    """A scope that is neither HTTP nor WebSocket reaches the application as it is, with receive and send."""
+    for kind in ("lifespan", "telepathy"):
+        seen: list[object] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send, seen: list[object] = seen) -> None:
+            seen.append(scope)
+            await send(await receive())
+
+        scope: Scope = {"type": kind, "state": {}}
+        message = {"type": f"{kind}.startup"}
+        done = await converse(build(app), scope, [message])
+        assert seen == [scope], f"{kind}: the application was called with {seen!r}"
+        assert seen[0] is scope, f"{kind}: the scope was copied, and lifespan state written to it is lost"
+        assert done.sent == [message], f"{kind}: sent {done.sent!r}"
+
+
+async def exceptions_are_the_applications_own(build: Build) -> None:
+    """The very exception object comes out, not a copy, a wrapper or another."""
+
+    class Mine(Exception):
+        pass
+
+    error = Mine()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise error
+
+    for scope in (http_scope(), websocket_scope()):
+        done = await converse(build(app), scope)
+        assert done.error is error, f"raised {done.error!r}, expected {error!r}"
+
+
+async def cancellation_goes_through(build: Build) -> None:
+    """A cancelled request is cancelled inside the application too, and ends as cancelled."""
+    for started in (False, True):
+        ended: list[type[BaseException]] = []
+        with anyio.move_on_after(0.005) as cancelling:
+            await converse(build(_waits_for_ever(started, ended)), http_scope())
+        assert cancelling.cancelled_caught, "the cancellation was swallowed"
+        assert ended == [anyio.get_cancelled_exc_class()], f"the application saw {ended!r}"
+
+
+def _waits_for_ever(started: bool, ended: list[type[BaseException]]) -> ASGIApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if started:
+                await send({"type": "http.response.start", "status": 200, "headers": []})
+            await anyio.sleep_forever()
+        except BaseException as error:
+            ended.append(type(error))
+            raise
+
+    return app
+
+
+async def concurrent_requests_are_apart(build: Build) -> None:
+    """What one request sets is not seen by another that runs at the same time."""
+    everyone_is_here = anyio.Event()
+    waiting = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        mark = scope["path"]
+        before = _mark.get()
+        _mark.set(mark)
+        waiting.append(mark)
+        if len(waiting) == 8:
+            everyone_is_here.set()
+        await everyone_is_here.wait()
+        body = f"{before}|{_mark.get()}".encode()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-mark", mark.encode())]})
+        await send({"type": "http.response.body", "body": body})
+
+    wrapped = build(app)
+    done: dict[str, Conversation] = {}
+
+    async def request(path: str) -> None:
+        done[path] = await converse(wrapped, http_scope(path))
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(8):
+            tasks.start_soon(request, f"/{number}")
+    for path, answer in done.items():
+        assert answer.body == f"|{path}".encode(), f"{path} got {answer.body!r}"
+        assert answer.header(b"x-mark") == [path.encode()]
+    for name in (b"x-request-id", b"traceparent"):
+        values = [value for answer in done.values() for value in answer.header(name)]
+        assert len(values) == len(set(values)), f"two requests share one {name.decode()}"
+
+
+async def nothing_stays_behind(build: Build) -> None:
+    """After a request no context variable of the caller holds anything that it did not hold before."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    before = dict(copy_context())
+    await converse(build(app), http_scope())
+    left = {variable.name for variable, value in copy_context().items() if value and before.get(variable) != value}
+    assert not left, f"left behind: {sorted(left)}"
+
+
+async def one_instance_serves_many(build: Build) -> None:
+    """State is kept per request: a failure does not colour the next request of the same instance."""
+    errors = iter([ValueError("first"), None, ValueError("third"), None])
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        error = next(errors)
+        if error is not None:
+            raise error
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"fine"})
+
+    wrapped = build(app)
+    done = [await converse(wrapped, http_scope()) for _ in range(4)]
+    assert [type(answer.error).__name__ for answer in done] == ["ValueError", "NoneType"] * 2
+    assert [answer.body for answer in done] == [b"", b"fine"] * 2
+
+
+async def _run(scenario: Scenario, app: ASGIApp) -> Conversation:
+    return await converse(app, scenario.scope(), scenario.incoming, hangs_up_after=scenario.hangs_up_after)
+
+
+def _same(bare: Conversation, wrapped: Conversation, name: str) -> None:
+    assert type(wrapped.error) is type(bare.error), f"{name}: raised {wrapped.error!r}, expected {bare.error!r}"
+    kinds = [message["type"] for message in wrapped.sent]
+    assert kinds == [message["type"] for message in bare.sent], f"{name}: sent {kinds}"
+    for ours, theirs in zip(wrapped.sent, bare.sent, strict=True):
+        rest = {key: value for key, value in ours.items() if key != "headers"}
+        assert rest == {key: value for key, value in theirs.items() if key != "headers"}, f"{name}: {rest!r}"
+        _same_headers(list(ours.get("headers", ())), list(theirs.get("headers", ())), name)
+
+
+def _same_headers(ours: list[tuple[bytes, bytes]], theirs: list[tuple[bytes, bytes]], name: str) -> None:
+    kept = [pair for pair in theirs if pair in ours]
+    replaced = {pair[0].lower() for pair in theirs if pair not in ours}
+    assert ours[: len(kept)] == kept, f"{name}: headers are {ours!r}, expected first {kept!r}"
+    added = [key for key, _ in ours[len(kept) :]]
+    assert len(added) == len(set(added)), f"{name}: added twice: {added!r}"
+    lost = replaced - set(added)
+    assert not lost, f"{name}: lost the headers {sorted(lost)!r}"
+    doubled = {pair[0].lower() for pair in kept} & set(added)
+    assert not doubled, f"{name}: appended instead of replaced: {sorted(doubled)!r}"
+
+
+CONTRACT: tuple[Check, ...] = (
+    answers_are_unchanged,
+    receive_is_unchanged,
+    other_scopes_pass,
+    exceptions_are_the_applications_own,
+    cancellation_goes_through,
+    concurrent_requests_are_apart,
+    nothing_stays_behind,
+    one_instance_serves_many,
+)
+
+__all__ = ["CONTRACT", "Build", "Check"]

@@ -1,0 +1,116 @@
+"""Talk ASGI to an application, message by message, without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+
+from divan_obs_asgi.types import ASGIApp, Message, RawHeaders, Scope
+
+
+@dataclass
+class Conversation:
+    """
+    What an application did.
+
+    Attributes:
+        sent: its messages, in order, as they reached the server.
+        error: what it raised, if anything.
+    """
+
+    sent: list[Message] = field(default_factory=list)
+    error: BaseException | None = None
+
+    @property
+    def status(self) -> int | None:
+        """The status of the response, None where none was started."""
+        return next((message["status"] for message in self.sent if "status" in message), None)
+
+    @property
+    def body(self) -> bytes:
+        """The body of the response."""
+        return b"".join(message.get("body", b"") for message in self.sent)
+
+    def header(self, name: bytes) -> list[bytes]:
+        """Return all values of a response header, given in lower case."""
+        headers = (pair for message in self.sent for pair in message.get("headers", ()))
+        return [value for key, value in headers if key.lower() == name]
+
+
+async def converse(
+    app: ASGIApp, scope: Scope, incoming: Iterable[Message] = (), *, hangs_up_after: int | None = None
+) -> Conversation:
+    """
+    Call `app` and return what it did; its exceptions are kept, cancellation is passed on.
+
+    Args:
+        incoming: what `receive` gives; after the last it waits for ever.
+        hangs_up_after: from this number of messages on, `send` raises OSError, as servers do for a client that
+            has gone (ASGI 2.4).
+    """
+    conversation = Conversation()
+    messages = iter(incoming)
+
+    async def receive() -> Message:
+        for message in messages:
+            return message
+        await anyio.sleep_forever()
+        raise AssertionError("unreachable")
+
+    async def send(message: Message) -> None:
+        if hangs_up_after is not None and len(conversation.sent) >= hangs_up_after:
+            raise OSError("the client has gone")
+        conversation.sent.append(message)
+
+    try:
+        await app(scope, receive, send)
+    except anyio.get_cancelled_exc_class():
+        raise
+    except BaseException as error:
+        conversation.error = error
+    return conversation
+
+
+def http_scope(
+    path: str = "/", *, method: str = "GET", headers: Sequence[tuple[bytes, bytes]] = ((b"host", b"testserver"),)
+) -> Scope:
+    """Return a new scope as uvicorn makes it."""
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": method,
+        **_common(path, headers, "http"),
+    }
+
+
+def websocket_scope(path: str = "/", *, headers: Sequence[tuple[bytes, bytes]] = ()) -> Scope:
+    """Return a new WebSocket scope whose server can send denial responses."""
+    return {
+        "type": "websocket",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "subprotocols": [],
+        "extensions": {"websocket.http.response": {}},
+        **_common(path, headers, "ws"),
+    }
+
+
+def _common(path: str, headers: Sequence[tuple[bytes, bytes]], scheme: str) -> dict[str, object]:
+    raw: RawHeaders = list(headers)
+    return {
+        "scheme": scheme,
+        "path": path,
+        "raw_path": path.encode("utf-8", "surrogateescape"),
+        "query_string": b"",
+        "root_path": "",
+        "headers": raw,
+        "client": ("192.0.2.7", 51234),
+        "server": ("testserver", 80),
+        "state": {},
+    }
+
+
+__all__ = ["Conversation", "converse", "http_scope", "websocket_scope"]

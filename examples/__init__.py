@@ -1,0 +1,1 @@
+"""Applications that use divan_obs_asgi."""

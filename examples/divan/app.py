@@ -1,0 +1,7 @@
+"""The reference backend for this process's environment: `uvicorn examples.divan.app:app`."""
+
+from examples.divan.backend import create_app
+
+app = create_app()
+
+__all__ = ["app", "create_app"]

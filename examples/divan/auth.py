@@ -1,0 +1,112 @@
+"""Who is calling: demo tokens, and the dependency that reads them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, HTTPException, Request, status
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel, Field
+
+logger = logging.getLogger(__name__)
+
+DAY_S = 24 * 60 * 60.0
+
+
+def _encoded(part: bytes) -> str:
+    return base64.urlsafe_b64encode(part).rstrip(b"=").decode("ascii")
+
+
+def _decoded(part: str) -> bytes:
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
+# The only header that is issued and accepted, so that no token chooses its own algorithm (RFC 8725, section 3.1).
+_HEADER = _encoded(b'{"alg":"HS256","typ":"JWT"}')
+
+
+class Tokens:
+    """
+    Tokens that say who somebody is: JWTs (RFC 7519), signed with HMAC-SHA256.
+
+    Args:
+        secret: signs and verifies; whoever has it can be anyone.
+        lifetime_s: seconds for which a token is good.
+        clock: Unix time in seconds.
+    """
+
+    def __init__(self, secret: bytes, *, lifetime_s: float = DAY_S, clock: Callable[[], float] = time.time) -> None:
+        self._secret = secret
+        self._lifetime_s = lifetime_s
+        self._clock = clock
+
+    def issue(self, name: str) -> str:
+        """Return a token for the user called `name`."""
+        claims = {"sub": name, "exp": int(self._clock() + self._lifetime_s)}
+        signed = f"{_HEADER}.{_encoded(json.dumps(claims).encode())}"
+        return f"{signed}.{self._signature(signed)}"
+
+    def name_of(self, token: str) -> str | None:
+        """Return whom `token` names, or None where it was not issued here or has ended."""
+        signed, _, signature = token.rpartition(".")
+        # Before anything in it is read, and in constant time; bytes, because a token may be any text.
+        if not hmac.compare_digest(_bytes(signature), _bytes(self._signature(signed))):
+            return None
+        claims = json.loads(_decoded(signed.removeprefix(f"{_HEADER}.")))
+        name: str = claims["sub"]
+        return name if self._clock() < claims["exp"] else None
+
+    def _signature(self, signed: str) -> str:
+        return _encoded(hmac.digest(self._secret, _bytes(signed), hashlib.sha256))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+class SignIn(BaseModel):
+    """What a demo user says of themselves, and is believed."""
+
+    name: Annotated[str, Field(pattern=r"^[\w-]{1,32}$", description="Letters, digits, _ and -.")]
+
+
+class SignedIn(BaseModel):
+    """A token to send along as `Authorization: Bearer <token>`."""
+
+    token: str
+
+
+router = APIRouter(prefix="/auth", tags=["auth"])
+_bearer = HTTPBearer(auto_error=False, description="The token of POST /auth/demo.")
+
+
+@router.post("/demo", summary="Sign in under any name")
+async def sign_in(request: Request, who: SignIn) -> SignedIn:
+    tokens: Tokens = request.app.state.tokens
+    logger.info("demo user signed in")
+    return SignedIn(token=tokens.issue(who.name))
+
+
+async def caller(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> str:
+    """Return the name of the user who is calling."""
+    tokens: Tokens = request.app.state.tokens
+    name = tokens.name_of(credentials.credentials) if credentials else None
+    if name is None:
+        raise HTTPException(
+            status.HTTP_401_UNAUTHORIZED,
+            "Sign in with POST /auth/demo and send its token as Authorization: Bearer <token>.",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    return name
+
+
+Caller = Annotated[str, Depends(caller)]

@@ -1,0 +1,172 @@
+"""Which package is tested, which tests can run here, and the real servers."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+
+from tests.servers.postgres import PostgresServer
+from tests.servers.redis import RedisServer
+
+if TYPE_CHECKING:
+    from tests.servers.otlp import OtlpReceiver
+
+ROOT = Path(__file__).resolve().parents[1]
+TESTS = Path(__file__).parent
+
+# Under tox PYTHONPATH names a folder of links (tox.ini); elsewhere the work tree itself is tested. It is PYTHONPATH so
+# that the processes which tests start find the same.
+if "PYTHONPATH" not in os.environ:
+    os.environ["PYTHONPATH"] = str(ROOT)
+    sys.path.insert(0, str(ROOT))
+
+#: The libraries that the core does without, and the extra of setup.cfg that brings each.
+EXTRA_OF_LIBRARY = {
+    "opentelemetry": "tracing",
+    "grpc": "tracing",
+    "engineio": "socketio",
+    "socketio": "socketio",
+    "redis": "redis",
+    "aiosqlite": "databases",
+    "asyncpg": "databases",
+    "databases": "databases",
+    "sqlalchemy": "databases",
+    "fakeredis": "example",
+    "fastapi": "example",
+    "aiohttp": "test-all",
+    "asgi_correlation_id": "bench",
+    "prometheus_fastapi_instrumentator": "bench",
+    "starlette_exporter": "bench",
+    "structlog": "bench",
+}
+#: The parts of the package that import such a library. They are named, and not found by following the package's own
+#: imports, so that a core module which imports an extra by mistake fails its tests and does not hide them.
+LIBRARY_OF_PART = {
+    "divan_obs_asgi.socketio_ext": "socketio",
+    "divan_obs_asgi.tracing.provider": "opentelemetry",
+    "divan_obs_asgi.tracing.sampling": "opentelemetry",
+    "divan_obs_asgi.tracing.server_span": "opentelemetry",
+    "divan_obs_asgi.tracing.span": "opentelemetry",
+}
+#: Folders of the checkout that tests import; the package is not among them, it comes from where it is installed.
+FOLDERS = ("benchmarks", "examples", "tests")
+
+#: `core`: leave out every test that needs an extra. `all`: refuse to leave out any. Unset: run what can run here.
+SELECTION = os.environ.get("DIVAN_TESTS", "")
+
+# How long an example takes says nothing on a busy machine.
+hypothesis.settings.register_profile("divan", deadline=None)
+if os.environ.get("CI") != "true":  # there hypothesis chooses its own, deterministic profile
+    hypothesis.settings.load_profile("divan")
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """Yield the full names that a file imports at its top level, when it is loaded."""
+    for node in ast.parse(path.read_bytes()).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@cache
+def libraries(path: Path) -> frozenset[str]:
+    """Return the optional libraries that a test file needs, through the checkout's other files too."""
+    found = set()
+    for name in imported_modules(path):
+        top = name.partition(".")[0]
+        found |= {library for part, library in LIBRARY_OF_PART.items() if f"{name}.".startswith(f"{part}.")}
+        if top in EXTRA_OF_LIBRARY:
+            found.add(top)
+        elif top in FOLDERS:
+            module = ROOT.joinpath(*name.split("."))
+            for file in (module.with_suffix(".py"), module / "__init__.py", module / "__main__.py"):
+                if file.is_file() and file != path:
+                    found |= libraries(file)
+    return frozenset(found)
+
+
+def lacking(path: Path) -> set[str]:
+    """Return those of a test file's optional libraries that this run does without."""
+    return {library for library in libraries(path) if SELECTION == "core" or importlib.util.find_spec(library) is None}
+
+
+left_out = {path: lacking(path) for path in sorted(TESTS.rglob("test_*.py")) if lacking(path)}
+if SELECTION != "all":
+    collect_ignore = [str(path) for path in left_out]
+
+
+def pytest_configure() -> None:
+    if SELECTION == "all" and left_out:
+        missing = ", ".join(sorted(set().union(*left_out.values())))
+        raise pytest.UsageError(f"DIVAN_TESTS=all, but libraries are missing: {missing}")
+    origin = package_origin()
+    if "TOX_ENV_NAME" in os.environ and origin == ROOT / "divan_obs_asgi" / "__init__.py":
+        raise pytest.UsageError(f"Under tox the tests are for the built wheel, but the work tree was found: {origin}")
+
+
+def package_origin() -> Path | None:
+    """Return the file that `import divan_obs_asgi` loads."""
+    spec = importlib.util.find_spec("divan_obs_asgi")
+    return Path(spec.origin) if spec and spec.origin else None
+
+
+def version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def pytest_report_header() -> list[str]:
+    """Say what is tested, beside what, and what is left out."""
+    beside = ("starlette", "fastapi", "opentelemetry-sdk", "python-socketio")
+    return [
+        f"divan_obs_asgi: {version('divan-obs-asgi')} from {package_origin()}",
+        "beside: " + ", ".join(f"{name} {version(name)}" for name in beside),
+        *(
+            f"not collected without extras: {path.relative_to(TESTS.parent)} "
+            f"({', '.join(sorted({EXTRA_OF_LIBRARY[library] for library in names}))})"
+            for path, names in left_out.items()
+        ),
+    ]
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis of this session. A test that takes it down brings it back: `with redis_server.down()`."""
+    server = RedisServer()
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL of this session. A test that takes it down brings it back: `with postgres_server.down()`."""
+    server = PostgresServer()
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def otlp_receiver() -> Iterator[OtlpReceiver]:
+    """An OTLP receiver of this test, so that no late span of another one arrives in it."""
+    from tests.servers.otlp import OtlpReceiver
+
+    with OtlpReceiver() as receiver:
+        yield receiver

@@ -1,0 +1,89 @@
+"""A real OTLP receiver: what an OpenTelemetry Collector is to an exporter."""
+
+from __future__ import annotations
+
+import threading
+from concurrent import futures
+from typing import Self
+
+import grpc
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
+    TraceServiceServicer,
+    add_TraceServiceServicer_to_server,
+)
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
+
+AttributeValue = str | bool | int | float | bytes | None | list["AttributeValue"]
+
+
+def attribute(value: AnyValue) -> AttributeValue:
+    """Return an attribute's value as the Python value that was set."""
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [attribute(item) for item in value.array_value.values]
+    result: AttributeValue = getattr(value, kind) if kind else None
+    return result
+
+
+def attributes(span: Span) -> dict[str, AttributeValue]:
+    """Return the attributes of a span as a dict."""
+    return {pair.key: attribute(pair.value) for pair in span.attributes}
+
+
+class OtlpReceiver(TraceServiceServicer):
+    """A gRPC TraceService on a free port of 127.0.0.1, which keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self._arrived = threading.Condition()
+        self._resource_spans: list[ResourceSpans] = []
+        self._server = grpc.server(futures.ThreadPoolExecutor(max_workers=2, thread_name_prefix="otlp-receiver"))
+        add_TraceServiceServicer_to_server(self, self._server)
+        self.port = self._server.add_insecure_port("127.0.0.1:0")
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self._server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Refuse connections from now on; what has arrived stays readable."""
+        self._server.stop(grace=0).wait()
+
+    def Export(self, request: ExportTraceServiceRequest, context: grpc.ServicerContext) -> ExportTraceServiceResponse:
+        with self._arrived:
+            self._resource_spans.extend(request.resource_spans)
+            self._arrived.notify_all()
+        return ExportTraceServiceResponse()
+
+    def resource_spans(self) -> list[ResourceSpans]:
+        """Return what has arrived, as it was sent, with resources and scopes."""
+        with self._arrived:
+            return list(self._resource_spans)
+
+    def spans(self) -> list[Span]:
+        """Return the spans that have arrived."""
+        return [span for resource in self.resource_spans() for scope in resource.scope_spans for span in scope.spans]
+
+    def wait_for(self, count: int, timeout: float = 10.0) -> list[Span]:
+        """
+        Return the spans as soon as there are `count` of them.
+
+        Raises:
+            TimeoutError: if fewer have arrived when `timeout` seconds are over.
+        """
+        with self._arrived:
+            if not self._arrived.wait_for(lambda: len(self.spans()) >= count, timeout):
+                names = [span.name for span in self.spans()]
+                raise TimeoutError(f"{len(names)} of {count} spans arrived in {timeout} s: {names}")
+            return self.spans()

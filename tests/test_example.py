@@ -1,0 +1,536 @@
+"""The reference backend: what a user of Divan sees, on the embedded stores and on real ones."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+import socketio
+from asgi_lifespan import LifespanManager
+from hypothesis import given
+from hypothesis import strategies as st
+
+import examples.divan
+from examples.divan.auth import Tokens
+from examples.divan.backend import create_app
+from examples.divan.listen import listen
+from examples.divan.presence import Presence
+from examples.divan.realtime import NAMESPACE
+from examples.divan.storage import database_of, migrate, redis_of
+from tests.servers.asgi import Serving, serve
+
+PATIENCE_S = 10.0
+ADMIN = {"Authorization": "Bearer an-admin-token-for-tests"}
+
+
+class Clock:
+    """Time that passes only where a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """`databases` and redis-py are made for asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> dict[str, str]:
+    """The environment of a backend on its embedded stores, which leaves the test session's logging alone."""
+    return {
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'new' / 'divan.sqlite3'}",
+        "HEALTH_MIN_MIGRATION": "0008",
+        "OBS_ADMIN_TOKEN": "an-admin-token-for-tests",
+        "OBS_LOGGING_ENABLED": "false",
+    }
+
+
+@pytest.fixture(params=["embedded", "real"])
+def environ(request: pytest.FixtureRequest, embedded: dict[str, str]) -> Iterator[dict[str, str]]:
+    """The environment of a backend, once on the embedded stores and once on a real Redis and PostgreSQL."""
+    if request.param == "embedded":
+        yield embedded
+        return
+    redis_url = request.getfixturevalue("redis_server").url.removesuffix("/0") + "/8"
+    postgres_url = request.getfixturevalue("postgres_server").url
+    name = f"divan_{secrets.token_hex(4)}"
+    asyncio.run(run_sql(postgres_url, f"CREATE DATABASE {name}"))
+    yield {**embedded, "REDIS_URL": redis_url, "DATABASE_URL": f"{postgres_url.rpartition('/')[0]}/{name}"}
+    asyncio.run(run_sql(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(empty_redis(redis_url))
+
+
+async def run_sql(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def empty_redis(url: str) -> None:
+    client = redis_of({"REDIS_URL": url})
+    await client.flushdb()
+    await client.aclose()
+
+
+@asynccontextmanager
+async def running(environ: Mapping[str, str]) -> AsyncIterator[httpx.AsyncClient]:
+    """Run a backend in this process and yield a client of it."""
+    app = create_app(environ)
+    async with (
+        LifespanManager(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://t") as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+async def divan(environ: dict[str, str]) -> AsyncIterator[httpx.AsyncClient]:
+    async with running(environ) as client:
+        yield client
+
+
+async def sign_in(divan: httpx.AsyncClient, name: str) -> dict[str, str]:
+    """Sign in and return the headers that say so."""
+    answer = await divan.post("/auth/demo", json={"name": name})
+    assert answer.status_code == 200
+    return {"Authorization": f"Bearer {answer.json()['token']}"}
+
+
+async def say(divan: httpx.AsyncClient, who: dict[str, str], text: str, room: str = "lobby") -> int:
+    """Send a message and return its id."""
+    answer = await divan.post(f"/chat/{room}/messages", json={"text": text}, headers=who)
+    assert answer.status_code == 201, answer.text
+    number: int = answer.json()["id"]
+    return number
+
+
+# --- who is calling
+
+
+def test_a_token_says_whom_it_was_issued_to() -> None:
+    """Any name comes back as it was."""
+    tokens = Tokens(b"secret")
+    assert tokens.name_of(tokens.issue("Çağla")) == "Çağla"
+
+
+def test_a_token_ends() -> None:
+    """A token is good for its lifetime and no longer."""
+    clock = Clock()
+    tokens = Tokens(b"secret", lifetime_s=60, clock=clock)
+    token = tokens.issue("ada")
+    clock.now += 59
+    assert tokens.name_of(token) == "ada"
+    clock.now += 1
+    assert tokens.name_of(token) is None
+
+
+def test_a_token_of_another_secret_is_no_token() -> None:
+    """Who does not know the secret cannot sign in as anyone."""
+    assert Tokens(b"secret").name_of(Tokens(b"another").issue("ada")) is None
+
+
+@given(st.text(), st.integers(min_value=0), st.characters(exclude_categories=()))
+def test_no_text_but_an_issued_one_is_a_token(text: str, position: int, character: str) -> None:
+    """Neither an invented token nor an altered one names anybody, and none is an error."""
+    tokens = Tokens(b"secret")
+    token = tokens.issue("ada")
+    position %= len(token)
+    altered = token[:position] + character + token[position + 1 :]
+    assert tokens.name_of(text) is None
+    assert tokens.name_of(altered) == ("ada" if altered == token else None)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("authorization", [None, "Bearer", "Bearer nobody", "Bearer ..", "Basic YWRhOg=="])
+async def test_a_stranger_is_asked_to_sign_in(embedded: dict[str, str], authorization: str | None) -> None:
+    """Without a good token nothing of the chat is shown, and the answer says how to get one."""
+    async with running(embedded) as divan:
+        headers = {} if authorization is None else {"Authorization": authorization}
+        answer = await divan.get("/chat/lobby/messages", headers=headers)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert "POST /auth/demo" in answer.json()["detail"]
+
+
+# --- chat
+
+
+@pytest.mark.anyio
+async def test_a_message_is_read_by_others(divan: httpx.AsyncClient) -> None:
+    """What one says in a room, another reads there, and nobody reads in another room."""
+    ada, bob = await sign_in(divan, "ada"), await sign_in(divan, "bob")
+    number = await say(divan, ada, "  Merhaba 👋  ")
+    page = (await divan.get("/chat/lobby/messages", headers=bob)).json()
+    (message,) = page["messages"]
+    assert message.pop("sent_at_ms") > 1_700_000_000_000
+    assert message == {"id": number, "room": "lobby", "sender": "ada", "text": "Merhaba 👋"}
+    assert page["before"] is None
+    assert (await divan.get("/chat/library/messages", headers=bob)).json() == {"messages": [], "before": None}
+
+
+@pytest.mark.anyio
+async def test_pages_lead_from_the_newest_message_to_the_oldest(divan: httpx.AsyncClient) -> None:
+    """Following `before` shows every message of the room once, also when new ones come in meanwhile."""
+    ada = await sign_in(divan, "ada")
+    sent = [await say(divan, ada, f"message {number}") for number in range(6)]
+    seen: list[int] = []
+    query: dict[str, int] = {"limit": 2}
+    while True:
+        page = (await divan.get("/chat/lobby/messages", params=query, headers=ada)).json()
+        seen += [message["id"] for message in page["messages"]]
+        if page["before"] is None:
+            break
+        query["before"] = page["before"]
+        await say(divan, ada, "meanwhile")
+    assert seen == sent[::-1]
+
+
+@pytest.mark.anyio
+async def test_messages_survive_a_restart(environ: dict[str, str]) -> None:
+    """A backend that comes back has what was said before."""
+    async with running(environ) as divan:
+        await say(divan, await sign_in(divan, "ada"), "Remember me")
+    async with running(environ) as divan:
+        page = (await divan.get("/chat/lobby/messages", headers=await sign_in(divan, "ada"))).json()
+    assert [message["text"] for message in page["messages"]] == ["Remember me"]
+
+
+@pytest.mark.anyio
+async def test_a_message_that_is_not_there_cannot_be_read(divan: httpx.AsyncClient) -> None:
+    """A read mark is for a message of that room."""
+    ada = await sign_in(divan, "ada")
+    number = await say(divan, ada, "Hello")
+    for room, message_id, status in [("lobby", number, 204), ("lobby", number + 1, 404), ("library", number, 404)]:
+        answer = await divan.post(f"/chat/{room}/read", json={"message_id": message_id}, headers=ada)
+        assert answer.status_code == status
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/chat/lobby/messages", rb'{"text": "   "}', ["body", "text"]),
+        ("/chat/lobby/messages", rb'{"text": "a\u0000zebra"}', ["body", "text"]),  # PostgreSQL has no NUL in text
+        ("/chat/lobby/messages", rb'{"text": "zebra\ud800"}', ["body", "text"]),  # half a character
+        ("/chat/lobby/messages", b'{"text": "' + 2001 * b"z" + b'"}', ["body", "text"]),
+        ("/chat/Lobby/messages", b'{"text": "zebra"}', ["path", "room"]),
+        ("/chat/lobby/read", b'{"message_id": 9223372036854775808}', ["body", "message_id"]),  # more than a BIGINT
+        ("/presence/heartbeat", b'{"lat": NaN, "lon": 29.044}', ["body", "lat"]),
+        ("/presence/heartbeat", b'{"lat": 86, "lon": 29.044}', ["body", "lat"]),  # beyond what Redis can hold
+        ("/auth/demo", b'{"name": "zebra z"}', ["body", "name"]),
+    ],
+)
+async def test_bad_input_is_refused_and_not_repeated(
+    embedded: dict[str, str], path: str, body: bytes, field: list[str]
+) -> None:
+    """The answer names the field; the value may be somebody's message or place."""
+    async with running(embedded) as divan:
+        ada = await sign_in(divan, "ada")
+        answer = await divan.post(path, content=body, headers={**ada, "Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert [problem["loc"] for problem in answer.json()["detail"]] == [field]
+    assert not re.search("zebra|zz|29|86", answer.text)
+
+
+# --- presence
+
+
+@pytest.mark.anyio
+async def test_people_are_found_within_the_radius(divan: httpx.AsyncClient) -> None:
+    """The nearest come first, to ten metres, and one does not find oneself."""
+    people = {name: await sign_in(divan, name) for name in ("ada", "bob", "eve", "far")}
+    for (name, who), lat in zip(people.items(), (41.0850, 41.0886, 41.0860, 41.2), strict=True):
+        beat = await divan.post("/presence/heartbeat", json={"lat": lat, "lon": 29.0440}, headers=who)
+        assert beat.status_code == 204, name
+    found = {}
+    for radius in (100, 500, 2000):
+        answer = await divan.get("/proximity/nearby", params={"radius": radius}, headers=people["ada"])
+        found[radius] = [(person["name"], person["distance_m"]) for person in answer.json()["people"]]
+    assert found == {100: [], 500: [("eve", 110), ("bob", 400)], 2000: [("eve", 110), ("bob", 400)]}
+    answer = await divan.get("/proximity/nearby", params={"radius": 101}, headers=people["ada"])
+    assert answer.status_code == 422
+
+
+@pytest.mark.anyio
+async def test_nobody_is_near_to_nowhere(divan: httpx.AsyncClient) -> None:
+    """Who has not said where they are is told to do so."""
+    answer = await divan.get("/proximity/nearby", headers=await sign_in(divan, "ada"))
+    assert answer.status_code == 409
+    assert "POST /presence/heartbeat" in answer.json()["detail"]
+
+
+@pytest.mark.anyio
+async def test_the_silent_are_forgotten(environ: dict[str, str]) -> None:
+    """Somebody whose heartbeat stays away is gone after its lifetime; who goes on is still there."""
+    clock = Clock()
+    redis = redis_of(environ)
+    presence = Presence(redis, lifetime_s=60, clock=clock)
+    await presence.heartbeat("bob", 41.086, 29.044)
+    clock.now += 40
+    await presence.heartbeat("eve", 41.086, 29.044)
+    await presence.heartbeat("ada", 41.085, 29.044)
+    assert {person.name for person in await presence.nearby("ada", 500) or ()} == {"bob", "eve"}
+    clock.now += 20
+    assert {person.name for person in await presence.nearby("ada", 500) or ()} == {"eve"}
+    clock.now += 40
+    assert await presence.nearby("ada", 500) is None
+    await redis.aclose()
+
+
+# --- storage
+
+
+@pytest.mark.anyio
+async def test_several_workers_migrate_at_once(environ: dict[str, str]) -> None:
+    """Workers that start together apply every migration once, and none of them fails."""
+    databases = [database_of(environ) for _ in range(4)]
+    for database in databases:
+        await database.connect()
+    await asyncio.gather(*map(migrate, databases))
+    rows = await databases[0].fetch_all("SELECT version FROM schema_migrations ORDER BY version")
+    assert [row["version"] for row in rows] == ["0007", "0008"]
+    for database in databases:
+        await database.disconnect()
+
+
+# --- realtime
+
+
+class Listener:
+    """A Socket.IO client that keeps what it is sent."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._url = serving.url
+        self._client = socketio.AsyncClient(reconnection=False)
+        self._heard: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
+        for event in ("message", "read"):
+            self._client.on(event, self._keeper_of(event), namespace=NAMESPACE)
+
+    def _keeper_of(self, event: str) -> Any:
+        async def keep(data: Any) -> None:
+            self._heard.put_nowait((event, data))
+
+        return keep
+
+    async def connect(self, auth: object) -> None:
+        await self._client.connect(self._url, namespaces=[NAMESPACE], auth=auth)
+
+    async def call(self, event: str, data: object) -> Any:
+        return await self._client.call(event, data, namespace=NAMESPACE)
+
+    async def next(self) -> tuple[str, Any]:
+        async with asyncio.timeout(PATIENCE_S):
+            return await self._heard.get()
+
+    async def disconnect(self) -> None:
+        await self._client.disconnect()
+
+
+@asynccontextmanager
+async def served(environ: Mapping[str, str]) -> AsyncIterator[tuple[httpx.AsyncClient, Serving]]:
+    """Serve a backend by uvicorn and yield a client of it."""
+    with serve(create_app(environ)) as serving:
+        async with httpx.AsyncClient(base_url=serving.url) as divan:
+            yield divan, serving
+
+
+@pytest.mark.anyio
+async def test_a_message_is_delivered_to_whoever_has_joined_the_room(environ: dict[str, str]) -> None:
+    """A listener hears its rooms, in order, and no other room; after leaving, nothing more."""
+    async with served(environ) as (divan, serving):
+        ada = await sign_in(divan, "ada")
+        token = ada["Authorization"].removeprefix("Bearer ")
+        listener = Listener(serving)
+        await listener.connect({"token": token})
+        assert await listener.call("join", {"room": "lobby"}) == {"ok": True}
+        assert await listener.call("join", {"room": "library"}) == {"ok": True}
+        await say(divan, ada, "not for you", room="cellar")
+        number = await say(divan, ada, "Hello")
+        event, message = await listener.next()
+        assert (event, message["id"], message["sender"], message["text"]) == ("message", number, "ada", "Hello")
+        await divan.post("/chat/lobby/read", json={"message_id": number}, headers=ada)
+        await divan.post("/chat/lobby/read", json={"message_id": number}, headers=ada)  # moves nothing, tells nobody
+        assert await listener.next() == ("read", {"reader": "ada", "message_id": number})
+        assert await listener.call("leave", {"room": "lobby"}) == {"ok": True}
+        await say(divan, ada, "Are you there?")
+        await say(divan, ada, "Psst", room="library")
+        event, message = await listener.next()
+        assert (event, message["text"]) == ("message", "Psst")
+        await listener.disconnect()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("auth", [None, {}, {"token": 1}, {"token": "nobody"}, {"token": "\ud800.."}, "nobody"])
+async def test_a_stranger_cannot_connect(embedded: dict[str, str], auth: object) -> None:
+    """Without a good token there is no connection, in whatever shape the token comes."""
+    async with served(embedded) as (_, serving):
+        listener = Listener(serving)
+        with pytest.raises(socketio.exceptions.ConnectionError):
+            await listener.connect(auth)
+        await listener.disconnect()
+
+
+@pytest.mark.anyio
+async def test_a_room_without_a_proper_name_cannot_be_joined(embedded: dict[str, str]) -> None:
+    """The acknowledgement says so; what was asked is not repeated."""
+    async with served(embedded) as (divan, serving):
+        listener = Listener(serving)
+        await listener.connect({"token": (await sign_in(divan, "ada"))["Authorization"].removeprefix("Bearer ")})
+        for wish in (None, "lobby", {}, {"room": 1}, {"room": "A b"}, {"room": "lobby\n"}):
+            for event in ("join", "leave"):
+                answer = await listener.call(event, wish)
+                assert not answer["ok"]
+                assert answer["error"].startswith("A room is named in")
+        await listener.disconnect()
+
+
+@pytest.mark.anyio
+async def test_listen_prints_what_is_said(embedded: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    """`python -m examples.divan.listen` joins a room and shows its messages."""
+    async with served(embedded) as (divan, serving):
+        ada = await sign_in(divan, "ada")
+        listening = asyncio.create_task(listen(serving.url, "lobby", "bob"))
+        printed = ""
+        async with asyncio.timeout(PATIENCE_S):
+            while "ada: Hello" not in printed:
+                if "Listening to lobby" in printed:
+                    await say(divan, ada, "Hello")
+                await asyncio.sleep(0.02)
+                printed += capsys.readouterr().out
+        listening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await listening
+
+
+# --- observability
+
+
+@pytest.mark.anyio
+async def test_the_backend_says_that_it_is_well(divan: httpx.AsyncClient) -> None:
+    """Readiness has both stores and the migrations, in the shape that the specification gives."""
+    ready = await divan.get("/health/ready")
+    assert ready.status_code == 200
+    checks = ready.json()["checks"]
+    assert ready.json() == {"status": "ok", "checks": checks}
+    assert {name: check.pop("latency_ms", None) is not None for name, check in checks.items()} == {
+        "redis": True,
+        "postgres": True,
+        "migrations": False,
+    }
+    assert checks == {
+        "redis": {"ok": True},
+        "postgres": {"ok": True},
+        "migrations": {"ok": True, "version": "0008"},
+    }
+    for path in ("/health/live", "/health/startup"):
+        assert (await divan.get(path)).json()["status"] == "ok"
+
+
+@pytest.mark.anyio
+async def test_the_backend_is_not_ready_for_a_later_release(embedded: dict[str, str]) -> None:
+    """A database that lacks a migration which the code needs takes the backend out of service."""
+    async with running({**embedded, "HEALTH_MIN_MIGRATION": "0009"}) as divan:
+        ready = await divan.get("/health/ready")
+    assert ready.status_code == 503
+    assert ready.json()["checks"]["migrations"] == {"ok": False, "reason": "outdated", "version": "0008"}
+
+
+@pytest.mark.anyio
+async def test_requests_and_clients_are_counted(embedded: dict[str, str]) -> None:
+    """The metrics show routes as templates and how many listen; they want the admin token."""
+    async with served(embedded) as (divan, serving):
+        ada = await sign_in(divan, "ada")
+        listener = Listener(serving)
+        await listener.connect({"token": ada["Authorization"].removeprefix("Bearer ")})
+        await listener.call("join", {"room": "lobby"})
+        await say(divan, ada, "Hello")
+        assert (await divan.get("/metrics")).status_code == 401
+        metrics = (await divan.get("/metrics", headers=ADMIN)).text.splitlines()
+        await listener.disconnect()
+    assert 'divan_http_requests_total{method="POST",route="/chat/{room}/messages",status="201"} 1.0' in metrics
+    assert 'divan_socketio_clients{namespace="/chat"} 1.0' in metrics
+    assert 'divan_socketio_events_total{event="join",namespace="/chat"} 1.0' in metrics
+
+
+@pytest.mark.anyio
+async def test_the_backend_works_without_its_observability(embedded: dict[str, str]) -> None:
+    """With OBS_ENABLED=false the chat is the same, and the library's endpoints are not there."""
+    async with served({**embedded, "OBS_ENABLED": "false"}) as (divan, serving):
+        ada = await sign_in(divan, "ada")
+        listener = Listener(serving)
+        await listener.connect({"token": ada["Authorization"].removeprefix("Bearer ")})
+        await listener.call("join", {"room": "lobby"})
+        await say(divan, ada, "Hello")
+        event, message = await listener.next()
+        assert (event, message["text"]) == ("message", "Hello")
+        assert (await divan.get("/health/live")).status_code == 404
+        await listener.disconnect()
+
+
+@contextmanager
+def started(directory: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run `python -m examples.divan` on a free port and yield it with what it has printed up to the banner's end."""
+    folder = Path(examples.divan.__file__).parents[2]
+    kept = {name: value for name, value in os.environ.items() if name not in ("HOST", "DATABASE_URL", "REDIS_URL")}
+    environ = {
+        **{name: value for name, value in kept.items() if not name.startswith(("OBS_", "OTEL_", "LOG_"))},
+        "PYTHONPATH": os.pathsep.join([str(folder), *sys.path]),
+        "PORT": "0",
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "examples.divan"], cwd=directory, env=environ, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            printed = ""
+            for line in process.stdout:
+                printed += line
+                if "examples.divan.listen" in line:
+                    break
+            yield process, printed
+        finally:
+            process.kill()
+
+
+def test_python_m_serves_what_its_banner_promises(tmp_path: Path) -> None:
+    """Every address of the banner answers, the token in it opens the metrics, and Ctrl-C ends the server."""
+    with started(tmp_path) as (process, printed), httpx.Client() as client:
+        urls = re.findall(r"^  curl .*?(http://127\.0\.0\.1:\d+/(?:health/\w+|metrics))", printed, re.MULTILINE)
+        assert [url.rpartition("/")[2] for url in urls] == ["live", "ready", "startup", "metrics", "metrics"]
+        admin = re.findall(r'curl -H "(Authorization): (Bearer \S+)"', printed)
+        assert [client.get(url).status_code for url in urls] == [200, 200, 200, 401, 401]
+        assert client.get(urls[-1], headers=admin).status_code == 200
+        url = urls[0].removesuffix("/health/live")
+        token = client.post(f"{url}/auth/demo", json={"name": "ada"}).json()["token"]
+        headers = {"Authorization": f"Bearer {token}", "X-Request-Id": "the-one-with-zebra"}
+        message = {"text": "A zebra that only the room may see"}
+        assert client.post(f"{url}/chat/lobby/messages", json=message, headers=headers).status_code == 201
+        process.send_signal(signal.SIGINT)
+        logged, _ = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0
+    lines = [json.loads(line) for line in (printed + logged).splitlines() if line.startswith("{")]
+    routes = {line["route"]: line["status"] for line in lines if line["request_id"] == "the-one-with-zebra"}
+    assert routes == {"/chat/{room}/messages": 201}
+    assert message["text"] not in logged
+    assert token not in logged
+    assert (tmp_path / ".run" / "divan.sqlite3").is_file()

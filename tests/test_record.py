@@ -1,0 +1,200 @@
+"""The record: the one clock of a connection, and the one judge of how it ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+import divan_obs_asgi as obs
+from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.record import RECORD_KEY, RequestRecord, current_record
+from divan_obs_asgi.routes import RouteTemplates
+from divan_obs_asgi.testing import SCENARIOS, Scenario, converse, http_scope
+from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
+from tests.stacks import Observed
+
+
+class Witness(obs.RecordMiddleware):
+    """Keeps every finished record."""
+
+    component = "witness"
+
+    def __init__(self, app: ASGIApp, bundle: obs.Observability) -> None:
+        super().__init__(app, bundle)
+        self.finished: list[RequestRecord] = []
+
+    def observe(self, scope: Scope, record: RequestRecord) -> None:
+        record.add_finisher(self.component, self.finished.append)
+
+
+class SlowClock:
+    """Seconds that pass only when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_every_end_has_its_outcome_and_status(scenario: Scenario) -> None:
+    """However a connection ends, its record is finished once, with the right outcome and status."""
+    witness = Witness(scenario.app, Observed().obs)
+    anyio.run(run, scenario, witness)
+    assert [(record.outcome, record.status) for record in witness.finished] == [(scenario.outcome, scenario.status)]
+
+
+async def run(scenario: Scenario, app: ASGIApp) -> None:
+    await converse(app, scenario.scope(), scenario.incoming, hangs_up_after=scenario.hangs_up_after)
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize(("started", "status"), [(False, 0), (True, 200)])
+def test_a_cancelled_request_is_cancelled(backend: str, started: bool, status: int) -> None:
+    """Cancellation is an outcome of its own, and neither a 500 nor a success."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if started:
+            await send({"type": "http.response.start", "status": 200})
+        await anyio.sleep_forever()
+
+    async def main() -> None:
+        with anyio.move_on_after(0.005):
+            await converse(witness, http_scope())
+
+    witness = Witness(app, Observed().obs)
+    anyio.run(main, backend=backend)
+    assert [(record.outcome, record.status) for record in witness.finished] == [("cancelled", status)]
+
+
+def test_a_background_task_is_no_latency() -> None:
+    """The record is finished when the last byte is out, and not when the application returns."""
+    finished_when_the_task_began = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"done"})
+        finished_when_the_task_began.extend(witness.finished)
+
+    witness = Witness(app, Observed().obs)
+    anyio.run(converse, witness, http_scope())
+    assert finished_when_the_task_began == witness.finished != []
+
+
+def test_durations_come_from_one_clock() -> None:
+    """Time to first byte and duration are seconds since the same start."""
+    clock = SlowClock()
+    finished: list[RequestRecord] = []
+
+    async def receive() -> Any:
+        raise AssertionError("nobody asked")
+
+    async def send(message: Any) -> None:
+        clock.now += 1.0
+
+    async def main() -> None:
+        record = RequestRecord(http_scope(), receive, send, RouteTemplates(None), Faults(lambda _: None), clock)
+        record.add_finisher("test", finished.append)
+        await record.send({"type": "http.response.start", "status": 200})
+        await record.send({"type": "http.response.body", "body": b"abc", "more_body": True})
+        await record.send({"type": "http.response.body", "body": b"de"})
+
+    anyio.run(main)
+    assert [(r.first_byte_s, r.duration_s, r.response_bytes) for r in finished] == [(1.0, 3.0, 5)]
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "size"), [("GET", 200, 5), ("HEAD", 200, 0), ("GET", 204, 0), ("GET", 304, 0)]
+)
+def test_bytes_are_those_that_leave(method: str, status: int, size: int) -> None:
+    """HEAD, 204 and 304 have no content, whatever the application hands over."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": status})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    witness = Witness(app, Observed().obs)
+    anyio.run(lambda: converse(witness, http_scope(method=method)))
+    assert [record.response_bytes for record in witness.finished] == [size]
+
+
+def test_a_handled_exception_is_the_records_error() -> None:
+    """Where an error handler answers 500 and raises later, the line at the end of the answer has the exception."""
+    error = ValueError("on purpose")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            raise error
+        except ValueError:
+            await send({"type": "http.response.start", "status": 500})
+            await send({"type": "http.response.body"})
+            raise
+
+    witness = Witness(app, Observed().obs)
+    anyio.run(converse, witness, http_scope())
+    assert [record.error for record in witness.finished] == [error]
+
+
+def test_a_finisher_that_raises_stops_no_other() -> None:
+    """A broken observer is counted and left out; the response and the other observers go on."""
+
+    class Broken(obs.RecordMiddleware):
+        component = "broken"
+
+        def observe(self, scope: Scope, record: RequestRecord) -> None:
+            record.add_finisher(self.component, self.fail)
+
+        def fail(self, record: RequestRecord) -> None:
+            raise RuntimeError("on purpose")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": b"fine"})
+
+    observed = Observed()
+    witness = Witness(Broken(app, observed.obs), observed.obs)
+    done = anyio.run(converse, Broken(witness, observed.obs), http_scope())
+    assert (done.body, done.error, len(witness.finished)) == (b"fine", None, 1)
+    assert observed.value("divan_errors_total", component="broken") == 1
+
+
+def test_inner_finishers_go_first() -> None:
+    """What stands nearer to the application sees the finished record first."""
+    order = []
+
+    def named(name: str) -> type[obs.RecordMiddleware]:
+        class Named(obs.RecordMiddleware):
+            component = name
+
+            def observe(self, scope: Scope, record: RequestRecord) -> None:
+                record.add_finisher(name, lambda record: order.append(name))
+
+        return Named
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    bundle = Observed().obs
+    anyio.run(converse, named("outer")(named("inner")(app, bundle), bundle), http_scope())
+    assert order == ["inner", "outer"]
+
+
+def test_a_stack_within_a_stack_observes_once() -> None:
+    """One connection has one record, however many stacks it passes."""
+    seen = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append((scope[RECORD_KEY], current_record.get()))
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body"})
+
+    observed = Observed()
+    stack = obs.build_stack(obs.build_stack(app, observed.obs), observed.obs)
+    done = anyio.run(converse, stack, http_scope())
+    assert seen[0][0] is seen[0][1]
+    assert len(done.header(b"x-request-id")) == 1
+    assert len(observed.lines()) == 1
+    labels = {"route": "__unmatched__", "method": "GET", "status": "200"}
+    assert observed.value("divan_http_requests_total", **labels) == 1
