@@ -49,8 +49,7 @@ class RouteTemplates:
                 path = effective.path_format
         prefix = self._mounted_at(scope)
         if hasattr(route, "routes"):
-            # Starlette names the Mount also where nothing below it matched.
-            return f"{prefix}/{{{UNMATCHED}}}" if route.routes else f"{prefix}/{{path}}"
+            return prefix + _below_mount(route)
         return UNMATCHED if path is None else prefix + path
 
     def _without_route(self, scope: Scope) -> str:
@@ -81,6 +80,11 @@ def _server_root(scope: Scope) -> str:
 def _path_of(route: object) -> str | None:
     path = getattr(route, "path_format", None) or getattr(route, "path", None)
     return path if isinstance(path, str) else None
+
+
+def _below_mount(route: Any) -> str:
+    """Starlette names a Mount also where none of its own routes matched; an application without routes took it all."""
+    return f"/{{{UNMATCHED}}}" if route.routes else "/{path}"
 
 
 def _routes_below(app: object) -> Iterable[Any]:
@@ -133,7 +137,7 @@ def _matched(routes: Iterable[Any], scope: dict[str, Any]) -> str | None:
         found = _path_of(route)
         if hasattr(route, "routes"):
             below = _matched(_routes_below(route), {**scope, **child})
-            found = f"{getattr(route, 'path', '')}{below or '/' + UNMATCHED.join('{}')}"
+            found = f"{getattr(route, 'path', '')}{below or _below_mount(route)}"
         if match.name == "FULL":
             return found
         partial = partial or found
