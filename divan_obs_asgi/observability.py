@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import anyio
 import anyio.to_thread
@@ -122,10 +122,9 @@ class Observability:
 
     def flush(self) -> None:
         """Hand queued spans to the exporter and queued lines to the stream; blocks for 5 s at most."""
-        flush_spans: Any = getattr(self.spans.provider, "force_flush", None) if self.spans is not None else None
-        if flush_spans is not None:
+        if self.spans is not None:
             try:
-                flush_spans(5000)
+                self.spans.flush(timeout_ms=5000)
             except Exception as error:
                 self.faults.report("tracing", error)
         self.log.sink.flush()

@@ -46,7 +46,9 @@ class TraceSampler(Sampler):
         parent = get_current_span(parent_context).get_span_context()
         sampled = self.samples(trace_id, parent.trace_flags.sampled if parent.is_valid else None)
         decision = Decision.RECORD_AND_SAMPLE if sampled else Decision.DROP
-        return SamplingResult(decision, attributes if sampled else None, parent.trace_state)
+        return SamplingResult(
+            decision, attributes if sampled else None, parent.trace_state if parent.is_valid else None
+        )
 
     def get_description(self) -> str:
         return self._description

@@ -89,6 +89,12 @@ class ServerSpans(ABC):
         ended_ns = record.started_ns + int(record.duration_s * 1e9)
         self._close(span, f"{record.method} {record.route}", attributes, status, ended_ns)
 
+    def flush(self, timeout_ms: int) -> None:
+        """Hand queued spans to the exporter; blocks for `timeout_ms` at most."""
+        flush: Any = getattr(self.provider, "force_flush", None)
+        if flush is not None:
+            flush(timeout_ms)
+
     @abstractmethod
     def _new_span(self, record: RequestRecord, parent: SpanContext | None, context: Context) -> Span: ...
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import anyio
 from hypothesis import example, given
 from hypothesis import strategies as st
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.record import RequestRecord
@@ -17,6 +14,7 @@ from divan_obs_asgi.routes import ROUTE_KEY
 from divan_obs_asgi.testing import SCENARIOS, converse, http_scope, websocket_scope
 from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
 from tests.stacks import Observed
+from tests.tracing.exported import Exported
 
 statuses = st.integers(100, 599)
 http_messages = st.one_of(
@@ -58,15 +56,6 @@ websocket_incoming = st.lists(
 
 class Interrupt(BaseException):
     pass
-
-
-class Exported(SpanExporter):
-    def __init__(self) -> None:
-        self.spans: list[ReadableSpan] = []
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        self.spans.extend(spans)
-        return SpanExportResult.SUCCESS
 
 
 class Witness(obs.RecordMiddleware):

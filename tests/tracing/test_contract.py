@@ -1,0 +1,41 @@
+"""The contract of every middleware once more, with tracing among them."""
+
+from __future__ import annotations
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+from divan_obs_asgi.middlewares import TracingMiddleware
+from divan_obs_asgi.testing import CONTRACT
+from divan_obs_asgi.types import MiddlewareFactory
+from tests.stacks import BACKENDS, CORE, Observed, named, run_on, subsets
+from tests.test_contract import FLAGS, wrapped
+from tests.tracing.exported import Exported
+
+TRACED = {**FLAGS, "OBS_TRACING_ENABLED": "true"}
+SUBSETS = [(TracingMiddleware,), *((TracingMiddleware, *others) for others in subsets(CORE))]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("factories", SUBSETS, ids=named)
+def test_every_subset_with_tracing_keeps_the_contract(factories: tuple[MiddlewareFactory, ...], backend: str) -> None:
+    """A server span changes nothing of what the client gets, but for the `traceparent` that it is told."""
+    exported = Exported()
+    observed = Observed(TRACED, span_exporter=exported)
+    for check in CONTRACT:
+        run_on(backend, check, lambda app: wrapped(app, observed.obs, factories))
+    observed.obs.flush()
+    assert exported.spans
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_an_applications_own_provider_keeps_the_contract(backend: str) -> None:
+    """The same through the public API of a provider that the application has made."""
+    exported = Exported()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exported))
+    observed = Observed(TRACED, tracer_provider=provider)
+    for check in CONTRACT:
+        run_on(backend, check, lambda app: wrapped(app, observed.obs, (TracingMiddleware, *CORE)))
+    assert exported.spans

@@ -1,0 +1,72 @@
+"""W3C Trace Context: what is a caller's span, and what starts a new trace."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from divan_obs_asgi.tracing.traceparent import TraceParent, parse, render
+
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+GOOD = f"00-{TRACE}-{SPAN}-01".encode()
+
+
+@pytest.mark.parametrize(
+    ("value", "flags"),
+    [
+        (GOOD, 1),
+        (GOOD[:-2] + b"00", 0),
+        (GOOD[:-2] + b"ff", 255),
+        (b" \t" + GOOD + b" ", 1),
+        (b"01" + GOOD[2:], 1),
+        (b"cc" + GOOD[2:] + b"-what-the-future-brings", 1),
+    ],
+)
+def test_a_well_formed_parent_is_continued(value: bytes, flags: int) -> None:
+    """Version 00, and whatever later versions append to it (section 4.1)."""
+    assert parse([value]) == TraceParent(TRACE, SPAN, flags)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [],
+        [b""],
+        [b"00"],
+        [GOOD, GOOD],
+        [b"ff" + GOOD[2:]],
+        [GOOD.upper()],
+        [GOOD + b"-more"],
+        [b"01" + GOOD[2:] + b".more"],
+        [GOOD.replace(TRACE.encode(), b"0" * 32)],
+        [GOOD.replace(SPAN.encode(), b"0" * 16)],
+        [GOOD.replace(b"-", b"_")],
+        [GOOD[:-1]],
+        [GOOD[1:]],
+        [GOOD + b"\n"],
+        [b"0x" + GOOD[2:]],
+        [GOOD.replace(b"4bf9", b"4bg9")],
+        [GOOD + b"," + GOOD],
+        [b"\xff\xfe" + GOOD],
+    ],
+)
+def test_a_malformed_parent_starts_a_new_trace(values: list[bytes]) -> None:
+    """Nothing is repaired: a wrong parent would tie this request to a stranger's trace."""
+    assert parse(values) is None
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_read_without_an_error(value: bytes) -> None:
+    """A client can send what it likes."""
+    parent = parse([value])
+    assert parent is None or (len(parent.trace_id), len(parent.span_id)) == (32, 16)
+
+
+@given(st.integers(1, 2**128 - 1), st.integers(1, 2**64 - 1), st.booleans())
+def test_what_is_rendered_is_read_back(trace: int, span: int, sampled: bool) -> None:
+    """What the response carries is a parent for whoever reads it."""
+    parent = parse([render(f"{trace:032x}", f"{span:016x}", sampled)])
+    assert parent == TraceParent(f"{trace:032x}", f"{span:016x}", int(sampled))
+    assert parent is not None
+    assert parent.sampled is sampled
