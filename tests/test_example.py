@@ -488,7 +488,7 @@ async def test_the_backend_works_without_its_observability(embedded: dict[str, s
 
 
 @contextmanager
-def started(directory: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def started(directory: Path, **flags: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run `python -m examples.divan` on a free port and yield it with what it has printed up to the banner's end."""
     folder = Path(examples.divan.__file__).parents[2]
     kept = {name: value for name, value in os.environ.items() if name not in ("HOST", "DATABASE_URL", "REDIS_URL")}
@@ -496,6 +496,7 @@ def started(directory: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
         **{name: value for name, value in kept.items() if not name.startswith(("OBS_", "OTEL_", "LOG_"))},
         "PYTHONPATH": os.pathsep.join([str(folder), *sys.path]),
         "PORT": "0",
+        **flags,
     }
     with subprocess.Popen(
         [sys.executable, "-m", "examples.divan"], cwd=directory, env=environ, stdout=subprocess.PIPE, text=True

@@ -101,13 +101,13 @@ def test_a_server_ends_with_a_killed_session(redis_server: RedisServer) -> None:
         assert session.stdout is not None
         port, leash, directory = session.stdout.readline().split()
         leash_end = os.pidfd_open(int(leash))
-        with socket.create_connection(("127.0.0.1", int(port)), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", int(port)), timeout=30) as connection:
             connection.sendall(PING)
             assert connection.recv(100) == b"+PONG\r\n"
             session.send_signal(signal.SIGKILL)
             assert connection.recv(1) == b""
     # The leash ends last, after the directory.
-    assert select.select([leash_end], [], [], 10)[0] == [leash_end]
+    assert select.select([leash_end], [], [], 30)[0] == [leash_end]
     os.close(leash_end)
     assert not Path(directory).exists()
 

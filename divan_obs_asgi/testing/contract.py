@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar, copy_context
+from functools import wraps
 from typing import TypeAlias
 
 import anyio
@@ -21,9 +22,23 @@ from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
 Build: TypeAlias = Callable[[ASGIApp], ASGIApp]
 Check: TypeAlias = Callable[[Build], Awaitable[None]]
 
+# Seconds for a check; one that takes longer waits for a message that a middleware has kept to itself.
+_PATIENCE_S = 2.0
+
 _mark: ContextVar[str] = ContextVar("divan_obs_asgi.testing.mark", default="")
 
 
+def _in_time(check: Check) -> Check:
+    @wraps(check)
+    async def limited(build: Build) -> None:
+        with anyio.move_on_after(_PATIENCE_S) as limit:
+            await check(build)
+        assert not limit.cancelled_caught, f"{check.__name__} did not end within {_PATIENCE_S} s"
+
+    return limited
+
+
+@_in_time
 async def answers_are_unchanged(build: Build) -> None:
     """Every message is forwarded once and in order; a header may be added or replaced, once; errors are the same."""
     for scenario in SCENARIOS:
@@ -32,6 +47,7 @@ async def answers_are_unchanged(build: Build) -> None:
         _same(bare, wrapped, scenario.name)
 
 
+@_in_time
 async def receive_is_unchanged(build: Build) -> None:
     """The application receives what the client has sent, message by message."""
     incoming: list[Message] = [
@@ -49,6 +65,7 @@ async def receive_is_unchanged(build: Build) -> None:
     assert received == incoming, f"received {received!r}, expected {incoming!r}"
 
 
+@_in_time
 async def other_scopes_pass(build: Build) -> None:
     """A scope that is neither HTTP nor WebSocket reaches the application as it is, with receive and send."""
     for kind in ("lifespan", "telepathy"):
@@ -66,6 +83,7 @@ async def other_scopes_pass(build: Build) -> None:
         assert done.sent == [message], f"{kind}: sent {done.sent!r}"
 
 
+@_in_time
 async def exceptions_are_the_applications_own(build: Build) -> None:
     """The very exception object comes out, not a copy, a wrapper or another."""
 
@@ -82,6 +100,7 @@ async def exceptions_are_the_applications_own(build: Build) -> None:
         assert done.error is error, f"raised {done.error!r}, expected {error!r}"
 
 
+@_in_time
 async def cancellation_goes_through(build: Build) -> None:
     """A cancelled request is cancelled inside the application too, and ends as cancelled."""
     for started in (False, True):
@@ -105,6 +124,7 @@ def _waits_for_ever(started: bool, ended: list[type[BaseException]]) -> ASGIApp:
     return app
 
 
+@_in_time
 async def concurrent_requests_are_apart(build: Build) -> None:
     """What one request sets is not seen by another that runs at the same time."""
     everyone_is_here = anyio.Event()
@@ -139,6 +159,7 @@ async def concurrent_requests_are_apart(build: Build) -> None:
         assert len(values) == len(set(values)), f"two requests share one {name.decode()}"
 
 
+@_in_time
 async def nothing_stays_behind(build: Build) -> None:
     """After a request no context variable of the caller holds anything that it did not hold before."""
 
@@ -152,6 +173,7 @@ async def nothing_stays_behind(build: Build) -> None:
     assert not left, f"left behind: {sorted(left)}"
 
 
+@_in_time
 async def one_instance_serves_many(build: Build) -> None:
     """State is kept per request: a failure does not colour the next request of the same instance."""
     errors = iter([ValueError("first"), None, ValueError("third"), None])

@@ -31,8 +31,8 @@ LEASH = """
 read -r _
 if [ -d "$1" ]; then
     if pid=$(head -n 1 "$1/server.pid") && kill -s "$2" "$pid"; then
-        # At most 5 s: in a container whose init does not reap, the dead stay visible.
-        tries=100
+        # Some 2 s at most: in a container whose init does not reap, the dead stay visible.
+        tries=40
         while [ $tries -gt 0 ] && kill -0 "$pid"; do sleep 0.05; tries=$((tries - 1)); done
     fi
     rm -rf "$1"
@@ -76,6 +76,13 @@ def children(pid: int) -> list[int]:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
+
+
+def signal_all(pids: Sequence[int], number: signal.Signals) -> None:
+    """Signal those of the processes that are still there."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def pidfds(pids: Sequence[int]) -> list[int]:
@@ -161,14 +168,14 @@ class ServerProcess:
     def paused(self) -> Iterator[None]:
         """With a server that hangs: connections are accepted by the kernel and nothing answers."""
         assert self._process is not None
+        # The parent first, so that it makes no more children; those may end at any time.
+        os.kill(self._process.pid, signal.SIGSTOP)
         pids = [self._process.pid, *children(self._process.pid)]
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+        signal_all(pids, signal.SIGSTOP)
         try:
             yield
         finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
+            signal_all(pids, signal.SIGCONT)
 
     def close(self) -> None:
         """End the server and remove its directory."""

@@ -1,0 +1,119 @@
+"""Whether a configuration can work, as /health/startup asks it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+import orjson
+import pytest
+
+import divan_obs_asgi as obs
+from divan_obs_asgi.probes import ConfigProbe
+from divan_obs_asgi.settings import Settings
+from tests.stacks import Observed
+
+LONG_ENOUGH = "a-secret-of-thirty-two-bytes-xxx"
+
+GOOD = {
+    "REDIS_URL": [
+        "redis://localhost",
+        "redis://:hunter2@redis.internal:6379/0",
+        "rediss://redis.internal:6380",
+        "redis://[::1]:6379",
+        "unix:///run/redis.sock",
+    ],
+    "DATABASE_URL": [
+        "postgresql://divan:hunter2@db.internal:5432/divan",
+        "postgres://db.internal/divan",
+        "postgresql+asyncpg://divan@db.internal/divan?ssl=require",
+        "sqlite:///divan.sqlite3",
+        "sqlite+aiosqlite:////var/lib/divan.sqlite3",
+    ],
+    "S3_ENDPOINT_URL": ["https://s3.eu-central-1.amazonaws.com", "http://minio:9000"],
+    "JWT_SECRET": [LONG_ENOUGH, "é" * 16],
+}
+BAD = {
+    "REDIS_URL": ["redis.internal:6379", "http://redis.internal", "redis://", "redis://h:port", "redis://h:70000"],
+    "DATABASE_URL": ["divan.sqlite3", "mysql://db.internal/divan", "postgresql://", "postgresql://[::1/divan"],
+    "S3_ENDPOINT_URL": ["s3.amazonaws.com", "s3://bucket", "https://", "https://s3:port"],
+    "JWT_SECRET": [LONG_ENOUGH[:-1], "hunter2", "é" * 15],
+}
+
+
+def cases(values: Mapping[str, list[str]]) -> list[tuple[str, str]]:
+    return [(flag, value) for flag, examples in values.items() for value in examples]
+
+
+@pytest.mark.parametrize(("flag", "value"), cases(GOOD))
+def test_a_value_that_can_work_passes(flag: str, value: str) -> None:
+    """The check looks at the form only; whether somebody answers there is for the ready checks."""
+    probe = ConfigProbe(Settings.from_env({flag: value}))
+    assert probe.wrong_flags() == []
+    assert anyio.run(probe.check) == {}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "postgresql://divan:hunter2@/divan?host=/cloudsql/project:region:instance",
+        "postgresql:///divan",
+        "postgresql://db1.internal:5432,db2.internal:5432/divan",
+        "sqlite://",
+    ],
+)
+def test_a_database_without_a_host_of_its_own_can_work(value: str) -> None:
+    """A Unix socket, several hosts and a database in memory are addresses too (libpq, 34.1.1.2; SQLAlchemy)."""
+    assert ConfigProbe(Settings.from_env({"DATABASE_URL": value})).wrong_flags() == []
+
+
+@pytest.mark.parametrize(("flag", "value"), cases(BAD))
+def test_a_value_that_cannot_work_fails(flag: str, value: str) -> None:
+    """The answer names the flag, and never what it is set to."""
+    observed = Observed({flag: value})
+
+    report = anyio.run(observed.obs.probes.ask, "startup")
+
+    assert report.as_json() == {
+        "status": "fail",
+        "checks": {"config": {"ok": False, "reason": "error", "wrong": [flag]}},
+    }
+    # Not a piece of it either: what stands behind the scheme may be a password.
+    assert value.encode() not in orjson.dumps(report.as_json())
+
+
+def test_all_that_is_wrong_is_named_at_once() -> None:
+    """One start is enough to learn everything that is to be mended."""
+    observed = Observed({flag: values[0] for flag, values in BAD.items()})
+    report = anyio.run(observed.obs.probes.ask, "startup")
+    assert report.checks["config"]["wrong"] == ["REDIS_URL", "DATABASE_URL", "S3_ENDPOINT_URL", "JWT_SECRET"]
+
+
+@pytest.mark.parametrize("flag", GOOD)
+def test_what_is_not_set_is_not_used(flag: str) -> None:
+    """Also an empty value is none: container files set those."""
+    assert ConfigProbe(Settings.from_env({})).wrong_flags() == []
+    assert ConfigProbe(Settings.from_env({flag: ""})).wrong_flags() == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "wrong"),
+    [
+        ({"tracing_enabled": True}, ["OTEL_EXPORTER_OTLP_ENDPOINT"]),
+        ({"tracing_enabled": True, "otlp_endpoint": "grpc://otel-collector:4317"}, []),
+        ({"tracing_enabled": False}, []),
+    ],
+)
+def test_tracing_wants_a_collector(settings: dict[str, Any], wrong: list[str]) -> None:
+    """Spans that go nowhere are a mistake; without tracing nobody asks for an endpoint."""
+    probe = ConfigProbe(Settings(**settings))
+    assert probe.wrong_flags() == wrong
+
+
+def test_a_secret_of_the_flags_is_in_no_answer() -> None:
+    """Not in the failure either, whose details are public."""
+    secrets = {"REDIS_URL": "http://:hunter2@h", "DATABASE_URL": "hunter2", "JWT_SECRET": "hunter2"}
+    with pytest.raises(obs.ProbeFailed) as failure:
+        anyio.run(ConfigProbe(Settings.from_env(secrets)).check)
+    assert "hunter2" not in f"{failure.value!r}{failure.value.details}"

@@ -1,0 +1,60 @@
+"""The main job on real input: the served backend, its clients, its collector, and what an operator sees of it all."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import socketio
+
+from tests.servers.otlp import OtlpReceiver, attributes
+from tests.test_example import PATIENCE_S, started
+
+
+def test_one_message_in_line_span_counter_and_ear(tmp_path: Path, otlp_receiver: OtlpReceiver) -> None:
+    """
+    A chat message is sent over HTTP and heard over Socket.IO. Its log line, its exported span and the answer carry
+    one trace id, its series counts one, and nothing of it is lost when the server is told to stop.
+    """
+    flags = {
+        "OBS_TRACING_ENABLED": "true",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": otlp_receiver.endpoint.replace("http://", "grpc://"),
+        "OBS_ADMIN_TOKEN": "an-admin-token-for-tests",
+    }
+    with started(tmp_path, **flags) as (process, printed):
+        url = re.findall(r"http://127\.0\.0\.1:\d+", printed)[0]
+        answer, heard = asyncio.run(say_and_listen(url))
+        series = httpx.get(f"{url}/metrics", headers={"Authorization": f"Bearer {flags['OBS_ADMIN_TOKEN']}"}).text
+        process.send_signal(signal.SIGTERM)
+        logged, _ = process.communicate(timeout=PATIENCE_S)
+
+    assert answer.status_code == 201
+    assert heard[0] == "message"
+    assert heard[1]["text"] == "Hello"
+    assert 'divan_http_requests_total{method="POST",route="/chat/{room}/messages",status="201"} 1.0' in series
+    assert 'divan_socketio_clients{namespace="/chat"} 0.0' in series
+
+    trace_id = answer.headers["traceparent"].split("-")[1]
+    lines = [json.loads(line) for line in (printed + logged).splitlines() if line.startswith("{")]
+    (line,) = [line for line in lines if line["route"] == "/chat/{room}/messages" and line["status"] == 201]
+    (span,) = [span for span in otlp_receiver.spans() if span.name == "POST /chat/{room}/messages"]
+    assert line["trace_id"] == span.trace_id.hex() == trace_id
+    assert line["request_id"] == attributes(span)["divan.request_id"] == answer.headers["x-request-id"]
+    assert "Hello" not in logged
+
+
+async def say_and_listen(url: str) -> tuple[httpx.Response, list[Any]]:
+    """Sign in, join the lobby, say something there; return the answer and what was heard."""
+    async with httpx.AsyncClient(base_url=url) as http, socketio.AsyncSimpleClient() as ear:
+        token = (await http.post("/auth/demo", json={"name": "ada"})).json()["token"]
+        await ear.connect(url, auth={"token": token}, namespace="/chat", wait_timeout=PATIENCE_S)
+        await ear.call("join", {"room": "lobby"})
+        answer = await http.post(
+            "/chat/lobby/messages", json={"text": "Hello"}, headers={"Authorization": f"Bearer {token}"}
+        )
+        return answer, await ear.receive(timeout=PATIENCE_S)

@@ -1,0 +1,207 @@
+"""The flags: what each one reads, and what a bad one is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from divan_obs_asgi import ImproperlyConfigured, Settings
+from divan_obs_asgi.settings import DEFAULT_MIDDLEWARE
+
+FLAGS = {flag.name: flag for flag, _ in Settings.flags()}
+SECRETS = sorted(name for name, flag in FLAGS.items() if flag.secret)
+
+# What the text of each flag means; every flag stands here at least once.
+EXAMPLES = [
+    ("OBS_ENABLED", "false", "enabled", False),
+    ("OBS_MIDDLEWARE", "a.b.First, c.Second ,", "middleware", ("a.b.First", "c.Second")),
+    ("OBS_MIDDLEWARE", "", "middleware", ()),
+    ("OBS_CONTEXT_ENABLED", "0", "context_enabled", False),
+    ("OBS_OPS_ENABLED", "no", "ops_enabled", False),
+    ("OBS_REQUEST_ID_ENABLED", "OFF", "request_id_enabled", False),
+    ("OBS_REDACTION_ENABLED", " False ", "redaction_enabled", False),
+    ("OBS_TRACING_ENABLED", "true", "tracing_enabled", True),
+    ("OBS_TRACING_ENABLED", "1", "tracing_enabled", True),
+    ("OBS_TRACING_ENABLED", "Yes", "tracing_enabled", True),
+    ("OBS_TRACING_ENABLED", "on", "tracing_enabled", True),
+    ("OBS_METRICS_ENABLED", "", "metrics_enabled", False),
+    ("OBS_ACCESS_LOG_ENABLED", "false", "access_log_enabled", False),
+    ("OBS_LOGGING_ENABLED", "false", "logging_enabled", False),
+    ("OBS_SOCKETIO_ENABLED", "false", "socketio_enabled", False),
+    ("OBS_METRICS_PUBLIC", "true", "metrics_public", True),
+    ("OBS_ADMIN_TOKEN", "open sesame", "admin_token", "open sesame"),
+    ("OBS_ADMIN_TOKEN", "", "admin_token", None),
+    ("OBS_ENV", "prod", "env", "prod"),
+    ("OBS_SERVICE_NAME", " chat ", "service_name", "chat"),
+    ("OBS_COMMIT", "42bb08b", "commit", "42bb08b"),
+    ("LOG_LEVEL", "debug", "log_level", "DEBUG"),
+    ("LOG_SAMPLING_RATE_INFO", "0.25", "log_sampling_rate_info", 0.25),
+    ("LOG_SAMPLING_RATE_INFO", "0", "log_sampling_rate_info", 0.0),
+    ("LOG_SAMPLING_RATE_INFO", "1", "log_sampling_rate_info", 1.0),
+    ("LOG_SAMPLING_BUDGET", "5000", "log_sampling_budget", 5000),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://otel-collector:4317", "otlp_endpoint", "grpc://otel-collector:4317"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "", "otlp_endpoint", None),
+    ("OTEL_TRACES_SAMPLER", "always_on", "traces_sampler", "always_on"),
+    ("OTEL_TRACES_SAMPLER_ARG", "0.1", "traces_sampler_arg", 0.1),
+    ("HEALTH_MIN_MIGRATION", "0008", "health_min_migration", "0008"),
+    ("HEALTH_MIN_MIGRATION", " ", "health_min_migration", None),
+    ("REDIS_URL", "redis://localhost:6379/0", "redis_url", "redis://localhost:6379/0"),
+    ("DATABASE_URL", "sqlite:///divan.db", "database_url", "sqlite:///divan.db"),
+    ("S3_ENDPOINT_URL", "https://s3.example.org", "s3_url", "https://s3.example.org"),
+    ("JWT_SECRET", "x" * 32, "jwt_secret", "x" * 32),
+]
+
+BAD = [
+    ("OBS_ENABLED", "maybe", "OBS_ENABLED is 'maybe'; expected true or false."),
+    ("OBS_MIDDLEWARE", "nodots", "OBS_MIDDLEWARE is 'nodots'; expected dotted paths, separated by commas."),
+    ("OBS_MIDDLEWARE", "a.B c.D", "OBS_MIDDLEWARE is 'a.B c.D'; expected dotted paths, separated by commas."),
+    ("OBS_ENV", " ", "OBS_ENV is ' '; expected 1 to 128 printable characters."),
+    ("OBS_COMMIT", "a\nb", r"OBS_COMMIT is 'a\nb'; expected 1 to 128 printable characters."),
+    ("LOG_LEVEL", "loud", "LOG_LEVEL is 'loud'; expected one of DEBUG, INFO, WARNING, ERROR, CRITICAL."),
+    ("LOG_SAMPLING_RATE_INFO", "nan", "LOG_SAMPLING_RATE_INFO is 'nan'; expected a number from 0 to 1."),
+    ("LOG_SAMPLING_RATE_INFO", "10%", "LOG_SAMPLING_RATE_INFO is '10%'; expected a number from 0 to 1."),
+    ("LOG_SAMPLING_BUDGET", "0", "LOG_SAMPLING_BUDGET is '0'; expected a whole number from 1."),
+    ("LOG_SAMPLING_BUDGET", "-1", "LOG_SAMPLING_BUDGET is '-1'; expected a whole number from 1."),
+    (
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "otel-collector:4317",
+        "OTEL_EXPORTER_OTLP_ENDPOINT is 'otel-collector:4317'; "
+        "expected a URL like grpc://otel-collector:4317 (grpc, grpcs, http or https).",
+    ),
+    (
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "grpc://otel-collector:port",
+        "OTEL_EXPORTER_OTLP_ENDPOINT is 'grpc://otel-collector:port'; "
+        "expected a URL like grpc://otel-collector:4317 (grpc, grpcs, http or https).",
+    ),
+    ("OTEL_TRACES_SAMPLER_ARG", "1.1", "OTEL_TRACES_SAMPLER_ARG is '1.1'; expected a number from 0 to 1."),
+    ("HEALTH_MIN_MIGRATION", "8; drop", "HEALTH_MIN_MIGRATION is '8; drop'; expected a version like 0008."),
+]
+
+
+@pytest.mark.parametrize(("flag", "text", "field", "value"), EXAMPLES)
+def test_a_flag_is_read_from_the_environment(flag: str, text: str, field: str, value: object) -> None:
+    """Each environment variable sets its own setting, and no other."""
+    settings = Settings.from_env({flag: text})
+    assert getattr(settings, field) == value
+    assert dataclasses.replace(settings, **{field: getattr(Settings(), field)}) == Settings()
+
+
+def test_every_flag_has_an_example() -> None:
+    """A new flag is not forgotten above."""
+    assert {flag for flag, _, _, _ in EXAMPLES} == set(FLAGS)
+
+
+def test_nothing_set_gives_the_defaults() -> None:
+    """An empty environment, or one of other programs' variables, is a working configuration."""
+    settings = Settings.from_env({"PATH": "nonsense", "OBS_UNHEARD_OF": "x"})
+    assert settings == Settings()
+    assert (settings.enabled, settings.env, settings.log_level) == (True, "dev", "INFO")
+    assert settings.middleware == DEFAULT_MIDDLEWARE
+    assert (settings.tracing_enabled, settings.metrics_public, settings.admin_token) == (False, False, None)
+
+
+def test_the_process_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an argument it is `os.environ`."""
+    monkeypatch.setenv("OBS_SERVICE_NAME", "from-the-process")
+    assert Settings.from_env().service_name == "from-the-process"
+
+
+def test_settings_do_not_change() -> None:
+    """What was decided at start-up holds."""
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().enabled = False  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("flag", "text", "message"), BAD)
+def test_a_bad_flag_says_what_it_is_and_what_was_expected(flag: str, text: str, message: str) -> None:
+    """The one who deploys can mend it from the message alone."""
+    with pytest.raises(ImproperlyConfigured) as caught:
+        Settings.from_env({flag: text})
+    assert str(caught.value) == message
+
+
+def test_all_bad_flags_are_in_one_error() -> None:
+    """One start-up tells everything that is wrong, not the first thing of it."""
+    with pytest.raises(ImproperlyConfigured) as caught:
+        Settings.from_env({"OBS_OPS_ENABLED": "perhaps", "LOG_LEVEL": "all", "LOG_SAMPLING_BUDGET": "many"})
+    assert str(caught.value).splitlines() == [
+        "OBS_OPS_ENABLED is 'perhaps'; expected true or false.",
+        "LOG_LEVEL is 'all'; expected one of DEBUG, INFO, WARNING, ERROR, CRITICAL.",
+        "LOG_SAMPLING_BUDGET is 'many'; expected a whole number from 1.",
+    ]
+
+
+@pytest.mark.parametrize("env", ["prod", "staging"])
+def test_public_metrics_are_for_development_only(env: str) -> None:
+    """Metrics without a token are refused where strangers can ask for them."""
+    with pytest.raises(ImproperlyConfigured) as caught:
+        Settings.from_env({"OBS_METRICS_PUBLIC": "true", "OBS_ENV": env})
+    assert str(caught.value) == (
+        f"OBS_METRICS_PUBLIC is 'true' with OBS_ENV='{env}'; it is for OBS_ENV=dev only: "
+        "set OBS_ADMIN_TOKEN and scrape with it."
+    )
+
+
+def test_public_metrics_work_in_development() -> None:
+    """On the developer's own machine a token would only be in the way."""
+    assert Settings.from_env({"OBS_METRICS_PUBLIC": "true", "OBS_ENV": "dev"}).metrics_public
+
+
+@pytest.mark.parametrize("flag", SECRETS)
+def test_a_secret_is_not_in_the_repr(flag: str) -> None:
+    """Settings may be printed in a log or a debugger."""
+    settings = Settings.from_env({flag: "hunter2-hunter2"})
+    assert "hunter2" not in repr(settings)
+    assert "hunter2" not in str(settings)
+
+
+def test_a_secret_is_not_in_an_error() -> None:
+    """An error about one flag tells nothing of another."""
+    with pytest.raises(ImproperlyConfigured) as caught:
+        Settings.from_env({**dict.fromkeys(SECRETS, "hunter2"), "LOG_LEVEL": "all"})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_what_holds_credentials_is_secret() -> None:
+    """URLs of databases carry passwords."""
+    assert SECRETS == ["DATABASE_URL", "JWT_SECRET", "OBS_ADMIN_TOKEN", "REDIS_URL", "S3_ENDPOINT_URL"]
+
+
+def test_the_password_in_a_bad_collector_address_is_not_told() -> None:
+    """A URL may carry credentials; an error that quotes one leaves them out."""
+    with pytest.raises(ImproperlyConfigured) as caught:
+        Settings.from_env({"OTEL_EXPORTER_OTLP_ENDPOINT": "htps://user:hunter2@collector.example.org"})
+    assert str(caught.value).startswith("OTEL_EXPORTER_OTLP_ENDPOINT is ")
+    assert "hunter2" not in str(caught.value)
+
+
+@given(st.sampled_from(sorted(FLAGS)), st.text())
+# Digits of other scripts, separators and signs that Python's own parsers accept.
+@example("LOG_SAMPLING_BUDGET", "١")
+@example("LOG_SAMPLING_BUDGET", "1_0")
+@example("LOG_SAMPLING_RATE_INFO", "1e400")
+# urlsplit raises for these by itself.
+@example("OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://[")
+@example("OTEL_EXPORTER_OTLP_ENDPOINT", "http://\u2100")
+# How os.environ shows bytes that are no UTF-8.
+@example("OBS_SERVICE_NAME", "\udcff")
+def test_whatever_a_flag_is_set_to_it_works_or_is_named(flag: str, text: str) -> None:
+    """No text makes another error than the one that names the flag."""
+    try:
+        settings = Settings.from_env({flag: text})
+    except ImproperlyConfigured as error:
+        assert re.fullmatch(rf"{flag} is .+; expected .+\.", str(error), re.DOTALL)
+    else:
+        assert isinstance(settings, Settings)
+
+
+def test_every_flag_is_explained() -> None:
+    """The README's table is made from these."""
+    for flag, _ in Settings.flags():
+        assert re.fullmatch(r"[A-Z][A-Z0-9_]+", flag.name)
+        assert flag.doc.endswith(".")
