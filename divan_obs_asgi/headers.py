@@ -22,7 +22,7 @@ def values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
 
 def replaced(headers: Iterable[tuple[bytes, bytes]], new: Mapping[bytes, bytes]) -> RawHeaders:
     """Return a copy of `headers` in which each name of `new` (lower case) stands once, with its new value."""
-    kept = [(key, value) for key, value in headers if key.lower() not in new]
+    kept = [pair for pair in headers if pair[0].lower() not in new]
     kept.extend(new.items())
     return kept
 
@@ -37,17 +37,17 @@ def valid_request_id(value: bytes | None) -> str | None:
 def new_request_id() -> str:
     """Return a random UUID (version 4) as text."""
     try:
-        digits = _random.pop().hex()
+        digits = _random.pop()
     except IndexError:
         # One system call for many ids: it costs more than all the rest of this function.
-        chance = os.urandom(16 * _AT_A_TIME)
-        _random.extend(chance[start : start + 16] for start in range(16, len(chance), 16))
-        digits = chance[:16].hex()
+        chance = os.urandom(16 * _AT_A_TIME).hex()
+        _random.extend(chance[start : start + 32] for start in range(0, len(chance), 32))
+        digits = _random.pop()
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
 
 _AT_A_TIME = 256
-_random: deque[bytes] = deque()
+_random: deque[str] = deque()
 # A forked worker must not give out its parent's ids.
 os.register_at_fork(after_in_child=_random.clear)
 

@@ -57,37 +57,24 @@ class RequestRecord:
         fields: business fields for the log line, bound by the application.
     """
 
-    __slots__ = (
-        "_clock",
-        "_faults",
-        "_finishers",
-        "_header_index",
-        "_headers",
-        "_receive",
-        "_routes",
-        "_scope",
-        "_send",
-        "_started",
-        "_trailers",
-        "close_code",
-        "disconnected",
-        "duration_s",
-        "error",
-        "fields",
-        "first_byte_s",
-        "kind",
-        "method",
-        "outcome",
-        "request_id",
-        "response_bytes",
-        "route",
-        "sampled",
-        "span",
-        "span_id",
-        "started_ns",
-        "status",
-        "trace_id",
-    )
+    # Most connections leave most of these as they are; what is not assigned costs nothing.
+    route = UNMATCHED
+    status = 0
+    outcome: Outcome | None = None
+    duration_s = 0.0
+    first_byte_s: float | None = None
+    response_bytes = 0
+    close_code: int | None = None
+    disconnected = False
+    error: BaseException | None = None
+    request_id = ""
+    trace_id = ""
+    span_id = ""
+    sampled: bool | None = None
+    span: Any = None
+    fields: dict[str, object] | None = None
+    _trailers = False
+    _header_index: dict[bytes, bytes] | None = None
 
     def __init__(
         self,
@@ -107,27 +94,10 @@ class RequestRecord:
         self._routes = routes
         self._faults = faults
         self._headers: dict[bytes, bytes] = {}
-        self._header_index: dict[bytes, bytes] | None = None
         self._finishers: dict[str, Finisher] = {}
-        self._trailers = False
         self.kind: ConnectionKind = scope["type"]
         method = scope.get("method", "GET")
         self.method: str = method if method in METHODS else OTHER_METHOD
-        self.route = UNMATCHED
-        self.status = 0
-        self.outcome: Outcome | None = None
-        self.duration_s = 0.0
-        self.first_byte_s: float | None = None
-        self.response_bytes = 0
-        self.close_code: int | None = None
-        self.disconnected = False
-        self.error: BaseException | None = None
-        self.request_id = ""
-        self.trace_id = ""
-        self.span_id = ""
-        self.sampled: bool | None = None
-        self.span: Any = None
-        self.fields: dict[str, object] | None = None
 
     # What middlewares read and add.
 
@@ -165,18 +135,14 @@ class RequestRecord:
             await self._send(message)
             return
         kind = message["type"]
-        if kind == "http.response.body":
-            # The hot path of a streamed response: one call, one addition.
-            await self._forward(message)
-            body = message.get("body")
-            if body:
-                self.response_bytes += len(body)
-            if not message.get("more_body") and not self._trailers:
-                self._end_of_response()
-            return
         if kind in _STARTS:
             message = self._with_headers(message)
-        await self._forward(message)
+        try:
+            await self._send(message)
+        except OSError:
+            # ASGI 2.4: a server says by OSError that the client has gone.
+            self.disconnected = True
+            raise
         after = _AFTER_SENDING.get(kind)
         if after is not None:
             after(self, message)
@@ -191,6 +157,10 @@ class RequestRecord:
         elif kind == "websocket.disconnect":
             self._client_closed(message.get("code", _NO_STATUS_RECEIVED))
         return message
+
+    def release(self) -> None:
+        """Let go of the scope, which holds the record: a cycle for each request is work for the garbage collector."""
+        self._scope = {}
 
     def returned(self) -> None:
         """The application has returned."""
@@ -216,14 +186,6 @@ class RequestRecord:
 
     # What the messages mean.
 
-    async def _forward(self, message: Message) -> None:
-        try:
-            await self._send(message)
-        except OSError:
-            # ASGI 2.4: a server says by OSError that the client has gone.
-            self.disconnected = True
-            raise
-
     def _with_headers(self, message: Message) -> Message:
         if not self._headers:
             return message
@@ -245,6 +207,13 @@ class RequestRecord:
             # record is finished already.
             self.error = sys.exc_info()[1]
 
+    def _body_sent(self, message: Message) -> None:
+        body = message.get("body")
+        if body:
+            self.response_bytes += len(body)
+        if not message.get("more_body") and not self._trailers:
+            self._end_of_response()
+
     def _trailers_sent(self, message: Message) -> None:
         if not message.get("more_trailers"):
             self._end_of_response()
@@ -256,11 +225,6 @@ class RequestRecord:
     def _copy_sent(self, message: Message) -> None:
         self.response_bytes += message.get("count") or 0
         if not message.get("more_body") and not self._trailers:
-            self._end_of_response()
-
-    def _denial_body_sent(self, message: Message) -> None:
-        self.response_bytes += len(message.get("body", b""))
-        if not message.get("more_body"):
             self._end_of_response()
 
     def _accepted(self, message: Message) -> None:
@@ -314,13 +278,14 @@ class RequestRecord:
 _STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 _AFTER_SENDING: dict[str, Callable[[RequestRecord, Message], None]] = {
     "http.response.start": RequestRecord._response_started,
+    "http.response.body": RequestRecord._body_sent,
     "http.response.trailers": RequestRecord._trailers_sent,
     "http.response.pathsend": RequestRecord._path_sent,
     "http.response.zerocopysend": RequestRecord._copy_sent,
     "websocket.accept": RequestRecord._accepted,
     "websocket.close": RequestRecord._server_closed,
     "websocket.http.response.start": RequestRecord._response_started,
-    "websocket.http.response.body": RequestRecord._denial_body_sent,
+    "websocket.http.response.body": RequestRecord._body_sent,
 }
 
 __all__ = ["METHODS", "OTHER_METHOD", "RECORD_KEY", "Finisher", "RequestRecord", "current_record"]

@@ -54,40 +54,48 @@ class RecordMiddleware(ABC):
             await self._inner(scope, receive, send)
             return
         record = scope.get(RECORD_KEY)
-        if record is None:
-            await self._open(scope, receive, send)
-            return
-        undo: list[tuple[str, Undo]] = []
-        for observer in self._observers:
+        if record is not None:
+            undo = self._observe(scope, record)
             try:
-                to_undo = observer.observe(scope, record)
-                if to_undo is not None:
-                    undo.append((observer.component, to_undo))
-            except Exception as error:
-                self.obs.faults.report(observer.component, error)
-        try:
-            await self._inner(scope, receive, send)
-        finally:
-            for component, to_undo in reversed(undo):
-                try:
-                    to_undo()
-                except Exception as error:
-                    self.obs.faults.report(component, error)
-
-    async def _open(self, scope: Scope, receive: Receive, send: Send) -> None:
+                await self._inner(scope, receive, send)
+            finally:
+                self._undo(undo)
+            return
         record = RequestRecord(scope, receive, send, self._routes, self.obs.faults)
         scope[RECORD_KEY] = record
         # Unconditionally: what this task may have inherited belongs to another request (PITFALLS P1).
         current_record.set(record)
+        undo = self._observe(scope, record)
         try:
-            await self(scope, record.receive, record.send)
+            await self._inner(scope, record.receive, record.send)
         except BaseException as error:
             record.raised(error)
             raise
         else:
             record.returned()
         finally:
+            self._undo(undo)
             current_record.set(None)
+            record.release()
+
+    def _observe(self, scope: Scope, record: RequestRecord) -> list[Undo]:
+        undo: list[Undo] = []
+        for observer in self._observers:
+            try:
+                to_undo = observer.observe(scope, record)
+            except Exception as error:
+                self.obs.faults.report(observer.component, error)
+            else:
+                if to_undo is not None:
+                    undo.append(to_undo)
+        return undo
+
+    def _undo(self, undo: list[Undo]) -> None:
+        for to_undo in reversed(undo):
+            try:
+                to_undo()
+            except Exception as error:
+                self.obs.faults.report(self.component, error)
 
 
 __all__ = ["RecordMiddleware", "Undo"]

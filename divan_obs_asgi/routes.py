@@ -47,7 +47,7 @@ class RouteTemplates:
             # A router mounted below leaves it behind for a route that is not its own.
             if effective is not None and effective.original_route is route:
                 path = effective.path_format
-        prefix = self._mounted_at(scope)
+        prefix = self._mounted_at(scope) if "app_root_path" in scope else ""
         if hasattr(route, "routes"):
             return prefix + _below_mount(route)
         return UNMATCHED if path is None else prefix + path
@@ -60,9 +60,7 @@ class RouteTemplates:
         return _matched(_routes_below(self._app), probe) or UNMATCHED
 
     def _mounted_at(self, scope: Scope) -> str:
-        """Return the templates of the mounts on the way to the matched route, joined."""
-        if "app_root_path" not in scope:
-            return ""  # Set by the first Mount that matches.
+        """Return the templates of the mounts on the way to the matched route; the first one sets `app_root_path`."""
         root = _server_root(scope)
         taken = scope["root_path"][len(root) :]
         if not taken or taken in self._literal_mounts:

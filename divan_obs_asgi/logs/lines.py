@@ -72,7 +72,7 @@ class Lines:
             "span_id": record.span_id,
             "route": record.route,
             "status": record.status,
-            "latency_ms": round(record.duration_s * 1e3, 3),
+            "latency_ms": int(record.duration_s * 1e6) / 1e3,
             "logger": "divan_obs_asgi.access",
             "outcome": record.outcome,
             "sample_rate": sample_rate,

@@ -30,6 +30,8 @@ class Sampler:
 
     def rate_for(self, trace_id: str, request_id: str) -> float:
         """Return the share that an INFO line of this request stands for: 1.0, the rate, or 0.0 (drop it)."""
+        if self._rate >= 1.0:
+            return 1.0
         second = int(self._clock())
         if second != self._second:
             self._second, self._seen = second, 0

@@ -36,9 +36,10 @@ class TracingMiddleware(RecordMiddleware):
         # (PITFALLS P4). Both are private to them; a test at their newest versions watches.
         scope["fastapi.telemetry"] = None
         scope["starlette.opentelemetry"] = True
-        undo = self._spans.start(scope, record)
+        span, undo = self._spans.start(scope, record)
         record.set_header(b"traceparent", render(record.trace_id, record.span_id, bool(record.sampled)))
-        record.add_finisher(self.component, self._spans.finish)
+        if span.is_recording():
+            record.add_finisher(self.component, self._spans.finish)
         return undo
 
 

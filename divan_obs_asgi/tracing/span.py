@@ -12,11 +12,22 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, SpanLimits
 from opentelemetry.sdk.util import BoundedList
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+)
 from opentelemetry.util.types import Attributes, AttributeValue
 
 _logger = logging.getLogger("divan_obs_asgi.tracing")
 _UNSET = Status(StatusCode.UNSET)
+_NOT_SAMPLED = TraceFlags(TraceFlags.DEFAULT)
 # One for all: it holds what SpanLimits reads from OTEL_*_LIMIT once.
 _LIMITS = SpanLimits()
 
@@ -146,4 +157,15 @@ class RecordingSpan(ReadableSpan, Span):
         return self._attributes
 
 
-__all__ = ["RecordingSpan"]
+class UnsampledSpan(NonRecordingSpan):
+    """A span that is not recorded, whose context is made when somebody asks: a child span, an outgoing request."""
+
+    def __init__(self, trace_id: int, span_id: int, state: TraceState | None) -> None:
+        self._ids = trace_id, span_id, state
+
+    def get_span_context(self) -> SpanContext:
+        trace_id, span_id, state = self._ids
+        return SpanContext(trace_id, span_id, False, _NOT_SAMPLED, state)
+
+
+__all__ = ["RecordingSpan", "UnsampledSpan"]
