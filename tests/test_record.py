@@ -158,7 +158,7 @@ def test_a_finisher_that_raises_stops_no_other() -> None:
     witness = Witness(Broken(app, observed.obs), observed.obs)
     done = anyio.run(converse, Broken(witness, observed.obs), http_scope())
     assert (done.body, done.error, len(witness.finished)) == (b"fine", None, 1)
-    assert observed.value("divan_errors_total", component="broken") == 1
+    assert observed.value("divan_obs_errors_total", component="broken") == 1
 
 
 def test_inner_finishers_go_first() -> None:
