@@ -37,10 +37,10 @@ async def run_lifespan(app: ASGIApp, obs: Observability, scope: Scope, receive: 
     async with obs.running():
         try:
             await app(scope, receive_and_note, send_and_note)
-        except Exception as error:
+        except BaseException as error:
             # Kept and raised outside the task group, which would wrap it in an ExceptionGroup.
             failure = error
-        if not answered:
+        if not answered and (failure is None or isinstance(failure, Exception)):
             await _speak_for_the_application(receive, send_and_note, startup_received)
             return
     if failure is not None:

@@ -269,7 +269,9 @@ class RequestRecord:
 
     def _route(self) -> str:
         try:
-            return self._routes.template(self._scope)
+            route = self._routes.template(self._scope)
+            # A label and a line are UTF-8, which a lone surrogate is not.
+            return route if route.isascii() else route.encode("utf-8", "replace").decode()
         except Exception as error:
             self._faults.report("routes", error)
             return UNMATCHED

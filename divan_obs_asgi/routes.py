@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from divan_obs_asgi.types import Scope
@@ -29,8 +29,6 @@ class RouteTemplates:
 
     def __init__(self, app: object) -> None:
         self._app = app
-        # Mount paths without parameters: these are ours and few. A template's variants are the client's.
-        self._literal_mounts: set[str] = set()
 
     def template(self, scope: Scope) -> str:
         """Return the template (`/m/users/{id}`), or "__unmatched__"."""
@@ -39,7 +37,10 @@ class RouteTemplates:
             return str(declared)
         route = scope.get("route")
         if route is None:
-            return self._without_route(scope)
+            # A router that has looked and found nothing leaves itself and no endpoint. Without it: Starlette
+            # before 1.10, routing on a copy of the scope, or an answer given before any routing.
+            looked = "router" in scope and "endpoint" not in scope
+            return UNMATCHED if looked else self._matched_again(scope)
         path = _path_of(route)
         included = scope.get("fastapi")
         if included is not None:
@@ -47,27 +48,25 @@ class RouteTemplates:
             # A router mounted below leaves it behind for a route that is not its own.
             if effective is not None and effective.original_route is route:
                 path = effective.path_format
+        if path is None:
+            return self._matched_again(scope)
         prefix = self._mounted_at(scope) if "app_root_path" in scope else ""
         if hasattr(route, "routes"):
-            return prefix + _below_mount(route)
-        return UNMATCHED if path is None else prefix + path
+            # Starlette names a Mount where nothing below it matched, or matched on a copy of the scope.
+            below = _match(_routes_below(route), scope["path"].removeprefix(scope["root_path"]), scope)
+            return prefix + (below or _below_mount(route))
+        return prefix + path
 
-    def _without_route(self, scope: Scope) -> str:
-        if "router" in scope and "endpoint" not in scope:
-            return UNMATCHED  # A router has looked and found nothing.
-        # Starlette before 1.10, routing on a copy of the scope, or an answer given before any routing.
-        probe = {**scope, "path_params": {}, "root_path": _server_root(scope)}
-        return _matched(_routes_below(self._app), probe) or UNMATCHED
+    def _matched_again(self, scope: Scope) -> str:
+        path = scope["path"].removeprefix(_server_root(scope))
+        return _match(_routes_below(self._app), path, scope) or UNMATCHED
 
     def _mounted_at(self, scope: Scope) -> str:
         """Return the templates of the mounts on the way to the matched route; the first one sets `app_root_path`."""
         root = _server_root(scope)
         taken = scope["root_path"][len(root) :]
-        if not taken or taken in self._literal_mounts:
-            return str(taken)
-        template = _mounts_that_took(taken, scope["path"].removeprefix(root), _routes_below(self._app))
-        if template == taken:
-            self._literal_mounts.add(taken)
+        # A walk for each request below a mount: one Route object may stand below several mounts and hosts.
+        template = _mounts_that_took(taken, scope["path"].removeprefix(root), _routes_below(self._app), scope)
         return template if template is not None else _UNKNOWN_MOUNT
 
 
@@ -80,8 +79,12 @@ def _path_of(route: object) -> str | None:
     return path if isinstance(path, str) else None
 
 
+def _mount_template(route: Any) -> str:
+    """`/t/{tenant}` of a Mount at `/t/{tenant:int}`, whose `path_format` takes the rest as `{path}`."""
+    return str(route.path_format).removesuffix("/{path}")
+
+
 def _below_mount(route: Any) -> str:
-    """Starlette names a Mount also where none of its own routes matched; an application without routes took it all."""
     return f"/{{{UNMATCHED}}}" if route.routes else "/{path}"
 
 
@@ -90,7 +93,7 @@ def _routes_below(app: object) -> Iterable[Any]:
     for _ in range(_MAX_WRAPPERS):
         routes = getattr(app, "routes", None)
         if isinstance(routes, list):
-            return routes
+            return _with_included(routes)
         # `other_asgi_app` is where socketio.ASGIApp keeps the application that it wraps.
         app = getattr(app, "app", None) or getattr(app, "other_asgi_app", None)
         if app is None:
@@ -98,48 +101,66 @@ def _routes_below(app: object) -> Iterable[Any]:
     return ()
 
 
-def _mounts_that_took(taken: str, path: str, routes: Iterable[Any]) -> str | None:
+def _with_included(routes: Iterable[Any]) -> Iterator[Any]:
+    """Yield the routes, and those of FastAPI's included routers as they match: with their prefixes."""
+    for route in routes:
+        contexts = getattr(route, "effective_route_contexts", None)
+        if contexts is None:
+            yield route
+        else:
+            for context in contexts():
+                yield context.starlette_route or context
+
+
+def _mounts_that_took(taken: str, path: str, routes: Iterable[Any], scope: Scope) -> str | None:
     """Return the joined templates of the mounts that took `taken` off the front of `path`, or None."""
     if not taken:
         return ""
     for route in routes:
         if not hasattr(route, "routes"):
             continue
-        regex = getattr(route, "path_regex", None)
-        if regex is None:  # starlette.routing.Host takes nothing of the path.
-            below = _mounts_that_took(taken, path, route.routes)
+        if not hasattr(route, "path_regex"):  # starlette.routing.Host takes nothing of the path.
+            below = _mounts_that_took(taken, path, _routes_below(route), scope) if _is_host(route, scope) else None
             if below is not None:
                 return below
             continue
-        match = regex.match(path)
+        match = route.path_regex.match(path)
         if match is None:
             continue
         rest = "/" + match["path"]
         own = path[: len(path) - len(rest)]
         if taken.startswith(own):
-            below = _mounts_that_took(taken[len(own) :], rest, _routes_below(route))
+            below = _mounts_that_took(taken[len(own) :], rest, _routes_below(route), scope)
             if below is not None:
-                return f"{route.path}{below}"
+                return _mount_template(route) + below
     return None
 
 
-def _matched(routes: Iterable[Any], scope: dict[str, Any]) -> str | None:
-    """Match as starlette.routing.Router does: the first full match, else the first that fits but for the method."""
-    partial = None
+def _match(routes: Iterable[Any], path: str, scope: Scope) -> str | None:
+    """Match as starlette.routing.Router does: the first that fits, else the first that fits but for the method."""
+    but_for_the_method = None
     for route in routes:
-        if not hasattr(route, "matches"):
+        if not hasattr(route, "path_regex"):
+            if _is_host(route, scope):
+                return _match(_routes_below(route), path, scope)
             continue
-        match, child = route.matches(scope)
-        if match.name == "NONE":
+        match = route.path_regex.match(path)
+        if match is None:
             continue
-        found = _path_of(route)
         if hasattr(route, "routes"):
-            below = _matched(_routes_below(route), {**scope, **child})
-            found = f"{getattr(route, 'path', '')}{below or _below_mount(route)}"
-        if match.name == "FULL":
-            return found
-        partial = partial or found
-    return partial
+            below = _match(_routes_below(route), "/" + match["path"], scope)
+            return _mount_template(route) + (below or _below_mount(route))
+        # Starlette's Route has methods, None for all of them; its WebSocketRoute has no such attribute.
+        if hasattr(route, "methods") != (scope["type"] == "http"):
+            continue
+        if scope["type"] == "websocket" or not route.methods or scope["method"] in route.methods:
+            return _path_of(route)
+        but_for_the_method = but_for_the_method or _path_of(route)
+    return but_for_the_method
+
+
+def _is_host(route: Any, scope: Scope) -> bool:
+    return hasattr(route, "host_regex") and route.matches(scope)[0].name != "NONE"
 
 
 __all__ = ["ROUTE_KEY", "UNMATCHED", "RouteTemplates"]

@@ -38,6 +38,8 @@ SAMPLERS = (
     "parentbased_always_off",
     "parentbased_traceidratio",
 )
+# A password in a URL is a secret also where the URL is none.
+_USER_INFO = re.compile(r"//[^/\s]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +226,7 @@ class Settings:
             try:
                 values[field] = flag.parse(text)
             except ValueError as expected:
-                got = "set to a bad value" if flag.secret else repr(text)
+                got = "set to a bad value" if flag.secret else repr(_USER_INFO.sub("//***@", text))
                 wrong.append(f"{flag.name} is {got}; expected {expected}.")
         if not wrong:
             settings = cls(**values)

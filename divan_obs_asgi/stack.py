@@ -50,18 +50,21 @@ def build_stack(
     """
     if not obs.settings.enabled:
         return app
-    factories = _resolved(obs.settings.middleware if middleware is None else middleware)
     chain = app
     skipped: dict[str, str] = {}
-    for name, factory in reversed(factories):
+    wrong: list[str] = []
+    for name, factory in reversed(_resolved(obs.settings.middleware if middleware is None else middleware)):
         try:
             wrapped = cast("ASGIApp | None", factory(chain, obs))
         except MiddlewareNotUsed as reason:
             skipped[name] = str(reason)
             continue
-        if not callable(wrapped):
-            raise ImproperlyConfigured(f"OBS_MIDDLEWARE: {name} returned {wrapped!r}; expected an ASGI application.")
-        chain = wrapped
+        if callable(wrapped):
+            chain = wrapped
+        else:
+            wrong.insert(0, f"OBS_MIDDLEWARE: {name} returned {wrapped!r}; expected an ASGI application.")
+    if wrong:
+        raise ImproperlyConfigured("\n".join(wrong))
     return app if chain is app else Stack(chain, app, obs, skipped)
 
 
@@ -69,11 +72,8 @@ def _resolved(entries: Sequence[str | MiddlewareFactory]) -> list[tuple[str, Mid
     factories: list[tuple[str, MiddlewareFactory]] = []
     wrong: list[str] = []
     for entry in entries:
-        if not isinstance(entry, str):
-            factories.append((getattr(entry, "__qualname__", repr(entry)), entry))
-            continue
         try:
-            factories.append((entry, _imported(entry)))
+            factories.append(_imported(entry) if isinstance(entry, str) else _named(entry))
         except ImproperlyConfigured as problem:
             wrong.append(str(problem))
     if wrong:
@@ -81,16 +81,22 @@ def _resolved(entries: Sequence[str | MiddlewareFactory]) -> list[tuple[str, Mid
     return factories
 
 
-def _imported(path: str) -> MiddlewareFactory:
+def _named(entry: MiddlewareFactory) -> tuple[str, MiddlewareFactory]:
+    if not callable(entry):
+        raise ImproperlyConfigured(f"OBS_MIDDLEWARE: {entry!r} is not callable; expected (app, obs) -> app.")
+    return getattr(entry, "__qualname__", repr(entry)), entry
+
+
+def _imported(path: str) -> tuple[str, MiddlewareFactory]:
     module_name, _, attribute = path.rpartition(".")
     try:
         factory = getattr(import_module(module_name), attribute, None) if module_name else None
-    except ImportError as error:
-        # Not only the module itself may be missing but also what it imports.
+    except (ImportError, TypeError) as error:
+        # Not only the module itself may be missing but also what it imports; a relative path is a TypeError.
         raise ImproperlyConfigured(f"OBS_MIDDLEWARE: {path!r} cannot be imported: {error}.") from error
     if not callable(factory):
         raise ImproperlyConfigured(f"OBS_MIDDLEWARE: {path!r} names nothing callable; expected (app, obs) -> app.")
-    return cast(MiddlewareFactory, factory)
+    return path, cast(MiddlewareFactory, factory)
 
 
 __all__ = ["Stack", "build_stack"]

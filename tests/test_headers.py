@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import string
 import subprocess
 import sys
 import uuid
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -130,9 +130,9 @@ def test_a_replaced_header_stands_once() -> None:
 
 
 def test_headers_may_be_any_iterable_of_pairs() -> None:
-    """ASGI wants no list: a tuple, a generator, and pairs that are lists themselves."""
-    pairs = ([b"a", b"1"], [b"b", b"2"])
-    assert replaced((pair for pair in pairs), {b"b": b"3"}) == [(b"a", b"1"), (b"b", b"3")]  # type: ignore[arg-type,misc]
+    """ASGI wants no list: a tuple, a generator, and pairs that are lists themselves, which stay what they are."""
+    pairs: Any = ([b"a", b"1"], [b"b", b"2"])
+    assert replaced((pair for pair in pairs), {b"b": b"3"}) == [[b"a", b"1"], (b"b", b"3")]
 
 
 @given(RAW_HEADERS, st.dictionaries(st.sampled_from([b"a", b"x-request-id"]), st.binary(max_size=3)))

@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Host, Mount, Route, Router, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from divan_obs_asgi import RecordMiddleware, RequestRecord
+from divan_obs_asgi import RecordMiddleware, RequestRecord, build_stack
 from divan_obs_asgi.routes import ROUTE_KEY
 from divan_obs_asgi.testing import converse, http_scope, websocket_scope
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
@@ -67,6 +67,7 @@ class Copies:
         await self.app(dict(scope), receive, send)
 
 
+TENANT = st.characters(exclude_characters="/", exclude_categories=["Cs"])
 USERS = [Route("/users", ok, methods=["GET", "POST"]), Route("/users/{id:int}", ok)]
 
 
@@ -105,24 +106,22 @@ def test_a_mount_is_part_of_the_name() -> None:
 def test_the_value_in_a_mount_is_not_told() -> None:
     """The name of a tenant is as much the client's choice as the id of a user."""
     app = Starlette(routes=[Mount("/t/{tenant}", routes=[*USERS, Mount("/{space}", routes=USERS)])])
-    paths = ("/t/acme/users/7", "/t/{tenant}/users/7", "/t/acme/home/users/7", "/t/acme", "/t/acme/nope")
+    paths = ("/t/acme/users/7", "/t/{tenant}/users/7", "/t/acme/home/users/7", "/t/acme", "/t/acme/home/nope")
     assert routes_of(app, *map(http_scope, paths)) == [
         ("/t/{tenant}/users/{id}", 200),
         ("/t/{tenant}/users/{id}", 200),
         ("/t/{tenant}/{space}/users/{id}", 200),
         ("__unmatched__", 307),
-        ("/t/{tenant}/{__unmatched__}", 404),
+        ("/t/{tenant}/{space}/{__unmatched__}", 404),
     ]
 
 
-@given(st.lists(st.text(st.characters(exclude_characters="/"), min_size=1, max_size=8), min_size=2, max_size=5))
+@given(st.lists(st.text(TENANT, min_size=1, max_size=8), min_size=2, max_size=5))
 def test_no_value_of_a_mount_is_ever_told(tenants: list[str]) -> None:
     """Whoever asks, and whoever has asked before, there is one name."""
     app = Starlette(routes=[Mount("/t/{tenant}", routes=USERS)])
     found = routes_of(app, *(http_scope(f"/t/{tenant}/users/7") for tenant in tenants))
-    # Starlette's patterns match no line break: those paths are unknown to it.
-    names = ["__unmatched__" if "\n" in tenant else "/t/{tenant}/users/{id}" for tenant in tenants]
-    assert [route for route, _ in found] == names
+    assert set(found) == {("/t/{tenant}/users/{id}", 200)}
 
 
 def test_a_tenant_that_is_called_like_a_literal_mount_changes_nothing() -> None:
@@ -206,7 +205,7 @@ def test_an_answer_before_routing_has_the_name_of_the_route_that_was_meant() -> 
         ("/users/{id}", 401),
         ("/t/{tenant}/users/{id}", 401),
         ("/t/{tenant}/{__unmatched__}", 401),
-        ("/static/{__unmatched__}", 401),
+        ("/static/{path}", 401),
         ("__unmatched__", 401),
         ("/users/{id}", 401),
     ]
@@ -289,8 +288,6 @@ def test_a_declared_name_that_cannot_be_written_spoils_no_metrics() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope[ROUTE_KEY] = scope["path"]
         await raw(scope, receive, send)
-
-    from divan_obs_asgi import build_stack
 
     anyio.run(converse, build_stack(app, observed.obs), http_scope("/\udcff"))
     assert b"divan_http_requests_total" in observed.obs.metrics.render()

@@ -17,6 +17,9 @@ from divan_obs_asgi.redaction import RedactionPolicy
 # An attribute of every LogRecord is no business field.
 # `color_message` is uvicorn's: the message again, with ANSI escapes.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+# What a traceback may take: frames, and characters below what the policy cuts a text to.
+_FRAMES = 6
+_ROOM = 2000
 _ACCESS_LEVELS = {"ok": "INFO", "client_disconnect": "INFO", "cancelled": "WARNING", "incomplete": "ERROR"}
 
 
@@ -39,8 +42,22 @@ def describe_error(error: BaseException, policy: RedactionPolicy) -> dict[str, s
     return {
         "type": kind,
         "fingerprint": hashlib.sha256(f"{kind}|{places}".encode()).hexdigest()[:16],
-        "traceback": policy.redact_text("".join(traceback.format_exception(error))),
+        "traceback": policy.redact_text(_traceback(error)),
     }
+
+
+def _traceback(error: BaseException) -> str:
+    """Return the innermost frames, with the exceptions before this one where there is room: its end says most."""
+    text = "".join(traceback.format_exception(error, limit=-_FRAMES))
+    if len(text) > _ROOM:
+        text = "".join(traceback.format_exception(error, limit=-_FRAMES, chain=False))
+    return text
+
+
+def _written(name: object) -> str:
+    """Return a name that a LogRecord carries as JSON can have it: UTF-8, which a lone surrogate is not."""
+    text = str(name)
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 class Lines:
@@ -89,7 +106,7 @@ class Lines:
         """Return the line of a LogRecord, with the ids of the request in which it was written."""
         line: dict[str, Any] = {
             "ts": timestamp(int(record.created * 1e9)),
-            "level": record.levelname,
+            "level": _written(record.levelname),
             "msg": self._message(record),
             "service": self._service,
             "env": self._env,
@@ -100,13 +117,13 @@ class Lines:
             "route": request.route_so_far() if request is not None else None,
             "status": None,
             "latency_ms": None,
-            "logger": record.name,
+            "logger": _written(record.name),
             "sample_rate": sample_rate,
         }
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = describe_error(record.exc_info[1], self._policy)
         if record.stack_info:
-            line["stack"] = self._policy.redact_text(record.stack_info)
+            line["stack"] = self._policy.redact_text("\n".join(record.stack_info.splitlines()[-2 * _FRAMES :]))
         extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if extra:
             self._add_fields(line, extra)
@@ -117,14 +134,16 @@ class Lines:
             message = record.getMessage()
         except Exception as error:
             # A template that does not fit its arguments: the template is ours, the arguments may be secret.
-            message = f"{record.msg!s} [{type(error).__name__} while formatting]"
+            template = record.msg if isinstance(record.msg, str) else type(record.msg).__name__
+            message = f"{template} [{type(error).__name__} while formatting]"
         return self._policy.redact_text(message)
 
     def _add_fields(self, line: dict[str, Any], fields: dict[str, object]) -> None:
         for key, value in fields.items():
+            name = self._policy.redact_text(key if isinstance(key, str) else type(key).__name__)
             # What the record says of itself is not for the application to overwrite.
-            if key not in line:
-                line[self._policy.redact_text(key)] = self._policy.redact_field(key, value)
+            if name not in line:
+                line[name] = self._policy.redact_field(name, value)
 
 
 __all__ = ["Lines", "describe_error", "timestamp"]

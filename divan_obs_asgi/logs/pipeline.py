@@ -11,6 +11,8 @@ from divan_obs_asgi.logs.sampling import Sampler
 from divan_obs_asgi.logs.sink import Sink
 from divan_obs_asgi.record import RequestRecord, current_record
 
+_NUMBERS = logging.getLevelNamesMapping()
+
 
 class Logs:
     """JSON lines: one for each connection, and one for each record of the standard library's logging."""
@@ -25,10 +27,10 @@ class Logs:
     def access(self, record: RequestRecord) -> None:
         """Write the line of a finished record, unless level or sampling drop it."""
         level = self._lines.access_level(record)
+        if _NUMBERS[level] < self._level:
+            return
         rate = 1.0
         if level == "INFO":
-            if self._level > logging.INFO:
-                return
             rate = self._sampler.rate_for(record.trace_id, record.request_id)
             if not rate:
                 return

@@ -67,8 +67,8 @@ class Sink:
         self._lines.append(line)
         if not self._wake.is_set():
             self._wake.set()
-            if self._thread is None:
-                self._start_writer()
+        if self._thread is None:
+            self._start_writer()
 
     def flush(self) -> None:
         """Write everything that is queued, in the calling thread."""
@@ -108,7 +108,7 @@ class Sink:
             return
         batch.append(b"")
         try:
-            stream = self._stream if self._stream is not None else sys.stdout.buffer
+            stream = self._stream if self._stream is not None else _standard_output()
             stream.write(b"\n".join(batch))
             stream.flush()
         except Exception as error:
@@ -122,6 +122,20 @@ class Sink:
         self._writing = threading.Lock()
         self._start = threading.Lock()
         self._thread = None
+
+
+class _TextOutput:
+    """What `contextlib.redirect_stdout` puts in the place of standard output may take text only."""
+
+    def write(self, data: bytes, /) -> object:
+        return sys.stdout.write(data.decode())
+
+    def flush(self) -> object:
+        return sys.stdout.flush()
+
+
+def _standard_output() -> ByteStream:
+    return getattr(sys.stdout, "buffer", None) or _TextOutput()
 
 
 # Only so that the hooks below, which Python cannot unregister, keep no sink alive.

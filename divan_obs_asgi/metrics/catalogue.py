@@ -74,7 +74,9 @@ POSTGRES_UP = Family("postgres_up", "gauge", (), "1 where PostgreSQL answers in 
 POSTGRES_LATENCY = Family(
     "postgres_latency_seconds", "summary", (), "Seconds that PostgreSQL took to answer SELECT 1.", "probes"
 )
-ERRORS = Family("obs_errors_total", "counter", ("component",), "Failures inside the observability itself.", "everything")
+ERRORS = Family(
+    "obs_errors_total", "counter", ("component",), "Failures inside the observability itself.", "everything"
+)
 LOGS_DROPPED = Family(
     "log_records_dropped_total", "counter", ("level",), "Log lines that the full queue did not take.", "logs"
 )

@@ -14,6 +14,7 @@ JWT_SECRET_BYTES = 32
 
 _REDIS = frozenset({"redis", "rediss", "unix"})
 _SQL = frozenset({"postgres", "postgresql", "sqlite"})
+_BY_SOCKET = frozenset({"postgres", "postgresql", "unix"})
 _S3 = frozenset({"http", "https"})
 
 
@@ -55,14 +56,16 @@ class ConfigProbe:
 def _well_formed(url: str, schemes: frozenset[str]) -> bool:
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises ValueError where it is no port
+        if "," not in parts.netloc:  # libpq takes several hosts, each with its port.
+            parts.port  # noqa: B018 - raises ValueError where it is no port
     except ValueError:
         return False
     # `postgresql+asyncpg` names the driver after the plus.
     scheme = parts.scheme.partition("+")[0]
-    if scheme not in schemes:
+    if scheme not in schemes or "://" not in url:
         return False
-    return bool(parts.hostname) or (scheme in ("sqlite", "unix") and bool(parts.path))
+    # SQLite's default is a database in memory; PostgreSQL and Redis may be reached by a socket.
+    return bool(parts.hostname) or scheme == "sqlite" or (scheme in _BY_SOCKET and bool(parts.path))
 
 
 __all__ = ["JWT_SECRET_BYTES", "ConfigProbe"]

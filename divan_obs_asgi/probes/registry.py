@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 import anyio
 
-from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed
+from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed, ProbeReason
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.probes.base import Group, Probe
@@ -87,29 +88,37 @@ class ProbeRegistry:
 
     async def _answer(self, probe: Probe) -> dict[str, object]:
         started = self._clock()
-        answer: dict[str, object] = {"ok": False}
+        reason: ProbeReason | None = None
         details: Mapping[str, object] = {}
         try:
             with anyio.fail_after(probe.timeout):
-                details = await probe.check()
-            answer["ok"] = True
+                details = _details(await probe.check())
         except ProbeFailed as failure:
-            answer["reason"] = failure.reason
+            reason = failure.reason
             details = failure.details
         except TimeoutError:
-            answer["reason"] = "timeout"
+            reason = "timeout"
+        except anyio.get_cancelled_exc_class() as error:
+            if anyio.current_effective_deadline() == -math.inf:
+                raise  # Somebody cancels us: the client has gone, the server ends.
+            # The check waited for something that was cancelled.
+            reason = "error"
+            self._faults.report("probes", error)
         except Exception as error:
             # A bug in the probe: its text is published nowhere, it can hold a DSN.
-            answer["reason"] = "error"
+            reason = "error"
             self._faults.report("probes", error)
         seconds = self._clock() - started
-        for key, value in details.items():
-            if key not in _RESERVED:
-                answer[key] = self._policy.redact_field(key, value)
+        self._count(probe.name, reason is None, seconds)
+        answer: dict[str, object] = {"ok": reason is None}
+        if reason is not None:
+            answer["reason"] = reason
         if not details:
             # SPEC section 5: a check that has nothing better to tell says how long it took.
             answer["latency_ms"] = round(seconds * 1e3)
-        self._count(probe.name, bool(answer["ok"]), seconds)
+        for key, value in details.items():
+            if key not in _RESERVED:
+                answer[key] = self._policy.redact_field(key, value)
         return answer
 
     def _count(self, name: str, ok: bool, seconds: float) -> None:
@@ -119,6 +128,12 @@ class ProbeRegistry:
             up, latency = named
             up.set(ok)
             latency.observe(seconds)
+
+
+def _details(returned: object) -> Mapping[str, object]:
+    if isinstance(returned, Mapping) and all(isinstance(key, str) for key in returned):
+        return returned
+    raise TypeError(f"check() returned {type(returned).__name__}; expected a mapping with text keys.")
 
 
 __all__ = ["ProbeRegistry", "Report"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed
+from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed, ProbeReason
 from divan_obs_asgi.probes.base import Group
 
 Scalar: TypeAlias = Callable[[str], Awaitable[Any]]
+
+# SQLAlchemy's error, its adapter's, the driver's; more would be a circle.
+_MAX_CAUSES = 8
 
 
 class SqlProbe:
@@ -73,14 +76,32 @@ async def read_scalar(scalar: Scalar, query: str) -> Any:
     except OSError:
         raise ProbeFailed("refused") from None
     except Exception as error:
-        state = str(getattr(getattr(error, "orig", error), "sqlstate", ""))
+        raise ProbeFailed(_reason(error)) from None
+
+
+def _reason(error: BaseException) -> ProbeReason:
+    for cause in _causes(error):
+        state = str(getattr(cause, "sqlstate", ""))
         # SQLSTATE classes of ISO 9075 and PostgreSQL, appendix A: 28 invalid authorization; 08 connection
         # exception; 57 operator intervention (shutting down, starting up).
         if state.startswith("28"):
-            raise ProbeFailed("auth") from None
-        if state.startswith(("08", "57")):
-            raise ProbeFailed("refused") from None
-        raise ProbeFailed("error") from None
+            return "auth"
+        if state.startswith(("08", "57")) or isinstance(cause, OSError):
+            return "refused"
+        # asyncpg of a connection that has died, under the first name or, where it died in mid-air, the second.
+        if type(cause).__name__ in ("InterfaceError", "InternalClientError"):
+            return "refused"
+    return "error"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield the exception and what it stands for: SQLAlchemy keeps the driver's as `orig`."""
+    cause: BaseException | None = error
+    for _ in range(_MAX_CAUSES):
+        if cause is None:
+            return
+        yield cause
+        cause = getattr(cause, "orig", None) or cause.__cause__
 
 
 def _engine_reader(engine: Any) -> Scalar:
