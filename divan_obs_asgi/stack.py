@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured, MiddlewareNotUsed
 from divan_obs_asgi.lifespan import run_lifespan
-from divan_obs_asgi.types import ASGIApp, MiddlewareFactory, Receive, Scope, Send
+from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
+
+
+class MiddlewareFactory(Protocol):
+    """What a middleware list names: usually a class, called once at start-up."""
+
+    def __call__(self, app: ASGIApp, obs: Observability, /) -> ASGIApp: ...
 
 
 class Stack:
@@ -99,4 +105,4 @@ def _imported(path: str) -> tuple[str, MiddlewareFactory]:
     return path, cast(MiddlewareFactory, factory)
 
 
-__all__ = ["Stack", "build_stack"]
+__all__ = ["MiddlewareFactory", "Stack", "build_stack"]

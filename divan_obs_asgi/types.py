@@ -1,12 +1,9 @@
-"""The shapes of ASGI 3, and of what a middleware list may hold."""
+"""The shapes of ASGI 3."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
-
-if TYPE_CHECKING:
-    from divan_obs_asgi.observability import Observability
+from typing import Any, Literal, TypeAlias
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
@@ -21,19 +18,11 @@ Outcome: TypeAlias = Literal["ok", "error", "error_after_start", "client_disconn
 # The scopes that are a conversation with a client; "lifespan" and what a later ASGI brings are not.
 CONNECTIONS = frozenset({"http", "websocket"})
 
-
-class MiddlewareFactory(Protocol):
-    """What a middleware list names: usually a class, called once at start-up."""
-
-    def __call__(self, app: ASGIApp, obs: Observability, /) -> ASGIApp: ...
-
-
 __all__ = [
     "CONNECTIONS",
     "ASGIApp",
     "ConnectionKind",
     "Message",
-    "MiddlewareFactory",
     "Outcome",
     "RawHeaders",
     "Receive",

@@ -54,6 +54,7 @@ EXTRA_OF_LIBRARY = {
 LIBRARY_OF_PART = {
     "divan_obs_asgi.socketio_ext": "socketio",
     "divan_obs_asgi.tracing.provider": "opentelemetry",
+    "divan_obs_asgi.tracing.redacting": "opentelemetry",
     "divan_obs_asgi.tracing.sampling": "opentelemetry",
     "divan_obs_asgi.tracing.server_span": "opentelemetry",
     "divan_obs_asgi.tracing.span": "opentelemetry",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 import divan_obs_asgi as obs
+from divan_obs_asgi.stack import MiddlewareFactory
 from divan_obs_asgi.testing import CONTRACT
-from divan_obs_asgi.types import ASGIApp, MiddlewareFactory, Receive, Scope, Send
+from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
 from tests.stacks import BACKENDS, CORE, Observed, named, run_on, subsets
 
 FLAGS = {"OBS_ADMIN_TOKEN": "a test's token"}

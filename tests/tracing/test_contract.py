@@ -7,8 +7,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from divan_obs_asgi.middlewares import TracingMiddleware
+from divan_obs_asgi.stack import MiddlewareFactory
 from divan_obs_asgi.testing import CONTRACT
-from divan_obs_asgi.types import MiddlewareFactory
 from tests.stacks import BACKENDS, CORE, Observed, named, run_on, subsets
 from tests.test_contract import FLAGS, wrapped
 from tests.tracing.exported import Exported

@@ -1,0 +1,123 @@
+"""Between the spans and their exporter: the redaction policy. Imported only where tracing is on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.trace import Link, Status
+from opentelemetry.util.types import Attributes, AttributeValue
+
+from divan_obs_asgi.redaction import RedactionPolicy
+
+# What the server span sets itself: templates, closed vocabularies, ids that were checked when they came in.
+_OURS = frozenset(
+    {
+        "http.request.method",
+        "http.route",
+        "http.response.status_code",
+        "divan.outcome",
+        "divan.request_id",
+        "error.type",
+    }
+)
+
+
+class SpanRedactor:
+    """Makes redacted copies of spans: name, attributes, events, links and the status' description."""
+
+    def __init__(self, policy: RedactionPolicy) -> None:
+        self._policy = policy
+
+    def span(self, span: ReadableSpan) -> ReadableSpan:
+        """Return a copy of `span` that may leave the process."""
+        return _Copy(
+            name=self._policy.redact_text(span.name),
+            context=span.context,
+            parent=span.parent,
+            resource=span.resource,
+            attributes=self.attributes(span.attributes),
+            events=[self._event(event) for event in span.events],
+            links=[Link(link.context, self.attributes(link.attributes)) for link in span.links],
+            kind=span.kind,
+            status=self._status(span.status),
+            start_time=span.start_time,
+            end_time=span.end_time,
+            instrumentation_scope=span.instrumentation_scope,
+            dropped=(span.dropped_attributes, span.dropped_events, span.dropped_links),
+        )
+
+    def attributes(self, attributes: Attributes) -> dict[str, AttributeValue]:
+        """Return attributes, of a span or a resource, as they may leave the process."""
+        if not attributes:
+            return {}
+        return {
+            key if key in _OURS else self._policy.redact_text(key): self._value(key, value)
+            for key, value in attributes.items()
+        }
+
+    def _value(self, key: str, value: Any) -> AttributeValue:
+        if key in _OURS:
+            return value  # type: ignore[no-any-return]
+        redacted = self._policy.redact_field(key, value)
+        if isinstance(redacted, (str, bool, int, float)):
+            return redacted
+        if isinstance(redacted, list):
+            # OpenTelemetry's lists are of one type.
+            return [str(item) for item in redacted] if redacted != list(value) else value
+        return str(redacted)
+
+    def _event(self, event: Event) -> Event:
+        return Event(self._policy.redact_text(event.name), self.attributes(event.attributes), event.timestamp)
+
+    def _status(self, status: Status) -> Status:
+        if not status.description:
+            return status
+        return Status(status.status_code, self._policy.redact_text(status.description))
+
+
+class RedactingExporter(SpanExporter):
+    """
+    Hands redacted copies of spans to another exporter.
+
+    It runs on the exporting thread, for every span of the provider: the server span, the application's own, those
+    of client instrumentations.
+    """
+
+    def __init__(self, exporter: SpanExporter, redactor: SpanRedactor) -> None:
+        self._exporter = exporter
+        self._redactor = redactor
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return self._exporter.export([self._redactor.span(span) for span in spans])
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return self._exporter.force_flush(timeout_millis)
+
+
+class _Copy(ReadableSpan):
+    """A span as it is exported; tells what its original has dropped over its limits."""
+
+    def __init__(self, *, dropped: tuple[int, int, int], **values: Any) -> None:
+        super().__init__(**values)
+        self._dropped = dropped
+
+    @property
+    def dropped_attributes(self) -> int:
+        return self._dropped[0]
+
+    @property
+    def dropped_events(self) -> int:
+        return self._dropped[1]
+
+    @property
+    def dropped_links(self) -> int:
+        return self._dropped[2]
+
+
+__all__ = ["RedactingExporter", "SpanRedactor"]

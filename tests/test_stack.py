@@ -1,0 +1,421 @@
+"""The chain: what a settings list may name, what a bad one is told, and the application's life inside it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import anyio
+import pytest
+from asgi_lifespan import LifespanManager
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from divan_obs_asgi import ImproperlyConfigured, MiddlewareNotUsed, Observability, ProbeFailed, build_stack
+from divan_obs_asgi.probes import HeartbeatProbe
+from divan_obs_asgi.stack import Stack
+from divan_obs_asgi.testing import converse, http_scope
+from divan_obs_asgi.stack import MiddlewareFactory
+from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
+from tests.stacks import Observed, run_on
+
+HERE = __name__
+LOOPS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+STARTUP: Message = {"type": "lifespan.startup"}
+SHUTDOWN: Message = {"type": "lifespan.shutdown"}
+STARTED: Message = {"type": "lifespan.startup.complete"}
+STOPPED: Message = {"type": "lifespan.shutdown.complete"}
+
+
+async def hello(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"x-path", b"")]})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+class Tag:
+    """A third party's middleware: it says in a header that it was there."""
+
+    name = b"tag"
+
+    def __init__(self, app: ASGIApp, obs: Observability) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_tagged(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"x-tag", self.name)]
+            await send(message)
+
+        await self.app(scope, receive, send_tagged)
+
+
+class OtherTag(Tag):
+    name = b"other"
+
+
+class StepsAside:
+    def __init__(self, app: ASGIApp, obs: Observability) -> None:
+        raise MiddlewareNotUsed("there is nothing to do")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
+def gives_nothing(app: ASGIApp, obs: Observability) -> None:
+    """A factory whose author forgot the `return`."""
+
+
+def also_gives_nothing(app: ASGIApp, obs: Observability) -> None: ...
+
+
+NOT_CALLABLE = "a string"
+
+
+def fresh(**environ: str) -> Observability:
+    return Observed(environ).obs
+
+
+def tags(app: ASGIApp) -> list[bytes]:
+    return anyio.run(converse, app, http_scope()).header(b"x-tag")
+
+
+# What a list may name.
+
+
+def test_a_middleware_joins_by_its_dotted_path() -> None:
+    """Third parties need no registration: `OBS_MIDDLEWARE` is a list of names."""
+    obs = fresh(OBS_MIDDLEWARE=f"divan_obs_asgi.middlewares.RequestIdMiddleware,{HERE}.Tag")
+    done = anyio.run(converse, build_stack(hello, obs), http_scope(headers=[(b"x-request-id", b"abc")]))
+    assert done.header(b"x-tag") == [b"tag"]
+    assert done.header(b"x-request-id") == [b"abc"]
+
+
+def test_the_list_is_in_order_outermost_first() -> None:
+    """A header of the inner one is set before that of the outer one."""
+    assert tags(build_stack(hello, fresh(OBS_MIDDLEWARE=f"{HERE}.Tag,{HERE}.OtherTag"))) == [b"other", b"tag"]
+    assert tags(build_stack(hello, fresh(OBS_MIDDLEWARE=f"{HERE}.OtherTag,{HERE}.Tag"))) == [b"tag", b"other"]
+
+
+def test_a_list_in_code_takes_the_place_of_the_flag() -> None:
+    """And holds classes, functions and dotted paths."""
+
+    def other_tag(app: ASGIApp, obs: Observability, /) -> ASGIApp:
+        return OtherTag(app, obs)
+
+    obs = fresh(OBS_MIDDLEWARE="nowhere.to.be.Found")
+    assert tags(build_stack(hello, obs, [Tag, other_tag, f"{HERE}.Tag"])) == [b"tag", b"other", b"tag"]
+
+
+def test_a_middleware_that_steps_aside_is_left_out() -> None:
+    """The rest of the list works, and the stack can tell who is missing and why."""
+    stack = build_stack(hello, fresh(), [Tag, f"{HERE}.StepsAside", OtherTag])
+    assert tags(stack) == [b"other", b"tag"]
+    assert isinstance(stack, Stack)
+    assert stack.skipped == {f"{HERE}.StepsAside": "there is nothing to do"}
+    assert stack.app is hello
+
+
+def test_a_stack_in_which_all_step_aside_is_the_application() -> None:
+    """No wrapper, no cost."""
+    assert build_stack(hello, fresh(), [StepsAside, StepsAside]) is hello
+    assert build_stack(hello, fresh(), []) is hello
+    assert build_stack(hello, fresh(OBS_MIDDLEWARE="")) is hello
+
+
+def test_switched_off_means_not_even_looked_at() -> None:
+    """`OBS_ENABLED=false` is the way out, also out of a broken list."""
+    assert build_stack(hello, fresh(OBS_ENABLED="false", OBS_MIDDLEWARE="nowhere.to.be.Found")) is hello
+
+
+def test_the_flags_that_are_off_are_told() -> None:
+    """`skipped` names the flag of each part that is off."""
+    stack = build_stack(hello, fresh(OBS_METRICS_ENABLED="false"))
+    assert isinstance(stack, Stack)
+    assert stack.skipped == {
+        "divan_obs_asgi.middlewares.MetricsMiddleware": "OBS_METRICS_ENABLED is false",
+        "divan_obs_asgi.middlewares.TracingMiddleware": "OBS_TRACING_ENABLED is false",
+    }
+
+
+# What a bad list is told.
+
+
+def problem(*middleware: str | MiddlewareFactory) -> str:
+    with pytest.raises(ImproperlyConfigured) as caught:
+        build_stack(hello, fresh(), middleware)
+    return str(caught.value)
+
+
+def test_all_unknown_paths_are_in_one_error() -> None:
+    """One start-up tells everything that is wrong; what is right in the list is not mentioned."""
+    message = problem("no_such_module.Thing", f"{HERE}.Tag", f"{HERE}.NoSuchClass", "divan_obs_asgi.nowhere.Thing")
+    assert message.splitlines() == [
+        "OBS_MIDDLEWARE: 'no_such_module.Thing' cannot be imported: No module named 'no_such_module'.",
+        f"OBS_MIDDLEWARE: '{HERE}.NoSuchClass' names nothing callable; expected (app, obs) -> app.",
+        "OBS_MIDDLEWARE: 'divan_obs_asgi.nowhere.Thing' cannot be imported: No module named 'divan_obs_asgi.nowhere'.",
+    ]
+
+
+@pytest.mark.parametrize("path", [f"{HERE}.NOT_CALLABLE", "nodots", "", "sys.path"])
+def test_a_path_to_something_else(path: str) -> None:
+    """A path must lead to a class or a function."""
+    assert problem(path) == f"OBS_MIDDLEWARE: {path!r} names nothing callable; expected (app, obs) -> app."
+
+
+@pytest.mark.parametrize("path", [".relative.Thing", "..Thing", "sys..Thing", "sys.\0.Thing"])
+def test_a_path_that_cannot_be_one(path: str) -> None:
+    """It is named in the error like any other."""
+    assert problem(path).startswith(f"OBS_MIDDLEWARE: {path!r} ")
+
+
+def test_an_entry_that_is_not_callable() -> None:
+    """A list in code is checked like one of names."""
+    assert "42" in problem(cast(MiddlewareFactory, 42))
+
+
+def test_a_factory_that_returns_nothing() -> None:
+    """Found at start-up, and not as a TypeError of the first request."""
+    expected = f"OBS_MIDDLEWARE: {HERE}.gives_nothing returned None; expected an ASGI application."
+    assert problem(f"{HERE}.gives_nothing") == expected
+    assert problem(Tag, cast(MiddlewareFactory, gives_nothing)) == expected.replace(f"{HERE}.", "")
+
+
+def test_all_factories_that_return_nothing_are_in_one_error() -> None:
+    """Every entry that is wrong is named."""
+    message = problem(f"{HERE}.gives_nothing", f"{HERE}.also_gives_nothing")
+    assert f"{HERE}.gives_nothing " in message
+    assert f"{HERE}.also_gives_nothing " in message
+
+
+def test_a_bug_in_a_constructor_is_not_hidden() -> None:
+    """Its own exception comes out, with the line that is wrong."""
+
+    def broken(app: ASGIApp, obs: Observability, /) -> ASGIApp:
+        raise ZeroDivisionError("the author's bug")
+
+    with pytest.raises(ZeroDivisionError, match="the author's bug"):
+        build_stack(hello, fresh(), [broken])
+
+
+# The application's life.
+
+
+def live(backend: str, app: ASGIApp, obs: Observability | None = None) -> tuple[list[Message], BaseException | None]:
+    """Start and stop `app` inside a stack, as a server does; return what it answered and raised."""
+    scope: Scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
+
+    async def start_and_stop() -> tuple[list[Message], BaseException | None]:
+        with anyio.fail_after(5):
+            done = await converse(build_stack(app, obs or fresh()), scope, [STARTUP, SHUTDOWN])
+        return done.sent, done.error
+
+    return run_on(backend, start_and_stop)
+
+
+@LOOPS
+def test_the_applications_life_is_its_own(backend: str) -> None:
+    """Start-up and shutdown run once, in order, in the application's own lifespan."""
+    events = []
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        events.append("up")
+        yield
+        events.append("down")
+
+    assert live(backend, Starlette(lifespan=lifespan)) == ([STARTED, STOPPED], None)
+    assert events == ["up", "down"]
+
+
+@LOOPS
+def test_an_application_that_raises_for_a_lifespan_is_started_all_the_same(backend: str) -> None:
+    """That is how an application says that it has none (ASGI, "Lifespan Protocol")."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise NotImplementedError(scope["type"])
+
+    assert live(backend, app) == ([STARTED, STOPPED], None)
+
+
+@LOOPS
+def test_an_application_that_raises_after_it_has_listened(backend: str) -> None:
+    """The start-up message that it took is not waited for a second time."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert (await receive())["type"] == "http.request"
+
+    assert live(backend, app) == ([STARTED, STOPPED], None)
+
+
+@LOOPS
+def test_an_application_that_returns_from_a_lifespan_without_a_word(backend: str) -> None:
+    """The protocol is spoken for it."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        return
+
+    assert live(backend, app) == ([STARTED, STOPPED], None)
+
+
+@LOOPS
+def test_a_failed_startup_fails(backend: str) -> None:
+    """The message with the application's reason reaches the server, and so does the very exception."""
+    error = ConnectionError("no database")
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        raise error
+        yield
+
+    sent, raised = live(backend, Starlette(lifespan=lifespan))
+    assert [message["type"] for message in sent] == ["lifespan.startup.failed"]
+    assert "no database" in sent[0]["message"]
+    assert raised is error
+
+
+@LOOPS
+def test_a_failed_startup_fails_also_without_an_exception(backend: str) -> None:
+    """An application may send the message and return."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "not today"})
+
+    assert live(backend, app) == ([{"type": "lifespan.startup.failed", "message": "not today"}], None)
+
+
+@LOOPS
+def test_a_failed_shutdown_fails(backend: str) -> None:
+    """As it would without the stack."""
+    error = ConnectionError("gone already")
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        raise error
+
+    sent, raised = live(backend, Starlette(lifespan=lifespan))
+    assert [message["type"] for message in sent] == ["lifespan.startup.complete", "lifespan.shutdown.failed"]
+    assert raised is error
+
+
+@LOOPS
+def test_an_exit_during_startup_comes_out_as_it_is(backend: str) -> None:
+    """No exception is replaced, also where it is no `Exception`: `sys.exit()` in a start-up hook ends the process."""
+
+    class Exit(BaseException):
+        pass
+
+    error = Exit()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        raise error
+
+    assert live(backend, app)[1] is error
+
+
+@LOOPS
+def test_a_server_that_gives_up_is_obeyed(backend: str) -> None:
+    """Cancelled while it waits for the shutdown, the stack and the application end."""
+    ended = []
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            ended.append("down")
+
+    async def give_up() -> bool:
+        with anyio.move_on_after(0.02) as cancelling:
+            await converse(build_stack(Starlette(lifespan=lifespan), fresh()), {"type": "lifespan"}, [STARTUP])
+        return cancelling.cancelled_caught
+
+    assert run_on(backend, give_up)
+    assert ended == ["down"]
+
+
+@LOOPS
+def test_lifespan_state_reaches_the_requests(backend: str) -> None:
+    """What the application puts into its state is there in every request, with LifespanManager as with a server."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[Mapping[str, Any]]:
+        yield {"pool": "a pool"}
+
+    async def show(request: Request) -> Response:
+        return PlainTextResponse(request.state.pool)
+
+    async def ask() -> bytes:
+        stack = build_stack(Starlette(routes=[Route("/", show)], lifespan=lifespan), fresh())
+        async with LifespanManager(cast(Any, stack)) as manager:
+            return (await converse(cast(ASGIApp, manager.app), http_scope())).body
+
+    assert run_on(backend, ask) == b"a pool"
+
+
+def test_lifespan_manager_sees_a_failed_startup() -> None:
+    """Tests of applications find the exception that the start-up raised."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        raise ConnectionError("no database")
+        yield
+
+    async def start() -> None:
+        async with LifespanManager(cast(Any, build_stack(Starlette(lifespan=lifespan), fresh()))):
+            raise AssertionError("unreachable")
+
+    with pytest.raises(ConnectionError, match="no database"):
+        anyio.run(start)
+
+
+@LOOPS
+@pytest.mark.parametrize("supported", [True, False], ids=["with_lifespan", "without_lifespan"])
+def test_the_heartbeat_beats_while_the_application_lives(backend: str, supported: bool) -> None:
+    """Only then is a loop that stands still a reason for a restart: before and after, nobody beats."""
+    now = [0.0]
+    heartbeat = HeartbeatProbe(clock=lambda: now[0])
+    obs = dataclasses.replace(fresh(), heartbeat=heartbeat)
+    answers: list[str] = []
+
+    async def ask() -> None:
+        try:
+            await heartbeat.check()
+            answers.append("alive")
+        except ProbeFailed as failure:
+            answers.append(failure.reason)
+
+    async def live_and_ask() -> None:
+        await ask()
+        async with LifespanManager(cast(Any, build_stack(Starlette() if supported else hello_only, obs))):
+            await anyio.lowlevel.checkpoint()
+            await ask()
+            now[0] += 11.0  # The loop has not turned for so long.
+            await ask()
+        await ask()
+
+    run_on(backend, live_and_ask)
+    assert answers == ["alive", "alive", "timeout", "alive"]
+
+
+async def hello_only(scope: Scope, receive: Receive, send: Send) -> None:
+    assert scope["type"] == "http"
+    await hello(scope, receive, send)
+
+
+@LOOPS
+def test_what_is_queued_is_written_at_the_end(backend: str) -> None:
+    """A stopped service has written its last lines."""
+    observed = Observed()
+
+    async def work() -> None:
+        async with LifespanManager(cast(Any, build_stack(hello_only, observed.obs))) as manager:
+            await converse(cast(ASGIApp, manager.app), http_scope())
+
+    run_on(backend, work)
+    assert observed.stream.getvalue().count(b"\n") == 1
