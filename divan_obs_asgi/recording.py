@@ -78,8 +78,8 @@ class RecordMiddleware(ABC):
             current_record.set(None)
             record.release()
 
-    def _observe(self, scope: Scope, record: RequestRecord) -> list[Undo]:
-        undo: list[Undo] = []
+    def _observe(self, scope: Scope, record: RequestRecord) -> list[tuple[str, Undo]]:
+        undo: list[tuple[str, Undo]] = []
         for observer in self._observers:
             try:
                 to_undo = observer.observe(scope, record)
@@ -87,15 +87,15 @@ class RecordMiddleware(ABC):
                 self.obs.faults.report(observer.component, error)
             else:
                 if to_undo is not None:
-                    undo.append(to_undo)
+                    undo.append((observer.component, to_undo))
         return undo
 
-    def _undo(self, undo: list[Undo]) -> None:
-        for to_undo in reversed(undo):
+    def _undo(self, undo: list[tuple[str, Undo]]) -> None:
+        for component, to_undo in reversed(undo):
             try:
                 to_undo()
             except Exception as error:
-                self.obs.faults.report(self.component, error)
+                self.obs.faults.report(component, error)
 
 
 __all__ = ["RecordMiddleware", "Undo"]

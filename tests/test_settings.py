@@ -182,7 +182,7 @@ def test_the_password_in_a_bad_collector_address_is_not_told() -> None:
 
 @given(st.sampled_from(sorted(FLAGS)), st.text())
 # Digits of other scripts, separators and signs that Python's own parsers accept.
-@example("LOG_SAMPLING_BUDGET", "١")
+@example("LOG_SAMPLING_BUDGET", "\u0661")
 @example("LOG_SAMPLING_BUDGET", "1_0")
 @example("LOG_SAMPLING_RATE_INFO", "1e400")
 # urlsplit raises for these by itself.
@@ -192,12 +192,12 @@ def test_the_password_in_a_bad_collector_address_is_not_told() -> None:
 @example("OBS_SERVICE_NAME", "\udcff")
 def test_whatever_a_flag_is_set_to_it_works_or_is_named(flag: str, text: str) -> None:
     """No text makes another error than the one that names the flag."""
+    problem = f"{flag} is fine; expected so."
     try:
-        settings = Settings.from_env({flag: text})
+        Settings.from_env({flag: text})
     except ImproperlyConfigured as error:
-        assert re.fullmatch(rf"{flag} is .+; expected .+\.", str(error), re.DOTALL)
-    else:
-        assert isinstance(settings, Settings)
+        problem = str(error)
+    assert re.fullmatch(rf"{flag} is .+; expected .+\.", problem, re.DOTALL)
 
 
 def test_every_flag_is_explained() -> None:

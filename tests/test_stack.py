@@ -17,9 +17,8 @@ from starlette.routing import Route
 
 from divan_obs_asgi import ImproperlyConfigured, MiddlewareNotUsed, Observability, ProbeFailed, build_stack
 from divan_obs_asgi.probes import HeartbeatProbe
-from divan_obs_asgi.stack import Stack
+from divan_obs_asgi.stack import MiddlewareFactory, Stack
 from divan_obs_asgi.testing import converse, http_scope
-from divan_obs_asgi.stack import MiddlewareFactory
 from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
 from tests.stacks import Observed, run_on
 
@@ -353,7 +352,7 @@ def test_lifespan_state_reaches_the_requests(backend: str) -> None:
     async def ask() -> bytes:
         stack = build_stack(Starlette(routes=[Route("/", show)], lifespan=lifespan), fresh())
         async with LifespanManager(cast(Any, stack)) as manager:
-            return (await converse(cast(ASGIApp, manager.app), http_scope())).body
+            return (await converse(manager.app, http_scope())).body
 
     assert run_on(backend, ask) == b"a pool"
 
@@ -415,7 +414,7 @@ def test_what_is_queued_is_written_at_the_end(backend: str) -> None:
 
     async def work() -> None:
         async with LifespanManager(cast(Any, build_stack(hello_only, observed.obs))) as manager:
-            await converse(cast(ASGIApp, manager.app), http_scope())
+            await converse(manager.app, http_scope())
 
     run_on(backend, work)
     assert observed.stream.getvalue().count(b"\n") == 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import anyio
+import anyio.abc
+import anyio.lowlevel
 import pytest
 
 import divan_obs_asgi as obs

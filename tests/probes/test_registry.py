@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import orjson
 import pytest
 
@@ -35,7 +36,10 @@ class Says:
         self.timeout = timeout
         self.critical = critical
         self.group: Group = group
-        self.check = check
+        self._check = check
+
+    async def check(self) -> Mapping[str, object]:
+        return await self._check()
 
 
 class Clock:
@@ -117,7 +121,7 @@ def test_a_hang_a_failure_and_a_bug_are_three_answers(backend: str) -> None:
         "working": {"ok": True},
     }
     # Only the bug is a failure of the observability itself.
-    assert observed.samples("divan_errors_total") == {(("component", "probes"),): 1.0}
+    assert observed.samples("divan_obs_errors_total") == {(("component", "probes"),): 1.0}
 
 
 @pytest.mark.parametrize("details", [None, [("version", "0008")], {8: "a key that is no text"}, "0008"])
@@ -132,7 +136,7 @@ def test_a_probe_that_returns_no_details_touches_no_other(details: Any) -> None:
     observed.obs.probes.register(Says("working", fine))
 
     assert answers(observed) == {"forgetful": {"ok": False, "reason": "error"}, "working": {"ok": True}}
-    assert observed.value("divan_errors_total", component="probes") == 1.0
+    assert observed.value("divan_obs_errors_total", component="probes") == 1.0
 
 
 def test_a_probe_that_waits_for_a_cancelled_task_touches_no_other() -> None:
@@ -338,7 +342,7 @@ def test_the_last_answer_of_every_probe_is_a_series() -> None:
 
     down.clear()
     anyio.run(observed.obs.probes.ask, "ready")
-    assert observed.value("divan_probe_up", name="redis") == 1.0
+    assert observed.samples("divan_probe_up")[(("name", "redis"),)] == 1.0
     assert observed.value("divan_redis_up") == 1.0
     # Every answer has its latency, also the one that failed.
     assert observed.value("divan_redis_latency_seconds_count") == 2.0

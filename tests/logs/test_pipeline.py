@@ -1,0 +1,205 @@
+"""The pipeline: which lines are written, and what happens when one cannot be."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from divan_obs_asgi import Observability, build_stack
+from divan_obs_asgi.logs import PipelineHandler
+from divan_obs_asgi.middlewares import AccessLogMiddleware
+from divan_obs_asgi.testing import converse, http_scope
+from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
+from tests.stacks import Observed
+
+# Everything above one line a second is load, and none of it is kept.
+UNDER_LOAD = {"LOG_SAMPLING_BUDGET": "1", "LOG_SAMPLING_RATE_INFO": "0"}
+
+
+@pytest.fixture(autouse=True)
+def _root_logger_as_it_was() -> Iterator[None]:
+    root, uvicorn = logging.getLogger(), logging.getLogger("uvicorn.access")
+    before = list(root.handlers), root.level, uvicorn.disabled
+    yield
+    root.handlers[:], root.level, uvicorn.disabled = before
+    # Levels that loggers have remembered.
+    root.manager._clear_cache()  # type: ignore[attr-defined]
+
+
+def logger_of(observed: Observed) -> logging.Logger:
+    logger = logging.Logger("shop")
+    logger.addHandler(PipelineHandler(observed.obs.log))
+    return logger
+
+
+def answering(status: int) -> ASGIApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body"})
+
+    return app
+
+
+async def ask(app: ASGIApp, times: int) -> None:
+    for _ in range(times):
+        await converse(app, http_scope())
+
+
+@given(st.lists(st.sampled_from([200, 404, 500, 503]), min_size=10, max_size=40))
+def test_an_error_is_never_sampled(statuses: list[int]) -> None:
+    """Whatever the load, every failed request has its line, which stands for itself alone."""
+    observed = Observed(UNDER_LOAD)
+    apps = {status: build_stack(answering(status), observed.obs, [AccessLogMiddleware]) for status in set(statuses)}
+
+    async def ask_all() -> None:
+        for status in statuses:
+            await converse(apps[status], http_scope())
+
+    anyio.run(ask_all)
+    errors = [line for line in observed.lines() if line["level"] == "ERROR"]
+    assert [line["status"] for line in errors] == [status for status in statuses if status >= 500]
+    assert {line["sample_rate"] for line in errors} <= {1.0}
+
+
+def test_under_load_a_share_of_the_access_lines_is_written() -> None:
+    """And each says which."""
+    observed = Observed({"LOG_SAMPLING_BUDGET": "1", "LOG_SAMPLING_RATE_INFO": "0.5"})
+    stack = build_stack(
+        answering(200), observed.obs, ["divan_obs_asgi.middlewares.RequestIdMiddleware", AccessLogMiddleware]
+    )
+    anyio.run(ask, stack, 400)
+    rates = [line["sample_rate"] for line in observed.lines()]
+    assert set(rates) == {1.0, 0.5}
+    # Six standard deviations around one half, and the budget of the second or two that it took.
+    assert 140 <= rates.count(0.5) <= 260
+
+
+def test_under_load_a_requests_lines_are_kept_or_dropped_together() -> None:
+    """A story is told from its first line to its last, or not at all."""
+    observed = Observed({"LOG_SAMPLING_BUDGET": "1", "LOG_SAMPLING_RATE_INFO": "0.5"})
+    logger = logger_of(observed)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        logger.info("one")
+        logger.debug("two")
+        await answering(200)(scope, receive, send)
+
+    stack = build_stack(app, observed.obs, ["divan_obs_asgi.middlewares.RequestIdMiddleware", AccessLogMiddleware])
+    anyio.run(ask, stack, 60)
+    lines: dict[str, list[float]] = {}
+    for line in observed.lines():
+        lines.setdefault(line["request_id"], []).append(line["sample_rate"])
+    # A line that the budget of its second let through stands for itself alone.
+    stories = [rates for rates in lines.values() if 1.0 not in rates]
+    assert stories
+    assert all(rates == [0.5] * 3 for rates in stories)
+
+
+def test_warnings_of_the_application_are_never_sampled() -> None:
+    """Nor is what is written outside of requests, a job's lines for example."""
+    observed = Observed(UNDER_LOAD)
+    logger = logger_of(observed)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        logger.info("info")
+        logger.warning("warning")
+        logger.error("error")
+        await answering(200)(scope, receive, send)
+
+    anyio.run(ask, build_stack(app, observed.obs, [AccessLogMiddleware]), 10)
+    messages = [line["msg"] for line in observed.lines()]
+    assert (messages.count("warning"), messages.count("error")) == (10, 10)
+    # One for each second that it took.
+    assert messages.count("info") + messages.count("GET __unmatched__") < 10
+    before = len(messages)
+    for _ in range(10):
+        logger.info("a job")
+    assert len(observed.lines()) == before + 10
+
+
+def test_installed_on_the_root_logger_every_loggers_lines_are_taken() -> None:
+    """Those of libraries, and of loggers that were made before."""
+    before = logging.getLogger("tests.made_before")
+    observed = Observed()
+    observed.obs.log.install()
+    before.info("one")
+    observed.obs.logger("tests.made_afterwards").info("two")
+    before.debug("not this")
+    assert [(line["logger"], line["msg"]) for line in observed.lines()] == [
+        ("tests.made_before", "one"),
+        ("tests.made_afterwards", "two"),
+    ]
+
+
+def test_a_filter_on_the_handler_is_asked() -> None:
+    """As on any handler of the standard library: it may refuse a record, or give another."""
+    observed = Observed()
+    logger, handler = logging.Logger("shop"), PipelineHandler(observed.obs.log)
+    handler.addFilter(lambda record: "secret" not in record.msg)
+    logger.addHandler(handler)
+    logger.info("a secret")
+    logger.info("hello")
+    assert [line["msg"] for line in observed.lines()] == ["hello"]
+
+
+def test_a_line_that_cannot_be_made_is_counted_and_the_caller_goes_on() -> None:
+    """A logging call is no place for an exception."""
+    observed = Observed()
+    handler = PipelineHandler(observed.obs.log)
+    handler.handle(logging.makeLogRecord({"msg": "hello", "levelno": "not a number"}))
+    handler.handle(logging.makeLogRecord({"msg": "hello", "created": "yesterday"}))
+    handler.handle(logging.makeLogRecord({"msg": "hello", "created": float("nan")}))
+    assert observed.lines() == []
+    assert observed.value("divan_obs_errors_total", component="logs") >= 2
+
+
+def test_a_stream_that_fails_is_counted_and_the_request_is_served() -> None:
+    """A full disk is no reason to refuse customers."""
+
+    class Full(io.BytesIO):
+        def write(self, data: object, /) -> int:
+            raise OSError("no space left on device")
+
+    observed = Observed()
+    bundle = Observability.from_env({}, log_stream=Full())
+    done = anyio.run(converse, build_stack(answering(200), bundle, [AccessLogMiddleware]), http_scope())
+    bundle.log.sink.flush()
+    assert (done.status, done.error) == (200, None)
+    assert bundle.metrics.registry.get_sample_value("divan_obs_errors_total", {"component": "sink"}) == 1
+    assert observed.lines() == []
+
+
+def test_dropped_lines_are_counted_by_level() -> None:
+    """`divan_log_records_dropped_total{level}` tells what is missing."""
+    observed = Observed()
+    logger = logger_of(observed)
+    sink = observed.obs.log.sink
+
+    class Stuck(io.BytesIO):
+        """Logs from inside a write: nothing is taken out of the queue meanwhile."""
+
+        def write(self, data: object, /) -> int:
+            for _ in range(10_000):
+                sink.put(b"{}", "INFO")
+            logger.error("one too many")
+            logger.info("two too many")
+            return 0
+
+    bundle_stream = Stuck()
+    stuck = Observability.from_env({}, log_stream=bundle_stream)
+    sink = stuck.log.sink
+    logger = logging.Logger("shop")
+    logger.addHandler(PipelineHandler(stuck.log))
+    sink.put(b"{}", "INFO")
+    sink.flush()
+    values = {
+        level: stuck.metrics.registry.get_sample_value("divan_log_records_dropped_total", {"level": level})
+        for level in ("INFO", "ERROR")
+    }
+    assert values == {"INFO": 1.0, "ERROR": 1.0}

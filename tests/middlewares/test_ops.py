@@ -1,0 +1,107 @@
+"""The ops endpoints stand in front of an application and out of its way."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+import divan_obs_asgi as obs
+from divan_obs_asgi.middlewares import OpsMiddleware
+from divan_obs_asgi.testing import converse, http_scope, websocket_scope
+from divan_obs_asgi.types import Receive, Scope, Send
+from tests.stacks import BACKENDS, Observed, run_on
+
+ENDPOINTS = ("/health/live", "/health/ready", "/health/startup", "/metrics")
+
+
+async def echo_path(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": scope["path"].encode()})
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("path", ["/", "/health", "/healthz", "/health/liveness", "/metrics/x", "/api/metrics"])
+def test_every_other_path_is_the_applications(path: str, backend: str) -> None:
+    """Also those that look like ours."""
+    app = OpsMiddleware(echo_path, Observed().obs)
+    assert run_on(backend, converse, app, http_scope(path)).body == path.encode()
+
+
+@pytest.mark.parametrize("path", ENDPOINTS)
+def test_the_application_is_not_asked_for_ours(path: str) -> None:
+    """A catch-all route or an outage of the application does not change the answers."""
+
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("the application was called")
+
+    app = OpsMiddleware(broken, Observed({"OBS_METRICS_PUBLIC": "true"}).obs)
+    assert anyio.run(converse, app, http_scope(path)).status == 200
+
+
+@pytest.mark.parametrize("path", ENDPOINTS)
+def test_a_websocket_to_one_of_the_paths_is_the_applications(path: str) -> None:
+    """We answer requests only."""
+    called: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        called.append(scope["path"])
+
+    anyio.run(converse, OpsMiddleware(app, Observed().obs), websocket_scope(path))
+    assert called == [path]
+
+
+def test_a_probe_a_second_is_no_traffic() -> None:
+    """It is neither counted nor logged, and leaves no mark in the server's scope."""
+    observed = Observed({"OBS_ADMIN_TOKEN": "a-token"})
+    stack = obs.build_stack(echo_path, observed.obs)
+    for path in ENDPOINTS:
+        scope = http_scope(path)
+        before = set(scope)
+        anyio.run(converse, stack, scope)
+        assert {key for key in set(scope) - before if not key.startswith("divan_obs_asgi.")} == set()
+    assert observed.samples("divan_http_requests_total") == {}
+    assert observed.lines() == []
+
+
+def test_the_application_keeps_its_lifespan() -> None:
+    """The ops application has none of its own to start instead."""
+    lived: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        lived.append("started")
+        yield
+        lived.append("ended")
+
+    app = OpsMiddleware(Starlette(lifespan=lifespan), Observed().obs)
+    messages = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+    done = anyio.run(converse, app, {"type": "lifespan", "state": {}}, messages)
+    assert [message["type"] for message in done.sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert lived == ["started", "ended"]
+
+
+def test_it_stands_before_a_framework_of_the_same_paths() -> None:
+    """An application that had its own `/health/live` gets ours; `OBS_OPS_ENABLED=false` gives it back."""
+
+    async def own(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("our own")
+
+    def answer(environ: dict[str, str]) -> bytes:
+        stack = obs.build_stack(Starlette(routes=[Route("/health/live", own)]), Observed(environ).obs)
+        return anyio.run(converse, stack, http_scope("/health/live")).body
+
+    assert answer({}) == b'{"status":"ok"}'
+    assert answer({"OBS_OPS_ENABLED": "false"}) == b"our own"
+
+
+def test_it_steps_aside_where_it_is_off() -> None:
+    """The reason is the flag's name."""
+    with pytest.raises(obs.MiddlewareNotUsed, match=r"^OBS_OPS_ENABLED is false$"):
+        OpsMiddleware(echo_path, Observed({"OBS_OPS_ENABLED": "false"}).obs)

@@ -1,0 +1,211 @@
+"""A real Redis, in every state that a service can find it in."""
+
+# redis-py is annotated in part.
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+from redis.asyncio import Redis
+
+import divan_obs_asgi as obs
+from divan_obs_asgi.probes import RedisProbe
+from tests.servers.redis import RedisServer
+from tests.stacks import Observed, run_on
+
+# redis-py is made for asyncio.
+LOOPS = ("asyncio", "uvloop")
+
+
+@asynccontextmanager
+async def client_of(url: str, **options: Any) -> AsyncIterator[Redis]:
+    client = Redis.from_url(url, **options)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+
+
+async def answer_of(observed: Observed) -> Mapping[str, object]:
+    return (await observed.obs.probes.ask("ready")).checks["redis"]
+
+
+@pytest.mark.parametrize("backend", LOOPS)
+def test_a_redis_that_answers_is_up(redis_server: RedisServer, backend: str) -> None:
+    """A PING within 200 ms, and the time it took."""
+    observed = Observed()
+
+    async def check() -> Mapping[str, object]:
+        async with client_of(redis_server.url) as redis:
+            observed.obs.probes.register(RedisProbe(redis))
+            return await answer_of(observed)
+
+    answer = run_on(backend, check)
+
+    assert answer["ok"] is True
+    assert set(answer) == {"ok", "latency_ms"}
+    assert isinstance(answer["latency_ms"], int)
+    assert answer["latency_ms"] < 200
+    assert observed.value("divan_redis_up") == 1.0
+    assert observed.value("divan_redis_latency_seconds_count") == 1.0
+    assert 0.0 < observed.value("divan_redis_latency_seconds_sum") < 0.2
+
+
+@pytest.mark.parametrize("backend", LOOPS)
+def test_a_stopped_redis_refuses_and_comes_back(redis_server: RedisServer, backend: str) -> None:
+    """The same client, with the connections it has, finds the server gone and finds it again."""
+    observed = Observed()
+
+    async def check() -> None:
+        async with client_of(redis_server.url) as redis:
+            observed.obs.probes.register(RedisProbe(redis))
+            assert (await answer_of(observed))["ok"] is True
+            with redis_server.down():
+                answer = await answer_of(observed)
+                assert (answer["ok"], answer["reason"]) == (False, "refused")
+                assert observed.value("divan_redis_up") == 0.0
+            assert (await answer_of(observed))["ok"] is True
+            assert observed.value("divan_redis_up") == 1.0
+
+    run_on(backend, check)
+
+
+@pytest.mark.parametrize("backend", LOOPS)
+def test_a_paused_redis_is_a_timeout(redis_server: RedisServer, backend: str) -> None:
+    """A server that accepts and does not answer costs the probe its 200 ms, not the client's own patience."""
+    observed = Observed()
+
+    async def check() -> None:
+        async with client_of(redis_server.url) as redis:
+            observed.obs.probes.register(RedisProbe(redis))
+            assert (await answer_of(observed))["ok"] is True
+            with redis_server.paused():
+                answer = await answer_of(observed)
+            assert (answer["ok"], answer["reason"]) == (False, "timeout")
+            assert isinstance(answer["latency_ms"], int)
+            assert 190 <= answer["latency_ms"] < 1000
+            # The late PONG of the check that gave up is not taken for the answer to the next one.
+            assert (await answer_of(observed))["ok"] is True
+
+    run_on(backend, check)
+
+
+def test_a_client_that_gives_up_first_is_a_timeout_too(redis_server: RedisServer) -> None:
+    """redis-py's own timeout is shorter here than the probe's."""
+
+    async def check() -> None:
+        async with client_of(redis_server.url, socket_timeout=0.02) as redis:
+            with redis_server.paused(), pytest.raises(obs.ProbeFailed, match=r"^timeout$"):
+                await RedisProbe(redis).check()
+
+    anyio.run(check)
+
+
+@pytest.mark.parametrize("credentials", ["", ":hunter2@", "nobody:hunter2@"], ids=["none", "password", "user"])
+def test_a_wrong_password_is_told_apart(redis_server: RedisServer, credentials: str) -> None:
+    """None, a wrong one, and a user that is not there: waiting helps with none of them."""
+    observed = Observed()
+    url = redis_server.url.replace("redis://", f"redis://{credentials}")
+
+    async def check() -> Mapping[str, object]:
+        async with client_of(url) as redis, password_of(redis_server, "not-a-secret"):
+            observed.obs.probes.register(RedisProbe(redis))
+            return await answer_of(observed)
+
+    answer = anyio.run(check)
+    assert (answer["ok"], answer["reason"]) == (False, "auth")
+    assert "hunter2" not in str(answer)
+
+
+def test_a_user_who_may_not_ping_is_an_auth_failure(redis_server: RedisServer) -> None:
+    """Redis refuses a command by its access list with another error than a wrong password."""
+
+    async def check() -> None:
+        async with client_of(redis_server.url) as admin:
+            await admin.acl_setuser("guest", enabled=True, nopass=True, commands=["-@all", "+hello", "+client"])
+            try:
+                async with client_of(redis_server.url, username="guest", password="any") as guest:
+                    with pytest.raises(obs.ProbeFailed, match=r"^auth$"):
+                        await RedisProbe(guest).check()
+            finally:
+                await admin.acl_deluser("guest")
+
+    anyio.run(check)
+
+
+def test_a_redis_that_is_there_and_cannot_serve_is_an_error(redis_server: RedisServer) -> None:
+    """An answer other than PONG (loading, a replica without its master) is neither refused nor a timeout."""
+
+    async def check() -> None:
+        async with client_of(redis_server.url) as admin:
+            # Every command of other clients is answered by BUSY while a script runs longer than this.
+            await admin.config_set("busy-reply-threshold", 1)
+            async with anyio.create_task_group() as tasks, client_of(redis_server.url) as redis:
+                tasks.start_soon(runs_a_script, admin)
+                await until_busy(redis)
+                with pytest.raises(obs.ProbeFailed, match=r"^error$"):
+                    await RedisProbe(redis).check()
+                await redis.execute_command("SCRIPT", "KILL")
+            await admin.config_set("busy-reply-threshold", 5000)
+
+    anyio.run(check)
+
+
+def test_another_name_keeps_to_its_own_series(redis_server: RedisServer) -> None:
+    """A second Redis is told beside the first and does not change the series of the first."""
+    observed = Observed()
+
+    async def check() -> None:
+        async with client_of(redis_server.url) as redis, client_of("redis://127.0.0.1:1/0") as cache:
+            observed.obs.probes.register(RedisProbe(redis))
+            observed.obs.probes.register(RedisProbe(cache, name="redis_cache", critical=False))
+            report = await observed.obs.probes.ask("ready")
+            assert report.ok
+            assert report.checks["redis_cache"]["reason"] == "refused"
+
+    anyio.run(check)
+    assert observed.value("divan_redis_up") == 1.0
+    assert observed.samples("divan_probe_up") == {(("name", "redis"),): 1.0, (("name", "redis_cache"),): 0.0}
+
+
+def test_without_redis_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes at construction and not with the first check."""
+    monkeypatch.setitem(sys.modules, "redis", None)
+    client: Any = object()
+    with pytest.raises(ImportError, match=r"^RedisProbe needs redis: pip install 'divan-obs-asgi\[redis\]'\.$"):
+        RedisProbe(client)
+
+
+@asynccontextmanager
+async def password_of(server: RedisServer, password: str) -> AsyncIterator[None]:
+    """Have the server ask for a password meanwhile."""
+    async with client_of(server.url) as admin:
+        await admin.config_set("requirepass", password)
+        try:
+            yield
+        finally:
+            # Who is connected stays so: the password is for new connections.
+            await admin.config_set("requirepass", "")
+
+
+async def runs_a_script(client: Redis) -> None:
+    run: Callable[..., Awaitable[Any]] = client.eval
+    with pytest.raises(Exception, match="Script killed by user"):
+        await run("while true do end", 0)
+
+
+async def until_busy(client: Redis) -> None:
+    from redis.exceptions import ResponseError
+
+    with anyio.fail_after(5):
+        while True:
+            try:
+                await client.ping()
+            except ResponseError:
+                return

@@ -1,0 +1,294 @@
+"""A real PostgreSQL through every kind of source, in every state that a service can find it in; and SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import asyncpg
+import pytest
+from databases import Database
+from sqlalchemy.ext.asyncio import create_async_engine
+
+import divan_obs_asgi as obs
+from divan_obs_asgi.probes import SqlProbe
+from divan_obs_asgi.probes.sql import read_scalar, scalar_reader
+from tests.servers.postgres import PostgresServer
+from tests.stacks import Observed, run_on
+
+Source: TypeAlias = Callable[[str], AbstractAsyncContextManager[object]]
+
+# asyncpg is made for asyncio.
+LOOPS = ("asyncio", "uvloop")
+# How long a driver may take to let go of a server in the end.
+PATIENCE_S = 5.0
+
+
+@asynccontextmanager
+async def databases_database(url: str, **options: Any) -> AsyncIterator[Database]:
+    # Without `min_size=0` PostgreSQL is connected here, and what is wrong with it is not for the probe to find.
+    database = Database(url, **options)
+    await database.connect()
+    try:
+        yield database
+    finally:
+        await database.disconnect()
+
+
+@asynccontextmanager
+async def asyncpg_pool(url: str, **options: Any) -> AsyncIterator[asyncpg.Pool]:
+    pool = await asyncpg.create_pool(url, **{"min_size": 0, **options})
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+@asynccontextmanager
+async def sqlalchemy_engine(url: str, **options: Any) -> AsyncIterator[object]:
+    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://"), **options)
+    try:
+        yield engine
+    finally:
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def lazy_database(url: str) -> AsyncIterator[Database]:
+    async with databases_database(url, min_size=0) as database:
+        yield database
+
+
+SOURCES: dict[str, Source] = {"databases": lazy_database, "asyncpg": asyncpg_pool, "sqlalchemy": sqlalchemy_engine}
+each_source = pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES.keys())
+each_loop = pytest.mark.parametrize("backend", LOOPS)
+
+
+async def answer_of(observed: Observed) -> Mapping[str, object]:
+    return (await observed.obs.probes.ask("ready")).checks["postgres"]
+
+
+@asynccontextmanager
+async def meanwhile(state: AbstractContextManager[None]) -> AsyncIterator[None]:
+    """Put a server into a state by another thread, while the event loop turns and notices as in a service."""
+    await anyio.to_thread.run_sync(state.__enter__)
+    for _ in range(10):  # The ends of the connections are here already and want to be read.
+        await anyio.lowlevel.checkpoint()
+    try:
+        yield
+    finally:
+        await anyio.to_thread.run_sync(state.__exit__, None, None, None)
+
+
+def run(backend: str, check: Callable[[], Awaitable[None]]) -> None:
+    async def in_time() -> None:
+        # The server of the session is shared: a driver that hangs must end this test and not the session.
+        with anyio.fail_after(30):
+            await check()
+
+    run_on(backend, in_time)
+
+
+@each_loop
+@each_source
+def test_a_database_that_answers_is_up(postgres_server: PostgresServer, source: Source, backend: str) -> None:
+    """SELECT 1 within 300 ms, and the time it took."""
+    observed = Observed()
+
+    async def check() -> None:
+        async with source(postgres_server.url) as database:
+            observed.obs.probes.register(SqlProbe(database))
+            await answer_of(observed)  # Makes the connection, which costs more than the query.
+            answer = await answer_of(observed)
+            assert set(answer) == {"ok", "latency_ms"}
+            assert answer["ok"] is True
+            assert isinstance(answer["latency_ms"], int)
+            assert answer["latency_ms"] < 300
+
+    run(backend, check)
+    assert observed.value("divan_postgres_up") == 1.0
+    assert observed.value("divan_postgres_latency_seconds_count") == 2.0
+
+
+@each_loop
+@each_source
+def test_a_stopped_database_refuses_and_comes_back(
+    postgres_server: PostgresServer, source: Source, backend: str
+) -> None:
+    """The connections of before are dead, new ones are refused, and the first check after the return passes."""
+    observed = Observed()
+
+    async def check() -> None:
+        async with source(postgres_server.url) as database:
+            # 3 s: a server that comes back replays its log first, and the machine of the tests may be busy.
+            observed.obs.probes.register(SqlProbe(database, timeout=3.0))
+            assert (await answer_of(observed))["ok"] is True
+            async with meanwhile(postgres_server.down()):
+                for _ in ("the old connection", "a new one"):
+                    answer = await answer_of(observed)
+                    assert (answer["ok"], answer["reason"]) == (False, "refused")
+                assert observed.value("divan_postgres_up") == 0.0
+            assert (await answer_of(observed))["ok"] is True
+            assert observed.value("divan_postgres_up") == 1.0
+
+    run(backend, check)
+
+
+@each_loop
+@each_source
+def test_a_connection_that_died_unnoticed_counts_as_refused(
+    postgres_server: PostgresServer, source: Source, backend: str
+) -> None:
+    """The loop was busy when the server went away, and the probe is the first to use the connection again."""
+
+    async def check() -> None:
+        async with source(postgres_server.url) as database:
+            observed = Observed()
+            observed.obs.probes.register(SqlProbe(database, timeout=3.0))
+            assert (await answer_of(observed))["ok"] is True
+            with postgres_server.down():
+                assert (await answer_of(observed))["reason"] == "refused"
+
+    run(backend, check)
+
+
+@each_loop
+@each_source
+def test_a_paused_database_is_a_timeout(postgres_server: PostgresServer, source: Source, backend: str) -> None:
+    """It costs the probe its timeout, on an old connection as on a new one, and nothing is left of it."""
+    observed = Observed()
+
+    async def check() -> None:
+        async with source(postgres_server.url) as database:
+            observed.obs.probes.register(SqlProbe(database, timeout=0.02))
+            assert await SqlProbe(database).check() == {}
+            with postgres_server.paused():
+                for _ in ("the old connection", "a new one"):
+                    answer = await answer_of(observed)
+                    assert (answer["ok"], answer["reason"]) == (False, "timeout")
+                    assert isinstance(answer["latency_ms"], int)
+                    assert 15 <= answer["latency_ms"] < 500
+            assert await SqlProbe(database).check() == {}
+
+    run(backend, check)
+
+
+@each_source
+def test_a_wrong_password_is_told_apart(postgres_server: PostgresServer, source: Source) -> None:
+    """Waiting does not help, and the password that was tried is in no answer."""
+    observed = Observed()
+
+    async def check() -> None:
+        async with source(postgres_server.url.replace(postgres_server.password, "hunter2")) as database:
+            observed.obs.probes.register(SqlProbe(database))
+            answer = await answer_of(observed)
+            assert (answer["ok"], answer["reason"]) == (False, "auth")
+            assert "hunter2" not in str(answer)
+
+    run("asyncio", check)
+
+
+@each_source
+def test_an_unknown_role_is_an_auth_failure(postgres_server: PostgresServer, source: Source) -> None:
+    """PostgreSQL does not tell it from a wrong password, and neither does the probe."""
+
+    async def check() -> None:
+        async with source(postgres_server.url.replace(postgres_server.role, "nobody")) as database:
+            with pytest.raises(obs.ProbeFailed, match=r"^auth$"):
+                await SqlProbe(database).check()
+
+    run("asyncio", check)
+
+
+@each_source
+def test_an_unknown_database_is_an_error(postgres_server: PostgresServer, source: Source) -> None:
+    """The server is there and lets us in, and still cannot serve."""
+
+    async def check() -> None:
+        async with source(f"{postgres_server.url.rpartition('/')[0]}/nosuch") as database:
+            with pytest.raises(obs.ProbeFailed, match=r"^error$"):
+                await SqlProbe(database).check()
+
+    run("asyncio", check)
+
+
+def test_a_pool_without_a_free_connection_is_a_timeout(postgres_server: PostgresServer) -> None:
+    """A service whose connections are all taken cannot serve either."""
+    observed = Observed()
+
+    async def check() -> None:
+        async with asyncpg_pool(postgres_server.url, max_size=1) as pool:
+            observed.obs.probes.register(SqlProbe(pool, timeout=0.02))
+            async with pool.acquire():
+                assert (await answer_of(observed))["reason"] == "timeout"
+            observed_later = Observed()
+            observed_later.obs.probes.register(SqlProbe(pool))
+            assert (await answer_of(observed_later))["ok"] is True
+
+    run("asyncio", check)
+
+
+def test_a_check_leaves_no_connection_behind(postgres_server: PostgresServer) -> None:
+    """Checks that timed out give theirs back, so that a pool does not run dry by being asked how it is."""
+
+    async def check() -> None:
+        async with asyncpg_pool(postgres_server.url, max_size=2) as pool:
+            assert await SqlProbe(pool).check() == {}
+            observed = Observed()
+            observed.obs.probes.register(SqlProbe(pool, timeout=0.02))
+            with postgres_server.paused():
+                for _ in range(4):
+                    assert (await answer_of(observed))["reason"] == "timeout"
+            with anyio.fail_after(PATIENCE_S):
+                async with pool.acquire() as one, pool.acquire() as two:
+                    assert [await one.fetchval("SELECT 1"), await two.fetchval("SELECT 2")] == [1, 2]
+
+    run("asyncio", check)
+
+
+@each_loop
+def test_sqlite_is_a_database_too(tmp_path: Path, backend: str) -> None:
+    """Under a name of its own, it does not feed the series of PostgreSQL."""
+    observed = Observed()
+
+    async def check() -> None:
+        async with databases_database(f"sqlite:///{tmp_path / 'divan.sqlite3'}") as database:
+            observed.obs.probes.register(SqlProbe(database, name="sqlite"))
+            report = await observed.obs.probes.ask("ready")
+            assert report.checks["sqlite"]["ok"] is True
+
+    run(backend, check)
+    assert observed.samples("divan_probe_up") == {(("name", "sqlite"),): 1.0}
+    assert observed.value("divan_postgres_latency_seconds_count") == 0.0
+
+
+def test_a_file_that_is_no_database_is_an_error(tmp_path: Path) -> None:
+    """SQLite opens anything, and finds out at the first query that reads it."""
+    path = tmp_path / "divan.sqlite3"
+    path.write_text("This is no SQLite database. " * 10)
+
+    async def check() -> None:
+        async with databases_database(f"sqlite:///{path}") as database:
+            with pytest.raises(obs.ProbeFailed, match=r"^error$"):
+                await read_scalar(scalar_reader(database), "SELECT count(*) FROM sqlite_master")
+
+    run("asyncio", check)
+
+
+def test_a_database_that_was_never_connected_is_an_error() -> None:
+    """Somebody forgot `await database.connect()`, and no server is asked."""
+    database = Database("postgresql://db.internal/divan")
+    with pytest.raises(obs.ProbeFailed, match=r"^error$"):
+        anyio.run(SqlProbe(database).check)
+
+
+def test_what_cannot_run_sql_is_a_start_up_error() -> None:
+    """The error names what can."""
+    expected = r"^str is no SQL source; expected databases\.Database, AsyncEngine or an asyncpg pool\.$"
+    with pytest.raises(obs.ImproperlyConfigured, match=expected):
+        SqlProbe("postgresql://db.internal/divan")
