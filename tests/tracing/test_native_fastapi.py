@@ -1,0 +1,44 @@
+"""FastAPI >= 0.165 starts a server span of its own as soon as there is a global provider; there is one span still."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import fastapi
+import pytest
+
+# In a process of its own: the global tracer provider can be set once.
+SCRIPT = """
+import io, anyio, fastapi
+from opentelemetry import trace
+import divan_obs_asgi as obs
+from divan_obs_asgi.testing import converse, http_scope
+from tests.tracing.exported import Exported
+
+exported = Exported()
+bundle = obs.Observability.from_env({"OBS_TRACING_ENABLED": "true"}, span_exporter=exported, log_stream=io.BytesIO())
+app = fastapi.FastAPI()
+app.get("/hello/{name}")(lambda name: name)
+served = app if HOW == "init" and obs.init(app, bundle) else obs.wrap(app, bundle)
+assert trace.get_tracer_provider() is bundle.spans.provider
+answer = anyio.run(converse, served, http_scope("/hello/ada"))
+bundle.flush()
+print(answer.status, [(span.name, span.kind.name) for span in exported.spans])
+"""
+
+
+@pytest.mark.parametrize("how", ["init", "wrap"])
+def test_one_request_is_one_server_span(how: str) -> None:
+    """Around FastAPI from outside and in place, with the provider that `init` and `wrap` make the global one."""
+    assert tuple(map(int, fastapi.__version__.split(".")[:2])) >= (0, 165)
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", f"HOW = {how!r}{SCRIPT}"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "200 [('GET /hello/{name}', 'SERVER')]\n", done.stderr
