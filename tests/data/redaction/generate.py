@@ -261,7 +261,14 @@ HARMLESS = [
 # Of each kind: contexts beside BARE, and look-alikes beside HARMLESS.
 KINDS: dict[str, tuple[list[str], list[str]]] = {
     "email": (
-        ["User <s> not found", "mailto:<s>", "From: Ada <<s>>", "https://x.example/invite?to=<u>&page=2", "cc <s>;<s>"],
+        [
+            "User <s> not found",
+            "mailto:<s>",
+            "login=<u>&remember=1",
+            "From: Ada <<s>>",
+            "https://x.example/invite?to=<u>&page=2",
+            "cc <s>;<s>",
+        ],
         [
             "user@localhost",
             "image logo@2x.png",
@@ -743,10 +750,8 @@ def service_account_cases(rng: Random) -> list[Case]:
         key = pem(rng)
         account: Case = {"type": "service_account", "project_id": f"divan-{at}", "private_key": key}
         text = json.dumps(account)
-        told: Case = [{"value": account}, {"value": {"conf": account}}, {"text": text}, {"text": f"bad file: {text}"}][
-            at % 4
-        ]
-        cases.append({**told, "secrets": key.split("\n")[1:-1]})
+        told: list[Case] = [{"value": account}, {"value": {"conf": account}}, {"text": text}, {"text": f"bad: {text}"}]
+        cases.append({**told[at % 4], "secrets": key.split("\n")[1:-1]})
     for at, (key, value) in enumerate(rng.sample(HARMLESS_KEYS, COUNT)):
         cases.append({"value": {"type": "service_account", "project_id": f"divan-{at}", key: value}, "secrets": []})
     return cases
