@@ -37,7 +37,18 @@ def survivors(case: Case, result: object) -> list[str]:
     """Return the secrets of `case` that can still be read from `result`, encoded or not."""
     told = json.dumps(result, ensure_ascii=False) + "\n" + "\n".join(_strings(result))
     lower = told.lower()
-    return [secret for secret in case.secrets if any(form in lower for form in _forms(secret)) or _base64(secret, told)]
+    return [secret for secret in case.secrets if any(_told(part, told, lower) for part in _parts(secret))]
+
+
+def _told(part: str, told: str, lower: str) -> bool:
+    return any(form in lower for form in _forms(part)) or _base64(part, told)
+
+
+def _parts(secret: str) -> list[str]:
+    # Half of a long key is still a leak, and a rule that stops too early is a usual mistake; half an address is none.
+    if len(secret) < 20 or "@" in secret:
+        return [secret]
+    return [secret[: len(secret) // 2], secret[len(secret) // 2 :]]
 
 
 def _cases(path: Path) -> Iterator[Case]:

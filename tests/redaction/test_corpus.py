@@ -48,3 +48,10 @@ def test_an_encoded_secret_counts_as_surviving(told: str) -> None:
     """Upper case, URL encoding and base64 hide nothing from a reader."""
     case = Case("password", {"note": "s3cr3t/Horse"}, ("s3cr3t/Horse",))
     assert survivors(case, {"a": [told]}) == ["s3cr3t/Horse"]
+
+
+def test_half_a_key_counts_as_surviving() -> None:
+    """A rule that stops at the first unexpected character has hidden too little."""
+    case = Case("token", "key abcdefghij.0123456789", ("abcdefghij.0123456789",))
+    assert survivors(case, "key [redacted].0123456789") == ["abcdefghij.0123456789"]
+    assert survivors(case, "key [redacted]") == []

@@ -645,6 +645,10 @@ def key_cases(rng: Random, keys: list[str], maker: Maker) -> list[Case]:
             {key: {"value": secret}, "n": 2},
             {"a": {"b": [{"c": {key: secret}}]}},
             {"raw": json.dumps({"id": 7, key: secret})},
+            [{"n": 1}, {key: secret}],
+            {"log": f"received {json.dumps({key: secret})} from peer"},
+            {key: {"old": None, "new": [secret]}, "changed": True},
+            {"event": "update", "data": {"rows": [[{key: secret}]]}},
         ]
         cases.append({"value": shapes[(at + at // len(keys)) % len(shapes)], "secrets": [secret]})
     for key, value in rng.sample(HARMLESS_KEYS, COUNT):
@@ -751,7 +755,14 @@ def service_account_cases(rng: Random) -> list[Case]:
         account: Case = {"type": "service_account", "project_id": f"divan-{at}", "private_key": key}
         text = json.dumps(account)
         told: list[Case] = [{"value": account}, {"value": {"conf": account}}, {"text": text}, {"text": f"bad: {text}"}]
-        cases.append({**told[at % 4], "secrets": key.split("\n")[1:-1]})
+        told += [
+            {"text": repr(account)},
+            {"value": [account]},
+            {"value": {"raw": text}},
+            {"text": json.dumps(account, indent=2)},
+        ]
+        told += [{"text": f"ValueError: cannot parse '{text}'"}, {"text": f"GOOGLE_CREDENTIALS='{text}'\nPORT=80"}]
+        cases.append({**told[at % len(told)], "secrets": key.split("\n")[1:-1]})
     for at, (key, value) in enumerate(rng.sample(HARMLESS_KEYS, COUNT)):
         cases.append({"value": {"type": "service_account", "project_id": f"divan-{at}", key: value}, "secrets": []})
     return cases
