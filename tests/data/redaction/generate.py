@@ -822,6 +822,11 @@ def geojson_cases(rng: Random) -> list[Case]:
             {"location": point, "id": 7},
             {"position": {"lat": lat, "lon": lon}},
         ]
+        shapes += [
+            {"raw": json.dumps(point)},
+            {"at": {"latitude": str(lat), "longitude": str(lon)}},
+            {"user": {"geo": point}},
+        ]
         cases.append({"value": shapes[at % len(shapes)], "secrets": [json.dumps(lat), json.dumps(lon)]})
     for key, value in rng.sample(HARMLESS_KEYS, COUNT):
         cases.append({"value": {"type": "Feature", key: value}, "secrets": []})
