@@ -833,6 +833,12 @@ def geojson_cases(rng: Random) -> list[Case]:
     return cases
 
 
+def fresh(rng: Random, text: str) -> str:
+    """Return `text` with other hashes, ids and times in it, of the same shape."""
+    text = re.sub(r"\b(?=\d*[a-f])[0-9a-f]{8,}\b", lambda found: "a" + pick(rng, HEX, len(found[0]) - 1), text)
+    return re.sub(r"\b1764\d{6,}\b", lambda found: "17" + pick(rng, DIGITS, len(found[0]) - 2), text)
+
+
 def corpus(rng: Random) -> dict[str, list[Case]]:
     """Return the cases of each kind."""
     made = {kind: text_cases(rng, kind, *parts) for kind, parts in KINDS.items()}
@@ -845,6 +851,9 @@ def corpus(rng: Random) -> dict[str, list[Case]]:
     made["gcp_service_account"] = service_account_cases(rng)
     made["coordinate_pair"] = coordinate_cases(rng)
     made["geojson"] = geojson_cases(rng)
+    for case in (case for cases in made.values() for case in cases if not case["secrets"]):
+        if isinstance(text := case.get("text"), str):
+            case["text"] = fresh(rng, text)
     return made
 
 
