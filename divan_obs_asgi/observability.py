@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Self
 import anyio
 import anyio.to_thread
 
+from divan_obs_asgi import canaries
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.logs import ByteStream, Lines, Logs, Sampler, Sink
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.probes import ConfigProbe, HeartbeatProbe, ProbeRegistry
+from divan_obs_asgi.probes import CanaryProbe, ConfigProbe, HeartbeatProbe, ProbeRegistry
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.version import __version__
@@ -78,27 +79,37 @@ class Observability:
         span_exporter: SpanExporter | None = None,
     ) -> Self:
         """Build everything from `settings`; arguments as for `from_env`."""
-        redaction = RedactionPolicy()
-        metrics = Metrics()
+        policy = RedactionPolicy.from_settings(settings)
+        metrics = Metrics(policy)
+        redaction = metrics.counting(policy, "application")
         faults = Faults(count=lambda component: metrics.errors.labels(component).inc())
         sink = Sink(
             log_stream,
             dropped=lambda level: metrics.logs_dropped.labels(level).inc(),
             failed=lambda error: faults.report("sink", error),
         )
+        lines = Lines(settings.service_name, settings.env, settings.commit, metrics.counting(policy, "log"))
         log = Logs(
-            Lines(settings.service_name, settings.env, settings.commit, redaction),
+            lines,
             Sampler(settings.log_sampling_rate_info, settings.log_sampling_budget),
             sink,
             faults,
             logging.getLevelNamesMapping()[settings.log_level],
         )
-        probes = ProbeRegistry(metrics, redaction, faults)
+        probes = ProbeRegistry(metrics, metrics.counting(policy, "health"), faults)
         heartbeat = HeartbeatProbe()
         probes.register(heartbeat)
         probes.register(ConfigProbe(settings))
         tracing = settings.enabled and settings.tracing_enabled
         spans = _server_spans(settings, tracer_provider, span_exporter) if tracing else None
+        sinks = {
+            "log": canaries.log_sink(lines),
+            "metrics": canaries.metrics_sink(policy),
+            "health": canaries.health_sink(policy),
+        }
+        if tracing:
+            sinks["span"] = canaries.span_sink(policy)
+        probes.register(CanaryProbe(sinks))
         return cls(settings, redaction, metrics, log, spans, probes, heartbeat, faults)
 
     def logger(self, name: str) -> logging.Logger:
