@@ -53,21 +53,20 @@ def _is_user_info(raw: bytes, at: int) -> bool:
 
 def find_phones(view: View) -> Iterable[Found]:
     """Return phone numbers that begin with "+" or, where they are written in groups, with 00."""
+    raw = view.raw
     found: list[Found] = []
-    for sign, pattern in ((b"+", _PHONE), (b"%", _PHONE_ENCODED)):
-        if sign in view.raw:
-            found += [place for place in _numbers(view.raw, pattern) if _begins(view.raw, place[0])]
+    if b"+" in raw:
+        found += _numbers(raw, _PHONE)
+    if view.encoded:
+        found += _numbers(raw, _PHONE_ENCODED)
     if b"0" * 11 in view.classes:
-        found += _numbers(view.raw, _PHONE_00)
+        found += _numbers(raw, _PHONE_00)
     return found
 
 
 def _numbers(raw: bytes, pattern: re.Pattern[bytes]) -> list[Found]:
-    return [(match.start(), match.end(), "phone") for match in pattern.finditer(raw)]
-
-
-def _begins(raw: bytes, start: int) -> bool:
-    return start == 0 or not chr(raw[start - 1]).isalnum()
+    places = (match.span() for match in pattern.finditer(raw))
+    return [(start, end, "phone") for start, end in places if start == 0 or not chr(raw[start - 1]).isalnum()]
 
 
 def _plain(raw: bytes) -> Iterator[tuple[int, int]]:

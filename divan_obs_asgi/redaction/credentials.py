@@ -11,7 +11,7 @@ from divan_obs_asgi.redaction.view import Found, View
 
 _SCHEME_SIGN = re.compile(rb"b(?:earer|asic)[\s%+\"]")
 # RFC 6750, section 2.1 (b68token) and RFC 7617.
-_SCHEME = re.compile(rb"\b(?:bearer|basic)(?:\s|%20|\+|\"\s?:\s?\"){1,4}\"?([a-z0-9._~+/%-]{4,}+=*+)(?![\w=])")
+_SCHEME = re.compile(rb"b(?:earer|asic)(?:\s|%20|\+|\"\s?:\s?\"){1,4}\"?([a-z0-9._~+/%-]{4,}+=*+)(?![\w=])")
 # RFC 7468; PGP calls it a block. What does not end is a secret to the end of the text.
 _PEM = re.compile(
     rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
@@ -32,6 +32,8 @@ def find_schemes(view: View) -> Iterable[Found]:
 
 def _credentials(view: View) -> Iterator[Found]:
     for match in _SCHEME.finditer(view.lower):
+        if match.start() and chr(view.lower[match.start() - 1]).isalnum():
+            continue
         credentials = view.raw[match.start(1) : match.end(1)]
         if _is_credential(credentials, basic=match[0].startswith(b"basic")):
             yield match.start(1), match.end(1), "basic" if match[0].startswith(b"basic") else "bearer"

@@ -10,6 +10,10 @@ from divan_obs_asgi.redaction.view import GROUPING, Found, View
 _CARD = re.compile(
     rb"(?<![\w.])(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{1,4}(?:\1\d{1,3})?|\d{4}([ -])\d{6}\2\d{4,5})(?!\w|[.-]\d)"
 )
+# How one begins, with "0" for each digit and a blank for a dash: literals are searched for a hundred times faster.
+_SHAPES = bytes(48 if 48 <= code < 58 else 32 if code == 45 else code for code in range(256))
+_CARD_SIGNS = (b"0" * 13, b"0000 0000 0000 ", b"0000 000000 ")
+_DIGITS = re.compile(rb"0*")
 _NO_CARD_BEFORE = re.compile(rb"[\w][-+]\Z")
 # Issuer's digits and lengths (ISO/IEC 7812; the networks' own ranges).
 _ISSUERS = re.compile(
@@ -17,7 +21,7 @@ _ISSUERS = re.compile(
     rb"|(?:6011|64[4-9]\d|65\d\d)\d{12,15}|35(?:2[89]|[3-8]\d)\d{12,15}|3(?:0[0-59]|[689]\d)\d{11,13}|62\d{14,17}"
     rb"|(?:50|5[6-8]|6[0-9])\d{10,17}"
 )
-_IBAN = re.compile(rb"(?<![A-Za-z0-9])[A-Z]{2}\d\d(?:[ -]?[A-Z0-9]){11,30}")
+_IBAN = re.compile(rb"[A-Z](?<![A-Za-z0-9][A-Z])[A-Z]\d\d(?:[ -]?[A-Z0-9]){11,30}")
 # ISO 13616, the registry of SWIFT: characters of an IBAN by country.
 _IBAN_LENGTHS = {
     country: length
@@ -50,7 +54,6 @@ _LONGITUDE = re.compile(
     rb"([-+]?\d{1,3})\.\d{4,17}(?![\w%]|\.\d|[,;] ?[-+]?\d+\.\d{4})(?:\s{0,2}[EWew](?![A-Za-z]))?"
 )
 # The same in `View.classes`, where there are no blanks, minus signs and capitals.
-_DECIMALS = b".0000"
 _TWO = re.compile(rb"\.0{4,20}[NSAns]?(?:[,;/|\t\n+]|%0[cCA]|%00|lo?ng?(?:itude)?[:=]){0,5}[-+0]{0,4}\.0000")
 _LATITUDE_BACKWARDS = re.compile(rb"(\d{1,3}[-+]?)(?![\d.]|[ \t]?[,;/][ \t]?\d|\w)")
 
@@ -61,14 +64,23 @@ def find_cards(view: View) -> Iterable[Found]:
 
 
 def _cards(raw: bytes) -> Iterator[Found]:
-    for match in _CARD.finditer(raw):
-        digits = match[0].translate(None, GROUPING)
-        if (
-            _ISSUERS.fullmatch(digits)
-            and luhn(digits)
-            and not _NO_CARD_BEFORE.search(raw, max(0, match.start() - 2), match.start())
-        ):
-            yield match.start(), match.end(), "card"
+    shapes = raw.translate(_SHAPES)
+    for sign in _CARD_SIGNS:
+        start = shapes.find(sign)
+        while start >= 0:
+            match = _CARD.match(raw, start)
+            if match is not None and _is_card(raw, match):
+                yield match.start(), match.end(), "card"
+            digits = _DIGITS.match(shapes, start)
+            assert digits is not None
+            start = shapes.find(sign, digits.end())
+
+
+def _is_card(raw: bytes, match: re.Match[bytes]) -> bool:
+    digits = match[0].translate(None, GROUPING)
+    if _ISSUERS.fullmatch(digits) is None or not luhn(digits):
+        return False
+    return _NO_CARD_BEFORE.search(raw, max(0, match.start() - 2), match.start()) is None
 
 
 def find_ibans(view: View) -> Iterable[Found]:
@@ -86,13 +98,7 @@ def _accounts(raw: bytes) -> Iterator[Found]:
 
 def find_positions(view: View) -> Iterable[Found]:
     """Return latitude and longitude, both with at least four decimals (some eleven metres)."""
-    classes = view.classes
-    point = classes.find(_DECIMALS)
-    while point >= 0:
-        if _TWO.match(classes, point):
-            return _positions(view.raw)
-        point = classes.find(_DECIMALS, point + 5)
-    return ()
+    return _positions(view.raw) if _TWO.search(view.classes) else ()
 
 
 def _positions(raw: bytes) -> Iterator[Found]:

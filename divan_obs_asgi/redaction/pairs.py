@@ -53,23 +53,27 @@ _CLOSING = {b"[": b"]", b"{": b"}", b"(": b")"}
 # What stands in the place of a secret and is none: placeholders, code, types, results of a check.
 _NO_SECRET = re.compile(
     rb"""
-    \[(?:redacted|cut)\b.*|\*+|[xX]{3,}|\.{3}|-+|
+    \[(?:redacted|cut)\b.*|\*+|\.{3}|-+|
     \{\{?\s?[\w.]*\s?\}?\}|\$\{?[\w.]+\}?|%[(\w).-]*[sdr]|<[\w .-]*>?|\#\{\w+\}|
     (?:self|cls|settings|config|conf|cfg|os|env|environ|args|opts|options|request|process\.env)\.[\w.]+
     """,
     re.VERBOSE | re.DOTALL,
 )
 _WORD = re.compile(rb"[A-Za-z/]+(?:-[a-z]+)?")
-_NO_SECRETS = words(
-    """
+_NO_SECRETS = frozenset(
+    word.encode()
+    for word in words(
+        """
     a absent accepted an and anonymous any await bad basic bearer bool bytes can cannot changed cls created default
     deleted denied dict disabled does empty enabled error expired failed failure false filtered found has hidden ignored
     incorrect int invalid is issued ko list malformed masked mismatch missing must n/a nan nil no no-store none not null
     number object off ok on optional or present redacted refused rejected removed required reset revoked rotated scheme
     self set should str string the too true unset undefined unexpected unknown unsupported updated used valid verified
     was will wrong yes
-    """
+        """
+    )
 )
+_MASK = re.compile(rb"[xX]{3,}")
 _DELIMITERS = b" \t\r\n,;)]}&\"'<|`.!?"
 _CALL = re.compile(rb"[A-Za-z_][\w.]{0,63}[(\[]")
 _SECRET_LOOK = re.compile(rb"[^\s]*[\d_!#$%^&*+/=~-]|[a-z]+[A-Z]|[^\s]{20}")
@@ -113,24 +117,21 @@ class PairRule:
         backwards = alike.translate(_ALIKE)[::-1]
         # The separators of both, in order, are the same.
         separators = [match.start() for match in _SEPARATOR.finditer(backwards)]
+        size = len(raw)
         passed = counted = 0
         while sign is not None:
-            passed += signs.count(b"=", counted, sign.start())
-            counted = sign.start()
+            at = sign.start()
+            passed += signs.count(b"=", counted, at)
+            counted = at
             match = self._key.match(backwards, separators[passed])
             if match is not None:
-                yield from self._found(raw, match)
-            sign = self._signs.search(signs, sign.start() + 1)
-
-    def _found(self, raw: bytes, match: re.Match[bytes]) -> Iterator[Found]:
-        start, end = len(raw) - match.end("key"), len(raw) - match.start("key")
-        key = raw[start:end].decode()
-        name = self._index.rule_for(key)
-        if name is None:
-            return
-        place = _value(raw, len(raw) - match.start(), start, key, name)
-        if place is not None:
-            yield *place, name
+                key_start = size - match.end("key")
+                key = raw[key_start : size - match.start("key")].decode()
+                name = self._index.rule_for(key)
+                place = name and _value(raw, size - match.start(), key_start, key, name)
+                if name and place:
+                    yield *place, name
+            sign = self._signs.search(signs, at + 1)
 
 
 def _value(raw: bytes, start: int, key_start: int, key: str, name: str) -> tuple[int, int] | None:
@@ -187,8 +188,10 @@ def _is_nothing(raw: bytes, begin: int, end: int) -> bool:
 
 def _end_of_nothing(raw: bytes, begin: int, end: int) -> int:
     word = _WORD.match(raw, begin, end)
-    if word is not None and word[0].lower().decode() in _NO_SECRETS:
+    if word is not None and word[0].lower() in _NO_SECRETS:
         return word.end()
+    if word is not None and raw[word.end() : word.end() + 1] != b".":
+        return word.end() if _MASK.fullmatch(word[0]) else 0
     other = _NO_SECRET.match(raw, begin, end)
     return other.end() if other is not None else 0
 

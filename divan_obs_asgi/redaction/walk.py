@@ -96,6 +96,8 @@ class Walk:
             return self._measured(self._text(value))  # type: ignore[arg-type]
         if value is None or kind is bool or (kind is int and -_CARD_SIZED < value < _CARD_SIZED):  # type: ignore[operator]
             return value  # type: ignore[return-value]
+        if kind is float and math.isfinite(value):  # type: ignore[arg-type]
+            return value  # type: ignore[return-value]
         if isinstance(value, (int, float)):
             return self._number(value)
         if isinstance(value, enum.Enum):
@@ -127,16 +129,21 @@ class Walk:
     def mapping(self, value: Mapping[Any, object], depth: int, items: int) -> JSON:
         """Return a map with at most `items` of its entries."""
         kept: dict[str, JSON] = {}
+        plain, clean = self._plain_keys, self._clean
         for count, (key, item) in enumerate(islice(value.items(), items + 1)):
             if count == items and not (key == _REST and isinstance(item, str) and item.startswith(_CUT)):
                 kept[_REST] = _left_out(value, items)
                 break
-            if type(key) is str and key in self._plain_keys:
-                self._left -= len(key)
-                kept[key] = self.value(item, depth - 1)
-            else:
+            if type(key) is not str or key not in plain:
                 name = self._name(key)
                 kept[name] = self.value(self._field(name, item), depth - 1)
+            elif type(item) is str and item in clean and self._left > 2 * _SHORT:
+                # The bulk of all log lines.
+                self._left -= len(key) + len(item)
+                kept[key] = item
+            else:
+                self._left -= len(key)
+                kept[key] = self.value(item, depth - 1)
         return kept
 
     def _items(self, value: Iterable[object], depth: int) -> JSON:
