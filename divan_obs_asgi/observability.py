@@ -54,6 +54,7 @@ class Observability:
         log_stream: ByteStream | None = None,
         tracer_provider: TracerProvider | None = None,
         span_exporter: SpanExporter | None = None,
+        redaction: RedactionPolicy | None = None,
     ) -> Self:
         """
         Build everything from the flags in `environ` (default: `os.environ`).
@@ -62,12 +63,19 @@ class Observability:
             log_stream: where lines go; default is standard output.
             tracer_provider: the application's own, in place of one built from the flags.
             span_exporter: in place of OTLP over gRPC, where the provider is built from the flags.
+            redaction: in place of the policy that the flags describe; for every sink.
 
         Raises:
             ImproperlyConfigured: naming every flag that is wrong.
         """
         settings = Settings.from_env(environ)
-        return cls.build(settings, log_stream=log_stream, tracer_provider=tracer_provider, span_exporter=span_exporter)
+        return cls.build(
+            settings,
+            log_stream=log_stream,
+            tracer_provider=tracer_provider,
+            span_exporter=span_exporter,
+            redaction=redaction,
+        )
 
     @classmethod
     def build(
@@ -77,11 +85,11 @@ class Observability:
         log_stream: ByteStream | None = None,
         tracer_provider: TracerProvider | None = None,
         span_exporter: SpanExporter | None = None,
+        redaction: RedactionPolicy | None = None,
     ) -> Self:
         """Build everything from `settings`; arguments as for `from_env`."""
-        policy = RedactionPolicy.from_settings(settings)
+        policy = redaction or RedactionPolicy.from_settings(settings)
         metrics = Metrics(policy)
-        redaction = metrics.counting(policy, "application")
         faults = Faults(count=lambda component: metrics.errors.labels(component).inc())
         sink = Sink(
             log_stream,
@@ -110,7 +118,7 @@ class Observability:
         if tracing:
             sinks["span"] = canaries.span_sink(policy)
         probes.register(CanaryProbe(sinks))
-        return cls(settings, redaction, metrics, log, spans, probes, heartbeat, faults)
+        return cls(settings, metrics.counting(policy, "application"), metrics, log, spans, probes, heartbeat, faults)
 
     def logger(self, name: str) -> logging.Logger:
         """Return the standard library's logger; its records carry the ids of the request they are written in."""

@@ -62,6 +62,8 @@ class KeyRule:
         last: phrases that redact only at the end of a key: "body" covers `message_body`, and not `body_type`.
         exact: phrases that redact only as the whole key: "text".
         unless: phrases that never redact.
+        glued: whether words that end in the name of a credential count: `pgpassword`.
+        strict: whether a key redacts also where it seems to be about the thing only: `shoe_size` for "shoe size".
 
     Phrases are in lower case with one space between the words. A key that is about the thing, and is not the
     thing (`password_length`, `has_email`), is left alone, unless it is listed in `exact` or ends in two words or
@@ -77,6 +79,7 @@ class KeyRule:
     exact: frozenset[str] = frozenset()
     unless: frozenset[str] = frozenset()
     glued: bool = False
+    strict: bool = False
 
     def __post_init__(self) -> None:
         for phrase in self.words | self.last | self.exact | self.unless:
@@ -91,6 +94,8 @@ class KeyRule:
         """Tell whether the rule covers a key of these words (lower case, without numbers at the end)."""
         whole = " ".join(words)
         if whole in self.exact:
+            return True
+        if self.strict and not self.words.isdisjoint(_runs(words)):
             return True
         if not words or (len(words) > 1 and words[0] in _ASKS) or not self.unless.isdisjoint(_runs(words)):
             return False

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+import orjson
+
 from divan_obs_asgi.redaction.policy import RedactionPolicy
 from divan_obs_asgi.redaction.text import marker
 from divan_obs_asgi.redaction.walk import Limits
@@ -16,6 +18,8 @@ _KEY_ENDS = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 # RFC 7468 has 64 characters a line, and its headers are short too.
 _KEY_LINE = re.compile(r"[\w+/=:,. \t-]{0,100}")
 _MAX_KEY_LINES = 500
+# A line was bounded when it was written.
+_WHOLE = Limits(items=MAX_LINE, depth=100, text=0, total=2 * MAX_LINE)
 
 
 def redacted_lines(lines: Iterable[str], policy: RedactionPolicy) -> Iterator[str]:
@@ -24,7 +28,7 @@ def redacted_lines(lines: Iterable[str], policy: RedactionPolicy) -> Iterator[st
 
     A line of a log is not cut, however long it is, up to a mebibyte.
     """
-    policy = policy.having(limits=Limits(text=0))
+    policy = policy.having(limits=_WHOLE)
     left = 0
     for line in lines:
         if left:
@@ -46,7 +50,20 @@ def redacted_lines(lines: Iterable[str], policy: RedactionPolicy) -> Iterator[st
             yield policy.redact_text(line) + marker("private_key") + ending
             left = _MAX_KEY_LINES
             continue
-        yield policy.redact_text(line)
+        yield _redacted(line, policy)
+
+
+def _redacted(line: str, policy: RedactionPolicy) -> str:
+    """A line that is a JSON object is one of fields; what is clean stays as it was written."""
+    if line[:1] == "{":
+        try:
+            fields = orjson.loads(line)
+        except ValueError:
+            return policy.redact_text(line)
+        told = policy.redact_record(fields)
+        ending = line[len(line.rstrip("\r\n")) :]
+        return line if told == fields else orjson.dumps(told).decode() + ending
+    return policy.redact_text(line)
 
 
 __all__ = ["MAX_LINE", "redacted_lines"]

@@ -50,11 +50,12 @@ _IBAN_LENGTHS = {
 
 _LONGITUDE = re.compile(
     rb"\.\d{4,17}(?:\s{0,2}[NSns](?![A-Za-z]))?"
-    rb"(?:[,;/| \t\n]{1,3}|%2[cC](?:%20|\+)?|%20)(?:lo?ng?(?:itude)?\W{1,4})?"
-    rb"([-+]?\d{1,3})\.\d{4,17}(?![\w%]|\.\d|[,;] ?[-+]?\d+\.\d{4})(?:\s{0,2}[EWew](?![A-Za-z]))?"
+    rb"(?P<between>[,;/| \t\n]{1,3}|%2[cC](?:%20|\+)?|%20)(?:lo?ng?(?:itude)?\W{1,4})?"
+    rb"(?P<longitude>[-+]?\d{1,3})\.\d{4,17}(?![\w%]|\.\d|[,;] ?[-+]?\d+\.\d{4})(?:\s{0,2}[EWew](?![A-Za-z]))?"
 )
 # The same in `View.classes`, where there are no blanks, minus signs and capitals.
 _TWO = re.compile(rb"\.0{4,20}[NSAns]?(?:[,;/|\t\n+]|%0[cCA]|%00|lo?ng?(?:itude)?[:=]){0,5}[-+0]{0,4}\.0000")
+_BLANKS = re.compile(rb"\s+")
 _LATITUDE_BACKWARDS = re.compile(rb"(\d{1,3}[-+]?)(?![\d.]|[ \t]?[,;/][ \t]?\d|\w)")
 
 
@@ -107,9 +108,11 @@ def _positions(raw: bytes) -> Iterator[Found]:
         before = _LATITUDE_BACKWARDS.match(raw[max(0, point - 8) : point][::-1])
         if before is None:
             continue
-        latitude, longitude = abs(int(before[1][::-1])), abs(int(match[1]))
-        # Two shares or two durations under a second are no place that anybody has been to.
-        if latitude <= 180 and longitude <= 180 and min(latitude, longitude) <= 90 and max(latitude, longitude) >= 1:
+        latitude, longitude = abs(int(before[1][::-1])), abs(int(match["longitude"]))
+        # Two shares or durations under a second are no place that anybody has been to; without a comma between them,
+        # neither are two numbers under ten.
+        least = 10 if _BLANKS.fullmatch(match["between"]) else 1
+        if min(latitude, longitude) <= 90 and least <= max(latitude, longitude) <= 180:
             yield point - len(before[1]), match.end(), "position"
 
 

@@ -81,7 +81,7 @@ class RedactionPolicy:
         key_rules = [rule for rule in rules if isinstance(rule, KeyRule)]
         own_keys = phrases(",".join(self._options["keys"]))
         if own_keys:
-            key_rules.append(KeyRule("key", words=own_keys))
+            key_rules.append(KeyRule("key", words=own_keys, strict=True))
         shapes = [rule for rule in rules if isinstance(rule, TokenShape)]
         finders = [rule.find for rule in rules if isinstance(rule, TextRule)]
         self._own: tuple[FieldRule, ...] = tuple(
@@ -98,9 +98,10 @@ class RedactionPolicy:
         self._plain_keys: set[str] = set()
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """Return the policy that the `OBS_REDACT_*` flags describe."""
+    def from_settings(cls, settings: Settings, rules: Iterable[Rule] = DEFAULT_RULES) -> Self:
+        """Return the policy that the `OBS_REDACT_*` flags describe, with these rules."""
         return cls(
+            rules,
             keys=settings.redact_keys,
             allow_keys=settings.redact_allow_keys,
             user_id=cast(UserIdPolicy, settings.redact_user_id),

@@ -25,7 +25,7 @@ IP = KeyRule(
         """
     ),
 )
-_HASHED = re.compile(r"hmac:[0-9a-f]{16}")
+_HASHED = re.compile(r"hash:[0-9a-f]{16}")
 
 
 class Pseudonyms:
@@ -65,7 +65,7 @@ class Pseudonyms:
     def hashed(self, text: str) -> str:
         """Return the keyed hash of `text`: the same for the same text and key, and of no use without the key."""
         digest = hmac.new(self._hash_key, text.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
-        return f"hmac:{digest[:16]}"
+        return f"hash:{digest[:16]}"
 
 
 def _network(text: str) -> str | None:
