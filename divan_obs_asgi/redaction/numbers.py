@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from divan_obs_asgi.redaction.view import GROUPING, Found, View
+from divan_obs_asgi.redaction.view import CLASSES, GROUPING, Found, View
 
 _CARD = re.compile(
     rb"(?<![\w.])(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{1,4}(?:\1\d{1,3})?|\d{4}([ -])\d{6}\2\d{4,5})(?!\w|[.-]\d)"
@@ -21,7 +21,8 @@ _ISSUERS = re.compile(
     rb"|(?:6011|64[4-9]\d|65\d\d)\d{12,15}|35(?:2[89]|[3-8]\d)\d{12,15}|3(?:0[0-59]|[689]\d)\d{11,13}|62\d{14,17}"
     rb"|(?:50|5[6-8]|6[0-9])\d{10,17}"
 )
-_IBAN = re.compile(rb"[A-Z](?<![A-Za-z0-9][A-Z])[A-Z]\d\d(?:[ -]?[A-Z0-9]){11,30}")
+_ACCOUNT_SIGN = b"AA00"
+_IBAN = re.compile(rb"(?<![A-Za-z0-9])[A-Z]{2}\d\d(?:[ -]?[A-Z0-9]){11,30}")
 # ISO 13616, the registry of SWIFT: characters of an IBAN by country.
 _IBAN_LENGTHS = {
     country: length
@@ -86,15 +87,18 @@ def _is_card(raw: bytes, match: re.Match[bytes]) -> bool:
 
 def find_ibans(view: View) -> Iterable[Found]:
     """Return bank accounts: a country, the length it has, and the check digits (ISO 7064, mod 97-10)."""
-    return _accounts(view.raw) if b"AA00" in view.classes else ()
+    return _accounts(view.raw) if _ACCOUNT_SIGN in view.classes else ()
 
 
 def _accounts(raw: bytes) -> Iterator[Found]:
-    for match in _IBAN.finditer(raw):
-        end = _end_of_account(raw, match)
-        account = raw[match.start() : end].translate(None, GROUPING)
-        if end and mod97(account) == 1:
-            yield match.start(), end, "iban"
+    shapes = raw.translate(CLASSES)
+    start = shapes.find(_ACCOUNT_SIGN)
+    while start >= 0:
+        match = _IBAN.match(raw, start)
+        end = _end_of_account(raw, match) if match is not None else 0
+        if end and mod97(raw[start:end].translate(None, GROUPING)) == 1:
+            yield start, end, "iban"
+        start = shapes.find(_ACCOUNT_SIGN, max(end, start + 4))
 
 
 def find_positions(view: View) -> Iterable[Found]:

@@ -17,6 +17,8 @@ _SIGN = b"a" * _RUN
 # What of a prefix may stand in front of the first long run: `SG.`, `xoxe.xox`.
 _BEFORE = 8
 _LONGEST_BEFORE = 96
+# Behind the first character: that no letter or digit stands in front of it, but for the end of an escape.
+_BEGINNING = r"(?:(?<![A-Za-z0-9].)|(?<=\\[nrt].)|(?<=%[0-9A-Fa-f][0-9A-Fa-f].))"
 # A token begins where no letter or digit stands in front of it; %3D, %20, \n and the like are an end too.
 _ESCAPED = re.compile(rb"%[0-9A-Fa-f]{2}|\\[nrt]|\\u[0-9a-fA-F]{4}")
 
@@ -123,7 +125,11 @@ class TokenRule:
             for prefix in shape.prefixes:
                 anchor, sign = _told_from_hex(prefix)
                 self._shapes.setdefault(sign, []).append((shape.name, prefix[:anchor].encode(), rest, before))
-        self._signs = re.compile(any_of(sign.decode() for sign in self._shapes).encode())
+        signs = [sign.decode() for sign in self._shapes]
+        # A sign of one letter is everywhere; where it cannot begin a token is decided while it is searched for.
+        letters = [sign for sign in signs if len(sign) == 1 and sign.isalnum()]
+        patterns = [any_of(sign for sign in signs if sign not in letters), *(sign + _BEGINNING for sign in letters)]
+        self._signs = re.compile("|".join(filter(None, patterns)).encode())
 
     def find(self, view: View) -> Iterable[Found]:
         """Return the tokens of the text."""
@@ -139,6 +145,8 @@ class TokenRule:
             first = search(raw, start - _BEFORE if start > _BEFORE else 0, stop)
             if first is not None:
                 found += self._tokens(raw, first, stop)
+                if found and found[-1][1] > stop:
+                    stop = found[-1][1]
             start = next_run(_SIGN, stop)
         return found
 

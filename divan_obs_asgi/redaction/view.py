@@ -9,7 +9,7 @@ from typing import TypeAlias
 Found: TypeAlias = tuple[int, int, str]
 
 GROUPING = b" -"
-_CLASSES = bytes(48 if 48 <= code < 58 else 65 if 65 <= code < 91 else code for code in range(256))
+CLASSES = bytes(48 if 48 <= code < 58 else 65 if 65 <= code < 91 else code for code in range(256))
 
 
 class View:
@@ -30,7 +30,7 @@ class View:
     def __init__(self, text: str) -> None:
         self.raw = text.encode("ascii", _HANDLER)
         self.lower = self.raw.lower()
-        self.classes = self.raw.translate(_CLASSES, GROUPING)
+        self.classes = self.raw.translate(CLASSES, GROUPING)
         self.encoded = b"%" in self.raw
 
 
@@ -46,4 +46,4 @@ def _stand_in(error: UnicodeError) -> tuple[str, int]:
 _HANDLER = "divan_obs_asgi.redaction.view"
 codecs.register_error(_HANDLER, _stand_in)
 
-__all__ = ["GROUPING", "Found", "View"]
+__all__ = ["CLASSES", "GROUPING", "Found", "View"]
