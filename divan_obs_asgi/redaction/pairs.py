@@ -158,16 +158,20 @@ def _value(raw: bytes, start: int, key_start: int, key: str, name: str) -> tuple
     if name == PHONE and (dialled := _DIALLED.match(raw, begin)):
         return dialled.span()
     if name == BODY:
-        return None if _AMOUNT.match(raw, begin) else _kept(raw, _WORDS.match(raw, begin))
+        return None if _AMOUNT.match(raw, begin) else _span(_WORDS.match(raw, begin))
     if name == PERSON:
-        return _kept(raw, _NAMES.match(raw, begin))
+        return _span(_NAMES.match(raw, begin))
     value = _BARE.match(raw, begin)
     if value is None or _CALL.fullmatch(value[0]):
         return None
     spaced = begin > start and raw[start - 1 : start] == b":"
     if spaced and _in_prose(raw, key_start) and not (name != PAYMENT and _SECRET_LOOK.match(value[0])):
         return None  # "Unexpected token: comma"
-    return _kept(raw, value)
+    return value.span()
+
+
+def _span(value: re.Match[bytes] | None) -> tuple[int, int] | None:
+    return None if value is None else value.span()
 
 
 def _kept(raw: bytes, value: re.Match[bytes] | None) -> tuple[int, int] | None:

@@ -15,6 +15,8 @@ MARKER = re.compile(r"\[redacted:[a-z0-9_ -]{1,64}\]")
 # Where a bare number, array or object stands in JSON, its marker has to be a string; quotes may be escaped themselves.
 _AFTER_KEY = re.compile(r"(\\{0,7}\")\s{0,4}:\s{0,4}\Z")
 
+_BEFORE_VALUE = frozenset(": [")
+
 
 def marker(rule: str) -> str:
     """Return what stands in the place of a secret: it names the rule, and never the secret."""
@@ -56,7 +58,7 @@ class TextRedactor:
         return text if until is None else text[:until]
 
     def _with_markers(self, text: str, found: list[Found], until: int | None) -> str:
-        found.sort(key=lambda place: (place[0], -place[1]))
+        found.sort()
         last = len(text) if until is None else until
         pieces: list[str] = []
         copied = 0
@@ -67,8 +69,9 @@ class TextRedactor:
                 # Two rules see one secret: the first names it, and both are hidden.
                 copied = max(copied, stop)
                 continue
-            quote = _quote_for(text, start, stop)
-            pieces += (text[copied:start], quote, marker(name), quote)
+            pieces.append(text[copied:start])
+            quote = _quote_for(text, start, stop) if text[start - 1 : start] in _BEFORE_VALUE else ""
+            pieces.append(f"{quote}[redacted:{name}]{quote}")
             self._count(name)
             copied = stop
         pieces.append(text[copied:last])
