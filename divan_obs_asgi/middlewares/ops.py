@@ -31,7 +31,7 @@ class OpsMiddleware:
             await self.app(scope, receive, send)
             return
         root = scope.get("root_path", "")
-        path = scope["path"]
+        path = scope.get("path", "")
         if (path.removeprefix(root) if root else path) in self._paths:
             # A copy: the ops application leaves its own marks in the scope.
             await self._ops(dict(scope), receive, send)
