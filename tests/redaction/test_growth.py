@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import thread_time
 
 import pytest
 
@@ -10,11 +10,11 @@ from divan_obs_asgi.redaction import Limits, RedactionPolicy
 
 # The whole text goes through the detectors.
 UNCUT = RedactionPolicy(limits=Limits(text=0))
-# A tenfold text may take thrice ten times the time, for caches and neighbours on the machine; quadratic time is a
+# A tenfold text may take four times ten times the time, for caches and neighbours on the machine; quadratic time is a
 # hundredfold.
-MOST = 30.0
+MOST = 40.0
 # Below, what is measured is the clock.
-LEAST_S = 0.002
+LEAST_S = 0.004
 SIZES = (10_000, 100_000, 1_000_000)
 ENOUGH_S = 0.02
 
@@ -46,12 +46,17 @@ def seconds(text: str) -> float:
     """Return the best of some runs; of a long one there is no need to repeat it."""
     best = float("inf")
     for _ in range(3):
-        started = perf_counter()
+        started = thread_time()
         UNCUT.redact_text(text)
-        best = min(best, perf_counter() - started)
+        best = min(best, thread_time() - started)
         if best > ENOUGH_S:
             break
     return best
+
+
+def grows_too_fast(text: str, before: float) -> bool:
+    """Tell whether a tenfold text takes too much more; asked again, for a neighbour may have had its turn."""
+    return all(seconds(text) > max(before, LEAST_S) * MOST for _ in range(3))
 
 
 def assert_linear(beginning: str, repeated: str) -> None:
@@ -60,14 +65,10 @@ def assert_linear(beginning: str, repeated: str) -> None:
     for size in SIZES:
         text = (beginning + repeated * (size // len(repeated) + 1))[:size]
         took = seconds(text)
-        if took > before * MOST:
-            took = seconds(text)  # A neighbour on the machine may have had its turn.
-        assert took <= before * MOST, (
-            f"{size} characters of {repeated!r} took {took:.3f} s, a tenth of them {before:.4f} s"
-        )
+        assert took <= max(before, LEAST_S) * MOST or not grows_too_fast(text, before), f"{size} of {repeated!r}"
         if took > ENOUGH_S * 10:
             break  # Linear so far, and slow: the next size would take seconds.
-        before = max(took, LEAST_S)
+        before = took
 
 
 @pytest.mark.parametrize("repeated", REPEATED)
@@ -82,4 +83,4 @@ def test_a_secret_without_an_end_costs_its_length(beginning: str) -> None:
     for run in RUNS:
         text = (beginning + run * 100_000)[:100_000]
         short = seconds(text[:10_000])
-        assert seconds(text) <= max(short, LEAST_S) * MOST, f"{beginning!r} and a run of {run!r}"
+        assert not grows_too_fast(text, short), f"{beginning!r} and a run of {run!r}"
