@@ -94,22 +94,20 @@ def flagged(**flags: str) -> RedactionPolicy:
     return RedactionPolicy.from_settings(Settings.from_env(flags))
 
 
-@pytest.mark.parametrize(
-    "key", ["shoe_colour", "shoeColour", "SHOE-COLOUR", "shoe.colour", "user_shoe_colour", "shoe_colour_2"]
-)
+@pytest.mark.parametrize("key", ["shoe_size", "shoeSize", "SHOE-SIZE", "shoe.size", "user_shoe_size", "shoe_size_2"])
 def test_a_flag_adds_a_key(key: str) -> None:
     """OBS_REDACT_KEYS takes words, however they are written."""
-    for written in ("shoe_colour", "shoeColour", "Shoe-Colour", " shoe_colour , other "):
+    for written in ("shoe_size", "shoeSize", "Shoe-Size", " shoe_size , other "):
         policy = flagged(OBS_REDACT_KEYS=written)
         assert policy.redact({key: 43}) == {key: "[redacted:key]"}
         assert_no_secret(policy.redact_text(f"with {key}=plain7 and"), ["plain7"])
     assert POLICY.redact({key: 43}) == {key: 43}
 
 
-@pytest.mark.parametrize("key", ["shoe", "shoelace_colour", "horseshoe_colour", "colour"])
+@pytest.mark.parametrize("key", ["shoe", "shoelace_size", "horseshoe_size", "size"])
 def test_a_flags_key_is_whole_words(key: str) -> None:
     """A horseshoe is no shoe."""
-    assert flagged(OBS_REDACT_KEYS="shoe_colour").redact({key: 43}) == {key: 43}
+    assert flagged(OBS_REDACT_KEYS="shoe_size").redact({key: 43}) == {key: 43}
 
 
 def test_a_flag_allows_a_key() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.redaction import RedactionPolicy
-from divan_obs_asgi.redaction.pseudonyms import IpPolicy, Pseudonyms, UserIdPolicy
+from divan_obs_asgi.redaction.pseudonyms import IpPolicy, UserIdPolicy
 from divan_obs_asgi.settings import Settings
 
 KEY = "a-hash-key-of-32-characters-1234"
@@ -21,6 +21,10 @@ IP_KEYS = ("ip", "client_ip", "clientIp", "remote_addr", "X-Forwarded-For", "cli
 
 def policy_of(user_id: UserIdPolicy = "drop", ip: IpPolicy = "drop", key: str = KEY) -> RedactionPolicy:
     return RedactionPolicy(user_id=user_id, ip=ip, hash_key=key)
+
+
+def hashed(text: str, key: str = KEY) -> str:
+    return "hash:" + hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()[:16]
 
 
 @pytest.mark.parametrize("key", USER_KEYS)
@@ -98,25 +102,28 @@ def test_a_network_does_not_tell_the_host(address: str) -> None:
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1) | st.integers())
 def test_a_hash_joins_lines(user_id: str | int) -> None:
     """The same user is the same hash, in every process that has the key, as number and as text."""
-    first, second = Pseudonyms("hash", "drop", KEY), Pseudonyms("hash", "drop", KEY)
-    told = first.told("user_id", user_id)
-    assert told is not None
-    assert told == second.told("user_id", str(user_id))
-    assert first.told("user_id", told) == told
+    first, second = policy_of(user_id="hash"), policy_of(user_id="hash")
+    told = first.redact({"user_id": user_id})
+    assert told == second.redact({"user_id": str(user_id)}) == {"user_id": hashed(str(user_id))}
+    assert first.redact(told) == told
 
 
 def test_different_users_have_different_hashes() -> None:
     """Lines of two users are not joined."""
-    pseudonyms = Pseudonyms("hash", "drop", KEY)
-    assert len({pseudonyms.told("user_id", number) for number in range(1000)}) == 1000
+    policy = policy_of(user_id="hash")
+    assert len({str(policy.redact_field("user_id", number)) for number in range(1000)}) == 1000
 
 
 def test_a_hash_needs_its_key() -> None:
     """Who has the lines and not the key cannot try all users."""
-    one, other = Pseudonyms("hash", "hash", KEY), Pseudonyms("hash", "hash", KEY[::-1])
-    assert one.told("user_id", 1) != other.told("user_id", 1)
-    assert hashlib.sha256(b"1").hexdigest()[:16] not in str(one.told("user_id", 1))
-    assert hmac.new(KEY.encode(), b"192.0.2.7", hashlib.sha256).hexdigest()[:16] in str(one.told("ip", "192.0.2.7"))
+    one, other = policy_of(user_id="hash", key=KEY), policy_of(user_id="hash", key=KEY[::-1])
+    assert one.redact_field("user_id", 1) != other.redact_field("user_id", 1)
+    assert hashlib.sha256(b"1").hexdigest()[:16] not in str(one.redact_field("user_id", 1))
+
+
+def test_an_address_can_be_hashed() -> None:
+    """As user ids are."""
+    assert policy_of(ip="hash").redact({"client_ip": "192.0.2.7"}) == {"client_ip": hashed("192.0.2.7")}
 
 
 @pytest.mark.parametrize("value", [["4711"], {"id": 4711}, b"4711", 47.11, object()])
@@ -146,10 +153,11 @@ def test_an_unknown_policy_is_refused() -> None:
 
 
 def test_the_flags_decide() -> None:
-    """OBS_REDACT_USER_ID and OBS_REDACT_IP."""
-    flags = {"OBS_REDACT_USER_ID": "keep", "OBS_REDACT_IP": "truncate"}
+    """OBS_REDACT_USER_ID, OBS_REDACT_IP and OBS_REDACT_HASH_KEY."""
+    flags = {"OBS_REDACT_USER_ID": "hash", "OBS_REDACT_IP": "truncate", "OBS_REDACT_HASH_KEY": KEY}
     policy = RedactionPolicy.from_settings(Settings.from_env(flags))
-    assert policy.redact({"user_id": 7, "client_ip": "192.0.2.7"}) == {"user_id": 7, "client_ip": "192.0.2.0"}
+    told = policy.redact({"user_id": 7, "client_ip": "192.0.2.7"})
+    assert told == {"user_id": hashed("7"), "client_ip": "192.0.2.0"}
 
 
 def test_a_short_hash_key_is_refused() -> None:
