@@ -28,8 +28,12 @@ class RequestIdMiddleware(RecordMiddleware):
 
     def observe(self, scope: Scope, record: RequestRecord) -> None:
         if not record.request_id:
-            record.request_id = valid_request_id(record.request_headers.get(HEADER)) or new_request_id()
+            record.request_id = self._told(valid_request_id(record.request_headers.get(HEADER))) or new_request_id()
             record.set_header(HEADER, record.request_id.encode("ascii"))
+
+    def _told(self, given: str | None) -> str | None:
+        """Return an id that may stand in every log line: what a client calls so may be its token."""
+        return given if given is None or self.obs.redaction.redact_text(given) == given else None
 
 
 __all__ = ["RequestIdMiddleware"]

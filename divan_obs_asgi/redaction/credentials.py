@@ -12,6 +12,10 @@ from divan_obs_asgi.redaction.view import Found, View
 _SCHEME_SIGN = re.compile(rb"b(?:earer|asic)[\s%+\"]")
 # RFC 6750, section 2.1 (b68token) and RFC 7617.
 _SCHEME = re.compile(rb"b(?:earer|asic)(?:\s|%20|\+|\"\s?:\s?\"){1,4}\"?([a-z0-9._~+/%-]{4,}+=*+)(?![\w=])")
+_ARGUMENT = re.compile(
+    rb"--[a-z0-9-]{0,32}?(?:password|passwd|passphrase|secret|token|api-?key|private-key|access-key)[ \t]{1,4}"
+    rb"['\"]?([^\s'\"-][^\s'\"]{0,4096})"
+)
 # RFC 7468; PGP calls it a block. What does not end is a secret to the end of the text.
 _PEM = re.compile(
     rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
@@ -19,8 +23,8 @@ _PEM = re.compile(
     re.DOTALL,
 )
 # RFC 3986, section 3.2: the authority ends at the first of these.
-_AUTHORITY = re.compile(rb"[^\s/?#\"'<>\\,|`(){}]*")
-_WHOLE_URL = re.compile(rb"[^\s\"'<>\\|`?,]*")
+_AUTHORITY = re.compile(rb"[^\s/?#\"'<>\\,|`(){}]{0,1024}")
+_WHOLE_URL = re.compile(rb"[^\s\"'<>\\|`?,]{0,2048}")
 _WEB = re.compile(rb"(?:https?|wss?)\Z", re.IGNORECASE)
 _PORT = re.compile(rb"[^@:]*:\d{0,5}\Z")
 
@@ -37,6 +41,13 @@ def _credentials(view: View) -> Iterator[Found]:
         credentials = view.raw[match.start(1) : match.end(1)]
         if _is_credential(credentials, basic=match[0].startswith(b"basic")):
             yield match.start(1), match.end(1), "basic" if match[0].startswith(b"basic") else "bearer"
+
+
+def find_arguments(view: View) -> Iterable[Found]:
+    """Return what follows an option of a command line whose name tells a secret: `--password hunter2`."""
+    if b" --" not in view.raw and b"'--" not in view.raw and not view.raw.startswith(b"--"):
+        return ()
+    return [(match.start(1), match.end(1), "credential") for match in _ARGUMENT.finditer(view.lower)]
 
 
 def find_private_keys(view: View) -> Iterable[Found]:
@@ -103,4 +114,4 @@ def _user_info_end(raw: bytes, begin: int, web: bool) -> int:
     return begin
 
 
-__all__ = ["find_private_keys", "find_schemes", "find_user_info"]
+__all__ = ["find_arguments", "find_private_keys", "find_schemes", "find_user_info"]

@@ -26,7 +26,7 @@ def phrases(text: str) -> frozenset[str]:
 # `content_length`, `geo_country`, `is_token_valid`, `max_tokens`.
 _ABOUT = words(
     """
-    age alg algorithm at attempts backend banner bytes callback chars city class config consent continent
+    age alg algorithm at attempts backend banner bytes callback changed chars city class config consent continent
     count counter country created disabled domain duration elapsed enabled encoding endpoint error errors exp
     expiration expired expires expiry failed failures field fields file format handler header headers hint
     history hits host index interval invalid issuer kind latency len length level lifetime limit manager max
@@ -127,7 +127,8 @@ class KeyIndex:
             pass
         words = telling(key)
         name = None
-        if words not in self._allowed:
+        # A key that was a secret itself is none any more: its marker is no key.
+        if words not in self._allowed and not key.startswith("[redacted:"):
             name = next((rule.name for rule in self._rules if rule.matches(words)), None)
         if len(self._known) < self._MEMORY and len(key) <= _MAX_KEY:
             self._known[key] = name

@@ -14,7 +14,7 @@ _CARD = re.compile(
 _SHAPES = bytes(48 if 48 <= code < 58 else 32 if code == 45 else code for code in range(256))
 _CARD_SIGNS = (b"0" * 13, b"0000 0000 0000 ", b"0000 000000 ")
 _DIGITS = re.compile(rb"0*")
-_NO_CARD_BEFORE = re.compile(rb"[\w][-+]\Z")
+_NO_CARD_BEFORE = re.compile(rb"\w-\Z")
 # Issuer's digits and lengths (ISO/IEC 7812; the networks' own ranges).
 _ISSUERS = re.compile(
     rb"4(?:\d{12}|\d{15}|\d{18})|(?:5[1-5]\d\d|222[1-9]|22[3-9]\d|2[3-6]\d\d|27[01]\d|2720)\d{12}|3[47]\d{13}"
@@ -51,18 +51,18 @@ _IBAN_LENGTHS = {
 
 _LONGITUDE = re.compile(
     rb"\.\d{4,17}(?:\s{0,2}[NSns](?![A-Za-z]))?"
-    rb"(?P<between>[,;/| \t\n]{1,3}|%2[cC](?:%20|\+)?|%20)(?:lo?ng?(?:itude)?\W{1,4})?"
+    rb"(?P<between>[,;/| \t\n]{1,6})(?:lo?ng?(?:itude)?\W{1,4})?"
     rb"(?P<longitude>[-+]?\d{1,3})\.\d{4,17}(?![\w%]|\.\d|[,;] ?[-+]?\d+\.\d{4})(?:\s{0,2}[EWew](?![A-Za-z]))?"
 )
 # The same in `View.classes`, where there are no blanks, minus signs and capitals.
-_TWO = re.compile(rb"\.0{4,20}[NSAns]?(?:[,;/|\t\n+]|%0[cCA]|%00|lo?ng?(?:itude)?[:=]){0,5}[-+0]{0,4}\.0000")
+_TWO = re.compile(rb"\.0{4,20}[NSAns]?(?:[,;/|\t\n]|lo?ng?(?:itude)?[:=]){0,5}[-+0]{0,4}\.0000")
 _BLANKS = re.compile(rb"\s+")
 _LATITUDE_BACKWARDS = re.compile(rb"(\d{1,3}[-+]?)(?![\d.]|[ \t]?[,;/][ \t]?\d|\w)")
 
 
 def find_cards(view: View) -> Iterable[Found]:
     """Return card numbers: an issuer's digits, a length it has, and the check digit (ISO/IEC 7812-1, annex B)."""
-    return _cards(view.raw) if b"0" * 13 in view.classes else ()
+    return _cards(view.numbers) if b"0" * 13 in view.classes else ()
 
 
 def _cards(raw: bytes) -> Iterator[Found]:
@@ -87,7 +87,7 @@ def _is_card(raw: bytes, match: re.Match[bytes]) -> bool:
 
 def find_ibans(view: View) -> Iterable[Found]:
     """Return bank accounts: a country, the length it has, and the check digits (ISO 7064, mod 97-10)."""
-    return _accounts(view.raw) if _ACCOUNT_SIGN in view.classes else ()
+    return _accounts(view.numbers) if _ACCOUNT_SIGN in view.classes else ()
 
 
 def _accounts(raw: bytes) -> Iterator[Found]:
@@ -103,7 +103,7 @@ def _accounts(raw: bytes) -> Iterator[Found]:
 
 def find_positions(view: View) -> Iterable[Found]:
     """Return latitude and longitude, both with at least four decimals (some eleven metres)."""
-    return _positions(view.raw) if _TWO.search(view.classes) else ()
+    return _positions(view.numbers) if _TWO.search(view.classes) else ()
 
 
 def _positions(raw: bytes) -> Iterator[Found]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import TypeAlias
 
 from divan_obs_asgi.redaction.keys import (
     BODY,
@@ -37,11 +38,12 @@ _OPENING = re.compile(
 )
 _END_QUOTED = {
     b'"': re.compile(rb'(?:[^"\\]|\\.)*+', re.DOTALL),
-    b"'": re.compile(rb"(?:[^'\\]|\\.)*+", re.DOTALL),
+    # SQL doubles the quote that it means.
+    b"'": re.compile(rb"(?:[^'\\]|\\.|'')*+", re.DOTALL),
     b"`": re.compile(rb"[^`]*+"),
 }
 _BARE = re.compile(rb"[^\s&,;)\]}>\"'<|`]+")
-_LINE = re.compile(rb"[^\r\n\"']*[^\s\"']")
+_LINE = re.compile(rb"(?i:digest|oauth|signature|aws4-hmac-sha256)\s[^\r\n]+|[^\r\n\"']*[^\s\"']")
 _WORDS = re.compile(rb"[^\r\n&\"'|]+?(?=\s{1,8}[\w.-]{1,64}[\"']?[=:]|\s*(?:[\r\n&\"'|]|\Z))")
 _NAMES = re.compile(rb"[^\r\n&\"'|,;)(<>]+?(?=\s{1,8}[\w.-]{1,64}[\"']?[=:]|\s*(?:[\r\n&\"'|,;)(<>]|\Z))")
 _NUMBERS = re.compile(rb"[-+]?\d[-+\d.,; \xb0NSEW]*[\dNSEW]|[-+]?\d")
@@ -53,7 +55,7 @@ _CLOSING = {b"[": b"]", b"{": b"}", b"(": b")"}
 # What stands in the place of a secret and is none: placeholders, code, types, results of a check.
 _NO_SECRET = re.compile(
     rb"""
-    \[(?:redacted|cut)\b.*|\*+|\.{3}|-+|
+    \[(?:redacted:[\w -]{1,64}|cut:[\w -]{1,32})\]|\*+|\.{3}|-+|
     \{\{?\s?[\w.]*\s?\}?\}|\$\{?[\w.]+\}?|%[(\w).-]*[sdr]|<[\w .-]*>?|\#\{\w+\}|
     (?:self|cls|settings|config|conf|cfg|os|env|environ|args|opts|options|request|process\.env)\.[\w.]+
     """,
@@ -74,13 +76,13 @@ _NO_SECRETS = frozenset(
     )
 )
 _MASK = re.compile(rb"[xX]{3,}")
-_DELIMITERS = b" \t\r\n,;)]}&\"'<|`.!?"
+_DELIMITERS = b" \t\r\n,)]}&\"'<|`"
 _CALL = re.compile(rb"[A-Za-z_][\w.]{0,63}[(\[]")
 _SECRET_LOOK = re.compile(rb"[^\s]*[\d_!#$%^&*+/=~-]|[a-z]+[A-Z]|[^\s]{20}")
 _AMOUNT = re.compile(rb"\d+(?:\.\d+)?\s?(?:[kKmMgG]i?)?[bB](?:ytes?)?\b|\d+ (?:chars|characters|items|lines|parts)\b")
 # `Authorization` and `Cookie` are headers, whose values have spaces and semicolons.
 _TO_THE_END = words("cookie set-cookie set_cookie authorization proxy-authorization proxy_authorization")
-_MAX_BRACKETS = 512
+_MAX_BRACKETS = 64
 
 
 class PairRule:
@@ -119,27 +121,44 @@ class PairRule:
         separators = [match.start() for match in _SEPARATOR.finditer(backwards)]
         size = len(raw)
         passed = counted = 0
+        ends: dict[re.Pattern[bytes], tuple[int, int]] = {}
         while sign is not None:
             at = sign.start()
             passed += signs.count(b"=", counted, at)
             counted = at
             match = self._key.match(backwards, separators[passed])
-            if match is not None:
-                key_start = size - match.end("key")
+            key_start = size - match.end("key") if match is not None else 0
+            # A marker that stands in front of a separator is no key.
+            if match is not None and raw[key_start - 10 : key_start] != b"[redacted:":
                 key = raw[key_start : size - match.start("key")].decode()
                 name = self._index.rule_for(key)
-                place = name and _value(raw, size - match.start(), key_start, key, name)
+                place = name and _value(raw, size - match.start(), key_start, key, name, ends)
                 if name and place:
                     yield *place, name
             sign = self._signs.search(signs, at + 1)
 
 
-def _value(raw: bytes, start: int, key_start: int, key: str, name: str) -> tuple[int, int] | None:
+_Ends: TypeAlias = dict[re.Pattern[bytes], tuple[int, int]]
+
+
+def _run(pattern: re.Pattern[bytes], raw: bytes, begin: int, ends: _Ends) -> tuple[int, int] | None:
+    """Match a run; texts are read backwards, so where it meets the last one the rest is known."""
+    known, stop = ends.get(pattern, (len(raw), len(raw)))
+    ahead = begin < known
+    match = pattern.match(raw, begin, known if ahead else len(raw))
+    if match is None:
+        return None
+    end = stop if ahead and match.end() == known else match.end()
+    ends[pattern] = (begin, end)
+    return begin, end
+
+
+def _value(raw: bytes, start: int, key_start: int, key: str, name: str, ends: _Ends) -> tuple[int, int] | None:
     """Return where the value is that begins at `start`, or None where there is none worth hiding."""
     if raw[start - 1] == 62:  # The ">" of "<password>".
         if raw[key_start - 1 : key_start] not in (b"<", b":"):
             return None
-        return _kept(raw, _IN_TAGS.match(raw, start))
+        return _kept(raw, _run(_IN_TAGS, raw, start, ends))
     opening = _OPENING.match(raw, start)
     assert opening is not None
     begin, quote = opening.end(), opening["quote"]
@@ -148,7 +167,7 @@ def _value(raw: bytes, start: int, key_start: int, key: str, name: str) -> tuple
     if opening.end() > start and b"\n" in opening[0] and raw[begin : begin + 1] not in b"[{":
         return None
     if key.lower() in _TO_THE_END:
-        return _kept(raw, _LINE.match(raw, begin))
+        return _kept(raw, _run(_LINE, raw, begin, ends))
     if _stands_for_none(raw, begin, len(raw)):
         return None
     if raw[begin : begin + 1] in _CLOSING:
@@ -157,33 +176,36 @@ def _value(raw: bytes, start: int, key_start: int, key: str, name: str) -> tuple
         return numbers.span()
     if name == PHONE and (dialled := _DIALLED.match(raw, begin)):
         return dialled.span()
-    if name == BODY:
+    if name == BODY and raw[key_start - 1 : key_start] not in (b'"', b"'"):
         return None if _AMOUNT.match(raw, begin) else _span(_WORDS.match(raw, begin))
-    if name == PERSON:
+    if name == PERSON and raw[key_start - 1 : key_start] not in (b'"', b"'"):
         return _span(_NAMES.match(raw, begin))
-    value = _BARE.match(raw, begin)
-    if value is None or _CALL.fullmatch(value[0]):
+    value = _run(_BARE, raw, begin, ends)
+    if value is None or _CALL.fullmatch(raw, *value):
         return None
     spaced = begin > start and raw[start - 1 : start] == b":"
-    if spaced and _in_prose(raw, key_start) and not (name != PAYMENT and _SECRET_LOOK.match(value[0])):
+    if spaced and _in_prose(raw, key_start) and not (name != PAYMENT and _SECRET_LOOK.match(raw, *value)):
         return None  # "Unexpected token: comma"
-    return value.span()
+    return value
 
 
 def _span(value: re.Match[bytes] | None) -> tuple[int, int] | None:
     return None if value is None else value.span()
 
 
-def _kept(raw: bytes, value: re.Match[bytes] | None) -> tuple[int, int] | None:
-    if value is None or _stands_for_none(raw, *value.span()):
-        return None
-    return value.span()
+def _kept(raw: bytes, value: tuple[int, int] | None) -> tuple[int, int] | None:
+    return None if value is None or _stands_for_none(raw, *value) else value
 
 
 def _stands_for_none(raw: bytes, begin: int, end: int) -> bool:
     """Tell whether what begins here is no secret: a word of a sentence, a placeholder."""
     stop = _end_of_nothing(raw, begin, end)
-    return stop == end or (stop > 0 and raw[stop] in _DELIMITERS)
+    if stop in (0, end):
+        return stop > 0
+    # "expired." ends a sentence, "no.7f3c" does not.
+    return raw[stop] in _DELIMITERS or (
+        raw[stop] in b".!?;" and raw[stop + 1 : stop + 2] in (b"", b" ", b"\n", b'"', b"'")
+    )
 
 
 def _is_nothing(raw: bytes, begin: int, end: int) -> bool:

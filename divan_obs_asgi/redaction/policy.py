@@ -185,9 +185,17 @@ class RedactionPolicy:
         if limit and len(text) > max(_MAX_READ, 2 * limit):
             read = max(_MAX_READ, 2 * limit)
             text = self._texts.replaced(text[:read], until=read - _UNSURE)
-            return text[: limit - len(_CUT_TEXT)] + _CUT_TEXT
+            return self._shortened(text)
         text = self._texts.replaced(text)
-        return text if not limit or len(text) <= limit else text[: limit - len(_CUT_TEXT)] + _CUT_TEXT
+        return text if not limit or len(text) <= limit else self._shortened(text)
+
+    def _shortened(self, text: str) -> str:
+        end = self._limits.text - len(_CUT_TEXT)
+        # Half a marker would be none.
+        bracket = text.rfind("[", max(0, end - _SHORT), end)
+        if bracket >= 0 and "]" not in text[bracket:end]:
+            end = bracket
+        return text[:end] + _CUT_TEXT
 
     def _unescaped(self, text: str) -> str:
         """Return JSON without its escapes for what is ASCII, where secrets hide from every pattern."""

@@ -9,6 +9,7 @@ from typing import Final, Protocol, TypeAlias
 
 from divan_obs_asgi.redaction.contacts import find_emails, find_phones
 from divan_obs_asgi.redaction.credentials import (
+    find_arguments,
     find_private_keys,
     find_schemes,
     find_user_info,
@@ -73,6 +74,7 @@ DEFAULT_RULES: tuple[Rule, ...] = (
         TextRule,
         (
             find_private_keys,
+            find_arguments,
             find_user_info,
             find_schemes,
             find_emails,

@@ -15,7 +15,12 @@ MARKER = re.compile(r"\[redacted:[a-z0-9_ -]{1,64}\]")
 # Where a bare number, array or object stands in JSON, its marker has to be a string; quotes may be escaped themselves.
 _AFTER_KEY = re.compile(r"(\\{0,7}\")\s{0,4}:\s{0,4}\Z")
 
-_BEFORE_VALUE = frozenset(": [")
+_BEFORE_VALUE = frozenset(": [,")
+_IN_ARRAY = re.compile(r"[\[,]\s{0,3}\Z")
+_NEXT = re.compile(r"\s{0,3}[\],]")
+# What a secret was glued to may be one as well, now that it stands alone; more often than this it is an attack.
+_PASSES = 3
+_GLUE = frozenset("+=:%@/_-~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
 def marker(rule: str) -> str:
@@ -49,15 +54,25 @@ class TextRedactor:
         Args:
             until: what begins after this position is left out.
         """
-        view = View(text)
+        for _ in range(_PASSES):
+            found = self._found(View(text))
+            if not found:
+                return text if until is None else text[:until]
+            text, touching = self._with_markers(text, found, until)
+            until = None
+            if not touching:
+                break
+        return text
+
+    def _found(self, view: View) -> list[Found]:
         found: list[Found] = []
         for find in self._finders:
             found += find(view)
-        if found:
-            return self._with_markers(text, found, until)
-        return text if until is None else text[:until]
+        return found
 
-    def _with_markers(self, text: str, found: list[Found], until: int | None) -> str:
+    def _with_markers(self, text: str, found: list[Found], until: int | None) -> tuple[str, bool]:
+        """Return the text with markers, and whether one of them stands against a word."""
+        touching = False
         found.sort()
         last = len(text) if until is None else until
         pieces: list[str] = []
@@ -74,12 +89,13 @@ class TextRedactor:
             pieces.append(f"{quote}[redacted:{name}]{quote}")
             self._count(name)
             copied = stop
+            touching = touching or text[start - 1 : start].isalnum() or text[stop : stop + 1] in _GLUE
         pieces.append(text[copied:last])
-        return "".join(pieces)
+        return "".join(pieces), touching
 
 
 def _quote_for(text: str, start: int, stop: int) -> str:
-    if text[start - 1 : start] == "[" and text[stop : stop + 1] == "]":
+    if text[start] in "-0123456789" and _IN_ARRAY.search(text, max(0, start - 4), start) and _NEXT.match(text, stop):
         return '"'
     after_key = _AFTER_KEY.search(text, max(0, start - 16), start)
     return after_key[1] if after_key is not None else ""

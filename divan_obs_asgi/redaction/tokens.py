@@ -78,7 +78,7 @@ TOKEN_SHAPES: tuple[TokenShape, ...] = (
     _shape("stripe_key", "whsec_", r"[\w+/-]{16,}=*"),
     _shape("anthropic_key", "sk-ant-", r"[\w-]{16,}"),
     # OpenAI, and those who copy it. CSS has long classes that begin so, without capitals and digits.
-    _shape("openai_key", "sk-", r"(?:(?=[\w-]*\d)(?=[\w-]*[A-Z])[\w-]{20,}|[a-z0-9]{32,})"),
+    _shape("openai_key", "sk-", r"(?:(?=[\w-]{0,255}\d)(?=[\w-]{0,255}[A-Z])[\w-]{20,}|[a-z0-9]{32,})"),
     _shape("twilio_key", "SK AC", r"[0-9a-fA-F]{32}(?![A-Za-z0-9])"),
     _shape("sendgrid_key", "SG.", r"[\w-]{16,}\.[\w-]{16,}"),
     _shape("npm_token", "npm_", r"[A-Za-z0-9]{30,}"),
@@ -159,15 +159,17 @@ class TokenRule:
 
     def _token(self, raw: bytes, sign: re.Match[bytes]) -> Found | None:
         for name, hex_part, rest, before in self._shapes[sign[0]]:
-            match = rest.match(raw, sign.end())
             start = sign.start() - len(hex_part)
+            if before is None and (start < 0 or not _begins(raw, start)):
+                continue
+            match = rest.match(raw, sign.end())
             if match is None or not raw.startswith(hex_part, max(start, 0)):
                 continue
             if before is not None:
                 begin = before.search(raw, max(0, start - _LONGEST_BEFORE), start)
                 if begin is not None:
                     return begin.start(), match.end(), name
-            elif start >= 0 and _begins(raw, start):
+            else:
                 return start, match.end(), name
         return None
 

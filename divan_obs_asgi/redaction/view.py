@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import re
 from typing import TypeAlias
 
 # Where a secret stands in a text, and what the marker calls it.
 Found: TypeAlias = tuple[int, int, str]
 
 GROUPING = b" -"
+_ENCODED = re.compile(rb"%[0-9A-Fa-f]{2}")
 CLASSES = bytes(48 if 48 <= code < 58 else 65 if 65 <= code < 91 else code for code in range(256))
 
 
@@ -20,18 +22,24 @@ class View:
         raw: ASCII, as long as the text, so that a position in one is a position in the other. A letter or digit of
             another alphabet is "z", anything else that is not ASCII a space.
         lower: `raw` in lower case.
-        classes: `raw` with "0" for each digit and "A" for each capital, without blanks and dashes, so that what is
+        numbers: `raw` with blanks for percent-encoded characters and plus signs, where forms have them.
+        classes: `numbers` with "0" for each digit and "A" for each capital, without blanks and dashes, so that what is
             grouped for people is one run; positions are others than in `raw`.
         encoded: whether there may be percent-encoded characters.
     """
 
-    __slots__ = ("classes", "encoded", "lower", "raw")
+    __slots__ = ("classes", "encoded", "lower", "numbers", "raw")
 
     def __init__(self, text: str) -> None:
         self.raw = text.encode("ascii", _HANDLER)
         self.lower = self.raw.lower()
-        self.classes = self.raw.translate(CLASSES, GROUPING)
         self.encoded = b"%" in self.raw
+        self.numbers = self.raw
+        if self.encoded:
+            self.numbers = _ENCODED.sub(b"   ", self.numbers)
+        if b"+" in self.numbers:
+            self.numbers = self.numbers.replace(b"+", b" ")
+        self.classes = self.numbers.translate(CLASSES, GROUPING)
 
 
 def _stand_in(error: UnicodeError) -> tuple[str, int]:

@@ -12,10 +12,10 @@ import math
 import pathlib
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
@@ -27,6 +27,8 @@ _CUT = "[cut:"
 _REST = "..."
 _OWN = (_CUT, "[redacted:type ")
 _SHORT = 80
+# What a number, a null or the frame of a map counts for.
+_SCALAR = 4
 _LISTS = (list, tuple, Set, deque)
 _AS_TEXT = (
     datetime.date,
@@ -94,6 +96,7 @@ class Walk:
                 self._left -= len(value)  # type: ignore[arg-type]
                 return value  # type: ignore[return-value]
             return self._measured(self._text(value))  # type: ignore[arg-type]
+        self._left -= _SCALAR
         if value is None or kind is bool or (kind is int and -_CARD_SIZED < value < _CARD_SIZED):  # type: ignore[operator]
             return value  # type: ignore[return-value]
         if kind is float and math.isfinite(value):  # type: ignore[arg-type]
@@ -116,6 +119,8 @@ class Walk:
             return self.mapping(value, depth, self._limits.items)
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             return self.mapping(dict(zip(value._fields, value, strict=False)), depth, self._limits.items)
+        if _is_pair(value):
+            return self._pair(value[0], value[1], depth)
         if isinstance(value, _LISTS):
             return self._items(value, depth)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -129,6 +134,7 @@ class Walk:
     def mapping(self, value: Mapping[Any, object], depth: int, items: int) -> JSON:
         """Return a map with at most `items` of its entries."""
         kept: dict[str, JSON] = {}
+        value = self._named(value)
         plain, clean = self._plain_keys, self._clean
         for count, (key, item) in enumerate(islice(value.items(), items + 1)):
             if count == items and not (key == _REST and isinstance(item, str) and item.startswith(_CUT)):
@@ -146,6 +152,13 @@ class Walk:
                 kept[key] = self.value(item, depth - 1)
         return kept
 
+    def _named(self, value: Mapping[Any, object]) -> Mapping[Any, object]:
+        """{"name": "password", "value": "..."} is a field as well."""
+        if type(value) is not dict or "value" not in value or len(value) > self._limits.items:
+            return value
+        name = value.get("name", value.get("key"))
+        return {**value, "value": self._field(name, value["value"])} if isinstance(name, str) else value
+
     def _items(self, value: Iterable[object], depth: int) -> JSON:
         limit = self._limits.items
         kept: list[JSON] = []
@@ -161,6 +174,11 @@ class Walk:
             if hidden != pair:
                 return hidden
         return kept
+
+    def _pair(self, key: str | bytes, item: object, depth: int) -> JSON:
+        """A header of ASGI, a line of a form: what stands first may be the key of what stands second."""
+        name = self._name(key)
+        return [name, self.value(self._field(name, item), depth - 1)]
 
     def _exception(self, error: BaseException, depth: int) -> JSON:
         told: dict[object, object] = {"type": type(error).__qualname__, "args": list(error.args)}
@@ -181,7 +199,7 @@ class Walk:
             return float(value) if math.isfinite(value) else str(float(value))
         if -_CARD_SIZED < value < _CARD_SIZED:
             return int(value)
-        if value.bit_length() > 4 * self._limits.text:
+        if self._limits.text and value.bit_length() > 4 * self._limits.text:
             return f"{_CUT}number]"
         text = str(int(value))
         told = self._text(text)
@@ -215,6 +233,13 @@ class Walk:
             return f"{_CUT}size]"
         self._left -= size
         return text
+
+
+def _is_pair(value: object) -> TypeGuard[Sequence[Any]]:
+    """Tell a key and a value from a list of two names, which JSON has no tuples for."""
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        return False
+    return isinstance(value[0], bytes) or (isinstance(value, tuple) and isinstance(value[0], str))
 
 
 def _left_out(value: Iterable[object], kept: int) -> str:
