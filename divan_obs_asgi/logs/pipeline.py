@@ -9,6 +9,7 @@ from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.logs.lines import Lines
 from divan_obs_asgi.logs.sampling import Sampler
 from divan_obs_asgi.logs.sink import Sink
+from divan_obs_asgi.logs.termination import flush_on_termination
 from divan_obs_asgi.record import RequestRecord, current_record
 
 _NUMBERS = logging.getLevelNamesMapping()
@@ -34,7 +35,7 @@ class Logs:
             rate = self._sampler.rate_for(record.trace_id, record.request_id)
             if not rate:
                 return
-        self.sink.put(self._lines.access(record, level, rate), level)
+        self.sink.put(self._lines.access(record, level, rate), _NUMBERS[level])
 
     def application(self, record: logging.LogRecord) -> None:
         """Write the line of a LogRecord, unless sampling drops it; never raises."""
@@ -45,7 +46,7 @@ class Logs:
                 rate = self._sampler.rate_for(request.trace_id, request.request_id)
                 if not rate:
                     return
-            self.sink.put(self._lines.application(record, request, rate), record.levelname)
+            self.sink.put(self._lines.application(record, request, rate), record.levelno)
         except Exception as error:
             self._faults.report("logs", error)
 
@@ -68,6 +69,7 @@ class Logs:
         root.addHandler(PipelineHandler(self))
         root.setLevel(self._level)
         logging.getLogger("uvicorn.access").disabled = True
+        flush_on_termination()
 
 
 class PipelineHandler(logging.Handler):
