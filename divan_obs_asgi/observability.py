@@ -13,7 +13,7 @@ import anyio.to_thread
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.faults import Faults
-from divan_obs_asgi.logs import ByteStream, Lines, Logs, Sampler, Sink
+from divan_obs_asgi.logs import ByteStream, FlightRecorder, Lines, Logs, RootLevel, Sampler, Sink
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.probes import ConfigProbe, HeartbeatProbe, ProbeRegistry
 from divan_obs_asgi.redaction import RedactionPolicy
@@ -89,9 +89,12 @@ class Observability:
         log = Logs(
             Lines(settings.service_name, settings.env, settings.commit, redaction),
             Sampler(settings.log_sampling_rate_info, settings.log_sampling_budget),
+            FlightRecorder(
+                settings.log_recorder_lines, settings.log_recorder_bytes, settings.log_slow_ms / 1e3, sink.put
+            ),
             sink,
+            _root_level(settings),
             faults,
-            logging.getLevelNamesMapping()[settings.log_level],
         )
         probes = ProbeRegistry(metrics, redaction, faults)
         heartbeat = HeartbeatProbe()
@@ -108,6 +111,8 @@ class Observability:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run what belongs to the life of the application."""
+        # By now the server has set up its own.
+        self.log.adopt_server_loggers()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.heartbeat.run)
             try:
@@ -128,6 +133,12 @@ class Observability:
             except Exception as error:
                 self.faults.report("tracing", error)
         self.log.sink.flush()
+
+
+def _root_level(settings: Settings) -> RootLevel:
+    numbers = logging.getLevelNamesMapping()
+    recorder_level = numbers[settings.log_recorder_level] if settings.log_recorder_lines else None
+    return RootLevel(numbers[settings.log_level], recorder_level)
 
 
 def _server_spans(settings: Settings, provider: TracerProvider | None, exporter: SpanExporter | None) -> ServerSpans:

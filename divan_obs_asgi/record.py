@@ -55,6 +55,8 @@ class RequestRecord:
         request_id, trace_id, span_id: lower-case hex or text; empty where nobody assigned one.
         sampled: whether the trace is recorded; None without tracing.
         fields: business fields for the log line, bound by the application.
+        housekeeping: asked for the service's own sake (health, metrics): no finisher is called where it succeeds.
+        log_rate, kept_lines: what the logs have decided and kept of this connection.
     """
 
     # Most connections leave most of these as they are; what is not assigned costs nothing.
@@ -73,6 +75,9 @@ class RequestRecord:
     sampled: bool | None = None
     span: Any = None
     fields: dict[str, object] | None = None
+    housekeeping = False
+    log_rate: float | None = None
+    kept_lines: Any = None
     _trailers = False
     _header_index: dict[bytes, bytes] | None = None
 
@@ -257,11 +262,14 @@ class RequestRecord:
             return
         self.duration_s = self._clock() - self._started
         self.outcome = outcome
+        if self.housekeeping and outcome == "ok" and self.status < 400:
+            return
         if self.method == "HEAD" or self.status in (204, 304):
             # RFC 9110, section 6.4.1: these have no content, whatever the application handed over.
             self.response_bytes = 0
         self.route = self._route()
-        for component, finisher in reversed(self._finishers.items()):
+        # A copy: a thread of the application may add one right now.
+        for component, finisher in reversed(tuple(self._finishers.items())):
             try:
                 finisher(self)
             except Exception as error:
