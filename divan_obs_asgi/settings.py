@@ -19,12 +19,12 @@ DEFAULT_MIDDLEWARE = tuple(
     _PACKAGE + name
     for name in (
         "ContextMiddleware",
-        "OpsMiddleware",
         "RequestIdMiddleware",
         "RedactionMiddleware",
         "TracingMiddleware",
         "MetricsMiddleware",
         "AccessLogMiddleware",
+        "OpsMiddleware",
     )
 )
 # The names the standard library knows, so that `logging.getLevelName` agrees.
@@ -168,7 +168,7 @@ class Settings:
     context_enabled: bool = _flag(
         "OBS_CONTEXT_ENABLED", boolean, True, "Keep the context variables of a connection's requests apart."
     )
-    ops_enabled: bool = _flag("OBS_OPS_ENABLED", boolean, True, "Serve /health/* and /metrics.")
+    ops_enabled: bool = _flag("OBS_OPS_ENABLED", boolean, True, "Serve /health/*, /metrics and /ops/*.")
     request_id_enabled: bool = _flag("OBS_REQUEST_ID_ENABLED", boolean, True, "Give every connection an X-Request-Id.")
     redaction_enabled: bool = _flag(
         "OBS_REDACTION_ENABLED", boolean, True, "Redact what the application binds to its request."
