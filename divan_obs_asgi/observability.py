@@ -115,10 +115,17 @@ class Observability:
         self.log.adopt_server_loggers()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.heartbeat.run)
+            tasks.start_soon(self._put_levels_back)
             try:
                 yield
             finally:
                 tasks.cancel_scope.cancel()
+
+    async def _put_levels_back(self) -> None:
+        """End the changes of log levels in time also where nothing is logged."""
+        while True:
+            await anyio.sleep(1.0)
+            self.log.levels.expire()
 
     async def flush_in_thread(self) -> None:
         """Call `flush` without holding up the event loop."""

@@ -9,6 +9,7 @@ from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.logs.lines import ACCESS_LOGGER, Lines, access_level
 from divan_obs_asgi.logs.recorder import FlightRecorder
 from divan_obs_asgi.logs.root_level import RootLevel
+from divan_obs_asgi.logs.runtime_levels import RuntimeLevels
 from divan_obs_asgi.logs.sampling import Sampler
 from divan_obs_asgi.logs.server_loggers import adopt_server_loggers
 from divan_obs_asgi.logs.sink import Sink
@@ -33,10 +34,13 @@ class Logs:
         self._faults = faults
         self._access_logger = logging.getLogger(ACCESS_LOGGER)
         self._own_access_line: bool | None = None
+        self.levels = RuntimeLevels(root)
         self.sink = sink
 
     def access(self, record: RequestRecord) -> None:
         """Write the line of a finished record, unless level or sampling drop it."""
+        if self.levels.changes:
+            self.levels.expire()
         level = access_level(record)
         told = self._recorder.tells_of(record)
         rate, recorded = 1.0, False
@@ -59,6 +63,8 @@ class Logs:
             self.unreadable(record, error)
 
     def _application(self, record: logging.LogRecord, request: RequestRecord | None) -> None:
+        if self.levels.changes:
+            self.levels.expire()
         level = record.levelno
         rate = 1.0 if self._root.writes(record) else 0.0
         if rate and level < logging.WARNING and request is not None:
