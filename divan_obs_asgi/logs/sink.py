@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import select
+import stat
 import sys
 import threading
 import weakref
@@ -30,6 +31,8 @@ _MAX_RETRY_S = 2.0
 # Seconds that whoever ends the process waits for a stream that takes nothing.
 FLUSH_S = 5.0
 _FORK_FLUSH_S = 1.0
+# POSIX: so much is written to a pipe in one piece, whoever else writes to it. The workers of a server share one.
+_PIPE_AT_ONCE = getattr(select, "PIPE_BUF", 512)
 _LEVEL_NAMES = {1: "DEBUG", 2: "INFO", 3: "WARNING", 4: "ERROR", 5: "CRITICAL"}
 
 
@@ -255,15 +258,31 @@ class Sink:
             self._unwritten = b""
 
     def _write_raw(self, raw: io.RawIOBase) -> None:
-        left = memoryview(self._unwritten)
+        data, done = self._unwritten, 0
+        view = memoryview(data)
+        at_once = _PIPE_AT_ONCE if _is_pipe(raw) else len(data)
         try:
-            while left:
-                written = raw.write(left)
+            while done < len(data):
+                written = raw.write(view[done : _end_of_lines(data, done, at_once)])
                 if written is None and not select.select([], [raw], [], _MAX_RETRY_S)[1]:
                     raise BlockingIOError("the stream does not block, and takes nothing")
-                left = left[written or 0 :]
+                done += written or 0
         finally:
-            self._unwritten = bytes(left)
+            self._unwritten = data[done:]
+
+
+def _is_pipe(raw: io.RawIOBase) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(raw.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def _end_of_lines(data: bytes, start: int, at_once: int) -> int:
+    """Return where the last line ends that begins at `start` or later and fits in `at_once`; one at least."""
+    if len(data) - start <= at_once:
+        return len(data)
+    return data.rfind(b"\n", start, start + at_once) + 1 or data.find(b"\n", start) + 1
 
 
 class _TextOutput:

@@ -511,6 +511,31 @@ s.close()
     assert sorted(lines[100:]) == ["child 0", "child 1", "parent after"]
 
 
+def test_the_lines_of_several_processes_are_not_mixed() -> None:
+    """A server's workers write to one pipe; where it is full, a write is taken in pieces that others come between."""
+    script = """
+for name in "abcd":
+    if os.fork() == 0:
+        s = sink()
+        for number in range(2000):
+            s.put(name.encode() * (200 + number % 900), logging.INFO)
+        s.close()
+        os._exit(0)
+for name in "abcd":
+    assert os.wait()[1] == 0
+"""
+    lines = run(script).splitlines()
+    assert len(lines) == 8000
+    assert all(len(set(line)) == 1 for line in lines)
+
+
+def test_a_line_that_is_longer_than_a_pipe_takes_at_once() -> None:
+    """It comes whole, and so do its neighbours."""
+    lengths = (1, 4095, 4096, 4097, 9000, 3, 200_000, 1)
+    script = f"s = sink()\nfor n in {lengths}: s.put(b'x' * n, logging.INFO)\ns.close()"
+    assert [len(line) for line in run(script).splitlines()] == list(lengths)
+
+
 def test_a_forked_worker_has_a_writer_of_its_own() -> None:
     """Its lines are written while it works, not only at its end."""
     out = run(
