@@ -6,6 +6,7 @@ from divan_obs_asgi.logs.recorder import FlightRecorder
 from divan_obs_asgi.logs.root_level import RootLevel
 from divan_obs_asgi.logs.sampling import Sampler
 from divan_obs_asgi.logs.sink import ByteStream, Sink
+from divan_obs_asgi.logs.structlog_bridge import structlog_processor
 
 __all__ = [
     "ByteStream",
@@ -16,5 +17,6 @@ __all__ = [
     "RootLevel",
     "Sampler",
     "Sink",
+    "structlog_processor",
     "timestamp",
 ]
