@@ -25,6 +25,9 @@ _NO_STATUS_RECEIVED = 1005
 # Codes from here on say that the server itself failed (1011 internal error, 1012 restart, 1013 try later).
 _WEBSOCKET_SERVER_ERRORS = range(1011, 1015)
 
+# An application may declare its routes; what is longer was made of something else.
+_MAX_ROUTE = 500
+
 Finisher: TypeAlias = "Callable[[RequestRecord], None]"
 
 current_record: ContextVar[RequestRecord | None] = ContextVar("divan_obs_asgi.current_record", default=None)
@@ -277,7 +280,7 @@ class RequestRecord:
 
     def _route(self) -> str:
         try:
-            route = self._routes.template(self._scope)
+            route = self._routes.template(self._scope)[:_MAX_ROUTE]
             # A label and a line are UTF-8, which a lone surrogate is not.
             return route if route.isascii() else route.encode("utf-8", "replace").decode()
         except Exception as error:

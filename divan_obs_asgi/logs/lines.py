@@ -37,6 +37,7 @@ _LEVEL_NAMES = {logging.INFO: "INFO", logging.WARNING: "WARNING", logging.ERROR:
 _RECORDED = b',"recorded":true}'
 # An escaped backslash, or a control character other than tab and the ends of lines, as orjson writes them.
 _ESCAPES = re.compile(rb"\\\\|\\u00[01][0-9a-f]|\\[bf]")
+_SHORT = {rb"\\": rb"\\", rb"\b": rb"\u2408", rb"\f": rb"\u240c"}
 # What orjson leaves as it is: DEL, the C1 controls (CSI among them), and the two line separators of Unicode.
 _RAW_CONTROLS = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
 
@@ -178,10 +179,15 @@ def _finished(line: dict[str, Any], recorded: bool) -> bytes:
     """Return one line of JSON in which no terminal and no collector finds a control character (PITFALLS P45)."""
     data = orjson.dumps(line)
     if b"\\" in data:
-        data = _ESCAPES.sub(lambda found: b"\\\\" if found[0] == b"\\\\" else b"\\ufffd", data)
+        data = _ESCAPES.sub(_picture, data)
     if b"\x7f" in data or not data.isascii():
         data = _RAW_CONTROLS.sub(b"\\\\ufffd", data)
     return data[:-1] + _RECORDED if recorded else data
+
+
+def _picture(found: re.Match[bytes]) -> bytes:
+    """Unicode has a picture of each control character, at U+2400 and on: ESC is shown as one sign, and does nothing."""
+    return _SHORT.get(found[0]) or b"\\u24" + found[0][-2:]
 
 
 __all__ = ["ACCESS_LOGGER", "FIELDS_KEY", "Lines", "access_level", "timestamp"]

@@ -436,13 +436,13 @@ def test_an_exc_info_that_is_none(exc_info: object) -> None:
 
 @pytest.mark.parametrize("text", ["\x1b[2J", "a\x00b", "\x7f", "\x9b31m", "a\u2028b", "a\u2029b", "\x08", "\x0c"])
 def test_what_a_terminal_would_obey_is_not_in_the_line(text: str) -> None:
-    """Not even escaped: `jq -r` would print it (PITFALLS P45)."""
+    """Not even escaped: `jq -r` would print it (PITFALLS P45). It is seen that there was something."""
     app = App()
     app.logger.info("got %s", text, extra={"value": text, "more": [text]})
     line = app.line()
     shown = f"{line['msg']}{line['value']}{line['more'][0]}"
     assert shown.isprintable(), shown
-    assert shown.count("\ufffd") == 3
+    assert len(line["value"]) == len(line["more"][0]) == len(text)
 
 
 @given(st.text(st.sampled_from('\\u001bf\x1b\n"')))
@@ -450,7 +450,7 @@ def test_text_that_looks_like_an_escape_stays(text: str) -> None:
     """Only real control characters are replaced, not backslashes that stand for themselves."""
     app = App()
     app.logger.info("%s", text)
-    assert app.line()["msg"] == text.replace("\x1b", "\ufffd")
+    assert app.line()["msg"] == text.replace("\x1b", "\u241b")
 
 
 def test_very_many_fields_are_cut() -> None:
