@@ -23,8 +23,9 @@ def adopt_server_loggers(*, own_access_line: bool) -> None:
             if isinstance(handler, logging.StreamHandler):
                 logger.removeHandler(handler)
         logger.propagate = True
-    for name in _ACCESS:
-        logging.getLogger(name).disabled = own_access_line
+    if own_access_line:
+        for name in _ACCESS:
+            logging.getLogger(name).disabled = True
 
 
 __all__ = ["adopt_server_loggers"]
