@@ -112,7 +112,7 @@ class Sink:
 
     def flush(self, timeout_s: float = FLUSH_S) -> bool:
         """
-        Have everything written that is queued, and wait for it.
+        Have everything written that is queued, by this thread where the stream cannot hold it up.
 
         Returns:
             whether it was; False where the stream fails or takes longer.
@@ -122,7 +122,7 @@ class Sink:
                 return True
             if threading.current_thread() is self._thread:
                 return False  # The writer waits for nobody, least of all for itself.
-            if self._wake():
+            if (self._writing or self._may_block()) and self._wake():
                 # The round that is under way may have missed the last lines.
                 awaited = self._rounds + (2 if self._writing else 1)
                 self._asked += 1
@@ -130,8 +130,10 @@ class Sink:
                 self._changed.wait_for(lambda: self._rounds >= awaited or self._is_empty(), timeout_s)
                 self._waiting -= 1
                 return self._good_round >= awaited or self._is_empty()
-        # A process at its end starts no more threads.
-        return self._write_round()
+            if self._writing:
+                return False
+            self._writing = True
+        return self._write_all()
 
     def close(self, timeout_s: float = FLUSH_S) -> None:
         """Write everything that is queued and end the thread; a later `put` starts a new one."""
@@ -214,9 +216,13 @@ class Sink:
         return not self._lines and not self._unwritten and not self._writing
 
     def _write_round(self) -> bool:
-        """Write what an earlier round has left, and what is queued; return whether all of it was taken."""
         with self._changed:
+            self._changed.wait_for(lambda: not self._writing)
             self._writing = True
+        return self._write_all()
+
+    def _write_all(self) -> bool:
+        """Write what an earlier round has left, and what is queued; return whether all of it was taken."""
         try:
             if self._unwritten:
                 self._write()
@@ -247,7 +253,7 @@ class Sink:
     def _write(self) -> None:
         if not self._unwritten:
             return
-        stream = self._stream if self._stream is not None else _standard_output()
+        stream = self._present_stream()
         raw = stream if isinstance(stream, io.RawIOBase) else getattr(stream, "raw", None)
         if isinstance(raw, io.RawIOBase):
             # Below the buffer, which does not tell how much of a failed write has left.
@@ -257,6 +263,17 @@ class Sink:
             stream.write(self._unwritten)
             stream.flush()
             self._unwritten = b""
+
+    def _present_stream(self) -> ByteStream:
+        return self._stream if self._stream is not None else _standard_output()
+
+    def _may_block(self) -> bool:
+        """Return whether the stream is a pipe, a terminal or the like, which may take nothing for ever."""
+        try:
+            descriptor = getattr(self._present_stream(), "fileno", None)
+            return descriptor is not None and not stat.S_ISREG(os.fstat(descriptor()).st_mode)
+        except (OSError, ValueError):
+            return False  # Only in memory, or closed.
 
     def _write_raw(self, raw: io.RawIOBase) -> None:
         data, done = self._unwritten, 0
