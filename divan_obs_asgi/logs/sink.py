@@ -223,30 +223,30 @@ class Sink:
 
     def _write_all(self) -> bool:
         """Write what an earlier round has left, and what is queued; return whether all of it was taken."""
+        good, failure = False, None
         try:
             if self._unwritten:
                 self._write()
             self._take()
             self._write()
-            failure = None
+            good = True
         except Exception as error:
             failure = error
-        with self._changed:
-            self._writing = False
-            self._rounds += 1
-            if failure is None:
-                self._good_round = self._rounds
-                self._impatient = False
-            self._changed.notify_all()
+        finally:
+            # Also after a KeyboardInterrupt, or nobody would ever write again.
+            with self._changed:
+                self._writing = False
+                self._rounds += 1
+                if good:
+                    self._good_round = self._rounds
+                    self._impatient = False
+                self._changed.notify_all()
         if failure is not None:
             self._failed(failure)
-        return failure is None
+        return good
 
     def _take(self) -> None:
-        batch = []
-        while self._lines:
-            batch.append(self._lines.popleft())
-        self._unwritten = b"".join(batch)
+        self._unwritten = b"".join([self._lines.popleft() for _ in range(len(self._lines))])
         with self._changed:
             self._changed.notify_all()  # There is room.
 

@@ -372,6 +372,26 @@ def test_the_writer_waits_for_no_flush_of_its_own() -> None:
     assert (flushed, stream.getvalue()) == ([False], b"line\n")
 
 
+def test_an_interrupted_flush_leaves_a_sink_that_works() -> None:
+    """Ctrl-C comes through, and the lines are written later."""
+
+    class Interrupted(io.BytesIO):
+        def write(self, data: Any, /) -> int:
+            if not interrupted:
+                interrupted.append(True)
+                raise KeyboardInterrupt
+            return super().write(data)
+
+    interrupted: list[bool] = []
+    stream = Interrupted()
+    kept = Kept(stream)
+    kept.sink.put(b"line", logging.INFO)
+    with pytest.raises(KeyboardInterrupt):
+        kept.sink.flush()
+    assert kept.sink.flush() is True
+    assert stream.getvalue() == b"line\n"
+
+
 def test_a_thread_that_cannot_be_started_costs_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the end of a process, or at a limit of its host: who flushes writes."""
 
