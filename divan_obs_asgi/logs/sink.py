@@ -84,7 +84,8 @@ class Sink:
         self._thread: threading.Thread | None = None
         # Whether the writer will look at the queue without being told.
         self._awake = False
-        self._writing = False
+        # The thread that writes at this moment, 0 for none.
+        self._writing = 0
         # Rounds of writing that have ended, and the last of them that ended well.
         self._rounds = 0
         self._good_round = 0
@@ -120,8 +121,8 @@ class Sink:
         with self._changed:
             if self._is_empty():
                 return True
-            if threading.current_thread() is self._thread:
-                return False  # The writer waits for nobody, least of all for itself.
+            if self._is_called_by_a_writer():
+                return False  # It waits for nobody, least of all for itself.
             if (self._writing or self._may_block()) and self._wake():
                 # The round that is under way may have missed the last lines.
                 awaited = self._rounds + (2 if self._writing else 1)
@@ -132,7 +133,7 @@ class Sink:
                 return self._good_round >= awaited or self._is_empty()
             if self._writing:
                 return False
-            self._writing = True
+            self._writing = threading.get_ident()
         return self._write_all()
 
     def close(self, timeout_s: float = FLUSH_S) -> None:
@@ -152,7 +153,7 @@ class Sink:
     def _found_room(self, line: bytes, level: int) -> bool:
         """Wait for room, or find another way for the line, or count it."""
         if level >= logging.WARNING:
-            if not self._impatient and threading.current_thread() is not self._thread:
+            if not self._impatient and not self._is_called_by_a_writer():
                 with self._changed:
                     if self._changed.wait_for(lambda: len(self._lines) < self._size, PATIENCE_S):
                         return True
@@ -215,10 +216,14 @@ class Sink:
     def _is_empty(self) -> bool:
         return not self._lines and not self._unwritten and not self._writing
 
+    def _is_called_by_a_writer(self) -> bool:
+        """What a stream or a failed write logs about itself comes back to the sink, from within."""
+        return threading.get_ident() == self._writing or threading.current_thread() is self._thread
+
     def _write_round(self) -> bool:
         with self._changed:
             self._changed.wait_for(lambda: not self._writing)
-            self._writing = True
+            self._writing = threading.get_ident()
         return self._write_all()
 
     def _write_all(self) -> bool:
@@ -235,7 +240,7 @@ class Sink:
         finally:
             # Also after a KeyboardInterrupt, or nobody would ever write again.
             with self._changed:
-                self._writing = False
+                self._writing = 0
                 self._rounds += 1
                 if good:
                     self._good_round = self._rounds
