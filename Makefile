@@ -25,7 +25,7 @@ help:
 	@echo "make run    serve the reference backend on http://$(HOST):$(PORT)"
 	@echo "make test   all tests against the built wheel, on every interpreter found; lint and types"
 	@echo "make check  lint, types and core tests of the work tree, in under a minute"
-	@echo "make bench  microseconds per request beside other stacks"
+	@echo "make bench  microseconds per request and megabytes redacted per second, beside others"
 	@echo "make clean  remove everything that these made"
 
 run: $(VENV)/.run

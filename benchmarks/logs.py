@@ -23,8 +23,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
-import random
 import statistics
 import subprocess
 import sys
@@ -40,8 +38,9 @@ import uvloop
 from benchmarks import lines
 from benchmarks.inprocess import Misconfigured, Sink
 from benchmarks.lines import WAYS, Stream, Way
-from benchmarks.overhead import machine
+from benchmarks.measuring import heading, machine, orders
 
+PACKAGES = ("structlog", "python-json-logger", "orjson", "uvloop")
 TARGETS_US = {"ours": 5.0, "ours, dropped": 1.0}
 # Takes 64 KiB every 50 ms, and tells at the end how many lines that were.
 _SLOW_READER = """
@@ -64,14 +63,12 @@ def costs(rounds: int, count: int) -> list[dict[str, Any]]:
     lines.verify_ends()
     ways = [make(Sink()) for make in makers]
     took: list[list[float]] = [[] for _ in ways]
-    order = list(range(len(ways)))
     gc.collect()
     gc.freeze()
-    for number in range(3 + rounds):
-        random.Random(number).shuffle(order)
+    for order, counts in orders(len(ways), rounds):
         for index in order:
             took_us = _burst(ways[index], count)
-            if number >= 3:
+            if counts:
                 took[index].append(took_us)
     base = took[0]
     return [
@@ -202,11 +199,8 @@ def _percentiles(late: Sequence[float]) -> dict[str, float]:
 
 def report(result: dict[str, Any]) -> str:
     """Return the result as tables for people."""
-    about = result["machine"]
-    versions = {name: about["packages"][name] for name in ("divan-obs-asgi", "structlog", "orjson", "uvloop")}
     out = [
-        f"{about['python']}, {about['cores']} cores ({about['machine']}), load {about['load']}",
-        ", ".join(f"{name} {version}" for name, version in versions.items()),
+        *heading(result["machine"], f"medians over {result['rounds']} rounds of {result['lines']} lines"),
         "",
         f"{'an access line':20} {'µs':>7} {'times ours':>11}  target",
     ]
@@ -236,8 +230,9 @@ def main(rounds: int, count: int, seconds: float, as_json: bool) -> None:
     """Measure, and print; the exit code says nothing about the figures."""
     root = logging.getLogger()
     result = {
-        "machine": machine(),
-        "pid": os.getpid(),
+        "machine": machine(PACKAGES),
+        "rounds": rounds,
+        "lines": count,
         "costs": costs(rounds, count),
         "sustained": sustained(seconds),
         "delays": delays(3, 2 * seconds),

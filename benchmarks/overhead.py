@@ -23,10 +23,6 @@ from __future__ import annotations
 import asyncio
 import cProfile
 import gc
-import importlib.metadata
-import os
-import platform
-import random
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from types import CodeType
@@ -36,9 +32,9 @@ import click
 import orjson
 import uvloop
 
-import divan_obs_asgi
 from benchmarks import inprocess, ours, peers
 from benchmarks.inprocess import MODES, Mode, Variant
+from benchmarks.measuring import heading, machine, orders, spread
 
 # Microseconds a request of one variant, round by round.
 Bursts: TypeAlias = list[float]
@@ -67,13 +63,10 @@ PACKAGES = (
 async def timed(variants: Sequence[Variant], rounds: int, requests: int) -> list[Bursts]:
     """Return for each of `variants` the microseconds a request took, round by round."""
     bursts: list[Bursts] = [[] for _ in variants]
-    order = list(range(len(variants)))
-    warm_up = 3
-    for number in range(warm_up + rounds):
-        random.Random(number).shuffle(order)
+    for order, counts in orders(len(variants), rounds):
         for index in order:
             took_us = await inprocess.burst(variants[index], requests)
-            if number >= warm_up:
+            if counts:
                 bursts[index].append(took_us)
     return bursts
 
@@ -90,7 +83,7 @@ async def measured(names: Sequence[str], modes: Sequence[Mode], rounds: int, req
     rows = [{"name": "bare", "mode": None, **_row(bare, bare)}]
     rows += [{"name": name, "mode": mode, **_row(took_us, bare)} for (name, mode), took_us in bursts.items()]
     return {
-        "machine": machine(),
+        "machine": machine(PACKAGES),
         "rounds": rounds,
         "requests": requests,
         "results": rows,
@@ -117,32 +110,15 @@ def _row(bursts: Bursts, bare: Bursts) -> dict[str, float]:
     return {
         "total_us": statistics.median(bursts),
         "added_us": statistics.median(took - without for took, without in zip(bursts, bare, strict=True)),
-        "spread_us": _spread(bursts),
-    }
-
-
-def machine() -> dict[str, Any]:
-    """Return what the figures depend on: cores, interpreter, versions."""
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    return {
-        "cores": os.cpu_count(),
-        "machine": platform.machine(),
-        "load": round(os.getloadavg()[0], 1),
-        "python": python,
-        "packages": {
-            "divan-obs-asgi": divan_obs_asgi.__version__,
-            **{name: importlib.metadata.version(name) for name in PACKAGES},
-        },
+        "spread_us": spread(bursts),
     }
 
 
 def report(result: dict[str, Any]) -> str:
     """Return the result as two tables for people."""
-    about = result["machine"]
     rounds = f"medians over {result['rounds']} rounds of {result['requests']} requests"
     lines = [
-        f"{about['python']}, {about['cores']} cores ({about['machine']}), load {about['load']}; {rounds}",
-        ", ".join(f"{name} {version}" for name, version in about["packages"].items()),
+        *heading(result["machine"], rounds),
         "",
         f"{'µs per request':30} {'variant':10} {'total':>7} {'added':>7} {'spread':>7}",
     ]
@@ -205,14 +181,6 @@ def _place(code: object) -> str:
     return (
         f"{'/'.join(filename.split('/')[-3:])}:{getattr(code, 'co_firstlineno', 0)} {getattr(code, 'co_qualname', '?')}"
     )
-
-
-def _spread(bursts: Bursts) -> float:
-    """Return the distance between the quartiles."""
-    if len(bursts) < 2:
-        return 0.0
-    low, _, high = statistics.quantiles(bursts, n=4)
-    return high - low
 
 
 @click.command(help=__doc__.split("\n\n")[0].strip())

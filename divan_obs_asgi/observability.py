@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Self
 import anyio
 import anyio.to_thread
 
+from divan_obs_asgi import canaries
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.logs import ByteStream, FlightRecorder, Lines, Logs, RootLevel, Sampler, Sink
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.probes import ConfigProbe, HeartbeatProbe, ProbeRegistry
+from divan_obs_asgi.probes import CanaryProbe, ConfigProbe, HeartbeatProbe, ProbeRegistry
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.version import __version__
@@ -53,6 +54,7 @@ class Observability:
         log_stream: ByteStream | None = None,
         tracer_provider: TracerProvider | None = None,
         span_exporter: SpanExporter | None = None,
+        redaction: RedactionPolicy | None = None,
     ) -> Self:
         """
         Build everything from the flags in `environ` (default: `os.environ`).
@@ -61,12 +63,19 @@ class Observability:
             log_stream: where lines go; default is standard output.
             tracer_provider: the application's own, in place of one built from the flags.
             span_exporter: in place of OTLP over gRPC, where the provider is built from the flags.
+            redaction: in place of the policy that the flags describe; for every sink.
 
         Raises:
             ImproperlyConfigured: naming every flag that is wrong.
         """
         settings = Settings.from_env(environ)
-        return cls.build(settings, log_stream=log_stream, tracer_provider=tracer_provider, span_exporter=span_exporter)
+        return cls.build(
+            settings,
+            log_stream=log_stream,
+            tracer_provider=tracer_provider,
+            span_exporter=span_exporter,
+            redaction=redaction,
+        )
 
     @classmethod
     def build(
@@ -76,18 +85,20 @@ class Observability:
         log_stream: ByteStream | None = None,
         tracer_provider: TracerProvider | None = None,
         span_exporter: SpanExporter | None = None,
+        redaction: RedactionPolicy | None = None,
     ) -> Self:
         """Build everything from `settings`; arguments as for `from_env`."""
-        redaction = RedactionPolicy()
-        metrics = Metrics()
+        policy = redaction or RedactionPolicy.from_settings(settings)
+        metrics = Metrics(policy)
         faults = Faults(count=lambda component: metrics.errors.labels(component).inc())
         sink = Sink(
             log_stream,
             dropped=lambda level: metrics.logs_dropped.labels(level).inc(),
             failed=lambda error: faults.report("sink", error),
         )
+        lines = Lines(settings.service_name, settings.env, settings.commit, metrics.counting(policy, "log"))
         log = Logs(
-            Lines(settings.service_name, settings.env, settings.commit, redaction),
+            lines,
             Sampler(settings.log_sampling_rate_info, settings.log_sampling_budget),
             FlightRecorder(
                 settings.log_recorder_lines, settings.log_recorder_bytes, settings.log_slow_ms / 1e3, sink.put
@@ -96,13 +107,21 @@ class Observability:
             _root_level(settings),
             faults,
         )
-        probes = ProbeRegistry(metrics, redaction, faults)
+        probes = ProbeRegistry(metrics, metrics.counting(policy, "health"), faults)
         heartbeat = HeartbeatProbe()
         probes.register(heartbeat)
         probes.register(ConfigProbe(settings))
         tracing = settings.enabled and settings.tracing_enabled
         spans = _server_spans(settings, tracer_provider, span_exporter) if tracing else None
-        return cls(settings, redaction, metrics, log, spans, probes, heartbeat, faults)
+        sinks = {
+            "log": canaries.log_sink(lines),
+            "metrics": canaries.metrics_sink(policy),
+            "health": canaries.health_sink(policy),
+        }
+        if tracing:
+            sinks["span"] = canaries.span_sink(policy)
+        probes.register(CanaryProbe(sinks))
+        return cls(settings, metrics.counting(policy, "application"), metrics, log, spans, probes, heartbeat, faults)
 
     def logger(self, name: str) -> logging.Logger:
         """Return the standard library's logger; its records carry the ids of the request they are written in."""

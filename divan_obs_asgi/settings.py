@@ -11,6 +11,8 @@ from typing import Any, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
+from divan_obs_asgi.redaction.keys import split_words
+from divan_obs_asgi.redaction.pseudonyms import IP_POLICIES, USER_ID_POLICIES
 
 T = TypeVar("T")
 
@@ -27,6 +29,7 @@ DEFAULT_MIDDLEWARE = tuple(
         "OpsMiddleware",
     )
 )
+HASH_KEY_LENGTH = 16
 # The names the standard library knows, so that `logging.getLevelName` agrees.
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 # The names that the OpenTelemetry specification gives to OTEL_TRACES_SAMPLER.
@@ -123,6 +126,15 @@ def one_of(*choices: str) -> Callable[[str], str]:
     return read
 
 
+def key_words(text: str) -> tuple[str, ...]:
+    """Read a comma-separated list of keys, each as its words: `shoeSize` and `shoe_size` are "shoe size"."""
+    keys = tuple(part.strip() for part in text.split(",") if part.strip())
+    words = tuple(" ".join(split_words(key)) for key in keys)
+    if not all(1 <= len(key.split()) <= 3 and not key.isdecimal() for key in words):
+        raise ValueError("keys of one to three words, separated by commas: shoe_size, nickName")
+    return words
+
+
 def otlp_endpoint(text: str) -> str | None:
     """Read a collector's address; `grpc` means plaintext, `grpcs` means TLS (PITFALLS S2)."""
     if not text.strip():
@@ -172,6 +184,24 @@ class Settings:
     request_id_enabled: bool = _flag("OBS_REQUEST_ID_ENABLED", boolean, True, "Give every connection an X-Request-Id.")
     redaction_enabled: bool = _flag(
         "OBS_REDACTION_ENABLED", boolean, True, "Redact what the application binds to its request."
+    )
+    redact_keys: tuple[str, ...] = _flag(
+        "OBS_REDACT_KEYS", key_words, (), "Further keys whose values are redacted, separated by commas."
+    )
+    redact_allow_keys: tuple[str, ...] = _flag(
+        "OBS_REDACT_ALLOW_KEYS", key_words, (), "Keys whose values are told in spite of their names."
+    )
+    redact_user_id: str = _flag(
+        "OBS_REDACT_USER_ID", one_of(*USER_ID_POLICIES), "drop", "What is told of a user id: drop, hash or keep."
+    )
+    redact_ip: str = _flag(
+        "OBS_REDACT_IP", one_of(*IP_POLICIES), "drop", "What is told of an address: drop, hash, truncate or keep."
+    )
+    redact_hash_key: str | None = _flag(
+        "OBS_REDACT_HASH_KEY", secret_text, None, "The key of the hashes; 16 characters or more.", secret=True
+    )
+    redact_error_bodies: bool = _flag(
+        "OBS_REDACT_ERROR_BODIES", boolean, False, "Redact the textual bodies of answers from 500 on."
     )
     tracing_enabled: bool = _flag(
         "OBS_TRACING_ENABLED", boolean, False, "A server span for every connection; needs the extra `tracing`."
@@ -260,6 +290,12 @@ class Settings:
                 f"OBS_METRICS_PUBLIC is 'true' with OBS_ENV={self.env!r}; it is for OBS_ENV=dev only: "
                 "set OBS_ADMIN_TOKEN and scrape with it."
             )
+        for flag, policy in (("OBS_REDACT_USER_ID", self.redact_user_id), ("OBS_REDACT_IP", self.redact_ip)):
+            if policy == "hash" and len(self.redact_hash_key or "") < HASH_KEY_LENGTH:
+                wrong.append(
+                    f"{flag} is 'hash' and OBS_REDACT_HASH_KEY has fewer than {HASH_KEY_LENGTH} characters: whoever "
+                    "can guess it can name everybody. Set a random one, the same for all workers."
+                )
         return wrong
 
     @classmethod

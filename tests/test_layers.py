@@ -12,7 +12,13 @@ import divan_obs_asgi
 PACKAGE = Path(divan_obs_asgi.__file__).parent
 TABLE = Path(__file__).resolve().parents[1] / "docs" / "architecture.md"
 # What the text below the table says of neighbours in one layer.
-WITHIN = {"record": {"headers", "faults", "routes"}, "integration": {"stack"}, "stack": {"lifespan"}}
+WITHIN = {
+    "record": {"headers", "faults", "routes"},
+    "settings": {"redaction"},
+    "observability": {"canaries"},
+    "integration": {"stack"},
+    "stack": {"lifespan"},
+}
 # The first is the façade; the second holds no code.
 OUTSIDE = {"__init__", "ops_assets"}
 

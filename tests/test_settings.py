@@ -38,6 +38,12 @@ EXAMPLES = [
     ("OBS_ENV", "prod", "env", "prod"),
     ("OBS_SERVICE_NAME", " chat ", "service_name", "chat"),
     ("OBS_COMMIT", "42bb08b", "commit", "42bb08b"),
+    ("OBS_REDACT_KEYS", "shoeSize, nick_name", "redact_keys", ("shoe size", "nick name")),
+    ("OBS_REDACT_ALLOW_KEYS", "X-Body", "redact_allow_keys", ("x body",)),
+    ("OBS_REDACT_USER_ID", "Keep", "redact_user_id", "keep"),
+    ("OBS_REDACT_IP", "truncate", "redact_ip", "truncate"),
+    ("OBS_REDACT_HASH_KEY", "k" * 16, "redact_hash_key", "k" * 16),
+    ("OBS_REDACT_ERROR_BODIES", "true", "redact_error_bodies", True),
     ("LOG_LEVEL", "debug", "log_level", "DEBUG"),
     ("LOG_SAMPLING_RATE_INFO", "0.25", "log_sampling_rate_info", 0.25),
     ("LOG_SAMPLING_RATE_INFO", "0", "log_sampling_rate_info", 0.0),
@@ -65,6 +71,12 @@ BAD = [
     ("OBS_MIDDLEWARE", "a.B c.D", "OBS_MIDDLEWARE is 'a.B c.D'; expected dotted paths, separated by commas."),
     ("OBS_ENV", " ", "OBS_ENV is ' '; expected 1 to 128 printable characters."),
     ("OBS_COMMIT", "a\nb", r"OBS_COMMIT is 'a\nb'; expected 1 to 128 printable characters."),
+    (
+        "OBS_REDACT_KEYS",
+        "a_b_c_d",
+        "OBS_REDACT_KEYS is 'a_b_c_d'; expected keys of one to three words, separated by commas: shoe_size, nickName.",
+    ),
+    ("OBS_REDACT_IP", "mask", "OBS_REDACT_IP is 'mask'; expected one of drop, hash, truncate, keep."),
     ("LOG_LEVEL", "loud", "LOG_LEVEL is 'loud'; expected one of DEBUG, INFO, WARNING, ERROR, CRITICAL."),
     ("LOG_SAMPLING_RATE_INFO", "nan", "LOG_SAMPLING_RATE_INFO is 'nan'; expected a number from 0 to 1."),
     ("LOG_SAMPLING_RATE_INFO", "10%", "LOG_SAMPLING_RATE_INFO is '10%'; expected a number from 0 to 1."),
@@ -173,9 +185,26 @@ def test_a_secret_is_not_in_an_error() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize("flag", ["OBS_REDACT_USER_ID", "OBS_REDACT_IP"])
+def test_a_hash_needs_a_key_that_nobody_guesses(flag: str) -> None:
+    """There are few addresses and user ids: without a key, everybody can hash all of them."""
+    with pytest.raises(ImproperlyConfigured) as caught:
+        Settings.from_env({flag: "hash", "OBS_REDACT_HASH_KEY": "short"})
+    assert str(caught.value).startswith(f"{flag} is 'hash' and OBS_REDACT_HASH_KEY has fewer than 16 characters")
+    assert "short" not in str(caught.value)
+    assert Settings.from_env({flag: "hash", "OBS_REDACT_HASH_KEY": "k" * 16})
+
+
 def test_what_holds_credentials_is_secret() -> None:
     """URLs of databases carry passwords."""
-    assert SECRETS == ["DATABASE_URL", "JWT_SECRET", "OBS_ADMIN_TOKEN", "REDIS_URL", "S3_ENDPOINT_URL"]
+    assert SECRETS == [
+        "DATABASE_URL",
+        "JWT_SECRET",
+        "OBS_ADMIN_TOKEN",
+        "OBS_REDACT_HASH_KEY",
+        "REDIS_URL",
+        "S3_ENDPOINT_URL",
+    ]
 
 
 def test_the_password_in_a_bad_collector_address_is_not_told() -> None:

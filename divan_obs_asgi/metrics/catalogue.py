@@ -77,6 +77,9 @@ POSTGRES_LATENCY = Family(
 ERRORS = Family(
     "obs_errors_total", "counter", ("component",), "Failures inside the observability itself.", "everything"
 )
+REDACTIONS = Family(
+    "redactions_total", "counter", ("rule", "sink"), "What was kept from leaving the process.", "RedactionPolicy"
+)
 LOGS_DROPPED = Family(
     "log_records_dropped_total", "counter", ("level",), "Log lines that the full queue did not take.", "logs"
 )
@@ -95,6 +98,7 @@ FAMILIES = (
     POSTGRES_UP,
     POSTGRES_LATENCY,
     ERRORS,
+    REDACTIONS,
     LOGS_DROPPED,
 )
 

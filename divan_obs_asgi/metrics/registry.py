@@ -10,6 +10,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from divan_obs_asgi.metrics import catalogue
 from divan_obs_asgi.metrics.catalogue import Family
+from divan_obs_asgi.metrics.redacted import redacted_types
+from divan_obs_asgi.redaction import RedactionPolicy
 
 Metric: TypeAlias = Counter | Gauge | Histogram | Summary
 
@@ -21,12 +23,13 @@ class Metrics:
     """
     Every family of the catalogue, and those that the application adds.
 
-    The registry is not prometheus_client's global one: a second `Observability` (tests, a reload) starts
-    at zero and collides with nothing.
+    Label values and exemplars go through the redaction policy. The registry is not prometheus_client's global one: a
+    second `Observability` (tests, a reload) starts at zero and collides with nothing.
     """
 
-    def __init__(self, namespace: str = NAMESPACE) -> None:
+    def __init__(self, policy: RedactionPolicy | None = None, namespace: str = NAMESPACE) -> None:
         self.namespace = namespace
+        self._types = redacted_types(self.counting(policy or RedactionPolicy(), "metrics"))
         self.registry = CollectorRegistry(auto_describe=True)
         self._metrics: dict[str, Metric] = {}
         for family in catalogue.FAMILIES:
@@ -40,6 +43,7 @@ class Metrics:
         self.socketio_events = self._counter(catalogue.SOCKETIO_EVENTS)
         self.probe_up = self._gauge(catalogue.PROBE_UP)
         self.errors = self._counter(catalogue.ERRORS)
+        self.redactions = self._counter(catalogue.REDACTIONS)
         self.logs_dropped = self._counter(catalogue.LOGS_DROPPED)
 
     def counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:
@@ -59,6 +63,18 @@ class Metrics:
     ) -> Histogram:
         """Return the histogram `<namespace>_<name>`, made at the first call; `buckets` are upper edges."""
         return self._histogram(Family(name, "histogram", tuple(labels), help, "application", tuple(buckets)))
+
+    def counting(self, policy: RedactionPolicy, sink: str) -> RedactionPolicy:
+        """Return a policy that counts what it redacts for `sink`."""
+        children: dict[str, Counter] = {}
+
+        def count(rule: str) -> None:
+            child = children.get(rule)
+            if child is None:
+                child = children[rule] = self.redactions.labels(rule, sink)
+            child.inc()
+
+        return policy.having(count=count)
 
     def dependency(self, probe: str) -> tuple[Gauge, Summary] | None:
         """Return the `up` gauge and the latency summary of the probes that SPEC names, None for others."""
@@ -94,13 +110,14 @@ class Metrics:
 
     def _make(self, family: Family) -> Metric:
         name = f"{self.namespace}_{family.name}"
+        types = self._types
         if family.kind == "histogram":
-            return Histogram(name, family.help, family.labels, registry=self.registry, buckets=family.buckets)
+            return types.histogram(name, family.help, family.labels, registry=self.registry, buckets=family.buckets)
         if family.kind == "counter":
-            return Counter(name, family.help, family.labels, registry=self.registry)
+            return types.counter(name, family.help, family.labels, registry=self.registry)
         if family.kind == "gauge":
-            return Gauge(name, family.help, family.labels, registry=self.registry, multiprocess_mode="livesum")
-        return Summary(name, family.help, family.labels, registry=self.registry)
+            return types.gauge(name, family.help, family.labels, registry=self.registry, multiprocess_mode="livesum")
+        return types.summary(name, family.help, family.labels, registry=self.registry)
 
 
 __all__ = ["CONTENT_TYPE", "NAMESPACE", "Metric", "Metrics"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from divan_obs_asgi.error_bodies import RedactedErrorBodies
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.recording import RecordMiddleware
+from divan_obs_asgi.redaction import RedactedRequest
 from divan_obs_asgi.types import ASGIApp, Scope
 
 if TYPE_CHECKING:
@@ -17,9 +19,10 @@ REDACTION_KEY = "divan_obs_asgi.redaction"
 
 class RedactionMiddleware(RecordMiddleware):
     """
-    Bind the policy to the request, as `scope["divan_obs_asgi.redaction"]`.
+    Bind what may be told of the request to it, as `scope["divan_obs_asgi.redaction"]`: a `RedactedRequest`.
 
-    The library's own sinks hold the policy by themselves, with or without this middleware.
+    With OBS_REDACT_ERROR_BODIES also the bodies of failed answers are redacted. The library's own sinks hold the
+    policy by themselves, with or without this middleware.
     """
 
     component = "redaction"
@@ -27,10 +30,10 @@ class RedactionMiddleware(RecordMiddleware):
     def __init__(self, app: ASGIApp, obs: Observability) -> None:
         if not obs.settings.redaction_enabled:
             raise MiddlewareNotUsed("OBS_REDACTION_ENABLED is false")
-        super().__init__(app, obs)
+        super().__init__(RedactedErrorBodies(app, obs) if obs.settings.redact_error_bodies else app, obs)
 
     def observe(self, scope: Scope, record: RequestRecord) -> None:
-        scope[REDACTION_KEY] = self.obs.redaction
+        scope[REDACTION_KEY] = RedactedRequest(self.obs.redaction, scope["headers"], scope.get("query_string", b""))
 
 
 __all__ = ["RedactionMiddleware"]

@@ -1,6 +1,7 @@
 """Health probes, and the registry that asks them."""
 
 from divan_obs_asgi.probes.base import Group, Probe
+from divan_obs_asgi.probes.canary import CanaryProbe
 from divan_obs_asgi.probes.config import ConfigProbe
 from divan_obs_asgi.probes.heartbeat import HeartbeatProbe
 from divan_obs_asgi.probes.migrations import ALEMBIC, MigrationsProbe
@@ -10,6 +11,7 @@ from divan_obs_asgi.probes.sql import SqlProbe
 
 __all__ = [
     "ALEMBIC",
+    "CanaryProbe",
     "ConfigProbe",
     "Group",
     "HeartbeatProbe",

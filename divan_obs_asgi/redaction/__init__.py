@@ -1,5 +1,22 @@
 """What may leave the process: one policy, which every sink goes through."""
 
+from divan_obs_asgi.redaction.keys import KeyRule
 from divan_obs_asgi.redaction.policy import RedactionPolicy
+from divan_obs_asgi.redaction.request import RedactedRequest
+from divan_obs_asgi.redaction.rules import DEFAULT_RULES, KEEP, FieldRule, Rule, TextRule
+from divan_obs_asgi.redaction.tokens import TokenShape
+from divan_obs_asgi.redaction.walk import JSON, Limits
 
-__all__ = ["RedactionPolicy"]
+__all__ = [
+    "DEFAULT_RULES",
+    "JSON",
+    "KEEP",
+    "FieldRule",
+    "KeyRule",
+    "Limits",
+    "RedactedRequest",
+    "RedactionPolicy",
+    "Rule",
+    "TextRule",
+    "TokenShape",
+]

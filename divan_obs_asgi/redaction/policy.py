@@ -2,156 +2,223 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping
-from itertools import pairwise
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self, cast
 
-JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
+import orjson
 
-MAX_ITEMS = 10
-MAX_DEPTH = 6
-MAX_TEXT = 2048
+from divan_obs_asgi.redaction.keys import KeyIndex, KeyRule, phrases
+from divan_obs_asgi.redaction.pseudonyms import IpPolicy, Pseudonyms, UserIdPolicy
+from divan_obs_asgi.redaction.rules import DEFAULT_RULES, KEEP, FieldRule, Rule, TextRule
+from divan_obs_asgi.redaction.text import MARKER, TextRedactor, marker
+from divan_obs_asgi.redaction.tokens import TokenShape
+from divan_obs_asgi.redaction.walk import JSON, Limits, Walk
 
-# Words of a key, so that `userLat`, `user_lat` and `X-User-Lat` are the same, and `latency` is not `lat`.
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-_SECRET_WORDS = frozenset(
-    [
-        "password",
-        "passwd",
-        "pwd",
-        "passphrase",
-        "secret",
-        "token",
-        "jwt",
-        "authorization",
-        "cookie",
-        "cookies",
-        "credential",
-        "credentials",
-        "apikey",
-        "csrf",
-        "session",
-        "sid",
-        "signature",
-        "otp",
-        "pin",
-        "email",
-        "mail",
-        "phone",
-        "msisdn",
-        "body",
-        "content",
-        "lat",
-        "lon",
-        "lng",
-        "latitude",
-        "longitude",
-        "coordinates",
-        "geo",
-    ]
+if TYPE_CHECKING:
+    from divan_obs_asgi.settings import Settings
+
+# What is read of a text at most, and how much of its end is then not told: a secret that was cut in two there may not
+# be recognised.
+_MAX_READ = 65_536
+_UNSURE = 4096
+_CUT_TEXT = "[cut:length]"
+_UNREADABLE = marker("unreadable")
+
+# Short texts that are met again and again, or are ids: a look instead of a search.
+_SHORT = 80
+_MEMORY = 2048
+_ID = re.compile(
+    r"(?=[0-9]*[a-f])[0-9a-f]{16,64}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
 )
-_SECRET_PAIRS = frozenset(
-    {("api", "key"), ("private", "key"), ("access", "key"), ("file", "key"), ("s3", "key"), ("object", "key")}
-    | {("first", "name"), ("last", "name"), ("full", "name"), ("given", "name"), ("family", "name")}
-)
-
-_EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
-_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?")
-_SCHEME = re.compile(r"\b(bearer|basic) +[A-Za-z0-9._~+/=-]{4,}", re.IGNORECASE)
-_USER_INFO = re.compile(r"(?<=://)[^\s/@:]{0,128}:[^\s/@]{1,256}@")
-_PAIR = re.compile(
-    r"\b((?:password|passwd|pwd|secret|token|api_?key|access_token|signature|sig|sid)[\"']?\s{0,2}[=:]\s{0,2}[\"']?)[^\s\"'&,;]{1,512}",
-    re.IGNORECASE,
-)
+_DEFAULT_LIMITS = Limits()
 
 
 class RedactionPolicy:
     """
     Decides what of a value may leave the process.
 
-    `redact` and `redact_text` never raise, change nothing and give the same for their own result; a marker
-    names the rule and never the secret.
+    `redact`, `redact_text` and `redact_field` never raise, change nothing and give the same for their own result; a
+    marker (`[redacted:email]`) names the rule and never the secret.
+
+    Args:
+        rules: those that hold; `DEFAULT_RULES + (mine,)` adds one.
+        keys: further sensitive keys, as words: "shoe size" covers `user_shoeSize`.
+        allow_keys: keys whose values are told in spite of their name, unless their shape gives them away.
+        user_id, ip: what is told under keys like `user_id` and `client_ip`: nothing, a keyed hash, the network, all.
+        hash_key: of the hashes.
+        limits: how much of a value is told.
+        count: called with the name of the rule at every redaction.
+
+    Raises:
+        ValueError: for options that cannot work.
     """
+
+    def __init__(
+        self,
+        rules: Iterable[Rule] = DEFAULT_RULES,
+        *,
+        keys: Iterable[str] = (),
+        allow_keys: Iterable[str] = (),
+        user_id: UserIdPolicy = "drop",
+        ip: IpPolicy = "drop",
+        hash_key: str | None = None,
+        limits: Limits = _DEFAULT_LIMITS,
+        count: Callable[[str], object] | None = None,
+    ) -> None:
+        self._options: dict[str, Any] = {
+            "rules": tuple(rules),
+            "keys": tuple(keys),
+            "allow_keys": tuple(allow_keys),
+            "user_id": user_id,
+            "ip": ip,
+            "hash_key": hash_key,
+            "limits": limits,
+            "count": count,
+        }
+        rules = self._options["rules"]
+        key_rules = [rule for rule in rules if isinstance(rule, KeyRule)]
+        own_keys = phrases(",".join(self._options["keys"]))
+        if own_keys:
+            key_rules.append(KeyRule("key", words=own_keys, strict=True))
+        shapes = [rule for rule in rules if isinstance(rule, TokenShape)]
+        finders = [rule.find for rule in rules if isinstance(rule, TextRule)]
+        self._own: tuple[FieldRule, ...] = tuple(
+            rule for rule in rules if not isinstance(rule, (KeyRule, TokenShape, TextRule))
+        )
+        self._pseudonyms = Pseudonyms(user_id, ip, hash_key)
+        self._pseudonymous = frozenset(rule.name for rule in self._pseudonyms.rules())
+        self._keys = KeyIndex([*self._pseudonyms.rules(), *key_rules], self._options["allow_keys"])
+        self._limits = limits
+        self._count = count or _uncounted
+        in_texts = KeyIndex(key_rules, self._options["allow_keys"])
+        self._texts = TextRedactor(in_texts, key_rules, shapes, finders, self._count)
+        self._clean: set[str] = set()
+        self._plain_keys: set[str] = set()
+
+    @classmethod
+    def from_settings(cls, settings: Settings, rules: Iterable[Rule] = DEFAULT_RULES) -> Self:
+        """Return the policy that the `OBS_REDACT_*` flags describe, with these rules."""
+        return cls(
+            rules,
+            keys=settings.redact_keys,
+            allow_keys=settings.redact_allow_keys,
+            user_id=cast(UserIdPolicy, settings.redact_user_id),
+            ip=cast(IpPolicy, settings.redact_ip),
+            hash_key=settings.redact_hash_key,
+        )
+
+    def having(self, **options: Any) -> Self:
+        """Return the same policy but for the options that are given, as for the constructor."""
+        return type(self)(**{**self._options, **options})
 
     def redact(self, value: object) -> JSON:
         """Return `value` as strict JSON without secrets, cut to bounded size."""
         try:
-            return self._value(value, MAX_DEPTH)
+            return self._walk().value(value, self._limits.depth)
         except Exception:
             # A `__str__` that raises, a mapping that lies about itself: nothing of it may leave.
-            return "[redacted:unreadable]"
+            return _UNREADABLE
+
+    def redact_record(self, record: Mapping[str, object]) -> dict[str, JSON]:
+        """Return the fields of a line or a span: as `redact`, but with all of them, however many there are."""
+        try:
+            told = self._walk().mapping(record, self._limits.depth, len(record))
+            return told if isinstance(told, dict) else {}
+        except Exception:
+            return {"redacted": _UNREADABLE}
 
     def redact_text(self, text: str) -> str:
         """Return `text` without secrets, cut to bounded length."""
         try:
             return self._text(text)
         except Exception:
-            return "[redacted:unreadable]"
+            return _UNREADABLE
 
     def redact_field(self, key: str, value: object) -> JSON:
         """Return what may be told of `value` under `key`."""
-        if _sensitive(key):
-            return "[redacted:key]"
-        return self.redact(value)
+        try:
+            return self._walk().value(self._field(key, value), self._limits.depth)
+        except Exception:
+            return _UNREADABLE
 
-    def _value(self, value: object, depth: int) -> JSON:
-        if value is None or isinstance(value, bool):
+    def _walk(self) -> Walk:
+        return Walk(self._limits, self._text, self._field, self._plain_keys, self._clean)
+
+    def _field(self, key: str, value: object) -> object:
+        for rule in self._own:
+            try:
+                told = rule(key, value)
+            except Exception:
+                return marker("rule")
+            if told is not KEEP:
+                return told
+        name = self._keys.rule_for(key)
+        if name is None and not self._own and key in self._clean:
+            _remember(self._plain_keys, key)
+        if name is None or value is None or isinstance(value, bool) or value == "":
             return value
-        if isinstance(value, int):
-            return int(value) if -(2**53) < value < 2**53 else self._text(str(int(value)))
-        if isinstance(value, float):
-            return float(value) if math.isfinite(value) else str(float(value))
-        if isinstance(value, str):
-            return self._text(value)
-        if depth == 0:
-            return "[cut:depth]"
-        if isinstance(value, Mapping):
-            return self._mapping(value, depth)
-        if isinstance(value, (list, tuple, set, frozenset)):
-            return self._items(value, depth)
-        # Fail closed: what is unknown is named by its type only.
-        return f"[redacted:type {type(value).__name__}]"
-
-    def _mapping(self, value: Mapping[object, object], depth: int) -> JSON:
-        kept: dict[str, JSON] = {}
-        for key, item in value.items():
-            if len(kept) == MAX_ITEMS:
-                kept["..."] = f"[cut:{len(value) - MAX_ITEMS} more]"
-                break
-            name = self._text(str(key))
-            kept[name] = "[redacted:key]" if _sensitive(name) else self._value(item, depth - 1)
-        return kept
-
-    def _items(self, value: list[object] | tuple[object, ...] | set[object] | frozenset[object], depth: int) -> JSON:
-        kept: list[JSON] = []
-        for item in value:
-            if len(kept) == MAX_ITEMS:
-                kept.append(f"[cut:{len(value) - MAX_ITEMS} more]")
-                break
-            kept.append(self._value(item, depth - 1))
-        return kept
+        if isinstance(value, str) and MARKER.fullmatch(value):
+            return value
+        if name in self._pseudonymous:
+            pseudonym = self._pseudonyms.told(name, value)
+            if pseudonym is not None:
+                return pseudonym
+        self._count(name)
+        return marker(name)
 
     def _text(self, text: str) -> str:
-        clean = text.encode("utf-8", "replace").decode("utf-8")
-        if "@" in clean:
-            clean = _USER_INFO.sub("[redacted:userinfo]@", clean)
-            clean = _EMAIL.sub("[redacted:email]", clean)
-        if "eyJ" in clean:
-            clean = _JWT.sub("[redacted:jwt]", clean)
-        if "=" in clean or ":" in clean:
-            clean = _PAIR.sub(r"\1[redacted:pair]", clean)
-        clean = _SCHEME.sub(r"\1 [redacted:credentials]", clean)
-        # Redact first, truncate after: a cut secret would no longer look like one.
-        return clean if len(clean) <= MAX_TEXT else clean[: MAX_TEXT - 12] + "[cut:length]"
+        short = len(text) <= _SHORT
+        if short and (text in self._clean or _ID.fullmatch(text)):
+            return text
+        told = self._found(_encodable(text))
+        if short and told == text:
+            _remember(self._clean, text)
+        return told
+
+    def _found(self, text: str) -> str:
+        if "\\u00" in text and text[:1] in '[{"':
+            text = self._unescaped(text)
+        limit = self._limits.text
+        # Redact first, cut after: a secret that was cut would no longer look like one.
+        if limit and len(text) > max(_MAX_READ, 2 * limit):
+            read = max(_MAX_READ, 2 * limit)
+            text = self._texts.replaced(text[:read], until=read - _UNSURE)
+            return text[: limit - len(_CUT_TEXT)] + _CUT_TEXT
+        text = self._texts.replaced(text)
+        return text if not limit or len(text) <= limit else text[: limit - len(_CUT_TEXT)] + _CUT_TEXT
+
+    def _unescaped(self, text: str) -> str:
+        """Return JSON without its escapes for what is ASCII, where secrets hide from every pattern."""
+        try:
+            return orjson.dumps(orjson.loads(text)).decode()
+        except ValueError:
+            return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
 
 
-def _sensitive(key: str) -> bool:
-    words = [word.lower() for word in _WORDS.findall(key)]
-    if not _SECRET_WORDS.isdisjoint(words):
-        return True
-    return not _SECRET_PAIRS.isdisjoint(pairwise(words))
+_ESCAPE = re.compile(r"\\u00([2-7][0-9a-fA-F])")
 
 
-__all__ = ["JSON", "RedactionPolicy"]
+def _encodable(text: str) -> str:
+    """Return text that JSON can have: UTF-8, which a lone surrogate is not."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
+
+
+def _remember(known: set[str], text: str) -> None:
+    if len(known) >= _MEMORY:
+        known.clear()
+    known.add(text)
+
+
+def _uncounted(rule: str) -> None:
+    """Count for nobody."""
+
+
+__all__ = ["RedactionPolicy"]

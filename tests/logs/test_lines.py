@@ -217,7 +217,7 @@ def test_the_end_of_a_websocket_is_in_the_line() -> None:
 
 def test_what_the_application_binds_is_in_the_line() -> None:
     """Business fields, redacted; they change nothing of what the line says by itself."""
-    observed = Observed()
+    observed = Observed({"OBS_REDACT_USER_ID": "keep"})
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         observed.obs.log.bind(user_id="u7", cart={"items": 3, "password": "hunter2"}, email="ann@example.org")
@@ -228,8 +228,8 @@ def test_what_the_application_binds_is_in_the_line() -> None:
     anyio.run(converse, build_stack(app, observed.obs, [AccessLogMiddleware]), http_scope())
     (line,) = observed.lines()
     assert line["user_id"] == "u8"
-    assert line["cart"] == {"items": 3, "password": "[redacted:key]"}
-    assert line["email"] == "[redacted:key]"
+    assert line["cart"] == {"items": 3, "password": "[redacted:credential]"}
+    assert line["email"] == "[redacted:email]"
     assert (line["status"], line["level"]) == (200, "INFO")
     assert MICROSECONDS.fullmatch(line["ts"])
 

@@ -42,7 +42,7 @@ def test_an_event_is_a_line(observed: Observed) -> None:
     log().bind(order=7, password="hunter2").warning("sold 100 %", cups=3)
     (line,) = observed.lines()
     assert (line["msg"], line["level"], line["logger"]) == ("sold 100 %", "WARNING", "shop")
-    assert (line["order"], line["cups"], line["password"]) == (7, 3, "[redacted:key]")
+    assert (line["order"], line["cups"], line["password"]) == (7, 3, "[redacted:credential]")
 
 
 def test_any_name_may_be_bound(observed: Observed) -> None:

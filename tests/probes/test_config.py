@@ -75,10 +75,8 @@ def test_a_value_that_cannot_work_fails(flag: str, value: str) -> None:
 
     report = anyio.run(observed.obs.probes.ask, "startup")
 
-    assert report.as_json() == {
-        "status": "fail",
-        "checks": {"config": {"ok": False, "reason": "error", "wrong": [flag]}},
-    }
+    assert report.as_json()["status"] == "fail"
+    assert report.checks["config"] == {"ok": False, "reason": "error", "wrong": [flag]}
     # Not a piece of it either: what stands behind the scheme may be a password.
     assert value.encode() not in orjson.dumps(report.as_json())
 

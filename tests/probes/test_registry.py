@@ -287,7 +287,7 @@ def test_each_group_asks_its_own_probes() -> None:
     observed.obs.probes.register(Says("redis", fails))
 
     assert answers(observed, group="live") == {"heartbeat": {"ok": True}}
-    assert answers(observed, group="startup") == {"config": {"ok": True}}
+    assert answers(observed, group="startup") == {"config": {"ok": True}, "redaction": {"ok": True}}
     assert observed.obs.probes.names("ready") == ["redis"]
 
 

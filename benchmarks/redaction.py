@@ -1,0 +1,285 @@
+"""
+Megabytes of log text a second through the redaction policy, beside a scrubber of keys and a naive alternation.
+
+    python -m benchmarks.redaction --rounds 100
+
+Three variants over the same lines (log_lines.py: a fixed seed, lines of 100 to 250 characters), clean and with a
+secret in each line, in texts of 1 KB and 10 KB. Ours is `RedactionPolicy(limits=Limits(text=0)).redact_text`: all
+rules, and no cut. Alternation is one `re` pattern of the same kinds, as a team would write it: the same prefixes of
+tokens and words of keys, and no check digits. Sentry is sentry-sdk's `EventScrubber(recursive=True)`, which knows keys
+only and reads no text: it is given each line as the structure that it came from, parsed before the clock starts, and is
+credited with the characters of the line. So it does less; what it leaves in the lines is printed beside.
+
+Each is proved before it is timed: clean lines stay as they are, and the secrets that survive are counted; of ours and
+of the alternation none may. A round times each variant once over each kind of text, in a new order every time; figures
+are medians over the rounds, ratios those of two times of one round. The texts are too long for the policy to remember.
+
+`record` is `RedactionPolicy().redact_record` of a log record with 14 fields that needs no change; ids and latency are
+others in each, all else is the same, as in a service.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+import re
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import click
+import orjson
+from sentry_sdk.scrubber import EventScrubber
+
+from benchmarks.log_lines import SEED, Line, texts
+from benchmarks.measuring import heading, machine, orders, spread
+from divan_obs_asgi.redaction import DEFAULT_RULES, KeyRule, Limits, RedactionPolicy, TokenShape
+
+SIZES = {"1 KB": 1000, "10 KB": 10_000}
+KINDS = {"clean": False, "a secret in each line": True}
+# Of ours, in MB/s and in microseconds.
+TARGETS = {"clean": 100.0, "a secret in each line": 30.0}
+RECORD_TARGET_US = 5.0
+# Characters that each variant reads in one timing, and records.
+_BURST = 100_000
+_RECORDS = 500
+PACKAGES = ("sentry-sdk", "orjson")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """
+    Something that takes secrets out of log lines.
+
+    Attributes:
+        prepared: makes of the lines of some texts what `redacted` takes; not timed.
+        redacted: the work; returns what may be told.
+    """
+
+    name: str
+    prepared: Callable[[list[list[Line]]], list[Any]]
+    redacted: Callable[[list[Any]], list[Any]]
+
+
+def ours() -> Variant:
+    redact_text = RedactionPolicy(limits=Limits(text=0)).redact_text
+    return Variant("ours", joined, lambda given: [redact_text(text) for text in given])
+
+
+def alternation() -> Variant:
+    replace = naive_pattern().sub
+    return Variant("alternation", joined, lambda given: [replace("[redacted]", text) for text in given])
+
+
+def sentry() -> Variant:
+    scrub = EventScrubber(recursive=True).scrub_dict
+
+    def scrubbed(given: list[Any]) -> list[Any]:
+        for event in given:
+            scrub(event)
+        return given
+
+    return Variant("sentry", lambda chunks: [orjson.loads(line.fields) for lines in chunks for line in lines], scrubbed)
+
+
+def joined(chunks: list[list[Line]]) -> list[str]:
+    return ["\n".join(line.text for line in lines) for lines in chunks]
+
+
+def naive_pattern() -> re.Pattern[str]:
+    """Return the alternation: every kind that the policy knows, one after the other."""
+    keys: set[str] = set()
+    tokens: list[str] = []
+    for rule in DEFAULT_RULES:
+        if isinstance(rule, KeyRule):
+            keys |= rule.words | rule.last | rule.exact
+        elif isinstance(rule, TokenShape):
+            prefixes = "|".join(map(re.escape, rule.prefixes))
+            tokens.append(rf"{rule.before or r'(?<![A-Za-z0-9])'}(?:{prefixes}){rule.rest}")
+    words = "|".join(re.escape(key).replace(r"\ ", "[-_. ]?") for key in sorted(keys, key=len, reverse=True))
+    return re.compile(
+        "|".join(
+            (
+                r"-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?-----END [A-Z ]*PRIVATE KEY-----",
+                r"(?<=://)[^\s/@:]*:[^\s/@]+(?=@)",
+                r"(?i:\b(?:bearer|basic)(?:\s|%20)+)[\w.~+/-]{8,}=*",
+                rf"(?i:\b(?:[a-z0-9]+[-_.])*(?:{words})\b[\"']?\s?[=:]\s?[\"']?)[^\s\"'&,;)]+",
+                *tokens,
+                r"[\w.%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}",
+                r"(?<!\w)\+[1-9](?:[ ()./-]?\d){6,14}\b",
+                r"\b\d{4}[ -]?\d{4}[ -]?\d{4}[ -]?\d{1,7}\b",
+                r"\b[A-Z]{2}\d\d(?: ?[A-Z0-9]){11,30}\b",
+                r"-?\d{1,3}\.\d{4,}[,; ]\s?-?\d{1,3}\.\d{4,}",
+            )
+        )
+    )
+
+
+MAKERS: dict[str, Callable[[], Variant]] = {"ours": ours, "sentry": sentry, "alternation": alternation}
+
+
+def verify(variant: Variant) -> float:
+    """
+    Return the share of secrets that survive.
+
+    Raises:
+        AssertionError: where the variant changes clean lines, hides nothing, or reads text and leaves a secret in it.
+    """
+    clean = list(islice(texts(secrets=False, size=1000), 100))
+    assert variant.redacted(variant.prepared(clean)) == variant.prepared(clean), f"{variant.name} changes clean lines"
+    dirty = [line for lines in islice(texts(secrets=True, size=1000), 100) for line in lines]
+    left = 0
+    for line in dirty:
+        told = variant.redacted(variant.prepared([[line]]))
+        left += line.secret in str(told)
+    assert left < len(dirty), f"{variant.name} redacts nothing"
+    assert variant.name == "sentry" or not left, f"{variant.name} leaves {left} of {len(dirty)} secrets"
+    return left / len(dirty)
+
+
+def burst(variant: Variant, chunks: list[list[Line]]) -> float:
+    """Return the megabytes a second that `variant` reads of these texts."""
+    given = variant.prepared(chunks)
+    characters = sum(len(line.text) + 1 for lines in chunks for line in lines)
+    gc.collect()
+    begun = time.perf_counter()
+    variant.redacted(given)
+    return characters / (time.perf_counter() - begun) / 1e6
+
+
+def records() -> list[dict[str, object]]:
+    """Return log records of SPEC's fields with nothing to hide, each with ids of its own."""
+    rng = random.Random(SEED)
+    return [
+        {
+            "ts": f"2026-11-24T09:30:{rng.randrange(60):02}.{rng.randrange(10**6):06}Z",
+            "level": "INFO",
+            "msg": "GET /rooms/{room_id}/messages",
+            "service": "divan-api",
+            "env": "prod",
+            "commit": "0d1e2f3a",
+            "request_id": f"{rng.getrandbits(32):08x}-2f0b-4c5e-9a43-{rng.getrandbits(48):012x}",
+            "trace_id": f"{rng.getrandbits(128):032x}",
+            "span_id": f"{rng.getrandbits(64):016x}",
+            "route": "/rooms/{room_id}/messages",
+            "status": 200,
+            "latency_ms": round(rng.uniform(0.2, 400), 3),
+            "logger": "divan_obs_asgi.access",
+            "outcome": "ok",
+        }
+        for _ in range(_RECORDS)
+    ]
+
+
+def record_us(policy: RedactionPolicy, given: list[dict[str, object]]) -> float:
+    """Return the microseconds that one record costs."""
+    redact_record = policy.redact_record
+    gc.collect()
+    begun = time.perf_counter()
+    for record in given:
+        redact_record(record)
+    return (time.perf_counter() - begun) * 1e6 / len(given)
+
+
+def measured(names: Sequence[str], rounds: int) -> dict[str, Any]:
+    """Return the throughput of each variant, how ours compares, and what a record costs."""
+    variants = [MAKERS[name]() for name in names]
+    survivors = {variant.name: verify(variant) for variant in variants}
+    given = records()
+    policy = RedactionPolicy()
+    assert [policy.redact_record(record) for record in given] == given, "a record that needs no change is changed"
+    cells = [
+        (variant, kind, size, list(islice(texts(secrets, length), _BURST // length)))
+        for kind, secrets in KINDS.items()
+        for size, length in SIZES.items()
+        for variant in variants
+    ]
+    gc.collect()
+    gc.freeze()
+    found: list[list[float]] = [[] for _ in cells]
+    took_us: list[float] = []
+    for order, counts in orders(len(cells), rounds):
+        for index in order:
+            variant, _, _, chunks = cells[index]
+            speed = burst(variant, chunks)
+            if counts:
+                found[index].append(speed)
+        took = record_us(policy, given)
+        if counts:
+            took_us.append(took)
+    by_cell = {(v.name, kind, size): speeds for (v, kind, size, _), speeds in zip(cells, found, strict=True)}
+    return {
+        "machine": machine(PACKAGES),
+        "rounds": rounds,
+        "results": [_row(*cell, by_cell, survivors) for cell in by_cell],
+        "record": {
+            "us": statistics.median(took_us),
+            "spread_us": spread(took_us),
+            "target": RECORD_TARGET_US,
+            "reached": statistics.median(took_us) <= RECORD_TARGET_US,
+        },
+    }
+
+
+def _row(
+    name: str, kind: str, size: str, found: dict[tuple[str, str, str], list[float]], survivors: dict[str, float]
+) -> dict[str, Any]:
+    speeds, own = found[name, kind, size], found.get(("ours", kind, size))
+    speed = statistics.median(speeds)
+    target = TARGETS[kind] if name == "ours" else None
+    return {
+        "text": kind,
+        "size": size,
+        "name": name,
+        "mb_per_s": speed,
+        "spread": spread(speeds),
+        "ours_is_times": statistics.median(o / s for o, s in zip(own, speeds, strict=True)) if own else None,
+        "secrets_left": survivors[name] if KINDS[kind] else None,
+        "target": target,
+        "reached": None if target is None else speed >= target,
+    }
+
+
+def report(result: dict[str, Any]) -> str:
+    """Return the result as a table for people."""
+    out = [
+        *heading(result["machine"], f"medians over {result['rounds']} rounds"),
+        "",
+        f"{'':24} {'':7} {'':12} {'MB/s':>7} {'spread':>7} {'ours is':>8} {'secrets left':>13}  target",
+    ]
+    for row in result["results"]:
+        times = "" if row["ours_is_times"] is None or row["name"] == "ours" else f"{row['ours_is_times']:.1f} x"
+        left = "" if row["secrets_left"] is None else f"{row['secrets_left']:.0%}"
+        out.append(
+            f"{row['text']:24} {row['size']:7} {row['name']:12} {row['mb_per_s']:7.1f} {row['spread']:7.1f} "
+            f"{times:>8} {left:>13}  {_target(row, '>=')}".rstrip()
+        )
+    record = result["record"]
+    out += [
+        "",
+        f"record of 14 fields: {record['us']:.2f} µs, spread {record['spread_us']:.2f}  {_target(record, '<=')}",
+    ]
+    return "\n".join(out)
+
+
+def _target(row: dict[str, Any], sign: str) -> str:
+    if row["target"] is None:
+        return ""
+    return f"{sign} {row['target']:g}: {'reached' if row['reached'] else 'NOT REACHED'}"
+
+
+@click.command(help=__doc__.split("\n\n")[0].strip())
+@click.option("--rounds", default=100, show_default=True, type=click.IntRange(1))
+@click.option("--only", multiple=True, type=click.Choice(list(MAKERS)), help="These variants.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def main(rounds: int, only: Sequence[str], as_json: bool) -> None:
+    """Measure, and print; the exit code says nothing about the figures."""
+    result = measured(only or tuple(MAKERS), rounds)
+    click.echo(orjson.dumps(result, option=orjson.OPT_INDENT_2) if as_json else report(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,78 @@
+"""The sinks of one service, each as a function that shows what would leave through it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import orjson
+from prometheus_client import CollectorRegistry
+from prometheus_client.openmetrics import exposition
+
+from divan_obs_asgi.logs import Lines
+from divan_obs_asgi.metrics.redacted import redacted_types
+from divan_obs_asgi.probes.canary import Sink
+
+if TYPE_CHECKING:
+    from divan_obs_asgi.redaction import RedactionPolicy
+
+
+def log_sink(lines: Lines) -> Sink:
+    """Return what a log call, its arguments, its fields and its exception become."""
+
+    def written(text: str, fields: Mapping[str, object]) -> bytes:
+        try:
+            raise ValueError(text)
+        except ValueError as error:
+            exc_info = (type(error), error, error.__traceback__)
+        record = logging.LogRecord("canary", logging.ERROR, __file__, 0, "said %s", (text,), exc_info)
+        vars(record).update(fields)
+        return lines.application(record, None, 1.0)
+
+    return written
+
+
+def metrics_sink(policy: RedactionPolicy) -> Sink:
+    """Return what label values and an exemplar become."""
+
+    def exposed(text: str, fields: Mapping[str, object]) -> bytes:
+        registry = CollectorRegistry()
+        counter = redacted_types(policy).counter("canary", "A canary.", ["label"], registry=registry)
+        counter.labels(text).inc(exemplar={"note": str(fields["note"])})
+        return bytes(exposition.generate_latest(registry))  # type: ignore[no-untyped-call]
+
+    return exposed
+
+
+def health_sink(policy: RedactionPolicy) -> Sink:
+    """Return what the details of a probe become."""
+
+    def answered(text: str, fields: Mapping[str, object]) -> bytes:
+        return orjson.dumps({"text": policy.redact_text(text), **policy.redact_record(fields)})
+
+    return answered
+
+
+def span_sink(policy: RedactionPolicy) -> Sink:
+    """Return what name, attributes, event and status of a span become; needs OpenTelemetry."""
+
+    def exported(text: str, fields: Mapping[str, object]) -> bytes:
+        from opentelemetry.sdk.trace import Event, ReadableSpan
+        from opentelemetry.trace import Status, StatusCode
+
+        from divan_obs_asgi.tracing.redacting import SpanRedactor
+
+        attributes = {key: value if isinstance(value, str) else str(value) for key, value in fields.items()}
+        event = Event("exception", {"exception.message": text})
+        status = Status(StatusCode.ERROR, text)
+        span = ReadableSpan(text, attributes=attributes, events=[event], status=status)
+        told = SpanRedactor(policy).span(span)
+        return repr(
+            [told.name, told.attributes, told.status.description, [dict(e.attributes or {}) for e in told.events]]
+        ).encode()
+
+    return exported
+
+
+__all__ = ["health_sink", "log_sink", "metrics_sink", "span_sink"]

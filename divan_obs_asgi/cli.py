@@ -1,0 +1,60 @@
+"""The command `divan-obs`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import click
+
+from divan_obs_asgi.exceptions import ImproperlyConfigured
+from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.redaction.lines import MAX_LINE, redacted_lines
+from divan_obs_asgi.settings import Settings
+from divan_obs_asgi.version import __version__
+
+# A secret may have been cut at the end of what was read.
+_UNSURE = 4096
+
+
+@click.group()
+@click.version_option(__version__, package_name="divan-obs-asgi")
+def main() -> None:
+    """Observability for ASGI services, from the command line."""
+
+
+@main.command()
+@click.argument("file", type=click.File("rb"), default="-")
+def redact(file: BinaryIO) -> None:
+    """
+    Print FILE (default: standard input) without its secrets.
+
+    The policy is that of the OBS_REDACT_* flags, as in the service. Lines stay lines: JSON lines stay JSON.
+    """
+    try:
+        policy = RedactionPolicy.from_settings(Settings.from_env())
+    except ImproperlyConfigured as error:
+        raise click.ClickException(str(error)) from None
+    out = sys.stdout.buffer
+    for line in redacted_lines(_lines(file), policy):
+        out.write(line.encode("utf-8", "surrogateescape"))
+    out.flush()
+
+
+def _lines(file: BinaryIO) -> Iterator[str]:
+    """Yield the lines of a file; of one that is too long the beginning, and what was left out."""
+    while line := file.readline(MAX_LINE):
+        left_out = 0
+        rest = line
+        while not rest.endswith(b"\n") and len(rest) == MAX_LINE:
+            rest = file.readline(MAX_LINE)
+            left_out += len(rest)
+        text = line.decode("utf-8", "replace")
+        yield f"{text[:-_UNSURE]}[cut:{left_out + _UNSURE} bytes]\n" if left_out else text
+
+
+__all__ = ["main"]
+
+if __name__ == "__main__":
+    main()

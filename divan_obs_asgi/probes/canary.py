@@ -1,0 +1,60 @@
+"""Whether a secret comes through: a false one is sent through every sink, in memory, before the service is ready."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from divan_obs_asgi.exceptions import ProbeFailed
+from divan_obs_asgi.probes.base import Group
+
+# A fake of each kind that must never leave, as a text and under keys.
+TOKEN = "ghp_c4n4rYc4n4rYc4n4rYc4n4rYc4n4rYc4n4rY"
+EMAIL = "canary@mine.example"
+LATITUDE, LONGITUDE = "52.520008", "13.404954"
+SECRETS = (TOKEN, EMAIL, LATITUDE, LONGITUDE)
+TEXT = f"Authorization: Bearer {TOKEN} of {EMAIL} at {LATITUDE}, {LONGITUDE}"
+FIELDS: Mapping[str, object] = {
+    "note": TEXT,
+    "password": TOKEN,
+    "nested": {"email": EMAIL, "where": {"lat": float(LATITUDE), "lng": float(LONGITUDE)}},
+}
+
+# Takes a text and fields to a sink, and returns what would have left the process.
+Sink: TypeAlias = Callable[[str, Mapping[str, object]], bytes]
+
+
+class CanaryProbe:
+    """
+    Startup: no sink lets a false token, e-mail address or position through.
+
+    The answer names the sinks that do. What a sink raises counts as a failure of that sink.
+    """
+
+    name = "redaction"
+    timeout = 2.0
+    critical = True
+    group: Group = "startup"
+
+    def __init__(self, sinks: Mapping[str, Sink]) -> None:
+        self._sinks = sinks
+        self._leaking: list[str] | None = None
+
+    async def check(self) -> Mapping[str, object]:
+        # Once: rules and sinks do not change while the process lives, and the canary costs a millisecond.
+        if self._leaking is None:
+            self._leaking = [name for name, sink in self._sinks.items() if not _is_tight(sink)]
+        if self._leaking:
+            raise ProbeFailed("error", sinks=self._leaking)
+        return {}
+
+
+def _is_tight(sink: Sink) -> bool:
+    try:
+        left = sink(TEXT, FIELDS)
+    except Exception:
+        return False
+    return not any(secret.encode() in left for secret in SECRETS)
+
+
+__all__ = ["CanaryProbe", "Sink"]

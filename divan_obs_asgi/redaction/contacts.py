@@ -1,0 +1,79 @@
+"""How to reach a person: e-mail addresses, and phone numbers in international form."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from divan_obs_asgi.redaction.view import Found, View
+
+# RFC 5322's dot-atom without the characters that logs use as delimiters, read backwards from the "@".
+_LOCAL_BACKWARDS = re.compile(rb"[A-Za-z0-9_%+'.-]{1,64}")
+_DOMAIN = re.compile(
+    rb"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})?\.){1,8}(?:[A-Za-z]{2,24}|xn--[A-Za-z0-9-]{2,59})(?![A-Za-z0-9])"
+)
+_AT = re.compile(rb"@|%40|\\u0040|&#64;")
+_PATH_OR_END = re.compile(rb"[\s/?#\"'<>]")
+# `icon@2x.png`.
+_DENSITY = re.compile(rb"[1-4]x\.[A-Za-z]+\Z")
+# E.164: a country code that does not begin with 0, and at most 15 digits in all.
+_PHONE = re.compile(rb"\+[1-9](?:(?: ?[()][ -]?|[ ./-])?\d){6,14}(?![\w@]|\.\d)")
+_PHONE_ENCODED = re.compile(rb"%2[bB][1-9](?:(?:[ ./()+-]|%20){0,3}\d){6,14}(?![\w@]|\.\d)")
+_PHONE_00 = re.compile(rb"00(?<![\w.:+,/-]00)[1-9]\d{0,2}[ /(.-]{1,2}(?:\d[ ./()-]{0,2}){5,11}\d(?![\w.:/-])")
+
+
+def find_emails(view: View) -> Iterable[Found]:
+    """Return e-mail addresses, also with an encoded "@"."""
+    raw = view.raw
+    if view.encoded or (b"\\" in raw and b"\\u0040" in view.lower) or (b"&" in raw and b"&#64;" in raw):
+        return _addresses(raw, (match.span() for match in _AT.finditer(view.lower)))
+    return _addresses(raw, _plain(raw)) if b"@" in raw else ()
+
+
+def _addresses(raw: bytes, signs: Iterable[tuple[int, int]]) -> Iterator[Found]:
+    end = 0
+    for start, stop in signs:
+        window = raw[max(end, start - 64) : start][::-1]
+        local = _LOCAL_BACKWARDS.match(window)
+        domain = _DOMAIN.match(raw, stop)
+        if local is None or domain is None or _DENSITY.match(domain[0]) or _is_user_info(raw, start):
+            continue
+        name = local[0][::-1].lstrip(b".'%+-")
+        if not name or (name in (b"git", b"hg") and raw[domain.end() : domain.end() + 1] in (b":", b"/")):
+            continue
+        end = domain.end()
+        yield start - len(name), end, "email"
+
+
+def _is_user_info(raw: bytes, at: int) -> bool:
+    """Tell whether the "@" ends the user info of a URL, which is another rule's."""
+    slashes = raw.rfind(b"://", max(0, at - 256), at)
+    return slashes >= 0 and _PATH_OR_END.search(raw, slashes + 3, at) is None
+
+
+def find_phones(view: View) -> Iterable[Found]:
+    """Return phone numbers that begin with "+" or, where they are written in groups, with 00."""
+    raw = view.raw
+    found: list[Found] = []
+    if b"+" in raw:
+        found += _numbers(raw, _PHONE)
+    if view.encoded:
+        found += _numbers(raw, _PHONE_ENCODED)
+    if b"0" * 11 in view.classes:
+        found += _numbers(raw, _PHONE_00)
+    return found
+
+
+def _numbers(raw: bytes, pattern: re.Pattern[bytes]) -> list[Found]:
+    places = (match.span() for match in pattern.finditer(raw))
+    return [(start, end, "phone") for start, end in places if start == 0 or not chr(raw[start - 1]).isalnum()]
+
+
+def _plain(raw: bytes) -> Iterator[tuple[int, int]]:
+    start = raw.find(b"@")
+    while start >= 0:
+        yield start, start + 1
+        start = raw.find(b"@", start + 1)
+
+
+__all__ = ["find_emails", "find_phones"]

@@ -1,0 +1,253 @@
+"""Secrets that a text gives a name to: `password=...`, `"token": "..."`, `Cookie: ...`, `<secret>...</secret>`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from divan_obs_asgi.redaction.keys import (
+    BODY,
+    GLUED_WORDS,
+    PAYMENT,
+    PERSON,
+    PHONE,
+    POSITION,
+    KeyIndex,
+    KeyRule,
+    words,
+)
+from divan_obs_asgi.redaction.patterns import JOINT, any_of
+from divan_obs_asgi.redaction.view import Found, View
+
+# What stands between key and value, made one: separators "=", quotes and closing brackets '"'.
+_ALIKE = bytes.maketrans(b":>'\\`]\tABCDEFGHIJKLMNOPQRSTUVWXYZ", b'==""""\x20abcdefghijklmnopqrstuvwxyz')
+_ENCODED = ((b"%3d", b"  ="), (b"%3a", b"  ="), (b"%22", b'"""'), (b"%27", b'"""'), (b"%5d", b'"""'), (b"%20", b"   "))
+# Without what may stand in a key or around it, every key that matters is its own words and the separator.
+_AROUND = b"\"'`\\] \t-_.0123456789"
+_NO_DIGITS = str.maketrans("", "", "0123456789")
+_SEPARATOR = re.compile(b"=")
+# What a key may add to the word that gives it away: `password_2`, `token_value`, `secretRaw`.
+_SUFFIXES = """
+    value raw plain text str string data encrypted enc hash hex base64 b64 id new old confirm confirmation again
+    bytes json pem no nr num number
+"""
+
+_OPENING = re.compile(
+    rb"[=>]{0,2}[ \t]{0,8}(?:\r?\n[ \t]{0,16})?(?:[bBrRuUfF]{1,2}(?=['\"]))?(?P<quote>(?:\\{0,7}[\"'`])|%22|%27)?"
+)
+_END_QUOTED = {
+    b'"': re.compile(rb'(?:[^"\\]|\\.)*+', re.DOTALL),
+    b"'": re.compile(rb"(?:[^'\\]|\\.)*+", re.DOTALL),
+    b"`": re.compile(rb"[^`]*+"),
+}
+_BARE = re.compile(rb"[^\s&,;)\]}>\"'<|`]+")
+_LINE = re.compile(rb"[^\r\n\"']*[^\s\"']")
+_WORDS = re.compile(rb"[^\r\n&\"'|]+?(?=\s{1,8}[\w.-]{1,64}[\"']?[=:]|\s*(?:[\r\n&\"'|]|\Z))")
+_NAMES = re.compile(rb"[^\r\n&\"'|,;)(<>]+?(?=\s{1,8}[\w.-]{1,64}[\"']?[=:]|\s*(?:[\r\n&\"'|,;)(<>]|\Z))")
+_NUMBERS = re.compile(rb"[-+]?\d[-+\d.,; \xb0NSEW]*[\dNSEW]|[-+]?\d")
+_DIALLED = re.compile(rb"\+?[\d(][\d ().\-/]{3,24}\d")
+_IN_TAGS = re.compile(rb"[^<]+")
+_BRACKETS = re.compile(rb"[\[\]{}()\"']")
+_CLOSING = {b"[": b"]", b"{": b"}", b"(": b")"}
+
+# What stands in the place of a secret and is none: placeholders, code, types, results of a check.
+_NO_SECRET = re.compile(
+    rb"""
+    \[(?:redacted|cut)\b.*|\*+|\.{3}|-+|
+    \{\{?\s?[\w.]*\s?\}?\}|\$\{?[\w.]+\}?|%[(\w).-]*[sdr]|<[\w .-]*>?|\#\{\w+\}|
+    (?:self|cls|settings|config|conf|cfg|os|env|environ|args|opts|options|request|process\.env)\.[\w.]+
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_WORD = re.compile(rb"[A-Za-z/]+(?:-[a-z]+)?")
+_NO_SECRETS = frozenset(
+    word.encode()
+    for word in words(
+        """
+    a absent accepted an and anonymous any await bad basic bearer bool bytes can cannot changed cls created default
+    deleted denied dict disabled does empty enabled error expired failed failure false filtered found has hidden ignored
+    incorrect int invalid is issued ko list malformed masked mismatch missing must n/a nan nil no no-store none not null
+    number object off ok on optional or present redacted refused rejected removed required reset revoked rotated scheme
+    self set should str string the too true unset undefined unexpected unknown unsupported updated used valid verified
+    was will wrong yes
+        """
+    )
+)
+_MASK = re.compile(rb"[xX]{3,}")
+_DELIMITERS = b" \t\r\n,;)]}&\"'<|`.!?"
+_CALL = re.compile(rb"[A-Za-z_][\w.]{0,63}[(\[]")
+_SECRET_LOOK = re.compile(rb"[^\s]*[\d_!#$%^&*+/=~-]|[a-z]+[A-Z]|[^\s]{20}")
+_AMOUNT = re.compile(rb"\d+(?:\.\d+)?\s?(?:[kKmMgG]i?)?[bB](?:ytes?)?\b|\d+ (?:chars|characters|items|lines|parts)\b")
+# `Authorization` and `Cookie` are headers, whose values have spaces and semicolons.
+_TO_THE_END = words("cookie set-cookie set_cookie authorization proxy-authorization proxy_authorization")
+_MAX_BRACKETS = 512
+
+
+class PairRule:
+    """
+    Finds values by the key that stands in front of them, by the same index that redacts fields.
+
+    Texts are read backwards: a separator is a literal, which is searched for very fast, and whether the key behind it
+    matters is decided by its last letters.
+    """
+
+    def __init__(self, index: KeyIndex, rules: Iterable[KeyRule]) -> None:
+        self._index = index
+        endings = _endings(rules)
+        suffixes = any_of([suffix[::-1] for suffix in _SUFFIXES.split()])
+        bare = any_of(["".join(words).translate(_NO_DIGITS)[::-1] for words in endings])
+        self._signs = re.compile(f"=(?:{bare}|(?:{suffixes})(?:{bare}))".encode())
+        keys = any_of([JOINT.join(words)[::-1] for words in endings])
+        self._key = re.compile(
+            f'= {{0,4}}"{{0,6}}(?P<key>(?:(?:{suffixes}|[0-9]{{1,3}})[-_. ]?)?(?:{keys})[-_.a-z0-9]{{0,48}})'.encode()
+        )
+
+    def find(self, view: View) -> Iterable[Found]:
+        """Return the values of sensitive keys."""
+        alike = view.raw
+        if view.encoded:
+            alike = view.lower
+            for code, char in _ENCODED:
+                alike = alike.replace(code, char)
+        signs = alike.translate(_ALIKE, _AROUND)[::-1]
+        sign = self._signs.search(signs)
+        return () if sign is None else self._values(view.raw, alike, signs, sign)
+
+    def _values(self, raw: bytes, alike: bytes, signs: bytes, sign: re.Match[bytes] | None) -> Iterator[Found]:
+        backwards = alike.translate(_ALIKE)[::-1]
+        # The separators of both, in order, are the same.
+        separators = [match.start() for match in _SEPARATOR.finditer(backwards)]
+        size = len(raw)
+        passed = counted = 0
+        while sign is not None:
+            at = sign.start()
+            passed += signs.count(b"=", counted, at)
+            counted = at
+            match = self._key.match(backwards, separators[passed])
+            if match is not None:
+                key_start = size - match.end("key")
+                key = raw[key_start : size - match.start("key")].decode()
+                name = self._index.rule_for(key)
+                place = name and _value(raw, size - match.start(), key_start, key, name)
+                if name and place:
+                    yield *place, name
+            sign = self._signs.search(signs, at + 1)
+
+
+def _value(raw: bytes, start: int, key_start: int, key: str, name: str) -> tuple[int, int] | None:
+    """Return where the value is that begins at `start`, or None where there is none worth hiding."""
+    if raw[start - 1] == 62:  # The ">" of "<password>".
+        if raw[key_start - 1 : key_start] not in (b"<", b":"):
+            return None
+        return _kept(raw, _IN_TAGS.match(raw, start))
+    opening = _OPENING.match(raw, start)
+    assert opening is not None
+    begin, quote = opening.end(), opening["quote"]
+    if quote:
+        return _quoted(raw, begin, quote)
+    if opening.end() > start and b"\n" in opening[0] and raw[begin : begin + 1] not in b"[{":
+        return None
+    if key.lower() in _TO_THE_END:
+        return _kept(raw, _LINE.match(raw, begin))
+    if _stands_for_none(raw, begin, len(raw)):
+        return None
+    if raw[begin : begin + 1] in _CLOSING:
+        return begin, _matching_bracket(raw, begin)
+    if name == POSITION and (numbers := _NUMBERS.match(raw, begin)):
+        return numbers.span()
+    if name == PHONE and (dialled := _DIALLED.match(raw, begin)):
+        return dialled.span()
+    if name == BODY:
+        return None if _AMOUNT.match(raw, begin) else _span(_WORDS.match(raw, begin))
+    if name == PERSON:
+        return _span(_NAMES.match(raw, begin))
+    value = _BARE.match(raw, begin)
+    if value is None or _CALL.fullmatch(value[0]):
+        return None
+    spaced = begin > start and raw[start - 1 : start] == b":"
+    if spaced and _in_prose(raw, key_start) and not (name != PAYMENT and _SECRET_LOOK.match(value[0])):
+        return None  # "Unexpected token: comma"
+    return value.span()
+
+
+def _span(value: re.Match[bytes] | None) -> tuple[int, int] | None:
+    return None if value is None else value.span()
+
+
+def _kept(raw: bytes, value: re.Match[bytes] | None) -> tuple[int, int] | None:
+    if value is None or _stands_for_none(raw, *value.span()):
+        return None
+    return value.span()
+
+
+def _stands_for_none(raw: bytes, begin: int, end: int) -> bool:
+    """Tell whether what begins here is no secret: a word of a sentence, a placeholder."""
+    stop = _end_of_nothing(raw, begin, end)
+    return stop == end or (stop > 0 and raw[stop] in _DELIMITERS)
+
+
+def _is_nothing(raw: bytes, begin: int, end: int) -> bool:
+    return _end_of_nothing(raw, begin, end) == end
+
+
+def _end_of_nothing(raw: bytes, begin: int, end: int) -> int:
+    word = _WORD.match(raw, begin, end)
+    if word is not None and word[0].lower() in _NO_SECRETS:
+        return word.end()
+    if word is not None and raw[word.end() : word.end() + 1] != b".":
+        return word.end() if _MASK.fullmatch(word[0]) else 0
+    other = _NO_SECRET.match(raw, begin, end)
+    return other.end() if other is not None else 0
+
+
+def _quoted(raw: bytes, begin: int, quote: bytes) -> tuple[int, int] | None:
+    plain = _END_QUOTED.get(quote)
+    if plain is not None:
+        match = plain.match(raw, begin)
+        assert match is not None
+        end = match.end()
+    else:
+        # Escaped quotes, as JSON inside JSON has them, and encoded ones: up to the next of the same kind.
+        end = raw.find(quote, begin)
+    if end < 0:
+        end = len(raw)
+    return None if begin == end or _is_nothing(raw, begin, end) else (begin, end)
+
+
+def _matching_bracket(raw: bytes, begin: int) -> int:
+    """Return the end of what the bracket at `begin` opens; the end of the text where it is not closed."""
+    depth = 0
+    position = begin
+    for _ in range(_MAX_BRACKETS):
+        match = _BRACKETS.search(raw, position)
+        if match is None:
+            return len(raw)
+        char = match[0]
+        position = match.end()
+        if char in (b'"', b"'"):
+            skipped = _END_QUOTED[char].match(raw, position)
+            assert skipped is not None
+            position = skipped.end() + 1
+        elif char in _CLOSING:
+            depth += 1
+        else:
+            depth -= 1
+            if depth == 0:
+                return position
+    return len(raw)
+
+
+def _in_prose(raw: bytes, key_start: int) -> bool:
+    """Tell whether a word stands before the key, as in a sentence."""
+    return key_start > 1 and raw[key_start - 1] == 32 and chr(raw[key_start - 2]).isalpha()
+
+
+def _endings(rules: Iterable[KeyRule]) -> set[tuple[str, ...]]:
+    """Return the words in which a key ends that one of the rules may cover."""
+    endings = {tuple(phrase.split()) for rule in rules for phrase in rule.words | rule.last | rule.exact}
+    if any(rule.glued for rule in rules):
+        endings |= {(word,) for word in GLUED_WORDS}
+    return endings
+
+
+__all__ = ["PairRule"]

@@ -1,0 +1,87 @@
+"""What a redaction rule is, and the rules that hold unless a service says otherwise."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeAlias
+
+from divan_obs_asgi.redaction.contacts import find_emails, find_phones
+from divan_obs_asgi.redaction.credentials import (
+    find_private_keys,
+    find_schemes,
+    find_user_info,
+)
+from divan_obs_asgi.redaction.keys import KEY_RULES, KeyRule
+from divan_obs_asgi.redaction.numbers import find_cards, find_ibans, find_positions
+from divan_obs_asgi.redaction.tokens import TOKEN_SHAPES, TokenShape
+from divan_obs_asgi.redaction.view import Found, View
+
+
+class Keep:
+    """The type of `KEEP`."""
+
+    def __repr__(self) -> str:
+        return "KEEP"
+
+
+KEEP: Final = Keep()
+"""What a `FieldRule` returns for a value that it has nothing to say of."""
+
+
+class FieldRule(Protocol):
+    """
+    A service's own rule for a field.
+
+    Returns:
+        what stands in the place of `value`, which then goes through the other rules, or `KEEP`.
+    """
+
+    def __call__(self, key: str, value: object, /) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class TextRule:
+    """
+    Finds secrets by their shape, in any text.
+
+    Attributes:
+        find: returns every place in the text; it is called for each text, so it looks for a cheap sign first.
+    """
+
+    find: Callable[[View], Iterable[Found]]
+
+    @classmethod
+    def matching(cls, name: str, pattern: str) -> TextRule:
+        """Return a rule for whatever matches a regular expression (of ASCII)."""
+        compiled = re.compile(pattern.encode())
+
+        def find(view: View) -> Iterator[Found]:
+            for match in compiled.finditer(view.raw):
+                yield match.start(), match.end(), name
+
+        return cls(find)
+
+
+Rule: TypeAlias = KeyRule | TokenShape | TextRule | FieldRule
+
+DEFAULT_RULES: tuple[Rule, ...] = (
+    *KEY_RULES,
+    *TOKEN_SHAPES,
+    *map(
+        TextRule,
+        (
+            find_private_keys,
+            find_user_info,
+            find_schemes,
+            find_emails,
+            find_phones,
+            find_cards,
+            find_ibans,
+            find_positions,
+        ),
+    ),
+)
+
+__all__ = ["DEFAULT_RULES", "KEEP", "FieldRule", "Keep", "Rule", "TextRule"]

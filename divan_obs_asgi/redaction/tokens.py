@@ -1,0 +1,187 @@
+"""Keys and tokens that give themselves away: by the prefix that their issuer puts in front."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from divan_obs_asgi.redaction.patterns import any_of
+from divan_obs_asgi.redaction.view import Found, View
+
+# All of them have a run of at least so many letters, digits, "_" and "-", and little else in a log has.
+_RUN = 20
+_RUN_BYTES = bytes(97 if (chr(code).isalnum() and code < 128) or code in b"_-" else 32 for code in range(256))
+_SIGN = b"a" * _RUN
+# What of a prefix may stand in front of the first long run: `SG.`, `xoxe.xox`.
+_BEFORE = 8
+_LONGEST_BEFORE = 96
+# Behind the first character: that no letter or digit stands in front of it, but for the end of an escape.
+_BEGINNING = r"(?:(?<![A-Za-z0-9].)|(?<=\\[nrt].)|(?<=%[0-9A-Fa-f][0-9A-Fa-f].))"
+# A token begins where no letter or digit stands in front of it; %3D, %20, \n and the like are an end too.
+_ESCAPED = re.compile(rb"%[0-9A-Fa-f]{2}|\\[nrt]|\\u[0-9a-fA-F]{4}")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenShape:
+    """
+    The tokens of one issuer.
+
+    Attributes:
+        name: what the marker calls it.
+        prefixes: literal beginnings, any of them.
+        rest: a pattern for what follows the prefix.
+        before: a pattern for what stands in front of the prefix and belongs to the token; by default nothing does, and
+            no letter or digit may stand there.
+
+    Raises:
+        ValueError: without a prefix to look for.
+    """
+
+    name: str
+    prefixes: tuple[str, ...]
+    rest: str
+    before: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.prefixes or not all(prefix and prefix.isascii() for prefix in self.prefixes):
+            raise ValueError(f"TokenShape {self.name!r} has the prefixes {self.prefixes!r}; expected ASCII text.")
+
+
+_Compiled: TypeAlias = tuple[str, bytes, re.Pattern[bytes], re.Pattern[bytes] | None]
+
+
+def _shape(name: str, prefixes: str, rest: str, before: str = "") -> TokenShape:
+    return TokenShape(name, tuple(prefixes.split()), rest, before)
+
+
+# Sources: the issuers' own documentation of their formats, and of their secret scanning.
+TOKEN_SHAPES: tuple[TokenShape, ...] = (
+    # RFC 7519: three parts of base64url, the first of which begins with {" in base64; RFC 7516 has five.
+    _shape("jwt", "eyJ", r"[\w-]{10,}(?:\.[\w-]*){1,4}"),
+    _shape("aws_key", "AKIA ASIA ABIA ACCA", r"[A-Z0-9]{16}(?![A-Za-z0-9])"),
+    _shape("gcp_key", "AIza", r"[\w-]{30,}"),
+    _shape("gcp_key", "GOCSPX-", r"[\w-]{20,}"),
+    _shape("gcp_key", "ya29.", r"[\w.-]{16,}"),
+    _shape("gcp_key", "//0", r"[\w-]{20,}", r"(?<![\w/])1"),
+    _shape("github_token", "ghp_ gho_ ghu_ ghs_ ghr_", r"[A-Za-z0-9]{30,}"),
+    _shape("github_token", "github_pat_", r"\w{20,}"),
+    _shape(
+        "gitlab_token",
+        "glpat- gloas- gldt- glrt- glrtr- glcbt- glptt- glft- glimt- glagent- glsoat- glffct- glwt-",
+        r"[\w-]{16,}(?:\.[\w-]+)*",
+    ),
+    _shape("gitlab_token", "GR1348941", r"[\w-]{20}"),
+    _shape("slack_token", "xoxa- xoxb- xoxc- xoxd- xoxe- xoxo- xoxp- xoxr- xoxs- xapp- xoxe.xox", r"[\w%-]{10,}"),
+    _shape("stripe_key", "sk_live_ sk_test_ sk_prod_ rk_live_ rk_test_ rk_prod_", r"[A-Za-z0-9]{10,}"),
+    _shape("stripe_key", "whsec_", r"[\w+/-]{16,}=*"),
+    _shape("anthropic_key", "sk-ant-", r"[\w-]{16,}"),
+    # OpenAI, and those who copy it. CSS has long classes that begin so, without capitals and digits.
+    _shape("openai_key", "sk-", r"(?:(?=[\w-]*\d)(?=[\w-]*[A-Z])[\w-]{20,}|[a-z0-9]{32,})"),
+    _shape("twilio_key", "SK AC", r"[0-9a-fA-F]{32}(?![A-Za-z0-9])"),
+    _shape("sendgrid_key", "SG.", r"[\w-]{16,}\.[\w-]{16,}"),
+    _shape("npm_token", "npm_", r"[A-Za-z0-9]{30,}"),
+    _shape("pypi_token", "pypi-", r"[\w-]{16,}"),
+    # The id of the bot stands in front of it.
+    _shape("telegram_token", ":", r"[\w-]{34,36}(?![\w-])", r"(?<![\d.])\d{8,10}"),
+    _shape("azure_secret", "Q~", r"[\w~.-]{20,}", r"[\w~.-]{3}[0-9]"),
+    # The address of a webhook is all that is needed to use it.
+    _shape("slack_webhook", "/", r"[\w-]{20,}", r"(?<=hooks\.slack\.com/)(?:services|workflows|triggers)/[\w/]{1,64}"),
+    _shape("discord_webhook", "/", r"[\w-]{40,}", r"(?<=com/api/)(?:v\d{1,2}/)?webhooks/\d{1,24}"),
+    # The first part is the user's id in base64, and so begins with one of these.
+    _shape("discord_token", "M N O", r"[\w-]{22,27}\.[\w-]{5,7}\.[\w-]{24,}"),
+    _shape("discord_token", "mfa.", r"[\w-]{40,}"),
+    _shape("digitalocean_token", "dop_v1_ doo_v1_ dor_v1_", r"[a-f0-9]{40,}"),
+    _shape("shopify_token", "shpat_ shpca_ shppa_ shpss_", r"[a-fA-F0-9]{30,}"),
+    _shape("huggingface_token", "hf_", r"[A-Za-z0-9]{30,}"),
+    _shape("databricks_token", "dapi", r"[a-f0-9]{32}"),
+    _shape("mailgun_key", "key-", r"[0-9a-f]{32}"),
+    _shape("newrelic_key", "NRAK-", r"[A-Z0-9]{20,}"),
+    _shape("grafana_token", "glsa_ glc_", r"[\w+/-]{20,}=*"),
+    _shape("vault_token", "hvs. hvb. hvr.", r"[\w-]{20,}"),
+    _shape("linear_key", "lin_api_", r"[A-Za-z0-9]{30,}"),
+    _shape("notion_token", "secret_ ntn_", r"[A-Za-z0-9]{40,}"),
+    _shape("square_token", "sq0atp- sq0csp-", r"[\w-]{20,}"),
+    _shape("sentry_token", "sntrys_ sntryu_", r"[\w+/-]{16,}=*"),
+    _shape("supabase_token", "sbp_", r"[a-f0-9]{30,}"),
+    _shape("figma_token", "figd_", r"[\w-]{20,}"),
+    _shape("postman_key", "PMAK-", r"[a-f0-9-]{20,}"),
+    _shape("age_key", "AGE-SECRET-KEY-1", r"[A-Z0-9]{40,}"),
+    _shape("planetscale_token", "pscale_tkn_ pscale_pw_ pscale_oauth_", r"[\w-]{20,}(?:\.[\w-]+)*"),
+    _shape("doppler_token", "dp.pt. dp.st. dp.ct. dp.sa.", r"[\w.-]{20,}"),
+    _shape("facebook_token", "EAA", r"[A-Za-z0-9]{60,}"),
+)
+
+
+class TokenRule:
+    """Finds tokens by their shape, and looks only where there is a run of characters long enough for one."""
+
+    def __init__(self, shapes: Iterable[TokenShape] = TOKEN_SHAPES) -> None:
+        self._shapes: dict[bytes, list[_Compiled]] = {}
+        for shape in shapes:
+            rest = re.compile(shape.rest.encode())
+            before = re.compile(f"(?:{shape.before})\\Z".encode()) if shape.before else None
+            for prefix in shape.prefixes:
+                anchor, sign = _told_from_hex(prefix)
+                self._shapes.setdefault(sign, []).append((shape.name, prefix[:anchor].encode(), rest, before))
+        signs = [sign.decode() for sign in self._shapes]
+        # A sign of one letter is everywhere; where it cannot begin a token is decided while it is searched for.
+        letters = [sign for sign in signs if len(sign) == 1 and sign.isalnum()]
+        patterns = [any_of(sign for sign in signs if sign not in letters), *(sign + _BEGINNING for sign in letters)]
+        self._signs = re.compile("|".join(filter(None, patterns)).encode())
+
+    def find(self, view: View) -> Iterable[Found]:
+        """Return the tokens of the text."""
+        raw = view.raw
+        next_run = raw.translate(_RUN_BYTES).find
+        search = self._signs.search
+        found: list[Found] = []
+        start = next_run(_SIGN)
+        while start >= 0:
+            stop = next_run(b" ", start + _RUN)
+            if stop < 0:
+                stop = len(raw)
+            first = search(raw, start - _BEFORE if start > _BEFORE else 0, stop)
+            if first is not None:
+                found += self._tokens(raw, first, stop)
+                if found and found[-1][1] > stop:
+                    stop = found[-1][1]
+            start = next_run(_SIGN, stop)
+        return found
+
+    def _tokens(self, raw: bytes, sign: re.Match[bytes] | None, stop: int) -> Iterator[Found]:
+        while sign is not None:
+            token = self._token(raw, sign)
+            if token is not None:
+                yield token
+            sign = self._signs.search(raw, sign.start() + 1 if token is None else token[1], stop)
+
+    def _token(self, raw: bytes, sign: re.Match[bytes]) -> Found | None:
+        for name, hex_part, rest, before in self._shapes[sign[0]]:
+            match = rest.match(raw, sign.end())
+            start = sign.start() - len(hex_part)
+            if match is None or not raw.startswith(hex_part, max(start, 0)):
+                continue
+            if before is not None:
+                begin = before.search(raw, max(0, start - _LONGEST_BEFORE), start)
+                if begin is not None:
+                    return begin.start(), match.end(), name
+            elif start >= 0 and _begins(raw, start):
+                return start, match.end(), name
+        return None
+
+
+def _told_from_hex(prefix: str) -> tuple[int, bytes]:
+    """Return where `prefix` stops looking like a hexadecimal id, which most long runs are, and the rest of it."""
+    anchor = next((index for index, char in enumerate(prefix) if char not in "0123456789abcdef-"), 0)
+    return anchor, prefix[anchor:].encode()
+
+
+def _begins(raw: bytes, start: int) -> bool:
+    if start == 0 or not chr(raw[start - 1]).isalnum():
+        return True
+    return any(match.end() == start for match in _ESCAPED.finditer(raw, max(0, start - 6), start))
+
+
+__all__ = ["TOKEN_SHAPES", "TokenRule", "TokenShape"]

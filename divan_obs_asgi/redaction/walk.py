@@ -1,0 +1,231 @@
+"""Any value as strict JSON, in bounded size: what is not known is named by its type, and nothing else of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import decimal
+import enum
+import fractions
+import ipaddress
+import math
+import pathlib
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Set
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeAlias
+
+JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
+
+# IEEE 754 doubles, which most readers of JSON have for all numbers, count exactly up to here.
+_EXACT = 2**53
+# A number of so many digits may be a card's.
+_CARD_SIZED = 10**12
+_CUT = "[cut:"
+_REST = "..."
+_OWN = (_CUT, "[redacted:type ")
+_SHORT = 80
+_LISTS = (list, tuple, Set, deque)
+_AS_TEXT = (
+    datetime.date,
+    datetime.time,
+    datetime.timedelta,
+    uuid.UUID,
+    decimal.Decimal,
+    fractions.Fraction,
+    pathlib.PurePath,
+    ipaddress.IPv4Address,
+    ipaddress.IPv6Address,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """
+    How much of a value is told.
+
+    Attributes:
+        items: of an array or a map (SPEC section 2).
+        depth: levels of arrays and maps.
+        text: characters of a text, marker included.
+        total: characters of all texts and keys of one value together.
+    """
+
+    items: int = 10
+    depth: int = 6
+    text: int = 2048
+    total: int = 32_768
+
+
+class Walk:
+    """One value's way through the policy."""
+
+    __slots__ = ("_clean", "_field", "_left", "_limits", "_plain_keys", "_text")
+
+    def __init__(
+        self,
+        limits: Limits,
+        text: Callable[[str], str],
+        field: Callable[[str, object], object],
+        plain_keys: Set[str],
+        clean: Set[str],
+    ) -> None:
+        """
+        Args:
+            text: redacts and cuts a text.
+            field: returns what stands for a value under a key: itself, or a marker.
+            plain_keys: keys that need neither.
+            clean: short texts that hold nothing.
+        """
+        self._limits = limits
+        self._text = text
+        self._field = field
+        self._plain_keys = plain_keys
+        self._clean = clean
+        self._left = limits.total
+
+    def value(self, value: object, depth: int) -> JSON:
+        """Return `value` as JSON; `depth` more levels may follow."""
+        kind = type(value)
+        if kind is str:
+            if value in self._clean and self._left > _SHORT:
+                self._left -= len(value)  # type: ignore[arg-type]
+                return value  # type: ignore[return-value]
+            return self._measured(self._text(value))  # type: ignore[arg-type]
+        if value is None or kind is bool or (kind is int and -_CARD_SIZED < value < _CARD_SIZED):  # type: ignore[operator]
+            return value  # type: ignore[return-value]
+        if kind is float and math.isfinite(value):  # type: ignore[arg-type]
+            return value  # type: ignore[return-value]
+        if isinstance(value, (int, float)):
+            return self._number(value)
+        if isinstance(value, enum.Enum):
+            return self.value(value.value, depth)
+        if isinstance(value, str):
+            return self._measured(self._text(str.__str__(value)))
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return self._measured(self._bytes(value))
+        if isinstance(value, _AS_TEXT):
+            return self._measured(self._text(str(value)))
+        if depth <= 0:
+            return f"{_CUT}depth]"
+        if self._left <= 0:
+            return f"{_CUT}size]"
+        if isinstance(value, Mapping):
+            return self.mapping(value, depth, self._limits.items)
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return self.mapping(dict(zip(value._fields, value, strict=False)), depth, self._limits.items)
+        if isinstance(value, _LISTS):
+            return self._items(value, depth)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            fields = {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
+            return self.mapping(fields, depth, self._limits.items)
+        if isinstance(value, BaseException):
+            return self._exception(value, depth)
+        # Fail closed: a generator may be endless, a lazy object may ask a database, a repr may hold anything.
+        return f"[redacted:type {_ascii(type(value).__name__)}]"
+
+    def mapping(self, value: Mapping[Any, object], depth: int, items: int) -> JSON:
+        """Return a map with at most `items` of its entries."""
+        kept: dict[str, JSON] = {}
+        plain, clean = self._plain_keys, self._clean
+        for count, (key, item) in enumerate(islice(value.items(), items + 1)):
+            if count == items and not (key == _REST and isinstance(item, str) and item.startswith(_CUT)):
+                kept[_REST] = _left_out(value, items)
+                break
+            if type(key) is not str or key not in plain:
+                name = self._name(key)
+                kept[name] = self.value(self._field(name, item), depth - 1)
+            elif type(item) is str and item in clean and self._left > 2 * _SHORT:
+                # The bulk of all log lines.
+                self._left -= len(key) + len(item)
+                kept[key] = item
+            else:
+                self._left -= len(key)
+                kept[key] = self.value(item, depth - 1)
+        return kept
+
+    def _items(self, value: Iterable[object], depth: int) -> JSON:
+        limit = self._limits.items
+        kept: list[JSON] = []
+        for item in islice(value, limit + 1):
+            if len(kept) == limit and not (isinstance(item, str) and item.startswith(_CUT)):
+                kept.append(_left_out(value, limit))
+                break
+            kept.append(self.value(item, depth - 1))
+        if 2 <= len(kept) <= 3 and all(isinstance(item, float) for item in kept[:2]):
+            # A position without a key: as a text it would be one.
+            pair = f"{kept[0]!r}, {kept[1]!r}"
+            hidden = self._text(pair)
+            if hidden != pair:
+                return hidden
+        return kept
+
+    def _exception(self, error: BaseException, depth: int) -> JSON:
+        told: dict[object, object] = {"type": type(error).__qualname__, "args": list(error.args)}
+        notes = getattr(error, "__notes__", None)
+        if notes:
+            told["notes"] = list(notes)
+        if isinstance(error, BaseExceptionGroup):
+            told["args"] = [error.message]
+            told["exceptions"] = list(error.exceptions)
+        if error.__cause__ is not None:
+            told["cause"] = error.__cause__
+        elif error.__context__ is not None and not error.__suppress_context__:
+            told["context"] = error.__context__
+        return self.mapping(told, depth, self._limits.items)
+
+    def _number(self, value: int | float) -> JSON:
+        if isinstance(value, float):
+            return float(value) if math.isfinite(value) else str(float(value))
+        if -_CARD_SIZED < value < _CARD_SIZED:
+            return int(value)
+        if value.bit_length() > 4 * self._limits.text:
+            return f"{_CUT}number]"
+        text = str(int(value))
+        told = self._text(text)
+        return int(value) if told == text and -_EXACT < value < _EXACT else told
+
+    def _bytes(self, value: bytes | bytearray | memoryview) -> str:
+        data = bytes(value)
+        try:
+            return self._text(data.decode())
+        except UnicodeDecodeError:
+            return f"{_CUT}{len(data)} bytes]"
+
+    def _name(self, key: object) -> str:
+        if type(key) is str:
+            name = self._text(key)
+        elif key is None or isinstance(key, (str, int, float, bytes, *_AS_TEXT)):
+            told = self.value(key, 0)
+            name = told if isinstance(told, str) else str(told)
+        else:
+            name = f"[redacted:type {_ascii(type(key).__name__)}]"
+        if name != _REST:
+            self._left -= len(name)
+        return name
+
+    def _measured(self, text: str) -> str:
+        # The policy's own words are free, so that its result is measured as its input was.
+        size = len(text)
+        if text[:1] == "[" and size < _SHORT and text.startswith(_OWN):
+            return text
+        if size > self._left:
+            return f"{_CUT}size]"
+        self._left -= size
+        return text
+
+
+def _left_out(value: Iterable[object], kept: int) -> str:
+    try:
+        return f"{_CUT}{len(value) - kept} more]"  # type: ignore[arg-type]
+    except TypeError:
+        return f"{_CUT}more]"
+
+
+def _ascii(name: str) -> str:
+    return name.encode("ascii", "replace").decode()
+
+
+__all__ = ["JSON", "Limits", "Walk"]

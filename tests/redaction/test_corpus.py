@@ -1,0 +1,57 @@
+"""The redaction policy on the labelled corpus."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.redaction.corpus import Case, load, survivors
+from tests.redaction.score import Score, scores, total
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Score]:
+    return scores()
+
+
+def test_nearly_every_secret_is_gone(found: dict[str, Score]) -> None:
+    """At most one secret in a hundred survives, whatever kinds a log holds."""
+    assert total(found.values()).recall >= 0.99
+
+
+def test_no_kind_of_secret_is_neglected(found: dict[str, Score]) -> None:
+    """At most one secret in twenty survives in the worst kind."""
+    assert {kind: score.recall for kind, score in found.items() if score.recall < 0.95} == {}
+
+
+def test_look_alikes_stay(found: dict[str, Score]) -> None:
+    """At most five in a thousand harmless texts are changed."""
+    assert total(found.values()).false_positive_rate <= 0.005
+
+
+def test_the_corpus_is_broad(found: dict[str, Score]) -> None:
+    """Forty kinds, with twenty secrets and twenty look-alikes in each."""
+    assert len(found) >= 40
+    assert {kind for kind, score in found.items() if min(score.positives, score.negatives) < 20} == set()
+
+
+def test_each_secret_stands_in_its_case() -> None:
+    """A label that its own text does not hold would count as found."""
+    cases = [case for kind in load().values() for case in kind if case.secrets]
+    assert [case for case in cases if survivors(case, case.value) != list(case.secrets)] == []
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["s3cr3t/Horse", "S3CR3T/HORSE", "s3cr3t%2FHorse", "czNjcjN0L0hvcnNl", "YTpzM2NyM3QvSG9yc2U="],
+)
+def test_an_encoded_secret_counts_as_surviving(told: str) -> None:
+    """Upper case, URL encoding and base64 hide nothing from a reader."""
+    case = Case("password", {"note": "s3cr3t/Horse"}, ("s3cr3t/Horse",))
+    assert survivors(case, {"a": [told]}) == ["s3cr3t/Horse"]
+
+
+def test_half_a_key_counts_as_surviving() -> None:
+    """A rule that stops at the first unexpected character has hidden too little."""
+    case = Case("token", "key abcdefghij.0123456789", ("abcdefghij.0123456789",))
+    assert survivors(case, "key [redacted].0123456789") == ["abcdefghij.0123456789"]
+    assert survivors(case, "key [redacted]") == []
