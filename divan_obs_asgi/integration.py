@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from asgiref.compatibility import guarantee_single_callable
 from starlette.applications import Starlette
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.observability import Observability
 from divan_obs_asgi.stack import build_stack
-from divan_obs_asgi.types import ASGIApp
+from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
 
 # Where `init` leaves the bundle, so that a second call finds it.
 _STATE_KEY = "divan_obs_asgi"
@@ -37,12 +39,13 @@ def init(app: Starlette, obs: Observability | None = None) -> Observability:
     if app.middleware_stack is not None:
         raise ImproperlyConfigured("init was called after the application has started; call it where the app is made.")
     obs = Observability.from_env() if obs is None else obs
-    # Unknown paths and broken factories are start-up errors, not the first request's.
-    build_stack(_nothing, obs)
+    # Now: unknown paths and broken factories are start-up errors, not the first request's.
+    framework = _Framework(app.build_middleware_stack)
+    stack = build_stack(framework, obs)
     setattr(app.state, _STATE_KEY, obs)
-    framework_stack = app.build_middleware_stack
-    # Starlette calls this once, at the first message; the instance's own attribute goes before its class's method.
-    app.build_middleware_stack = lambda: build_stack(framework_stack(), obs)  # type: ignore[method-assign]
+    if stack is not framework:
+        # Starlette calls this once, at the first message; the instance's own attribute goes before its class's method.
+        app.build_middleware_stack = lambda: framework.built(stack)  # type: ignore[method-assign]
     _take_over(obs)
     if obs.spans is not None:
         _stand_down(app)
@@ -51,12 +54,13 @@ def init(app: Starlette, obs: Observability | None = None) -> Observability:
 
 def wrap(app: ASGIApp, obs: Observability | None = None) -> ASGIApp:
     """
-    Return any ASGI application inside the stack.
+    Return any ASGI application inside the stack; one of ASGI 2, which is called twice, too.
 
     Raises:
         ImproperlyConfigured: for bad flags.
     """
     obs = Observability.from_env() if obs is None else obs
+    app = guarantee_single_callable(app)  # type: ignore[no-untyped-call]
     stack = build_stack(app, obs)
     if stack is not app:
         _take_over(obs)
@@ -87,8 +91,21 @@ def _stand_down(app: Starlette) -> None:
         telemetry["tracing"] = False
 
 
-async def _nothing(scope: object, receive: object, send: object) -> None:
-    """Stand in for the application where only the configuration is checked."""
+class _Framework:
+    """The framework's own stack, which is not there before the first message."""
+
+    def __init__(self, build: Callable[[], ASGIApp]) -> None:
+        self._build = build
+        self.app: ASGIApp | None = None
+
+    def built(self, stack: ASGIApp) -> ASGIApp:
+        """Build it, and return `stack`, which stands around this."""
+        self.app = self._build()
+        return stack
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self.app is not None, "called before Starlette has built its stack"
+        await self.app(scope, receive, send)
 
 
 __all__ = ["init", "wrap"]

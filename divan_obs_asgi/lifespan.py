@@ -13,8 +13,9 @@ async def run_lifespan(app: ASGIApp, obs: Observability, scope: Scope, receive: 
     """
     Forward `app`'s lifespan, and keep `obs` running from before its start to after its end.
 
-    An application without lifespan raises or returns before it has answered (ASGI, "Lifespan Protocol"); then
-    the protocol is spoken for it, so that probes start and stop all the same.
+    An application without lifespan raises before it has listened, or returns before it has answered (ASGI,
+    "Lifespan Protocol"); then the protocol is spoken for it, so that probes start and stop all the same. One that
+    listens and then raises could not start, and its server is to know.
     """
     answered = False
     startup_received = False
@@ -40,7 +41,7 @@ async def run_lifespan(app: ASGIApp, obs: Observability, scope: Scope, receive: 
         except BaseException as error:
             # Kept and raised outside the task group, which would wrap it in an ExceptionGroup.
             failure = error
-        if not answered and (failure is None or isinstance(failure, Exception)):
+        if not answered and (failure is None or (isinstance(failure, Exception) and not startup_received)):
             await _speak_for_the_application(receive, send_and_note, startup_received)
             return
     if failure is not None:

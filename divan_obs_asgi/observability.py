@@ -112,7 +112,11 @@ class Observability:
         probes.register(heartbeat)
         probes.register(ConfigProbe(settings))
         tracing = settings.enabled and settings.tracing_enabled
-        spans = _server_spans(settings, tracer_provider, span_exporter) if tracing else None
+        spans = (
+            _server_spans(settings, tracer_provider, span_exporter, metrics.counting(policy, "span"))
+            if tracing
+            else None
+        )
         sinks = {
             "log": canaries.log_sink(lines),
             "metrics": canaries.metrics_sink(policy),
@@ -167,7 +171,9 @@ def _root_level(settings: Settings) -> RootLevel:
     return RootLevel(numbers[settings.log_level], recorder_level)
 
 
-def _server_spans(settings: Settings, provider: TracerProvider | None, exporter: SpanExporter | None) -> ServerSpans:
+def _server_spans(
+    settings: Settings, provider: TracerProvider | None, exporter: SpanExporter | None, policy: RedactionPolicy
+) -> ServerSpans:
     try:
         from divan_obs_asgi.tracing.provider import build_server_spans
         from divan_obs_asgi.tracing.server_span import TracerServerSpans
@@ -178,7 +184,7 @@ def _server_spans(settings: Settings, provider: TracerProvider | None, exporter:
         ) from None
     if provider is not None:
         return TracerServerSpans(provider, __version__)
-    return build_server_spans(settings, exporter)
+    return build_server_spans(settings, exporter, policy)
 
 
 __all__ = ["Observability"]

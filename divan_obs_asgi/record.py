@@ -113,7 +113,7 @@ class RequestRecord:
     def request_headers(self) -> dict[bytes, bytes]:
         """The request's headers by name, made once; of several with one name the last."""
         if self._header_index is None:
-            self._header_index = dict(self._scope["headers"])
+            self._header_index = dict(self._scope.get("headers", ()))
         return self._header_index
 
     def set_header(self, name: bytes, value: bytes) -> None:
@@ -153,7 +153,11 @@ class RequestRecord:
             raise
         after = _AFTER_SENDING.get(kind)
         if after is not None:
-            after(self, message)
+            try:
+                after(self, message)
+            except Exception as error:
+                # A message that is none; what its server makes of it is not for an observer to decide.
+                self._faults.report("record", error)
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -241,9 +245,10 @@ class RequestRecord:
 
     def _server_closed(self, message: Message) -> None:
         if not self.status:
-            # ASGI: a close before the accept is a 403 to the handshake.
-            self.status = 403
-            self._finish("ok")
+            # ASGI: a close before the accept is a 403 to the handshake, if anybody is there to hear it.
+            if not self.disconnected:
+                self.status = 403
+            self._finish("client_disconnect" if self.disconnected else "ok")
             return
         self.close_code = message.get("code", 1000)
         self._finish("error" if self.close_code in _WEBSOCKET_SERVER_ERRORS else "ok")
@@ -257,6 +262,8 @@ class RequestRecord:
     def _end_of_response(self) -> None:
         if self.disconnected:
             self._finish("client_disconnect")
+        elif not self.status:
+            self._finish("incomplete")  # A body, and no start.
         else:
             self._finish("error" if self.status >= 500 else "ok")
 

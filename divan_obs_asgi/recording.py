@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
+from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.record import RECORD_KEY, RequestRecord, current_record
 from divan_obs_asgi.routes import RouteTemplates
 from divan_obs_asgi.types import CONNECTIONS, ASGIApp, Receive, Scope, Send
@@ -31,6 +32,10 @@ class RecordMiddleware(ABC):
     """The name under which failures are counted, `divan_obs_errors_total{component}`."""
 
     def __init__(self, app: ASGIApp, obs: Observability) -> None:
+        if not isinstance(getattr(self, "component", None), str):
+            raise ImproperlyConfigured(
+                f"{type(self).__name__} has no `component`; expected the name under which its failures are counted."
+            )
         self.app = app
         self.obs = obs
         self._routes = RouteTemplates(app)
@@ -54,7 +59,8 @@ class RecordMiddleware(ABC):
             await self._inner(scope, receive, send)
             return
         record = scope.get(RECORD_KEY)
-        if record is not None:
+        # A finished one is that of an earlier call: somebody tries again with the same scope.
+        if record is not None and record.outcome is None:
             undo = self._observe(scope, record)
             try:
                 await self._inner(scope, receive, send)
@@ -64,6 +70,7 @@ class RecordMiddleware(ABC):
         record = RequestRecord(scope, receive, send, self._routes, self.obs.faults)
         scope[RECORD_KEY] = record
         # Unconditionally: what this task may have inherited belongs to another request (PITFALLS P1).
+        around = current_record.get()
         current_record.set(record)
         undo = self._observe(scope, record)
         try:
@@ -75,7 +82,8 @@ class RecordMiddleware(ABC):
             record.returned()
         finally:
             self._undo(undo)
-            current_record.set(None)
+            # A request within a request (an application that calls another in process) goes on afterwards.
+            current_record.set(around if around is not None and around.outcome is None else None)
             record.release()
 
     def _observe(self, scope: Scope, record: RequestRecord) -> list[tuple[str, Undo]]:

@@ -41,8 +41,9 @@ SAMPLERS = (
     "parentbased_always_off",
     "parentbased_traceidratio",
 )
-# A password in a URL is a secret also where the URL is none.
-_USER_INFO = re.compile(r"//[^/\s]*@")
+# What may be told of a bad value: not where it has a user, a query or a length that names and numbers do not have.
+_TOLD = re.compile(r"[^@?]{0,120}", re.DOTALL)
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?|\.[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def boolean(text: str) -> bool:
     lowered = text.strip().lower()
     if lowered in ("1", "true", "yes", "on"):
         return True
-    if lowered in ("0", "false", "no", "off", ""):
+    if lowered in ("0", "false", "no", "off"):
         return False
     raise ValueError("true or false")
 
@@ -68,13 +69,9 @@ def boolean(text: str) -> bool:
 def share(text: str) -> float:
     """Read a share from 0 to 1, both included."""
     expected = "a number from 0 to 1"
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(expected) from None
-    if not 0.0 <= value <= 1.0:  # nan compares false
+    if not _NUMBER.fullmatch(text.strip()) or not 0.0 <= float(text) <= 1.0:
         raise ValueError(expected)
-    return value
+    return float(text)
 
 
 def positive_integer(text: str) -> int:
@@ -102,6 +99,13 @@ def name(text: str) -> str:
 def secret_text(text: str) -> str | None:
     """Read a secret; an empty one is none."""
     return text or None
+
+
+def token(text: str) -> str | None:
+    """Read a bearer token; one that no header can carry (RFC 9110, section 5.5) would never match."""
+    if text != text.strip() or re.search(r"[\x00-\x1f\x7f]", text):
+        raise ValueError("no control characters, and no blank at either end")
+    return text
 
 
 def dotted_paths(text: str) -> tuple[str, ...]:
@@ -183,7 +187,7 @@ class Settings:
     ops_enabled: bool = _flag("OBS_OPS_ENABLED", boolean, True, "Serve /health/*, /metrics and /ops/*.")
     request_id_enabled: bool = _flag("OBS_REQUEST_ID_ENABLED", boolean, True, "Give every connection an X-Request-Id.")
     redaction_enabled: bool = _flag(
-        "OBS_REDACTION_ENABLED", boolean, True, "Redact what the application binds to its request."
+        "OBS_REDACTION_ENABLED", boolean, True, "Bind to each request what may be told of it."
     )
     redact_keys: tuple[str, ...] = _flag(
         "OBS_REDACT_KEYS", key_words, (), "Further keys whose values are redacted, separated by commas."
@@ -216,7 +220,7 @@ class Settings:
         "OBS_METRICS_PUBLIC", boolean, False, "Serve /metrics without a token; with OBS_ENV=dev only."
     )
     admin_token: str | None = _flag(
-        "OBS_ADMIN_TOKEN", secret_text, None, "The bearer token of the guarded endpoints.", secret=True
+        "OBS_ADMIN_TOKEN", token, None, "The bearer token of the guarded endpoints.", secret=True
     )
     env: str = _flag("OBS_ENV", name, "dev", "The deployment environment: dev, staging, prod, ...")
     service_name: str = _flag("OBS_SERVICE_NAME", name, "divan-api", "`service` of log lines and spans.")
@@ -268,19 +272,23 @@ class Settings:
         wrong: list[str] = []
         for field, flag in cls._declared():
             text = environ.get(flag.name)
-            if text is None:
+            # Container files set what is not set to nothing; only a list may be meant to be empty.
+            if text is None or (not text.strip() and flag.parse is not dotted_paths):
                 continue
             try:
                 values[field] = flag.parse(text)
             except ValueError as expected:
-                got = "set to a bad value" if flag.secret else repr(_USER_INFO.sub("//***@", text))
+                told = not flag.secret and _TOLD.fullmatch(text) is not None
+                got = repr(text) if told else "set to a bad value"
                 wrong.append(f"{flag.name} is {got}; expected {expected}.")
-        if not wrong:
-            settings = cls(**values)
-            wrong = settings.contradictions()
-            if not wrong:
-                return settings
-        raise ImproperlyConfigured("\n".join(wrong))
+        if wrong:
+            raise ImproperlyConfigured("\n".join(wrong))
+        return cls(**values)
+
+    def __post_init__(self) -> None:
+        wrong = self.contradictions()
+        if wrong:
+            raise ImproperlyConfigured("\n".join(wrong))
 
     def contradictions(self) -> list[str]:
         """Return a sentence for each pair of flags that cannot hold together."""

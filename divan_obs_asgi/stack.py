@@ -52,25 +52,32 @@ def build_stack(
         middleware: dotted paths or factories, outermost first; default is `OBS_MIDDLEWARE`.
 
     Raises:
-        ImproperlyConfigured: naming every entry that cannot be imported, is not callable or returns None.
+        ImproperlyConfigured: naming every entry that cannot be imported, is not callable, raises or returns None.
     """
     if not obs.settings.enabled:
         return app
     chain = app
     skipped: dict[str, str] = {}
     wrong: list[str] = []
+    causes: list[Exception] = []
     for name, factory in reversed(_resolved(obs.settings.middleware if middleware is None else middleware)):
         try:
             wrapped = cast("ASGIApp | None", factory(chain, obs))
         except MiddlewareNotUsed as reason:
             skipped[name] = str(reason)
             continue
+        except Exception as error:
+            # The text of an exception that is not ours may hold a secret.
+            why = str(error) if isinstance(error, ImproperlyConfigured) else type(error).__name__
+            wrong.insert(0, f"OBS_MIDDLEWARE: {name} raised when it was called with (app, obs): {why}.")
+            causes.insert(0, error)
+            continue
         if callable(wrapped):
             chain = wrapped
         else:
             wrong.insert(0, f"OBS_MIDDLEWARE: {name} returned {wrapped!r}; expected an ASGI application.")
     if wrong:
-        raise ImproperlyConfigured("\n".join(wrong))
+        raise ImproperlyConfigured("\n".join(wrong)) from (causes[0] if causes else None)
     return app if chain is app else Stack(chain, app, obs, skipped)
 
 
@@ -100,6 +107,10 @@ def _imported(path: str) -> tuple[str, MiddlewareFactory]:
     except (ImportError, TypeError) as error:
         # Not only the module itself may be missing but also what it imports; a relative path is a TypeError.
         raise ImproperlyConfigured(f"OBS_MIDDLEWARE: {path!r} cannot be imported: {error}.") from error
+    except Exception as error:
+        raise ImproperlyConfigured(
+            f"OBS_MIDDLEWARE: {path!r} cannot be imported: its module raised {type(error).__name__}."
+        ) from error
     if not callable(factory):
         raise ImproperlyConfigured(f"OBS_MIDDLEWARE: {path!r} names nothing callable; expected (app, obs) -> app.")
     return path, cast(MiddlewareFactory, factory)

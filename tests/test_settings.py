@@ -28,7 +28,7 @@ EXAMPLES = [
     ("OBS_TRACING_ENABLED", "1", "tracing_enabled", True),
     ("OBS_TRACING_ENABLED", "Yes", "tracing_enabled", True),
     ("OBS_TRACING_ENABLED", "on", "tracing_enabled", True),
-    ("OBS_METRICS_ENABLED", "", "metrics_enabled", False),
+    ("OBS_METRICS_ENABLED", "", "metrics_enabled", True),
     ("OBS_ACCESS_LOG_ENABLED", "false", "access_log_enabled", False),
     ("OBS_LOGGING_ENABLED", "false", "logging_enabled", False),
     ("OBS_SOCKETIO_ENABLED", "false", "socketio_enabled", False),
@@ -69,7 +69,13 @@ BAD = [
     ("OBS_ENABLED", "maybe", "OBS_ENABLED is 'maybe'; expected true or false."),
     ("OBS_MIDDLEWARE", "nodots", "OBS_MIDDLEWARE is 'nodots'; expected dotted paths, separated by commas."),
     ("OBS_MIDDLEWARE", "a.B c.D", "OBS_MIDDLEWARE is 'a.B c.D'; expected dotted paths, separated by commas."),
-    ("OBS_ENV", " ", "OBS_ENV is ' '; expected 1 to 128 printable characters."),
+    ("OBS_ENV", "x" * 129, "OBS_ENV is set to a bad value; expected 1 to 128 printable characters."),
+    (
+        "OBS_ADMIN_TOKEN",
+        "abc\n",
+        "OBS_ADMIN_TOKEN is set to a bad value; expected no control characters, and no blank at either end.",
+    ),
+    ("LOG_SAMPLING_RATE_INFO", "0_0.5", "LOG_SAMPLING_RATE_INFO is '0_0.5'; expected a number from 0 to 1."),
     ("OBS_COMMIT", "a\nb", r"OBS_COMMIT is 'a\nb'; expected 1 to 128 printable characters."),
     (
         "OBS_REDACT_KEYS",

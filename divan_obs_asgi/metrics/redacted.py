@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import Counter, Gauge, Histogram, Summary
@@ -25,12 +26,19 @@ class MetricTypes:
 def redacted_types(policy: RedactionPolicy) -> MetricTypes:
     """Return subclasses of prometheus_client's metrics; it makes children by their parent's class."""
 
+    def told_under(name: str, value: object) -> str:
+        return str(policy.redact_field(name, str(value)))
+
     def told(labels: Mapping[str, object]) -> dict[str, str]:
-        return {name: policy.redact_text(str(value)) for name, value in labels.items()}
+        return {name: told_under(name, value) for name, value in labels.items()}
 
     class Labels:
+        _labelnames: Sequence[str]
+
         def labels(self, *values: Any, **by_name: Any) -> Any:
-            return super().labels(*(policy.redact_text(str(value)) for value in values), **told(by_name))  # type: ignore[misc]
+            # One too many is for prometheus_client to refuse.
+            named = zip_longest(self._labelnames[: len(values)], values, fillvalue="")
+            return super().labels(*(told_under(name, value) for name, value in named), **told(by_name))  # type: ignore[misc]
 
     class RedactedCounter(Labels, Counter):
         def inc(self, amount: float = 1, exemplar: dict[str, str] | None = None) -> None:

@@ -37,7 +37,7 @@ class OpsMiddleware:
             await self.app(scope, receive, send)
             return
         root = scope.get("root_path", "")
-        path = scope["path"]
+        path = scope.get("path", "")
         if root:
             path = path.removeprefix(root)
         if path in self._paths:

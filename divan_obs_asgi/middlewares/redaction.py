@@ -33,7 +33,9 @@ class RedactionMiddleware(RecordMiddleware):
         super().__init__(RedactedErrorBodies(app, obs) if obs.settings.redact_error_bodies else app, obs)
 
     def observe(self, scope: Scope, record: RequestRecord) -> None:
-        scope[REDACTION_KEY] = RedactedRequest(self.obs.redaction, scope["headers"], scope.get("query_string", b""))
+        scope[REDACTION_KEY] = RedactedRequest(
+            self.obs.redaction, scope.get("headers", ()), scope.get("query_string", b"")
+        )
 
 
 __all__ = ["RedactionMiddleware"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 Group: TypeAlias = Literal["live", "ready", "startup"]
+GROUPS: tuple[str, ...] = get_args(Group)
 
 
 @runtime_checkable
@@ -42,4 +43,4 @@ class Probe(Protocol):
         """
 
 
-__all__ = ["Group", "Probe"]
+__all__ = ["GROUPS", "Group", "Probe"]

@@ -13,7 +13,6 @@ from divan_obs_asgi.settings import Settings
 JWT_SECRET_BYTES = 32
 
 _REDIS = frozenset({"redis", "rediss", "unix"})
-_SQL = frozenset({"postgres", "postgresql", "sqlite"})
 _BY_SOCKET = frozenset({"postgres", "postgresql", "unix"})
 _S3 = frozenset({"http", "https"})
 
@@ -45,7 +44,7 @@ class ConfigProbe:
         settings = self._settings
         answers = {
             "REDIS_URL": settings.redis_url is None or _well_formed(settings.redis_url, _REDIS),
-            "DATABASE_URL": settings.database_url is None or _well_formed(settings.database_url, _SQL),
+            "DATABASE_URL": settings.database_url is None or _well_formed(settings.database_url),
             "S3_ENDPOINT_URL": settings.s3_url is None or _well_formed(settings.s3_url, _S3),
             "JWT_SECRET": settings.jwt_secret is None or len(settings.jwt_secret.encode()) >= JWT_SECRET_BYTES,
             "OTEL_EXPORTER_OTLP_ENDPOINT": not settings.tracing_enabled or settings.otlp_endpoint is not None,
@@ -53,7 +52,7 @@ class ConfigProbe:
         return [flag for flag, fine in answers.items() if not fine]
 
 
-def _well_formed(url: str, schemes: frozenset[str]) -> bool:
+def _well_formed(url: str, schemes: frozenset[str] | None = None) -> bool:
     try:
         parts = urlsplit(url)
         if "," not in parts.netloc:  # libpq takes several hosts, each with its port.
@@ -62,7 +61,8 @@ def _well_formed(url: str, schemes: frozenset[str]) -> bool:
         return False
     # `postgresql+asyncpg` names the driver after the plus.
     scheme = parts.scheme.partition("+")[0]
-    if scheme not in schemes or "://" not in url:
+    # The application may have any database; of what it does not check itself, only the form is known here.
+    if not scheme or (schemes is not None and scheme not in schemes) or "://" not in url:
         return False
     # SQLite's default is a database in memory; PostgreSQL and Redis may be reached by a socket.
     return bool(parts.hostname) or scheme == "sqlite" or (scheme in _BY_SOCKET and bool(parts.path))

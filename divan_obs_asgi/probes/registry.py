@@ -14,7 +14,7 @@ import anyio
 from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed, ProbeReason
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.probes.base import Group, Probe
+from divan_obs_asgi.probes.base import GROUPS, Group, Probe
 from divan_obs_asgi.redaction import RedactionPolicy
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -57,12 +57,19 @@ class ProbeRegistry:
         Raises:
             ImproperlyConfigured: where its name is taken or is no name, or where it is no probe.
         """
-        if not isinstance(probe, Probe):
+        if isinstance(probe, type) or not isinstance(probe, Probe):
+            what = f"the class {probe.__name__}" if isinstance(probe, type) else type(probe).__name__
             raise ImproperlyConfigured(
-                f"{type(probe).__name__} is no probe; expected name, timeout, critical, group and async check()."
+                f"{what} is no probe; expected an object with name, timeout, critical, group and async check()."
             )
-        if not _NAME.fullmatch(probe.name):
+        if not isinstance(probe.name, str) or not _NAME.fullmatch(probe.name):
             raise ImproperlyConfigured(f"A probe is named {probe.name!r}; expected lower case, like 'redis'.")
+        if not isinstance(probe.timeout, (int, float)) or not 0 < probe.timeout < math.inf:
+            raise ImproperlyConfigured(f"Probe {probe.name!r} has the timeout {probe.timeout!r}; expected seconds.")
+        if probe.group not in GROUPS:
+            raise ImproperlyConfigured(
+                f"Probe {probe.name!r} is in the group {probe.group!r}; expected one of {', '.join(GROUPS)}."
+            )
         if probe.name in self._probes:
             raise ImproperlyConfigured(f"A probe named {probe.name!r} is registered already.")
         self._probes[probe.name] = probe
@@ -109,6 +116,9 @@ class ProbeRegistry:
             reason = "error"
             self._faults.report("probes", error)
         seconds = self._clock() - started
+        if reason is None and seconds > probe.timeout:
+            reason = "timeout"  # It would not be cancelled, and came too late.
+            details = {}
         self._count(probe.name, reason is None, seconds)
         answer: dict[str, object] = {"ok": reason is None}
         if reason is not None:

@@ -44,10 +44,33 @@ class ObservedAsyncServer(socketio.AsyncServer):
 
     async def _handle_disconnect(self, eio_sid: str, namespace: str | None, *reason: Any) -> None:
         # `reason` came between python-socketio 5.11 and 5.16.
+        sid = self.manager.sid_from_eio_sid(eio_sid, namespace or "/")
         try:
             await super()._handle_disconnect(eio_sid, namespace, *reason)
+        except BaseException:
+            # A disconnect handler that raises leaves its client in the manager for ever, too.
+            if sid is not None and self.manager.sid_from_eio_sid(eio_sid, namespace or "/") is not None:
+                await self.manager.disconnect(sid, namespace or "/", ignore_queue=True)
+            raise
         finally:
             self._set_clients(namespace)
+
+    async def _handle_eio_disconnect(self, eio_sid: str, *reason: Any) -> None:  # type: ignore[override]
+        try:
+            await super()._handle_eio_disconnect(eio_sid, *reason)
+        except BaseException:
+            # The first handler that raises ends the loop over namespaces; the others' clients have gone all the same.
+            for namespace in [
+                name
+                for name in self.manager.get_namespaces()
+                if self.manager.sid_from_eio_sid(eio_sid, name) is not None
+            ]:
+                try:
+                    await self._handle_disconnect(eio_sid, namespace, *reason)
+                except Exception as error:
+                    self.obs.faults.report("socketio_handler", error)
+            self.environ.pop(eio_sid, None)
+            raise
 
     async def _handle_event_internal(
         self, server: Any, sid: str, eio_sid: str, data: list[Any], namespace: str, id: int | None

@@ -11,7 +11,9 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
+from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.settings import Settings
+from divan_obs_asgi.tracing.redacting import RedactingExporter, SpanRedactor
 from divan_obs_asgi.tracing.sampling import TraceSampler
 from divan_obs_asgi.tracing.server_span import FastServerSpans
 from divan_obs_asgi.version import __version__
@@ -20,22 +22,24 @@ _logger = logging.getLogger("divan_obs_asgi.tracing")
 _PLAINTEXT = {"grpc": "http", "grpcs": "https"}
 
 
-def build_server_spans(settings: Settings, exporter: SpanExporter | None) -> FastServerSpans:
+def build_server_spans(settings: Settings, exporter: SpanExporter | None, policy: RedactionPolicy) -> FastServerSpans:
     """
     Return server spans through a new provider with resource, sampler and batch processor from the flags.
 
     Args:
         exporter: used in place of OTLP over gRPC to OTEL_EXPORTER_OTLP_ENDPOINT.
+        policy: what the resource and every span go through before the exporter sees them.
     """
+    redactor = SpanRedactor(policy)
     sampler = TraceSampler(settings.traces_sampler, settings.traces_sampler_arg)
     processors = SynchronousMultiSpanProcessor()
-    provider = TracerProvider(sampler, _resource(settings), active_span_processor=processors)
+    provider = TracerProvider(sampler, _resource(settings, redactor), active_span_processor=processors)
     if exporter is None and settings.otlp_endpoint is not None:
         exporter = OTLPSpanExporter(endpoint=exporter_url(settings.otlp_endpoint))
     if exporter is None:
         _logger.warning("OTEL_EXPORTER_OTLP_ENDPOINT is not set: spans are not exported.")
     else:
-        provider.add_span_processor(BatchSpanProcessor(exporter))
+        provider.add_span_processor(BatchSpanProcessor(RedactingExporter(exporter, redactor)))
     return FastServerSpans(provider, processors, sampler, __version__)
 
 
@@ -59,14 +63,16 @@ def make_global(provider: trace.TracerProvider) -> None:
         trace.set_tracer_provider(provider)
 
 
-def _resource(settings: Settings) -> Resource:
-    return Resource.create(
+def _resource(settings: Settings, redactor: SpanRedactor) -> Resource:
+    # With what OTEL_RESOURCE_ATTRIBUTES and the detectors say of the process.
+    resource = Resource.create(
         {
             "service.name": settings.service_name,
             "deployment.environment.name": settings.env,
             "vcs.ref.head.revision": settings.commit,
         }
     )
+    return Resource(redactor.attributes(resource.attributes), resource.schema_url)
 
 
 __all__ = ["build_server_spans", "exporter_url", "make_global"]

@@ -36,7 +36,7 @@ GOOD = {
 }
 BAD = {
     "REDIS_URL": ["redis.internal:6379", "http://redis.internal", "redis://", "redis://h:port", "redis://h:70000"],
-    "DATABASE_URL": ["divan.sqlite3", "mysql://db.internal/divan", "postgresql://", "postgresql://[::1/divan"],
+    "DATABASE_URL": ["divan.sqlite3", "//db.internal/divan", "postgresql://", "postgresql://[::1/divan"],
     "S3_ENDPOINT_URL": ["s3.amazonaws.com", "s3://bucket", "https://", "https://s3:port"],
     "JWT_SECRET": [LONG_ENOUGH[:-1], "hunter2", "é" * 15],
 }

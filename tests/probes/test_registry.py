@@ -312,7 +312,7 @@ def test_what_is_no_probe_is_a_start_up_error() -> None:
     """The error says what a probe has."""
     observed = Observed()
     not_a_probe: Any = object()
-    expected = "object is no probe; expected name, timeout, critical, group and async check()."
+    expected = "object is no probe; expected an object with name, timeout, critical, group and async check()."
     with pytest.raises(obs.ImproperlyConfigured, match=f"^{re.escape(expected)}$"):
         observed.obs.probes.register(not_a_probe)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, quote_plus
 
 from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.testing.secrecy import surviving
 
 DATA = Path(__file__).parents[1] / "data" / "redaction"
 # Stands inside the made-up keys of providers on disk, so that no scanner of repositories takes them for live ones.
@@ -35,20 +34,11 @@ def load(data: Path = DATA) -> dict[str, list[Case]]:
 
 def survivors(case: Case, result: object) -> list[str]:
     """Return the secrets of `case` that can still be read from `result`, encoded or not."""
-    told = json.dumps(result, ensure_ascii=False) + "\n" + "\n".join(_strings(result))
-    lower = told.lower()
-    return [secret for secret in case.secrets if any(_told(part, told, lower) for part in _parts(secret))]
-
-
-def _told(part: str, told: str, lower: str) -> bool:
-    return any(form in lower for form in _forms(part)) or _base64(part, told)
-
-
-def _parts(secret: str) -> list[str]:
-    # Half of a long key is still a leak, and a rule that stops too early is a usual mistake; half an address is none.
-    if len(secret) < 20 or "@" in secret:
-        return [secret]
-    return [secret[: len(secret) // 2], secret[len(secret) // 2 :]]
+    if not case.secrets:
+        return []
+    told = [result, json.dumps(result, ensure_ascii=False)]
+    labelled = {str(number): secret for number, secret in enumerate(case.secrets)}
+    return [labelled[label] for label in surviving(told, labelled)]
 
 
 def _cases(path: Path) -> Iterator[Case]:
@@ -56,30 +46,3 @@ def _cases(path: Path) -> Iterator[Case]:
         entry = json.loads(line.replace(SPLIT, ""))
         value = entry["text"] if "text" in entry else entry["value"]
         yield Case(path.stem, value, tuple(entry["secrets"]))
-
-
-def _strings(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield str(key)
-            yield from _strings(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item)
-
-
-def _forms(secret: str) -> set[str]:
-    spelled = {secret, quote(secret, safe=""), quote_plus(secret), json.dumps(secret)[1:-1]}
-    spelled.add(json.dumps(secret, ensure_ascii=False)[1:-1])
-    return {form.lower() for form in spelled}
-
-
-def _base64(secret: str, told: str) -> bool:
-    # A short secret in base64 is too short to be told from other text.
-    raw = secret.encode()
-    if len(raw) < 8:
-        return False
-    # At each of the three offsets, without the characters that the neighbours have a share in.
-    return any(base64.b64encode(raw[skip : skip + (len(raw) - skip) // 3 * 3]).decode() in told for skip in range(3))

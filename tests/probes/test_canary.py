@@ -1,0 +1,125 @@
+"""The start-up canary: a false token, e-mail address and position, through every sink."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+import pytest
+
+import divan_obs_asgi as obs
+from divan_obs_asgi import canaries
+from divan_obs_asgi.logs import Lines
+from divan_obs_asgi.probes import CanaryProbe, ProbeRegistry
+from divan_obs_asgi.probes.canary import EMAIL, LATITUDE, LONGITUDE, SECRETS, TOKEN, Sink
+from divan_obs_asgi.redaction import DEFAULT_RULES, RedactionPolicy, Rule
+from divan_obs_asgi.testing import converse, http_scope
+from divan_obs_asgi.types import Receive, Scope, Send
+from tests.stacks import Observed
+
+TIGHT = RedactionPolicy()
+LEAKY = RedactionPolicy(())
+
+
+async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    raise AssertionError("the application was called")
+
+
+def report_of(**sinks: Sink) -> dict[str, Any]:
+    """Return what /health/startup says of these sinks, with its status."""
+    built = Observed().obs
+    probes = ProbeRegistry(built.metrics, built.redaction, built.faults)
+    probes.register(CanaryProbe(sinks))
+    stack = obs.build_stack(nothing, dataclasses.replace(built, probes=probes))
+    answer = anyio.run(converse, stack, http_scope("/health/startup"))
+    return {"status": answer.status, **json.loads(answer.body)["checks"]["redaction"]}
+
+
+def lines_of(policy: RedactionPolicy) -> Lines:
+    return Lines("a", "b", "c", policy)
+
+
+def sinks_of(policy: RedactionPolicy) -> dict[str, Sink]:
+    return {
+        "log": canaries.log_sink(lines_of(policy)),
+        "metrics": canaries.metrics_sink(policy),
+        "health": canaries.health_sink(policy),
+    }
+
+
+def test_a_service_starts_with_the_canary() -> None:
+    """It is there without being asked for, and its sinks are tight."""
+    answer = anyio.run(converse, obs.build_stack(nothing, Observed().obs), http_scope("/health/startup"))
+    assert answer.status == 200
+    assert json.loads(answer.body)["checks"]["redaction"]["ok"] is True
+
+
+@pytest.mark.parametrize("sink", ["log", "metrics", "health"])
+def test_a_sink_that_leaks_stops_the_start(sink: str) -> None:
+    """The answer is a 503 that names the sink, and none of the others."""
+    sinks = {**sinks_of(TIGHT), sink: sinks_of(LEAKY)[sink]}
+    report = report_of(**sinks)
+    assert report == {"status": 503, "ok": False, "reason": "error", "sinks": [sink]}
+
+
+def test_all_sinks_that_leak_are_named() -> None:
+    """One start, and all there is to repair."""
+    assert report_of(**sinks_of(LEAKY))["sinks"] == ["log", "metrics", "health"]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_one_secret_is_enough(secret: str) -> None:
+    """A sink that lets only positions through is no tight sink."""
+    assert report_of(own=lambda text, fields: f"a {secret} b".encode())["sinks"] == ["own"]
+
+
+def test_a_sink_that_raises_is_named() -> None:
+    """What cannot be looked at is not known to be tight."""
+
+    def broken(text: str, fields: Mapping[str, object]) -> bytes:
+        raise RuntimeError(text)
+
+    assert report_of(own=broken) == {"status": 503, "ok": False, "reason": "error", "sinks": ["own"]}
+
+
+def test_the_sinks_are_tried_once() -> None:
+    """A probe a second costs nothing."""
+    tried: list[str] = []
+
+    def sink(text: str, fields: Mapping[str, object]) -> bytes:
+        tried.append(text)
+        return b""
+
+    async def ask_twice() -> None:
+        probe = CanaryProbe({"own": sink})
+        await probe.check()
+        await probe.check()
+
+    anyio.run(ask_twice)
+    assert len(tried) == 1
+
+
+@pytest.mark.parametrize("name", ["find_emails", "find_positions"])
+def test_a_policy_without_one_of_the_rules_is_found(name: str) -> None:
+    """As where a service has replaced the rules and forgotten one."""
+
+    def is_it(rule: Rule) -> bool:
+        return getattr(getattr(rule, "find", None), "__name__", "") == name
+
+    policy = RedactionPolicy(rule for rule in DEFAULT_RULES if not is_it(rule))
+    assert report_of(**sinks_of(policy))["sinks"] == ["log", "metrics", "health"]
+
+
+def test_the_canary_holds_each_secret() -> None:
+    """A sink that passes everything on would be found by each of them."""
+    seen: list[str] = []
+
+    def sink(text: str, fields: Mapping[str, object]) -> bytes:
+        seen.append(text + json.dumps(fields))
+        return b""
+
+    anyio.run(CanaryProbe({"own": sink}).check)
+    assert all(secret in seen[0] for secret in (TOKEN, EMAIL, LATITUDE, LONGITUDE))

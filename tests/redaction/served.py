@@ -1,0 +1,105 @@
+"""A service that tells whatever it is given, to every sink there is: `python -m tests.redaction.served FD`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+
+import uvicorn
+from opentelemetry import trace
+from opentelemetry.trace import Link, Status, StatusCode
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+import divan_obs_asgi
+from divan_obs_asgi import Observability
+from divan_obs_asgi.exceptions import ProbeFailed
+from divan_obs_asgi.probes.base import Group
+
+logger = logging.getLogger("served")
+
+
+class Chatty:
+    """A probe that tells what it was last asked with, and why it fails."""
+
+    name = "chatty"
+    timeout = 1.0
+    critical = False
+    group: Group = "ready"
+
+    def __init__(self) -> None:
+        self.seen: dict[str, object] = {}
+
+    async def check(self) -> Mapping[str, object]:
+        return self.seen
+
+
+class Failing(Chatty):
+    name = "failing"
+
+    async def check(self) -> Mapping[str, object]:
+        raise ProbeFailed("error", **self.seen)
+
+
+class Broken(Chatty):
+    name = "broken"
+    group: Group = "startup"
+
+    async def check(self) -> Mapping[str, object]:
+        raise RuntimeError(str(self.seen))
+
+
+def build() -> Starlette:
+    obs = Observability.from_env()
+    probes = [Chatty(), Failing(), Broken()]
+    for probe in probes:
+        obs.probes.register(probe)
+    calls = obs.metrics.counter("calls_total", "Calls.", ["caller"])
+    tracer = trace.get_tracer("served")
+
+    async def tell(request: Request) -> Response:
+        """Tell everything of the request to everyone."""
+        told: dict[str, object] = {
+            "path": request.url.path,
+            "query": request.url.query,
+            "headers": dict(request.headers),
+            "payload": await request.json(),
+            "raw": (await request.body()).decode(),
+        }
+        for probe in probes:
+            probe.seen = told
+        calls.labels(str(told["payload"])).inc()
+        obs.log.bind(user=told, note=str(told))
+        logger.info(f"told {told}")
+        logger.warning("args %s %r", told["path"], told)
+        logger.warning("extra", extra={"seen": told, "email": told["path"], "password": told["raw"]})
+        logger.warning("stack %s", told["query"], stack_info=True)
+        try:
+            raise LookupError(f"inner {told}") from KeyError(told["raw"])
+        except LookupError:
+            logger.exception("caught %s", told["raw"])
+        span = trace.get_current_span()
+        span.set_attribute("url.full", str(request.url))
+        span.set_attribute("http.request.header.cookie", request.headers["cookie"])
+        span.set_attribute("said", [str(told["raw"]), request.url.path])
+        span.add_event(f"event {told['raw']}", {"at": str(told["query"])})
+        link = Link(span.get_span_context(), {"why": str(told["raw"])})
+        with tracer.start_as_current_span(f"child {request.url.path}", links=[link]) as child:
+            child.record_exception(ValueError(str(told)))
+            child.set_status(Status(StatusCode.ERROR, str(told["raw"])))
+        if request.query_params["then"] == "raise":
+            raise RuntimeError(f"outer {told}")
+        if request.query_params["then"] == "json":
+            return JSONResponse({"detail": str(told), "told": told}, 500)
+        return PlainTextResponse(str(told), 500)
+
+    app = Starlette(routes=[Route("/tell/{what:path}", tell, methods=["POST"])])
+    divan_obs_asgi.init(app, obs)
+    return app
+
+
+if __name__ == "__main__":
+    uvicorn.run(build(), fd=int(sys.argv[1]), log_config=None)
