@@ -72,7 +72,7 @@ def _take_over(obs: Observability) -> None:
     if not obs.settings.enabled:
         return
     if obs.settings.logging_enabled:
-        obs.log.install()
+        obs.log.install(own_access_line=obs.settings.access_log_enabled)
     if obs.spans is not None:
         from divan_obs_asgi.tracing.provider import make_global
 

@@ -14,7 +14,7 @@ import anyio.to_thread
 from divan_obs_asgi import canaries
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.faults import Faults
-from divan_obs_asgi.logs import ByteStream, Lines, Logs, Sampler, Sink
+from divan_obs_asgi.logs import ByteStream, FlightRecorder, Lines, Logs, RootLevel, Sampler, Sink
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.probes import CanaryProbe, ConfigProbe, HeartbeatProbe, ProbeRegistry
 from divan_obs_asgi.redaction import RedactionPolicy
@@ -100,9 +100,12 @@ class Observability:
         log = Logs(
             lines,
             Sampler(settings.log_sampling_rate_info, settings.log_sampling_budget),
+            FlightRecorder(
+                settings.log_recorder_lines, settings.log_recorder_bytes, settings.log_slow_ms / 1e3, sink.put
+            ),
             sink,
+            _root_level(settings),
             faults,
-            logging.getLevelNamesMapping()[settings.log_level],
         )
         probes = ProbeRegistry(metrics, metrics.counting(policy, "health"), faults)
         heartbeat = HeartbeatProbe()
@@ -131,12 +134,21 @@ class Observability:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run what belongs to the life of the application."""
+        # By now the server has set up its own.
+        self.log.adopt_server_loggers()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self.heartbeat.run)
+            tasks.start_soon(self._put_levels_back)
             try:
                 yield
             finally:
                 tasks.cancel_scope.cancel()
+
+    async def _put_levels_back(self) -> None:
+        """End the changes of log levels in time also where nothing is logged."""
+        while True:
+            await anyio.sleep(1.0)
+            self.log.levels.expire()
 
     async def flush_in_thread(self) -> None:
         """Call `flush` without holding up the event loop."""
@@ -151,6 +163,12 @@ class Observability:
             except Exception as error:
                 self.faults.report("tracing", error)
         self.log.sink.flush()
+
+
+def _root_level(settings: Settings) -> RootLevel:
+    numbers = logging.getLevelNamesMapping()
+    recorder_level = numbers[settings.log_recorder_level] if settings.log_recorder_lines else None
+    return RootLevel(numbers[settings.log_level], recorder_level)
 
 
 def _server_spans(

@@ -25,6 +25,9 @@ _NO_STATUS_RECEIVED = 1005
 # Codes from here on say that the server itself failed (1011 internal error, 1012 restart, 1013 try later).
 _WEBSOCKET_SERVER_ERRORS = range(1011, 1015)
 
+# An application may declare its routes; what is longer was made of something else.
+_MAX_ROUTE = 500
+
 Finisher: TypeAlias = "Callable[[RequestRecord], None]"
 
 current_record: ContextVar[RequestRecord | None] = ContextVar("divan_obs_asgi.current_record", default=None)
@@ -55,6 +58,8 @@ class RequestRecord:
         request_id, trace_id, span_id: lower-case hex or text; empty where nobody assigned one.
         sampled: whether the trace is recorded; None without tracing.
         fields: business fields for the log line, bound by the application.
+        housekeeping: asked for the service's own sake (health, metrics): no finisher is called where it succeeds.
+        log_rate, kept_lines: what the logs have decided and kept of this connection.
     """
 
     # Most connections leave most of these as they are; what is not assigned costs nothing.
@@ -73,6 +78,9 @@ class RequestRecord:
     sampled: bool | None = None
     span: Any = None
     fields: dict[str, object] | None = None
+    housekeeping = False
+    log_rate: float | None = None
+    kept_lines: Any = None
     _trailers = False
     _header_index: dict[bytes, bytes] | None = None
 
@@ -264,11 +272,14 @@ class RequestRecord:
             return
         self.duration_s = self._clock() - self._started
         self.outcome = outcome
+        if self.housekeeping and outcome == "ok" and self.status < 400:
+            return
         if self.method == "HEAD" or self.status in (204, 304):
             # RFC 9110, section 6.4.1: these have no content, whatever the application handed over.
             self.response_bytes = 0
         self.route = self._route()
-        for component, finisher in reversed(self._finishers.items()):
+        # A copy: a thread of the application may add one right now.
+        for component, finisher in reversed(tuple(self._finishers.items())):
             try:
                 finisher(self)
             except Exception as error:
@@ -276,7 +287,7 @@ class RequestRecord:
 
     def _route(self) -> str:
         try:
-            route = self._routes.template(self._scope)
+            route = self._routes.template(self._scope)[:_MAX_ROUTE]
             # A label and a line are UTF-8, which a lone surrogate is not.
             return route if route.isascii() else route.encode("utf-8", "replace").decode()
         except Exception as error:

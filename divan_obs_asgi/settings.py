@@ -21,12 +21,12 @@ DEFAULT_MIDDLEWARE = tuple(
     _PACKAGE + name
     for name in (
         "ContextMiddleware",
-        "OpsMiddleware",
         "RequestIdMiddleware",
         "RedactionMiddleware",
         "TracingMiddleware",
         "MetricsMiddleware",
         "AccessLogMiddleware",
+        "OpsMiddleware",
     )
 )
 HASH_KEY_LENGTH = 16
@@ -78,6 +78,13 @@ def positive_integer(text: str) -> int:
     """Read a whole number from 1."""
     if not re.fullmatch(r"[0-9]{1,9}", text.strip()) or int(text) < 1:
         raise ValueError("a whole number from 1")
+    return int(text)
+
+
+def integer(text: str) -> int:
+    """Read a whole number from 0."""
+    if not re.fullmatch(r"[0-9]{1,9}", text.strip()):
+        raise ValueError("a whole number from 0")
     return int(text)
 
 
@@ -177,7 +184,7 @@ class Settings:
     context_enabled: bool = _flag(
         "OBS_CONTEXT_ENABLED", boolean, True, "Keep the context variables of a connection's requests apart."
     )
-    ops_enabled: bool = _flag("OBS_OPS_ENABLED", boolean, True, "Serve /health/* and /metrics.")
+    ops_enabled: bool = _flag("OBS_OPS_ENABLED", boolean, True, "Serve /health/*, /metrics and /ops/*.")
     request_id_enabled: bool = _flag("OBS_REQUEST_ID_ENABLED", boolean, True, "Give every connection an X-Request-Id.")
     redaction_enabled: bool = _flag(
         "OBS_REDACTION_ENABLED", boolean, True, "Bind to each request what may be told of it."
@@ -224,6 +231,16 @@ class Settings:
     )
     log_sampling_budget: int = _flag(
         "LOG_SAMPLING_BUDGET", positive_integer, 100, "Lines a second that are all kept; more of them is load."
+    )
+    log_recorder_level: str = _flag(
+        "LOG_RECORDER_LEVEL", one_of(*LOG_LEVELS), "DEBUG", "The lowest level that the flight recorder keeps."
+    )
+    log_recorder_lines: int = _flag(
+        "LOG_RECORDER_LINES", integer, 100, "Unwritten lines that a request keeps for a bad end; 0 for no recorder."
+    )
+    log_recorder_bytes: int = _flag("LOG_RECORDER_BYTES", positive_integer, 65536, "The same, in bytes.")
+    log_slow_ms: int = _flag(
+        "LOG_SLOW_MS", integer, 1000, "An HTTP request that takes longer shows its recorded lines; 0 for none."
     )
     otlp_endpoint: str | None = _flag(
         "OTEL_EXPORTER_OTLP_ENDPOINT", otlp_endpoint, None, "Where spans go, over gRPC: grpc://otel-collector:4317."

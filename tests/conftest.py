@@ -46,6 +46,7 @@ EXTRA_OF_LIBRARY = {
     "aiohttp": "test-all",
     "asgi_correlation_id": "bench",
     "prometheus_fastapi_instrumentator": "bench",
+    "pythonjsonlogger": "bench",
     "starlette_exporter": "bench",
     "structlog": "bench",
 }

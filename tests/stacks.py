@@ -16,11 +16,11 @@ from divan_obs_asgi.stack import MiddlewareFactory
 
 CORE: tuple[MiddlewareFactory, ...] = (
     middlewares.ContextMiddleware,
-    middlewares.OpsMiddleware,
     middlewares.RequestIdMiddleware,
     middlewares.RedactionMiddleware,
     middlewares.MetricsMiddleware,
     middlewares.AccessLogMiddleware,
+    middlewares.OpsMiddleware,
 )
 T = TypeVar("T")
 

@@ -1,8 +1,22 @@
-"""JSON logs: the lines, the sampling, and the sink that never makes the event loop wait."""
+"""JSON logs: the lines, the sampling, the flight recorder, and the sink that never makes the event loop wait."""
 
 from divan_obs_asgi.logs.lines import Lines, timestamp
 from divan_obs_asgi.logs.pipeline import Logs, PipelineHandler
+from divan_obs_asgi.logs.recorder import FlightRecorder
+from divan_obs_asgi.logs.root_level import RootLevel
 from divan_obs_asgi.logs.sampling import Sampler
 from divan_obs_asgi.logs.sink import ByteStream, Sink
+from divan_obs_asgi.logs.structlog_bridge import structlog_processor
 
-__all__ = ["ByteStream", "Lines", "Logs", "PipelineHandler", "Sampler", "Sink", "timestamp"]
+__all__ = [
+    "ByteStream",
+    "FlightRecorder",
+    "Lines",
+    "Logs",
+    "PipelineHandler",
+    "RootLevel",
+    "Sampler",
+    "Sink",
+    "structlog_processor",
+    "timestamp",
+]

@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
+import re
 import time
-import traceback
+from collections.abc import Mapping
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import orjson
 
+from divan_obs_asgi.logs.errors import describe_error, describe_stack
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.redaction import RedactionPolicy
 
+ACCESS_LOGGER = "divan_obs_asgi.access"
+# The attribute of a LogRecord that holds business fields by themselves; in `extra` some names are forbidden.
+FIELDS_KEY = "divan_obs_fields"
+
 # An attribute of every LogRecord is no business field.
 # `color_message` is uvicorn's: the message again, with ANSI escapes.
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
-# What a traceback may take: frames, and characters below what the policy cuts a text to.
-_FRAMES = 6
-_ROOM = 2000
-_ACCESS_LEVELS = {"ok": "INFO", "client_disconnect": "INFO", "cancelled": "WARNING", "incomplete": "ERROR"}
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message", FIELDS_KEY}
+# More fields than this are no line any more.
+_MAX_FIELDS = 32
+# Names of levels and loggers are short; what is longer was made of something else.
+_MAX_NAME = 200
+_ACCESS_LEVELS = {
+    "ok": logging.INFO,
+    "client_disconnect": logging.INFO,
+    "cancelled": logging.WARNING,
+    "incomplete": logging.ERROR,
+}
+_LEVEL_NAMES = {logging.INFO: "INFO", logging.WARNING: "WARNING", logging.ERROR: "ERROR"}
+_RECORDED = b',"recorded":true}'
+# An escaped backslash, or a control character other than tab and the ends of lines, as orjson writes them.
+_ESCAPES = re.compile(rb"\\\\|\\u00[01][0-9a-f]|\\[bf]")
+_SHORT = {rb"\\": rb"\\", rb"\b": rb"\u2408", rb"\f": rb"\u240c"}
+# What orjson leaves as it is: DEL, the C1 controls (CSI among them), and the two line separators of Unicode.
+_RAW_CONTROLS = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
 
 
 def timestamp(unix_ns: int) -> str:
@@ -34,30 +53,11 @@ def _to_the_second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
-def describe_error(error: BaseException, policy: RedactionPolicy) -> dict[str, str]:
-    """Return the type, a fingerprint that stays the same from run to run, and the redacted traceback."""
-    frames = traceback.extract_tb(error.__traceback__)
-    places = "".join(f"{frame.filename.rpartition('/')[2]}:{frame.name};" for frame in frames)
-    kind = type(error).__qualname__
-    return {
-        "type": kind,
-        "fingerprint": hashlib.sha256(f"{kind}|{places}".encode()).hexdigest()[:16],
-        "traceback": policy.redact_text(_traceback(error)),
-    }
-
-
-def _traceback(error: BaseException) -> str:
-    """Return the innermost frames, with the exceptions before this one where there is room: its end says most."""
-    text = "".join(traceback.format_exception(error, limit=-_FRAMES))
-    if len(text) > _ROOM:
-        text = "".join(traceback.format_exception(error, limit=-_FRAMES, chain=False))
-    return text
-
-
-def _written(name: object) -> str:
-    """Return a name that a LogRecord carries as JSON can have it: UTF-8, which a lone surrogate is not."""
-    text = str(name)
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+def access_level(record: RequestRecord) -> int:
+    """Return the level of a finished record's line."""
+    if record.status >= 500:
+        return logging.ERROR
+    return _ACCESS_LEVELS.get(record.outcome or "", logging.ERROR)
 
 
 class Lines:
@@ -69,17 +69,11 @@ class Lines:
         self._commit = commit
         self._policy = policy
 
-    def access_level(self, record: RequestRecord) -> str:
-        """Return the level of a finished record's line."""
-        if record.status >= 500:
-            return "ERROR"
-        return _ACCESS_LEVELS.get(record.outcome or "", "ERROR")
-
-    def access(self, record: RequestRecord, level: str, sample_rate: float) -> bytes:
+    def access(self, record: RequestRecord, level: int, sample_rate: float, recorded: bool = False) -> bytes:
         """Return the line of a finished record."""
         line = {
             "ts": timestamp(record.started_ns + int(record.duration_s * 1e9)),
-            "level": level,
+            "level": _LEVEL_NAMES[level],
             "msg": f"{record.method} {record.route}",
             "service": self._service,
             "env": self._env,
@@ -90,7 +84,7 @@ class Lines:
             "route": record.route,
             "status": record.status,
             "latency_ms": int(record.duration_s * 1e6) / 1e3,
-            "logger": "divan_obs_asgi.access",
+            "logger": ACCESS_LOGGER,
             "outcome": record.outcome,
             "sample_rate": sample_rate,
         }
@@ -100,14 +94,43 @@ class Lines:
             line["error"] = describe_error(record.error, self._policy)
         if record.fields:
             self._add_fields(line, record.fields)
-        return orjson.dumps(line)
+        elif record.error is None and not recorded and (record.request_id + record.route).isprintable():
+            # Most lines: asking these two costs a tenth of searching the line.
+            return orjson.dumps(line)
+        return _finished(line, recorded)
 
-    def application(self, record: logging.LogRecord, request: RequestRecord | None, sample_rate: float) -> bytes:
+    def application(
+        self, record: logging.LogRecord, request: RequestRecord | None, sample_rate: float, *, recorded: bool = False
+    ) -> bytes:
         """Return the line of a LogRecord, with the ids of the request in which it was written."""
-        line: dict[str, Any] = {
-            "ts": timestamp(int(record.created * 1e9)),
+        line = self._head(record, request)
+        line["msg"] = self._message(record)
+        line["sample_rate"] = sample_rate
+        error = record.exc_info[1] if isinstance(record.exc_info, tuple) and len(record.exc_info) == 3 else None
+        if isinstance(error, BaseException):
+            line["error"] = describe_error(error, self._policy)
+        if isinstance(record.stack_info, str):
+            line["stack"] = describe_stack(record.stack_info, self._policy)
+        extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        if extra:
+            self._add_fields(line, extra)
+        fields = getattr(record, FIELDS_KEY, None)
+        if isinstance(fields, Mapping):
+            self._add_fields(line, fields)
+        return _finished(line, recorded)
+
+    def unreadable(self, record: logging.LogRecord, request: RequestRecord | None) -> bytes:
+        """Return the line of a LogRecord of which no other can be made: fixed words, and nothing of its content."""
+        line = self._head(record, request)
+        line["msg"] = "[redacted:unreadable]"
+        line["sample_rate"] = 1.0
+        return _finished(line, recorded=False)
+
+    def _head(self, record: logging.LogRecord, request: RequestRecord | None) -> dict[str, Any]:
+        return {
+            "ts": timestamp(_unix_ns(record.created)),
             "level": _written(record.levelname),
-            "msg": self._message(record),
+            "msg": "",
             "service": self._service,
             "env": self._env,
             "commit": self._commit,
@@ -118,16 +141,7 @@ class Lines:
             "status": None,
             "latency_ms": None,
             "logger": _written(record.name),
-            "sample_rate": sample_rate,
         }
-        if record.exc_info and record.exc_info[1] is not None:
-            line["error"] = describe_error(record.exc_info[1], self._policy)
-        if record.stack_info:
-            line["stack"] = self._policy.redact_text("\n".join(record.stack_info.splitlines()[-2 * _FRAMES :]))
-        extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
-        if extra:
-            self._add_fields(line, extra)
-        return orjson.dumps(line)
 
     def _message(self, record: logging.LogRecord) -> str:
         try:
@@ -138,12 +152,42 @@ class Lines:
             message = f"{template} [{type(error).__name__} while formatting]"
         return self._policy.redact_text(message)
 
-    def _add_fields(self, line: dict[str, Any], fields: dict[str, object]) -> None:
-        for key, value in fields.items():
+    def _add_fields(self, line: dict[str, Any], fields: Mapping[Any, object]) -> None:
+        for key, value in islice(fields.items(), _MAX_FIELDS):
             name = self._policy.redact_text(key if isinstance(key, str) else type(key).__name__)
             # What the record says of itself is not for the application to overwrite.
             if name not in line:
                 line[name] = self._policy.redact_field(name, value)
+        if len(fields) > _MAX_FIELDS:
+            line["..."] = f"[cut:{len(fields) - _MAX_FIELDS} more]"
 
 
-__all__ = ["Lines", "describe_error", "timestamp"]
+def _unix_ns(created: object) -> int:
+    """Return a LogRecord's time; the present where whoever made it put something else there."""
+    if isinstance(created, (int, float)) and 0 <= created < 1e11:  # nan compares false
+        return int(created * 1e9)
+    return time.time_ns()
+
+
+def _written(name: object) -> str:
+    """Return a name that a LogRecord carries as JSON can have it: UTF-8, which a lone surrogate is not."""
+    text = name if isinstance(name, str) else type(name).__name__
+    return text[:_MAX_NAME] if text.isascii() else text[:_MAX_NAME].encode("utf-8", "replace").decode()
+
+
+def _finished(line: dict[str, Any], recorded: bool) -> bytes:
+    """Return one line of JSON in which no terminal and no collector finds a control character (PITFALLS P45)."""
+    data = orjson.dumps(line)
+    if b"\\" in data:
+        data = _ESCAPES.sub(_picture, data)
+    if b"\x7f" in data or not data.isascii():
+        data = _RAW_CONTROLS.sub(b"\\\\ufffd", data)
+    return data[:-1] + _RECORDED if recorded else data
+
+
+def _picture(found: re.Match[bytes]) -> bytes:
+    """Unicode has a picture of each control character, at U+2400 and on: ESC is shown as one sign, and does nothing."""
+    return _SHORT.get(found[0]) or b"\\u24" + found[0][-2:]
+
+
+__all__ = ["ACCESS_LOGGER", "FIELDS_KEY", "Lines", "access_level", "timestamp"]

@@ -6,48 +6,81 @@ import logging
 from typing import Any
 
 from divan_obs_asgi.faults import Faults
-from divan_obs_asgi.logs.lines import Lines
+from divan_obs_asgi.logs.lines import ACCESS_LOGGER, Lines, access_level
+from divan_obs_asgi.logs.recorder import FlightRecorder
+from divan_obs_asgi.logs.root_level import RootLevel
+from divan_obs_asgi.logs.runtime_levels import RuntimeLevels
 from divan_obs_asgi.logs.sampling import Sampler
+from divan_obs_asgi.logs.server_loggers import adopt_server_loggers
 from divan_obs_asgi.logs.sink import Sink
+from divan_obs_asgi.logs.termination import flush_on_termination
 from divan_obs_asgi.record import RequestRecord, current_record
-
-_NUMBERS = logging.getLevelNamesMapping()
 
 
 class Logs:
-    """JSON lines: one for each connection, and one for each record of the standard library's logging."""
+    """
+    JSON lines: one for each connection, and one for each record of the standard library's logging.
 
-    def __init__(self, lines: Lines, sampler: Sampler, sink: Sink, faults: Faults, level: int) -> None:
+    Level first, then sampling; what one of them drops of a connection goes to the flight recorder.
+    """
+
+    def __init__(
+        self, lines: Lines, sampler: Sampler, recorder: FlightRecorder, sink: Sink, root: RootLevel, faults: Faults
+    ) -> None:
         self._lines = lines
         self._sampler = sampler
+        self._recorder = recorder
+        self._root = root
         self._faults = faults
-        self._level = level
+        self._access_logger = logging.getLogger(ACCESS_LOGGER)
+        self._own_access_line: bool | None = None
+        self.levels = RuntimeLevels(root)
         self.sink = sink
 
     def access(self, record: RequestRecord) -> None:
         """Write the line of a finished record, unless level or sampling drop it."""
-        level = self._lines.access_level(record)
-        if _NUMBERS[level] < self._level:
-            return
-        rate = 1.0
-        if level == "INFO":
-            rate = self._sampler.rate_for(record.trace_id, record.request_id)
+        if self.levels.changes:
+            self.levels.expire()
+        level = access_level(record)
+        told = self._recorder.tells_of(record)
+        rate, recorded = 1.0, False
+        if level < (self._access_logger.level or self._root.level):
+            if not told:
+                return
+            recorded = True
+        elif not told and level < logging.WARNING:
+            rate = self._sampler.rate_of(record)
             if not rate:
                 return
-        self.sink.put(self._lines.access(record, level, rate), level)
+        self.sink.put(self._lines.access(record, level, rate, recorded), level)
 
     def application(self, record: logging.LogRecord) -> None:
-        """Write the line of a LogRecord, unless sampling drops it; never raises."""
+        """Write the line of a LogRecord, unless level or sampling drop it; never raises."""
+        request = current_record.get()
         try:
-            request = current_record.get()
-            rate = 1.0
-            if record.levelno < logging.WARNING and request is not None:
-                rate = self._sampler.rate_for(request.trace_id, request.request_id)
-                if not rate:
-                    return
-            self.sink.put(self._lines.application(record, request, rate), record.levelname)
+            self._application(record, request)
         except Exception as error:
-            self._faults.report("logs", error)
+            self.unreadable(record, error)
+
+    def _application(self, record: logging.LogRecord, request: RequestRecord | None) -> None:
+        if self.levels.changes:
+            self.levels.expire()
+        level = record.levelno
+        rate = 1.0 if self._root.writes(record) else 0.0
+        if rate and level < logging.WARNING and request is not None:
+            rate = self._sampler.rate_of(request)
+        if rate:
+            self.sink.put(self._lines.application(record, request, rate), level)
+        elif request is not None and self._recorder.wants(request):
+            self._recorder.keep(request, self._lines.application(record, request, 1.0, recorded=True), level)
+
+    def unreadable(self, record: logging.LogRecord, error: Exception) -> None:
+        """Write that there was a record, and nothing of it (PITFALLS P37, P38); never raises."""
+        self._faults.report("logs", error)
+        try:
+            self.sink.put(self._lines.unreadable(record, current_record.get()), logging.ERROR)
+        except Exception as another:
+            self._faults.report("logs", another)
 
     def bind(self, **fields: object) -> None:
         """Add business fields to the line of the request in which this is called; outside of one, nothing."""
@@ -55,19 +88,30 @@ class Logs:
         if record is not None:
             record.bind(**fields)
 
-    def install(self) -> None:
+    def install(self, *, own_access_line: bool = True) -> None:
         """
-        Send the root logger through this pipeline, and silence uvicorn's own access line.
+        Send the root logger, and the servers' loggers, through this pipeline.
 
-        Done by `init` and `wrap`. The handlers that are there stay, except for those of an earlier pipeline.
+        Done by `init` and `wrap`. The root logger's other handlers stay, except for those of an earlier pipeline,
+        and get what they got before.
+
+        Args:
+            own_access_line: whether there is a line for each connection; then the servers' are switched off.
         """
         root = logging.getLogger()
         for handler in list(root.handlers):
             if isinstance(handler, PipelineHandler):
                 root.removeHandler(handler)
+        self._root.install()
         root.addHandler(PipelineHandler(self))
-        root.setLevel(self._level)
-        logging.getLogger("uvicorn.access").disabled = True
+        self._own_access_line = own_access_line
+        self.adopt_server_loggers()
+        flush_on_termination()
+
+    def adopt_server_loggers(self) -> None:
+        """Do it again for a server that set up its loggers since; where nothing is installed, do nothing."""
+        if self._own_access_line is not None:
+            adopt_server_loggers(own_access_line=self._own_access_line)
 
 
 class PipelineHandler(logging.Handler):
@@ -82,7 +126,11 @@ class PipelineHandler(logging.Handler):
 
     def handle(self, record: logging.LogRecord) -> Any:
         # The sink has its own lock; logging's would only serialize the formatting.
-        emitted = self.filter(record)
+        try:
+            emitted = self.filter(record)
+        except Exception as error:
+            self._logs.unreadable(record, error)
+            return False
         if emitted:
             self.emit(record if emitted is True else emitted)
         return emitted

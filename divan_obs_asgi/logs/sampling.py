@@ -6,6 +6,8 @@ import time
 import zlib
 from collections.abc import Callable
 
+from divan_obs_asgi.record import RequestRecord
+
 _TWO_TO_64 = 1 << 64
 _TWO_TO_32 = 1 << 32
 
@@ -28,19 +30,41 @@ class Sampler:
         self._second = -1
         self._seen = 0
 
-    def rate_for(self, trace_id: str, request_id: str) -> float:
-        """Return the share that an INFO line of this request stands for: 1.0, the rate, or 0.0 (drop it)."""
+    def rate_of(self, record: RequestRecord) -> float:
+        """
+        Return the share that an INFO line of this connection stands for: 1.0, the rate, or 0.0 (drop it).
+
+        An HTTP request keeps the answer of its first line, also where load begins or ends in its middle. A
+        WebSocket may last for hours and is asked about again; those whose id is in the share are kept whole.
+        """
         if self._rate >= 1.0:
             return 1.0
+        loaded = self._count()
+        decided = record.log_rate
+        if decided is None:
+            decided = self._share(record.trace_id, record.request_id) if loaded else 1.0
+            if record.kind == "http":
+                record.log_rate = decided
+        return decided
+
+    def rate_for(self, trace_id: str, request_id: str) -> float:
+        """Return the same for a line of its own."""
+        if self._rate >= 1.0 or not self._count():
+            return 1.0
+        return self._share(trace_id, request_id)
+
+    def _count(self) -> bool:
+        """Count a line, written or not; return whether it is above the budget of its second."""
         second = int(self._clock())
         if second != self._second:
             self._second, self._seen = second, 0
         self._seen += 1
-        if self._seen <= self._budget:
-            return 1.0
+        return self._seen > self._budget
+
+    def _share(self, trace_id: str, request_id: str) -> float:
         if trace_id:
             return self._rate if int(trace_id[16:], 16) < self._trace_bound else 0.0
-        return self._rate if zlib.crc32(request_id.encode()) < self._request_bound else 0.0
+        return self._rate if zlib.crc32(request_id.encode("utf-8", "replace")) < self._request_bound else 0.0
 
 
 __all__ = ["Sampler"]

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import io
+import logging
 import os
+import select
+import stat
 import sys
 import threading
 import weakref
@@ -11,12 +15,25 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from divan_obs_asgi.logs.last_resort import write_to_stderr
+
 # Lines; at half a kilobyte each about 5 MB.
 QUEUE_SIZE = 10_000
+# Seconds that a line of WARNING or above waits for room, once for all lines until there is some.
+PATIENCE_S = 0.05
 # Seconds that the writer waits for company: one write for many lines, and no thread switch for each.
 _BATCH_PAUSE_S = 0.02
-# Seconds between looks at the queue when nobody has woken the writer.
-_IDLE_S = 1.0
+# Seconds without a line after which the writer ends; the next line starts another.
+_IDLE_S = 10.0
+# Seconds until a write that failed is tried again, at first and at most.
+_RETRY_S = 0.05
+_MAX_RETRY_S = 2.0
+# Seconds that whoever ends the process waits for a stream that takes nothing.
+FLUSH_S = 5.0
+_FORK_FLUSH_S = 1.0
+# POSIX: so much is written to a pipe in one piece, whoever else writes to it. The workers of a server share one.
+_PIPE_AT_ONCE = getattr(select, "PIPE_BUF", 512)
+_LEVEL_NAMES = {1: "DEBUG", 2: "INFO", 3: "WARNING", 4: "ERROR", 5: "CRITICAL"}
 
 
 class ByteStream(Protocol):
@@ -29,14 +46,18 @@ class ByteStream(Protocol):
 
 class Sink:
     """
-    Takes lines without ever waiting for the disk, the pipe or the terminal behind it.
+    Takes lines without waiting for the disk, the pipe or the terminal behind it.
 
-    When the queue is full a line is dropped and counted. A write that fails is reported, its lines are lost and
-    the service goes on.
+    When the queue is full, a line below WARNING is dropped and counted. One of WARNING or above waits for room, for
+    50 ms at most; the next ones do not wait again until there was room, so that a burst cannot hold up an event loop
+    for longer. Then they go to standard error, where that takes them without waiting.
+
+    What a write did not take is kept and tried again, sooner first and then every two seconds; its lines stay
+    whole and in order.
 
     Args:
-        stream: default is standard output, looked up at each batch (a test or a reload may replace it).
-        dropped: called with the level's name for each line that the full queue did not take.
+        stream: default is standard output, looked up at each write (a test or a reload may replace it).
+        dropped: called with the level's name for each line that is lost.
         failed: called with the exception of a failed write.
     """
 
@@ -51,77 +72,240 @@ class Sink:
         self._dropped = dropped
         self._failed = failed
         self._size = size
-        self._lines: deque[bytes] = deque()
-        self._wake = threading.Event()
-        self._closing = threading.Event()
-        self._writing = threading.Lock()
-        self._start = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._reset()
         _sinks.add(self)
 
-    def put(self, line: bytes, level: str) -> None:
+    def _reset(self) -> None:
+        """Begin with nothing, as in a new process: no lines, no thread, and no lock that somebody holds."""
+        self._lines: deque[bytes] = deque()
+        self._unwritten = b""
+        # Reentrant: a signal handler may flush while its own thread is in here.
+        self._changed = threading.Condition(threading.RLock())
+        self._thread: threading.Thread | None = None
+        # Whether the writer will look at the queue without being told.
+        self._awake = False
+        # The thread that writes at this moment, 0 for none.
+        self._writing = 0
+        # Rounds of writing that have ended, and the last of them that ended well.
+        self._rounds = 0
+        self._good_round = 0
+        # Callers that wait for the end of a round: now, ever, and when the present round began.
+        self._waiting = 0
+        self._asked = 0
+        self._heard = 0
+        self._closing = False
+        self._ending = False
+        # Whether a line has waited in vain since the stream last took something.
+        self._impatient = False
+
+    def put(self, line: bytes, level: int) -> None:
         """Queue one line (without its newline)."""
-        if len(self._lines) >= self._size:
-            self._dropped(level)
+        lines = self._lines
+        if len(lines) >= self._size and not self._found_room(line, level):
             return
-        self._lines.append(line)
-        if not self._wake.is_set():
-            self._wake.set()
-        if self._thread is None:
-            self._start_writer()
+        # A copy of just this size. orjson's buffers are of a kilobyte, and to keep thousands of them costs 2 µs a line
+        # in page faults.
+        lines.append(line + b"\n")
+        if not self._awake:
+            self._wake()
+        if self._ending and not self._impatient:
+            self._impatient = not self.flush(PATIENCE_S)
 
-    def flush(self) -> None:
-        """Write everything that is queued, in the calling thread."""
-        with self._writing:
-            self._write_all()
+    def flush(self, timeout_s: float = FLUSH_S) -> bool:
+        """
+        Have everything written that is queued, by this thread where the stream cannot hold it up.
 
-    def close(self) -> None:
+        Returns:
+            whether it was; False where the stream fails or takes longer.
+        """
+        with self._changed:
+            if self._is_empty():
+                return True
+            if self._is_called_by_a_writer():
+                return False  # It waits for nobody, least of all for itself.
+            if (self._writing or self._may_block()) and self._wake():
+                # The round that is under way may have missed the last lines.
+                awaited = self._rounds + (2 if self._writing else 1)
+                self._asked += 1
+                self._waiting += 1
+                self._changed.wait_for(lambda: self._rounds >= awaited or self._is_empty(), timeout_s)
+                self._waiting -= 1
+                return self._good_round >= awaited or self._is_empty()
+            if self._writing:
+                return False
+            self._writing = threading.get_ident()
+        return self._write_all()
+
+    def close(self, timeout_s: float = FLUSH_S) -> None:
         """Write everything that is queued and end the thread; a later `put` starts a new one."""
-        thread, self._thread = self._thread, None
+        self.flush(timeout_s)
+        with self._changed:
+            thread, self._closing = self._thread, True
+            self._changed.notify_all()
         if thread is not None:
-            self._closing.set()
-            self._wake.set()
-            thread.join(timeout=5.0)
-        self.flush()
+            thread.join(timeout_s)
 
-    def _start_writer(self) -> None:
-        with self._start:
+    def end(self, timeout_s: float = FLUSH_S) -> bool:
+        """The process may end at any moment: write what is queued, and from here on each line before `put` returns."""
+        self._ending = True
+        return self.flush(timeout_s)
+
+    def _found_room(self, line: bytes, level: int) -> bool:
+        """Wait for room, or find another way for the line, or count it."""
+        if level >= logging.WARNING:
+            if not self._impatient and not self._is_called_by_a_writer():
+                with self._changed:
+                    if self._changed.wait_for(lambda: len(self._lines) < self._size, PATIENCE_S):
+                        return True
+                    self._impatient = True
+            if write_to_stderr(line):
+                return False
+        self._dropped(_LEVEL_NAMES[min(max(level // 10, 1), 5)])
+        return False
+
+    def _wake(self) -> bool:
+        """Have the writer look at the queue; return whether there is one."""
+        with self._changed:
             if self._thread is None:
-                self._closing = threading.Event()
-                self._thread = threading.Thread(
-                    target=self._run, args=(self._closing,), name="divan-obs-log", daemon=True
-                )
-                self._thread.start()
+                self._closing = False
+                self._thread = threading.Thread(target=self._run, name="divan-obs-log", daemon=True)
+                try:
+                    self._thread.start()
+                except RuntimeError:
+                    self._thread = None
+                    return False
+            self._awake = True
+            self._changed.notify_all()
+            return True
 
-    def _run(self, closing: threading.Event) -> None:
-        while not closing.is_set():
-            self._wake.wait(_IDLE_S)
-            closing.wait(_BATCH_PAUSE_S)
-            self._wake.clear()
-            self.flush()
+    # The writer's thread.
 
-    def _write_all(self) -> None:
-        batch = []
-        while self._lines:
-            batch.append(self._lines.popleft())
-        if not batch:
-            return
-        batch.append(b"")
-        try:
-            stream = self._stream if self._stream is not None else _standard_output()
-            stream.write(b"\n".join(batch))
-            stream.flush()
-        except Exception as error:
-            self._failed(error)
+    def _run(self) -> None:
+        retry_s = _RETRY_S
+        while self._lines_came():
+            self._heard = self._asked
+            if self._write_round():
+                retry_s = _RETRY_S
+                continue
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing or self._asked > self._heard, retry_s)
+            retry_s = min(2 * retry_s, _MAX_RETRY_S)
+            if self._closing:
+                break
+        with self._changed:
+            if self._thread is threading.current_thread():
+                self._retire()
 
-    def _forget_parent(self) -> None:
-        """A forked worker inherits the object but not its thread, and must not write its parent's lines again."""
-        self._lines = deque()
-        self._wake = threading.Event()
-        self._closing = threading.Event()
-        self._writing = threading.Lock()
-        self._start = threading.Lock()
+    def _lines_came(self) -> bool:
+        """Wait for lines, and a moment more for others; return False where it is time to end."""
+        with self._changed:
+            while self._is_empty():
+                # In this order: a line that came before the second look is seen by it, a later one wakes us.
+                self._awake = False
+                if self._closing or (self._is_empty() and not self._changed.wait(_IDLE_S) and self._is_empty()):
+                    self._retire()
+                    return False
+            self._awake = True
+            self._changed.wait_for(lambda: self._closing or self._ending or self._waiting, _BATCH_PAUSE_S)
+            return True
+
+    def _retire(self) -> None:
         self._thread = None
+        self._awake = False
+
+    def _is_empty(self) -> bool:
+        return not self._lines and not self._unwritten and not self._writing
+
+    def _is_called_by_a_writer(self) -> bool:
+        """What a stream or a failed write logs about itself comes back to the sink, from within."""
+        return threading.get_ident() == self._writing or threading.current_thread() is self._thread
+
+    def _write_round(self) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._writing)
+            self._writing = threading.get_ident()
+        return self._write_all()
+
+    def _write_all(self) -> bool:
+        """Write what an earlier round has left, and what is queued; return whether all of it was taken."""
+        good, failure = False, None
+        try:
+            if self._unwritten:
+                self._write()
+            self._take()
+            self._write()
+            good = True
+        except Exception as error:
+            failure = error
+        finally:
+            # Also after a KeyboardInterrupt, or nobody would ever write again.
+            with self._changed:
+                self._writing = 0
+                self._rounds += 1
+                if good:
+                    self._good_round = self._rounds
+                    self._impatient = False
+                self._changed.notify_all()
+        if failure is not None:
+            self._failed(failure)
+        return good
+
+    def _take(self) -> None:
+        self._unwritten = b"".join([self._lines.popleft() for _ in range(len(self._lines))])
+        with self._changed:
+            self._changed.notify_all()  # There is room.
+
+    def _write(self) -> None:
+        if not self._unwritten:
+            return
+        stream = self._present_stream()
+        raw = stream if isinstance(stream, io.RawIOBase) else getattr(stream, "raw", None)
+        if isinstance(raw, io.RawIOBase):
+            # Below the buffer, which does not tell how much of a failed write has left.
+            stream.flush()
+            self._write_raw(raw)
+        else:
+            stream.write(self._unwritten)
+            stream.flush()
+            self._unwritten = b""
+
+    def _present_stream(self) -> ByteStream:
+        return self._stream if self._stream is not None else _standard_output()
+
+    def _may_block(self) -> bool:
+        """Return whether the stream is a pipe, a terminal or the like, which may take nothing for ever."""
+        try:
+            descriptor = getattr(self._present_stream(), "fileno", None)
+            return descriptor is not None and not stat.S_ISREG(os.fstat(descriptor()).st_mode)
+        except (OSError, ValueError):
+            return False  # Only in memory, or closed.
+
+    def _write_raw(self, raw: io.RawIOBase) -> None:
+        data, done = self._unwritten, 0
+        view = memoryview(data)
+        at_once = _PIPE_AT_ONCE if _is_pipe(raw) else len(data)
+        try:
+            while done < len(data):
+                written = raw.write(view[done : _end_of_lines(data, done, at_once)])
+                if written is None and not select.select([], [raw], [], _MAX_RETRY_S)[1]:
+                    raise BlockingIOError("the stream does not block, and takes nothing")
+                done += written or 0
+        finally:
+            self._unwritten = data[done:]
+
+
+def _is_pipe(raw: io.RawIOBase) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(raw.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def _end_of_lines(data: bytes, start: int, at_once: int) -> int:
+    """Return where the last line ends that begins at `start` or later and fits in `at_once`; one at least."""
+    if len(data) - start <= at_once:
+        return len(data)
+    return data.rfind(b"\n", start, start + at_once) + 1 or data.find(b"\n", start) + 1
 
 
 class _TextOutput:
@@ -142,17 +326,24 @@ def _standard_output() -> ByteStream:
 _sinks: weakref.WeakSet[Sink] = weakref.WeakSet()
 
 
-def _flush_all() -> None:
+def end_all(timeout_s: float = FLUSH_S) -> None:
+    """Have all sinks of this process write what they have, as its end is near."""
     for sink in list(_sinks):
-        sink.flush()
+        sink.end(timeout_s)
 
 
-def _forget_parents() -> None:
+def _flush_before_fork() -> None:
     for sink in list(_sinks):
-        sink._forget_parent()
+        sink.flush(_FORK_FLUSH_S)
 
 
-atexit.register(_flush_all)
-os.register_at_fork(before=_flush_all, after_in_child=_forget_parents)
+def _forget_parent() -> None:
+    """A forked worker inherits the objects but no threads, and must not write its parent's lines again."""
+    for sink in list(_sinks):
+        sink._reset()
 
-__all__ = ["QUEUE_SIZE", "ByteStream", "Sink"]
+
+atexit.register(end_all)
+os.register_at_fork(before=_flush_before_fork, after_in_child=_forget_parent)
+
+__all__ = ["FLUSH_S", "PATIENCE_S", "QUEUE_SIZE", "ByteStream", "Sink", "end_all"]

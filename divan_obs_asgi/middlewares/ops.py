@@ -6,17 +6,23 @@ from typing import TYPE_CHECKING
 
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
 from divan_obs_asgi.ops import build_ops_app
+from divan_obs_asgi.record import RECORD_KEY
+from divan_obs_asgi.routes import ROUTE_KEY
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
 
+# Below here an operator changes something, and that is always told.
+_DEEDS = "/ops/"
+
 
 class OpsMiddleware:
     """
-    Answer `/health/*` and `/metrics`; everything else is the application's.
+    Answer `/health/*`, `/metrics` and `/ops/*`; everything else is the application's.
 
-    It stands outside the observing middlewares: a probe every second is no traffic to log, trace or count.
+    It stands inside the observing middlewares, so that a failing health or metrics request is logged, traced and
+    counted like any other. A successful one is not: a probe every second is no traffic.
     """
 
     def __init__(self, app: ASGIApp, obs: Observability) -> None:
@@ -32,7 +38,13 @@ class OpsMiddleware:
             return
         root = scope.get("root_path", "")
         path = scope.get("path", "")
-        if (path.removeprefix(root) if root else path) in self._paths:
+        if root:
+            path = path.removeprefix(root)
+        if path in self._paths:
+            scope[ROUTE_KEY] = path
+            record = scope.get(RECORD_KEY)
+            if record is not None:
+                record.housekeeping = not path.startswith(_DEEDS)
             # A copy: the ops application leaves its own marks in the scope.
             await self._ops(dict(scope), receive, send)
             return

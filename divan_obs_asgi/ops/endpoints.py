@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import anyio.to_thread
@@ -14,6 +15,7 @@ from starlette.routing import Route
 
 from divan_obs_asgi.headers import values
 from divan_obs_asgi.metrics import CONTENT_TYPE
+from divan_obs_asgi.ops.loggers import LoggersEndpoint
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
@@ -23,7 +25,7 @@ _NOT_STORED = {"cache-control": "no-store"}
 
 
 class Endpoints:
-    """Answers /health/* to everyone and /metrics to the holder of the admin token."""
+    """Answers /health/* to everyone, /metrics and /ops/* to the holder of the admin token."""
 
     def __init__(self, obs: Observability) -> None:
         self._obs = obs
@@ -37,6 +39,7 @@ class Endpoints:
             Route("/health/ready", self.ready),
             Route("/health/startup", self.startup),
             Route("/metrics", self.metrics),
+            Route("/ops/loggers", self._guarded(LoggersEndpoint(self._obs).answer), methods=["GET", "POST"]),
         ]
 
     async def live(self, request: Request) -> Response:
@@ -60,6 +63,14 @@ class Endpoints:
     async def _report(self, group: Group) -> Response:
         report = await self._obs.probes.ask(group)
         return _json(report.as_json(), report.ok)
+
+    def _guarded(self, answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+        """Return an endpoint that answers the holder of the admin token, whatever is public otherwise."""
+
+        async def answer_if_authorized(request: Request) -> Response:
+            return await answer(request) if self._authorized(request) else self._refusal()
+
+        return answer_if_authorized
 
     def _authorized(self, request: Request) -> bool:
         if self._expected is None:

@@ -161,8 +161,8 @@ def test_the_level_of_a_status(status: int, level: str) -> None:
     ],
 )
 def test_log_level_is_the_lowest_that_is_written(lowest: str, written: list[str]) -> None:
-    """For access lines as for all others."""
-    observed = Observed({"LOG_LEVEL": lowest})
+    """For access lines as for all others; without a flight recorder also where a request fails."""
+    observed = Observed({"LOG_LEVEL": lowest, "LOG_RECORDER_LINES": "0"})
     by_name = {scenario.name: scenario for scenario in SCENARIOS}
     for name in ("plain", "interrupted", "server_error"):
         anyio.run(converse, build_stack(by_name[name].app, observed.obs, [AccessLogMiddleware]), http_scope())
@@ -331,6 +331,144 @@ def test_the_end_of_a_long_traceback_is_kept() -> None:
     except LookupError:
         app.logger.exception("not sold")
     assert app.line()["error"]["traceback"].endswith("LookupError: no tea\n")
+
+
+def test_a_fingerprint_does_not_tell_how_deep_a_recursion_went() -> None:
+    """It stays the same where the same code runs out of stack a little sooner."""
+
+    def recurse(depth: int) -> None:
+        if depth == 0:
+            raise LookupError("no tea")
+        recurse(depth - 1)
+
+    app = App()
+    for depth in (3, 200):
+        try:
+            recurse(depth)
+        except LookupError:
+            app.logger.exception("not sold")
+    assert len({line["error"]["fingerprint"] for line in app.observed.lines()}) == 1
+
+
+class Mistaken(Exception):
+    """An exception whose author made a mistake."""
+
+    def __str__(self) -> NoReturn:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+def chained() -> BaseException:
+    try:
+        try:
+            raise KeyError("first")
+        except KeyError as error:
+            raise LookupError("second") from error
+    except LookupError as error:
+        return error
+
+
+def grouped() -> BaseException:
+    return ExceptionGroup("several", [ValueError("one"), ExceptionGroup("inner", [TypeError("two")] * 50)])
+
+
+def noted() -> BaseException:
+    error = ValueError("with notes")
+    error.add_note("a note\x1b[31m")
+    error.__notes__.append(Unprintable())  # type: ignore[arg-type]
+    return error
+
+
+def in_a_circle() -> BaseException:
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+    return first
+
+
+def out_of_stack() -> BaseException:
+    def recurse() -> None:
+        recurse()
+
+    try:
+        recurse()
+    except RecursionError as error:
+        return error
+    raise AssertionError("unreachable")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Mistaken,
+        chained,
+        grouped,
+        noted,
+        in_a_circle,
+        out_of_stack,
+        lambda: ValueError("x" * 1_000_000),
+        lambda: ValueError("\ud800\x00\x1b[31m"),
+        lambda: ValueError(Unprintable()),
+        KeyboardInterrupt,
+    ],
+)
+def test_any_exception_makes_one_line(make: Callable[[], BaseException]) -> None:
+    """Causes, groups, notes and mistakes: type, fingerprint and a traceback on one line, of bounded length."""
+    app = App()
+    app.logger.error("failed", exc_info=make())
+    written = app.written()
+    assert written.count(b"\n") == 1
+    assert len(written) < 20_000
+    assert sorted(strict(written)["error"]) == ["fingerprint", "traceback", "type"]
+    assert b"\x1b" not in written
+    assert b"\\u001b" not in written
+
+
+@pytest.mark.parametrize("exc_info", [("a", "b", "c"), (None, None, None), "no", 7, (ValueError,)])
+def test_an_exc_info_that_is_none(exc_info: object) -> None:
+    """A record that another library made may carry anything."""
+    app = App()
+    app.logger.handle(logging.makeLogRecord({"msg": "hello", "exc_info": exc_info, "levelno": 20}))
+    line = app.line()
+    assert line["msg"] == "hello"
+    assert "error" not in line
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "a\x00b", "\x7f", "\x9b31m", "a\u2028b", "a\u2029b", "\x08", "\x0c"])
+def test_what_a_terminal_would_obey_is_not_in_the_line(text: str) -> None:
+    """Not even escaped: `jq -r` would print it (PITFALLS P45). It is seen that there was something."""
+    app = App()
+    app.logger.info("got %s", text, extra={"value": text, "more": [text]})
+    line = app.line()
+    shown = f"{line['msg']}{line['value']}{line['more'][0]}"
+    assert shown.isprintable(), shown
+    assert len(line["value"]) == len(line["more"][0]) == len(text)
+
+
+@given(st.text(st.sampled_from('\\u001bf\x1b\n"')))
+def test_text_that_looks_like_an_escape_stays(text: str) -> None:
+    """Only real control characters are replaced, not backslashes that stand for themselves."""
+    app = App()
+    app.logger.info("%s", text)
+    assert app.line()["msg"] == text.replace("\x1b", "\u241b")
+
+
+def test_very_many_fields_are_cut() -> None:
+    """A line has an end."""
+    app = App()
+    app.logger.info("hello", extra={f"field_{number}": number for number in range(1000)})
+    line = app.line()
+    assert line["field_0"] == 0
+    assert line["..."].startswith("[cut:")
+    assert len(line) < 60
+
+
+def test_names_have_an_end() -> None:
+    """Those of loggers and levels as well."""
+    app = App()
+    app.logger.name = "x" * 1_000_000
+    app.logger.info("hello")
+    assert len(app.line()["logger"]) == 200
 
 
 def test_a_stack_that_was_asked_for_is_in_the_line() -> None:

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import random
+from collections import Counter
 
+import anyio
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from divan_obs_asgi.logs import Sampler
+from divan_obs_asgi import build_stack
+from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.logs import PipelineHandler, Sampler
+from divan_obs_asgi.middlewares import AccessLogMiddleware, RequestIdMiddleware
+from divan_obs_asgi.record import RequestRecord
+from divan_obs_asgi.routes import RouteTemplates
+from divan_obs_asgi.testing import converse, http_scope, websocket_scope
+from divan_obs_asgi.types import Message, Receive, Scope, Send
+from tests.stacks import Observed
 
 RATES = st.floats(0.0, 1.0)
 TRACE_IDS = st.integers(1, 2**128 - 1).map(lambda number: f"{number:032x}")
@@ -125,3 +136,94 @@ def test_none_and_all_are_exact(rate: float, kept: int) -> None:
 def test_a_line_and_its_span_are_kept_together(trace_id: str, rate: float, kept: bool) -> None:
     """At equal rates, by the rule of OpenTelemetry's ratio sampler."""
     assert (under_load(rate).rate_for(trace_id, "") > 0) is kept
+
+
+# A request's decision.
+
+
+async def _receive() -> Message:
+    raise AssertionError("not asked")
+
+
+async def _send(message: Message) -> None: ...
+
+
+def connection(scope: Scope, trace_id: str = "", request_id: str = "") -> RequestRecord:
+    record = RequestRecord(scope, _receive, _send, RouteTemplates(None), Faults(count=lambda component: None))
+    record.trace_id, record.request_id = trace_id, request_id
+    return record
+
+
+KEPT, DROPPED = "0" * 32, "f" * 32
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from([0.0, 0.3, 1.0])), max_size=60), st.integers(0, 2**32))
+def test_a_requests_lines_are_kept_or_dropped_together(steps: list[tuple[int, float]], seed: int) -> None:
+    """Whenever load begins or ends: all lines of a request have the answer of its first."""
+    clock = Clock()
+    sampler = Sampler(0.5, 3, clock)
+    requests = [connection(http_scope(), trace_id) for trace_id in some_traces(6, seed)]
+    answers: dict[int, set[float]] = {}
+    for which, seconds in steps:
+        clock.now += seconds
+        answers.setdefault(which, set()).add(sampler.rate_of(requests[which]))
+    assert all(len(given) == 1 for given in answers.values())
+
+
+def test_load_that_begins_in_the_middle_of_a_request() -> None:
+    """The request that began before is told to its end; the next one is a matter of chance."""
+    sampler = Sampler(0.5, 1, Clock())
+    before, after = connection(http_scope(), DROPPED), connection(http_scope(), DROPPED)
+    assert [sampler.rate_of(before) for _ in range(3)] == [1.0] * 3
+    assert [sampler.rate_of(after) for _ in range(3)] == [0.0] * 3
+
+
+def test_a_websocket_is_asked_again() -> None:
+    """One that was accepted on a quiet night does not write everything on the busy day after."""
+    clock = Clock()
+    sampler = Sampler(0.5, 1, clock)
+    lost, kept = connection(websocket_scope(), DROPPED), connection(websocket_scope(), KEPT)
+    assert [sampler.rate_of(lost), sampler.rate_of(lost), sampler.rate_of(kept)] == [1.0, 0.0, 0.5]
+    clock.now += 1
+    assert [sampler.rate_of(kept), sampler.rate_of(kept), sampler.rate_of(lost)] == [1.0, 0.5, 0.0]
+
+
+# What a reader restores.
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("rate", "budget"), [(0.1, 1), (0.1, 50), (0.5, 300)])
+def test_counts_are_restored_from_a_sampled_run(rate: float, budget: int, seed: int) -> None:
+    """A line that was written stands for `1 / sample_rate`: their sum is the true count, as far as chance allows."""
+    observed = Observed({"LOG_SAMPLING_RATE_INFO": str(rate), "LOG_SAMPLING_BUDGET": str(budget)})
+    logger = logging.Logger("shop")
+    logger.addHandler(PipelineHandler(observed.obs.log))
+    chance = random.Random(seed)
+    true: Counter[str] = Counter()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for _ in range(sales := chance.randrange(3)):
+            logger.info("sold")
+        true["sold"] += sales
+        status = chance.choice([200, 200, 200, 404, 500])
+        true[f"{status}"] += 1
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async def ask() -> None:
+        for _ in range(1000):
+            request_id = f"{chance.getrandbits(64):x}".encode()
+            await converse(stack, http_scope(headers=[(b"x-request-id", request_id)]))
+
+    stack = build_stack(app, observed.obs, [RequestIdMiddleware, AccessLogMiddleware])
+    anyio.run(ask)
+    restored: Counter[str] = Counter()
+    for line in observed.lines():
+        # Those were written because of how their request ended, and stand for themselves.
+        if not line.get("recorded"):
+            restored[line["msg"] if line["msg"] == "sold" else str(line["status"])] += 1 / line["sample_rate"]
+    assert restored["500"] == true["500"], "errors are never sampled"
+    for what, lines_of_one in (("200", 1), ("404", 1), ("sold", 2)):
+        # Six standard deviations, if every line had been above the budget.
+        allowed = 6 * math.sqrt(lines_of_one * true[what] * (1 - rate) / rate)
+        assert abs(restored[what] - true[what]) <= allowed

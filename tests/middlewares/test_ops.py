@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import NoReturn
 
 import anyio
 import pytest
@@ -58,16 +59,70 @@ def test_a_websocket_to_one_of_the_paths_is_the_applications(path: str) -> None:
 
 
 def test_a_probe_a_second_is_no_traffic() -> None:
-    """It is neither counted nor logged, and leaves no mark in the server's scope."""
-    observed = Observed({"OBS_ADMIN_TOKEN": "a-token"})
+    """A successful one is neither counted nor logged, and leaves no mark in the server's scope."""
+    observed = Observed({"OBS_METRICS_PUBLIC": "true", "LOG_SLOW_MS": "1"})
     stack = obs.build_stack(echo_path, observed.obs)
     for path in ENDPOINTS:
         scope = http_scope(path)
         before = set(scope)
-        anyio.run(converse, stack, scope)
+        done = anyio.run(converse, stack, scope)
+        assert done.status == 200
         assert {key for key in set(scope) - before if not key.startswith("divan_obs_asgi.")} == set()
     assert observed.samples("divan_http_requests_total") == {}
+    assert observed.samples("divan_http_outcomes_total") == {}
     assert observed.lines() == []
+
+
+class Down:
+    """A probe of something that is down, and tells the log."""
+
+    name = "redis"
+    timeout = 1.0
+    critical = True
+    group: obs.probes.Group = "ready"
+
+    async def check(self) -> Mapping[str, object]:
+        raise obs.ProbeFailed("refused")
+
+
+def test_a_failing_health_request_is_told() -> None:
+    """It is counted and logged under its template, as any request that fails."""
+    observed = Observed()
+    observed.obs.probes.register(Down())
+    scope = http_scope("/v1/health/ready")
+    scope["root_path"] = "/v1"
+    done = anyio.run(converse, obs.build_stack(echo_path, observed.obs), scope)
+    assert done.status == 503
+    assert observed.value("divan_http_requests_total", route="/health/ready", method="GET", status="503") == 1
+    (line,) = observed.lines()
+    assert (line["level"], line["route"], line["status"], line["outcome"]) == ("ERROR", "/health/ready", 503, "error")
+    assert done.header(b"x-request-id") == [line["request_id"].encode()]
+
+
+def test_a_refused_metrics_request_is_told() -> None:
+    """A scraper with the wrong token would otherwise be missed by nobody but its dashboards."""
+    observed = Observed({"OBS_ADMIN_TOKEN": "a-token"})
+    assert anyio.run(converse, obs.build_stack(echo_path, observed.obs), http_scope("/metrics")).status == 401
+    assert observed.value("divan_http_requests_total", route="/metrics", method="GET", status="401") == 1
+    assert [(line["route"], line["status"]) for line in observed.lines()] == [("/metrics", 401)]
+
+
+def test_a_broken_endpoint_is_told() -> None:
+    """Its exception is in the line."""
+    observed = Observed({"OBS_METRICS_PUBLIC": "true"})
+
+    class Broken:
+        def collect(self) -> NoReturn:
+            raise RuntimeError("on purpose")
+
+        def describe(self) -> list[object]:
+            return []
+
+    observed.obs.metrics.registry.register(Broken())
+    done = anyio.run(converse, obs.build_stack(echo_path, observed.obs), http_scope("/metrics"))
+    assert (done.status, type(done.error)) == (500, RuntimeError)
+    (line,) = observed.lines()
+    assert (line["route"], line["error"]["type"]) == ("/metrics", "RuntimeError")
 
 
 def test_the_application_keeps_its_lifespan() -> None:

@@ -1,0 +1,61 @@
+"""What a line says of an exception."""
+
+from __future__ import annotations
+
+import hashlib
+import traceback
+from types import TracebackType
+
+from divan_obs_asgi.redaction import RedactionPolicy
+
+# What a traceback may take: frames, and characters below what the policy cuts a text to.
+_FRAMES = 6
+_ROOM = 2000
+_UNREADABLE = "[redacted:unreadable]"
+
+
+def describe_error(error: BaseException, policy: RedactionPolicy) -> dict[str, str]:
+    """
+    Return the type, a fingerprint that stays the same from run to run, and the redacted traceback; never raises.
+
+    The fingerprint is of the type and the functions on the way, each once: not of the text, nor of how deep a
+    recursion went.
+    """
+    kind = policy.redact_text(type(error).__qualname__)
+    places = "".join(f"{place};" for place in dict.fromkeys(_places(error.__traceback__)))
+    try:
+        text = _traceback(error)
+    except Exception:
+        # Fail closed (PITFALLS P38): an exception whose author made a mistake is named by its type.
+        text = _UNREADABLE
+    return {
+        "type": kind,
+        "fingerprint": hashlib.sha256(f"{kind}|{places}".encode("utf-8", "replace")).hexdigest()[:16],
+        "traceback": policy.redact_text(text),
+    }
+
+
+def describe_stack(text: str, policy: RedactionPolicy) -> str:
+    """Return the end of what `stack_info=True` gave, redacted."""
+    return policy.redact_text("\n".join(text.splitlines()[-2 * _FRAMES :]))
+
+
+def _places(step: TracebackType | None) -> list[str]:
+    """Return `file:function` of each frame. `traceback.extract_tb` would read the source files."""
+    places = []
+    while step is not None:
+        code = step.tb_frame.f_code
+        places.append(f"{code.co_filename.rpartition('/')[2]}:{code.co_name}")
+        step = step.tb_next
+    return places
+
+
+def _traceback(error: BaseException) -> str:
+    """Return the innermost frames, with the exceptions before this one where there is room: its end says most."""
+    text = "".join(traceback.format_exception(error, limit=-_FRAMES))
+    if len(text) > _ROOM:
+        text = "".join(traceback.format_exception(error, limit=-_FRAMES, chain=False))
+    return text
+
+
+__all__ = ["describe_error", "describe_stack"]
