@@ -44,7 +44,7 @@ def init(app: Starlette, obs: Observability | None = None) -> Observability:
     # Starlette calls this once, at the first message; the instance's own attribute goes before its class's method.
     app.build_middleware_stack = lambda: build_stack(framework_stack(), obs)  # type: ignore[method-assign]
     _take_over(obs)
-    if obs.spans is not None:
+    if obs.spans is not None and obs.settings.tracing_native == "suppress":
         _stand_down(app)
     return obs
 

@@ -18,7 +18,6 @@ from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.probes import ConfigProbe, HeartbeatProbe, ProbeRegistry
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.settings import Settings
-from divan_obs_asgi.version import __version__
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -98,7 +97,7 @@ class Observability:
         probes.register(heartbeat)
         probes.register(ConfigProbe(settings))
         tracing = settings.enabled and settings.tracing_enabled
-        spans = _server_spans(settings, tracer_provider, span_exporter) if tracing else None
+        spans = _server_spans(settings, tracer_provider, span_exporter, redaction, metrics, faults) if tracing else None
         return cls(settings, redaction, metrics, log, spans, probes, heartbeat, faults)
 
     def logger(self, name: str) -> logging.Logger:
@@ -121,16 +120,23 @@ class Observability:
             await anyio.to_thread.run_sync(self.flush)
 
     def flush(self) -> None:
-        """Hand queued spans to the exporter and queued lines to the stream; blocks for 5 s at most."""
+        """Hand queued spans to the exporter and queued lines to the stream; blocks as long as a shutdown may."""
         if self.spans is not None:
             try:
-                self.spans.flush(timeout_ms=5000)
+                self.spans.flush(int(self.settings.tracing_shutdown_timeout_s * 1000))
             except Exception as error:
                 self.faults.report("tracing", error)
         self.log.sink.flush()
 
 
-def _server_spans(settings: Settings, provider: TracerProvider | None, exporter: SpanExporter | None) -> ServerSpans:
+def _server_spans(
+    settings: Settings,
+    provider: TracerProvider | None,
+    exporter: SpanExporter | None,
+    redaction: RedactionPolicy,
+    metrics: Metrics,
+    faults: Faults,
+) -> ServerSpans:
     try:
         from divan_obs_asgi.tracing.provider import build_server_spans
         from divan_obs_asgi.tracing.server_span import TracerServerSpans
@@ -140,8 +146,14 @@ def _server_spans(settings: Settings, provider: TracerProvider | None, exporter:
             "pip install 'divan-obs-asgi[tracing]', or set OBS_TRACING_ENABLED=false."
         ) from None
     if provider is not None:
-        return TracerServerSpans(provider, __version__)
-    return build_server_spans(settings, exporter)
+        return TracerServerSpans(settings, provider)
+    return build_server_spans(
+        settings,
+        exporter,
+        redaction,
+        dropped=lambda reason, count: metrics.trace_spans_dropped.labels(reason).inc(count),
+        failed=lambda error: faults.report("tracing", error),
+    )
 
 
 __all__ = ["Observability"]

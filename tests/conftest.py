@@ -53,6 +53,11 @@ EXTRA_OF_LIBRARY = {
 #: imports, so that a core module which imports an extra by mistake fails its tests and does not hide them.
 LIBRARY_OF_PART = {
     "divan_obs_asgi.socketio_ext": "socketio",
+    "divan_obs_asgi.middlewares.contrib_tracing": "opentelemetry",
+    "divan_obs_asgi.tracing.clients": "opentelemetry",
+    "divan_obs_asgi.tracing.deferring": "opentelemetry",
+    "divan_obs_asgi.tracing.exporting": "opentelemetry",
+    "divan_obs_asgi.tracing.natives": "opentelemetry",
     "divan_obs_asgi.tracing.provider": "opentelemetry",
     "divan_obs_asgi.tracing.redacting": "opentelemetry",
     "divan_obs_asgi.tracing.sampling": "opentelemetry",

@@ -11,6 +11,9 @@ from opentelemetry.trace import Link, Status
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.tracing.span import RecordingSpan
+from divan_obs_asgi.tracing.sql import commands_only, without_literals
+from divan_obs_asgi.tracing.urls import names_only, without_query
 
 # What the server span sets itself: templates, closed vocabularies, ids that were checked when they came in.
 _OURS = frozenset(
@@ -18,11 +21,26 @@ _OURS = frozenset(
         "http.request.method",
         "http.route",
         "http.response.status_code",
+        "url.scheme",
+        "network.protocol.version",
+        "http.method",
+        "http.status_code",
+        "http.scheme",
+        "http.flavor",
+        "client.address",
+        "http.client_ip",
         "divan.outcome",
         "divan.request_id",
+        "divan.kept",
         "error.type",
     }
 )
+# What instrumentations of clients and frameworks set, the old names and the new ones (PITFALLS P43).
+_URLS = frozenset({"url.full", "http.url", "http.target", "url.original"})
+_QUERIES = frozenset({"url.query"})
+_STATEMENTS = frozenset({"db.statement", "db.query.text"})
+_SYSTEMS = ("db.system", "db.system.name")
+_REDIS = "redis"
 
 
 class SpanRedactor:
@@ -32,7 +50,9 @@ class SpanRedactor:
         self._policy = policy
 
     def span(self, span: ReadableSpan) -> ReadableSpan:
-        """Return a copy of `span` that may leave the process."""
+        """Return a copy of `span` that may leave the process, or `span` where it holds nothing but what we have set."""
+        if type(span) is RecordingSpan and span.holds_only_ours:
+            return span
         return _Copy(
             name=self._policy.redact_text(span.name),
             context=span.context,
@@ -53,14 +73,22 @@ class SpanRedactor:
         """Return attributes, of a span or a resource, as they may leave the process."""
         if not attributes:
             return {}
+        redis = any(attributes.get(system) == _REDIS for system in _SYSTEMS)
         return {
-            key if key in _OURS else self._policy.redact_text(key): self._value(key, value)
+            key if key in _OURS else self._policy.redact_text(key): self._value(key, value, redis)
             for key, value in attributes.items()
         }
 
-    def _value(self, key: str, value: Any) -> AttributeValue:
+    def _value(self, key: str, value: Any, redis: bool) -> AttributeValue:
         if key in _OURS:
             return value  # type: ignore[no-any-return]
+        if isinstance(value, str):
+            if key in _STATEMENTS:
+                value = commands_only(value) if redis else without_literals(value)
+            elif key in _URLS:
+                value = without_query(value)
+            elif key in _QUERIES:
+                value = names_only(value)
         redacted = self._policy.redact_field(key, value)
         if isinstance(redacted, (str, bool, int, float)):
             return redacted

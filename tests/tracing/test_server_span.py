@@ -58,6 +58,9 @@ def test_a_request_is_a_span_and_a_line_of_one_trace(otlp_receiver: OtlpReceiver
         "http.request.method": "GET",
         "http.route": "/hello/{name}",
         "http.response.status_code": 200,
+        "url.path": "/hello/{name}",
+        "url.scheme": "http",
+        "network.protocol.version": "1.1",
         "divan.outcome": "ok",
         "divan.request_id": line["request_id"],
     }
