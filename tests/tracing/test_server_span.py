@@ -152,17 +152,3 @@ def test_a_collector_that_is_gone_changes_no_answer(
 def test_grpc_means_plaintext(given: str, used: str) -> None:
     """The exporter takes every scheme but http for TLS; SPEC's grpc:// would never get through."""
     assert exporter_url(given) == used
-
-
-def test_starlettes_own_span_stands_down(otlp_receiver: OtlpReceiver) -> None:
-    """One request is one server span, also where the framework can make one."""
-    from starlette.middleware import Middleware
-    from starlette.middleware.opentelemetry import OpenTelemetryMiddleware
-
-    mine = observed(otlp_receiver)
-    assert mine.obs.spans is not None
-    native = Middleware(OpenTelemetryMiddleware, tracer_provider=mine.obs.spans.provider)
-    app = Starlette(routes=[Route("/hello/{name}", greet)], middleware=[native])
-    get(obs.build_stack(app, mine.obs), "/hello/ada")
-    mine.obs.flush()
-    assert [span.name for span in otlp_receiver.wait_for(1)] == ["GET /hello/{name}"]
