@@ -18,6 +18,7 @@ from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.probes import ConfigProbe, HeartbeatProbe, ProbeRegistry
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.settings import Settings
+from divan_obs_asgi.tracing.work import WorkSpans, tracer_of
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -33,6 +34,7 @@ class Observability:
 
     Attributes:
         spans: None where tracing is off.
+        work: makes spans of the application's own work: `work.span`, `work.traced`, `work.background`.
     """
 
     settings: Settings
@@ -43,6 +45,7 @@ class Observability:
     probes: ProbeRegistry
     heartbeat: HeartbeatProbe
     faults: Faults
+    work: WorkSpans
 
     @classmethod
     def from_env(
@@ -98,7 +101,8 @@ class Observability:
         probes.register(ConfigProbe(settings))
         tracing = settings.enabled and settings.tracing_enabled
         spans = _server_spans(settings, tracer_provider, span_exporter, redaction, metrics, faults) if tracing else None
-        return cls(settings, redaction, metrics, log, spans, probes, heartbeat, faults)
+        work = WorkSpans(tracer_of(spans.provider if spans is not None else None), redaction)
+        return cls(settings, redaction, metrics, log, spans, probes, heartbeat, faults, work)
 
     def logger(self, name: str) -> logging.Logger:
         """Return the standard library's logger; its records carry the ids of the request they are written in."""
