@@ -64,7 +64,7 @@ def wrap(app: ASGIApp, obs: Observability | None = None) -> ASGIApp:
 
 
 def _take_over(obs: Observability) -> None:
-    """Set what a process has one of: the root logger's handler and the global tracer provider."""
+    """Set what a process has one of: the root logger's handler, the global tracer provider, the clients' spans."""
     if not obs.settings.enabled:
         return
     if obs.settings.logging_enabled:
@@ -73,6 +73,7 @@ def _take_over(obs: Observability) -> None:
         from divan_obs_asgi.tracing.provider import make_global
 
         make_global(obs.spans.provider)
+        obs.spans.clients.instrument()
 
 
 def _stand_down(app: Starlette) -> None:

@@ -11,6 +11,7 @@ from opentelemetry.trace import Link, Status
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.tracing.errors import MARKER, frames_only, of_a_database
 from divan_obs_asgi.tracing.span import RecordingSpan
 from divan_obs_asgi.tracing.sql import commands_only, without_literals
 from divan_obs_asgi.tracing.urls import names_only, without_query
@@ -53,16 +54,19 @@ class SpanRedactor:
         """Return a copy of `span` that may leave the process, or `span` where it holds nothing but what we have set."""
         if type(span) is RecordingSpan and span.holds_only_ours:
             return span
+        # A database's error repeats the values that did not fit, as text that looks like any other.
+        quiet = any(system in (span.attributes or {}) for system in _SYSTEMS)
+        quiet = quiet or any(of_a_database(_kind_of(event)) for event in span.events)
         return _Copy(
             name=self._policy.redact_text(span.name),
             context=span.context,
             parent=span.parent,
             resource=span.resource,
             attributes=self.attributes(span.attributes),
-            events=[self._event(event) for event in span.events],
+            events=[self._event(event, quiet) for event in span.events],
             links=[Link(link.context, self.attributes(link.attributes)) for link in span.links],
             kind=span.kind,
-            status=self._status(span.status),
+            status=self._status(span.status, quiet),
             start_time=span.start_time,
             end_time=span.end_time,
             instrumentation_scope=span.instrumentation_scope,
@@ -97,13 +101,21 @@ class SpanRedactor:
             return [str(item) for item in redacted] if redacted != list(value) else value
         return str(redacted)
 
-    def _event(self, event: Event) -> Event:
-        return Event(self._policy.redact_text(event.name), self.attributes(event.attributes), event.timestamp)
+    def _event(self, event: Event, quiet: bool) -> Event:
+        attributes = dict(event.attributes or {})
+        if quiet and "exception.type" in attributes:
+            attributes["exception.message"] = MARKER
+            attributes["exception.stacktrace"] = frames_only(str(attributes.get("exception.stacktrace", "")))
+        return Event(self._policy.redact_text(event.name), self.attributes(attributes), event.timestamp)
 
-    def _status(self, status: Status) -> Status:
+    def _status(self, status: Status, quiet: bool) -> Status:
         if not status.description:
             return status
-        return Status(status.status_code, self._policy.redact_text(status.description))
+        return Status(status.status_code, MARKER if quiet else self._policy.redact_text(status.description))
+
+
+def _kind_of(event: Event) -> str:
+    return str((event.attributes or {}).get("exception.type", ""))
 
 
 class RedactingExporter(SpanExporter):

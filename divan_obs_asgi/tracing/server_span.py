@@ -36,6 +36,7 @@ from divan_obs_asgi.record import OTHER_METHOD, RequestRecord
 from divan_obs_asgi.routes import UNMATCHED
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing import baggage, traceparent, tracestate
+from divan_obs_asgi.tracing.clients import Clients
 from divan_obs_asgi.tracing.deferring import AdoptingProcessor, waiting
 from divan_obs_asgi.tracing.exporting import ExportQueue
 from divan_obs_asgi.tracing.keep import FAILED, Reason, TailKeep
@@ -67,10 +68,16 @@ _OLD_NAMES = {
 
 
 class ServerSpans(ABC):
-    """Starts and ends server spans through one provider."""
+    """
+    Starts and ends server spans through one provider.
+
+    Attributes:
+        clients: the client libraries that are traced through it; `init` and `wrap` instrument them.
+    """
 
     def __init__(self, settings: Settings, provider: AnyTracerProvider) -> None:
         self.provider = provider
+        self.clients = Clients(settings.tracing_clients, provider)
         self._old_names = "http/dup" in settings.semconv_opt_in
         self._address = _ADDRESSES[settings.tracing_client_address]
         self._headers = settings.tracing_response_headers

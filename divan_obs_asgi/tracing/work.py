@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 from divan_obs_asgi.record import current_record
 from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.tracing.errors import MARKER, caused_by_a_database, frames_only
 from divan_obs_asgi.version import __version__
 
 if TYPE_CHECKING:
@@ -163,13 +164,15 @@ def record_error(span: Span, error: Exception, policy: RedactionPolicy) -> None:
     if not span.is_recording():
         return
     kind = type(error).__qualname__
-    text = "".join(traceback.format_exception(error))
+    message, places = _text_of(error), "".join(traceback.format_exception(error))
+    if caused_by_a_database(error):
+        message, places = MARKER, frames_only(places)
     span.add_event(
         "exception",
         {
             "exception.type": kind,
-            "exception.message": policy.redact_text(_text_of(error)),
-            "exception.stacktrace": policy.redact_text(text),
+            "exception.message": policy.redact_text(message),
+            "exception.stacktrace": policy.redact_text(places),
         },
     )
     span.set_attribute("error.type", kind)

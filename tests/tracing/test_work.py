@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from functools import partial
 from typing import Any
 
@@ -86,6 +87,26 @@ def test_an_exception_is_recorded_without_its_secret_and_goes_on() -> None:
     assert (event.attributes or {})["exception.type"] == "ValueError"
     assert "raise error" in str((event.attributes or {})["exception.stacktrace"])
     assert SECRET not in span.to_json()
+
+
+def test_a_databases_exception_is_recorded_without_its_text() -> None:
+    """Its text repeats the values that did not fit, and no rule can tell them from others; its place says enough."""
+    traced = Traced()
+
+    @traced.work.traced("work")
+    def store() -> None:
+        try:
+            raise sqlite3.IntegrityError("Key (name)=(planted) already exists")
+        except sqlite3.IntegrityError as error:
+            raise RuntimeError("planted: cannot store it") from error
+
+    with pytest.raises(RuntimeError):
+        store()
+    span = traced.spans()["work"]
+    (event,) = span.events
+    assert (event.attributes or {})["exception.message"] == "[redacted:database]"
+    assert "test_work.py" in str((event.attributes or {})["exception.stacktrace"])
+    assert "planted" not in span.to_json()
 
 
 def test_an_exception_that_cannot_be_read_is_recorded_too() -> None:
