@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 class OpsMiddleware:
     """
-    Answer `/health/*` and `/metrics`; everything else is the application's.
+    Answer `/health/*`, `/metrics` and `/ops/*`; everything else is the application's.
 
     It stands outside the observing middlewares: a probe every second is no traffic to log, trace or count.
     """
