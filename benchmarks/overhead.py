@@ -121,8 +121,8 @@ def _row(bursts: Bursts, bare: Bursts) -> dict[str, float]:
     }
 
 
-def machine() -> dict[str, Any]:
-    """Return what the figures depend on: cores, interpreter, versions."""
+def machine(more: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what the figures depend on: cores, interpreter, versions, those of `more` packages too."""
     python = f"{platform.python_implementation()} {platform.python_version()}"
     return {
         "cores": os.cpu_count(),
@@ -131,7 +131,7 @@ def machine() -> dict[str, Any]:
         "python": python,
         "packages": {
             "divan-obs-asgi": divan_obs_asgi.__version__,
-            **{name: importlib.metadata.version(name) for name in PACKAGES},
+            **{name: importlib.metadata.version(name) for name in dict.fromkeys((*PACKAGES, *more))},
         },
     }
 
@@ -160,14 +160,15 @@ def report(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-async def profiled(variant: Variant, requests: int, top: int = 45) -> str:
+async def profiled(variant: Variant, requests: int, top: int = 45, *, verify: bool = True) -> str:
     """
     Return where a request of `variant` spends its time, function by function, dearest first.
 
     cProfile makes every call dearer, so its times are scaled to the median without it: read them as shares,
     and trust the calls per request.
     """
-    await inprocess.verify(variant)
+    if verify:
+        await inprocess.verify(variant)
     gc.collect()
     gc.freeze()
     plain_us = statistics.median([await inprocess.burst(variant, requests) for _ in range(50)])
