@@ -44,9 +44,11 @@ class NativeSpans:
 
         A current span alone is none: it may have leaked from another request (PITFALLS P3).
         """
-        span: Span | None = getattr(scope.get(_FASTAPI), "span", None)
-        if span is not None:
-            return span
+        telemetry = scope.get(_FASTAPI)
+        if telemetry is not None:
+            span: Span | None = getattr(telemetry, "span", None)
+            if span is not None:
+                return span
         if not otel_context.get_current():
             return None
         current = get_current_span()
@@ -60,11 +62,13 @@ class NativeSpans:
 
     def stand_down(self, scope: Scope) -> None:
         """Have what is inside our middleware make no server span for this connection."""
-        scope.setdefault(_FASTAPI, None)
-        scope.setdefault(_STARLETTE, True)
-        for middleware in self._look().contrib:
-            # Its own option for paths without tracing, for all of them.
-            middleware.excluded_urls = _EVERYTHING
+        if _FASTAPI not in scope:
+            scope[_FASTAPI] = None
+        scope[_STARLETTE] = True
+        if not self._looked.done:
+            for middleware in self._look().contrib:
+                # Its own option for paths without tracing, for all of them.
+                middleware.excluded_urls = _EVERYTHING
 
     def _look(self) -> _Looked:
         looked = self._looked

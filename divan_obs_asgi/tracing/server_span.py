@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import TimeoutError as NotInTime
 from functools import lru_cache, partial
 from ipaddress import ip_address, ip_network
+from random import getrandbits
 from time import time_ns
 from typing import Any, Literal, TypeAlias
 
@@ -51,8 +52,13 @@ Attributes: TypeAlias = dict[str, AttributeValue]
 Answer: TypeAlias = Literal["exported", "refused", "timeout"]
 
 _EMPTY = Context()
+# Where OpenTelemetry keeps the current span; found out by its public functions, and used to make a context in one step.
+_SPAN_KEY = next(iter(set_span_in_context(NonRecordingSpan(SpanContext(1, 1, False)), _EMPTY)))
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _ERROR = Status(StatusCode.ERROR)
+_ONLY_TRACEPARENT = ("traceparent",)
+_SPAN_BITS = 64
+_SPAN_MASK = (1 << _SPAN_BITS) - 1
 # What a client or a proxy may write into these is not ours to repeat.
 _SCHEMES = frozenset({"http", "https", "ws", "wss"})
 _VERSIONS = frozenset({"1.0", "1.1", "2", "3"})
@@ -93,14 +99,18 @@ class ServerSpans(ABC):
             what makes the span that was current before current again.
         """
         before = otel_context.get_current()
-        parent: SpanContext | None
-        if around is None:
-            parent, context = _parent_of(scope, record)
-        else:
+        parent: SpanContext | None = None
+        context = _EMPTY
+        if around is not None:
             parent, context = around.get_span_context(), before
-        record.span = span = self._new_span(self._at_start(scope, record), record, parent, context)
+        else:
+            # What this task has inherited belongs to another request: its own headers into an empty context.
+            present = record.request_headers
+            if b"traceparent" in present or b"baggage" in present:
+                parent, context = _parent_of(scope, present)
+        record.span = span = self._new_span(scope, record, parent, context)
         self.tell(record)
-        otel_context.attach(set_span_in_context(span, context))
+        otel_context.attach(Context(context, **{_SPAN_KEY: span}))
         # Not by a token: a coroutine may be closed in another task than it was started in.
         return partial(otel_context.attach, before)
 
@@ -127,7 +137,10 @@ class ServerSpans(ABC):
 
     def tell(self, record: RequestRecord) -> None:
         """Set the response headers that name the span."""
-        value = traceparent.render(record.trace_id, record.span_id, bool(record.sampled))
+        value = traceparent.render(record.trace_id, record.span_id, record.sampled is True)
+        if self._headers == _ONLY_TRACEPARENT:
+            record.set_header(b"traceparent", value)
+            return
         for header in self._headers:
             if header == "server-timing":
                 # A list, in which an application may have members of its own.
@@ -159,9 +172,7 @@ class ServerSpans(ABC):
         """Emit a span, wait for its export, and return its trace id and how that went."""
 
     @abstractmethod
-    def _new_span(
-        self, attributes: Attributes, record: RequestRecord, parent: SpanContext | None, context: Context
-    ) -> Span:
+    def _new_span(self, scope: Scope, record: RequestRecord, parent: SpanContext | None, context: Context) -> Span:
         """Return a started span, and fill the record's ids and `sampled` from it."""
 
     @abstractmethod
@@ -263,13 +274,12 @@ class FastServerSpans(ServerSpans):
         except NotInTime:
             return format_trace_id(trace_id), "timeout"
 
-    def _new_span(
-        self, attributes: Attributes, record: RequestRecord, parent: SpanContext | None, context: Context
-    ) -> Span:
-        ids = self._sdk.id_generator
-        span_id = ids.generate_span_id()
+    def _new_span(self, scope: Scope, record: RequestRecord, parent: SpanContext | None, context: Context) -> Span:
+        # As the SDK's RandomIdGenerator makes them, in one go; what is invalid by chance, once in 10^19, is made valid.
+        chance = getrandbits(192)
+        span_id = chance & _SPAN_MASK or 1
         if parent is None:
-            trace_id = ids.generate_trace_id()
+            trace_id = chance >> _SPAN_BITS or 1
             sampled = self._sampler.samples(trace_id, None)
             state = None
         else:
@@ -281,9 +291,11 @@ class FastServerSpans(ServerSpans):
         record.span_id = span_id.to_bytes(8).hex()
         record.sampled = sampled
         if not sampled:
-            return UnsampledSpan(trace_id, span_id, state, parent, attributes)
+            if self._keep is None:
+                return UnsampledSpan(trace_id, span_id, state)
+            return UnsampledSpan(trace_id, span_id, state, parent, self._at_start(scope, record))
         identity = SpanContext(trace_id, span_id, False, _SAMPLED, state)
-        span = self._recording(identity, parent, record, attributes)
+        span = self._recording(identity, parent, record, self._at_start(scope, record))
         self._processor.on_start(span, context)  # type: ignore[arg-type]
         return span
 
@@ -345,11 +357,9 @@ class TracerServerSpans(ServerSpans):
         flush: Any = self.provider
         return trace_id, "exported" if flush.force_flush(int(timeout_s * 1000)) else "timeout"
 
-    def _new_span(
-        self, attributes: Attributes, record: RequestRecord, parent: SpanContext | None, context: Context
-    ) -> Span:
+    def _new_span(self, scope: Scope, record: RequestRecord, parent: SpanContext | None, context: Context) -> Span:
         span = self._tracer.start_span(
-            record.method, context, SpanKind.SERVER, attributes, start_time=record.started_ns
+            record.method, context, SpanKind.SERVER, self._at_start(scope, record), start_time=record.started_ns
         )
         _fill(record, span.get_span_context())
         return span
@@ -407,11 +417,10 @@ def _full(address: str) -> str | None:
 _ADDRESSES: dict[str, Callable[[str], str | None] | None] = {"none": None, "network": _network, "full": _full}
 
 
-def _parent_of(scope: Scope, record: RequestRecord) -> tuple[SpanContext | None, Context]:
-    """Read the W3C headers into an empty context: what this task inherited belongs to another request."""
+def _parent_of(scope: Scope, present: Mapping[bytes, bytes]) -> tuple[SpanContext | None, Context]:
+    """Read the W3C headers into an empty context."""
     parent = None
     context = _EMPTY
-    present = record.request_headers
     if b"traceparent" in present:
         given = traceparent.parse(headers.values(scope["headers"], b"traceparent"))
         if given is not None:
