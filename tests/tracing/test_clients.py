@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -235,3 +236,27 @@ def test_outside_of_a_request_no_request_id_is_sent(exported: Exported, neighbou
     assert inside["x-request-id"] == "mine"
     assert exported.spans[0].context is not None
     assert format_trace_id(exported.spans[0].context.trace_id) in outside["traceparent"]
+
+
+def test_wrapping_an_application_instruments_its_clients(exported: Exported, neighbour_url: str) -> None:
+    """One line does it, as `init` does; nothing has to be named."""
+    observed = Observed({"OBS_TRACING_ENABLED": "true", "OBS_TRACING_CLIENTS": ALL}, span_exporter=exported)
+    assert observed.obs.spans is not None
+
+    async def call(request: Request) -> Response:
+        async with httpx.AsyncClient() as client:
+            return PlainTextResponse((await client.get(neighbour_url)).json()["x-request-id"])
+
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        app = obs.wrap(Starlette(routes=[Route("/", call)]), observed.obs)
+        answer = anyio.run(converse, app, http_scope("/"))
+    finally:
+        observed.obs.spans.clients.undo()
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        logging.getLogger("uvicorn.access").disabled = False
+    observed.obs.flush()
+    assert [answer.body] == answer.header(b"x-request-id")
+    assert {span.name for span in exported.spans} == {"GET", "GET /"}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
@@ -177,3 +180,44 @@ def test_the_end_of_the_lifespan_waits_no_longer_than_it_may(listener: socket.so
     assert perf_counter() - started < AT_MOST_S
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
     assert service.lost("shutdown") == 4
+
+
+# Loaded before the fork, as `gunicorn --preload` does it; each worker serves a request, and the parent afterwards.
+PRELOADED = """
+import io, os, sys, anyio
+import divan_obs_asgi as obs
+from divan_obs_asgi.testing import converse, http_scope
+
+async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body"})
+
+bundle = obs.Observability.from_env(log_stream=io.BytesIO())
+stack = obs.build_stack(app, bundle)
+children = []
+for _ in range(2):
+    child = os.fork()
+    if child == 0:
+        anyio.run(converse, stack, http_scope())
+        bundle.flush()
+        os._exit(0)
+    children.append(child)
+for child in children:
+    os.waitpid(child, 0)
+anyio.run(converse, stack, http_scope())
+"""
+
+
+def test_every_worker_of_a_preloaded_application_exports_its_own_spans(otlp_receiver: OtlpReceiver) -> None:
+    """Thread and connection are made in each worker (PITFALLS P7); what is left at the end of a process is sent too."""
+    environ = {
+        **os.environ,
+        "OBS_TRACING_ENABLED": "true",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"grpc://127.0.0.1:{otlp_receiver.port}",
+    }
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", PRELOADED], env=environ, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    spans = otlp_receiver.wait_for(3)
+    assert len({span.trace_id for span in spans}) == len(spans) == 3
