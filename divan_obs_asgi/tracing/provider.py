@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from grpc import StatusCode
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SynchronousMultiSpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing.deferring import AdoptingIds, AdoptingProcessor, AdoptingSampler
+from divan_obs_asgi.tracing.encoding import SpanEncoder
 from divan_obs_asgi.tracing.exporting import DropReason, ExportQueue, Limits
 from divan_obs_asgi.tracing.redacting import RedactingExporter, SpanRedactor
 from divan_obs_asgi.tracing.sampling import TraceSampler
@@ -80,7 +83,19 @@ def _exporter_of(settings: Settings) -> Callable[[], SpanExporter] | None:
     if endpoint is None:
         return None
     url = exporter_url(endpoint)
-    return lambda: OTLPSpanExporter(endpoint=url, retryable_error_codes=_NOT_RETRIED)
+    return lambda: _OtlpExporter(endpoint=url, retryable_error_codes=_NOT_RETRIED)
+
+
+class _OtlpExporter(OTLPSpanExporter):
+    """OpenTelemetry's exporter, with an encoder that leaves the interpreter to the requests."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._encoder = SpanEncoder()
+
+    def _translate_data(self, data: Sequence[ReadableSpan]) -> ExportTraceServiceRequest:
+        # To and from bytes once more: that is done in C, and costs a fiftieth of what the encoder saves.
+        return ExportTraceServiceRequest.FromString(self._encoder.encoded(data))
 
 
 def exporter_url(endpoint: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
@@ -49,6 +50,8 @@ class SpanRedactor:
 
     def __init__(self, policy: RedactionPolicy) -> None:
         self._policy = policy
+        # Names and keys are few, and the policy is pure: it says the same of the same text.
+        self._name = lru_cache(maxsize=2048)(policy.redact_text)
 
     def span(self, span: ReadableSpan) -> ReadableSpan:
         """Return a copy of `span` that may leave the process, or `span` where it holds nothing but what we have set."""
@@ -58,7 +61,7 @@ class SpanRedactor:
         quiet = any(system in (span.attributes or {}) for system in _SYSTEMS)
         quiet = quiet or any(of_a_database(_kind_of(event)) for event in span.events)
         return _Copy(
-            name=self._policy.redact_text(span.name),
+            name=self._name(span.name),
             context=span.context,
             parent=span.parent,
             resource=span.resource,
@@ -79,7 +82,7 @@ class SpanRedactor:
             return {}
         redis = any(attributes.get(system) == _REDIS for system in _SYSTEMS)
         return {
-            key if key in _OURS else self._policy.redact_text(key): self._value(key, value, redis)
+            key if key in _OURS else self._name(key): self._value(key, value, redis)
             for key, value in attributes.items()
         }
 
@@ -106,7 +109,7 @@ class SpanRedactor:
         if quiet and "exception.type" in attributes:
             attributes["exception.message"] = MARKER
             attributes["exception.stacktrace"] = frames_only(str(attributes.get("exception.stacktrace", "")))
-        return Event(self._policy.redact_text(event.name), self.attributes(attributes), event.timestamp)
+        return Event(self._name(event.name), self.attributes(attributes), event.timestamp)
 
     def _status(self, status: Status, quiet: bool) -> Status:
         if not status.description:

@@ -150,6 +150,12 @@ class RecordingSpan(ReadableSpan, Span):
             type(self._attributes) is dict and not self._events and not self._links and self._status.description is None
         )
 
+    @property
+    def plain_attributes(self) -> dict[str, AttributeValue]:
+        """What `holds_only_ours` speaks of."""
+        assert type(self._attributes) is dict
+        return self._attributes
+
     def _writable(self) -> bool:
         if self._end_time is None:
             return True
