@@ -61,7 +61,8 @@ class Observability:
 
         Args:
             log_stream: where lines go; default is standard output.
-            tracer_provider: the application's own, in place of one built from the flags.
+            tracer_provider: the application's own, in place of one built from the flags; the global one, where the
+                application has set it, need not be given.
             span_exporter: in place of OTLP over gRPC, where the provider is built from the flags.
 
         Raises:
@@ -142,13 +143,15 @@ def _server_spans(
     faults: Faults,
 ) -> ServerSpans:
     try:
-        from divan_obs_asgi.tracing.provider import build_server_spans
+        from divan_obs_asgi.tracing.provider import build_server_spans, provider_of_the_application
         from divan_obs_asgi.tracing.server_span import TracerServerSpans
     except ImportError:
         raise ImproperlyConfigured(
             "OBS_TRACING_ENABLED is true and OpenTelemetry is not installed: "
             "pip install 'divan-obs-asgi[tracing]', or set OBS_TRACING_ENABLED=false."
         ) from None
+    if provider is None and exporter is None:
+        provider = provider_of_the_application()
     if provider is not None:
         return TracerServerSpans(settings, provider)
     return build_server_spans(

@@ -66,7 +66,7 @@ class TracingMiddleware(RecordMiddleware):
 
     def _start(self, scope: Scope, record: RequestRecord, around: Span | None) -> Undo:
         undo = self._spans.start(scope, record, around)
-        if self._spans.wants_end(record.span):
+        if record.sampled or self._spans.finishes_unsampled:
             record.add_finisher(self.component, self._spans.finish)
         return undo
 

@@ -32,6 +32,17 @@ _NOT_RETRIED = (StatusCode.OK,)
 _PLAINTEXT = {"grpc": "http", "grpcs": "https"}
 
 
+class OwnTracerProvider(TracerProvider):
+    """The SDK's provider, set up here: as the global one it is none of the application's."""
+
+
+def provider_of_the_application() -> trace.TracerProvider | None:
+    """Return the global provider where the application, or an agent, has set one."""
+    provider = trace.get_tracer_provider()
+    nobodys = (trace.ProxyTracerProvider, trace.NoOpTracerProvider, OwnTracerProvider)
+    return None if isinstance(provider, nobodys) else provider
+
+
 def build_server_spans(
     settings: Settings,
     exporter: SpanExporter | None,
@@ -57,7 +68,7 @@ def build_server_spans(
         sampler = AdoptingSampler(settings.traces_sampler, settings.traces_sampler_arg)
     else:
         ids = RandomIdGenerator()
-    provider = TracerProvider(sampler, _resource(settings), active_span_processor=processors, id_generator=ids)
+    provider = OwnTracerProvider(sampler, _resource(settings), active_span_processor=processors, id_generator=ids)
     make_exporter = _exporter_of(settings) if exporter is None else lambda: exporter
     queue = None
     if make_exporter is None:
@@ -129,4 +140,4 @@ def _resource(settings: Settings) -> Resource:
     )
 
 
-__all__ = ["build_server_spans", "exporter_url", "make_global"]
+__all__ = ["OwnTracerProvider", "build_server_spans", "exporter_url", "make_global", "provider_of_the_application"]

@@ -56,7 +56,6 @@ _EMPTY = Context()
 _SPAN_KEY = next(iter(set_span_in_context(NonRecordingSpan(SpanContext(1, 1, False)), _EMPTY)))
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _ERROR = Status(StatusCode.ERROR)
-_ONLY_TRACEPARENT = ("traceparent",)
 _SPAN_BITS = 64
 _SPAN_MASK = (1 << _SPAN_BITS) - 1
 # What a client or a proxy may write into these is not ours to repeat.
@@ -79,7 +78,10 @@ class ServerSpans(ABC):
 
     Attributes:
         clients: the client libraries that are traced through it; `init` and `wrap` instrument them.
+        finishes_unsampled: whether `finish` has anything to do for a span that is not sampled.
     """
+
+    finishes_unsampled = True
 
     def __init__(self, settings: Settings, provider: AnyTracerProvider) -> None:
         self.provider = provider
@@ -87,6 +89,7 @@ class ServerSpans(ABC):
         self._old_names = "http/dup" in settings.semconv_opt_in
         self._address = _ADDRESSES[settings.tracing_client_address]
         self._headers = settings.tracing_response_headers
+        self._only_traceparent = self._headers == ("traceparent",)
 
     def start(self, scope: Scope, record: RequestRecord, around: Span | None = None) -> Callable[[], object]:
         """
@@ -138,7 +141,7 @@ class ServerSpans(ABC):
     def tell(self, record: RequestRecord) -> None:
         """Set the response headers that name the span."""
         value = traceparent.render(record.trace_id, record.span_id, record.sampled is True)
-        if self._headers == _ONLY_TRACEPARENT:
+        if self._only_traceparent:
             record.set_header(b"traceparent", value)
             return
         for header in self._headers:
@@ -147,10 +150,6 @@ class ServerSpans(ABC):
                 record.append_header(b"server-timing", b'traceparent;desc="' + value + b'"')
             else:
                 record.set_header(header.encode(), value)
-
-    def wants_end(self, span: Span) -> bool:
-        """Tell whether `finish` has anything to do for this span."""
-        return span.is_recording()
 
     def finish(self, record: RequestRecord) -> None:
         """End the span of the finished record."""
@@ -250,13 +249,11 @@ class FastServerSpans(ServerSpans):
             if settings.tracing_keep_errors
             else None
         )
+        self.finishes_unsampled = self._keep is not None
 
     @property
     def exports(self) -> bool:
         return self._queue is not None
-
-    def wants_end(self, span: Span) -> bool:
-        return self._keep is not None or span.is_recording()
 
     def send_test_span(self, timeout_s: float) -> tuple[str, Answer]:
         assert self._queue is not None
@@ -291,9 +288,10 @@ class FastServerSpans(ServerSpans):
         record.span_id = span_id.to_bytes(8).hex()
         record.sampled = sampled
         if not sampled:
-            if self._keep is None:
-                return UnsampledSpan(trace_id, span_id, state)
-            return UnsampledSpan(trace_id, span_id, state, parent, self._at_start(scope, record))
+            unsampled = UnsampledSpan(trace_id, span_id, state)
+            if self._keep is not None:
+                unsampled.parent, unsampled.attributes = parent, self._at_start(scope, record)
+            return unsampled
         identity = SpanContext(trace_id, span_id, False, _SAMPLED, state)
         span = self._recording(identity, parent, record, self._at_start(scope, record))
         self._processor.on_start(span, context)  # type: ignore[arg-type]

@@ -183,17 +183,11 @@ class UnsampledSpan(NonRecordingSpan):
         attributes: what a recorded one would have at its start, where it may be kept after all.
     """
 
-    def __init__(
-        self,
-        trace_id: int,
-        span_id: int,
-        state: TraceState | None,
-        parent: SpanContext | None = None,
-        attributes: dict[str, AttributeValue] | None = None,
-    ) -> None:
+    parent: SpanContext | None = None
+    attributes: dict[str, AttributeValue] | None = None
+
+    def __init__(self, trace_id: int, span_id: int, state: TraceState | None) -> None:
         self.ids = trace_id, span_id, state
-        self.parent = parent
-        self.attributes = attributes
 
     def get_span_context(self) -> SpanContext:
         trace_id, span_id, state = self.ids
