@@ -15,7 +15,7 @@ from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.tracing.errors import MARKER, frames_only, of_a_database
 from divan_obs_asgi.tracing.span import RecordingSpan
 from divan_obs_asgi.tracing.sql import commands_only, without_literals
-from divan_obs_asgi.tracing.urls import names_only, without_query
+from divan_obs_asgi.tracing.urls import names_only, with_path, without_query
 
 # What the server span sets itself: templates, closed vocabularies, ids that were checked when they came in.
 _OURS = frozenset(
@@ -39,6 +39,8 @@ _OURS = frozenset(
 )
 # What instrumentations of clients and frameworks set, the old names and the new ones (PITFALLS P43).
 _URLS = frozenset({"url.full", "http.url", "http.target", "url.original"})
+# Of a server span: the path that the client asked for, for which there is a template.
+_PATHS = frozenset({"url.path", "http.target"})
 _QUERIES = frozenset({"url.query"})
 _STATEMENTS = frozenset({"db.statement", "db.query.text"})
 _SYSTEMS = ("db.system", "db.system.name")
@@ -81,17 +83,22 @@ class SpanRedactor:
         if not attributes:
             return {}
         redis = any(attributes.get(system) == _REDIS for system in _SYSTEMS)
+        route = attributes.get("http.route")
         return {
-            key if key in _OURS else self._name(key): self._value(key, value, redis)
+            key if key in _OURS else self._name(key): self._value(key, value, redis, route)
             for key, value in attributes.items()
         }
 
-    def _value(self, key: str, value: Any, redis: bool) -> AttributeValue:
+    def _value(self, key: str, value: Any, redis: bool, route: object) -> AttributeValue:
         if key in _OURS:
             return value  # type: ignore[no-any-return]
         if isinstance(value, str):
             if key in _STATEMENTS:
                 value = commands_only(value) if redis else without_literals(value)
+            elif isinstance(route, str) and key in _PATHS:
+                value = route
+            elif isinstance(route, str) and key in _URLS:
+                value = with_path(value, route)
             elif key in _URLS:
                 value = without_query(value)
             elif key in _QUERIES:

@@ -16,10 +16,18 @@ def without_query(url: str) -> str:
     return head + question + names_only(query) if query else head
 
 
+def with_path(url: str, path: str) -> str:
+    """Return a URL, or a path, with another path: the template of what was asked for."""
+    scheme, slashes, rest = url[:_LENGTH].partition("://")
+    if not slashes:
+        return path
+    return _USER_INFO.sub("", scheme + slashes + re.split("[/?#]", rest, maxsplit=1)[0]) + path
+
+
 def names_only(query: str) -> str:
     """Return a query string with `?` for every value; a part without `=` may be a value itself."""
     parts = (part.partition("=") for part in query[:_LENGTH].split("&") if part)
     return "&".join(f"{name}=?" if equals else "?" for name, equals, _ in parts)
 
 
-__all__ = ["names_only", "without_query"]
+__all__ = ["names_only", "with_path", "without_query"]

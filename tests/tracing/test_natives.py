@@ -183,6 +183,21 @@ def test_one_request_is_one_trace(native: str, how: str, mode: str, caller: Any)
     assert answer.header(b"traceparent") == [f"00-{trace_id}-{span_id}-01".encode()]
 
 
+@pytest.mark.parametrize("mode", NATIVE_MODES)
+# Upstream's plain middleware knows no route and names its spans after the path (docs/tracing.md).
+@pytest.mark.parametrize(("native", "how"), [case for case in CASES if case[0] != "contrib middleware"])
+def test_no_span_tells_what_the_client_has_asked_for(native: str, how: str, mode: str) -> None:
+    """Frameworks write paths and queries into their spans; what leaves the process is the template and the names."""
+    service = Service(native, how, mode)
+    scope = http_scope("/hello/planted-name")
+    scope["query_string"] = b"token=planted-token&q=planted-query"
+    anyio.run(converse, service.app, scope)
+    service.observed.obs.flush()
+    told = "".join(span.to_json() for span in service.exported.spans)
+    assert "/hello/{name}" in told
+    assert "planted" not in told
+
+
 def ids_of(span: ReadableSpan) -> str | None:
     return f"{span.parent.span_id:016x}" if span.parent is not None else None
 

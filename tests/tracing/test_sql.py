@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from divan_obs_asgi.tracing.sql import commands_only, without_literals
-from divan_obs_asgi.tracing.urls import names_only, without_query
+from divan_obs_asgi.tracing.urls import names_only, with_path, without_query
 
 STATEMENTS = {
     "SELECT * FROM users WHERE id = 42": "SELECT * FROM users WHERE id = ?",
@@ -87,6 +87,19 @@ def test_a_redis_command_is_told_without_its_arguments(command: str, told: str) 
 def test_a_url_is_told_without_the_values_of_its_query(url: str, told: str) -> None:
     """Nor with who calls, nor with a fragment; the names of parameters tell what was asked."""
     assert without_query(url) == told
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://planted:planted@example.org:8000/users/planted?q=planted", "http://example.org:8000/users/{id}"),
+        ("https://example.org?planted", "https://example.org/users/{id}"),
+        ("/users/planted", "/users/{id}"),
+    ],
+)
+def test_a_url_is_told_with_its_template(url: str, told: str) -> None:
+    """Of what a framework's own server span says."""
+    assert with_path(url, "/users/{id}") == told
 
 
 def test_a_query_string_is_told_by_its_names() -> None:
