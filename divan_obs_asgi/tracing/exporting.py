@@ -202,7 +202,11 @@ class ExportQueue(SpanProcessor):
             while not self._ending:
                 self._awake.wait(self._pause_s())
                 self._awake.clear()
-                self._export_what_is_due()
+                try:
+                    self._export_what_is_due()
+                except Exception as error:
+                    # A counter that raises must not be the end of all exports.
+                    self._failed(error)
             self._export_the_rest()
 
     def _pause_s(self) -> float:

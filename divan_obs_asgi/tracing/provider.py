@@ -93,8 +93,8 @@ def _exporter_of(settings: Settings) -> Callable[[], SpanExporter] | None:
     endpoint = settings.otlp_traces_endpoint or settings.otlp_endpoint
     if endpoint is None:
         return None
-    url = exporter_url(endpoint)
-    return lambda: _OtlpExporter(endpoint=url, retryable_error_codes=_NOT_RETRIED)
+    # Also what is said about the scheme is said at the first export: `init` has given the log its handler by then.
+    return lambda: _OtlpExporter(endpoint=exporter_url(endpoint), retryable_error_codes=_NOT_RETRIED)
 
 
 class _OtlpExporter(OTLPSpanExporter):

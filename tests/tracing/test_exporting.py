@@ -190,6 +190,27 @@ def test_an_exporter_that_raises_has_refused() -> None:
     assert exporting.collector.received == ["a"]
 
 
+def test_a_counter_that_raises_ends_no_export() -> None:
+    """The thread outlives whatever it calls."""
+    exporting = Exporting()
+    broken = [RuntimeError("no counter")]
+
+    def drop(reason: DropReason, count: int) -> None:
+        if broken:
+            raise broken.pop()
+
+    exporting.queue._dropped = drop
+    exporting.collector.accepts = False
+    exporting.end("a")
+    for _ in range(3):
+        exporting.queue.force_flush(50)
+    exporting.collector.accepts = True
+    exporting.end("b")
+    assert exporting.queue.force_flush(20_000)
+    assert exporting.collector.received == ["b"]
+    assert [str(error) for error in exporting.failures] == ["no counter"]
+
+
 def test_a_shutdown_exports_what_is_left() -> None:
     """The last requests of a process are not lost; what comes after is, and counted."""
     exporting = Exporting()

@@ -6,6 +6,10 @@ import os
 import subprocess
 import sys
 
+from divan_obs_asgi.tracing.provider import OwnTracerProvider
+from tests.stacks import Observed
+from tests.tracing.exported import Exported
+
 # In a process of its own: the global tracer provider can be set once.
 SCRIPT = """
 import io, anyio
@@ -64,3 +68,10 @@ def test_a_global_provider_of_the_application_is_used() -> None:
 def test_ours_becomes_the_global_one_once() -> None:
     """A second `Observability` has a provider of its own; what is global stays with the first."""
     assert run(OURS) == "['GET __unmatched__', 'work', 'work'] ['GET __unmatched__'] True\nTrue\n"
+
+
+def test_a_provider_of_ours_is_known_as_one() -> None:
+    """So that it is never taken for the application's."""
+    spans = Observed({"OBS_TRACING_ENABLED": "true"}, span_exporter=Exported()).obs.spans
+    assert spans is not None
+    assert isinstance(spans.provider, OwnTracerProvider)

@@ -187,24 +187,3 @@ def test_background_work_has_a_trace_of_its_own_that_links_to_the_request(kind: 
     assert background.context.trace_id != request.context.trace_id
     assert [link.context.span_id for link in background.links] == [request.context.span_id]
     assert dict(background.attributes or {}) == {"divan.request_id": line["request_id"]}
-
-
-def test_without_tracing_the_same_lines_do_nothing() -> None:
-    """An application needs no `if`: functions are called, exceptions go on."""
-    work = Observed().obs.work
-    with work.span("work", n=1) as span:
-        span.set_attribute("m", 2)
-        span.add_event("tick")
-        assert not span.is_recording()
-    assert work.traced(lambda: 3)() == 3
-    assert work.background(lambda n: n, 4)() == 4
-    with pytest.raises(LookupError), work.span("work"):
-        raise LookupError
-
-
-def test_the_packages_own_functions_use_the_global_provider() -> None:
-    """`obs.traced`, `obs.span`, `obs.background`: without a provider they are called, and that is all."""
-    assert obs.traced(lambda: 1)() == 1
-    assert obs.background(lambda: 2)() == 2
-    with obs.span("work"):
-        pass
