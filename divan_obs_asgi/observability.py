@@ -143,6 +143,7 @@ def _server_spans(
     faults: Faults,
 ) -> ServerSpans:
     try:
+        from divan_obs_asgi.tracing.exporting import DROP_REASONS
         from divan_obs_asgi.tracing.provider import build_server_spans, provider_of_the_application
         from divan_obs_asgi.tracing.server_span import TracerServerSpans
     except ImportError:
@@ -154,11 +155,13 @@ def _server_spans(
         provider = provider_of_the_application()
     if provider is not None:
         return TracerServerSpans(settings, provider)
+    # Known from the start, at zero; and a request that loses its span does not look its counter up.
+    counters = {reason: metrics.trace_spans_dropped.labels(reason) for reason in DROP_REASONS}
     return build_server_spans(
         settings,
         exporter,
         redaction,
-        dropped=lambda reason, count: metrics.trace_spans_dropped.labels(reason).inc(count),
+        dropped=lambda reason, count: counters[reason].inc(count),
         failed=lambda error: faults.report("tracing", error),
     )
 
