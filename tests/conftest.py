@@ -30,6 +30,10 @@ if "PYTHONPATH" not in os.environ:
     os.environ["PYTHONPATH"] = str(ROOT)
     sys.path.insert(0, str(ROOT))
 
+# gRPC restarts its threads in every forked child, also in one that is about to become another program (a server of
+# these tests, under another user), where they meet closed files and end it.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 #: The libraries that the core does without, and the extra of setup.cfg that brings each.
 EXTRA_OF_LIBRARY = {
     "opentelemetry": "tracing",

@@ -36,12 +36,21 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def ask(flags: dict[str, str], *headers: tuple[bytes, bytes], method: str = "POST", **arguments: Any) -> Conversation:
-    flags = {"OBS_ADMIN_TOKEN": TOKEN, "OBS_TRACING_ENABLED": "true", **flags}
+    flags = {
+        "OBS_ADMIN_TOKEN": TOKEN,
+        "OBS_TRACING_ENABLED": "true",
+        "OBS_TRACING_SHUTDOWN_TIMEOUT_S": "0.1",
+        **flags,
+    }
     observed = Observed({name: value for name, value in flags.items() if value}, **arguments)
     stack = obs.build_stack(application, observed.obs)
     body = {"type": "http.request", "body": b"", "more_body": False}
     answer = anyio.run(lambda: converse(stack, http_scope("/ops/trace/test", method=method, headers=headers), [body]))
     assert answer.error is None
+    spans = observed.obs.spans
+    if spans is not None and "tracer_provider" not in arguments:
+        provider: Any = spans.provider
+        provider.shutdown()
     return answer
 
 
@@ -74,8 +83,7 @@ def test_a_collector_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(trace_test, "PATIENCE_S", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        flags = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"grpc://127.0.0.1:{port}", "OBS_TRACING_SHUTDOWN_TIMEOUT_S": "0.1"}
-        answer = ask(flags, BEARER)
+        answer = ask({"OTEL_EXPORTER_OTLP_ENDPOINT": f"grpc://127.0.0.1:{port}"}, BEARER)
     assert (answer.status, orjson.loads(answer.body)["outcome"]) == (504, "timeout")
 
 
