@@ -60,7 +60,7 @@ class TracingMiddleware(RecordMiddleware):
         if around is not None:
             self._spans.adopt(record, around)
             return None
-        if self._natives.inside():
+        if self._natives.inside(scope):
             return self._spans.defer(scope, record)
         return self._start(scope, record, None)
 

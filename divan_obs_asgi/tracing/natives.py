@@ -10,7 +10,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Span, get_current_span
 
-from divan_obs_asgi.types import Scope
+from divan_obs_asgi.types import CONNECTIONS, Scope
 
 # FastAPI >= 0.165 and Starlette >= 1.10 leave the first request that has these keys alone (PITFALLS P4). Both are
 # private to them; tests at their oldest and newest versions watch.
@@ -56,9 +56,9 @@ class NativeSpans:
             return None
         return current if scope.get(_STARLETTE) is True or _is_live_of_contrib(current) else None
 
-    def inside(self) -> bool:
-        """Tell whether something inside our middleware makes server spans."""
-        return self._look().traces
+    def inside(self, scope: Scope) -> bool:
+        """Tell whether something inside our middleware makes server spans of connections like this one."""
+        return scope["type"] in self._look().traced
 
     def stand_down(self, scope: Scope) -> None:
         """Have what is inside our middleware make no server span for this connection."""
@@ -83,7 +83,7 @@ class _Looked:
 
     def __init__(self) -> None:
         self.done = False
-        self.traces = False
+        self.traced: set[str] = set()
         self.contrib: list[Any] = []
 
     def look_through(self, app: object) -> None:
@@ -93,9 +93,11 @@ class _Looked:
             module = type(layer).__module__
             if module == _CONTRIB_MIDDLEWARE:
                 self.contrib.append(layer)
+            elif module == _STARLETTE_MIDDLEWARE:
+                self.traced.add("http")
             native = getattr(layer, "_native_telemetry", None)
-            fastapi = native is not None and native.config.get("tracing") and native.enabled()
-            self.traces = self.traces or bool(fastapi) or module in (_STARLETTE_MIDDLEWARE, _CONTRIB_MIDDLEWARE)
+            if module == _CONTRIB_MIDDLEWARE or (native is not None and native.config["tracing"] and native.enabled()):
+                self.traced.update(CONNECTIONS)
         self.done = True
 
 

@@ -25,12 +25,13 @@ from opentelemetry.trace import TracerProvider
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.settings import NATIVE_MODES
-from divan_obs_asgi.testing import Conversation, converse, http_scope
-from divan_obs_asgi.types import ASGIApp
+from divan_obs_asgi.testing import Conversation, converse, http_scope, websocket_scope
+from divan_obs_asgi.types import ASGIApp, Message
 from tests.stacks import Observed
 from tests.tracing.exported import Exported
 
@@ -48,8 +49,14 @@ async def greet(request: Request) -> Response:
     return PlainTextResponse("hello")
 
 
+async def echo(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.send_text(await websocket.receive_text())
+    await websocket.close()
+
+
 def _starlette() -> Starlette:
-    return Starlette(routes=[Route("/hello/{name}", greet)])
+    return Starlette(routes=[Route("/hello/{name}", greet), WebSocketRoute("/echo", echo)])
 
 
 def _fastapi(provider: TracerProvider, **telemetry: object) -> FastAPI:
@@ -57,6 +64,7 @@ def _fastapi(provider: TracerProvider, **telemetry: object) -> FastAPI:
     if "telemetry" in inspect.signature(FastAPI).parameters:
         options["telemetry"] = {"tracer_provider": provider, "operation_spans": False, **telemetry}
     app = FastAPI(**options)
+    app.add_api_websocket_route("/echo", echo)
     app.get("/hello/{name}")(lambda name: logging.getLogger("application").warning("greeting"))
     return app
 
@@ -213,6 +221,24 @@ def test_a_trace_that_is_not_sampled_is_one_too(native: str, how: str, mode: str
     assert inside["trace_id"] == access["trace_id"] == TRACE
     assert inside["span_id"] == access["span_id"] not in ("", SPAN)
     assert answer.header(b"traceparent") == [f"00-{TRACE}-{access['span_id']}-00".encode()]
+
+
+@pytest.mark.parametrize("mode", NATIVE_MODES)
+@pytest.mark.parametrize(("native", "how"), CASES)
+def test_a_websocket_is_one_trace_too(native: str, how: str, mode: str) -> None:
+    """Also where the framework's own tracing does not know WebSockets: then ours does not stand down."""
+    service = Service(native, how, mode)
+    incoming: list[Message] = [
+        {"type": "websocket.connect"},
+        {"type": "websocket.receive", "text": "hi"},
+        {"type": "websocket.disconnect", "code": 1000},
+    ]
+    anyio.run(converse, service.app, websocket_scope("/echo"), incoming)
+    service.observed.obs.flush()
+    trace_ids = {ids(span)[0] for span in service.exported.spans}
+    line = service.observed.lines()[-1]
+    assert {line["trace_id"]} == trace_ids
+    assert line["span_id"] in {ids(span)[1] for span in service.exported.spans}
 
 
 @pytest.mark.parametrize(("native", "how"), CASES)
