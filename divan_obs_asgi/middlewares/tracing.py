@@ -47,11 +47,11 @@ class TracingMiddleware(RecordMiddleware):
     def _suppress(self, scope: Scope, record: RequestRecord, around: Span | None) -> Undo | None:
         """One server span: ours; a framework's that has started already is its parent."""
         self._natives.stand_down(scope)
-        return self._start(scope, record, around)
+        return self._spans.start(scope, record, around)
 
     def _nest(self, scope: Scope, record: RequestRecord, around: Span | None) -> Undo | None:
         """Two server spans of one trace: the framework's is told in W3C headers that ours is its caller."""
-        undo = self._start(scope, record, around)
+        undo = self._spans.start(scope, record, around)
         scope["headers"] = _called_by(record, scope["headers"])
         return undo
 
@@ -62,13 +62,7 @@ class TracingMiddleware(RecordMiddleware):
             return None
         if self._natives.inside(scope):
             return self._spans.defer(scope, record)
-        return self._start(scope, record, None)
-
-    def _start(self, scope: Scope, record: RequestRecord, around: Span | None) -> Undo:
-        undo = self._spans.start(scope, record, around)
-        if record.sampled or self._spans.finishes_unsampled:
-            record.add_finisher(self.component, self._spans.finish)
-        return undo
+        return self._spans.start(scope, record)
 
 
 def _called_by(record: RequestRecord, headers: RawHeaders) -> RawHeaders:

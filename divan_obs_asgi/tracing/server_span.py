@@ -47,6 +47,8 @@ from divan_obs_asgi.types import Scope
 from divan_obs_asgi.version import __version__
 
 NAME = "divan_obs_asgi"
+# Under which the failures of all this are counted.
+COMPONENT = "tracing"
 
 Attributes: TypeAlias = dict[str, AttributeValue]
 Answer: TypeAlias = Literal["exported", "refused", "timeout"]
@@ -54,6 +56,7 @@ Answer: TypeAlias = Literal["exported", "refused", "timeout"]
 _EMPTY = Context()
 # Where OpenTelemetry keeps the current span; found out by its public functions, and used to make a context in one step.
 _SPAN_KEY = next(iter(set_span_in_context(NonRecordingSpan(SpanContext(1, 1, False)), _EMPTY)))
+_attach_nothing = partial(otel_context.attach, _EMPTY)
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _ERROR = Status(StatusCode.ERROR)
 _SPAN_BITS = 64
@@ -93,7 +96,7 @@ class ServerSpans(ABC):
 
     def start(self, scope: Scope, record: RequestRecord, around: Span | None = None) -> Callable[[], object]:
         """
-        Start the span of `record`, fill its ids, and make it OpenTelemetry's current one.
+        Start the span of `record`, fill its ids, make it OpenTelemetry's current one, and have it end with the record.
 
         Args:
             around: the span of a framework that stands outside of us; the caller's headers are its business.
@@ -113,9 +116,11 @@ class ServerSpans(ABC):
                 parent, context = _parent_of(scope, present)
         record.span = span = self._new_span(scope, record, parent, context)
         self.tell(record)
+        if record.sampled or self.finishes_unsampled:
+            record.add_finisher(COMPONENT, self.finish)
         otel_context.attach(Context(context, **{_SPAN_KEY: span}))
         # Not by a token: a coroutine may be closed in another task than it was started in.
-        return partial(otel_context.attach, before)
+        return partial(otel_context.attach, before) if before else _attach_nothing
 
     def adopt(self, record: RequestRecord, span: Span) -> None:
         """Have `record` carry the ids of a framework's span in place of one of ours."""

@@ -35,11 +35,11 @@ def test_a_statement_is_told_without_its_literals(statement: str, told: str) -> 
     assert without_literals(told) == told
 
 
-@given(st.text(), st.from_regex(r"\A[a-z 0-9;,()=\"-]*\Z"))
+@given(st.text(), st.text("az 09;,()=-", max_size=20))
 def test_a_quoted_secret_never_survives(secret: str, around: str) -> None:
     """Whatever stands in a well-formed literal is gone."""
     needle = "planted" + secret
-    statement = around.replace("--", "").replace('"', "") + " '" + needle.replace("\\", "").replace("'", "''") + "' x"
+    statement = around.replace("--", "") + " '" + needle.replace("\\", "").replace("'", "''") + "' x"
     assert "planted" not in without_literals(statement)
 
 

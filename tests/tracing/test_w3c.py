@@ -160,11 +160,11 @@ def test_any_bytes_are_read_in_silence(values: list[bytes]) -> None:
     assert noted == []
 
 
-state_keys = st.from_regex(r"\A[a-z][a-z0-9_*/-]{0,20}\Z")
-state_values = st.from_regex(r"\A[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,20}[\x21-\x2b\x2d-\x3c\x3e-\x7e]\Z")
+state_keys = st.text("az09_*/-", max_size=12).map(lambda rest: "a" + rest)
+state_values = st.text("".join(set(map(chr, range(0x20, 0x7F))) - {",", "="}), max_size=12).map(lambda head: head + "!")
 
 
-@given(st.dictionaries(state_keys, state_values, max_size=32))
+@given(st.dictionaries(state_keys, state_values, max_size=12))
 def test_every_valid_state_is_read_as_the_sdk_reads_it(members: dict[str, str]) -> None:
     """Ours differs from the SDK's parser in being silent only."""
     text = ",".join(f"{key}={value}" for key, value in members.items())
