@@ -118,7 +118,7 @@ class ServerSpans(ABC):
         self.tell(record)
         if record.sampled or self.finishes_unsampled:
             record.add_finisher(COMPONENT, self.finish)
-        otel_context.attach(Context(context, **{_SPAN_KEY: span}))
+        otel_context.attach(Context({**context, _SPAN_KEY: span}))
         # Not by a token: a coroutine may be closed in another task than it was started in.
         return partial(otel_context.attach, before) if before else _attach_nothing
 
