@@ -9,6 +9,9 @@ from collections.abc import Callable
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 
+# Not the module's own: forked workers would share its state, and an application that seeds it wants it left alone.
+_chance = random.SystemRandom()
+
 
 class CircuitBreaker:
     """
@@ -24,7 +27,7 @@ class CircuitBreaker:
     def __init__(
         self,
         clock: Callable[[], float] = time.monotonic,
-        jitter: Callable[[], float] = lambda: random.uniform(0.8, 1.2),
+        jitter: Callable[[], float] = lambda: _chance.uniform(0.8, 1.2),
     ) -> None:
         self._clock = clock
         self._jitter = jitter

@@ -120,6 +120,7 @@ def test_a_collector_that_is_slow(otlp_receiver: OtlpReceiver) -> None:
     arrived = len(otlp_receiver.spans())
     assert arrived >= 16
     assert arrived + service.lost("queue_full") == REQUESTS
+    service.shut_down()
 
 
 def test_a_collector_that_restarts(otlp_receiver: OtlpReceiver) -> None:
@@ -136,6 +137,7 @@ def test_a_collector_that_restarts(otlp_receiver: OtlpReceiver) -> None:
         assert len(restarted.wait_for(10)) == 10
     assert len(otlp_receiver.spans()) == 5
     assert service.lost(*REASONS) == 0
+    service.shut_down()
 
 
 @pytest.mark.parametrize(
@@ -155,6 +157,7 @@ def test_a_collector_that_answers_errors(otlp_receiver: OtlpReceiver, code: grpc
     service.observed.obs.flush()
     assert len(otlp_receiver.wait_for(4)) == 4
     assert service.lost(*REASONS) == 4
+    service.shut_down()
 
 
 def test_the_end_of_the_lifespan_waits_no_longer_than_it_may(listener: socket.socket) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import anyio
 import pytest
@@ -145,6 +146,9 @@ def test_a_collector_that_is_gone_changes_no_answer(
     answer = get(obs.build_stack(application(), mine.obs), "/hello/ada")
     assert (answer.status, answer.body) == (200, b"hello")
     mine.obs.flush()
+    assert mine.obs.spans is not None
+    provider: Any = mine.obs.spans.provider
+    provider.shutdown()
 
 
 @pytest.mark.parametrize(
