@@ -16,6 +16,7 @@ from divan_obs_asgi.recording import RecordMiddleware
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.stack import build_stack
+from divan_obs_asgi.tracing.work import background, span, traced
 from divan_obs_asgi.version import __version__
 
 __all__ = [
@@ -29,10 +30,13 @@ __all__ = [
     "RequestRecord",
     "Settings",
     "__version__",
+    "background",
     "build_stack",
     "init",
     "middlewares",
     "probes",
     "socketio_ext",
+    "span",
+    "traced",
     "wrap",
 ]

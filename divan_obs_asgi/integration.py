@@ -47,7 +47,7 @@ def init(app: Starlette, obs: Observability | None = None) -> Observability:
         # Starlette calls this once, at the first message; the instance's own attribute goes before its class's method.
         app.build_middleware_stack = lambda: framework.built(stack)  # type: ignore[method-assign]
     _take_over(obs)
-    if obs.spans is not None:
+    if obs.spans is not None and obs.settings.tracing_native == "suppress":
         _stand_down(app)
     return obs
 
@@ -68,7 +68,7 @@ def wrap(app: ASGIApp, obs: Observability | None = None) -> ASGIApp:
 
 
 def _take_over(obs: Observability) -> None:
-    """Set what a process has one of: the root logger's handler and the global tracer provider."""
+    """Set what a process has one of: the root logger's handler, the global tracer provider, the clients' spans."""
     if not obs.settings.enabled:
         return
     if obs.settings.logging_enabled:
@@ -77,6 +77,7 @@ def _take_over(obs: Observability) -> None:
         from divan_obs_asgi.tracing.provider import make_global
 
         make_global(obs.spans.provider)
+        obs.spans.clients.instrument()
 
 
 def _stand_down(app: Starlette) -> None:

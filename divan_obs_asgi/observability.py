@@ -19,7 +19,7 @@ from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.probes import CanaryProbe, ConfigProbe, HeartbeatProbe, ProbeRegistry
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.settings import Settings
-from divan_obs_asgi.version import __version__
+from divan_obs_asgi.tracing.work import WorkSpans, tracer_of
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -35,6 +35,7 @@ class Observability:
 
     Attributes:
         spans: None where tracing is off.
+        work: makes spans of the application's own work: `work.span`, `work.traced`, `work.background`.
     """
 
     settings: Settings
@@ -45,6 +46,7 @@ class Observability:
     probes: ProbeRegistry
     heartbeat: HeartbeatProbe
     faults: Faults
+    work: WorkSpans
 
     @classmethod
     def from_env(
@@ -61,7 +63,8 @@ class Observability:
 
         Args:
             log_stream: where lines go; default is standard output.
-            tracer_provider: the application's own, in place of one built from the flags.
+            tracer_provider: the application's own, in place of one built from the flags; the global one, where the
+                application has set it, need not be given.
             span_exporter: in place of OTLP over gRPC, where the provider is built from the flags.
             redaction: in place of the policy that the flags describe; for every sink.
 
@@ -113,7 +116,7 @@ class Observability:
         probes.register(ConfigProbe(settings))
         tracing = settings.enabled and settings.tracing_enabled
         spans = (
-            _server_spans(settings, tracer_provider, span_exporter, metrics.counting(policy, "span"))
+            _server_spans(settings, tracer_provider, span_exporter, metrics.counting(policy, "span"), metrics, faults)
             if tracing
             else None
         )
@@ -125,7 +128,9 @@ class Observability:
         if tracing:
             sinks["span"] = canaries.span_sink(policy)
         probes.register(CanaryProbe(sinks))
-        return cls(settings, metrics.counting(policy, "application"), metrics, log, spans, probes, heartbeat, faults)
+        work = WorkSpans(tracer_of(spans.provider if spans is not None else None), metrics.counting(policy, "span"))
+        redaction = metrics.counting(policy, "application")
+        return cls(settings, redaction, metrics, log, spans, probes, heartbeat, faults, work)
 
     def logger(self, name: str) -> logging.Logger:
         """Return the standard library's logger; its records carry the ids of the request they are written in."""
@@ -156,10 +161,10 @@ class Observability:
             await anyio.to_thread.run_sync(self.flush)
 
     def flush(self) -> None:
-        """Hand queued spans to the exporter and queued lines to the stream; blocks for 5 s at most."""
+        """Hand queued spans to the exporter and queued lines to the stream; blocks as long as a shutdown may."""
         if self.spans is not None:
             try:
-                self.spans.flush(timeout_ms=5000)
+                self.spans.flush(int(self.settings.tracing_shutdown_timeout_s * 1000))
             except Exception as error:
                 self.faults.report("tracing", error)
         self.log.sink.flush()
@@ -172,19 +177,35 @@ def _root_level(settings: Settings) -> RootLevel:
 
 
 def _server_spans(
-    settings: Settings, provider: TracerProvider | None, exporter: SpanExporter | None, policy: RedactionPolicy
+    settings: Settings,
+    provider: TracerProvider | None,
+    exporter: SpanExporter | None,
+    redaction: RedactionPolicy,
+    metrics: Metrics,
+    faults: Faults,
 ) -> ServerSpans:
     try:
-        from divan_obs_asgi.tracing.provider import build_server_spans
+        from divan_obs_asgi.tracing.exporting import DROP_REASONS
+        from divan_obs_asgi.tracing.provider import build_server_spans, provider_of_the_application
         from divan_obs_asgi.tracing.server_span import TracerServerSpans
     except ImportError:
         raise ImproperlyConfigured(
             "OBS_TRACING_ENABLED is true and OpenTelemetry is not installed: "
             "pip install 'divan-obs-asgi[tracing]', or set OBS_TRACING_ENABLED=false."
         ) from None
+    if provider is None and exporter is None:
+        provider = provider_of_the_application()
     if provider is not None:
-        return TracerServerSpans(provider, __version__)
-    return build_server_spans(settings, exporter, policy)
+        return TracerServerSpans(settings, provider)
+    # Known from the start, at zero; and a request that loses its span does not look its counter up.
+    counters = {reason: metrics.trace_spans_dropped.labels(reason) for reason in DROP_REASONS}
+    return build_server_spans(
+        settings,
+        exporter,
+        redaction,
+        dropped=lambda reason, count: counters[reason].inc(count),
+        failed=lambda error: faults.report("tracing", error),
+    )
 
 
 __all__ = ["Observability"]

@@ -54,6 +54,7 @@ class RequestRecord:
         first_byte_s: seconds to the start of the response, or None.
         response_bytes: body bytes that left.
         close_code: of a WebSocket.
+        messages_received, messages_sent: of a WebSocket.
         error: the exception that made the outcome, or that was being handled when a 5xx answer started.
         request_id, trace_id, span_id: lower-case hex or text; empty where nobody assigned one.
         sampled: whether the trace is recorded; None without tracing.
@@ -70,6 +71,8 @@ class RequestRecord:
     first_byte_s: float | None = None
     response_bytes = 0
     close_code: int | None = None
+    messages_received = 0
+    messages_sent = 0
     disconnected = False
     error: BaseException | None = None
     request_id = ""
@@ -83,6 +86,7 @@ class RequestRecord:
     kept_lines: Any = None
     _trailers = False
     _header_index: dict[bytes, bytes] | None = None
+    _more_headers: tuple[tuple[bytes, bytes], ...] = ()
 
     def __init__(
         self,
@@ -119,6 +123,10 @@ class RequestRecord:
     def set_header(self, name: bytes, value: bytes) -> None:
         """Have the response carry `name` (lower case) once, with this value, whatever the application sets."""
         self._headers[name] = value
+
+    def append_header(self, name: bytes, value: bytes) -> None:
+        """Have the response carry one more `name` (lower case): for headers that are lists."""
+        self._more_headers += ((name, value),)
 
     def add_finisher(self, component: str, finisher: Finisher) -> None:
         """Have `finisher` called once at the end; of two for one component (a nested stack) the outer one counts."""
@@ -166,6 +174,8 @@ class RequestRecord:
             return message
         if kind == "http.disconnect":
             self.disconnected = True
+        elif kind == "websocket.receive":
+            self.messages_received += 1
         elif kind == "websocket.disconnect":
             self._client_closed(message.get("code", _NO_STATUS_RECEIVED))
         return message
@@ -199,10 +209,12 @@ class RequestRecord:
     # What the messages mean.
 
     def _with_headers(self, message: Message) -> Message:
-        if not self._headers:
+        if not self._headers and not self._more_headers:
             return message
         try:
-            return {**message, "headers": headers.replaced(message.get("headers", ()), self._headers)}
+            changed = headers.replaced(message.get("headers", ()), self._headers)
+            changed.extend(self._more_headers)
+            return {**message, "headers": changed}
         except Exception as error:
             # A malformed list of headers is between the application and its server.
             self._faults.report("headers", error)
@@ -242,6 +254,9 @@ class RequestRecord:
     def _accepted(self, message: Message) -> None:
         self.status = 101
         self.first_byte_s = self._clock() - self._started
+
+    def _websocket_sent(self, message: Message) -> None:
+        self.messages_sent += 1
 
     def _server_closed(self, message: Message) -> None:
         if not self.status:
@@ -303,6 +318,7 @@ _AFTER_SENDING: dict[str, Callable[[RequestRecord, Message], None]] = {
     "http.response.pathsend": RequestRecord._path_sent,
     "http.response.zerocopysend": RequestRecord._copy_sent,
     "websocket.accept": RequestRecord._accepted,
+    "websocket.send": RequestRecord._websocket_sent,
     "websocket.close": RequestRecord._server_closed,
     "websocket.http.response.start": RequestRecord._response_started,
     "websocket.http.response.body": RequestRecord._body_sent,

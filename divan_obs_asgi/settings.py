@@ -44,6 +44,11 @@ SAMPLERS = (
 # What may be told of a bad value: not where it has a user, a query or a length that names and numbers do not have.
 _TOLD = re.compile(r"[^@?]{0,120}", re.DOTALL)
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?|\.[0-9]{1,9}")
+# What OBS_TRACING_NATIVE, OBS_TRACING_CLIENT_ADDRESS, OBS_TRACING_RESPONSE_HEADERS and OBS_TRACING_CLIENTS can say.
+NATIVE_MODES = ("suppress", "nest", "defer")
+CLIENT_ADDRESSES = ("none", "network", "full")
+TRACE_HEADERS = ("traceparent", "traceresponse", "server-timing")
+CLIENTS = ("httpx", "requests", "sqlalchemy", "asyncpg", "redis")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,18 @@ def integer(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text.strip()):
         raise ValueError("a whole number from 0")
     return int(text)
+
+
+def seconds(text: str) -> float:
+    """Read a number of seconds above 0, an hour at most."""
+    expected = "a number of seconds above 0"
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(expected) from None
+    if not 0.0 < value <= 3600.0:  # nan compares false
+        raise ValueError(expected)
+    return value
 
 
 def name(text: str) -> str:
@@ -137,6 +154,23 @@ def key_words(text: str) -> tuple[str, ...]:
     if not all(1 <= len(key.split()) <= 3 and not key.isdecimal() for key in words):
         raise ValueError("keys of one to three words, separated by commas: shoe_size, nickName")
     return words
+
+
+def some_of(*choices: str) -> Callable[[str], tuple[str, ...]]:
+    """Return a reader of a comma-separated list of some of `choices`, or of none."""
+
+    def read(text: str) -> tuple[str, ...]:
+        names = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+        if not set(names) <= set(choices):
+            raise ValueError("some of " + ", ".join(choices) + ", separated by commas, or nothing")
+        return names
+
+    return read
+
+
+def conventions(text: str) -> tuple[str, ...]:
+    """Read OTEL_SEMCONV_STABILITY_OPT_IN, whose list other libraries may extend."""
+    return tuple(part.strip().lower() for part in text.split(",") if part.strip())
 
 
 def otlp_endpoint(text: str) -> str | None:
@@ -225,6 +259,7 @@ class Settings:
     env: str = _flag("OBS_ENV", name, "dev", "The deployment environment: dev, staging, prod, ...")
     service_name: str = _flag("OBS_SERVICE_NAME", name, "divan-api", "`service` of log lines and spans.")
     commit: str = _flag("OBS_COMMIT", name, "unknown", "The commit that runs.")
+    service_version: str = _flag("OBS_SERVICE_VERSION", name, "unknown", "`service.version` of spans.")
     log_level: str = _flag("LOG_LEVEL", one_of(*LOG_LEVELS), "INFO", "The lowest level that is written.")
     log_sampling_rate_info: float = _flag(
         "LOG_SAMPLING_RATE_INFO", share, 0.1, "The share of INFO and DEBUG lines that is kept under load."
@@ -242,6 +277,9 @@ class Settings:
     log_slow_ms: int = _flag(
         "LOG_SLOW_MS", integer, 1000, "An HTTP request that takes longer shows its recorded lines; 0 for none."
     )
+    otlp_traces_endpoint: str | None = _flag(
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", otlp_endpoint, None, "As the next one, for spans only; goes before it."
+    )
     otlp_endpoint: str | None = _flag(
         "OTEL_EXPORTER_OTLP_ENDPOINT", otlp_endpoint, None, "Where spans go, over gRPC: grpc://otel-collector:4317."
     )
@@ -249,6 +287,57 @@ class Settings:
         "OTEL_TRACES_SAMPLER", one_of(*SAMPLERS), "parentbased_traceidratio", "Which traces are recorded."
     )
     traces_sampler_arg: float = _flag("OTEL_TRACES_SAMPLER_ARG", share, 1.0, "The ratio of a traceidratio sampler.")
+    export_queue: int = _flag(
+        "OTEL_BSP_MAX_QUEUE_SIZE",
+        positive_integer,
+        2048,
+        "Spans that wait for the collector at most.",
+    )
+    export_batch: int = _flag(
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", positive_integer, 512, "Spans in one request to the collector."
+    )
+    export_delay_ms: int = _flag(
+        "OTEL_BSP_SCHEDULE_DELAY", positive_integer, 5000, "Milliseconds that a span waits for company."
+    )
+    tracing_shutdown_timeout_s: float = _flag(
+        "OBS_TRACING_SHUTDOWN_TIMEOUT_S", seconds, 5.0, "The longest that a shutdown waits for the collector."
+    )
+    tracing_native: str = _flag(
+        "OBS_TRACING_NATIVE",
+        one_of(*NATIVE_MODES),
+        "suppress",
+        "What happens to the server span of a framework that traces itself: suppress, nest or defer (docs/tracing.md).",
+    )
+    tracing_clients: tuple[str, ...] = _flag(
+        "OBS_TRACING_CLIENTS", some_of(*CLIENTS), CLIENTS, "Client libraries to trace, where they are installed."
+    )
+    tracing_response_headers: tuple[str, ...] = _flag(
+        "OBS_TRACING_RESPONSE_HEADERS",
+        some_of(*TRACE_HEADERS),
+        ("traceparent",),
+        "How a response tells its trace: traceparent, traceresponse, server-timing.",
+    )
+    tracing_client_address: str = _flag(
+        "OBS_TRACING_CLIENT_ADDRESS",
+        one_of(*CLIENT_ADDRESSES),
+        "none",
+        "`client.address` of server spans: none, network (the last part cut) or full.",
+    )
+    tracing_keep_errors: bool = _flag(
+        "OBS_TRACING_KEEP_ERRORS",
+        boolean,
+        False,
+        "Send the span of a failed or slow request that was not sampled.",
+    )
+    tracing_keep_slow_s: float = _flag(
+        "OBS_TRACING_KEEP_SLOW_S", seconds, 1.0, "From how many seconds on a request is slow."
+    )
+    tracing_keep_budget: int = _flag(
+        "OBS_TRACING_KEEP_BUDGET", positive_integer, 10, "Spans a second that are kept in that way."
+    )
+    semconv_opt_in: tuple[str, ...] = _flag(
+        "OTEL_SEMCONV_STABILITY_OPT_IN", conventions, (), "`http/dup` adds the old attribute names (http.status_code)."
+    )
     health_min_migration: str | None = _flag(
         "HEALTH_MIN_MIGRATION", migration, None, "The oldest migration with which the service is ready."
     )
@@ -273,7 +362,7 @@ class Settings:
         for field, flag in cls._declared():
             text = environ.get(flag.name)
             # Container files set what is not set to nothing; only a list may be meant to be empty.
-            if text is None or (not text.strip() and flag.parse is not dotted_paths):
+            if text is None or (not text.strip() and not isinstance(getattr(cls, field), tuple)):
                 continue
             try:
                 values[field] = flag.parse(text)

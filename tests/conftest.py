@@ -30,6 +30,10 @@ if "PYTHONPATH" not in os.environ:
     os.environ["PYTHONPATH"] = str(ROOT)
     sys.path.insert(0, str(ROOT))
 
+# gRPC restarts its threads in every forked child, also in one that is about to become another program (a server of
+# these tests, under another user), where they meet closed files and end it.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 #: The libraries that the core does without, and the extra of setup.cfg that brings each.
 EXTRA_OF_LIBRARY = {
     "opentelemetry": "tracing",
@@ -54,6 +58,12 @@ EXTRA_OF_LIBRARY = {
 #: imports, so that a core module which imports an extra by mistake fails its tests and does not hide them.
 LIBRARY_OF_PART = {
     "divan_obs_asgi.socketio_ext": "socketio",
+    "divan_obs_asgi.middlewares.contrib_tracing": "opentelemetry",
+    "divan_obs_asgi.tracing.clients": "opentelemetry",
+    "divan_obs_asgi.tracing.deferring": "opentelemetry",
+    "divan_obs_asgi.tracing.encoding": "opentelemetry",
+    "divan_obs_asgi.tracing.exporting": "opentelemetry",
+    "divan_obs_asgi.tracing.natives": "opentelemetry",
     "divan_obs_asgi.tracing.provider": "opentelemetry",
     "divan_obs_asgi.tracing.redacting": "opentelemetry",
     "divan_obs_asgi.tracing.sampling": "opentelemetry",

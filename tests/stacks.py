@@ -51,7 +51,9 @@ class Observed:
 
     def __init__(self, environ: dict[str, str] | None = None, **arguments: Any) -> None:
         self.stream = io.BytesIO()
-        self.obs = obs.Observability.from_env(environ or {}, log_stream=self.stream, **arguments)
+        # No test patches client libraries for those after it, unless it says so and takes it back.
+        flags = {"OBS_TRACING_CLIENTS": "", **(environ or {})}
+        self.obs = obs.Observability.from_env(flags, log_stream=self.stream, **arguments)
 
     def lines(self) -> list[dict[str, Any]]:
         """Return the log lines so far."""

@@ -83,6 +83,13 @@ REDACTIONS = Family(
 LOGS_DROPPED = Family(
     "log_records_dropped_total", "counter", ("level",), "Log lines that the full queue did not take.", "logs"
 )
+TRACE_SPANS_DROPPED = Family(
+    "trace_spans_dropped_total",
+    "counter",
+    ("reason",),
+    "Spans that did not reach the collector: queue_full, circuit_open, export_failed or shutdown.",
+    "tracing",
+)
 
 FAMILIES = (
     HTTP_REQUESTS,
@@ -100,6 +107,7 @@ FAMILIES = (
     ERRORS,
     REDACTIONS,
     LOGS_DROPPED,
+    TRACE_SPANS_DROPPED,
 )
 
 __all__ = ["CONNECTION_BUCKETS_S", "DURATION_BUCKETS_S", "FAMILIES", "Family", "Kind"]

@@ -45,6 +45,7 @@ class Metrics:
         self.errors = self._counter(catalogue.ERRORS)
         self.redactions = self._counter(catalogue.REDACTIONS)
         self.logs_dropped = self._counter(catalogue.LOGS_DROPPED)
+        self.trace_spans_dropped = self._counter(catalogue.TRACE_SPANS_DROPPED)
 
     def counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:
         """Return the counter `<namespace>_<name>`, made at the first call; `name` ends in `_total`."""

@@ -17,3 +17,18 @@ __all__ = [
     "RequestIdMiddleware",
     "TracingMiddleware",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import `ContribTracingMiddleware` where somebody asks for it: it needs OpenTelemetry."""
+    if name != "ContribTracingMiddleware":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from divan_obs_asgi.middlewares.contrib_tracing import ContribTracingMiddleware
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("opentelemetry"):
+            raise
+        raise ImportError(
+            "ContribTracingMiddleware needs opentelemetry-instrumentation-asgi: pip install 'divan-obs-asgi[tracing]'."
+        ) from None
+    return ContribTracingMiddleware

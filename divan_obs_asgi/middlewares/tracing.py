@@ -8,9 +8,11 @@ from divan_obs_asgi.exceptions import MiddlewareNotUsed
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.recording import RecordMiddleware, Undo
 from divan_obs_asgi.tracing.traceparent import render
-from divan_obs_asgi.types import ASGIApp, Scope
+from divan_obs_asgi.types import ASGIApp, RawHeaders, Scope
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
     from divan_obs_asgi.observability import Observability
 
 
@@ -18,7 +20,8 @@ class TracingMiddleware(RecordMiddleware):
     """
     Continue the caller's trace (W3C Trace Context), or start one, and end its span with the record.
 
-    The response carries the `traceparent` of the span (SPEC section 6).
+    The response carries the `traceparent` of the span (SPEC section 6). OBS_TRACING_NATIVE says what becomes of the
+    server span of a framework that traces itself.
     """
 
     component = "tracing"
@@ -27,20 +30,49 @@ class TracingMiddleware(RecordMiddleware):
         if obs.spans is None:
             raise MiddlewareNotUsed("OBS_TRACING_ENABLED is false")
         super().__init__(app, obs)
+        # Needs OpenTelemetry, and is needed only where that is.
+        from divan_obs_asgi.tracing.natives import NativeSpans
+
         self._spans = obs.spans
+        self._natives = NativeSpans(app)
+        self._observe_as = {"suppress": self._suppress, "nest": self._nest, "defer": self._defer}[
+            obs.settings.tracing_native
+        ]
 
     def observe(self, scope: Scope, record: RequestRecord) -> Undo | None:
         if record.span is not None:
             return None  # A stack further out has traced it.
-        # FastAPI >= 0.165 and Starlette >= 1.10 start a server span of their own unless they find their keys
-        # (PITFALLS P4). Both are private to them; a test at their newest versions watches.
-        scope["fastapi.telemetry"] = None
-        scope["starlette.opentelemetry"] = True
-        span, undo = self._spans.start(scope, record)
-        record.set_header(b"traceparent", render(record.trace_id, record.span_id, bool(record.sampled)))
-        if span.is_recording():
-            record.add_finisher(self.component, self._spans.finish)
+        return self._observe_as(scope, record, self._natives.around(scope))
+
+    def _suppress(self, scope: Scope, record: RequestRecord, around: Span | None) -> Undo | None:
+        """One server span: ours; a framework's that has started already is its parent."""
+        self._natives.stand_down(scope)
+        return self._spans.start(scope, record, around)
+
+    def _nest(self, scope: Scope, record: RequestRecord, around: Span | None) -> Undo | None:
+        """Two server spans of one trace: the framework's is told in W3C headers that ours is its caller."""
+        undo = self._spans.start(scope, record, around)
+        scope["headers"] = _called_by(record, scope["headers"])
         return undo
+
+    def _defer(self, scope: Scope, record: RequestRecord, around: Span | None) -> Undo | None:
+        """One server span: the framework's, where there is one; the record takes its ids."""
+        if around is not None:
+            self._spans.adopt(record, around)
+            return None
+        if self._natives.inside(scope):
+            return self._spans.defer(scope, record)
+        return self._spans.start(scope, record)
+
+
+def _called_by(record: RequestRecord, headers: RawHeaders) -> RawHeaders:
+    """Return request headers in which the span of `record` is the caller's."""
+    ours = record.span.get_span_context()
+    changed = [pair for pair in headers if pair[0] not in (b"traceparent", b"tracestate")]
+    changed.append((b"traceparent", render(record.trace_id, record.span_id, bool(record.sampled))))
+    if ours.trace_state:
+        changed.append((b"tracestate", ours.trace_state.to_header().encode("ascii")))
+    return changed
 
 
 __all__ = ["TracingMiddleware"]

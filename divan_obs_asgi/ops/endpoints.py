@@ -16,6 +16,7 @@ from starlette.routing import Route
 from divan_obs_asgi.headers import values
 from divan_obs_asgi.metrics import CONTENT_TYPE
 from divan_obs_asgi.ops.loggers import LoggersEndpoint
+from divan_obs_asgi.ops.trace_test import TraceTest
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
@@ -54,8 +55,8 @@ class Endpoints:
         return await self._report("startup")
 
     async def metrics(self, request: Request) -> Response:
-        if not self._obs.settings.metrics_public and not self._authorized(request):
-            return self._refusal()
+        if not self._obs.settings.metrics_public and not self.authorized(request):
+            return self.refusal()
         # Rendering takes milliseconds: not on the event loop.
         body = await anyio.to_thread.run_sync(self._obs.metrics.render)
         return Response(body, headers=_NOT_STORED, media_type=CONTENT_TYPE)
@@ -68,11 +69,12 @@ class Endpoints:
         """Return an endpoint that answers the holder of the admin token, whatever is public otherwise."""
 
         async def answer_if_authorized(request: Request) -> Response:
-            return await answer(request) if self._authorized(request) else self._refusal()
+            return await answer(request) if self.authorized(request) else self.refusal()
 
         return answer_if_authorized
 
-    def _authorized(self, request: Request) -> bool:
+    def authorized(self, request: Request) -> bool:
+        """Tell whether a request carries the admin token."""
         if self._expected is None:
             return False
         # The bytes as they came: text would have to be decoded, and stripped of what is a space in some language.
@@ -82,7 +84,8 @@ class Endpoints:
         scheme, _, given = credentials[0].partition(b" ")
         return hmac.compare_digest(given.strip(b" "), self._expected) and scheme.lower() == b"bearer"
 
-    def _refusal(self) -> Response:
+    def refusal(self) -> Response:
+        """Return the answer to a request that does not carry the admin token."""
         if self._expected is None:
             detail = "OBS_ADMIN_TOKEN is not set: set it, and send it as 'Authorization: Bearer'."
         else:
@@ -94,7 +97,9 @@ class Endpoints:
 
 def build_ops_app(obs: Observability) -> Starlette:
     """Return the application that answers the ops endpoints of `obs`."""
-    return Starlette(routes=Endpoints(obs).routes())
+    endpoints = Endpoints(obs)
+    trace_test = TraceTest(obs, endpoints.authorized, endpoints.refusal)
+    return Starlette(routes=[*endpoints.routes(), *trace_test.routes()])
 
 
 def _json(content: object, ok: bool) -> Response:

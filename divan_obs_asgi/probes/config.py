@@ -47,7 +47,8 @@ class ConfigProbe:
             "DATABASE_URL": settings.database_url is None or _well_formed(settings.database_url),
             "S3_ENDPOINT_URL": settings.s3_url is None or _well_formed(settings.s3_url, _S3),
             "JWT_SECRET": settings.jwt_secret is None or len(settings.jwt_secret.encode()) >= JWT_SECRET_BYTES,
-            "OTEL_EXPORTER_OTLP_ENDPOINT": not settings.tracing_enabled or settings.otlp_endpoint is not None,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": not settings.tracing_enabled
+            or (settings.otlp_traces_endpoint or settings.otlp_endpoint) is not None,
         }
         return [flag for flag, fine in answers.items() if not fine]
 

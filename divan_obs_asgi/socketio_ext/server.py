@@ -27,6 +27,14 @@ class ObservedAsyncServer(socketio.AsyncServer):
         self.obs = obs
         self._observed = obs.settings.enabled and obs.settings.socketio_enabled
 
+    async def emit(self, event: str, *args: Any, **kwargs: Any) -> None:
+        """As in `socketio.AsyncServer`, in a span of the current trace that names the event."""
+        if not self._observed or self.obs.spans is None:
+            await super().emit(event, *args, **kwargs)
+            return
+        with self.obs.work.span("socketio emit", **{"socketio.event": event}):
+            await super().emit(event, *args, **kwargs)
+
     async def disconnect(self, sid: str, namespace: str | None = None, ignore_queue: bool = False) -> None:
         try:
             await super().disconnect(sid, namespace=namespace, ignore_queue=ignore_queue)

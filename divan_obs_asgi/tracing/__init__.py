@@ -1,5 +1,6 @@
 """
-Tracing: W3C Trace Context, the SDK's provider, and the server span.
+Tracing: W3C Trace Context, the SDK's provider, the server span, the way to the collector, clients and the work between.
 
-Only `traceparent` can be imported without the extra `tracing`; the other modules need opentelemetry-sdk.
+`baggage`, `breaker`, `keep`, `sql`, `traceparent`, `tracestate`, `urls` and `work` can be imported without the extra
+`tracing`; the other modules need opentelemetry-sdk.
 """

@@ -3,44 +3,113 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
+from grpc import StatusCode
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace import ReadableSpan, SynchronousMultiSpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter
+from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.settings import Settings
+from divan_obs_asgi.tracing.deferring import AdoptingIds, AdoptingProcessor, AdoptingSampler
+from divan_obs_asgi.tracing.encoding import SpanEncoder
+from divan_obs_asgi.tracing.exporting import DropReason, ExportQueue, Limits
 from divan_obs_asgi.tracing.redacting import RedactingExporter, SpanRedactor
 from divan_obs_asgi.tracing.sampling import TraceSampler
 from divan_obs_asgi.tracing.server_span import FastServerSpans
-from divan_obs_asgi.version import __version__
 
 _logger = logging.getLogger("divan_obs_asgi.tracing")
+# The exporter's own retries sleep in the exporting thread for as long as its timeout; the queue and its circuit breaker
+# retry, and can be interrupted. An empty collection would mean its default, and a failure is never OK.
+_NOT_RETRIED = (StatusCode.OK,)
 _PLAINTEXT = {"grpc": "http", "grpcs": "https"}
 
 
-def build_server_spans(settings: Settings, exporter: SpanExporter | None, policy: RedactionPolicy) -> FastServerSpans:
+class OwnTracerProvider(TracerProvider):
+    """The SDK's provider, set up here: as the global one it is none of the application's."""
+
+
+def provider_of_the_application() -> trace.TracerProvider | None:
+    """Return the global provider where the application, or an agent, has set one."""
+    provider = trace.get_tracer_provider()
+    nobodys = (trace.ProxyTracerProvider, trace.NoOpTracerProvider, OwnTracerProvider)
+    return None if isinstance(provider, nobodys) else provider
+
+
+def build_server_spans(
+    settings: Settings,
+    exporter: SpanExporter | None,
+    redaction: RedactionPolicy,
+    dropped: Callable[[DropReason, int], None],
+    failed: Callable[[Exception], None],
+) -> FastServerSpans:
     """
-    Return server spans through a new provider with resource, sampler and batch processor from the flags.
+    Return server spans through a new provider with resource, sampler and export queue from the flags.
+
+    Nothing of it is a thread or a connection before the first span, so that it may be made before a fork.
 
     Args:
         exporter: used in place of OTLP over gRPC to OTEL_EXPORTER_OTLP_ENDPOINT.
-        policy: what the resource and every span go through before the exporter sees them.
+        redaction: what the resource and every span go through before the exporter sees them.
+        dropped: called with the reason and the number of spans that do not reach the collector.
+        failed: called with what an exporter raised.
     """
-    redactor = SpanRedactor(policy)
+    redactor = SpanRedactor(redaction)
     sampler = TraceSampler(settings.traces_sampler, settings.traces_sampler_arg)
     processors = SynchronousMultiSpanProcessor()
-    provider = TracerProvider(sampler, _resource(settings, redactor), active_span_processor=processors)
-    if exporter is None and settings.otlp_endpoint is not None:
-        exporter = OTLPSpanExporter(endpoint=exporter_url(settings.otlp_endpoint))
-    if exporter is None:
+    spans: FastServerSpans
+    if settings.tracing_native == "defer":
+        ids: IdGenerator = AdoptingIds(lambda record: spans.tell(record))
+        sampler = AdoptingSampler(settings.traces_sampler, settings.traces_sampler_arg)
+    else:
+        ids = RandomIdGenerator()
+    provider = OwnTracerProvider(
+        sampler, _resource(settings, redactor), active_span_processor=processors, id_generator=ids
+    )
+    make_exporter = _exporter_of(settings) if exporter is None else lambda: exporter
+    queue = None
+    if make_exporter is None:
         _logger.warning("OTEL_EXPORTER_OTLP_ENDPOINT is not set: spans are not exported.")
     else:
-        provider.add_span_processor(BatchSpanProcessor(RedactingExporter(exporter, redactor)))
-    return FastServerSpans(provider, processors, sampler, __version__)
+        limits = Limits(
+            settings.export_queue,
+            min(settings.export_batch, settings.export_queue),
+            settings.export_delay_ms / 1000,
+            settings.tracing_shutdown_timeout_s,
+        )
+        queue = ExportQueue(lambda: RedactingExporter(make_exporter(), redactor), dropped, failed, limits)
+        provider.add_span_processor(queue)
+    spans = FastServerSpans(settings, provider, processors, sampler, queue)
+    if settings.tracing_native == "defer":
+        processors.add_span_processor(AdoptingProcessor(spans.adopt))
+    return spans
+
+
+def _exporter_of(settings: Settings) -> Callable[[], SpanExporter] | None:
+    endpoint = settings.otlp_traces_endpoint or settings.otlp_endpoint
+    if endpoint is None:
+        return None
+    # Also what is said about the scheme is said at the first export: `init` has given the log its handler by then.
+    return lambda: _OtlpExporter(endpoint=exporter_url(endpoint), retryable_error_codes=_NOT_RETRIED)
+
+
+class _OtlpExporter(OTLPSpanExporter):
+    """OpenTelemetry's exporter, with an encoder that leaves the interpreter to the requests."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._encoder = SpanEncoder()
+
+    def _translate_data(self, data: Sequence[ReadableSpan]) -> ExportTraceServiceRequest:
+        # To and from bytes once more: that is done in C, and costs a fiftieth of what the encoder saves.
+        return ExportTraceServiceRequest.FromString(self._encoder.encoded(data))
 
 
 def exporter_url(endpoint: str) -> str:
@@ -68,6 +137,7 @@ def _resource(settings: Settings, redactor: SpanRedactor) -> Resource:
     resource = Resource.create(
         {
             "service.name": settings.service_name,
+            "service.version": settings.service_version,
             "deployment.environment.name": settings.env,
             "vcs.ref.head.revision": settings.commit,
         }
@@ -75,4 +145,4 @@ def _resource(settings: Settings, redactor: SpanRedactor) -> Resource:
     return Resource(redactor.attributes(resource.attributes), resource.schema_url)
 
 
-__all__ = ["build_server_spans", "exporter_url", "make_global"]
+__all__ = ["OwnTracerProvider", "build_server_spans", "exporter_url", "make_global", "provider_of_the_application"]

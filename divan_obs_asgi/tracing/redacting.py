@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
@@ -11,6 +12,10 @@ from opentelemetry.trace import Link, Status
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.tracing.errors import MARKER, frames_only, of_a_database
+from divan_obs_asgi.tracing.span import RecordingSpan
+from divan_obs_asgi.tracing.sql import commands_only, without_literals
+from divan_obs_asgi.tracing.urls import names_only, with_path, without_query
 
 # What the server span sets itself: templates, closed vocabularies, ids that were checked when they came in.
 _OURS = frozenset(
@@ -18,11 +23,28 @@ _OURS = frozenset(
         "http.request.method",
         "http.route",
         "http.response.status_code",
+        "url.scheme",
+        "network.protocol.version",
+        "http.method",
+        "http.status_code",
+        "http.scheme",
+        "http.flavor",
+        "client.address",
+        "http.client_ip",
         "divan.outcome",
         "divan.request_id",
+        "divan.kept",
         "error.type",
     }
 )
+# What instrumentations of clients and frameworks set, the old names and the new ones (PITFALLS P43).
+_URLS = frozenset({"url.full", "http.url", "http.target", "url.original"})
+# Of a server span: the path that the client asked for, for which there is a template.
+_PATHS = frozenset({"url.path", "http.target"})
+_QUERIES = frozenset({"url.query"})
+_STATEMENTS = frozenset({"db.statement", "db.query.text"})
+_SYSTEMS = ("db.system", "db.system.name")
+_REDIS = "redis"
 
 
 class SpanRedactor:
@@ -30,19 +52,26 @@ class SpanRedactor:
 
     def __init__(self, policy: RedactionPolicy) -> None:
         self._policy = policy
+        # Names and keys are few, and the policy is pure: it says the same of the same text.
+        self._name = lru_cache(maxsize=2048)(policy.redact_text)
 
     def span(self, span: ReadableSpan) -> ReadableSpan:
-        """Return a copy of `span` that may leave the process."""
+        """Return a copy of `span` that may leave the process, or `span` where it holds nothing but what we have set."""
+        if type(span) is RecordingSpan and span.holds_only_ours:
+            return span
+        # A database's error repeats the values that did not fit, as text that looks like any other.
+        quiet = any(system in (span.attributes or {}) for system in _SYSTEMS)
+        quiet = quiet or any(of_a_database(_kind_of(event)) for event in span.events)
         return _Copy(
-            name=self._policy.redact_text(span.name),
+            name=self._name(span.name),
             context=span.context,
             parent=span.parent,
             resource=span.resource,
             attributes=self.attributes(span.attributes),
-            events=[self._event(event) for event in span.events],
+            events=[self._event(event, quiet) for event in span.events],
             links=[Link(link.context, self.attributes(link.attributes)) for link in span.links],
             kind=span.kind,
-            status=self._status(span.status),
+            status=self._status(span.status, quiet),
             start_time=span.start_time,
             end_time=span.end_time,
             instrumentation_scope=span.instrumentation_scope,
@@ -53,14 +82,27 @@ class SpanRedactor:
         """Return attributes, of a span or a resource, as they may leave the process."""
         if not attributes:
             return {}
+        redis = any(attributes.get(system) == _REDIS for system in _SYSTEMS)
+        route = attributes.get("http.route")
         return {
-            key if key in _OURS else self._policy.redact_text(key): self._value(key, value)
+            key if key in _OURS else self._name(key): self._value(key, value, redis, route)
             for key, value in attributes.items()
         }
 
-    def _value(self, key: str, value: Any) -> AttributeValue:
+    def _value(self, key: str, value: Any, redis: bool, route: object) -> AttributeValue:
         if key in _OURS:
             return value  # type: ignore[no-any-return]
+        if isinstance(value, str):
+            if key in _STATEMENTS:
+                value = commands_only(value) if redis else without_literals(value)
+            elif isinstance(route, str) and key in _PATHS:
+                value = route
+            elif isinstance(route, str) and key in _URLS:
+                value = with_path(value, route)
+            elif key in _URLS:
+                value = without_query(value)
+            elif key in _QUERIES:
+                value = names_only(value)
         redacted = self._policy.redact_field(key, value)
         if isinstance(redacted, (str, bool, int, float)):
             return redacted
@@ -69,13 +111,21 @@ class SpanRedactor:
             return [str(item) for item in redacted] if redacted != list(value) else value
         return str(redacted)
 
-    def _event(self, event: Event) -> Event:
-        return Event(self._policy.redact_text(event.name), self.attributes(event.attributes), event.timestamp)
+    def _event(self, event: Event, quiet: bool) -> Event:
+        attributes = dict(event.attributes or {})
+        if quiet and "exception.type" in attributes:
+            attributes["exception.message"] = MARKER
+            attributes["exception.stacktrace"] = frames_only(str(attributes.get("exception.stacktrace", "")))
+        return Event(self._name(event.name), self.attributes(attributes), event.timestamp)
 
-    def _status(self, status: Status) -> Status:
+    def _status(self, status: Status, quiet: bool) -> Status:
         if not status.description:
             return status
-        return Status(status.status_code, self._policy.redact_text(status.description))
+        return Status(status.status_code, MARKER if quiet else self._policy.redact_text(status.description))
+
+
+def _kind_of(event: Event) -> str:
+    return str((event.attributes or {}).get("exception.type", ""))
 
 
 class RedactingExporter(SpanExporter):

@@ -49,6 +49,7 @@ class RecordingSpan(ReadableSpan, Span):
         resource: Resource,
         scope: InstrumentationScope,
         start_time: int,
+        attributes: dict[str, AttributeValue] | None = None,
     ) -> None:
         self._name = name
         self._context = context
@@ -59,7 +60,7 @@ class RecordingSpan(ReadableSpan, Span):
         self._instrumentation_scope = scope
         self._start_time = start_time
         self._end_time = None
-        self._attributes = None
+        self._attributes = attributes
         self._events = ()
         self._links = ()
         self._status = _UNSET
@@ -132,13 +133,28 @@ class RecordingSpan(ReadableSpan, Span):
     def close(self, name: str, attributes: dict[str, AttributeValue], status: Status | None, end_time: int) -> None:
         """End the span; what others have set before gives way to what the record says."""
         self._name = name
-        if self._attributes is None:
+        own = self._attributes
+        if own is None:
             self._attributes = attributes
         else:
-            self._bounded().update(attributes)
+            # A plain dictionary is ours; OpenTelemetry's bounded one takes what a handler has set.
+            own.update(attributes)  # type: ignore[attr-defined]
         if status is not None:
             self._status = status
         self._end_time = end_time
+
+    @property
+    def holds_only_ours(self) -> bool:
+        """Whether nobody but this library has set anything: attributes, events, links, a status' description."""
+        return (
+            type(self._attributes) is dict and not self._events and not self._links and self._status.description is None
+        )
+
+    @property
+    def plain_attributes(self) -> dict[str, AttributeValue]:
+        """What `holds_only_ours` speaks of."""
+        assert type(self._attributes) is dict
+        return self._attributes
 
     def _writable(self) -> bool:
         if self._end_time is None:
@@ -158,13 +174,23 @@ class RecordingSpan(ReadableSpan, Span):
 
 
 class UnsampledSpan(NonRecordingSpan):
-    """A span that is not recorded, whose context is made when somebody asks: a child span, an outgoing request."""
+    """
+    A span that is not recorded, whose context is made when somebody asks: a child span, an outgoing request.
+
+    Attributes:
+        ids: trace id, span id, trace state.
+        parent: the caller's span.
+        attributes: what a recorded one would have at its start, where it may be kept after all.
+    """
+
+    parent: SpanContext | None = None
+    attributes: dict[str, AttributeValue] | None = None
 
     def __init__(self, trace_id: int, span_id: int, state: TraceState | None) -> None:
-        self._ids = trace_id, span_id, state
+        self.ids = trace_id, span_id, state
 
     def get_span_context(self) -> SpanContext:
-        trace_id, span_id, state = self._ids
+        trace_id, span_id, state = self.ids
         return SpanContext(trace_id, span_id, False, _NOT_SAMPLED, state)
 
 

@@ -41,7 +41,7 @@ def parse(values: list[bytes]) -> TraceParent | None:
 
 def render(trace_id: str, span_id: str, sampled: bool) -> bytes:
     """Return a version 00 `traceparent`."""
-    return f"00-{trace_id}-{span_id}-{'01' if sampled else '00'}".encode()
+    return f"00-{trace_id}-{span_id}-{'01' if sampled else '00'}".encode("ascii")
 
 
 __all__ = ["TraceParent", "parse", "render"]

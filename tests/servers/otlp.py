@@ -38,12 +38,19 @@ def attributes(span: Span) -> dict[str, AttributeValue]:
 class OtlpReceiver(TraceServiceServicer):
     """A gRPC TraceService on a free port of 127.0.0.1, which keeps what it is sent."""
 
-    def __init__(self) -> None:
-        self._arrived = threading.Condition()
+    def __init__(self, port: int = 0) -> None:
         self._resource_spans: list[ResourceSpans] = []
+        self._arrived = threading.Condition()
+        #: What requests are answered with from now on, in place of success.
+        self.refuses_with: grpc.StatusCode | None = None
+        #: Requests wait for this before they are answered; cleared, the collector hangs.
+        self.answers = threading.Event()
+        self.answers.set()
+        #: Requests so far, refused ones included.
+        self.requests = 0
         self._server = grpc.server(futures.ThreadPoolExecutor(max_workers=2, thread_name_prefix="otlp-receiver"))
         add_TraceServiceServicer_to_server(self, self._server)
-        self.port = self._server.add_insecure_port("127.0.0.1:0")
+        self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
 
     @property
     def endpoint(self) -> str:
@@ -58,9 +65,15 @@ class OtlpReceiver(TraceServiceServicer):
 
     def stop(self) -> None:
         """Refuse connections from now on; what has arrived stays readable."""
+        self.answers.set()
         self._server.stop(grace=0).wait()
 
     def Export(self, request: ExportTraceServiceRequest, context: grpc.ServicerContext) -> ExportTraceServiceResponse:
+        self.requests += 1
+        # Bounded: the receiver's own end waits for its threads.
+        self.answers.wait(20.0)
+        if self.refuses_with is not None:
+            context.abort(self.refuses_with, "on purpose")
         with self._arrived:
             self._resource_spans.extend(request.resource_spans)
             self._arrived.notify_all()

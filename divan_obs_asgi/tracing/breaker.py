@@ -1,0 +1,59 @@
+"""When to leave a collector alone. Needs no tracing library."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 60.0
+
+# Not the module's own: forked workers would share its state, and an application that seeds it wants it left alone.
+_chance = random.SystemRandom()
+
+
+class CircuitBreaker:
+    """
+    Closed while exports succeed; open for a pause after a failure, twice as long after each further one.
+
+    When the pause is over one attempt may be made: it closes the circuit, or opens it again.
+
+    Args:
+        clock: seconds, monotonic.
+        jitter: a factor for each pause, so that the workers of a fleet do not come back all at once.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = lambda: _chance.uniform(0.8, 1.2),
+    ) -> None:
+        self._clock = clock
+        self._jitter = jitter
+        self._pause_s = FIRST_PAUSE_S
+        self._open_until: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the last export failed."""
+        return self._open_until is not None
+
+    def wait_s(self) -> float:
+        """Return the seconds until the next attempt; 0.0 where one may be made now."""
+        if self._open_until is None:
+            return 0.0
+        return max(0.0, self._open_until - self._clock())
+
+    def succeeded(self) -> None:
+        """Close the circuit."""
+        self._open_until = None
+        self._pause_s = FIRST_PAUSE_S
+
+    def failed(self) -> None:
+        """Open the circuit, for longer than the last time."""
+        self._open_until = self._clock() + self._pause_s * self._jitter()
+        self._pause_s = min(LONGEST_PAUSE_S, 2 * self._pause_s)
+
+
+__all__ = ["FIRST_PAUSE_S", "LONGEST_PAUSE_S", "CircuitBreaker"]

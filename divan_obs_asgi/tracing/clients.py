@@ -1,0 +1,120 @@
+"""Tracing of client libraries, by OpenTelemetry's instrumentations. Imported only where tracing is on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from opentelemetry import propagate
+from opentelemetry.context import Context
+from opentelemetry.propagators.composite import CompositePropagator
+from opentelemetry.propagators.textmap import (
+    CarrierT,
+    Getter,
+    Setter,
+    TextMapPropagator,
+    default_getter,
+    default_setter,
+)
+from opentelemetry.trace import Span, TracerProvider
+
+from divan_obs_asgi.record import current_record
+
+_logger = logging.getLogger("divan_obs_asgi.tracing")
+_PACKAGE = "opentelemetry.instrumentation."
+_INSTRUMENTORS = {
+    "httpx": "HTTPXClientInstrumentor",
+    "requests": "RequestsInstrumentor",
+    "sqlalchemy": "SQLAlchemyInstrumentor",
+    "asyncpg": "AsyncPGInstrumentor",
+    "redis": "RedisInstrumentor",
+}
+_REQUEST_ID = "x-request-id"
+
+
+class Clients:
+    """
+    The client libraries of a process whose calls become spans of one provider.
+
+    They are patched, which only one can do: what the application, or an `Observability` before this one, has
+    instrumented is left alone.
+    """
+
+    def __init__(self, names: Iterable[str], provider: TracerProvider) -> None:
+        self._names = tuple(names)
+        self._provider = provider
+        self._instrumented: dict[str, Any] = {}
+        self._propagator_before: TextMapPropagator | None = None
+
+    def instrument(self) -> tuple[str, ...]:
+        """Instrument what is installed, together with its instrumentation; returns what is, by this call or before."""
+        for name in self._names:
+            if name in self._instrumented or not (_is_there(name) and _is_there(_PACKAGE + name)):
+                continue
+            instrumentor = getattr(import_module(_PACKAGE + name), _INSTRUMENTORS[name])()
+            if instrumentor.is_instrumented_by_opentelemetry:
+                continue
+            options = {"request_hook": _name_command} if name == "redis" else {}
+            try:
+                # Its own check knows the versions of its day, and would leave SQLAlchemy 2.1 without spans.
+                instrumentor.instrument(tracer_provider=self._provider, skip_dep_check=True, **options)
+            except Exception as error:
+                _logger.warning("%s is not traced: its instrumentation failed with %s.", name, type(error).__name__)
+                continue
+            self._instrumented[name] = instrumentor
+        if self._propagator_before is None and not self._instrumented.keys().isdisjoint(("httpx", "requests")):
+            self._propagator_before = propagate.get_global_textmap()
+            propagate.set_global_textmap(CompositePropagator([self._propagator_before, RequestIdPropagator()]))
+        return tuple(self._instrumented)
+
+    def undo(self) -> None:
+        """Leave the libraries as they were."""
+        for instrumentor in self._instrumented.values():
+            instrumentor.uninstrument()
+        self._instrumented.clear()
+        if self._propagator_before is not None:
+            propagate.set_global_textmap(self._propagator_before)
+            self._propagator_before = None
+
+
+class RequestIdPropagator(TextMapPropagator):
+    """Sends the id of the request that is being served along with the calls that it makes."""
+
+    def extract(
+        self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
+    ) -> Context:
+        """Read nothing: `RequestIdMiddleware` decides which ids to trust."""
+        return Context() if context is None else context
+
+    def inject(
+        self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
+    ) -> None:
+        """Set the header; outside of a request there is none, and one that the application has set stays."""
+        record = current_record.get()
+        if record is None or not record.request_id:
+            return
+        if not (isinstance(carrier, Mapping) and _REQUEST_ID in carrier):
+            setter.set(carrier, _REQUEST_ID, record.request_id)
+
+    @property
+    def fields(self) -> set[str]:
+        return {_REQUEST_ID}
+
+
+def _name_command(span: Span, instance: object, args: Any, kwargs: object) -> None:
+    """SPEC section 3: `redis.command`; what follows it are keys and values."""
+    if span.is_recording() and args and isinstance(args[0], str):
+        span.set_attribute("redis.command", args[0].split(" ", 1)[0].upper())
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+__all__ = ["Clients", "RequestIdPropagator"]

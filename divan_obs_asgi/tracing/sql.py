@@ -1,0 +1,45 @@
+"""SQL without its literals: what a statement does, and not to whom. Needs no tracing library."""
+
+from __future__ import annotations
+
+import re
+
+# Longer statements are cut before they are read, so that the time is bounded; what a cut leaves open is a literal too.
+_LENGTH = 8192
+
+# In this order: comments, which may say anything; PostgreSQL's $tag$...$tag$; '...' with '' and \' inside (E'', MySQL);
+# names, "..." and `...` among them, and placeholders ($1, :p1); numbers. Each alternative consumes what it has begun,
+# to the end of the text where it is never closed.
+_LITERAL = re.compile(
+    r"(?P<comment>--[^\n]*|/\*(?:[^*]|\*(?!/))*(?:\*/|\Z))"
+    r"|(?P<dollar>\$(?P<tag>[A-Za-z_][A-Za-z_0-9]*|)\$(?:(?!\$(?P=tag)\$).)*(?:\$(?P=tag)\$|\Z))"
+    r"|(?P<text>(?:\b[EeBbXxNn]|\b[Uu]&)?'(?:[^'\\]|''|\\.)*(?:'|\\?\Z))"
+    r"|(?P<name>\"[^\"]*(?:\"|\Z)|`[^`]*(?:`|\Z)|[A-Za-z_][A-Za-z_0-9$]*|[$:@%?][A-Za-z_0-9]+)"
+    r"|(?P<number>0[xX][0-9A-Fa-f]+|(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)",
+    re.DOTALL,
+)
+
+
+def without_literals(statement: str) -> str:
+    """Return `statement` with `?` for every literal, without comments, in one line."""
+    return " ".join(_LITERAL.sub(_replaced, statement[:_LENGTH]).split())
+
+
+def commands_only(statement: str) -> str:
+    """Return a Redis command, or the lines of a pipeline, with `?` for every argument."""
+    return "\n".join(_command_only(line) for line in statement[:_LENGTH].split("\n"))
+
+
+def _replaced(match: re.Match[str]) -> str:
+    kind = match.lastgroup
+    if kind == "comment":
+        return " "
+    return match[0] if kind == "name" else "?"
+
+
+def _command_only(line: str) -> str:
+    words = line.split()
+    return " ".join([*words[:1], *("?" for _ in words[1:])])
+
+
+__all__ = ["commands_only", "without_literals"]

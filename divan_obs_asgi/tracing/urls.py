@@ -1,0 +1,33 @@
+"""URLs as they may stand in a span: without user info and query values. Needs no tracing library."""
+
+from __future__ import annotations
+
+import re
+
+_LENGTH = 2048
+_USER_INFO = re.compile(r"(?<=//)[^/?#]*@")
+
+
+def without_query(url: str) -> str:
+    """Return a URL, or a path with a query, that names its parameters and gives none of their values."""
+    head, question, rest = url[:_LENGTH].partition("?")
+    head = _USER_INFO.sub("", head.partition("#")[0])
+    query = rest.partition("#")[0]
+    return head + question + names_only(query) if query else head
+
+
+def with_path(url: str, path: str) -> str:
+    """Return a URL, or a path, with another path: the template of what was asked for."""
+    scheme, slashes, rest = url[:_LENGTH].partition("://")
+    if not slashes:
+        return path
+    return _USER_INFO.sub("", scheme + slashes + re.split("[/?#]", rest, maxsplit=1)[0]) + path
+
+
+def names_only(query: str) -> str:
+    """Return a query string with `?` for every value; a part without `=` may be a value itself."""
+    parts = (part.partition("=") for part in query[:_LENGTH].split("&") if part)
+    return "&".join(f"{name}=?" if equals else "?" for name, equals, _ in parts)
+
+
+__all__ = ["names_only", "with_path", "without_query"]

@@ -1,0 +1,77 @@
+"""Which provider is used, and which one becomes everyone's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from divan_obs_asgi.tracing.provider import OwnTracerProvider
+from tests.stacks import Observed
+from tests.tracing.exported import Exported
+
+# In a process of its own: the global tracer provider can be set once.
+SCRIPT = """
+import io, anyio
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+import divan_obs_asgi as obs
+from divan_obs_asgi.testing import converse, http_scope
+from tests.tracing.exported import Exported
+
+async def app(scope, receive, send):
+    with obs.span("work"):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+def bundle(**arguments):
+    flags = {"OBS_TRACING_ENABLED": "true", "OBS_TRACING_CLIENTS": ""}
+    return obs.Observability.from_env(flags, log_stream=io.BytesIO(), **arguments)
+
+def names(exported):
+    return sorted(span.name for span in exported.spans)
+"""
+OF_THE_APPLICATION = """
+exported = Exported()
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(exported))
+trace.set_tracer_provider(provider)
+anyio.run(converse, obs.wrap(app, bundle()), http_scope())
+print(names(exported), trace.get_tracer_provider() is provider)
+"""
+OURS = """
+first, second = Exported(), Exported()
+one, two = bundle(span_exporter=first), bundle(span_exporter=second)
+served, other = obs.wrap(app, one), obs.wrap(app, two)
+anyio.run(converse, served, http_scope())
+anyio.run(converse, other, http_scope())
+one.flush(), two.flush()
+print(names(first), names(second), trace.get_tracer_provider() is one.spans.provider)
+print(bundle().spans.provider not in (one.spans.provider, two.spans.provider))
+"""
+
+
+def run(script: str) -> str:
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-W", "ignore", "-c", SCRIPT + script]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_global_provider_of_the_application_is_used() -> None:
+    """An agent or the application has set it up before: our spans join its own, through its exporters."""
+    assert run(OF_THE_APPLICATION) == "['GET __unmatched__', 'work'] True\n"
+
+
+def test_ours_becomes_the_global_one_once() -> None:
+    """A second `Observability` has a provider of its own; what is global stays with the first."""
+    assert run(OURS) == "['GET __unmatched__', 'work', 'work'] ['GET __unmatched__'] True\nTrue\n"
+
+
+def test_a_provider_of_ours_is_known_as_one() -> None:
+    """So that it is never taken for the application's."""
+    spans = Observed({"OBS_TRACING_ENABLED": "true"}, span_exporter=Exported()).obs.spans
+    assert spans is not None
+    assert isinstance(spans.provider, OwnTracerProvider)

@@ -1,0 +1,42 @@
+"""Without tracing, and without OpenTelemetry: the same application runs, and nothing of it costs anything."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+import divan_obs_asgi as obs
+from divan_obs_asgi import middlewares
+from tests.stacks import Observed
+
+
+def test_without_tracing_the_same_lines_do_nothing() -> None:
+    """An application needs no `if`: functions are called, exceptions go on."""
+    work = Observed().obs.work
+    with work.span("work", n=1) as span:
+        span.set_attribute("m", 2)
+        span.add_event("tick")
+        assert not span.is_recording()
+    assert work.traced(lambda: 3)() == 3
+    assert work.background(lambda n: n, 4)() == 4
+    with pytest.raises(LookupError), work.span("work"):
+        raise LookupError
+
+
+def test_the_packages_own_functions_use_the_global_provider() -> None:
+    """`obs.traced`, `obs.span`, `obs.background`: without a provider they are called, and that is all."""
+    assert obs.traced(lambda: 1)() == 1
+    assert obs.background(lambda: 2)() == 2
+    with obs.span("work"):
+        pass
+
+
+if importlib.util.find_spec("opentelemetry") is None:
+
+    def test_what_needs_opentelemetry_says_which_extra_brings_it() -> None:
+        """At start-up, and with the line to type."""
+        with pytest.raises(ImportError, match=r"pip install 'divan-obs-asgi\[tracing\]'"):
+            _ = middlewares.ContribTracingMiddleware
+        with pytest.raises(obs.ImproperlyConfigured, match="is true and OpenTelemetry is not installed"):
+            Observed({"OBS_TRACING_ENABLED": "true"})
