@@ -13,6 +13,8 @@ _LONG = 20
 # Base64 of less is too short to be told from other text.
 _SHORTEST_IN_BASE64 = 8
 _ESCAPE = re.compile(r"\\+u([0-9a-fA-F]{4})")
+_ONE_ESCAPE = re.compile(r"\\([\"'/\\])")
+_LEVELS = 3
 _BACKSLASHES = re.compile(r"\\+([\"'/\\])")
 
 
@@ -85,6 +87,10 @@ def _readings(text: str) -> Iterator[str]:
     if "\\" in text:
         unescaped = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
         yield _BACKSLASHES.sub(r"\1", unescaped)
+        # JSON in JSON, level by level: a backslash of the secret's own is doubled at each.
+        for _ in range(_LEVELS):
+            unescaped = _ONE_ESCAPE.sub(r"\1", unescaped)
+            yield unescaped
 
 
 def _parts(secret: str) -> list[str]:
