@@ -31,6 +31,9 @@ REPEATED = [
     *("Bearer ", "bearer%20", "bearer\":\"", "Basic YWRhOnMzY3JldA", "basic    "),
     *("password", "password: ", "password=b\"", "password:\n  ", "password=\n", "<password>", "<password", "token=a "),
     *("&token=", "?a=b&", "phone=1 ", "phone: +1(", "lat: 1 2 ", "lat=1.0,", "first_name=a b ", "full_name=a\n"),
+    *("eyJ", "sk-", "password=", "lat=", "sig=", "bearer=", "mailto:", "Cookie: ", "cookie=a;", "authorization: a b "),
+    *("password%3D", "password=${", "%3a%2f%2f", "{\"password\":", "password={", "password: [", "password=(", "token="),
+    *("password=[cut", "--token a ", "a+", "%20", "q=4111+", "Authorization: Digest a ", "x, 1.00001, "),
     *("body=a b ", "text: ", "body:\n", "=\t", "\":\"", "\\\":\\\"", "\\\\\\\":", "%3D", "%25", "a=b; "),
 ]  # fmt: skip
 # In front of a long run, in which each searches for an end that does not come.
