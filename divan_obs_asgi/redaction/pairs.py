@@ -96,6 +96,12 @@ class PairRule:
     def __init__(self, index: KeyIndex, rules: Iterable[KeyRule]) -> None:
         self._index = index
         endings = _endings(rules)
+        joint = "(?:[-_. \\t]|%20)?"
+        ends = "|".join(sorted(joint.join(map(re.escape, words)) for words in endings))
+        self.sign = (
+            f"(?i)(?:{ends})(?:{joint}(?:{'|'.join(_SUFFIXES.split())}|[0-9]{{1,3}}))?"
+            "(?:[\"'`\\\\\\] \\t]|%2[027]|%5d)*(?:[=:>]|%3[ad])"
+        )
         suffixes = any_of([suffix[::-1] for suffix in _SUFFIXES.split()])
         bare = any_of(["".join(words).translate(_NO_DIGITS)[::-1] for words in endings])
         self._signs = re.compile(f"=(?:{bare}|(?:{suffixes})(?:{bare}))".encode())

@@ -83,7 +83,7 @@ class RedactionPolicy:
         if own_keys:
             key_rules.append(KeyRule("key", words=own_keys, strict=True))
         shapes = [rule for rule in rules if isinstance(rule, TokenShape)]
-        finders = [rule.find for rule in rules if isinstance(rule, TextRule)]
+        text_rules = [rule for rule in rules if isinstance(rule, TextRule)]
         self._own: tuple[FieldRule, ...] = tuple(
             rule for rule in rules if not isinstance(rule, (KeyRule, TokenShape, TextRule))
         )
@@ -93,7 +93,7 @@ class RedactionPolicy:
         self._limits = limits
         self._count = count or _uncounted
         in_texts = KeyIndex(key_rules, self._options["allow_keys"])
-        self._texts = TextRedactor(in_texts, key_rules, shapes, finders, self._count)
+        self._texts = TextRedactor(in_texts, key_rules, shapes, text_rules, self._count)
         self._clean: set[str] = set()
         self._plain_keys: set[str] = set()
 

@@ -48,10 +48,13 @@ class TextRule:
     Finds secrets by their shape, in any text.
 
     Attributes:
-        find: returns every place in the text; it is called for each text, so it looks for a cheap sign first.
+        find: returns every place in the text.
+        sign: a pattern in RE2's syntax that matches wherever `find` may find something, so that it is not called for
+            other texts; by default it is called for all.
     """
 
     find: Callable[[View], Iterable[Found]]
+    sign: str | None = None
 
     @classmethod
     def matching(cls, name: str, pattern: str) -> TextRule:
@@ -70,20 +73,15 @@ Rule: TypeAlias = KeyRule | TokenShape | TextRule | FieldRule
 DEFAULT_RULES: tuple[Rule, ...] = (
     *KEY_RULES,
     *TOKEN_SHAPES,
-    *map(
-        TextRule,
-        (
-            find_private_keys,
-            find_arguments,
-            find_user_info,
-            find_schemes,
-            find_emails,
-            find_phones,
-            find_cards,
-            find_ibans,
-            find_positions,
-        ),
-    ),
+    TextRule(find_private_keys, r"PRIVATE KEY"),
+    TextRule(find_arguments, r"(?i)--[a-z0-9-]*(?:passw|passphrase|secret|token|key)"),
+    TextRule(find_user_info, r"@|%40"),
+    TextRule(find_schemes, r"(?i)(?:bearer|basic)[\s%+\"]"),
+    TextRule(find_emails, r"@|%40|\\u0040|&#64;"),
+    TextRule(find_phones, r"\+[1-9](?:[ ()./-]{0,3}\d){6}|%2[bB][1-9]|00[1-9]\d{0,2}[ /(.-]{1,2}\d"),
+    TextRule(find_cards, r"(?:\d(?:[ +-]|%[0-9A-Fa-f]{2})?){12}\d"),
+    TextRule(find_ibans, r"[A-Z]{2}\d\d(?:(?:[ +-]|%[0-9A-Fa-f]{2})?[A-Z0-9]){11}"),
+    TextRule(find_positions, r"\.\d{4,17}(?:[\s,;/|+:=NSnslongitude\x00-]|%[0-9A-Fa-f]{2}){1,40}\d{1,3}\.\d{4}"),
 )
 
 __all__ = ["DEFAULT_RULES", "KEEP", "FieldRule", "Keep", "Rule", "TextRule"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from divan_obs_asgi.redaction.keys import KeyIndex, KeyRule
 from divan_obs_asgi.redaction.pairs import PairRule
+from divan_obs_asgi.redaction.signs import Signs
 from divan_obs_asgi.redaction.tokens import TokenRule, TokenShape
 from divan_obs_asgi.redaction.view import Found, View
 
@@ -20,12 +22,21 @@ _IN_ARRAY = re.compile(r"[\[,]\s{0,3}\Z")
 _NEXT = re.compile(r"\s{0,3}[\],]")
 # What a secret was glued to may be one as well, now that it stands alone; more often than this it is an attack.
 _PASSES = 3
-_GLUE = frozenset("+=:%@/_-~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_GLUE = frozenset("+=:%/_-~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
 def marker(rule: str) -> str:
     """Return what stands in the place of a secret: it names the rule, and never the secret."""
     return f"[redacted:{rule}]"
+
+
+class Finder(Protocol):
+    """What finds secrets in a text: `TextRule`, `TokenRule`, `PairRule`."""
+
+    @property
+    def sign(self) -> str | None: ...
+
+    def find(self, view: View, /) -> Iterable[Found]: ...
 
 
 class TextRedactor:
@@ -36,15 +47,17 @@ class TextRedactor:
         keys: KeyIndex,
         key_rules: Iterable[KeyRule],
         shapes: Iterable[TokenShape],
-        finders: Iterable[Callable[[View], Iterable[Found]]],
+        text_rules: Iterable[Finder],
         count: Callable[[str], object],
     ) -> None:
         key_rules, shapes = tuple(key_rules), tuple(shapes)
-        self._finders = (
-            *((PairRule(keys, key_rules).find,) if key_rules else ()),
-            *((TokenRule(shapes).find,) if shapes else ()),
-            *finders,
-        )
+        rules: list[Finder] = list(text_rules)
+        if shapes:
+            rules.insert(0, TokenRule(shapes))
+        if key_rules:
+            rules.insert(0, PairRule(keys, key_rules))
+        self._finders = [rule.find for rule in rules]
+        self._signs = Signs([rule.sign for rule in rules])
         self._count = count
 
     def replaced(self, text: str, until: int | None = None) -> str:
@@ -66,8 +79,8 @@ class TextRedactor:
 
     def _found(self, view: View) -> list[Found]:
         found: list[Found] = []
-        for find in self._finders:
-            found += find(view)
+        for rule in self._signs.needed(view.raw):
+            found += self._finders[rule](view)
         return found
 
     def _with_markers(self, text: str, found: list[Found], until: int | None) -> tuple[str, bool]:

@@ -19,6 +19,8 @@ _BEFORE = 8
 _LONGEST_BEFORE = 96
 # Behind the first character: that no letter or digit stands in front of it, but for the end of an escape.
 _BEGINNING = r"(?:(?<![A-Za-z0-9].)|(?<=\\[nrt].)|(?<=%[0-9A-Fa-f][0-9A-Fa-f].))"
+# What looks back, which RE2 does not.
+_LOOKS = re.compile(r"\(\?<[=!](?:\\.|[^()\\])*\)")
 # A token begins where no letter or digit stands in front of it; %3D, %20, \n and the like are an end too.
 _ESCAPED = re.compile(rb"%[0-9A-Fa-f]{2}|\\[nrt]|\\u[0-9a-fA-F]{4}")
 
@@ -118,8 +120,9 @@ class TokenRule:
     """Finds tokens by their shape, and looks only where there is a run of characters long enough for one."""
 
     def __init__(self, shapes: Iterable[TokenShape] = TOKEN_SHAPES) -> None:
+        self._all = tuple(shapes)
         self._shapes: dict[bytes, list[_Compiled]] = {}
-        for shape in shapes:
+        for shape in self._all:
             rest = re.compile(shape.rest.encode())
             before = re.compile(f"(?:{shape.before})\\Z".encode()) if shape.before else None
             for prefix in shape.prefixes:
@@ -130,6 +133,15 @@ class TokenRule:
         letters = [sign for sign in signs if len(sign) == 1 and sign.isalnum()]
         patterns = [any_of(sign for sign in signs if sign not in letters), *(sign + _BEGINNING for sign in letters)]
         self._signs = re.compile("|".join(filter(None, patterns)).encode())
+
+    @property
+    def sign(self) -> str:
+        """A pattern of RE2 for every text that may hold a token."""
+        return "|".join(
+            f"(?:{_LOOKS.sub('', shape.before)}){re.escape(prefix)}[\\w.+/%~-]{{{8 if len(prefix) > 2 else 20}}}"
+            for shape in self._all
+            for prefix in shape.prefixes
+        )
 
     def find(self, view: View) -> Iterable[Found]:
         """Return the tokens of the text."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from functools import cached_property
 from typing import TypeAlias
 
 # Where a secret stands in a text, and what the marker calls it.
@@ -28,18 +29,25 @@ class View:
         encoded: whether there may be percent-encoded characters.
     """
 
-    __slots__ = ("classes", "encoded", "lower", "numbers", "raw")
-
     def __init__(self, text: str) -> None:
         self.raw = text.encode("ascii", _HANDLER)
-        self.lower = self.raw.lower()
-        self.encoded = b"%" in self.raw
-        self.numbers = self.raw
-        if self.encoded:
-            self.numbers = _ENCODED.sub(b"   ", self.numbers)
-        if b"+" in self.numbers:
-            self.numbers = self.numbers.replace(b"+", b" ")
-        self.classes = self.numbers.translate(CLASSES, GROUPING)
+
+    @cached_property
+    def lower(self) -> bytes:
+        return self.raw.lower()
+
+    @cached_property
+    def encoded(self) -> bool:
+        return b"%" in self.raw
+
+    @cached_property
+    def numbers(self) -> bytes:
+        text = _ENCODED.sub(b"   ", self.raw) if self.encoded else self.raw
+        return text.replace(b"+", b" ")
+
+    @cached_property
+    def classes(self) -> bytes:
+        return self.numbers.translate(CLASSES, GROUPING)
 
 
 def _stand_in(error: UnicodeError) -> tuple[str, int]:
