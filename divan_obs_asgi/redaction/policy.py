@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import orjson
@@ -11,7 +12,7 @@ import orjson
 from divan_obs_asgi.redaction.keys import KeyIndex, KeyRule, phrases
 from divan_obs_asgi.redaction.pseudonyms import IpPolicy, Pseudonyms, UserIdPolicy
 from divan_obs_asgi.redaction.rules import DEFAULT_RULES, KEEP, FieldRule, Rule, TextRule
-from divan_obs_asgi.redaction.text import MARKER, TextRedactor, marker
+from divan_obs_asgi.redaction.text import MARKER, TextRedactor, TextRules, marker
 from divan_obs_asgi.redaction.tokens import TokenShape
 from divan_obs_asgi.redaction.walk import JSON, Limits, Walk
 
@@ -78,12 +79,7 @@ class RedactionPolicy:
             "count": count,
         }
         rules = self._options["rules"]
-        key_rules = [rule for rule in rules if isinstance(rule, KeyRule)]
-        own_keys = phrases(",".join(self._options["keys"]))
-        if own_keys:
-            key_rules.append(KeyRule("key", words=own_keys, strict=True))
-        shapes = [rule for rule in rules if isinstance(rule, TokenShape)]
-        text_rules = [rule for rule in rules if isinstance(rule, TextRule)]
+        key_rules = _key_rules(rules, self._options["keys"])
         self._own: tuple[FieldRule, ...] = tuple(
             rule for rule in rules if not isinstance(rule, (KeyRule, TokenShape, TextRule))
         )
@@ -92,8 +88,10 @@ class RedactionPolicy:
         self._keys = KeyIndex([*self._pseudonyms.rules(), *key_rules], self._options["allow_keys"])
         self._limits = limits
         self._count = count or _uncounted
-        in_texts = KeyIndex(key_rules, self._options["allow_keys"])
-        self._texts = TextRedactor(in_texts, key_rules, shapes, text_rules, self._count)
+        for_texts = tuple(rule for rule in rules if isinstance(rule, (KeyRule, TokenShape, TextRule)))
+        self._texts = TextRedactor(
+            _text_rules(for_texts, self._options["keys"], self._options["allow_keys"]), self._count
+        )
         self._clean: set[str] = set()
         self._plain_keys: set[str] = set()
 
@@ -203,6 +201,23 @@ class RedactionPolicy:
             return orjson.dumps(orjson.loads(text)).decode()
         except ValueError:
             return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+
+
+def _key_rules(rules: Iterable[Rule], keys: tuple[str, ...]) -> list[KeyRule]:
+    key_rules = [rule for rule in rules if isinstance(rule, KeyRule)]
+    own = phrases(",".join(keys))
+    return [*key_rules, KeyRule("key", words=own, strict=True)] if own else key_rules
+
+
+# Each sink has a policy that counts for it, and all of them have the same rules.
+@lru_cache(maxsize=16)
+def _text_rules(
+    rules: tuple[KeyRule | TokenShape | TextRule, ...], keys: tuple[str, ...], allow_keys: tuple[str, ...]
+) -> TextRules:
+    key_rules = _key_rules(rules, keys)
+    shapes = [rule for rule in rules if isinstance(rule, TokenShape)]
+    text_rules = [rule for rule in rules if isinstance(rule, TextRule)]
+    return TextRules(KeyIndex(key_rules, allow_keys), key_rules, shapes, text_rules)
 
 
 _ESCAPE = re.compile(r"\\u00([2-7][0-9a-fA-F])")

@@ -39,8 +39,8 @@ class Finder(Protocol):
     def find(self, view: View, /) -> Iterable[Found]: ...
 
 
-class TextRedactor:
-    """Replaces what the rules find in a text."""
+class TextRules:
+    """The rules for texts, made ready; several policies may share them."""
 
     def __init__(
         self,
@@ -48,7 +48,6 @@ class TextRedactor:
         key_rules: Iterable[KeyRule],
         shapes: Iterable[TokenShape],
         text_rules: Iterable[Finder],
-        count: Callable[[str], object],
     ) -> None:
         key_rules, shapes = tuple(key_rules), tuple(shapes)
         rules: list[Finder] = list(text_rules)
@@ -58,6 +57,20 @@ class TextRedactor:
             rules.insert(0, PairRule(keys, key_rules))
         self._finders = [rule.find for rule in rules]
         self._signs = Signs([rule.sign for rule in rules])
+
+    def found(self, view: View) -> list[Found]:
+        """Return every place that a rule finds."""
+        found: list[Found] = []
+        for rule in self._signs.needed(view.raw):
+            found += self._finders[rule](view)
+        return found
+
+
+class TextRedactor:
+    """Replaces what the rules find in a text."""
+
+    def __init__(self, rules: TextRules, count: Callable[[str], object]) -> None:
+        self._rules = rules
         self._count = count
 
     def replaced(self, text: str, until: int | None = None) -> str:
@@ -68,7 +81,7 @@ class TextRedactor:
             until: what begins after this position is left out.
         """
         for _ in range(_PASSES):
-            found = self._found(View(text))
+            found = self._rules.found(View(text))
             if not found:
                 return text if until is None else text[:until]
             text, touching = self._with_markers(text, found, until)
@@ -76,12 +89,6 @@ class TextRedactor:
             if not touching:
                 break
         return text
-
-    def _found(self, view: View) -> list[Found]:
-        found: list[Found] = []
-        for rule in self._signs.needed(view.raw):
-            found += self._finders[rule](view)
-        return found
 
     def _with_markers(self, text: str, found: list[Found], until: int | None) -> tuple[str, bool]:
         """Return the text with markers, and whether one of them stands against a word."""
@@ -114,4 +121,4 @@ def _quote_for(text: str, start: int, stop: int) -> str:
     return after_key[1] if after_key is not None else ""
 
 
-__all__ = ["MARKER", "TextRedactor", "marker"]
+__all__ = ["MARKER", "Finder", "TextRedactor", "TextRules", "marker"]
