@@ -12,6 +12,7 @@ import anyio
 import anyio.to_thread
 
 from divan_obs_asgi import canaries
+from divan_obs_asgi.background import Background
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.logs import ByteStream, FlightRecorder, Lines, Logs, RootLevel, Sampler, Sink
@@ -36,6 +37,7 @@ class Observability:
     Attributes:
         spans: None where tracing is off.
         work: makes spans of the application's own work: `work.span`, `work.traced`, `work.background`.
+        background: what of the library runs beside the application.
     """
 
     settings: Settings
@@ -47,6 +49,7 @@ class Observability:
     heartbeat: HeartbeatProbe
     faults: Faults
     work: WorkSpans
+    background: Background
 
     @classmethod
     def from_env(
@@ -130,7 +133,10 @@ class Observability:
         probes.register(CanaryProbe(sinks))
         work = WorkSpans(tracer_of(spans.provider if spans is not None else None), metrics.counting(policy, "span"))
         redaction = metrics.counting(policy, "application")
-        return cls(settings, redaction, metrics, log, spans, probes, heartbeat, faults, work)
+        background = Background(faults)
+        background.add("heartbeat", heartbeat.run)
+        background.add("log_levels", log.levels.expire_in_time)
+        return cls(settings, redaction, metrics, log, spans, probes, heartbeat, faults, work, background)
 
     def logger(self, name: str) -> logging.Logger:
         """Return the standard library's logger; its records carry the ids of the request they are written in."""
@@ -141,19 +147,8 @@ class Observability:
         """Run what belongs to the life of the application."""
         # By now the server has set up its own.
         self.log.adopt_server_loggers()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self.heartbeat.run)
-            tasks.start_soon(self._put_levels_back)
-            try:
-                yield
-            finally:
-                tasks.cancel_scope.cancel()
-
-    async def _put_levels_back(self) -> None:
-        """End the changes of log levels in time also where nothing is logged."""
-        while True:
-            await anyio.sleep(1.0)
-            self.log.levels.expire()
+        async with self.background.running():
+            yield
 
     async def flush_in_thread(self) -> None:
         """Call `flush` without holding up the event loop."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -398,7 +397,8 @@ def test_the_heartbeat_beats_while_the_application_lives(backend: str, supported
     """Only then is a loop that stands still a reason for a restart: before and after, nobody beats."""
     now = [0.0]
     heartbeat = HeartbeatProbe(clock=lambda: now[0])
-    obs = dataclasses.replace(fresh(), heartbeat=heartbeat)
+    obs = fresh()
+    obs.background.add("heartbeat", heartbeat.run)
     answers: list[str] = []
 
     async def ask() -> None:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import anyio
+
 from divan_obs_asgi.logs.root_level import RootLevel
 
 ROOT = "root"
@@ -78,6 +80,12 @@ class RuntimeLevels:
         for name, change in list(self.changes.items()):
             if now >= change.until:
                 self.reset(name)
+
+    async def expire_in_time(self) -> None:
+        """Put levels back in time also where nothing is logged; ends by being cancelled."""
+        while True:
+            await anyio.sleep(1.0)
+            self.expire()
 
     def describe(self) -> dict[str, dict[str, object]]:
         """Return the loggers by name, the root logger first and then those whose level is changed."""

@@ -1,0 +1,57 @@
+"""The library's own tasks live as long as the application does."""
+
+from __future__ import annotations
+
+import anyio
+
+from divan_obs_asgi.background import Background
+from divan_obs_asgi.faults import Faults
+
+
+def test_tasks_start_with_the_application_and_end_with_it() -> None:
+    """None of them outlives it."""
+    told: list[str] = []
+
+    async def watch() -> None:
+        told.append("starts")
+        try:
+            await anyio.sleep_forever()
+        finally:
+            told.append("ends")
+
+    async def live() -> None:
+        background = Background(Faults(told.append))
+        background.add("watch", watch)
+        async with background.running():
+            await anyio.wait_all_tasks_blocked()
+            told.append("serves")
+        told.append("has ended")
+
+    anyio.run(live)
+    assert told == ["starts", "serves", "ends", "has ended"]
+
+
+def test_a_task_that_raises_takes_nobody_along() -> None:
+    """It is counted under its name; the others and the application go on."""
+    counted: list[str] = []
+    told: list[str] = []
+
+    async def break_down() -> None:
+        raise ValueError("s3cret")
+
+    async def go_on() -> None:
+        await anyio.wait_all_tasks_blocked()
+        told.append("goes on")
+
+    async def live() -> None:
+        background = Background(Faults(counted.append))
+        background.add("poller", break_down)
+        background.add("other", go_on)
+        async with background.running():
+            await anyio.wait_all_tasks_blocked()
+            await anyio.wait_all_tasks_blocked()
+            told.append("serves")
+
+    anyio.run(live)
+    assert counted == ["poller"]
+    assert told == ["goes on", "serves"]
