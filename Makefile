@@ -32,7 +32,7 @@ run: $(VENV)/.run
 	@exec $(BIN)/python -m examples.divan
 
 test: test-setup
-	$(TOX) -e lint,types,natives-oldest$(PY_ENVS)
+	$(TOX) -e lint,types,natives-oldest,socketio-oldest$(PY_ENVS)
 
 test-setup: $(VENV)/.tox
 	@tools/ensure_servers.sh

@@ -51,7 +51,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
             self._set_clients(namespace)
 
     async def _handle_disconnect(self, eio_sid: str, namespace: str | None, *reason: Any) -> None:
-        # `reason` came between python-socketio 5.11 and 5.16.
+        # `reason` came with python-socketio 5.12.
         sid = self.manager.sid_from_eio_sid(eio_sid, namespace or "/")
         try:
             await super()._handle_disconnect(eio_sid, namespace, *reason)
@@ -116,9 +116,10 @@ class ObservedAsyncServer(socketio.AsyncServer):
         return len(everyone) - sum(sid in everyone for sid in pending)
 
     async def _forget_ghost(self, eio_sid: str, namespace: str) -> None:
-        """A connect handler that raises leaves its client in the manager for ever (seen in 5.18.1)."""
+        """A connect handler that raises leaves its client in the manager for ever (seen in 5.11.0 and 5.18.1)."""
         sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
-        if sid is not None and not self.manager.is_connected(sid, namespace):
+        # Before 5.18 the manager has it connected from the start; only by `always_connect` has the client been told so.
+        if sid is not None and not (self.always_connect and self.manager.is_connected(sid, namespace)):
             await self.manager.disconnect(sid, namespace, ignore_queue=True)
 
     def _known(self, namespace: str) -> str:

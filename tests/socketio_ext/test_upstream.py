@@ -1,0 +1,128 @@
+"""What the server relies on in python-socketio though nobody promised it: an upgrade that breaks it is named here."""
+
+# python-socketio is not annotated.
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import socketio
+
+import divan_obs_asgi.socketio_ext
+
+PACKAGE = Path(divan_obs_asgi.socketio_ext.__file__).parent
+VERSION = importlib.metadata.version("python-socketio")
+
+#: Methods that are overridden or called, with every signature that the server was written for: newest first, and behind
+#: it those that python-socketio has had since 5.11. Private ones all, and what the manager offers, which is documented
+#: for none but emitting.
+SIGNATURES = {
+    "AsyncServer._handle_connect": ["eio_sid, namespace, data"],
+    "AsyncServer._handle_disconnect": ["eio_sid, namespace, reason=None", "eio_sid, namespace"],
+    "AsyncServer._handle_eio_disconnect": ["eio_sid, reason", "eio_sid"],
+    "AsyncServer._handle_event_internal": ["server, sid, eio_sid, data, namespace, id"],
+    "AsyncServer.disconnect": ["sid, namespace=None, ignore_queue=False"],
+    "AsyncServer.emit": [
+        "event, data=None, to=None, room=None, skip_sid=None, namespace=None, callback=None, ignore_queue=False",
+    ],
+    "AsyncManager.disconnect": ["sid, namespace, **kwargs"],
+    "AsyncManager.get_namespaces": [""],
+    "AsyncManager.is_connected": ["sid, namespace"],
+    "AsyncManager.sid_from_eio_sid": ["eio_sid, namespace"],
+}
+#: Attributes that are read, with their types.
+ATTRIBUTES = {
+    "AsyncServer.environ": dict,
+    "AsyncServer.handlers": dict,
+    "AsyncServer.manager": socketio.AsyncManager,
+    "AsyncServer.namespace_handlers": dict,
+    "AsyncManager.pending_disconnect": dict,
+    "AsyncManager.rooms": dict,
+}
+#: What came after 5.11; the server does without it where it is not there.
+SINCE = {"AsyncManager.pending_connect": (5, 18)}
+#: Under which name the server has whom.
+OWNERS = {"manager": "AsyncManager", "eio": "EngineServer"}
+
+
+def owner_of(name: str) -> object:
+    server = socketio.AsyncServer(async_mode="asgi")
+    return {"AsyncServer": server, "AsyncManager": server.manager, "EngineServer": server.eio}[name.partition(".")[0]]
+
+
+def signature(function: Callable[..., object]) -> str:
+    """Return the parameters of a bound method as they are written, without annotations."""
+    return str(inspect.signature(function))[1:-1]
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_a_method_takes_what_it_took(name: str) -> None:
+    """A parameter that came, went or moved is named."""
+    method = getattr(owner_of(name), name.partition(".")[2], None)
+    assert method is not None, f"python-socketio {VERSION} has no {name} any more"
+    assert signature(method) in SIGNATURES[name], f"python-socketio {VERSION} has changed {name}"
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_an_attribute_is_what_it_was(name: str) -> None:
+    """State that the gauges are read from is there, and of its old type."""
+    value = getattr(owner_of(name), name.partition(".")[2], None)
+    assert isinstance(value, ATTRIBUTES[name]), f"python-socketio {VERSION} has changed {name}"
+
+
+@pytest.mark.parametrize("name", SINCE)
+def test_what_came_later_is_there_since(name: str) -> None:
+    """An attribute that only newer versions have has not gone again."""
+    there = hasattr(owner_of(name), name.partition(".")[2])
+    assert there == (tuple(map(int, VERSION.split(".")[:2])) >= SINCE[name]), f"python-socketio {VERSION}: {name}"
+
+
+def used() -> Iterator[tuple[str, str]]:
+    """Yield what the package's code uses of python-socketio's insides, each with where it stands."""
+    trees = {path: ast.parse(path.read_text()) for path in PACKAGE.glob("*.py")}
+    own = {name for tree in trees.values() for node in ast.walk(tree) for name in defined(node)}
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute):
+                name = insides(node, own)
+                if name:
+                    yield name, f"{path.name}:{node.lineno}"
+
+
+def defined(node: ast.AST) -> Iterator[str]:
+    """Yield the names that a node gives to functions, classes and attributes of `self`."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        yield node.name
+    elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+        yield node.attr
+    elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        yield node.target.id
+
+
+def insides(node: ast.Attribute, own: set[str]) -> str | None:
+    of = node.value
+    if isinstance(of, ast.Attribute) and of.attr in OWNERS:
+        return f"{OWNERS[of.attr]}.{node.attr}"
+    inherited = isinstance(of, ast.Call) and isinstance(of.func, ast.Name) and of.func.id == "super"
+    private = node.attr.startswith("_") and not node.attr.startswith("__")
+    if private and (inherited or node.attr not in own):
+        return f"AsyncServer.{node.attr}"
+    return None
+
+
+def test_everything_that_is_used_stands_here() -> None:
+    """Nobody uses an inside of python-socketio without its being held by the tests above."""
+    known = SIGNATURES.keys() | ATTRIBUTES.keys() | SINCE.keys()
+    assert sorted(f"{name} ({where})" for name, where in used() if name not in known) == []
+
+
+def test_nothing_stands_here_that_is_not_used() -> None:
+    """A row that is needed no more is removed."""
+    text = "\n".join(path.read_text() for path in PACKAGE.glob("*.py"))
+    assert [name for name in {**SIGNATURES, **ATTRIBUTES, **SINCE} if name.partition(".")[2] not in text] == []
