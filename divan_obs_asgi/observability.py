@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -15,6 +15,7 @@ from divan_obs_asgi import canaries
 from divan_obs_asgi.background import Background
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.jobs import F, Jobs
 from divan_obs_asgi.logs import ByteStream, FlightRecorder, Lines, Logs, RootLevel, Sampler, Sink
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.probes import CanaryProbe, ConfigProbe, HeartbeatProbe, ProbeRegistry
@@ -38,6 +39,7 @@ class Observability:
         spans: None where tracing is off.
         work: makes spans of the application's own work: `work.span`, `work.traced`, `work.background`.
         background: what of the library runs beside the application.
+        jobs: what was made a job by `@obs.job(name)`, by name.
     """
 
     settings: Settings
@@ -50,6 +52,7 @@ class Observability:
     faults: Faults
     work: WorkSpans
     background: Background
+    jobs: Jobs
 
     @classmethod
     def from_env(
@@ -132,15 +135,27 @@ class Observability:
             sinks["span"] = canaries.span_sink(policy)
         probes.register(CanaryProbe(sinks))
         work = WorkSpans(tracer_of(spans.provider if spans is not None else None), metrics.counting(policy, "span"))
+        jobs = Jobs(metrics, work, metrics.counting(policy, "log"), faults, observing=settings.enabled)
         redaction = metrics.counting(policy, "application")
         background = Background(faults)
         background.add("heartbeat", heartbeat.run)
         background.add("log_levels", log.levels.expire_in_time)
-        return cls(settings, redaction, metrics, log, spans, probes, heartbeat, faults, work, background)
+        return cls(settings, redaction, metrics, log, spans, probes, heartbeat, faults, work, background, jobs)
 
     def logger(self, name: str) -> logging.Logger:
         """Return the standard library's logger; its records carry the ids of the request they are written in."""
         return logging.getLogger(name)
+
+    def job(self, name: str) -> Callable[[F], F]:
+        """
+        Make a function a job: `@obs.job("lb_snapshot")`. It stays as it is, plain or async.
+
+        Each call is counted, timed, a span and a log line; `obs.jobs.get(name)` finds it.
+
+        Raises:
+            ImproperlyConfigured: where the name is taken or is no name.
+        """
+        return lambda function: self.jobs.register(name, function)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -60,7 +60,7 @@ class Observed:
         self.obs.log.sink.flush()
         return [orjson.loads(line) for line in self.stream.getvalue().splitlines()]
 
-    def value(self, name: str, **labels: str) -> float:
+    def value(self, name: str, /, **labels: str) -> float:
         """Return the value of a sample, 0.0 where there is none."""
         return self.obs.metrics.registry.get_sample_value(name, labels) or 0.0
 

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Kind: TypeAlias = Literal["counter", "gauge", "histogram", "summary"]
+# What a scrape tells of the values that several workers hold of one gauge; `live`: of those that still run.
+GaugeMode: TypeAlias = Literal["livesum", "livemin", "livemax", "livemostrecent", "sum", "min", "max", "mostrecent"]
 
 # SPEC: within [0.01..5]. Edges at 0.12, 0.15 and 0.4 s: the load tests and the latency alert ask about exactly these.
 DURATION_BUCKETS_S = (0.01, 0.025, 0.05, 0.075, 0.1, 0.12, 0.15, 0.2, 0.3, 0.4, 0.5, 1.0, 2.5, 5.0)
 # A WebSocket lives for minutes; its histogram must tell a second from an hour.
 CONNECTION_BUCKETS_S = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
+# A job takes milliseconds or hours.
+JOB_BUCKETS_S = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,7 @@ class Family:
         name: as it is exposed, `_total` of counters included.
         help: one sentence.
         by: who changes it.
+        mode: of a gauge, how one value is made of several workers'.
     """
 
     name: str
@@ -30,6 +35,7 @@ class Family:
     help: str
     by: str
     buckets: tuple[float, ...] = ()
+    mode: GaugeMode = "livesum"
 
 
 HTTP_REQUESTS = Family(
@@ -91,6 +97,21 @@ TRACE_SPANS_DROPPED = Family(
     "tracing",
 )
 
+# Jobs.
+JOBS_RUNS = Family("jobs_runs_total", "counter", ("name", "result"), "Runs of a job, by their end.", "jobs")
+JOBS_DURATION = Family(
+    "jobs_duration_seconds", "histogram", ("name",), "Seconds that a run of a job took.", "jobs", JOB_BUCKETS_S
+)
+JOBS_RUNNING = Family("jobs_running", "gauge", ("name",), "Runs of a job that are under way.", "jobs")
+JOBS_LAST_SUCCESS = Family(
+    "jobs_last_success_timestamp_seconds",
+    "gauge",
+    ("name",),
+    "Unix time at which a job last succeeded; 0 before the first time.",
+    "jobs",
+    mode="max",
+)
+
 FAMILIES = (
     HTTP_REQUESTS,
     HTTP_DURATION,
@@ -108,6 +129,10 @@ FAMILIES = (
     REDACTIONS,
     LOGS_DROPPED,
     TRACE_SPANS_DROPPED,
+    JOBS_RUNS,
+    JOBS_DURATION,
+    JOBS_RUNNING,
+    JOBS_LAST_SUCCESS,
 )
 
-__all__ = ["CONNECTION_BUCKETS_S", "DURATION_BUCKETS_S", "FAMILIES", "Family", "Kind"]
+__all__ = ["CONNECTION_BUCKETS_S", "DURATION_BUCKETS_S", "FAMILIES", "JOB_BUCKETS_S", "Family", "GaugeMode", "Kind"]

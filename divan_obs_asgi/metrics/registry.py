@@ -46,6 +46,10 @@ class Metrics:
         self.redactions = self._counter(catalogue.REDACTIONS)
         self.logs_dropped = self._counter(catalogue.LOGS_DROPPED)
         self.trace_spans_dropped = self._counter(catalogue.TRACE_SPANS_DROPPED)
+        self.jobs_runs = self._counter(catalogue.JOBS_RUNS)
+        self.jobs_duration = self._histogram(catalogue.JOBS_DURATION)
+        self.jobs_running = self._gauge(catalogue.JOBS_RUNNING)
+        self.jobs_last_success = self._gauge(catalogue.JOBS_LAST_SUCCESS)
 
     def counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:
         """Return the counter `<namespace>_<name>`, made at the first call; `name` ends in `_total`."""
@@ -117,7 +121,7 @@ class Metrics:
         if family.kind == "counter":
             return types.counter(name, family.help, family.labels, registry=self.registry)
         if family.kind == "gauge":
-            return types.gauge(name, family.help, family.labels, registry=self.registry, multiprocess_mode="livesum")
+            return types.gauge(name, family.help, family.labels, registry=self.registry, multiprocess_mode=family.mode)
         return types.summary(name, family.help, family.labels, registry=self.registry)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import traceback
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
+from divan_obs_asgi.around import around, is_async, name_of
 from divan_obs_asgi.record import current_record
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.tracing.errors import MARKER, caused_by_a_database, frames_only
@@ -88,11 +88,11 @@ class WorkSpans:
         For Starlette's and FastAPI's background tasks, `create_task`, a queue: `tasks.add_task(obs.background(send,
         address))`. Called where the request is still there; what is returned may be called whenever.
         """
-        name = f"background {_name_of(function)}"
+        name = f"background {name_of(function)}"
         record = current_record.get()
         attributes: dict[str, object] = {"divan.request_id": record.request_id} if record is not None else {}
         links = _links_to_current()
-        if _is_async(function):
+        if is_async(function):
 
             async def run() -> Any:
                 with self._span(name, attributes, new_trace=True, links=links):
@@ -107,24 +107,8 @@ class WorkSpans:
         return run_now
 
     def _traced(self, function: Any, name: str | None, attributes: Mapping[str, object]) -> Any:
-        name = name or _name_of(function)
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(f"traced got the generator function {_name_of(function)}; use span inside of it.")
-        if _is_async(function):
-
-            @functools.wraps(function)
-            async def call(*args: Any, **kwargs: Any) -> Any:
-                with self._span(name, attributes, new_trace=False):
-                    return await function(*args, **kwargs)
-
-            return call
-
-        @functools.wraps(function)
-        def call_now(*args: Any, **kwargs: Any) -> Any:
-            with self._span(name, attributes, new_trace=False):
-                return function(*args, **kwargs)
-
-        return call_now
+        name = name or name_of(function)
+        return around(function, lambda: self._span(name, attributes, new_trace=False), "traced")
 
     @contextmanager
     def _span(
@@ -227,21 +211,6 @@ def _links_to_current() -> list[Link]:
         return []
     current = get_current_span().get_span_context()
     return [Link(current)] if current.is_valid else []
-
-
-def _is_async(function: Any) -> bool:
-    while isinstance(function, functools.partial):
-        function = function.func
-    # An instance may be called too.
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
-
-
-def _name_of(function: Any) -> str:
-    while isinstance(function, functools.partial):
-        function = function.func
-    name: str = getattr(function, "__qualname__", type(function).__qualname__)
-    # `<locals>` says nothing.
-    return name.rpartition("<locals>.")[2]
 
 
 # For `divan_obs_asgi.span` and its like: through OpenTelemetry's global provider, which `init` and `wrap` set.

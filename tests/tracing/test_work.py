@@ -187,3 +187,21 @@ def test_background_work_has_a_trace_of_its_own_that_links_to_the_request(kind: 
     assert background.context.trace_id != request.context.trace_id
     assert [link.context.span_id for link in background.links] == [request.context.span_id]
     assert dict(background.attributes or {}) == {"divan.request_id": line["request_id"]}
+
+
+def test_a_run_of_a_job_is_a_span() -> None:
+    """What the job does is inside of it; its failure is recorded without its secret."""
+    traced = Traced()
+
+    @traced.observed.obs.job("mails")
+    def send() -> None:
+        with traced.work.span("inner"):
+            raise ValueError(f"password={SECRET}")
+
+    with pytest.raises(ValueError, match=SECRET):
+        send()
+    spans = traced.spans()
+    assert spans["inner"].parent == spans["job mails"].context
+    assert (spans["job mails"].attributes or {})["divan.job.name"] == "mails"
+    assert spans["job mails"].status.status_code is StatusCode.ERROR
+    assert SECRET not in spans["job mails"].to_json()

@@ -1,0 +1,169 @@
+"""Jobs: work that the service does on its own account, each run of it counted, timed, traced and logged."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
+
+import anyio.to_thread
+
+from divan_obs_asgi.around import around, is_async
+from divan_obs_asgi.exceptions import ImproperlyConfigured
+from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.logs.errors import describe_error
+from divan_obs_asgi.metrics import Metrics
+from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.tracing.work import WorkSpans
+
+F = TypeVar("F", bound=Callable[..., object])
+Result: TypeAlias = Literal["ok", "error", "cancelled"]
+
+RESULTS: tuple[Result, ...] = get_args(Result)
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_logger = logging.getLogger(__name__)
+
+
+class Job:
+    """A function under a name. Its own calls and those by `run` are observed alike."""
+
+    def __init__(self, name: str, function: Callable[..., Any]) -> None:
+        self.name = name
+        self._function = function
+        self._running = 0
+        # A plain function may be called in any thread.
+        self._lock = threading.Lock()
+
+    @property
+    def running(self) -> bool:
+        """Whether a call is under way in this process."""
+        return self._running > 0
+
+    async def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function and return what it returns; one that is not async is called in a thread."""
+        if is_async(self._function):
+            return await self._function(*args, **kwargs)
+        return await anyio.to_thread.run_sync(partial(self._function, *args, **kwargs))
+
+    def entered(self, change: Literal[1, -1]) -> None:
+        """Note that a call begins, or has ended."""
+        with self._lock:
+            self._running += change
+
+
+class Jobs:
+    """
+    The jobs of one service, by name.
+
+    Args:
+        policy: what an error's text goes through before it is logged.
+        observing: whether runs are observed; where not, functions stay as they are and can be run by name.
+        clock: seconds, monotonic.
+        now: Unix time in seconds.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        work: WorkSpans,
+        policy: RedactionPolicy,
+        faults: Faults,
+        *,
+        observing: bool = True,
+        clock: Callable[[], float] = time.perf_counter,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._metrics = metrics
+        self._work = work
+        self._policy = policy
+        self._faults = faults
+        self._observing = observing
+        self._clock = clock
+        self._now = now
+        self._jobs: dict[str, Job] = {}
+
+    def register(self, name: str, function: F) -> F:
+        """
+        Make `function` a job, and return it so that its calls are observed; it stays plain or async.
+
+        Raises:
+            ImproperlyConfigured: where the name is taken or is no name.
+            TypeError: for a generator function.
+        """
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise ImproperlyConfigured(f"A job is named {name!r}; expected lower case, like 'lb_snapshot'.")
+        if name in self._jobs:
+            raise ImproperlyConfigured(f"A job named {name!r} is registered already.")
+        observed = around(function, lambda: self._run_of(job), "job") if self._observing else function
+        job = self._jobs[name] = Job(name, observed)
+        if self._observing:
+            self._start_at_zero(name)
+        return observed
+
+    def get(self, name: str) -> Job | None:
+        """Return the job of that name, None where there is none."""
+        return self._jobs.get(name)
+
+    def names(self) -> list[str]:
+        """Return the names of all jobs, in the order of registration."""
+        return list(self._jobs)
+
+    def _start_at_zero(self, name: str) -> None:
+        # A rate over a series that is not there yet misses its first failure (PITFALLS P29).
+        for result in RESULTS:
+            self._metrics.jobs_runs.labels(name, result)
+        self._metrics.jobs_duration.labels(name)
+        self._metrics.jobs_running.labels(name)
+        self._metrics.jobs_last_success.labels(name)
+
+    @contextmanager
+    def _run_of(self, job: Job) -> Iterator[None]:
+        started = self._clock()
+        result: Result = "cancelled"  # What is no Exception ended it: a cancellation, a shutdown.
+        failure: Exception | None = None
+        self._begin(job)
+        try:
+            with self._work.span(f"job {job.name}", **{"divan.job.name": job.name}):
+                yield
+            result = "ok"
+        except Exception as error:
+            result, failure = "error", error
+            raise
+        finally:
+            self._end(job, result, self._clock() - started, failure)
+
+    def _begin(self, job: Job) -> None:
+        job.entered(1)
+        try:
+            self._metrics.jobs_running.labels(job.name).inc()
+        except Exception as error:
+            self._faults.report("jobs", error)
+
+    def _end(self, job: Job, result: Result, seconds: float, failure: Exception | None) -> None:
+        job.entered(-1)
+        try:
+            self._metrics.jobs_running.labels(job.name).dec()
+            self._metrics.jobs_runs.labels(job.name, result).inc()
+            self._metrics.jobs_duration.labels(job.name).observe(seconds)
+            if result == "ok":
+                self._metrics.jobs_last_success.labels(job.name).set(self._now())
+            self._log(job.name, result, seconds, failure)
+        except Exception as error:
+            self._faults.report("jobs", error)
+
+    def _log(self, name: str, result: Result, seconds: float, failure: Exception | None) -> None:
+        fields: dict[str, object] = {"job": name, "result": result, "duration_ms": round(seconds * 1e3, 3)}
+        level = logging.INFO
+        if failure is not None:
+            level = logging.ERROR
+            # Not as exc_info: a handler beside our own would print the text as it is.
+            fields["error"] = describe_error(failure, self._policy)
+        _logger.log(level, "job %s: %s", name, result, extra=fields)
+
+
+__all__ = ["RESULTS", "Job", "Jobs", "Result"]

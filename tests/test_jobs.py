@@ -1,0 +1,271 @@
+"""Jobs: what is told of each run, and how one is found and started by its name."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+import divan_obs_asgi as obs
+from divan_obs_asgi.jobs import RESULTS, Jobs
+from divan_obs_asgi.tracing.work import WorkSpans
+from tests.logs.root_logger import root_logger_kept
+from tests.stacks import BACKENDS, Observed, run_on
+from tests.test_docs import blocks
+
+SECRET = "hunter2"
+
+
+class Watched(Observed):
+    """An `Observability` and what it tells of its jobs."""
+
+    def runs(self, name: str) -> dict[str, float]:
+        return {result: self.value("divan_jobs_runs_total", name=name, result=result) for result in RESULTS}
+
+    def told(self) -> list[dict[str, Any]]:
+        return [line for line in self.lines() if line["logger"] == "divan_obs_asgi.jobs"]
+
+
+@pytest.fixture
+def watched() -> Iterator[Watched]:
+    with root_logger_kept():
+        watched = Watched()
+        watched.obs.log.install()
+        yield watched
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_each_call_is_told(watched: Watched, backend: str) -> None:
+    """Counted, timed and logged, on every event loop; what goes in and comes out is as without it."""
+
+    @watched.obs.job("lb_snapshot")
+    async def snapshot(period: str, *, scope: str = "all") -> str:
+        """Freeze the leaderboards."""
+        await anyio.lowlevel.checkpoint()
+        return f"{period}/{scope}"
+
+    assert run_on(backend, snapshot, "day") == "day/all"
+    assert inspect.iscoroutinefunction(snapshot)
+    assert (snapshot.__name__, snapshot.__doc__) == ("snapshot", "Freeze the leaderboards.")
+    assert list(inspect.signature(snapshot).parameters) == ["period", "scope"]
+    assert watched.runs("lb_snapshot") == {"ok": 1.0, "error": 0.0, "cancelled": 0.0}
+    assert watched.value("divan_jobs_duration_seconds_count", name="lb_snapshot") == 1
+    (line,) = watched.told()
+    assert (line["level"], line["msg"]) == ("INFO", "job lb_snapshot: ok")
+    assert (line["job"], line["result"]) == ("lb_snapshot", "ok")
+    assert line["duration_ms"] >= 0
+
+
+def test_a_plain_function_stays_plain(watched: Watched) -> None:
+    """Its call returns at once, in the thread of its caller; `run` calls it in another one and the loop goes on."""
+    threads = []
+
+    @watched.obs.job("thumbnails")
+    def render(count: int) -> int:
+        threads.append(threading.current_thread())
+        return count
+
+    job = watched.obs.jobs.get("thumbnails")
+    assert job is not None
+    assert render(3) == 3
+    assert anyio.run(job.run, 4) == 4
+    assert threads[0] is threading.current_thread()
+    assert threads[1] is not threading.current_thread()
+    assert watched.runs("thumbnails")["ok"] == 2
+
+
+def test_a_failure_is_told_without_its_secret_and_goes_on(watched: Watched) -> None:
+    """The caller gets the very exception; log and series get its type and what the policy allows of its text."""
+    error = ValueError(f"password={SECRET}")
+
+    @watched.obs.job("mails")
+    def send() -> None:
+        raise error
+
+    with pytest.raises(ValueError, match=SECRET) as raised:
+        send()
+    assert raised.value is error
+    assert watched.runs("mails") == {"ok": 0.0, "error": 1.0, "cancelled": 0.0}
+    assert watched.value("divan_jobs_duration_seconds_count", name="mails") == 1
+    assert watched.value("divan_jobs_last_success_timestamp_seconds", name="mails") == 0
+    (line,) = watched.told()
+    assert (line["level"], line["result"], line["error"]["type"]) == ("ERROR", "error", "ValueError")
+    assert "test_jobs.py" in line["error"]["traceback"]
+    assert SECRET not in watched.stream.getvalue().decode()
+
+
+def test_no_handler_of_the_application_gets_the_text_of_a_failure(
+    watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The line is redacted before it is logged, for a handler beside our own writes what it gets."""
+
+    @watched.obs.job("mails")
+    def send() -> None:
+        raise ValueError(f"password={SECRET}")
+
+    with pytest.raises(ValueError, match=SECRET):
+        send()
+    (record,) = [record for record in caplog.records if record.name == "divan_obs_asgi.jobs"]
+    assert record.exc_info is None
+    assert SECRET not in str(vars(record))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_cancelled_run_is_no_error(watched: Watched, backend: str) -> None:
+    """Neither is it a success; the cancellation goes on."""
+    started = anyio.Event()
+
+    @watched.obs.job("sweep")
+    async def sweep() -> None:
+        started.set()
+        await anyio.sleep_forever()
+
+    async def cancel_it() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(sweep)
+            await started.wait()
+            tasks.cancel_scope.cancel()
+
+    run_on(backend, cancel_it)
+    assert watched.runs("sweep") == {"ok": 0.0, "error": 0.0, "cancelled": 1.0}
+    assert watched.value("divan_jobs_running", name="sweep") == 0
+    assert watched.value("divan_jobs_last_success_timestamp_seconds", name="sweep") == 0
+    assert [line["level"] for line in watched.told()] == ["INFO"]
+
+
+def test_a_run_under_way_can_be_seen(watched: Watched) -> None:
+    """In the gauge and on the job, until the last of several calls has ended."""
+    seen: list[tuple[bool, float]] = []
+
+    @watched.obs.job("sweep")
+    async def sweep(deeper: int) -> None:
+        if deeper:
+            await sweep(deeper - 1)
+        job = watched.obs.jobs.get("sweep")
+        assert job is not None
+        seen.append((job.running, watched.value("divan_jobs_running", name="sweep")))
+
+    job = watched.obs.jobs.get("sweep")
+    assert job is not None
+    assert not job.running
+    anyio.run(job.run, 2)
+    assert seen == [(True, 3.0), (True, 2.0), (True, 1.0)]
+    assert not job.running
+
+
+def test_series_are_there_at_zero_before_the_first_run(watched: Watched) -> None:
+    """An alert on the first failure needs a series to rise from."""
+
+    @watched.obs.job("lb_snapshot")
+    def snapshot() -> None: ...
+
+    runs = watched.samples("divan_jobs_runs_total")
+    assert runs == {(("name", "lb_snapshot"), ("result", result)): 0.0 for result in RESULTS}
+    named = (("name", "lb_snapshot"),)
+    for name in ("jobs_duration_seconds_count", "jobs_running", "jobs_last_success_timestamp_seconds"):
+        assert watched.samples(f"divan_{name}") == {named: 0.0}
+
+
+def test_the_time_of_the_last_success_is_told() -> None:
+    """As Unix time; a later failure leaves it."""
+    observed = Observed()
+    bundle = observed.obs
+    times = iter([1_700_000_000.0, 1_700_000_060.0])
+    jobs = Jobs(bundle.metrics, bundle.work, bundle.redaction, bundle.faults, now=lambda: next(times))
+
+    def snapshot(fail: bool) -> None:
+        if fail:
+            raise ValueError
+
+    observe = jobs.register("lb_snapshot", snapshot)
+    for fail in (False, False, True):
+        with suppress(ValueError):
+            observe(fail)
+    assert observed.value("divan_jobs_last_success_timestamp_seconds", name="lb_snapshot") == 1_700_000_060.0
+
+
+def test_jobs_are_found_by_name(watched: Watched) -> None:
+    """In the order of registration; one that is not there is None."""
+    for name in ("second", "first"):
+        watched.obs.job(name)(lambda: None)
+    assert watched.obs.jobs.names() == ["second", "first"]
+    assert watched.obs.jobs.get("third") is None
+
+
+@pytest.mark.parametrize("name", ["", "LB", "lb-snapshot", "1st", "a" * 65, "lb snapshot", "lb\n", None, 7])
+def test_what_is_no_name_is_refused(watched: Watched, name: Any) -> None:
+    """A job's name is a label, and part of an address."""
+    with pytest.raises(obs.ImproperlyConfigured, match=r"expected lower case, like 'lb_snapshot'"):
+        watched.obs.job(name)(lambda: None)
+    assert watched.obs.jobs.names() == []
+
+
+def test_a_name_is_given_once(watched: Watched) -> None:
+    """Two functions under one name would be one row of the dashboard."""
+    watched.obs.job("sweep")(lambda: None)
+    with pytest.raises(obs.ImproperlyConfigured, match="A job named 'sweep' is registered already"):
+        watched.obs.job("sweep")(lambda: None)
+
+
+def test_a_generator_function_is_refused(watched: Watched) -> None:
+    """Its call does nothing yet, so there is nothing to time; the name stays free."""
+
+    def numbers() -> Any:
+        yield 1
+
+    with pytest.raises(TypeError, match="job got the generator function numbers"):
+        watched.obs.job("numbers")(numbers)
+    watched.obs.job("numbers")(lambda: None)
+
+
+def test_switched_off_a_job_can_still_be_run() -> None:
+    """With OBS_ENABLED=false the function is the very one that was given, and its name still starts it."""
+    observed = Observed({"OBS_ENABLED": "false"})
+
+    async def snapshot() -> str:
+        return "done"
+
+    assert observed.obs.job("lb_snapshot")(snapshot) is snapshot
+    job = observed.obs.jobs.get("lb_snapshot")
+    assert job is not None
+    assert anyio.run(job.run) == "done"
+    assert observed.samples("divan_jobs_runs_total") == {}
+
+
+def test_a_failure_of_the_observers_reaches_nobody() -> None:
+    """The job goes on, and what failed is counted."""
+    observed = Observed()
+    bundle = observed.obs
+
+    def no_time() -> float:
+        raise OSError
+
+    jobs = Jobs(bundle.metrics, bundle.work, bundle.redaction, bundle.faults, now=no_time)
+    assert jobs.register("sweep", lambda: "swept")() == "swept"
+    assert observed.value("divan_obs_errors_total", component="jobs") == 1
+
+
+def test_the_documented_jobs_run() -> None:
+    """What docs/jobs.md shows can be copied."""
+    shown: dict[str, Any] = {"__name__": "shown"}
+    for code in blocks("jobs.md", "python"):
+        exec(code, shown)
+    anyio.run(shown["roll_over"])
+    shown["render"]()
+    count = shown["observability"].metrics.registry.get_sample_value
+    assert count("divan_jobs_runs_total", {"name": "lb_snapshot", "result": "ok"}) == 1
+    assert count("divan_jobs_runs_total", {"name": "thumbnails", "result": "ok"}) == 1
+
+
+def test_a_job_without_tracing_needs_no_tracer() -> None:
+    """The core alone runs jobs."""
+    observed = Observed()
+    work = WorkSpans(lambda: None, observed.obs.redaction)
+    jobs = Jobs(observed.obs.metrics, work, observed.obs.redaction, observed.obs.faults)
+    assert jobs.register("sweep", lambda: "swept")() == "swept"
