@@ -78,6 +78,8 @@ SELECTION = os.environ.get("DIVAN_TESTS", "")
 
 # How long an example takes says nothing on a busy machine.
 hypothesis.settings.register_profile("divan", deadline=None)
+# For `make check`, whose answer somebody waits for.
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=25)
 if os.environ.get("CI") != "true":  # there hypothesis chooses its own, deterministic profile
     hypothesis.settings.load_profile("divan")
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import anyio
 import pytest
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.stack import MiddlewareFactory
-from divan_obs_asgi.testing import CONTRACT
+from divan_obs_asgi.testing import CONTRACT, Build, Check
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
 from tests.stacks import BACKENDS, CORE, Observed, named, run_on, subsets
 
@@ -18,8 +19,18 @@ FLAGS = {"OBS_ADMIN_TOKEN": "a test's token"}
 def test_every_subset_keeps_the_contract(factories: tuple[MiddlewareFactory, ...], backend: str) -> None:
     """Any middlewares, on any event loop, leave the application's messages, errors and scopes as they are."""
     observed = Observed(FLAGS)
+    run_on(backend, keeps_the_contract, lambda app: wrapped(app, observed.obs, factories))
+
+
+async def keeps_the_contract(build: Build) -> None:
+    """Run every check, each in a task and so in a context of its own."""
     for check in CONTRACT:
-        run_on(backend, check, lambda app: wrapped(app, observed.obs, factories))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run, check, build)
+
+
+async def run(check: Check, build: Build) -> None:
+    await check(build)
 
 
 def wrapped(app: ASGIApp, bundle: obs.Observability, factories: tuple[MiddlewareFactory, ...]) -> ASGIApp:
@@ -34,8 +45,7 @@ def test_the_order_does_not_matter_to_the_contract(backend: str) -> None:
     observed = Observed(FLAGS)
     for start in range(len(CORE)):
         rotated = CORE[start:] + CORE[:start]
-        for check in CONTRACT:
-            run_on(backend, check, lambda app, order=rotated: wrapped(app, observed.obs, order))
+        run_on(backend, keeps_the_contract, lambda app, order=rotated: wrapped(app, observed.obs, order))
 
 
 def test_a_stack_with_everything_off_is_the_application() -> None:

@@ -67,7 +67,7 @@ async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _impatient(scope: Scope, receive: Receive, send: Send) -> None:
-    with anyio.move_on_after(0.01):
+    with anyio.move_on_after(0.001):
         await receive()
     await send(_start(408))
     await send(_body(b"too slow"))

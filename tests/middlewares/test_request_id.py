@@ -35,7 +35,12 @@ def asked_with(*values: bytes, backend: str = "asyncio") -> Conversation:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_client_without_an_id_is_given_one(backend: str) -> None:
     """A random UUID, another one for every request."""
-    ids = {asked_with(backend=backend).header(HEADER)[0] for _ in range(600)}
+    app = RequestIdMiddleware(hello, Observed().obs)
+
+    async def ask_often() -> set[bytes]:
+        return {(await converse(app, http_scope())).header(HEADER)[0] for _ in range(600)}
+
+    ids = run_on(backend, ask_often)
     assert len(ids) == 600
     assert all(UUID4.fullmatch(value) for value in ids)
     assert {uuid.UUID(value.decode()).version for value in ids} == {4}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Iterator
@@ -26,6 +27,13 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.settled.set()
+
+    async def main_loop(self) -> None:
+        # uvicorn looks ten times a second whether it is to end; tests have no patience for that.
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks += 1
+            await asyncio.sleep(0.005)
 
     def serve_in_thread(self, sockets: list[socket.socket]) -> None:
         try:
