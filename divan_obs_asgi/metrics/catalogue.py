@@ -13,6 +13,10 @@ GaugeMode: TypeAlias = Literal["livesum", "livemin", "livemax", "livemostrecent"
 DURATION_BUCKETS_S = (0.01, 0.025, 0.05, 0.075, 0.1, 0.12, 0.15, 0.2, 0.3, 0.4, 0.5, 1.0, 2.5, 5.0)
 # A WebSocket lives for minutes; its histogram must tell a second from an hour.
 CONNECTION_BUCKETS_S = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
+# A handler of an event is a few microseconds of Python, or waits for a database.
+EVENT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+# One client, a few friends, a channel, everybody.
+MEMBER_BUCKETS = (0.0, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 5000.0, 10000.0)
 # A job takes milliseconds or hours.
 JOB_BUCKETS_S = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
 
@@ -112,6 +116,110 @@ JOBS_LAST_SUCCESS = Family(
     mode="max",
 )
 
+# Socket.IO. What stands in `namespace` and `event` has a handler; all else is "__unknown__".
+SOCKETIO_EVENT_DURATION = Family(
+    "socketio_event_duration_seconds",
+    "histogram",
+    ("namespace", "event"),
+    "Seconds that a handler of a Socket.IO event took, of connect and disconnect too.",
+    "ObservedAsyncServer",
+    EVENT_BUCKETS_S,
+)
+SOCKETIO_ERRORS = Family(
+    "socketio_errors_total",
+    "counter",
+    ("namespace", "event", "type"),
+    "Exceptions that a handler of a Socket.IO event raised, by their class.",
+    "ObservedAsyncServer",
+)
+SOCKETIO_CONNECTS = Family(
+    "socketio_connects_total",
+    "counter",
+    ("namespace", "outcome"),
+    "Clients that asked to connect to a namespace: accepted, refused, error, duplicate or unknown_namespace.",
+    "ObservedAsyncServer",
+)
+SOCKETIO_DISCONNECTS = Family(
+    "socketio_disconnects_total",
+    "counter",
+    ("namespace", "reason"),
+    "Clients that left a namespace: client_disconnect, server_disconnect, ping_timeout, transport_close,"
+    " transport_error or other.",
+    "ObservedAsyncServer",
+)
+SOCKETIO_GAUGE_CORRECTIONS = Family(
+    "socketio_gauge_corrections_total",
+    "counter",
+    ("gauge",),
+    "By how much a gauge was off when it was compared with what the server itself holds: clients or transports.",
+    "ObservedAsyncServer",
+)
+SOCKETIO_TRANSPORTS = Family(
+    "socketio_transports",
+    "gauge",
+    ("transport",),
+    "Open Engine.IO connections: polling or websocket.",
+    "ObservedAsyncServer",
+)
+SOCKETIO_UPGRADES = Family(
+    "socketio_upgrades_total",
+    "counter",
+    (),
+    "Engine.IO connections that went from polling to WebSocket.",
+    "ObservedAsyncServer",
+)
+SOCKETIO_PACKETS = Family(
+    "socketio_packets_total",
+    "counter",
+    ("direction",),
+    "Packets that came in, or went out to one client; pings are not among them.",
+    "ObservedAsyncServer",
+)
+SOCKETIO_BYTES = Family(
+    "socketio_bytes_total", "counter", ("direction",), "Bytes in these packets, uncompressed.", "ObservedAsyncServer"
+)
+SOCKETIO_EMITS = Family(
+    "socketio_emits_total", "counter", ("namespace",), "Emits of this process.", "ObservedAsyncServer"
+)
+SOCKETIO_EMIT_RECIPIENTS = Family(
+    "socketio_emit_recipients",
+    "histogram",
+    ("namespace",),
+    "Clients of this process that an emit reached, of this process' emits and of others'.",
+    "ObservedAsyncServer",
+    MEMBER_BUCKETS,
+)
+SOCKETIO_ACKS = Family(
+    "socketio_acks_total",
+    "counter",
+    ("namespace", "state"),
+    "Acknowledgements of clients: requested, answered in time, or late, when `call` had given up.",
+    "ObservedAsyncServer",
+)
+SOCKETIO_ACK_DURATION = Family(
+    "socketio_ack_duration_seconds",
+    "histogram",
+    ("namespace",),
+    "Seconds from an emit to the client's acknowledgement, late ones too.",
+    "ObservedAsyncServer",
+    DURATION_BUCKETS_S,
+)
+SOCKETIO_ROOM_MEMBERS = Family(
+    "socketio_room_members",
+    "histogram",
+    ("namespace",),
+    "Clients of this process in each room, observed every few seconds (OBS_SOCKETIO_ROOM_SIZES).",
+    "ObservedAsyncServer",
+    MEMBER_BUCKETS,
+)
+SOCKETIO_PUBSUB_MESSAGES = Family(
+    "socketio_pubsub_messages_total",
+    "counter",
+    ("namespace", "result"),
+    "Emits of other processes that arrived here: delivered, or no_member where none of the clients is connected here.",
+    "ObservedAsyncServer",
+)
+
 FAMILIES = (
     HTTP_REQUESTS,
     HTTP_DURATION,
@@ -133,6 +241,31 @@ FAMILIES = (
     JOBS_DURATION,
     JOBS_RUNNING,
     JOBS_LAST_SUCCESS,
+    SOCKETIO_EVENT_DURATION,
+    SOCKETIO_ERRORS,
+    SOCKETIO_CONNECTS,
+    SOCKETIO_DISCONNECTS,
+    SOCKETIO_GAUGE_CORRECTIONS,
+    SOCKETIO_TRANSPORTS,
+    SOCKETIO_UPGRADES,
+    SOCKETIO_PACKETS,
+    SOCKETIO_BYTES,
+    SOCKETIO_EMITS,
+    SOCKETIO_EMIT_RECIPIENTS,
+    SOCKETIO_ACKS,
+    SOCKETIO_ACK_DURATION,
+    SOCKETIO_ROOM_MEMBERS,
+    SOCKETIO_PUBSUB_MESSAGES,
 )
 
-__all__ = ["CONNECTION_BUCKETS_S", "DURATION_BUCKETS_S", "FAMILIES", "JOB_BUCKETS_S", "Family", "GaugeMode", "Kind"]
+__all__ = [
+    "CONNECTION_BUCKETS_S",
+    "DURATION_BUCKETS_S",
+    "EVENT_BUCKETS_S",
+    "FAMILIES",
+    "JOB_BUCKETS_S",
+    "MEMBER_BUCKETS",
+    "Family",
+    "GaugeMode",
+    "Kind",
+]

@@ -50,6 +50,21 @@ class Metrics:
         self.jobs_duration = self._histogram(catalogue.JOBS_DURATION)
         self.jobs_running = self._gauge(catalogue.JOBS_RUNNING)
         self.jobs_last_success = self._gauge(catalogue.JOBS_LAST_SUCCESS)
+        self.socketio_event_duration = self._histogram(catalogue.SOCKETIO_EVENT_DURATION)
+        self.socketio_errors = self._counter(catalogue.SOCKETIO_ERRORS)
+        self.socketio_connects = self._counter(catalogue.SOCKETIO_CONNECTS)
+        self.socketio_disconnects = self._counter(catalogue.SOCKETIO_DISCONNECTS)
+        self.socketio_gauge_corrections = self._counter(catalogue.SOCKETIO_GAUGE_CORRECTIONS)
+        self.socketio_transports = self._gauge(catalogue.SOCKETIO_TRANSPORTS)
+        self.socketio_upgrades = self._counter(catalogue.SOCKETIO_UPGRADES)
+        self.socketio_packets = self._counter(catalogue.SOCKETIO_PACKETS)
+        self.socketio_bytes = self._counter(catalogue.SOCKETIO_BYTES)
+        self.socketio_emits = self._counter(catalogue.SOCKETIO_EMITS)
+        self.socketio_emit_recipients = self._histogram(catalogue.SOCKETIO_EMIT_RECIPIENTS)
+        self.socketio_acks = self._counter(catalogue.SOCKETIO_ACKS)
+        self.socketio_ack_duration = self._histogram(catalogue.SOCKETIO_ACK_DURATION)
+        self.socketio_room_members = self._histogram(catalogue.SOCKETIO_ROOM_MEMBERS)
+        self.socketio_pubsub_messages = self._counter(catalogue.SOCKETIO_PUBSUB_MESSAGES)
 
     def counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:
         """Return the counter `<namespace>_<name>`, made at the first call; `name` ends in `_total`."""
