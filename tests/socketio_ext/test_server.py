@@ -107,7 +107,7 @@ def test_a_connect_handler_that_raises_leaves_no_ghost() -> None:
     async def conversation() -> None:
         server.environ["engine"] = {}
         with pytest.raises(LookupError, match="on purpose"):
-            await server._handle_connect("engine", "/", None)
+            await server.eio.handlers["message"]("engine", "0")
 
     anyio.run(conversation)
     assert list(server.manager.get_participants("/", None)) == []

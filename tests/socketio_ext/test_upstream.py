@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import socketio
+from socketio.async_pubsub_manager import AsyncPubSubManager
 
 import divan_obs_asgi.socketio_ext
 
@@ -23,18 +24,27 @@ VERSION = importlib.metadata.version("python-socketio")
 #: it those that python-socketio has had since 5.11. Private ones all, and what the manager offers, which is documented
 #: for none but emitting.
 SIGNATURES = {
-    "AsyncServer._handle_connect": ["eio_sid, namespace, data"],
-    "AsyncServer._handle_disconnect": ["eio_sid, namespace, reason=None", "eio_sid, namespace"],
-    "AsyncServer._handle_eio_disconnect": ["eio_sid, reason", "eio_sid"],
-    "AsyncServer._handle_event_internal": ["server, sid, eio_sid, data, namespace, id"],
+    "AsyncServer._trigger_event": ["event, namespace, *args"],
+    "AsyncServer.call": ["event, data=None, to=None, sid=None, namespace=None, timeout=60, ignore_queue=False"],
     "AsyncServer.disconnect": ["sid, namespace=None, ignore_queue=False"],
     "AsyncServer.emit": [
         "event, data=None, to=None, room=None, skip_sid=None, namespace=None, callback=None, ignore_queue=False",
     ],
+    "AsyncManager.basic_disconnect": ["sid, namespace, **kwargs"],
+    "AsyncManager.connect": ["sid, namespace", "eio_sid, namespace"],
     "AsyncManager.disconnect": ["sid, namespace, **kwargs"],
+    "AsyncManager.emit": [
+        "event, data, namespace, room=None, skip_sid=None, callback=None, to=None, **kwargs",
+        "event, data, namespace, room=None, skip_sid=None, callback=None, **kwargs",
+    ],
     "AsyncManager.get_namespaces": [""],
+    "AsyncManager.get_participants": ["namespace, room"],
     "AsyncManager.is_connected": ["sid, namespace"],
+    "AsyncManager.pre_disconnect": ["sid, namespace"],
     "AsyncManager.sid_from_eio_sid": ["eio_sid, namespace"],
+    "AsyncPubSubManager._handle_emit": ["message"],
+    "EngineServer.on": ["event, handler=None"],
+    "EngineServer.send_packet": ["sid, pkt"],
 }
 #: Attributes that are read, with their types.
 ATTRIBUTES = {
@@ -42,18 +52,27 @@ ATTRIBUTES = {
     "AsyncServer.handlers": dict,
     "AsyncServer.manager": socketio.AsyncManager,
     "AsyncServer.namespace_handlers": dict,
+    "AsyncServer.namespaces": list,
+    "AsyncServer.not_handled": object,
+    "AsyncServer.packet_class": type,
+    "AsyncServer.reserved_events": list,
     "AsyncManager.pending_disconnect": dict,
     "AsyncManager.rooms": dict,
+    "AsyncPubSubManager.host_id": str,
+    "EngineServer.handlers": dict,
+    "EngineServer.sockets": dict,
 }
 #: What came after 5.11; the server does without it where it is not there.
-SINCE = {"AsyncManager.pending_connect": (5, 18)}
-#: Under which name the server has whom.
-OWNERS = {"manager": "AsyncManager", "eio": "EngineServer"}
+SINCE = {"AsyncManager.pending_connect": (5, 18), "AsyncManager.pre_connect": (5, 18)}
+#: Under which name the server has whom, and in which file `super()` is whose.
+OWNERS = {"manager": "AsyncManager", "eio": "EngineServer", "_engine": "EngineServer"}
+SUPER = {"manager.py": "AsyncPubSubManager", "engine.py": "EngineServer"}
 
 
 def owner_of(name: str) -> object:
     server = socketio.AsyncServer(async_mode="asgi")
-    return {"AsyncServer": server, "AsyncManager": server.manager, "EngineServer": server.eio}[name.partition(".")[0]]
+    owners = {"AsyncServer": server, "AsyncManager": server.manager, "EngineServer": server.eio}
+    return {**owners, "AsyncPubSubManager": AsyncPubSubManager()}[name.partition(".")[0]]
 
 
 def signature(function: Callable[..., object]) -> str:
@@ -90,7 +109,7 @@ def used() -> Iterator[tuple[str, str]]:
     for path, tree in trees.items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute):
-                name = insides(node, own)
+                name = insides(node, own, SUPER.get(path.name, "AsyncServer"))
                 if name:
                     yield name, f"{path.name}:{node.lineno}"
 
@@ -105,14 +124,14 @@ def defined(node: ast.AST) -> Iterator[str]:
         yield node.target.id
 
 
-def insides(node: ast.Attribute, own: set[str]) -> str | None:
+def insides(node: ast.Attribute, own: set[str], parent: str) -> str | None:
     of = node.value
     if isinstance(of, ast.Attribute) and of.attr in OWNERS:
         return f"{OWNERS[of.attr]}.{node.attr}"
     inherited = isinstance(of, ast.Call) and isinstance(of.func, ast.Name) and of.func.id == "super"
     private = node.attr.startswith("_") and not node.attr.startswith("__")
     if private and (inherited or node.attr not in own):
-        return f"AsyncServer.{node.attr}"
+        return f"{parent}.{node.attr}"
     return None
 
 

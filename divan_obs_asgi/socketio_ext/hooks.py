@@ -1,0 +1,112 @@
+"""What stands around python-socketio's handlers of Engine.IO events, which are registered by a public method."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.socketio_ext.manager import touched
+from divan_obs_asgi.socketio_ext.names import Names
+from divan_obs_asgi.socketio_ext.watch import Watch
+
+# Why clients are dismissed here; python-socketio tells the handler since 5.12.
+leaving_for: ContextVar[str] = ContextVar("divan_obs_asgi.socketio_leaving_for", default="client disconnect")
+_CONNECT = "0"
+
+
+class EngineHooks:
+    """Counts what comes in by Engine.IO, and cleans up after a handler that raised."""
+
+    def __init__(self, server: Any, watch: Watch, names: Names, faults: Faults) -> None:
+        self._server = server
+        self._engine = server.eio
+        self._watch = watch
+        self._names = names
+        self._faults = faults
+        self._inner: dict[str, Any] = {}
+
+    def install(self) -> None:
+        """Stand around the handlers that are registered now."""
+        for event in ("connect", "message", "disconnect"):
+            handler = self._engine.handlers[event]
+            if handler != getattr(self, event):
+                self._inner[event] = handler
+                self._engine.on(event, getattr(self, event))
+        parameters = inspect.signature(self._inner["disconnect"]).parameters
+        self._tells_reason = len(parameters) > 1
+
+    async def connect(self, eio_sid: str, environ: Mapping[str, Any]) -> Any:
+        answer = await self._inner["connect"](eio_sid, environ)
+        if answer is None or answer is True:
+            self._watch.opened(eio_sid, environ)
+        return answer
+
+    async def message(self, eio_sid: str, data: Any) -> None:
+        watch = self._watch
+        watch.packet_in(data)
+        if eio_sid in watch.transports.polling:
+            watch.transports.look(eio_sid, self._engine.sockets)
+        connecting = isinstance(data, str) and data[:1] == _CONNECT
+        if connecting:
+            # What an earlier connect has left here is none of this one.
+            touched.set(None)
+            self._count_unheard(eio_sid, data)
+        try:
+            await self._inner["message"](eio_sid, data)
+        except BaseException:
+            await self.forget_unfinished(connecting)
+            raise
+
+    async def disconnect(self, eio_sid: str, *reason: Any) -> None:
+        self._watch.closed(eio_sid)
+        leaving_for.set(reason[0] if reason and isinstance(reason[0], str) else "")
+        told = reason if self._tells_reason else ()
+        try:
+            await self._inner["disconnect"](eio_sid, *told)
+        except BaseException:
+            # The first handler that raises ends the loop over namespaces; the others' clients have gone all the same.
+            while await self._forget_dismissed(eio_sid):
+                try:
+                    await self._inner["disconnect"](eio_sid, *told)
+                except Exception as error:
+                    self._faults.report("socketio_handler", error)
+            self._server.environ.pop(eio_sid, None)
+            raise
+
+    async def forget_unfinished(self, connecting: bool = False) -> None:
+        """
+        Let go of the client whom the manager admitted or began to dismiss in this task, and could not finish.
+
+        A handler that raises leaves it there for ever (seen in 5.18.1). Before 5.18 a client that is connecting counts
+        as connected.
+        """
+        sid, namespace = touched.get() or ("", "")
+        manager = self._server.manager
+        if sid and (connecting or not manager.is_connected(sid, namespace)):
+            await manager.disconnect(sid, namespace, ignore_queue=True)
+
+    async def _forget_dismissed(self, eio_sid: str) -> bool:
+        """Let go of the clients of a connection that were dismissed and are held still; tell whether there was one."""
+        manager = self._server.manager
+        held = [(manager.sid_from_eio_sid(eio_sid, name), name) for name in list(manager.get_namespaces())]
+        dismissed = [(sid, name) for sid, name in held if sid is not None and not manager.is_connected(sid, name)]
+        for sid, name in dismissed:
+            await manager.disconnect(sid, name, ignore_queue=True)
+        return bool(dismissed)
+
+    def _count_unheard(self, eio_sid: str, data: str) -> None:
+        """Count a connect that python-socketio turns down without asking a handler."""
+        try:
+            namespace = self._server.packet_class(encoded_packet=data).namespace or "/"
+        except Exception:
+            return  # No packet; python-socketio says so.
+        if not self._names.accepted(namespace):
+            self._watch.connect(namespace, "unknown_namespace")
+        elif self._server.manager.sid_from_eio_sid(eio_sid, namespace) is not None:
+            self._watch.connect(namespace, "duplicate")
+
+
+__all__ = ["EngineHooks", "leaving_for"]

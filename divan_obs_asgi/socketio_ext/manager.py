@@ -1,0 +1,97 @@
+"""What the manager of a server does, seen: who comes and goes, and whom an emit reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from socketio import AsyncManager as Manager
+    from socketio.async_pubsub_manager import AsyncPubSubManager as PubSubManager
+
+    from divan_obs_asgi.socketio_ext.watch import Watch
+else:
+    Manager = PubSubManager = object
+
+# Whom the manager admitted or began to dismiss last in this task; where that is never finished, a ghost is left.
+touched: ContextVar[tuple[str, str] | None] = ContextVar("divan_obs_asgi.socketio_touched", default=None)
+
+
+class ObservedManager(Manager):
+    """Stands in front of a manager's class (`become`)."""
+
+    divan_watch: Watch
+
+    async def pre_connect(self, eio_sid: str, namespace: str) -> str | None:  # Since 5.18.
+        sid: str | None = await super().pre_connect(eio_sid, namespace)
+        if sid is not None:
+            touched.set((sid, namespace))
+        return sid
+
+    async def connect(self, sid: str, namespace: str) -> str | None:
+        connected: str | None = await super().connect(sid, namespace)
+        if connected is not None:
+            touched.set((connected, namespace))
+            self.divan_watch.joined(connected, namespace)
+        return connected
+
+    def pre_disconnect(self, sid: str, namespace: str) -> str | None:
+        touched.set((sid, namespace))
+        eio_sid: str | None = super().pre_disconnect(sid, namespace)
+        self.divan_watch.left(sid, namespace)
+        return eio_sid
+
+    def basic_disconnect(self, sid: str, namespace: str, **kwargs: Any) -> None:
+        super().basic_disconnect(sid, namespace, **kwargs)
+        self.divan_watch.left(sid, namespace)
+
+    async def emit(
+        self,
+        event: str,
+        data: Any,
+        namespace: str | None = None,
+        room: Any = None,
+        skip_sid: Any = None,
+        callback: Any = None,
+        to: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """As in python-socketio, counted with those whom it reaches here."""
+        namespace, room = namespace or "/", to or room
+        self.divan_watch.emitted(namespace)
+        if not self.divan_shares or kwargs.get("ignore_queue"):
+            self.divan_watch.reached(namespace, self.divan_members(namespace, room, skip_sid))
+        await super().emit(event, data, namespace, room=room, skip_sid=skip_sid, callback=callback, **kwargs)
+
+    divan_shares = False
+
+    def divan_members(self, namespace: str, room: Any, skip_sid: Any) -> int:
+        """Return how many clients of this process an emit reaches."""
+        if isinstance(room, (list, tuple)):
+            members: Any = dict(self.get_participants(namespace, room))
+        else:
+            members = self.rooms.get(namespace, {}).get(room, ())
+        if skip_sid is None:
+            return len(members)
+        skipped: Iterable[Any] = skip_sid if isinstance(skip_sid, list) else (skip_sid,)
+        return len(members) - sum(sid in members for sid in set(skipped))
+
+
+class ObservedPubSubManager(ObservedManager, PubSubManager):
+    """The same for a manager that shares emits with other processes."""
+
+    divan_shares = True
+
+    # The one private method of a manager that is overridden: `emit` publishes a message that it makes itself, and those
+    # of other processes come in through a task that calls nothing else.
+    async def _handle_emit(self, message: dict[str, Any]) -> None:
+        namespace = message.get("namespace") or "/"
+        members = self.divan_members(namespace, message.get("room"), message.get("skip_sid"))
+        if message.get("host_id") != self.host_id:
+            self.divan_watch.heard(namespace, members)
+        self.divan_watch.reached(namespace, members)
+        await super()._handle_emit(message)
+
+
+__all__ = ["ObservedManager", "ObservedPubSubManager", "touched"]

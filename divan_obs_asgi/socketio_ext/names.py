@@ -1,0 +1,62 @@
+"""Which namespaces and events have a handler: what a client invents is no label (PITFALLS P25)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+UNKNOWN = "__unknown__"
+
+
+class Names:
+    """The names that the handlers of one server were registered for."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+
+    def namespace(self, namespace: str) -> str:
+        """Return the label of a namespace: its name where the application has named it, too."""
+        server = self._server
+        known = (
+            namespace in server.handlers
+            or namespace in server.namespace_handlers
+            or (server.namespaces != "*" and namespace in server.namespaces)
+        )
+        return namespace if known and namespace != "*" else UNKNOWN
+
+    def event(self, namespace: str, event: object) -> str:
+        """Return the label of an event: its name where a handler has it; a catch-all handler has none."""
+        if not isinstance(event, str) or event == "*":
+            return UNKNOWN
+        for registered in self._functions(namespace):
+            if event in registered:
+                return event
+        return event if hasattr(self._methods(namespace), f"on_{event}") else UNKNOWN
+
+    def accepted(self, namespace: str) -> bool:
+        """Tell whether a client may ask to connect to a namespace."""
+        server = self._server
+        return (
+            server.namespaces == "*"
+            or namespace in server.handlers
+            or namespace in server.namespace_handlers
+            or namespace in server.namespaces
+        )
+
+    def handled(self, namespace: str, event: object) -> bool:
+        """Tell whether python-socketio finds somebody to call for an event that nobody has registered by its name."""
+        if event not in self._server.reserved_events and any("*" in known for known in self._functions(namespace)):
+            return True
+        methods = self._methods(namespace)
+        # A namespace class of the application's own dispatch takes everything.
+        return methods is not None and not type(methods).trigger_event.__module__.startswith("socketio.")
+
+    def _functions(self, namespace: str) -> list[dict[str, Any]]:
+        handlers = self._server.handlers
+        return [handlers[name] for name in (namespace, "*") if name in handlers]
+
+    def _methods(self, namespace: str) -> Any:
+        methods = self._server.namespace_handlers
+        return methods.get(namespace) or methods.get("*")
+
+
+__all__ = ["UNKNOWN", "Names"]

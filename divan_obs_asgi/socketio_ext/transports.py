@@ -1,0 +1,64 @@
+"""Which transport each Engine.IO connection uses, and when one goes from polling to WebSocket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from divan_obs_asgi.metrics import Metrics
+
+_POLLING, _WEBSOCKET = "polling", "websocket"
+
+
+class Transports:
+    """Feeds `divan_socketio_transports{transport}` and `divan_socketio_upgrades_total`."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._gauges = {name: metrics.socketio_transports.labels(name) for name in (_POLLING, _WEBSOCKET)}
+        self._upgrades = metrics.socketio_upgrades
+        self._corrections = metrics.socketio_gauge_corrections.labels("transports")
+        self._open: dict[str, set[str]] = {_POLLING: set(), _WEBSOCKET: set()}
+        # Asked at every message: whether this connection may have been upgraded since.
+        self.polling = self._open[_POLLING]
+
+    def opened(self, eio_sid: str, environ: Mapping[str, Any]) -> None:
+        """Note a connection, with its handshake."""
+        upgrade = environ.get("HTTP_UPGRADE")
+        name = _WEBSOCKET if isinstance(upgrade, str) and upgrade.lower() == _WEBSOCKET else _POLLING
+        self._open[name].add(eio_sid)
+        self._tell()
+
+    def closed(self, eio_sid: str) -> None:
+        """Note that a connection has ended."""
+        for members in self._open.values():
+            members.discard(eio_sid)
+        self._tell()
+
+    def look(self, eio_sid: str, sockets: Mapping[str, Any]) -> None:
+        """See whether a connection that was polling has been upgraded."""
+        socket = sockets.get(eio_sid)
+        if socket is not None and socket.upgraded:
+            self.polling.discard(eio_sid)
+            self._open[_WEBSOCKET].add(eio_sid)
+            self._upgrades.inc()
+            self._tell()
+
+    def reconcile(self, sockets: Mapping[str, Any]) -> None:
+        """See who was upgraded and says nothing, and let go of what the server does not hold any more."""
+        for eio_sid in list(self.polling):
+            self.look(eio_sid, sockets)
+        off = 0
+        for members in self._open.values():
+            gone = {eio_sid for eio_sid in members if eio_sid not in sockets or sockets[eio_sid].closed}
+            members -= gone
+            off += len(gone)
+        if off:
+            self._corrections.inc(off)
+            self._tell()
+
+    def _tell(self) -> None:
+        for name, members in self._open.items():
+            self._gauges[name].set(len(members))
+
+
+__all__ = ["Transports"]

@@ -1,0 +1,188 @@
+"""Where everything that happens in a Socket.IO server is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from time import perf_counter
+from typing import Any
+
+from prometheus_client import Counter, Histogram
+
+from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.metrics import Metrics
+from divan_obs_asgi.socketio_ext.clients import Clients
+from divan_obs_asgi.socketio_ext.engine import size
+from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
+from divan_obs_asgi.socketio_ext.transports import Transports
+
+COMPONENT = "socketio"
+# What engineio.Server.reason says, as a label; anything else is an application's own.
+REASONS = {
+    "client disconnect": "client_disconnect",
+    "server disconnect": "server_disconnect",
+    "ping timeout": "ping_timeout",
+    "transport close": "transport_close",
+    "transport error": "transport_error",
+}
+OTHER = "other"
+# Classes of exceptions that become labels; more than these are made while the program runs.
+_MAX_TYPES = 100
+OTHER_TYPE = "_OTHER"
+
+
+class Handling:
+    """What all calls of one handler have in common: its labels and their series."""
+
+    def __init__(self, metrics: Metrics, namespace: str, event: str) -> None:
+        self._metrics = metrics
+        self.namespace = namespace
+        self.event = event
+        self.route = f"{namespace} {event}"
+
+    # Made when they are first needed: a connect is no event, and what has no handler takes no time.
+
+    @cached_property
+    def events(self) -> Counter:
+        return self._metrics.socketio_events.labels(self.namespace, self.event)
+
+    @cached_property
+    def duration(self) -> Histogram:
+        return self._metrics.socketio_event_duration.labels(self.namespace, self.event)
+
+
+class NamespaceSeries:
+    """The series of one namespace."""
+
+    def __init__(self, metrics: Metrics, label: str) -> None:
+        self.emits = metrics.socketio_emits.labels(label)
+        self.recipients = metrics.socketio_emit_recipients.labels(label)
+        self.delivered = metrics.socketio_pubsub_messages.labels(label, "delivered")
+        self.no_member = metrics.socketio_pubsub_messages.labels(label, "no_member")
+        self.acks = {state: metrics.socketio_acks.labels(label, state) for state in ("requested", "answered", "late")}
+        self.ack_duration = metrics.socketio_ack_duration.labels(label)
+
+
+class Watch:
+    """
+    Counts; never raises.
+
+    Series are looked up once: `labels()` costs more than counting. Only what has a handler is remembered, so that
+    nothing grows by what clients invent.
+    """
+
+    def __init__(self, metrics: Metrics, names: Names, faults: Faults) -> None:
+        self._metrics = metrics
+        self._names = names
+        self._faults = faults
+        self.clients = Clients(metrics, names)
+        self.transports = Transports(metrics)
+        self._packets_in, self._packets_out = (metrics.socketio_packets.labels(way) for way in ("in", "out"))
+        self._bytes_in, self._bytes_out = (metrics.socketio_bytes.labels(way) for way in ("in", "out"))
+        self._handlings: dict[tuple[str, str], Handling] = {}
+        self._namespaces: dict[str, NamespaceSeries] = {}
+        self._types: set[str] = set()
+
+    # Handlers.
+
+    def handling(self, namespace: str, event: Any) -> Handling:
+        """Return what is known of a handler; of all that has none, the same."""
+        try:
+            return self._handlings[namespace, event]
+        except (KeyError, TypeError):  # An event's name is what the client's JSON says: a list, too.
+            label, name = self._names.namespace(namespace), self._names.event(namespace, event)
+        handling = self._handlings.get((label, name))
+        if handling is None:
+            handling = self._handlings[label, name] = Handling(self._metrics, label, name)
+        return handling
+
+    def failed(self, handling: Handling, error: BaseException) -> None:
+        """Count what a handler raised."""
+        kind = type(error).__qualname__
+        if kind not in self._types:
+            if len(self._types) >= _MAX_TYPES:
+                kind = OTHER_TYPE
+            self._types.add(kind)
+        self._metrics.socketio_errors.labels(handling.namespace, handling.event, kind).inc()
+
+    def connect(self, namespace: str, outcome: str) -> None:
+        """Count a client that asked to connect."""
+        self._safely(lambda: self._metrics.socketio_connects.labels(self._names.namespace(namespace), outcome).inc())
+
+    def disconnect(self, namespace: str, reason: object) -> None:
+        """Count a client that left."""
+        told = REASONS.get(reason, OTHER) if isinstance(reason, str) else OTHER
+        self._metrics.socketio_disconnects.labels(self._names.namespace(namespace), told).inc()
+
+    # The manager.
+
+    def joined(self, sid: str, namespace: str) -> None:
+        self._safely(self.clients.joined, sid, namespace)
+
+    def left(self, sid: str, namespace: str) -> None:
+        self._safely(self.clients.left, sid, namespace)
+
+    def emitted(self, namespace: str) -> None:
+        self._safely(lambda: self.series(namespace).emits.inc())
+
+    def reached(self, namespace: str, members: int) -> None:
+        self._safely(lambda: self.series(namespace).recipients.observe(members))
+
+    def heard(self, namespace: str, members: int) -> None:
+        """An emit of another process has come in."""
+        series = self.series(namespace)
+        (series.delivered if members else series.no_member).inc()
+
+    def series(self, namespace: str) -> NamespaceSeries:
+        """Return the series of a namespace."""
+        label = self._names.namespace(namespace)
+        series = self._namespaces.get(label)
+        if series is None:
+            series = self._namespaces[label] = NamespaceSeries(self._metrics, label)
+        return series
+
+    # Engine.IO.
+
+    def opened(self, eio_sid: str, environ: Any) -> None:
+        self._safely(self.transports.opened, eio_sid, environ)
+
+    def closed(self, eio_sid: str) -> None:
+        self._safely(self.transports.closed, eio_sid)
+
+    def packet_in(self, data: object) -> None:
+        self._packets_in.inc()
+        self._bytes_in.inc(size(data))
+
+    def packet_out(self, data: object) -> None:
+        self._packets_out.inc()
+        self._bytes_out.inc(size(data))
+
+    # All of it.
+
+    def reconcile(self, manager: Any, sockets: Any) -> None:
+        """Compare the gauges with what the server holds."""
+        self._safely(self.clients.reconcile, manager)
+        self._safely(self.transports.reconcile, sockets)
+
+    def timed(self, namespace: str, callback: Callable[..., Any], deadline: float | None) -> Callable[..., Any]:
+        """Return the callback of an emit, counted and timed when the client acknowledges."""
+        series = self.series(namespace)
+        series.acks["requested"].inc()
+        started = perf_counter()
+
+        def acknowledged(*args: Any) -> Any:
+            now = perf_counter()
+            series.acks["late" if deadline is not None and now > deadline else "answered"].inc()
+            series.ack_duration.observe(now - started)
+            return callback(*args)
+
+        return acknowledged
+
+    def _safely(self, count: Callable[..., object], *args: Any) -> None:
+        try:
+            count(*args)
+        except Exception as error:
+            self._faults.report(COMPONENT, error)
+
+
+__all__ = ["COMPONENT", "OTHER", "OTHER_TYPE", "REASONS", "UNKNOWN", "Handling", "NamespaceSeries", "Watch"]
