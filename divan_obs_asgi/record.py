@@ -60,6 +60,8 @@ class RequestRecord:
         sampled: whether the trace is recorded; None without tracing.
         fields: business fields for the log line, bound by the application.
         housekeeping: asked for the service's own sake (health, metrics): no finisher is called where it succeeds.
+        details: what else the line tells, as it is; the library's own, and nothing that a client has sent.
+        hidden: ids that are credentials, and stand in no line of this connection.
         log_rate, kept_lines: what the logs have decided and kept of this connection.
     """
 
@@ -84,6 +86,8 @@ class RequestRecord:
     housekeeping = False
     log_rate: float | None = None
     kept_lines: Any = None
+    details: dict[str, object] | None = None
+    hidden: tuple[str, ...] = ()
     _trailers = False
     _header_index: dict[bytes, bytes] | None = None
     _more_headers: tuple[tuple[bytes, bytes], ...] = ()

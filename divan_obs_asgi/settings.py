@@ -249,7 +249,17 @@ class Settings:
     logging_enabled: bool = _flag(
         "OBS_LOGGING_ENABLED", boolean, True, "`init` and `wrap` send the root logger through the JSON sink."
     )
-    socketio_enabled: bool = _flag("OBS_SOCKETIO_ENABLED", boolean, True, "Count Socket.IO clients and events.")
+    socketio_enabled: bool = _flag("OBS_SOCKETIO_ENABLED", boolean, True, "Observe Socket.IO clients and events.")
+    socketio_emit_spans: bool = _flag("OBS_SOCKETIO_EMIT_SPANS", boolean, False, "A span for every Socket.IO emit.")
+    socketio_ack_errors: bool = _flag(
+        "OBS_SOCKETIO_ACK_ERRORS", boolean, False, "Acknowledge a Socket.IO event whose handler raised with an error."
+    )
+    socketio_client_traces: bool = _flag(
+        "OBS_SOCKETIO_CLIENT_TRACES", boolean, False, "Tell Socket.IO clients that ask for it the trace of each emit."
+    )
+    socketio_room_sizes: bool = _flag(
+        "OBS_SOCKETIO_ROOM_SIZES", boolean, False, "A histogram of the sizes of Socket.IO rooms, for debugging."
+    )
     metrics_public: bool = _flag(
         "OBS_METRICS_PUBLIC", boolean, False, "Serve /metrics without a token; with OBS_ENV=dev only."
     )

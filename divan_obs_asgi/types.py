@@ -12,7 +12,8 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 
-ConnectionKind: TypeAlias = Literal["http", "websocket"]
+# An event is one call of a Socket.IO handler.
+ConnectionKind: TypeAlias = Literal["http", "websocket", "event"]
 Outcome: TypeAlias = Literal["ok", "error", "error_after_start", "client_disconnect", "cancelled", "incomplete"]
 
 # The scopes that are a conversation with a client; "lifespan" and what a later ASGI brings are not.

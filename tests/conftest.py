@@ -62,6 +62,7 @@ LIBRARY_OF_PART = {
     "divan_obs_asgi.tracing.clients": "opentelemetry",
     "divan_obs_asgi.tracing.deferring": "opentelemetry",
     "divan_obs_asgi.tracing.encoding": "opentelemetry",
+    "divan_obs_asgi.tracing.event_span": "opentelemetry",
     "divan_obs_asgi.tracing.exporting": "opentelemetry",
     "divan_obs_asgi.tracing.natives": "opentelemetry",
     "divan_obs_asgi.tracing.provider": "opentelemetry",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -15,6 +15,7 @@ import orjson
 from divan_obs_asgi.logs.errors import describe_error, describe_stack
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.redaction.text import HIDDEN
 
 ACCESS_LOGGER = "divan_obs_asgi.access"
 # The attribute of a LogRecord that holds business fields by themselves; in `extra` some names are forbidden.
@@ -34,6 +35,7 @@ _ACCESS_LEVELS = {
     "incomplete": logging.ERROR,
 }
 _LEVEL_NAMES = {logging.INFO: "INFO", logging.WARNING: "WARNING", logging.ERROR: "ERROR"}
+_HIDDEN = HIDDEN.encode()
 _RECORDED = b',"recorded":true}'
 # An escaped backslash, or a control character other than tab and the ends of lines, as orjson writes them.
 _ESCAPES = re.compile(rb"\\\\|\\u00[01][0-9a-f]|\\[bf]")
@@ -71,7 +73,7 @@ class Lines:
 
     def access(self, record: RequestRecord, level: int, sample_rate: float, recorded: bool = False) -> bytes:
         """Return the line of a finished record."""
-        line = {
+        line: dict[str, Any] = {
             "ts": timestamp(record.started_ns + int(record.duration_s * 1e9)),
             "level": _LEVEL_NAMES[level],
             "msg": f"{record.method} {record.route}",
@@ -82,7 +84,7 @@ class Lines:
             "trace_id": record.trace_id,
             "span_id": record.span_id,
             "route": record.route,
-            "status": record.status,
+            "status": record.status if record.kind != "event" else None,
             "latency_ms": int(record.duration_s * 1e6) / 1e3,
             "logger": ACCESS_LOGGER,
             "outcome": record.outcome,
@@ -90,14 +92,21 @@ class Lines:
         }
         if record.close_code is not None:
             line["close_code"] = record.close_code
+        if record.details is not None:
+            line.update(record.details)
         if record.error is not None:
             line["error"] = describe_error(record.error, self._policy)
         if record.fields:
             self._add_fields(line, record.fields)
-        elif record.error is None and not recorded and (record.request_id + record.route).isprintable():
+        elif (
+            record.error is None
+            and not recorded
+            and not record.hidden
+            and (record.request_id + record.route).isprintable()
+        ):
             # Most lines: asking these two costs a tenth of searching the line.
             return orjson.dumps(line)
-        return _finished(line, recorded)
+        return _finished(line, recorded, record.hidden)
 
     def application(
         self, record: logging.LogRecord, request: RequestRecord | None, sample_rate: float, *, recorded: bool = False
@@ -117,7 +126,7 @@ class Lines:
         fields = getattr(record, FIELDS_KEY, None)
         if isinstance(fields, Mapping):
             self._add_fields(line, fields)
-        return _finished(line, recorded)
+        return _finished(line, recorded, request.hidden if request is not None else ())
 
     def unreadable(self, record: logging.LogRecord, request: RequestRecord | None) -> bytes:
         """Return the line of a LogRecord of which no other can be made: fixed words, and nothing of its content."""
@@ -175,9 +184,12 @@ def _written(name: object) -> str:
     return text[:_MAX_NAME] if text.isascii() else text[:_MAX_NAME].encode("utf-8", "replace").decode()
 
 
-def _finished(line: dict[str, Any], recorded: bool) -> bytes:
+def _finished(line: dict[str, Any], recorded: bool, hidden: Iterable[str] = ()) -> bytes:
     """Return one line of JSON in which no terminal and no collector finds a control character (PITFALLS P45)."""
     data = orjson.dumps(line)
+    for text in hidden:
+        # Ids of letters and digits, which JSON has as they are.
+        data = data.replace(text.encode(), _HIDDEN)
     if b"\\" in data:
         data = _ESCAPES.sub(_picture, data)
     if b"\x7f" in data or not data.isascii():

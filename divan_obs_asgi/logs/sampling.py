@@ -34,7 +34,7 @@ class Sampler:
         """
         Return the share that an INFO line of this connection stands for: 1.0, the rate, or 0.0 (drop it).
 
-        An HTTP request keeps the answer of its first line, also where load begins or ends in its middle. A
+        An HTTP request or an event keeps the answer of its first line, also where load begins or ends in its middle. A
         WebSocket may last for hours and is asked about again; those whose id is in the share are kept whole.
         """
         if self._rate >= 1.0:
@@ -43,7 +43,7 @@ class Sampler:
         decided = record.log_rate
         if decided is None:
             decided = self._share(record.trace_id, record.request_id) if loaded else 1.0
-            if record.kind == "http":
+            if record.kind != "websocket":
                 record.log_rate = decided
         return decided
 

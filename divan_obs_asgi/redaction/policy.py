@@ -141,6 +141,10 @@ class RedactionPolicy:
         except Exception:
             return _UNREADABLE
 
+    def pseudonym(self, text: str) -> str:
+        """Return a keyed hash of an id that is a credential: it joins what belongs together, and opens nothing."""
+        return self._pseudonyms.hashed(text)
+
     def _walk(self) -> Walk:
         return Walk(self._limits, self._text, self._field, self._plain_keys, self._clean)
 

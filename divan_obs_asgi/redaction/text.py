@@ -30,6 +30,10 @@ def marker(rule: str) -> str:
     return f"[redacted:{rule}]"
 
 
+# Of an id that is a credential, where it is known to stand (`RequestRecord.hidden`).
+HIDDEN = marker("session")
+
+
 class Finder(Protocol):
     """What finds secrets in a text: `TextRule`, `TokenRule`, `PairRule`."""
 
@@ -121,4 +125,4 @@ def _quote_for(text: str, start: int, stop: int) -> str:
     return after_key[1] if after_key is not None else ""
 
 
-__all__ = ["MARKER", "Finder", "TextRedactor", "TextRules", "marker"]
+__all__ = ["HIDDEN", "MARKER", "Finder", "TextRedactor", "TextRules", "marker"]

@@ -27,10 +27,8 @@ class Names:
         """Return the label of an event: its name where a handler has it; a catch-all handler has none."""
         if not isinstance(event, str) or event == "*":
             return UNKNOWN
-        for registered in self._functions(namespace):
-            if event in registered:
-                return event
-        return event if hasattr(self._methods(namespace), f"on_{event}") else UNKNOWN
+        known = event in self._server.reserved_events or self._registered(namespace, event)
+        return event if known else UNKNOWN
 
     def accepted(self, namespace: str) -> bool:
         """Tell whether a client may ask to connect to a namespace."""
@@ -43,12 +41,19 @@ class Names:
         )
 
     def handled(self, namespace: str, event: object) -> bool:
-        """Tell whether python-socketio finds somebody to call for an event that nobody has registered by its name."""
+        """Tell whether python-socketio finds somebody to call."""
+        if not isinstance(event, str) or self._registered(namespace, event):
+            return isinstance(event, str)
         if event not in self._server.reserved_events and any("*" in known for known in self._functions(namespace)):
             return True
         methods = self._methods(namespace)
-        # A namespace class of the application's own dispatch takes everything.
+        # A namespace class that dispatches by itself takes everything.
         return methods is not None and not type(methods).trigger_event.__module__.startswith("socketio.")
+
+    def _registered(self, namespace: str, event: str) -> bool:
+        return any(event in known for known in self._functions(namespace)) or hasattr(
+            self._methods(namespace), f"on_{event}"
+        )
 
     def _functions(self, namespace: str) -> list[dict[str, Any]]:
         handlers = self._server.handlers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
 from time import perf_counter
@@ -12,14 +13,18 @@ import socketio
 from socketio.async_pubsub_manager import AsyncPubSubManager
 
 from divan_obs_asgi.observability import Observability
+from divan_obs_asgi.socketio_ext.calls import Calls, is_refusal, is_signature
 from divan_obs_asgi.socketio_ext.engine import ObservedEngine
 from divan_obs_asgi.socketio_ext.hooks import EngineHooks, leaving_for
 from divan_obs_asgi.socketio_ext.manager import ObservedManager, ObservedPubSubManager
 from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
+from divan_obs_asgi.socketio_ext.record import EventRecord
 from divan_obs_asgi.socketio_ext.subclassing import become
-from divan_obs_asgi.socketio_ext.watch import COMPONENT, Handling, Watch
+from divan_obs_asgi.socketio_ext.watch import COMPONENT, Watch
 
 RECONCILE_EVERY_S = 10.0
+# Semantic conventions, "Messaging spans".
+_EMIT = {"messaging.system": "socketio", "messaging.operation.name": "send", "messaging.operation.type": "send"}
 # When `call` will have given up.
 _deadline: ContextVar[float | None] = ContextVar("divan_obs_asgi.socketio_deadline", default=None)
 
@@ -38,6 +43,9 @@ class ObservedAsyncServer(socketio.AsyncServer):
         self._observed = obs.settings.enabled and obs.settings.socketio_enabled
         self._names = Names(self)
         self._watch = Watch(obs.metrics, self._names, obs.faults)
+        self._calls = Calls(self, self._watch, self._names, obs)
+        self._emit_spans = obs.spans is not None and obs.settings.socketio_emit_spans
+        self._answers_errors = obs.settings.socketio_ack_errors
         self._hooks = EngineHooks(self, self._watch, self._names, obs.faults)
         if not self._observed:
             return
@@ -62,10 +70,11 @@ class ObservedAsyncServer(socketio.AsyncServer):
             return
         if kwargs.get("callback") is not None:
             kwargs["callback"] = self._timed(kwargs)
-        if self.obs.spans is None:
+        if not self._emit_spans:
             await super().emit(event, *args, **kwargs)
             return
-        with self.obs.work.span("socketio emit", **{"socketio.event": event}):
+        attributes = {"socketio.event": event, "socketio.namespace": kwargs.get("namespace") or "/", **_EMIT}
+        with self.obs.work.span("socketio emit", **attributes):
             await super().emit(event, *args, **kwargs)
 
     async def call(self, event: str, *args: Any, **kwargs: Any) -> Any:
@@ -96,59 +105,55 @@ class ObservedAsyncServer(socketio.AsyncServer):
             self._hooks.install()
         return admin
 
+    def on_error(self, error: Exception, event: str, namespace: str, sid: str) -> Any:
+        """
+        Do something about an exception that a handler has raised; to be overridden, and may be async.
+
+        Returns:
+            what the client is acknowledged with under OBS_SOCKETIO_ACK_ERRORS; None for
+            `{"error": {"code": "internal_error", "request_id": ...}}`.
+        """
+
     # The one private method that is overridden: python-socketio calls every handler here, functions and namespaces,
     # those of connects and disconnects too, and only here it is known what came of it. A wrapper at registration does
     # not see what has no handler, and would hide the function whose signature python-socketio tries out.
     async def _trigger_event(self, event: Any, namespace: str, *args: Any) -> Any:
-        if not self._observed:
+        record = self._calls.begin(event, namespace, args) if self._observed else None
+        if record is None:
             return await super()._trigger_event(event, namespace, *args)
-        handling = self._watch.handling(namespace, event)
-        started = perf_counter()
         try:
             result = await super()._trigger_event(event, namespace, *args)
+        except Exception as error:
+            record.stop()
+            try:
+                answer = await self._answer_to(error, record)
+            finally:
+                self._calls.end(record, error)
+            if answer is None:
+                raise
+            return answer
         except BaseException as error:
-            self._ended(handling, event, namespace, args, perf_counter() - started, error)
+            record.stop()
+            self._calls.end(record, error)
             raise
-        self._ended(handling, event, namespace, args, perf_counter() - started, None, result)
+        record.stop()
+        self._calls.end(record, None, result)
         return result
 
-    def _ended(
-        self,
-        handling: Handling,
-        event: Any,
-        namespace: str,
-        args: tuple[Any, ...],
-        seconds: float,
-        error: BaseException | None,
-        result: object = None,
-    ) -> None:
+    async def _answer_to(self, error: Exception, record: EventRecord) -> Any:
+        """Call the hook; return what the client is to be acknowledged with, or None where the error goes on."""
+        if is_refusal(error) or is_signature(error):
+            return None
         try:
-            if event == "connect" and self._is_handshake(args, namespace):
-                self._connect_ended(handling, namespace, error, result)
-            elif event == "disconnect" and not self.manager.is_connected(args[0], namespace):
-                self._watch.disconnect(namespace, args[1] if len(args) > 1 else leaving_for.get())
-            else:
-                handling.events.inc()
-            if result is not self.not_handled and (
-                handling.event is not UNKNOWN or self._names.handled(namespace, event)
-            ):
-                handling.duration.observe(seconds)
-            if error is not None and not is_refusal(error) and not is_signature(error):
-                self._watch.failed(handling, error)
-        except Exception as fault:
-            self.obs.faults.report(COMPONENT, fault)
-
-    def _connect_ended(self, handling: Handling, namespace: str, error: BaseException | None, result: object) -> None:
-        if error is None:
-            self._watch.connect(namespace, "refused" if result is False else "accepted")
-        elif is_refusal(error):
-            self._watch.connect(namespace, "refused")
-        elif not is_signature(error):
-            self._watch.connect(namespace, "error")
-
-    def _is_handshake(self, args: tuple[Any, ...], namespace: str) -> bool:
-        """Tell a connect from an event that a client has called "connect"."""
-        return len(args) > 1 and isinstance(args[1], dict) and args[1] is self.get_environ(args[0], namespace)
+            answer = self.on_error(error, record.event, record.space, record.sid)
+            if inspect.isawaitable(answer):
+                answer = await answer
+        except Exception as another:
+            self.obs.faults.report("socketio_on_error", another)
+            answer = None
+        if not self._answers_errors or record.handshake_event:
+            return None
+        return {"error": {"code": "internal_error", "request_id": record.request_id}} if answer is None else answer
 
     def _timed(self, options: dict[str, Any]) -> Callable[..., Any]:
         callback: Callable[..., Any] = options["callback"]
@@ -162,21 +167,6 @@ class ObservedAsyncServer(socketio.AsyncServer):
         while True:
             await asyncio.sleep(RECONCILE_EVERY_S)
             self._watch.reconcile(self.manager, self.eio.sockets)
-
-
-def is_refusal(error: BaseException) -> bool:
-    """Tell whether python-socketio takes an exception of a connect handler for a refusal."""
-    return isinstance(error, (socketio.exceptions.ConnectionRefusedError, ConnectionRefusedError))
-
-
-def is_signature(error: BaseException) -> bool:
-    """Tell whether a handler was called with arguments that it does not take, as python-socketio tries them out."""
-    step = error.__traceback__
-    if not isinstance(error, TypeError) or step is None:
-        return False
-    while step.tb_next is not None:
-        step = step.tb_next
-    return str(step.tb_frame.f_globals.get("__name__", "")).startswith("socketio.")
 
 
 __all__ = ["UNKNOWN", "ObservedAsyncServer"]

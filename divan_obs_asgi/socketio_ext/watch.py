@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from time import perf_counter
 from typing import Any
-
-from prometheus_client import Counter, Histogram
 
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.socketio_ext.clients import Clients
 from divan_obs_asgi.socketio_ext.engine import size
-from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
+from divan_obs_asgi.socketio_ext.names import Names
+from divan_obs_asgi.socketio_ext.series import Handling, NamespaceSeries
 from divan_obs_asgi.socketio_ext.transports import Transports
 
 COMPONENT = "socketio"
@@ -29,38 +27,6 @@ OTHER = "other"
 # Classes of exceptions that become labels; more than these are made while the program runs.
 _MAX_TYPES = 100
 OTHER_TYPE = "_OTHER"
-
-
-class Handling:
-    """What all calls of one handler have in common: its labels and their series."""
-
-    def __init__(self, metrics: Metrics, namespace: str, event: str) -> None:
-        self._metrics = metrics
-        self.namespace = namespace
-        self.event = event
-        self.route = f"{namespace} {event}"
-
-    # Made when they are first needed: a connect is no event, and what has no handler takes no time.
-
-    @cached_property
-    def events(self) -> Counter:
-        return self._metrics.socketio_events.labels(self.namespace, self.event)
-
-    @cached_property
-    def duration(self) -> Histogram:
-        return self._metrics.socketio_event_duration.labels(self.namespace, self.event)
-
-
-class NamespaceSeries:
-    """The series of one namespace."""
-
-    def __init__(self, metrics: Metrics, label: str) -> None:
-        self.emits = metrics.socketio_emits.labels(label)
-        self.recipients = metrics.socketio_emit_recipients.labels(label)
-        self.delivered = metrics.socketio_pubsub_messages.labels(label, "delivered")
-        self.no_member = metrics.socketio_pubsub_messages.labels(label, "no_member")
-        self.acks = {state: metrics.socketio_acks.labels(label, state) for state in ("requested", "answered", "late")}
-        self.ack_duration = metrics.socketio_ack_duration.labels(label)
 
 
 class Watch:
@@ -109,10 +75,9 @@ class Watch:
         """Count a client that asked to connect."""
         self._safely(lambda: self._metrics.socketio_connects.labels(self._names.namespace(namespace), outcome).inc())
 
-    def disconnect(self, namespace: str, reason: object) -> None:
-        """Count a client that left."""
-        told = REASONS.get(reason, OTHER) if isinstance(reason, str) else OTHER
-        self._metrics.socketio_disconnects.labels(self._names.namespace(namespace), told).inc()
+    def disconnect(self, namespace: str, reason: str) -> None:
+        """Count a client that left, by the label of its reason."""
+        self._metrics.socketio_disconnects.labels(self._names.namespace(namespace), reason).inc()
 
     # The manager.
 
@@ -185,4 +150,9 @@ class Watch:
             self._faults.report(COMPONENT, error)
 
 
-__all__ = ["COMPONENT", "OTHER", "OTHER_TYPE", "REASONS", "UNKNOWN", "Handling", "NamespaceSeries", "Watch"]
+def label_of(reason: object) -> str:
+    """Return the label of a reason for a disconnect."""
+    return REASONS.get(reason, OTHER) if isinstance(reason, str) else OTHER
+
+
+__all__ = ["COMPONENT", "OTHER", "OTHER_TYPE", "REASONS", "Watch", "label_of"]

@@ -15,7 +15,7 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import SpanContext, StatusCode
 
 from divan_obs_asgi.tracing.span import RecordingSpan
 
@@ -26,12 +26,14 @@ _TRACE_STATE, _NAME, _ATTRIBUTE = b"\x1a", b"\x2a", b"\x4a"
 _KIND_AND_TIMES = struct.Struct("<BBBQBQ")
 _KIND, _START, _END = 0x30, 0x39, 0x41
 _STATUS = {StatusCode.UNSET: b"\x7a\x00", StatusCode.OK: b"\x7a\x02\x18\x01", StatusCode.ERROR: b"\x7a\x02\x18\x02"}
+# Field 13, a link, of which ours all have the same length: ids in fields 1 and 2, and flags (6, fixed32).
+_LINK, _LINK_FLAGS = b"\x6a\x21", (b"\x35\x00\x01\x00\x00", b"\x35\x00\x03\x00\x00")
 # Field 16, flags, fixed32: SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE, and SPAN_FLAGS_CONTEXT_IS_REMOTE.
 _LOCAL, _REMOTE = b"\x85\x01\x00\x01\x00\x00", b"\x85\x01\x00\x03\x00\x00"
 
 # Pairs of key and value whose bytes are remembered. Beyond this something invents values.
 _REMEMBERED = 4096
-_NEVER_THE_SAME = "divan.request_id"
+_NEVER_THE_SAME = frozenset({"divan.request_id", "socketio.sid"})
 
 
 class SpanEncoder:
@@ -82,6 +84,8 @@ class SpanEncoder:
                 if known is None:
                     return None
             parts.append(known)
+        for link in span.links:
+            parts.append(_link(link.context))
         parts += _STATUS[span.status.status_code], _REMOTE if parent is not None and parent.is_remote else _LOCAL
         return b"".join(parts)
 
@@ -101,7 +105,7 @@ class SpanEncoder:
         name = key.encode()
         body = b"\x0a" + _varint(len(name)) + name + b"\x12" + _varint(len(told)) + told
         pair = _ATTRIBUTE + _varint(len(body)) + body
-        if key != _NEVER_THE_SAME and len(self._pairs) < _REMEMBERED:
+        if key not in _NEVER_THE_SAME and len(self._pairs) < _REMEMBERED:
             self._pairs[key, value] = pair
         return pair
 
@@ -168,6 +172,11 @@ def _encoded_by_the_sdk(spans: Sequence[ReadableSpan]) -> dict[int, Iterator[byt
             for message, identity in zip(scope.spans, identities, strict=True):
                 found.setdefault(identity, []).append(message.SerializeToString())
     return {identity: iter(messages) for identity, messages in found.items()}
+
+
+def _link(to: SpanContext) -> bytes:
+    ids = to.trace_id.to_bytes(16), _SPAN_ID, to.span_id.to_bytes(8)
+    return b"".join((_LINK, _TRACE_ID, *ids, _LINK_FLAGS[to.is_remote]))
 
 
 def _field(number: int, content: bytes) -> bytes:

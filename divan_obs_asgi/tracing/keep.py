@@ -36,7 +36,7 @@ class TailKeep:
         """Return why a finished record's span is worth keeping, None where it is not, or where too many are."""
         if record.outcome in FAILED:
             reason: Reason = "error"
-        elif record.kind == "http" and record.duration_s >= self._slow_s:
+        elif record.kind != "websocket" and record.duration_s >= self._slow_s:
             reason = "slow"
         else:
             return None

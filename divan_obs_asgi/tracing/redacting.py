@@ -35,6 +35,9 @@ _OURS = frozenset(
         "divan.request_id",
         "divan.kept",
         "error.type",
+        "socketio.event",
+        "socketio.namespace",
+        "socketio.sid",
     }
 )
 # What instrumentations of clients and frameworks set, the old names and the new ones (PITFALLS P43).

@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from ipaddress import ip_address, ip_network
 from random import getrandbits
 from time import time_ns
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from opentelemetry import context as otel_context
 from opentelemetry.baggage import set_baggage
@@ -17,6 +17,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import (
+    Link,
     NonRecordingSpan,
     Span,
     SpanContext,
@@ -46,6 +47,10 @@ from divan_obs_asgi.tracing.span import RecordingSpan, UnsampledSpan
 from divan_obs_asgi.types import Scope
 from divan_obs_asgi.version import __version__
 
+if TYPE_CHECKING:
+    from divan_obs_asgi.redaction import RedactionPolicy
+    from divan_obs_asgi.tracing.event_span import EventSpans
+
 NAME = "divan_obs_asgi"
 # Under which the failures of all this are counted.
 COMPONENT = "tracing"
@@ -53,10 +58,10 @@ COMPONENT = "tracing"
 Attributes: TypeAlias = dict[str, AttributeValue]
 Answer: TypeAlias = Literal["exported", "refused", "timeout"]
 
-_EMPTY = Context()
+EMPTY = Context()
 # Where OpenTelemetry keeps the current span; found out by its public functions, and used to make a context in one step.
-_SPAN_KEY = next(iter(set_span_in_context(NonRecordingSpan(SpanContext(1, 1, False)), _EMPTY)))
-_attach_nothing = partial(otel_context.attach, _EMPTY)
+SPAN_KEY = next(iter(set_span_in_context(NonRecordingSpan(SpanContext(1, 1, False)), EMPTY)))
+attach_nothing = partial(otel_context.attach, EMPTY)
 _SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _ERROR = Status(StatusCode.ERROR)
 _SPAN_BITS = 64
@@ -85,9 +90,11 @@ class ServerSpans(ABC):
     """
 
     finishes_unsampled = True
+    _kind = SpanKind.SERVER
 
     def __init__(self, settings: Settings, provider: AnyTracerProvider) -> None:
         self.provider = provider
+        self._settings = settings
         self.clients = Clients(settings.tracing_clients, provider)
         self._old_names = "http/dup" in settings.semconv_opt_in
         self._address = _ADDRESSES[settings.tracing_client_address]
@@ -106,7 +113,7 @@ class ServerSpans(ABC):
         """
         before = otel_context.get_current()
         parent: SpanContext | None = None
-        context = _EMPTY
+        context = EMPTY
         if around is not None:
             parent, context = around.get_span_context(), before
         else:
@@ -118,9 +125,9 @@ class ServerSpans(ABC):
         self.tell(record)
         if record.sampled or self.finishes_unsampled:
             record.add_finisher(COMPONENT, self.finish)
-        otel_context.attach(Context({**context, _SPAN_KEY: span}))
+        otel_context.attach(Context({**context, SPAN_KEY: span}))
         # Not by a token: a coroutine may be closed in another task than it was started in.
-        return partial(otel_context.attach, before) if before else _attach_nothing
+        return partial(otel_context.attach, before) if before else attach_nothing
 
     def adopt(self, record: RequestRecord, span: Span) -> None:
         """Have `record` carry the ids of a framework's span in place of one of ours."""
@@ -134,7 +141,7 @@ class ServerSpans(ABC):
         """Wait for the span of a framework that stands inside of us, which `record` will adopt."""
         before = otel_context.get_current()
         # Otherwise the framework would take a span that has leaked from another request for its parent (PITFALLS P3).
-        otel_context.attach(_EMPTY)
+        otel_context.attach(EMPTY)
         waiting.set(record)
 
         def undo() -> None:
@@ -159,6 +166,10 @@ class ServerSpans(ABC):
     def finish(self, record: RequestRecord) -> None:
         """End the span of the finished record."""
         self._close(record.span, record)
+
+    @abstractmethod
+    def of_events(self, policy: RedactionPolicy) -> EventSpans:
+        """Return what makes the spans of Socket.IO events through the same provider."""
 
     def flush(self, timeout_ms: int) -> None:
         """Hand queued spans to the exporter; blocks for `timeout_ms` at most."""
@@ -216,8 +227,15 @@ class ServerSpans(ABC):
             if record.close_code is not None:
                 attributes["websocket.close_code"] = record.close_code
         if record.outcome in FAILED:
-            attributes["error.type"] = _error_type(record)
+            attributes["error.type"] = error_type(record)
         return attributes
+
+    def _links(self, record: RequestRecord) -> tuple[Link, ...]:
+        return ()
+
+    def _name(self, record: RequestRecord) -> str:
+        """HTTP semantic conventions, "Name": the method and the template; `HTTP` in place of a method nobody knows."""
+        return f"{'HTTP' if record.method == OTHER_METHOD else record.method} {record.route}"
 
     def _add_old_names(self, known: Mapping[str, AttributeValue], attributes: Attributes) -> None:
         for new, old in _OLD_NAMES.items():
@@ -259,6 +277,11 @@ class FastServerSpans(ServerSpans):
     @property
     def exports(self) -> bool:
         return self._queue is not None
+
+    def of_events(self, policy: RedactionPolicy) -> EventSpans:
+        from divan_obs_asgi.tracing.event_span import FastEventSpans
+
+        return FastEventSpans(self._settings, policy, self._sdk, self._processor, self._sampler, self._queue)
 
     def send_test_span(self, timeout_s: float) -> tuple[str, Answer]:
         assert self._queue is not None
@@ -309,11 +332,12 @@ class FastServerSpans(ServerSpans):
             record.method,
             identity,
             parent,
-            SpanKind.SERVER,
+            self._kind,
             self._sdk.resource,
             self._scope,
             record.started_ns,
             attributes,
+            self._links(record),
         )
 
     def _close(self, span: Any, record: RequestRecord) -> None:
@@ -326,7 +350,7 @@ class FastServerSpans(ServerSpans):
         if self._old_names:
             self._add_old_names(span.attributes or {}, attributes)
         status = _ERROR if record.outcome in FAILED else None
-        span.close(_name(record), attributes, status, record.started_ns + int(record.duration_s * 1e9))
+        span.close(self._name(record), attributes, status, record.started_ns + int(record.duration_s * 1e9))
         self._processor.on_end(span)
 
     def _kept(self, unsampled: UnsampledSpan, record: RequestRecord, reason: Reason) -> RecordingSpan:
@@ -343,6 +367,10 @@ class TracerServerSpans(ServerSpans):
     def __init__(self, settings: Settings, provider: AnyTracerProvider) -> None:
         super().__init__(settings, provider)
         self._tracer = provider.get_tracer(NAME, __version__)
+        self._adopt_natives()
+
+    def _adopt_natives(self) -> None:
+        settings, provider = self._settings, self.provider
         add: Any = getattr(provider, "add_span_processor", None)
         if settings.tracing_native == "defer" and add is not None:
             add(AdoptingProcessor(self.adopt))
@@ -351,8 +379,13 @@ class TracerServerSpans(ServerSpans):
     def exports(self) -> bool:
         return hasattr(self.provider, "force_flush")
 
+    def of_events(self, policy: RedactionPolicy) -> EventSpans:
+        from divan_obs_asgi.tracing.event_span import TracerEventSpans
+
+        return TracerEventSpans(self._settings, policy, self.provider)
+
     def send_test_span(self, timeout_s: float) -> tuple[str, Answer]:
-        span = self._tracer.start_span(TEST_SPAN, _EMPTY)
+        span = self._tracer.start_span(TEST_SPAN, EMPTY)
         span.end()
         trace_id = format_trace_id(span.get_span_context().trace_id)
         if not span.get_span_context().trace_flags.sampled:
@@ -362,7 +395,12 @@ class TracerServerSpans(ServerSpans):
 
     def _new_span(self, scope: Scope, record: RequestRecord, parent: SpanContext | None, context: Context) -> Span:
         span = self._tracer.start_span(
-            record.method, context, SpanKind.SERVER, self._at_start(scope, record), start_time=record.started_ns
+            record.method,
+            context,
+            self._kind,
+            self._at_start(scope, record),
+            self._links(record),
+            start_time=record.started_ns,
         )
         _fill(record, span.get_span_context())
         return span
@@ -371,7 +409,7 @@ class TracerServerSpans(ServerSpans):
         attributes = self._at_end(record)
         if self._old_names:
             self._add_old_names(getattr(span, "attributes", None) or {}, attributes)
-        span.update_name(_name(record))
+        span.update_name(self._name(record))
         span.set_attributes(attributes)
         if record.outcome in FAILED:
             span.set_status(_ERROR)
@@ -387,12 +425,7 @@ def _fill(record: RequestRecord, identity: SpanContext) -> None:
     record.sampled = identity.trace_flags.sampled
 
 
-def _name(record: RequestRecord) -> str:
-    """HTTP semantic conventions, "Name": the method and the template; `HTTP` in place of a method nobody knows."""
-    return f"{'HTTP' if record.method == OTHER_METHOD else record.method} {record.route}"
-
-
-def _error_type(record: RequestRecord) -> str:
+def error_type(record: RequestRecord) -> str:
     """HTTP semantic conventions: the exception's type, else the status; else what happened in place of one."""
     if record.error is not None:
         return type(record.error).__qualname__
@@ -423,7 +456,7 @@ _ADDRESSES: dict[str, Callable[[str], str | None] | None] = {"none": None, "netw
 def _parent_of(scope: Scope, present: Mapping[bytes, bytes]) -> tuple[SpanContext | None, Context]:
     """Read the W3C headers into an empty context."""
     parent = None
-    context = _EMPTY
+    context = EMPTY
     if b"traceparent" in present:
         given = traceparent.parse(headers.values(scope["headers"], b"traceparent"))
         if given is not None:

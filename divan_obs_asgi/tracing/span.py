@@ -50,6 +50,7 @@ class RecordingSpan(ReadableSpan, Span):
         scope: InstrumentationScope,
         start_time: int,
         attributes: dict[str, AttributeValue] | None = None,
+        links: tuple[Link, ...] = (),
     ) -> None:
         self._name = name
         self._context = context
@@ -62,7 +63,7 @@ class RecordingSpan(ReadableSpan, Span):
         self._end_time = None
         self._attributes = attributes
         self._events = ()
-        self._links = ()
+        self._links = links
         self._status = _UNSET
 
     def get_span_context(self) -> SpanContext:
@@ -95,7 +96,9 @@ class RecordingSpan(ReadableSpan, Span):
         if not self._writable() or not context.is_valid:
             return
         if not isinstance(self._links, BoundedList):
-            self._links = BoundedList(_LIMITS.max_links)
+            links: BoundedList[Link] = BoundedList(_LIMITS.max_links)
+            links.extend(self._links)
+            self._links = links
         bounded = BoundedAttributes(
             _LIMITS.max_link_attributes, attributes, immutable=True, max_value_len=_LIMITS.max_attribute_length
         )
@@ -145,9 +148,12 @@ class RecordingSpan(ReadableSpan, Span):
 
     @property
     def holds_only_ours(self) -> bool:
-        """Whether nobody but this library has set anything: attributes, events, links, a status' description."""
+        """Whether nobody but this library has set anything: attributes, events, a status' description."""
         return (
-            type(self._attributes) is dict and not self._events and not self._links and self._status.description is None
+            type(self._attributes) is dict
+            and not self._events
+            and type(self._links) is tuple
+            and self._status.description is None
         )
 
     @property

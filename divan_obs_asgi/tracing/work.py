@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import traceback
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 from divan_obs_asgi.around import around, is_async, name_of
 from divan_obs_asgi.record import current_record
 from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.redaction.text import HIDDEN
 from divan_obs_asgi.tracing.errors import MARKER, caused_by_a_database, frames_only
 from divan_obs_asgi.version import __version__
 
@@ -141,8 +142,8 @@ class WorkSpans:
         return redacted if isinstance(redacted, (str, bool, int, float)) else str(redacted)
 
 
-def record_error(span: Span, error: Exception, policy: RedactionPolicy) -> None:
-    """Mark `span` as failed, with an event that tells the exception as far as `policy` allows."""
+def record_error(span: Span, error: Exception, policy: RedactionPolicy, hidden: Iterable[str] = ()) -> None:
+    """Mark `span` as failed, with an event that tells the exception as far as `policy` allows, and nothing `hidden`."""
     from opentelemetry.trace import StatusCode
 
     if not span.is_recording():
@@ -151,6 +152,8 @@ def record_error(span: Span, error: Exception, policy: RedactionPolicy) -> None:
     message, places = _text_of(error), "".join(traceback.format_exception(error))
     if caused_by_a_database(error):
         message, places = MARKER, frames_only(places)
+    for text in hidden:
+        message, places = message.replace(text, HIDDEN), places.replace(text, HIDDEN)
     span.add_event(
         "exception",
         {

@@ -33,6 +33,7 @@ SIGNATURES = {
     "AsyncManager.basic_disconnect": ["sid, namespace, **kwargs"],
     "AsyncManager.connect": ["sid, namespace", "eio_sid, namespace"],
     "AsyncManager.disconnect": ["sid, namespace, **kwargs"],
+    "AsyncManager.eio_sid_from_sid": ["sid, namespace"],
     "AsyncManager.emit": [
         "event, data, namespace, room=None, skip_sid=None, callback=None, to=None, **kwargs",
         "event, data, namespace, room=None, skip_sid=None, callback=None, **kwargs",
@@ -53,7 +54,6 @@ ATTRIBUTES = {
     "AsyncServer.manager": socketio.AsyncManager,
     "AsyncServer.namespace_handlers": dict,
     "AsyncServer.namespaces": list,
-    "AsyncServer.not_handled": object,
     "AsyncServer.packet_class": type,
     "AsyncServer.reserved_events": list,
     "AsyncManager.pending_disconnect": dict,

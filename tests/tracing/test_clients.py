@@ -123,6 +123,7 @@ def test_one_trace_holds_everything_and_nothing_private(
             "OBS_TRACING_ENABLED": "true",
             "OTEL_EXPORTER_OTLP_ENDPOINT": otlp_receiver.endpoint,
             "OBS_TRACING_CLIENTS": ALL,
+            "OBS_SOCKETIO_EMIT_SPANS": "true",
             "OTEL_SEMCONV_STABILITY_OPT_IN": "http/dup",
         }
     )

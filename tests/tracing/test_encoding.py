@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
+from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from divan_obs_asgi.tracing.encoding import SpanEncoder
 from divan_obs_asgi.tracing.span import RecordingSpan
@@ -31,6 +31,7 @@ SCOPES = [
     InstrumentationScope(""),
 ]
 ids = st.integers(1, 2**64 - 1)
+trace_ids = st.integers(1, 2**128 - 1)
 texts = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20) | st.sampled_from(
     ["x" * 127, "y" * 300]
 )
@@ -54,6 +55,7 @@ def ours(draw: st.DrawFn) -> ReadableSpan:
         draw(st.sampled_from(SCOPES)),
         draw(st.integers(0, 2**63)),
         draw(st.dictionaries(texts, values, max_size=3)),  # type: ignore[arg-type]
+        draw(st.just(()) | st.tuples(st.builds(Link, st.builds(SpanContext, trace_ids, ids, st.booleans())))),
     )
     if draw(st.booleans()):
         span.set_attribute("by", "a handler")

@@ -1,0 +1,128 @@
+"""What surrounds each call of a handler: its record, its span, its series and its line."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from socketio.exceptions import ConnectionRefusedError as Refused
+
+from divan_obs_asgi.observability import Observability
+from divan_obs_asgi.record import current_record
+from divan_obs_asgi.socketio_ext.hooks import leaving_for
+from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
+from divan_obs_asgi.socketio_ext.record import EventRecord
+from divan_obs_asgi.socketio_ext.watch import COMPONENT, Watch, label_of
+
+if TYPE_CHECKING:
+    from divan_obs_asgi.tracing.event_span import EventSpans
+
+
+class Calls:
+    """Begins and ends the records of one server's calls; never raises."""
+
+    def __init__(self, server: Any, watch: Watch, names: Names, obs: Observability) -> None:
+        self._server = server
+        self._watch = watch
+        self._names = names
+        self._faults = obs.faults
+        policy = obs.metrics.counting(obs.redaction, "span")
+        self._spans: EventSpans | None = obs.spans.of_events(policy) if obs.spans is not None else None
+        self._log = obs.log.access if obs.settings.access_log_enabled else None
+
+    def begin(self, event: Any, namespace: str, args: tuple[Any, ...]) -> EventRecord | None:
+        """Start the record of a call, and make it the current one."""
+        try:
+            handling = self._watch.handling(namespace, event)
+            record = EventRecord(handling, self._server, namespace, args[0], args[1:])
+            if event in ("connect", "disconnect"):
+                self._handshake(record, event, namespace, args)
+            if (handling.event is UNKNOWN or record.handshake_event) and not self._names.handled(namespace, event):
+                record.called = False
+            elif self._spans is not None:
+                record.undo = self._spans.begin(record)
+        except Exception as error:
+            self._faults.report(COMPONENT, error)
+            return None
+        # What this task has inherited belongs to the handshake (PITFALLS P49).
+        record.around = current_record.get()
+        current_record.set(record)
+        task = asyncio.current_task()
+        record.cancellations = task.cancelling() if task is not None else 0
+        return record
+
+    def end(self, record: EventRecord, error: BaseException | None, result: object = None) -> None:
+        """Tell everybody how the call ended."""
+        current_record.set(record.around)
+        try:
+            if record.handshake_event:
+                self._count_handshake(record, error, result)
+            else:
+                record.handling.events.inc()
+            if record.called and not (error is not None and is_signature(error)):
+                self._finish(record, error)
+        except Exception as fault:
+            self._faults.report(COMPONENT, fault)
+        finally:
+            if record.undo is not None:
+                record.undo()
+
+    def _finish(self, record: EventRecord, error: BaseException | None) -> None:
+        record.handling.duration.observe(record.duration_s)
+        if error is not None and not is_refusal(error):
+            record.error = error
+            if isinstance(error, Exception):
+                self._watch.failed(record.handling, error)
+                record.finish("error", self._faults)
+            else:
+                record.finish("cancelled", self._faults)
+        else:
+            # python-socketio swallows the cancellation of a handler (PITFALLS P48).
+            task = asyncio.current_task()
+            cancelled = task is not None and task.cancelling() > record.cancellations
+            record.finish("cancelled" if cancelled else "ok", self._faults)
+        if self._log is not None:
+            self._log(record)
+        if self._spans is not None:
+            self._spans.finish(record)
+
+    def _handshake(self, record: EventRecord, event: str, namespace: str, args: tuple[Any, ...]) -> None:
+        """Tell the connect and disconnect of python-socketio from an event that a client has called so."""
+        if event == "disconnect":
+            if not self._server.manager.is_connected(args[0], namespace):
+                record.handshake_event = event
+        elif len(args) > 1 and isinstance(args[1], dict) and args[1] is self._server.get_environ(args[0], namespace):
+            record.handshake_event = event
+            # The environ is no payload.
+            record.payload = args[2:]
+
+    def _count_handshake(self, record: EventRecord, error: BaseException | None, result: object) -> None:
+        if record.handshake_event == "disconnect":
+            # Not told before python-socketio 5.12.
+            reason = label_of(record.payload[0] if record.payload else leaving_for.get())
+            self._watch.disconnect(record.space, reason)
+            record.payload, record.told = (), {"reason": reason}
+            return
+        refused = is_refusal(error) if error is not None else result is False
+        outcome = "refused" if refused else "accepted" if error is None else "error"
+        if error is None or not is_signature(error):
+            self._watch.connect(record.space, outcome)
+        record.told = {"connect": outcome}
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Tell whether python-socketio takes an exception of a connect handler for a refusal."""
+    return isinstance(error, (Refused, ConnectionRefusedError))
+
+
+def is_signature(error: BaseException) -> bool:
+    """Tell whether a handler was called with arguments that it does not take, as python-socketio tries them out."""
+    step = error.__traceback__
+    if not isinstance(error, TypeError) or step is None:
+        return False
+    while step.tb_next is not None:
+        step = step.tb_next
+    return str(step.tb_frame.f_globals.get("__name__", "")).startswith("socketio.")
+
+
+__all__ = ["Calls", "is_refusal", "is_signature"]

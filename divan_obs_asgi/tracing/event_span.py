@@ -1,0 +1,138 @@
+"""The span of a call of a Socket.IO handler. Imported only where tracing is on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Protocol
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace import TracerProvider as AnyTracerProvider
+
+from divan_obs_asgi.record import RequestRecord
+from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.settings import Settings
+from divan_obs_asgi.tracing.exporting import ExportQueue
+from divan_obs_asgi.tracing.keep import FAILED
+from divan_obs_asgi.tracing.sampling import TraceSampler
+from divan_obs_asgi.tracing.server_span import (
+    EMPTY,
+    SPAN_KEY,
+    Attributes,
+    FastServerSpans,
+    ServerSpans,
+    TracerServerSpans,
+    attach_nothing,
+    error_type,
+)
+from divan_obs_asgi.tracing.work import record_error
+from divan_obs_asgi.types import Scope
+
+_USER_ID = "user_id"
+
+
+class Event(Protocol):
+    """What a span tells of a handler's call, beyond the record."""
+
+    namespace: str
+    event: str
+    sid: str
+
+    def handshake(self) -> RequestRecord | None:
+        """Return the record of the request by which the client has connected."""
+
+
+class EventSpans(ServerSpans):
+    """
+    One span for each call, in a trace of its own that links to the handshake's (PITFALLS P49): below the span of the
+    handshake every event of hours would sit.
+    """
+
+    _kind = SpanKind.CONSUMER
+    _policy: RedactionPolicy
+    _pseudonym: Callable[[str], str]
+
+    def begin(self, record: RequestRecord) -> Callable[[], object]:
+        """Start the span of `record`, fill its ids, and make it the current one; returns what undoes the last."""
+        before = otel_context.get_current()
+        span = record.span = self._new_span({}, record, None, EMPTY)
+        otel_context.attach(Context({SPAN_KEY: span}))
+        return partial(otel_context.attach, before) if before else attach_nothing
+
+    def finish(self, record: RequestRecord) -> None:
+        """End the span of the finished record."""
+        if record.sampled:
+            if isinstance(record.error, Exception):
+                record_error(record.span, record.error, self._policy, record.hidden)
+            self._close(record.span, record)
+        elif self.finishes_unsampled:
+            self._close(record.span, record)
+
+    def _at_start(self, scope: Scope, record: RequestRecord) -> Attributes:
+        """Semantic conventions, "Messaging spans"; `socketio.*` is SPEC's."""
+        event: Event = record  # type: ignore[assignment]
+        return {
+            "messaging.system": "socketio",
+            "messaging.operation.name": "process",
+            "messaging.operation.type": "process",
+            "messaging.destination.name": event.namespace,
+            "socketio.namespace": event.namespace,
+            "socketio.event": event.event,
+            "socketio.sid": self._pseudonym(event.sid),
+        }
+
+    def _at_end(self, record: RequestRecord) -> Attributes:
+        attributes: Attributes = {"divan.outcome": record.outcome or "", "divan.request_id": record.request_id}
+        if record.outcome in FAILED:
+            attributes["error.type"] = error_type(record)
+        if record.fields and _USER_ID in record.fields:
+            told = self._policy.redact_field(_USER_ID, record.fields[_USER_ID])
+            if isinstance(told, (str, int)) and not str(told).startswith("[redacted"):
+                attributes["user.id"] = str(told)
+        return attributes
+
+    def _links(self, record: RequestRecord) -> tuple[Link, ...]:
+        handshake = record.handshake()  # type: ignore[attr-defined]
+        if handshake is None or not handshake.trace_id:
+            return ()
+        flags = TraceFlags(TraceFlags.SAMPLED if handshake.sampled else TraceFlags.DEFAULT)
+        return (Link(SpanContext(int(handshake.trace_id, 16), int(handshake.span_id, 16), False, flags)),)
+
+    def _name(self, record: RequestRecord) -> str:
+        """Semantic conventions, "Messaging spans": the operation and the destination; and the event."""
+        return f"process {record.route}"
+
+
+class FastEventSpans(EventSpans, FastServerSpans):
+    """Through a provider that was built here."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        policy: RedactionPolicy,
+        provider: TracerProvider,
+        processors: SpanProcessor,
+        sampler: TraceSampler,
+        queue: ExportQueue | None,
+    ) -> None:
+        FastServerSpans.__init__(self, settings, provider, processors, sampler, queue)
+        self._policy = policy
+        self._pseudonym = lru_cache(maxsize=4096)(policy.pseudonym)
+
+
+class TracerEventSpans(EventSpans, TracerServerSpans):
+    """Through an application's own provider."""
+
+    def __init__(self, settings: Settings, policy: RedactionPolicy, provider: AnyTracerProvider) -> None:
+        TracerServerSpans.__init__(self, settings, provider)
+        self._policy = policy
+        self._pseudonym = lru_cache(maxsize=4096)(policy.pseudonym)
+
+    def _adopt_natives(self) -> None:
+        """Nothing: no framework makes spans of events."""
+
+
+__all__ = ["EventSpans", "FastEventSpans", "TracerEventSpans"]

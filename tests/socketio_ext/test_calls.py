@@ -1,0 +1,300 @@
+"""Each call of a handler is one line, one span and one count, and they agree."""
+
+# python-socketio is not annotated.
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import anyio
+import pytest
+import socketio
+
+import divan_obs_asgi as obs
+from divan_obs_asgi.record import RECORD_KEY
+from tests.socketio_ext.sockets import Client, connected, opened, server_of
+from tests.stacks import Observed
+from tests.tracing.exported import Exported
+
+TRACED = {"OBS_TRACING_ENABLED": "true"}
+
+
+def events_of(observed: Observed) -> list[dict[str, Any]]:
+    """Return the lines of events so far, those of connects and disconnects left out."""
+    lines = [line for line in observed.lines() if line["logger"] == "divan_obs_asgi.access"]
+    return [line for line in lines if line.get("event") not in ("connect", "disconnect")]
+
+
+def test_a_call_is_a_line_with_the_payloads_shape_and_nothing_of_it() -> None:
+    """Size and shape say what was sent; the payload, and the session's id, stand in no line."""
+    observed = Observed()
+    server = server_of(observed, namespaces=["/chat"])
+
+    async def say(sid: str, wish: object, *more: object) -> None: ...
+
+    server.on("say", say, namespace="/chat")
+
+    async def conversation() -> Client:
+        client = await connected(server, "/chat")
+        sid = client.sid("/chat")
+        await client.send('2/chat,["say",{"text":"my secret","to":"b"},"four",[1,2],7,null,true]')
+        assert sid not in observed.stream.getvalue().decode()
+        return client
+
+    anyio.run(conversation)
+    (line,) = events_of(observed)
+    assert line["namespace"], line["event"] == ("/chat", "say")
+    assert line["msg"] == "EVENT /chat say"
+    assert line["payload_shape"] == ["object:2", "string:4", "array:2", "number", "null", "boolean"]
+    assert (line["status"], line["outcome"], line["level"]) == (None, "ok", "INFO")
+    assert len(line["request_id"]) == 36
+    assert "secret" not in observed.stream.getvalue().decode()
+
+
+def test_what_is_logged_inside_of_a_handler_carries_the_ids_of_the_event() -> None:
+    """And not those of the request by which the client has connected; two events have two ids."""
+    observed = Observed()
+    server = server_of(observed, async_handlers=True)
+    logger = logging.getLogger("chat")
+
+    async def say(sid: str) -> None:
+        logger.warning("said by %s", sid)
+
+    server.on("say", say)
+
+    async def conversation() -> None:
+        client = await connected(server)
+        for _ in range(2):
+            await client.send('2["say"]')
+        # With `async_handlers` each of them is a task.
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+
+    observed.obs.log.install()
+    try:
+        anyio.run(conversation)
+    finally:
+        logging.getLogger().handlers.pop()
+    inside = [line for line in observed.lines() if line["logger"] == "chat"]
+    assert [line["request_id"] for line in inside] == [line["request_id"] for line in events_of(observed)]
+    assert len({line["request_id"] for line in inside}) == 2
+    assert {line["msg"] for line in inside} == {"said by [redacted:session]"}
+    assert {line["route"] for line in inside} == {"/ say"}
+
+
+def test_line_and_span_of_an_event_carry_the_same_ids() -> None:
+    """Its trace is its own, and links to the handshake's."""
+    exported = Exported()
+    observed = Observed(TRACED, span_exporter=exported)
+    server = server_of(observed)
+
+    async def say(sid: str) -> None:
+        observed.obs.log.bind(user_id="u1")
+
+    server.on("say", say)
+
+    async def conversation() -> str:
+        handshake = obs.RequestRecord.__new__(obs.RequestRecord)
+        handshake.trace_id, handshake.span_id, handshake.sampled = "ab" * 16, "cd" * 8, True
+        client = await opened(server, {"asgi.scope": {RECORD_KEY: handshake}})
+        await client.connect()
+        await client.send('2["say"]')
+        return client.sid()
+
+    sid = anyio.run(conversation)
+    observed.obs.flush()
+    (line,) = events_of(observed)
+    span = next(span for span in exported.spans if span.name == "process / say")
+    context = span.get_span_context()
+    assert context is not None
+    assert (line["trace_id"], line["span_id"]) == (f"{context.trace_id:032x}", f"{context.span_id:016x}")
+    assert span.parent is None
+    assert [f"{link.context.trace_id:032x}" for link in span.links] == ["ab" * 16]
+    attributes = dict(span.attributes or {})
+    assert attributes["socketio.event"], attributes["socketio.namespace"] == ("say", "/")
+    assert attributes["messaging.system"] == "socketio"
+    assert attributes["divan.request_id"] == line["request_id"]
+    assert "user.id" not in attributes  # OBS_REDACT_USER_ID is "drop".
+    assert str(attributes["socketio.sid"]).startswith("hash:")
+    assert sid not in str(attributes)
+
+
+def test_a_handler_that_raises_is_counted_logged_and_recorded() -> None:
+    """The line names the event, the span holds the exception; neither holds the session's id."""
+    exported = Exported()
+    observed = Observed(TRACED, span_exporter=exported)
+    server = server_of(observed)
+
+    async def say(sid: str) -> None:
+        raise KeyError(sid)
+
+    server.on("say", say)
+
+    async def conversation() -> str:
+        client = await connected(server)
+        with pytest.raises(KeyError):
+            await client.send('2["say"]')
+        return client.sid()
+
+    sid = anyio.run(conversation)
+    observed.obs.flush()
+    assert observed.samples("divan_socketio_errors_total") == {
+        (("event", "say"), ("namespace", "/"), ("type", "KeyError")): 1
+    }
+    (line,) = events_of(observed)
+    assert (line["level"], line["outcome"], line["error"]["type"]) == ("ERROR", "error", "KeyError")
+    assert sid not in str(line)
+    span = next(span for span in exported.spans if span.name == "process / say")
+    assert [event.name for event in span.events] == ["exception"]
+    assert (span.attributes or {})["error.type"] == "KeyError"
+    assert sid not in str([dict(event.attributes or {}) for event in span.events])
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_the_client_of_a_failed_event_is_answered_where_the_flag_says_so(answers: bool) -> None:
+    """Without it a client that asked for an acknowledgement waits for ever, as python-socketio has it."""
+    observed = Observed({"OBS_SOCKETIO_ACK_ERRORS": str(answers)})
+    server = server_of(observed)
+
+    async def say(sid: str) -> None:
+        raise LookupError("secret")
+
+    server.on("say", say)
+
+    async def conversation() -> list[str]:
+        client = await connected(server)
+        client.received()
+        try:
+            await client.send('27["say"]')
+        except LookupError:
+            assert not answers
+        return client.received()
+
+    packets = anyio.run(conversation)
+    (line,) = events_of(observed)
+    told = f'{{"error":{{"code":"internal_error","request_id":"{line["request_id"]}"}}}}'
+    assert packets == ([f"37[{told}]"] if answers else [])
+
+
+def test_the_hook_hears_of_every_error_and_may_answer_for_it() -> None:
+    """`on_error` may be overridden or assigned, and may be async."""
+    observed = Observed({"OBS_SOCKETIO_ACK_ERRORS": "true"})
+    server = server_of(observed)
+    heard: list[tuple[str, str, str]] = []
+
+    async def on_error(error: Exception, event: str, namespace: str, sid: str) -> object:
+        heard.append((type(error).__name__, event, namespace))
+        return {"sorry": True}
+
+    server.on_error = on_error
+    server.on("say", lambda sid: 1 / 0)
+
+    async def conversation() -> list[str]:
+        client = await connected(server)
+        client.received()
+        await client.send('27["say"]')
+        return client.received()
+
+    assert anyio.run(conversation) == ['37[{"sorry":true}]']
+    assert heard == [("ZeroDivisionError", "say", "/")]
+
+
+class Everything(socketio.AsyncNamespace):
+    """Dispatches by itself."""
+
+    async def trigger_event(self, event: str, *args: Any) -> Any:
+        return None
+
+
+def test_what_nobody_handles_is_counted_and_neither_logged_nor_traced() -> None:
+    """There is no handler call; a catch-all handler is one, without a name of its own."""
+    exported = Exported()
+    observed = Observed(TRACED, span_exporter=exported)
+    server = server_of(observed)
+    server.on("*", lambda event, sid: None, namespace="/all")
+    server.on("say", lambda sid: None)
+    server.register_namespace(Everything("/own"))
+
+    async def conversation() -> None:
+        for namespace in ("/", "/all", "/own"):
+            client = await connected(server, namespace)
+            await client.send(f'2{"" if namespace == "/" else namespace + ","}["invented"]')
+
+    anyio.run(conversation)
+    observed.obs.flush()
+    assert {line["msg"] for line in events_of(observed)} == {"EVENT /all __unknown__", "EVENT /own __unknown__"}
+    names = [span.name for span in exported.spans]
+    assert [name for name in names if "__unknown__" in name] == ["process /all __unknown__", "process /own __unknown__"]
+    assert observed.value("divan_socketio_events_total", namespace="/", event="__unknown__") == 1
+
+
+def test_a_cancelled_handler_is_told_as_cancelled() -> None:
+    """python-socketio swallows the cancellation; the line does not."""
+    observed = Observed()
+    server = server_of(observed)
+
+    async def wait(sid: str) -> None:
+        await asyncio.sleep(60)
+
+    server.on("wait", wait)
+
+    async def conversation() -> None:
+        client = await connected(server)
+        task = asyncio.create_task(client.send('2["wait"]'))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    anyio.run(conversation)
+    assert [line["outcome"] for line in events_of(observed)] == ["cancelled"]
+
+
+def test_lines_of_events_are_sampled_like_those_of_requests() -> None:
+    """Under load a share is written, and a failed event shows what its handler had logged."""
+    observed = Observed({"LOG_SAMPLING_BUDGET": "1", "LOG_SAMPLING_RATE_INFO": "0", "LOG_LEVEL": "INFO"})
+    server = server_of(observed)
+    logger = logging.getLogger("chat")
+
+    async def say(sid: str, good: bool) -> None:
+        logger.info("on the way")
+        if not good:
+            raise LookupError
+
+    server.on("say", say)
+
+    async def conversation() -> None:
+        client = await connected(server)
+        for _ in range(20):
+            await client.send('2["say",true]')
+        with pytest.raises(LookupError):
+            await client.send('2["say",false]')
+
+    observed.obs.log.install()
+    try:
+        anyio.run(conversation)
+    finally:
+        logging.getLogger().handlers.pop()
+    assert [line["outcome"] for line in events_of(observed)][-1] == "error"
+    assert len(events_of(observed)) < 5
+    assert [line["msg"] for line in observed.lines() if line.get("recorded")] == ["on the way"]
+
+
+def test_an_event_that_is_called_like_pythonsocketios_own_is_an_event() -> None:
+    """A client that sends "connect" or "disconnect" as an event's name connects and disconnects nobody."""
+    observed = Observed()
+    server = server_of(observed)
+    server.on("connect", lambda sid, *more: None)
+    server.on("disconnect", lambda sid, *more: None)
+
+    async def conversation() -> None:
+        client = await connected(server)
+        await client.send('2["connect",{}]')
+        await client.send('2["disconnect","transport close"]')
+
+    anyio.run(conversation)
+    assert observed.value("divan_socketio_connects_total", namespace="/", outcome="accepted") == 1
+    assert observed.samples("divan_socketio_disconnects_total") == {}
+    assert observed.value("divan_socketio_events_total", namespace="/", event="connect") == 1
+    assert observed.value("divan_socketio_clients", namespace="/") == 1
