@@ -21,9 +21,14 @@ OTHER_METHOD = "_OTHER"
 
 # RFC 6455, section 7.4.1: normal closure, going away, no status received. All else is an accident.
 _WEBSOCKET_GOODBYES = frozenset({1000, 1001, 1005})
+_NORMAL_CLOSURE = 1000
 _NO_STATUS_RECEIVED = 1005
+_MAX_CLOSE_CODE = 0xFFFF
 # Codes from here on say that the server itself failed (1011 internal error, 1012 restart, 1013 try later).
 _WEBSOCKET_SERVER_ERRORS = range(1011, 1015)
+
+# What is no number in every JSON.
+_TOO_LONG = 1 << 53
 
 # An application may declare its routes; what is longer was made of something else.
 _MAX_ROUTE = 500
@@ -46,8 +51,8 @@ class RequestRecord:
         kind: "http" or "websocket".
         method: one of `METHODS`, or "_OTHER"; "GET" for a WebSocket handshake.
         route: the template (`/users/{id}`); "__unmatched__" until the end, and where no route matched.
-        status: 100 to 599; 0 where no response was started. 101 for an accepted WebSocket. An application that
-            raises before it answers gives 500, as servers do.
+        status: as it was sent; 0 where no response was started, or with what is no status. 101 for an accepted
+            WebSocket. An application that raises before it answers gives 500, as servers do.
         outcome: None until the record is finished.
         started_ns: Unix time in nanoseconds.
         duration_s: seconds to the end of the response; background tasks are not in it.
@@ -56,6 +61,7 @@ class RequestRecord:
         close_code: of a WebSocket.
         messages_received, messages_sent: of a WebSocket.
         error: the exception that made the outcome, or that was being handled when a 5xx answer started.
+        hang_up: what `send` raised to say that the client has gone.
         request_id, trace_id, span_id: lower-case hex or text; empty where nobody assigned one.
         sampled: whether the trace is recorded; None without tracing.
         fields: business fields for the log line, bound by the application.
@@ -77,6 +83,7 @@ class RequestRecord:
     messages_sent = 0
     disconnected = False
     error: BaseException | None = None
+    hang_up: OSError | None = None
     request_id = ""
     trace_id = ""
     span_id = ""
@@ -159,9 +166,10 @@ class RequestRecord:
             message = self._with_headers(message)
         try:
             await self._send(message)
-        except OSError:
+        except OSError as error:
             # ASGI 2.4: a server says by OSError that the client has gone.
             self.disconnected = True
+            self.hang_up = error
             raise
         after = _AFTER_SENDING.get(kind)
         if after is not None:
@@ -181,7 +189,7 @@ class RequestRecord:
         elif kind == "websocket.receive":
             self.messages_received += 1
         elif kind == "websocket.disconnect":
-            self._client_closed(message.get("code", _NO_STATUS_RECEIVED))
+            self._client_closed(_close_code(message, _NO_STATUS_RECEIVED))
         return message
 
     def release(self) -> None:
@@ -227,13 +235,27 @@ class RequestRecord:
     def _response_started(self, message: Message) -> None:
         if self.disconnected:
             return  # Nobody is there to be answered: status stays 0.
-        self.status = message["status"]
         self.first_byte_s = self._clock() - self._started
         self._trailers = bool(message.get("trailers"))
+        status = message["status"]
+        if type(status) is not int:
+            status = self._number(status)
+        self.status = status if abs(status) < _TOO_LONG else 0
         if self.status >= 500:
             # A framework's error handler answers from inside its `except` block and re-raises later, when this
             # record is finished already.
             self.error = sys.exc_info()[1]
+
+    def _number(self, status: Any) -> int:
+        """Return what the servers make of a status that is no number, which some send and others refuse; 0 for none."""
+        try:
+            number = int(status)
+        except (TypeError, ValueError, OverflowError) as error:
+            self._faults.report("record", error)
+            return 0
+        if not isinstance(status, int):  # http.HTTPStatus is one.
+            self._faults.report("record", TypeError())
+        return number
 
     def _body_sent(self, message: Message) -> None:
         body = message.get("body")
@@ -269,7 +291,7 @@ class RequestRecord:
                 self.status = 403
             self._finish("client_disconnect" if self.disconnected else "ok")
             return
-        self.close_code = message.get("code", 1000)
+        self.close_code = _close_code(message, _NORMAL_CLOSURE)
         self._finish("error" if self.close_code in _WEBSOCKET_SERVER_ERRORS else "ok")
 
     def _client_closed(self, code: int) -> None:
@@ -312,6 +334,12 @@ class RequestRecord:
         except Exception as error:
             self._faults.report("routes", error)
             return UNMATCHED
+
+
+def _close_code(message: Message, default: int) -> int:
+    """Return a close code, which is two bytes (RFC 6455, section 5.5.1); `default` for what is none."""
+    code = message.get("code")
+    return code if isinstance(code, int) and 0 < code <= _MAX_CLOSE_CODE else default
 
 
 _STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})

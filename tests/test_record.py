@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 import anyio
@@ -11,8 +12,8 @@ import divan_obs_asgi as obs
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.record import RECORD_KEY, RequestRecord, current_record
 from divan_obs_asgi.routes import RouteTemplates
-from divan_obs_asgi.testing import SCENARIOS, Scenario, converse, http_scope
-from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
+from divan_obs_asgi.testing import SCENARIOS, Scenario, converse, http_scope, websocket_scope
+from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
 from tests.stacks import Observed
 
 
@@ -27,6 +28,19 @@ class Witness(obs.RecordMiddleware):
 
     def observe(self, scope: Scope, record: RequestRecord) -> None:
         record.add_finisher(self.component, self.finished.append)
+
+
+def answering(*messages: Message) -> ASGIApp:
+    """Return an application that sends these messages."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for message in messages:
+            await send(dict(message))
+
+    return app
+
+
+BODY: Message = {"type": "http.response.body", "body": b"hello"}
 
 
 class SlowClock:
@@ -159,6 +173,85 @@ def test_a_finisher_that_raises_stops_no_other() -> None:
     done = anyio.run(converse, Broken(witness, observed.obs), http_scope())
     assert (done.body, done.error, len(witness.finished)) == (b"fine", None, 1)
     assert observed.value("divan_obs_errors_total", component="broken") == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "outcome"),
+    [
+        ("200", 200, "ok"),
+        (200.0, 200, "ok"),
+        (b"503", 503, "error"),
+        (None, 0, "incomplete"),
+        ("two hundred", 0, "incomplete"),
+        (float("inf"), 0, "incomplete"),
+    ],
+)
+def test_a_status_that_is_no_number_costs_no_line(status: object, told: int, outcome: str) -> None:
+    """Some servers send it and some refuse it: it is read as they read it, and counted as a fault of the record."""
+    observed = Observed()
+    stack = obs.build_stack(answering({"type": "http.response.start", "status": status}, BODY), observed.obs)
+    done = anyio.run(converse, stack, http_scope())
+    (line,) = [line for line in observed.lines() if line["logger"] == "divan_obs_asgi.access"]
+    assert (line["status"], line["outcome"]) == (told, outcome)
+    assert observed.value("divan_obs_errors_total", component="record") == 1
+    assert done.sent[0]["status"] is status
+
+
+@pytest.mark.parametrize(("status", "told"), [(HTTPStatus.CREATED, 201), (1000, 1000), (-1, -1), (1 << 64, 0)])
+def test_an_odd_number_is_the_applications_business(status: int, told: int) -> None:
+    """It is told as it was sent, unless no line can hold it."""
+    observed = Observed()
+    stack = obs.build_stack(answering({"type": "http.response.start", "status": status}, BODY), observed.obs)
+    anyio.run(converse, stack, http_scope())
+    assert [line["status"] for line in observed.lines()] == [told]
+    assert observed.value("divan_obs_errors_total", component="record") == 0
+
+
+@pytest.mark.parametrize(
+    ("message", "close_code", "outcome"),
+    [
+        ({"type": "websocket.close"}, 1000, "ok"),
+        ({"type": "websocket.close", "code": None}, 1000, "ok"),
+        ({"type": "websocket.close", "code": "1011"}, 1000, "ok"),
+        ({"type": "websocket.close", "code": 1 << 70}, 1000, "ok"),
+        ({"type": "websocket.close", "code": 1010}, 1010, "ok"),
+        ({"type": "websocket.close", "code": 1011}, 1011, "error"),
+        ({"type": "websocket.close", "code": 1014}, 1014, "error"),
+        ({"type": "websocket.close", "code": 1015}, 1015, "ok"),
+    ],
+)
+def test_how_a_server_closes(message: Message, close_code: int, outcome: str) -> None:
+    """1011 to 1014 say that the server itself failed; what is no code is closed normally."""
+    observed = Observed()
+    stack = obs.build_stack(answering({"type": "websocket.accept"}, message), observed.obs)
+    anyio.run(converse, stack, websocket_scope())
+    assert [(line["close_code"], line["outcome"]) for line in observed.lines()] == [(close_code, outcome)]
+
+
+@pytest.mark.parametrize(
+    ("message", "close_code", "outcome"),
+    [
+        # ASGI, "Disconnect": the code is 1005 where the client gave none.
+        ({"type": "websocket.disconnect"}, 1005, "ok"),
+        ({"type": "websocket.disconnect", "code": None}, 1005, "ok"),
+        ({"type": "websocket.disconnect", "code": 1000}, 1000, "ok"),
+        ({"type": "websocket.disconnect", "code": 1001}, 1001, "ok"),
+        ({"type": "websocket.disconnect", "code": 1005}, 1005, "ok"),
+        ({"type": "websocket.disconnect", "code": 1006}, 1006, "client_disconnect"),
+        ({"type": "websocket.disconnect", "code": 1011}, 1011, "client_disconnect"),
+        ({"type": "websocket.disconnect", "code": 4000}, 4000, "client_disconnect"),
+    ],
+)
+def test_how_a_client_closes(message: Message, close_code: int, outcome: str) -> None:
+    """1000, 1001 and no code at all are goodbyes; with anything else the connection was lost."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+        await receive()
+
+    observed = Observed()
+    anyio.run(converse, obs.build_stack(app, observed.obs), websocket_scope(), [message])
+    assert [(line["close_code"], line["outcome"]) for line in observed.lines()] == [(close_code, outcome)]
 
 
 def test_inner_finishers_go_first() -> None:

@@ -11,6 +11,8 @@ from itertools import islice
 from typing import Any
 
 import orjson
+from starlette.requests import ClientDisconnect
+from starlette.websockets import WebSocketDisconnect
 
 from divan_obs_asgi.logs.errors import describe_error, describe_stack
 from divan_obs_asgi.record import RequestRecord
@@ -34,6 +36,8 @@ _ACCESS_LEVELS = {
     "cancelled": logging.WARNING,
     "incomplete": logging.ERROR,
 }
+# What Starlette raises into a handler that reads from a client, or sends to one, that has gone.
+_CLIENT_HAS_GONE = (ClientDisconnect, WebSocketDisconnect)
 _LEVEL_NAMES = {logging.INFO: "INFO", logging.WARNING: "WARNING", logging.ERROR: "ERROR"}
 _HIDDEN = HIDDEN.encode()
 _RECORDED = b',"recorded":true}'
@@ -57,9 +61,21 @@ def _to_the_second(seconds: int) -> str:
 
 def access_level(record: RequestRecord) -> int:
     """Return the level of a finished record's line."""
-    if record.status >= 500:
+    if record.status >= 500 or (record.error is not None and _failed_by_itself(record)):
         return logging.ERROR
     return _ACCESS_LEVELS.get(record.outcome or "", logging.ERROR)
+
+
+def _failed_by_itself(record: RequestRecord) -> bool:
+    """Tell a failure of the application from how it learns that its client has gone, or that it is cancelled."""
+    errors = [record.error]
+    while errors:
+        error = errors.pop()
+        if isinstance(error, BaseExceptionGroup):
+            errors.extend(error.exceptions)
+        elif isinstance(error, Exception) and error is not record.hang_up and not isinstance(error, _CLIENT_HAS_GONE):
+            return True
+    return False
 
 
 class Lines:

@@ -16,9 +16,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.websockets import WebSocketDisconnect
 
 from divan_obs_asgi import Observability, build_stack
 from divan_obs_asgi.logs import PipelineHandler, timestamp
@@ -148,6 +149,83 @@ def test_the_level_of_a_status(status: int, level: str) -> None:
         return Response(status_code=status)
 
     assert access_line(Starlette(routes=[Route("/", show)]), http_scope("/"))["level"] == level
+
+
+def streams(error: BaseException | None) -> ASGIApp:
+    """Return an application that streams, and raises `error` when its client has gone."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        try:
+            await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        except OSError:
+            if error is None:
+                raise
+            raise error from None
+
+    return app
+
+
+# What may be sampled is, but for the first line.
+UNDER_LOAD = {"LOG_SAMPLING_BUDGET": "1", "LOG_SAMPLING_RATE_INFO": "0", "LOG_RECORDER_LINES": "0"}
+SOME = 3
+
+
+async def ask_nobody(app: ASGIApp) -> None:
+    """Make some requests, each from a client that leaves at once."""
+    for _ in range(SOME):
+        await converse(app, http_scope(), [{"type": "http.disconnect"}], hangs_up_after=1)
+
+
+async def reads_from_nobody(scope: Scope, receive: Receive, send: Send) -> None:
+    await Request(scope, receive).body()
+
+
+class Stop(BaseException):
+    """A cancellation of another library."""
+
+
+@pytest.mark.parametrize(
+    ("app", "level"),
+    [
+        # What the server raises in `send`, alone or beside others in a task group.
+        (streams(None), "INFO"),
+        (streams(ClientDisconnect()), "INFO"),
+        (streams(ExceptionGroup("", [ClientDisconnect(), ExceptionGroup("", [WebSocketDisconnect()])])), "INFO"),
+        (reads_from_nobody, "INFO"),
+        # The application's own, which would have been an ERROR with its client there.
+        (streams(KeyError()), "ERROR"),
+        (streams(ConnectionRefusedError("no database")), "ERROR"),
+        (streams(ExceptionGroup("", [ClientDisconnect(), ExceptionGroup("", [KeyError()])])), "ERROR"),
+        # Somebody's decision, and an application that failed while it was carried out.
+        (streams(Stop()), "INFO"),
+    ],
+)
+def test_a_failure_is_one_also_where_nobody_waits_for_the_answer(app: ASGIApp, level: str) -> None:
+    """That a client has gone is worth a sampled line; what the application does wrong then is always an ERROR."""
+    observed = Observed(UNDER_LOAD)
+    anyio.run(ask_nobody, build_stack(app, observed.obs, [AccessLogMiddleware]))
+    written = 1 if level == "INFO" else SOME
+    assert [(line["outcome"], line["level"]) for line in observed.lines()] == [("client_disconnect", level)] * written
+
+
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [
+        (Stop(), "WARNING"),
+        (BaseExceptionGroup("", [Stop()]), "WARNING"),
+        (BaseExceptionGroup("", [Stop(), KeyError()]), "ERROR"),
+    ],
+)
+def test_a_failure_beside_a_cancellation_is_one(error: BaseException, level: str) -> None:
+    """A task group raises both together."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise error
+
+    observed = Observed()
+    anyio.run(converse, build_stack(app, observed.obs, [AccessLogMiddleware]), http_scope())
+    assert [(line["outcome"], line["level"]) for line in observed.lines()] == [("cancelled", level)]
 
 
 @pytest.mark.parametrize(
