@@ -68,7 +68,7 @@ def build_stack(
             continue
         except Exception as error:
             # The text of an exception that is not ours may hold a secret.
-            why = str(error) if isinstance(error, ImproperlyConfigured) else type(error).__name__
+            why = str(error).removesuffix(".") if isinstance(error, ImproperlyConfigured) else type(error).__name__
             wrong.insert(0, f"OBS_MIDDLEWARE: {name} raised when it was called with (app, obs): {why}.")
             causes.insert(0, error)
             continue

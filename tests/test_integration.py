@@ -98,6 +98,34 @@ def test_init_names_bad_flags(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask(app).header(b"x-request-id") == []
 
 
+class AsksItsDatabase:
+    """A third party's middleware that registers a probe, whose name can be taken once."""
+
+    def __init__(self, app: ASGIApp, bundle: obs.Observability) -> None:
+        bundle.probes.register(Database())
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
+class Database:
+    name = "database"
+    group: obs.probes.Group = "ready"
+    critical = True
+    timeout = 1.0
+
+    async def check(self) -> dict[str, object]:
+        return {}
+
+
+def test_init_makes_each_middleware_once() -> None:
+    """Their constructors are called when `init` is, and not again when the application builds its own stack."""
+    app, observed = Starlette(routes=[Route("/", hello)]), Observed({"OBS_MIDDLEWARE": f"{__name__}.AsksItsDatabase"})
+    obs.init(app, observed.obs)
+    assert (ask(app).body, ask(app).body) == (b"hello", b"hello")
+
+
 def test_init_twice_changes_nothing() -> None:
     """A module that is imported twice, a factory that is called again: one stack, and the first bundle."""
     app, first, second = Starlette(routes=[Route("/", hello)]), Observed(), Observed()
@@ -194,6 +222,22 @@ def test_wrap_observes_any_application() -> None:
     """A raw ASGI application, without any framework."""
     observed = Observed()
     done = ask(obs.wrap(raw, observed.obs), "/anything", x_request_id="abc")
+    assert (done.body, done.header(b"x-request-id")) == (b"raw", [b"abc"])
+    assert requests_of(observed, "__unmatched__") == 1
+
+
+def test_wrap_takes_an_application_of_asgi_2() -> None:
+    """One that is called with the scope, and gives what is called with receive and send (Django Channels 2)."""
+
+    class Double:
+        def __init__(self, scope: Scope) -> None:
+            self.scope = scope
+
+        async def __call__(self, receive: Receive, send: Send) -> None:
+            await raw(self.scope, receive, send)
+
+    observed = Observed()
+    done = ask(obs.wrap(Double, observed.obs), x_request_id="abc")  # type: ignore[arg-type]
     assert (done.body, done.header(b"x-request-id")) == (b"raw", [b"abc"])
     assert requests_of(observed, "__unmatched__") == 1
 

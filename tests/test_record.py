@@ -11,7 +11,7 @@ import pytest
 import divan_obs_asgi as obs
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.record import RECORD_KEY, RequestRecord, current_record
-from divan_obs_asgi.routes import RouteTemplates
+from divan_obs_asgi.routes import ROUTE_KEY, RouteTemplates
 from divan_obs_asgi.testing import SCENARIOS, Scenario, converse, http_scope, websocket_scope
 from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
 from tests.stacks import Observed
@@ -40,6 +40,7 @@ def answering(*messages: Message) -> ASGIApp:
     return app
 
 
+START: Message = {"type": "http.response.start", "status": 200}
 BODY: Message = {"type": "http.response.body", "body": b"hello"}
 
 
@@ -252,6 +253,109 @@ def test_how_a_client_closes(message: Message, close_code: int, outcome: str) ->
     observed = Observed()
     anyio.run(converse, obs.build_stack(app, observed.obs), websocket_scope(), [message])
     assert [(line["close_code"], line["outcome"]) for line in observed.lines()] == [(close_code, outcome)]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"type": "http.response.start"},
+        {"type": "http.response.body", "body": 5},
+        {"type": "http.response.zerocopysend", "count": "seven"},
+    ],
+)
+def test_a_message_that_is_none_is_the_servers_business(message: Message) -> None:
+    """It is forwarded as it is, and what the record does not understand of it is counted as a fault of the record."""
+    observed = Observed()
+    done = anyio.run(converse, obs.build_stack(answering(message), observed.obs), http_scope())
+    assert [{key: done.sent[0][key] for key in message}, done.error] == [message, None]
+    assert observed.value("divan_obs_errors_total", component="record") == 1
+    assert [line["outcome"] for line in observed.lines() if "outcome" in line] == ["incomplete"]
+
+
+def test_a_body_without_a_start_is_no_response() -> None:
+    """Whatever the server makes of it: there is no status to tell."""
+    witness = Witness(answering(BODY), Observed().obs)
+    anyio.run(converse, witness, http_scope())
+    assert [(record.outcome, record.status) for record in witness.finished] == [("incomplete", 0)]
+
+
+def test_a_handshake_that_is_closed_after_its_client_has_left_is_no_refusal() -> None:
+    """Nobody was told a 403."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert (await receive())["type"] == "websocket.disconnect"
+        await send({"type": "websocket.close", "code": 1000})
+
+    witness = Witness(app, Observed().obs)
+    anyio.run(converse, witness, websocket_scope(), [{"type": "websocket.disconnect", "code": 1006}])
+    assert [(record.outcome, record.status) for record in witness.finished] == [("client_disconnect", 0)]
+
+
+def test_a_file_that_the_kernel_copies_is_counted() -> None:
+    """In as many parts as there are; one of unknown size counts nothing."""
+    part = {"type": "http.response.zerocopysend", "file": 3}
+    app = answering(START, {**part, "count": 7, "more_body": True}, {**part, "more_body": True}, {**part, "count": 5})
+    witness = Witness(app, Observed().obs)
+    anyio.run(converse, witness, http_scope())
+    assert [(record.outcome, record.response_bytes) for record in witness.finished] == [("ok", 12)]
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        BODY,
+        {"type": "http.response.pathsend", "path": "/srv/a"},
+        {"type": "http.response.zerocopysend", "file": 3, "count": 5},
+    ],
+    ids=lambda message: message["type"],
+)
+def test_announced_trailers_belong_to_the_response(last: Message) -> None:
+    """Without them it is not whole, and with them it ends with the last of them."""
+    started = {**START, "trailers": True}
+    trailers: Message = {"type": "http.response.trailers", "headers": []}
+    witness = Witness(answering(started, last), Observed().obs)
+    anyio.run(converse, witness, http_scope())
+    whole = Witness(answering(started, last, {**trailers, "more_trailers": True}, trailers), Observed().obs)
+    anyio.run(converse, whole, http_scope())
+    cut = Witness(answering(started, last, {**trailers, "more_trailers": True}), Observed().obs)
+    anyio.run(converse, cut, http_scope())
+    outcomes = [record.outcome for record in (*witness.finished, *whole.finished, *cut.finished)]
+    assert outcomes == ["incomplete", "ok", "incomplete"]
+
+
+def test_of_two_finishers_of_one_component_the_outer_one_is_called() -> None:
+    """A stack within a stack reports to the bundle of the outer one."""
+    called: list[str] = []
+
+    class Outer(obs.RecordMiddleware):
+        component = "same"
+
+        def observe(self, scope: Scope, record: RequestRecord) -> None:
+            record.add_finisher(self.component, lambda record: called.append(type(self).__name__))
+
+    class Inner(Outer): ...
+
+    bundle = Observed().obs
+    anyio.run(converse, Outer(Inner(answering(START, BODY), bundle), bundle), http_scope())
+    assert called == ["Outer"]
+
+
+def test_the_route_of_a_finished_connection_stays() -> None:
+    """A line of a background task has the route of its request, whatever has been done to the scope since."""
+    seen: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        record = scope[RECORD_KEY]
+        seen.append(record.route_so_far())
+        scope[ROUTE_KEY] = "/users/{id}"
+        seen.append(record.route_so_far())
+        await send(START)
+        await send(BODY)
+        scope[ROUTE_KEY] = "/other"
+        seen.append(record.route_so_far())
+
+    anyio.run(converse, Witness(app, Observed().obs), http_scope())
+    assert seen == ["__unmatched__", "/users/{id}", "/users/{id}"]
 
 
 def test_inner_finishers_go_first() -> None:
