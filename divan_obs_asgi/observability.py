@@ -20,6 +20,7 @@ from divan_obs_asgi.logs import ByteStream, FlightRecorder, Lines, Logs, RootLev
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.probes import CanaryProbe, ConfigProbe, HeartbeatProbe, ProbeRegistry
 from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.redis_streams import RedisStreams, client_of
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing.work import WorkSpans, tracer_of
 
@@ -140,6 +141,11 @@ class Observability:
         background = Background(faults)
         background.add("heartbeat", heartbeat.run)
         background.add("log_levels", log.levels.expire_in_time)
+        if settings.enabled and settings.redis_streams:
+            connect = client_of(settings.redis_url)
+            interval_s = settings.redis_streams_interval_s
+            streams = RedisStreams(metrics, faults, settings.redis_streams, connect, interval_s=interval_s)
+            background.add("redis_streams", streams.run)
         return cls(settings, redaction, metrics, log, spans, probes, heartbeat, faults, work, background, jobs)
 
     def logger(self, name: str) -> logging.Logger:

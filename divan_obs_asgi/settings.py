@@ -30,6 +30,8 @@ DEFAULT_MIDDLEWARE = tuple(
     )
 )
 HASH_KEY_LENGTH = 16
+# Each is a question to Redis, every few seconds.
+MAX_STREAMS = 100
 # The names the standard library knows, so that `logging.getLevelName` agrees.
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 # The names that the OpenTelemetry specification gives to OTEL_TRACES_SAMPLER.
@@ -198,6 +200,14 @@ def migration(text: str) -> str | None:
     return value
 
 
+def key_names(text: str) -> tuple[str, ...]:
+    """Read a comma-separated list of keys of Redis, each once."""
+    keys = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if len(keys) > MAX_STREAMS or not all(len(key) <= 128 and key.isprintable() for key in keys):
+        raise ValueError(f"up to {MAX_STREAMS} keys of 1 to 128 printable characters, separated by commas")
+    return keys
+
+
 def _flag(env: str, parse: Callable[[str], T], default: T, doc: str, *, secret: bool = False) -> T:
     flag = Flag(env, cast(Callable[[str], object], parse), doc, secret)
     return dataclasses.field(default=default, metadata={"flag": flag}, repr=not secret)
@@ -351,8 +361,16 @@ class Settings:
     health_min_migration: str | None = _flag(
         "HEALTH_MIN_MIGRATION", migration, None, "The oldest migration with which the service is ready."
     )
+    redis_streams: tuple[str, ...] = _flag(
+        "OBS_REDIS_STREAMS", key_names, (), "Redis Streams at REDIS_URL whose groups are watched for lag."
+    )
+    redis_streams_interval_s: float = _flag(
+        "OBS_REDIS_STREAMS_INTERVAL_S", seconds, 10.0, "How often they are looked at."
+    )
+    redis_url: str | None = _flag(
+        "REDIS_URL", secret_text, None, "Checked at start-up; where OBS_REDIS_STREAMS are.", secret=True
+    )
     # What the application uses; read here only so that /health/startup can say whether it is well formed.
-    redis_url: str | None = _flag("REDIS_URL", secret_text, None, "Checked at start-up.", secret=True)
     database_url: str | None = _flag("DATABASE_URL", secret_text, None, "Checked at start-up.", secret=True)
     s3_url: str | None = _flag("S3_ENDPOINT_URL", secret_text, None, "Checked at start-up.", secret=True)
     jwt_secret: str | None = _flag("JWT_SECRET", secret_text, None, "Its length is checked at start-up.", secret=True)

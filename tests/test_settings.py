@@ -59,6 +59,8 @@ EXAMPLES = [
     ("LOG_SLOW_MS", "250", "log_slow_ms", 250),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://otel-collector:4317", "otlp_endpoint", "grpc://otel-collector:4317"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "", "otlp_endpoint", None),
+    ("OBS_REDIS_STREAMS", "lb:events, chat , lb:events", "redis_streams", ("lb:events", "chat")),
+    ("OBS_REDIS_STREAMS_INTERVAL_S", "2.5", "redis_streams_interval_s", 2.5),
     ("OTEL_TRACES_SAMPLER", "always_on", "traces_sampler", "always_on"),
     ("OTEL_TRACES_SAMPLER_ARG", "0.1", "traces_sampler_arg", 0.1),
     ("OBS_SERVICE_VERSION", "1.4.2", "service_version", "1.4.2"),
@@ -139,6 +141,12 @@ BAD = [
         "expected some of httpx, requests, sqlalchemy, asyncpg, redis, separated by commas, or nothing.",
     ),
     ("OBS_TRACING_NATIVE", "off", "OBS_TRACING_NATIVE is 'off'; expected one of suppress, nest, defer."),
+    (
+        "OBS_REDIS_STREAMS",
+        "lb\x00events",
+        r"OBS_REDIS_STREAMS is 'lb\x00events'; "
+        "expected up to 100 keys of 1 to 128 printable characters, separated by commas.",
+    ),
     ("HEALTH_MIN_MIGRATION", "8; drop", "HEALTH_MIN_MIGRATION is '8; drop'; expected a version like 0008."),
 ]
 

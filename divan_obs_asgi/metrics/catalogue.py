@@ -220,6 +220,32 @@ SOCKETIO_PUBSUB_MESSAGES = Family(
     "ObservedAsyncServer",
 )
 
+# Redis Streams. All workers ask the same Redis: who asked last is right.
+REDIS_STREAM_LAG = Family(
+    "redis_stream_lag",
+    "gauge",
+    ("stream", "group"),
+    "Entries of a stream that a group has not been given yet; absent where Redis cannot tell.",
+    "RedisStreams",
+    mode="livemostrecent",
+)
+REDIS_STREAM_PENDING = Family(
+    "redis_stream_pending",
+    "gauge",
+    ("stream", "group"),
+    "Entries that a group was given and has not acknowledged.",
+    "RedisStreams",
+    mode="livemostrecent",
+)
+REDIS_STREAM_OLDEST_PENDING = Family(
+    "redis_stream_oldest_pending_seconds",
+    "gauge",
+    ("stream", "group"),
+    "Seconds since the oldest of these was added to the stream; 0 where there is none.",
+    "RedisStreams",
+    mode="livemostrecent",
+)
+
 FAMILIES = (
     HTTP_REQUESTS,
     HTTP_DURATION,
@@ -256,6 +282,9 @@ FAMILIES = (
     SOCKETIO_ACK_DURATION,
     SOCKETIO_ROOM_MEMBERS,
     SOCKETIO_PUBSUB_MESSAGES,
+    REDIS_STREAM_LAG,
+    REDIS_STREAM_PENDING,
+    REDIS_STREAM_OLDEST_PENDING,
 )
 
 __all__ = [

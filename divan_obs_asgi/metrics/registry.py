@@ -65,6 +65,9 @@ class Metrics:
         self.socketio_ack_duration = self._histogram(catalogue.SOCKETIO_ACK_DURATION)
         self.socketio_room_members = self._histogram(catalogue.SOCKETIO_ROOM_MEMBERS)
         self.socketio_pubsub_messages = self._counter(catalogue.SOCKETIO_PUBSUB_MESSAGES)
+        self.redis_stream_lag = self._gauge(catalogue.REDIS_STREAM_LAG)
+        self.redis_stream_pending = self._gauge(catalogue.REDIS_STREAM_PENDING)
+        self.redis_stream_oldest_pending = self._gauge(catalogue.REDIS_STREAM_OLDEST_PENDING)
 
     def counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:
         """Return the counter `<namespace>_<name>`, made at the first call; `name` ends in `_total`."""
@@ -83,6 +86,11 @@ class Metrics:
     ) -> Histogram:
         """Return the histogram `<namespace>_<name>`, made at the first call; `buckets` are upper edges."""
         return self._histogram(Family(name, "histogram", tuple(labels), help, "application", tuple(buckets)))
+
+    def forget(self, gauge: Gauge, *values: str) -> None:
+        """Have the series of a label set be absent, until it is asked for again."""
+        # By the values as they are told.
+        gauge.remove(*gauge.labels(*values)._labelvalues)
 
     def counting(self, policy: RedactionPolicy, sink: str) -> RedactionPolicy:
         """Return a policy that counts what it redacts for `sink`."""
