@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import orjson
-from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics import exposition
 
 from divan_obs_asgi.logs import Lines
-from divan_obs_asgi.metrics.redacted import redacted_types
+from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.probes.canary import Sink
 
 if TYPE_CHECKING:
@@ -37,10 +36,10 @@ def metrics_sink(policy: RedactionPolicy) -> Sink:
     """Return what label values and an exemplar become."""
 
     def exposed(text: str, fields: Mapping[str, object]) -> bytes:
-        registry = CollectorRegistry()
-        counter = redacted_types(policy).counter("canary", "A canary.", ["label"], registry=registry)
+        metrics = Metrics(policy)
+        counter = metrics.counter("canaries_total", "Canaries.", ["label"])
         counter.labels(text).inc(exemplar={"note": str(fields["note"])})
-        return bytes(exposition.generate_latest(registry))  # type: ignore[no-untyped-call]
+        return bytes(exposition.generate_latest(metrics.registry))  # type: ignore[no-untyped-call]
 
     return exposed
 

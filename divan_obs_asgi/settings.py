@@ -115,6 +115,14 @@ def name(text: str) -> str:
     return value
 
 
+def namespace(text: str) -> str:
+    """Read the first word of metric names."""
+    value = text.strip()
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}[a-z0-9]|[a-z]", value):
+        raise ValueError("lower-case letters, digits and _, like divan")
+    return value
+
+
 def secret_text(text: str) -> str | None:
     """Read a secret; an empty one is none."""
     return text or None
@@ -272,6 +280,13 @@ class Settings:
     )
     metrics_public: bool = _flag(
         "OBS_METRICS_PUBLIC", boolean, False, "Serve /metrics without a token; with OBS_ENV=dev only."
+    )
+    namespace: str = _flag("OBS_NAMESPACE", namespace, "divan", "The first word of every metric's name.")
+    metrics_max_series: int = _flag(
+        "OBS_METRICS_MAX_SERIES",
+        positive_integer,
+        500,
+        "Label sets that a metric has at most; further ones are told as `__overflow__`.",
     )
     admin_token: str | None = _flag(
         "OBS_ADMIN_TOKEN", token, None, "The bearer token of the guarded endpoints.", secret=True

@@ -63,6 +63,8 @@ EXAMPLES = [
     ("OBS_REDIS_STREAMS_INTERVAL_S", "2.5", "redis_streams_interval_s", 2.5),
     ("OTEL_TRACES_SAMPLER", "always_on", "traces_sampler", "always_on"),
     ("OTEL_TRACES_SAMPLER_ARG", "0.1", "traces_sampler_arg", 0.1),
+    ("OBS_NAMESPACE", "my_shop2", "namespace", "my_shop2"),
+    ("OBS_METRICS_MAX_SERIES", "2000", "metrics_max_series", 2000),
     ("OBS_SERVICE_VERSION", "1.4.2", "service_version", "1.4.2"),
     ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "grpcs://traces:4317", "otlp_traces_endpoint", "grpcs://traces:4317"),
     ("OTEL_BSP_MAX_QUEUE_SIZE", "100", "export_queue", 100),
@@ -97,6 +99,9 @@ BAD = [
         "OBS_ADMIN_TOKEN is set to a bad value; expected no control characters, and no blank at either end.",
     ),
     ("LOG_SAMPLING_RATE_INFO", "0_0.5", "LOG_SAMPLING_RATE_INFO is '0_0.5'; expected a number from 0 to 1."),
+    ("OBS_NAMESPACE", "divan_", "OBS_NAMESPACE is 'divan_'; expected lower-case letters, digits and _, like divan."),
+    ("OBS_NAMESPACE", "7up", "OBS_NAMESPACE is '7up'; expected lower-case letters, digits and _, like divan."),
+    ("OBS_METRICS_MAX_SERIES", "0", "OBS_METRICS_MAX_SERIES is '0'; expected a whole number from 1."),
     ("OBS_COMMIT", "a\nb", r"OBS_COMMIT is 'a\nb'; expected 1 to 128 printable characters."),
     (
         "OBS_REDACT_KEYS",

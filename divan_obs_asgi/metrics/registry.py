@@ -2,95 +2,161 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeAlias
+import re
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from divan_obs_asgi.metrics import catalogue
-from divan_obs_asgi.metrics.catalogue import Family
-from divan_obs_asgi.metrics.redacted import redacted_types
+from divan_obs_asgi.exceptions import ImproperlyConfigured
+from divan_obs_asgi.metrics import family as families
+from divan_obs_asgi.metrics.catalogue import Catalogue
+from divan_obs_asgi.metrics.domain import Domain
+from divan_obs_asgi.metrics.family import Declared, Family, GaugeMode, M_co, Metric
+from divan_obs_asgi.metrics.governed import Governed, governed
+from divan_obs_asgi.metrics.governor import MAX_SERIES, Cause, Governor
 from divan_obs_asgi.redaction import RedactionPolicy
-
-Metric: TypeAlias = Counter | Gauge | Histogram | Summary
 
 NAMESPACE = "divan"
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
+# Prometheus, "Metric names and labels": what every version of it, and every client, understands.
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
-class Metrics:
+
+@dataclass(frozen=True, slots=True)
+class DependencyLatency:
+    """The summary that SPEC names, and its twin with buckets."""
+
+    summary: Summary
+    histogram: Histogram
+
+    def observe(self, seconds: float) -> None:
+        self.summary.observe(seconds)
+        self.histogram.observe(seconds)
+
+
+class Metrics(Catalogue):
     """
     Every family of the catalogue, and those that the application adds.
 
-    Label values and exemplars go through the redaction policy. The registry is not prometheus_client's global one: a
-    second `Observability` (tests, a reload) starts at zero and collides with nothing.
+    Label values and exemplars go through the redaction policy, and a family has at most `max_series` label sets. The
+    registry is not prometheus_client's global one: a second `Observability` (tests, a reload) starts at zero and
+    collides with nothing.
+
+    Attributes:
+        domain: what the application counts of its own events, a line each.
     """
 
-    def __init__(self, policy: RedactionPolicy | None = None, namespace: str = NAMESPACE) -> None:
+    def __init__(
+        self, policy: RedactionPolicy | None = None, namespace: str = NAMESPACE, max_series: int = MAX_SERIES
+    ) -> None:
         self.namespace = namespace
-        self._types = redacted_types(self.counting(policy or RedactionPolicy(), "metrics"))
         self.registry = CollectorRegistry(auto_describe=True)
         self._metrics: dict[str, Metric] = {}
-        for family in catalogue.FAMILIES:
-            self._add(family)
-        self.http_requests = self._counter(catalogue.HTTP_REQUESTS)
-        self.http_duration = self._histogram(catalogue.HTTP_DURATION)
-        self.http_outcomes = self._counter(catalogue.HTTP_OUTCOMES)
-        self.websocket_connections = self._counter(catalogue.WEBSOCKET_CONNECTIONS)
-        self.websocket_duration = self._histogram(catalogue.WEBSOCKET_DURATION)
-        self.socketio_clients = self._gauge(catalogue.SOCKETIO_CLIENTS)
-        self.socketio_events = self._counter(catalogue.SOCKETIO_EVENTS)
-        self.probe_up = self._gauge(catalogue.PROBE_UP)
-        self.errors = self._counter(catalogue.ERRORS)
-        self.redactions = self._counter(catalogue.REDACTIONS)
-        self.logs_dropped = self._counter(catalogue.LOGS_DROPPED)
-        self.trace_spans_dropped = self._counter(catalogue.TRACE_SPANS_DROPPED)
-        self.jobs_runs = self._counter(catalogue.JOBS_RUNS)
-        self.jobs_duration = self._histogram(catalogue.JOBS_DURATION)
-        self.jobs_running = self._gauge(catalogue.JOBS_RUNNING)
-        self.jobs_last_success = self._gauge(catalogue.JOBS_LAST_SUCCESS)
-        self.socketio_event_duration = self._histogram(catalogue.SOCKETIO_EVENT_DURATION)
-        self.socketio_errors = self._counter(catalogue.SOCKETIO_ERRORS)
-        self.socketio_connects = self._counter(catalogue.SOCKETIO_CONNECTS)
-        self.socketio_disconnects = self._counter(catalogue.SOCKETIO_DISCONNECTS)
-        self.socketio_gauge_corrections = self._counter(catalogue.SOCKETIO_GAUGE_CORRECTIONS)
-        self.socketio_transports = self._gauge(catalogue.SOCKETIO_TRANSPORTS)
-        self.socketio_upgrades = self._counter(catalogue.SOCKETIO_UPGRADES)
-        self.socketio_packets = self._counter(catalogue.SOCKETIO_PACKETS)
-        self.socketio_bytes = self._counter(catalogue.SOCKETIO_BYTES)
-        self.socketio_emits = self._counter(catalogue.SOCKETIO_EMITS)
-        self.socketio_emit_recipients = self._histogram(catalogue.SOCKETIO_EMIT_RECIPIENTS)
-        self.socketio_acks = self._counter(catalogue.SOCKETIO_ACKS)
-        self.socketio_ack_duration = self._histogram(catalogue.SOCKETIO_ACK_DURATION)
-        self.socketio_room_members = self._histogram(catalogue.SOCKETIO_ROOM_MEMBERS)
-        self.socketio_pubsub_messages = self._counter(catalogue.SOCKETIO_PUBSUB_MESSAGES)
-        self.redis_stream_lag = self._gauge(catalogue.REDIS_STREAM_LAG)
-        self.redis_stream_pending = self._gauge(catalogue.REDIS_STREAM_PENDING)
-        self.redis_stream_oldest_pending = self._gauge(catalogue.REDIS_STREAM_OLDEST_PENDING)
+        self._families: dict[str, Family[Metric]] = {}
+        self._overflows: dict[tuple[str, Cause], Counter] = {}
+        self._adding = threading.Lock()
+        counting = self.counting(policy or RedactionPolicy(), "metrics")
+        self._governor = Governor(counting, self._overflowed, max_series)
+        for attribute, family in vars(Catalogue).items():
+            if isinstance(family, Declared):
+                # From now on the attribute is the metric itself, and `Family.__get__` is not asked.
+                setattr(self, attribute, self.of(family))
+        self.domain = Domain(self)
 
     def counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:
-        """Return the counter `<namespace>_<name>`, made at the first call; `name` ends in `_total`."""
-        return self._counter(Family(name, "counter", tuple(labels), help, "application"))
+        """
+        Return the counter `<namespace>_<name>`, made at the first call; `name` ends in `_total`.
 
-    def gauge(self, name: str, help: str, labels: Sequence[str] = ()) -> Gauge:
-        """Return the gauge `<namespace>_<name>`, made at the first call."""
-        return self._gauge(Family(name, "gauge", tuple(labels), help, "application"))
+        Raises:
+            ImproperlyConfigured: where a metric of that name is something else, or the name is none.
+        """
+        return self.of(families.counter(name, labels, help, "application"))
+
+    def gauge(self, name: str, help: str, labels: Sequence[str] = (), mode: GaugeMode = "livesum") -> Gauge:
+        """
+        Return the gauge `<namespace>_<name>`, made at the first call.
+
+        Args:
+            mode: how several processes are told as one: their sum, the smallest, ...
+
+        Raises:
+            ImproperlyConfigured: where a metric of that name is something else, or the name is none.
+        """
+        return self.of(families.gauge(name, labels, help, "application", mode))
 
     def histogram(
         self,
         name: str,
         help: str,
         labels: Sequence[str] = (),
-        buckets: Sequence[float] = catalogue.DURATION_BUCKETS_S,
+        buckets: Sequence[float] = families.DURATION_BUCKETS_S,
     ) -> Histogram:
-        """Return the histogram `<namespace>_<name>`, made at the first call; `buckets` are upper edges."""
-        return self._histogram(Family(name, "histogram", tuple(labels), help, "application", tuple(buckets)))
+        """
+        Return the histogram `<namespace>_<name>`, made at the first call; `buckets` are upper edges.
+
+        Raises:
+            ImproperlyConfigured: where a metric of that name is something else, or name or buckets are none.
+        """
+        return self.of(families.histogram(name, labels, help, "application", buckets))
+
+    def summary(self, name: str, help: str, labels: Sequence[str] = ()) -> Summary:
+        """
+        Return the summary `<namespace>_<name>`, made at the first call: count and sum, no quantiles.
+
+        Raises:
+            ImproperlyConfigured: where a metric of that name is something else, or the name is none.
+        """
+        return self.of(families.summary(name, labels, help, "application"))
+
+    def of(self, family: Family[M_co]) -> M_co:
+        """Return the metric of a family, made at the first call."""
+        with self._adding:
+            known = self._families.get(family.name)
+            if known is None:
+                self._metrics[family.name] = self._made(family)
+                self._families[family.name] = family
+            elif known is not family and not _same(known, family):
+                raise ImproperlyConfigured(
+                    f"The metric {family.name!r} is {_described(known)} already; asked for {_described(family)}."
+                )
+            return cast(M_co, self._metrics[family.name])
+
+    def declare(self, label: str, values: Iterable[str]) -> None:
+        """
+        Say which values a label takes, in all families; all others are told as `__overflow__`.
+
+        Raises:
+            ImproperlyConfigured: where there are none.
+        """
+        listed = [values] if isinstance(values, str) else [str(value) for value in values]
+        if not listed:
+            raise ImproperlyConfigured(f"The label {label!r} was declared without values.")
+        self._governor.declare(label, listed)
+        for metric in self._metrics.values():
+            cast(Governed, metric).forget_judgements()
+
+    def start_at_zero(self, metric: Counter | Histogram | Summary, **values: Iterable[str]) -> None:
+        """
+        Have the series of all combinations of `values` exist before something happens (PITFALLS P29).
+
+        A rate over a series that begins with its first event does not see that event. At most half of the label sets
+        that a family may have are made in this way.
+        """
+        family = cast(Governed, metric).family
+        for combination in product(*(tuple(values[name]) for name in family.labels)):
+            if cast(Governed, metric).label_sets >= self._governor.max_series // 2:
+                return
+            metric.labels(*combination)
 
     def forget(self, gauge: Gauge, *values: str) -> None:
         """Have the series of a label set be absent, until it is asked for again."""
-        # By the values as they are told.
-        gauge.remove(*gauge.labels(*values)._labelvalues)
+        gauge.remove(*values)
 
     def counting(self, policy: RedactionPolicy, sink: str) -> RedactionPolicy:
         """Return a policy that counts what it redacts for `sink`."""
@@ -104,48 +170,62 @@ class Metrics:
 
         return policy.having(count=count)
 
-    def dependency(self, probe: str) -> tuple[Gauge, Summary] | None:
-        """Return the `up` gauge and the latency summary of the probes that SPEC names, None for others."""
-        up, latency = self._metrics.get(f"{probe}_up"), self._metrics.get(f"{probe}_latency_seconds")
-        if isinstance(up, Gauge) and isinstance(latency, Summary):
-            return up, latency
+    def dependency(self, probe: str) -> tuple[Gauge, DependencyLatency] | None:
+        """Return the `up` gauge and the latency of the probes that SPEC names, None for others."""
+        if probe == "redis":
+            return self.redis_up, DependencyLatency(self.redis_latency, self.redis_latency_histogram)
+        if probe == "postgres":
+            return self.postgres_up, DependencyLatency(self.postgres_latency, self.postgres_latency_histogram)
         return None
+
+    def label_sets(self) -> Mapping[str, int]:
+        """Return how many label sets each family has, by its name without the namespace."""
+        return {name: cast(Governed, metric).label_sets for name, metric in self._metrics.items()}
 
     def render(self) -> bytes:
         """Return all series in Prometheus' text format."""
         return generate_latest(self.registry)
 
-    def _counter(self, family: Family) -> Counter:
-        metric = self._add(family)
-        assert isinstance(metric, Counter)
-        return metric
+    def _made(self, family: Family[M_co]) -> Metric:
+        wrong = _wrong(family)
+        if wrong is not None:
+            raise ImproperlyConfigured(f"The metric {family.name!r} {wrong}.")
+        try:
+            return governed(family, self.namespace, self.registry, self._governor)
+        except ValueError as error:
+            raise ImproperlyConfigured(f"The metric {family.name!r} cannot be made: {error}.") from None
 
-    def _gauge(self, family: Family) -> Gauge:
-        metric = self._add(family)
-        assert isinstance(metric, Gauge)
-        return metric
-
-    def _histogram(self, family: Family) -> Histogram:
-        metric = self._add(family)
-        assert isinstance(metric, Histogram)
-        return metric
-
-    def _add(self, family: Family) -> Metric:
-        known = self._metrics.get(family.name)
-        if known is None:
-            known = self._metrics[family.name] = self._make(family)
-        return known
-
-    def _make(self, family: Family) -> Metric:
-        name = f"{self.namespace}_{family.name}"
-        types = self._types
-        if family.kind == "histogram":
-            return types.histogram(name, family.help, family.labels, registry=self.registry, buckets=family.buckets)
-        if family.kind == "counter":
-            return types.counter(name, family.help, family.labels, registry=self.registry)
-        if family.kind == "gauge":
-            return types.gauge(name, family.help, family.labels, registry=self.registry, multiprocess_mode=family.mode)
-        return types.summary(name, family.help, family.labels, registry=self.registry)
+    def _overflowed(self, family: str, cause: Cause) -> None:
+        if family == Catalogue.metrics_overflow.name:
+            return  # It would never come to an end.
+        child = self._overflows.get((family, cause))
+        if child is None:
+            child = self._overflows[family, cause] = self.metrics_overflow.labels(family, cause)
+        child.inc()
 
 
-__all__ = ["CONTENT_TYPE", "NAMESPACE", "Metric", "Metrics"]
+def _wrong(family: Family[Metric]) -> str | None:
+    """Return what is wrong with a family, if anything."""
+    if not _NAME.fullmatch(family.name):
+        return "is named badly; expected lower case, digits and _"
+    if (family.kind == "counter") != family.name.endswith("_total"):
+        return "is named badly; the name of a counter ends in _total, and of nothing else"
+    if not family.help.strip():
+        return "has no help; expected a sentence"
+    if not all(_NAME.fullmatch(label) for label in family.labels) or len(set(family.labels)) < len(family.labels):
+        return f"has the labels {', '.join(family.labels)}; expected different names in lower case, digits and _"
+    return None
+
+
+def _same(one: Family[Metric], other: Family[Metric]) -> bool:
+    # Who increments it, and with which values, is told by whoever came first.
+    return replace(one, by="", vocabulary={}) == replace(other, by="", vocabulary={})
+
+
+def _described(family: Family[Metric]) -> str:
+    labels = f"with the labels {', '.join(family.labels)}" if family.labels else "without labels"
+    edges = f" and the buckets {', '.join(f'{edge:g}' for edge in family.buckets)}" if family.buckets else ""
+    return f"a {family.kind} {labels}{edges}, {family.help!r}"
+
+
+__all__ = ["CONTENT_TYPE", "NAMESPACE", "DependencyLatency", "Metric", "Metrics"]

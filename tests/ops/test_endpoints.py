@@ -338,11 +338,11 @@ def test_prometheus_can_read_the_page() -> None:
 def test_the_page_has_what_was_counted() -> None:
     """The application's own metrics stand beside the library's, and labels survive the way through the format."""
     observed = Observed({"OBS_METRICS_PUBLIC": "true"})
-    observed.obs.metrics.counter("invites_sent_total", "Invites sent.", ["kind"]).labels('a "quoted"\nkind\\').inc(3)
+    observed.obs.metrics.counter("coffees_total", "Coffees.", ["kind"]).labels('a "quoted"\nkind\\').inc(3)
 
     page = ask(observed, "/metrics").body.decode()
 
-    (family,) = (family for family in text_string_to_metric_families(page) if family.name == "divan_invites_sent")
+    (family,) = (family for family in text_string_to_metric_families(page) if family.name == "divan_coffees")
     samples = [sample for sample in family.samples if sample.name.endswith("_total")]
     assert [(sample.labels, sample.value) for sample in samples] == [({"kind": 'a "quoted"\nkind\\'}, 3.0)]
 

@@ -1,0 +1,188 @@
+"""prometheus_client's four kinds of metric, whose label sets and exemplars go through a `Governor`."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Self, cast
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
+from prometheus_client.metrics import MetricWrapperBase
+
+from divan_obs_asgi.metrics.family import Family, Metric
+from divan_obs_asgi.metrics.governor import OVERFLOW, Governor, text_of
+
+# Characters of a label set that are worth remembering.
+_MAX_GIVEN = 1000
+
+
+class Governed(MetricWrapperBase):
+    """
+    A metric with a bounded number of label sets.
+
+    A label set is redacted, and checked against vocabularies and limit, when it is first asked for; after that its
+    child is found by the values as they were given.
+    """
+
+    family: Family[Metric]
+    governor: Governor
+
+    def govern(self, family: Family[Metric], governor: Governor) -> Self:
+        """Have `governor` judge the label sets of this metric, which has none yet."""
+        self.family = family
+        self.governor = governor
+        # Children by the values as they were given, and the label sets as they are told.
+        self._known: dict[tuple[str, ...], Any] = {}
+        self._told: set[tuple[str, ...]] = set()
+        self._overflown: Any = None
+        # Whether some value is told differently from how it was given.
+        self._rewrites = False
+        self._admission = threading.Lock()
+        return self
+
+    @property
+    def label_sets(self) -> int:
+        """How many label sets there are; 1 of a metric without labels."""
+        return len(self._told) if self.family.labels else 1
+
+    def labels(self, *values: Any, **by_name: Any) -> Any:
+        """Return the child of a label set, or that of the overflow."""
+        if by_name:
+            if (
+                values
+                or len(by_name) != len(self.family.labels)
+                or not all(map(by_name.__contains__, self.family.labels))
+            ):
+                return super().labels(*values, **by_name)  # Raises, and says why.
+            values = tuple(by_name[name] for name in self.family.labels)
+        try:
+            given = tuple(map(str, values))
+        except Exception:
+            given = tuple(map(text_of, values))
+        child = self._known.get(given)
+        return child if child is not None else self._admit(given)
+
+    def _admit(self, given: tuple[str, ...]) -> Any:
+        names = self.family.labels
+        if len(given) != len(names) or not names:
+            return super().labels(*given)  # Raises, and says why.
+        if self._full() and not self._rewrites:
+            # Redaction would make none of the known ones of it: a million strangers cost next to nothing.
+            return self._overflow(given)
+        listed = tuple(map(self._listed, names, given))
+        told = tuple(map(self.governor.told, names, listed))
+        with self._admission:
+            self._rewrites = self._rewrites or told != given
+            if told in self._told or not self._full():
+                child = self._child(told)
+                if (
+                    listed == given
+                    and len(self._known) < self.governor.max_series
+                    and sum(map(len, given)) < _MAX_GIVEN
+                ):
+                    self._known[given] = child
+            else:
+                child = None
+        if child is None:
+            return self._overflow(given)
+        if listed != given:
+            self.governor.report(self.family, "vocabulary", given)
+        return child
+
+    def _full(self) -> bool:
+        return len(self._told) >= self.governor.max_series - 1  # The last one is the overflow's.
+
+    def _overflow(self, given: tuple[str, ...]) -> Any:
+        self.governor.report(self.family, "limit", given)
+        if self._overflown is None:
+            with self._admission:
+                self._overflown = self._child((OVERFLOW,) * len(given))
+        return self._overflown
+
+    def _child(self, told: tuple[str, ...]) -> Any:
+        child = super().labels(*told)
+        child.family, child.governor = self.family, self.governor
+        self._told.add(told)
+        return child
+
+    def _listed(self, name: str, value: str) -> str:
+        vocabulary = self.governor.vocabulary(name, self.family.vocabulary)
+        return value if vocabulary is None or value in vocabulary else OVERFLOW
+
+    def remove(self, *values: Any) -> None:
+        """Forget a label set, given as it was to `labels`."""
+        told = tuple(map(self.governor.told, self.family.labels, map(text_of, values)))
+        super().remove(*told)
+        with self._admission:
+            self._told.discard(told)
+            self._forget()
+
+    def remove_by_labels(self, labels: dict[str, str]) -> None:
+        """Forget the label sets that have these values."""
+        told = {name: self.governor.told(name, text_of(value)) for name, value in labels.items()}
+        super().remove_by_labels(told)
+        asked = {self.family.labels.index(name): value for name, value in told.items()}
+        with self._admission:
+            self._told = {key for key in self._told if any(key[at] != value for at, value in asked.items())}
+            self._forget()
+
+    def clear(self) -> None:
+        """Forget all label sets."""
+        super().clear()
+        with self._admission:
+            self._told.clear()
+            self._forget()
+
+    def forget_judgements(self) -> None:
+        """Have every label set judged anew when it is next asked for."""
+        with self._admission:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self._overflown = None
+
+
+class GovernedCounter(Governed, Counter):
+    """A counter; exemplars are redacted, and left out where they are too long."""
+
+    def inc(self, amount: float = 1, exemplar: dict[str, str] | None = None) -> None:
+        super().inc(amount, exemplar and self.governor.exemplar(exemplar))
+
+
+class GovernedGauge(Governed, Gauge):
+    """A gauge."""
+
+
+class GovernedHistogram(Governed, Histogram):
+    """A histogram; exemplars are redacted, and left out where they are too long."""
+
+    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
+        super().observe(amount, exemplar and self.governor.exemplar(exemplar))
+
+
+class GovernedSummary(Governed, Summary):
+    """A summary."""
+
+
+def governed(family: Family[Metric], namespace: str, registry: CollectorRegistry, governor: Governor) -> Metric:
+    """
+    Make the metric of a family, in `registry`.
+
+    Raises:
+        ValueError: where prometheus_client refuses a name, a label or a bucket, or a series of that name exists.
+    """
+    name = f"{namespace}_{family.name}"
+    metric: Governed
+    match family.kind:
+        case "counter":
+            metric = GovernedCounter(name, family.help, family.labels, registry=registry)
+        case "gauge":
+            metric = GovernedGauge(name, family.help, family.labels, registry=registry, multiprocess_mode=family.mode)
+        case "histogram":
+            metric = GovernedHistogram(name, family.help, family.labels, registry=registry, buckets=family.buckets)
+        case "summary":
+            metric = GovernedSummary(name, family.help, family.labels, registry=registry)
+    return cast(Metric, metric.govern(family, governor))
+
+
+__all__ = ["Governed", "GovernedCounter", "GovernedGauge", "GovernedHistogram", "GovernedSummary", "governed"]

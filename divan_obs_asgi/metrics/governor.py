@@ -1,0 +1,101 @@
+"""What keeps label sets few: a limit for each family, declared vocabularies, and redaction."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, TypeAlias
+
+from divan_obs_asgi.metrics.family import Family, Metric
+from divan_obs_asgi.redaction import RedactionPolicy
+
+OVERFLOW = "__overflow__"
+UNREADABLE = "__unreadable__"
+MAX_SERIES = 500
+# What is longer was made of something else than a name.
+_MAX_VALUE = 500
+# OpenMetrics, section "Exemplars": names and values together.
+_MAX_EXEMPLAR = 128
+
+Cause: TypeAlias = Literal["limit", "vocabulary"]
+
+_logger = logging.getLogger("divan_obs_asgi.metrics")
+
+
+class Governor:
+    """
+    Says what may be told of label values, and how many label sets a family may have.
+
+    Args:
+        overflowed: called with family and cause whenever a value is told as `__overflow__`.
+        max_series: label sets of a family at most, the one of the overflow included.
+    """
+
+    def __init__(
+        self, policy: RedactionPolicy, overflowed: Callable[[str, Cause], None], max_series: int = MAX_SERIES
+    ) -> None:
+        self.max_series = max_series
+        self._policy = policy
+        self._overflowed = overflowed
+        self._vocabulary: dict[str, frozenset[str]] = {}
+        self._warned: set[tuple[str, Cause]] = set()
+        self._lock = threading.Lock()
+
+    def declare(self, label: str, values: Iterable[str]) -> None:
+        """Have `label` take these values only, in every family that does not say otherwise."""
+        self._vocabulary[label] = frozenset(values)
+
+    def vocabulary(self, label: str, own: Mapping[str, frozenset[str]]) -> frozenset[str] | None:
+        """Return the values of a label; None where any will do. The application's word goes before the catalogue's."""
+        declared = self._vocabulary.get(label)
+        return own.get(label) if declared is None else declared
+
+    def told(self, label: str, value: str) -> str:
+        """Return what may be told of `value`: redacted first, then cut, and always UTF-8."""
+        told = str(self._policy.redact_field(label, value))
+        if len(told) > _MAX_VALUE:
+            told = told[:_MAX_VALUE]
+        # A lone surrogate would fail the whole scrape.
+        return told if told.isascii() else told.encode("utf-8", "replace").decode()
+
+    def exemplar(self, labels: Mapping[str, str]) -> dict[str, str] | None:
+        """Return what may be told of an exemplar; None where it is too long to be one."""
+        told = {name: self.told(name, text_of(value)) for name, value in labels.items()}
+        length = sum(len(name) + len(value) for name, value in told.items())
+        return told if length <= _MAX_EXEMPLAR else None
+
+    def report(self, family: Family[Metric], cause: Cause, given: tuple[str, ...]) -> None:
+        """Count an overflow, and warn of a family's first one."""
+        self._overflowed(family.name, cause)
+        if (family.name, cause) in self._warned:
+            return
+        with self._lock:
+            if (family.name, cause) in self._warned:
+                return
+            self._warned.add((family.name, cause))
+        labels = zip(family.labels, given, strict=True)
+        told = ", ".join(f"{name}={self.told(name, value)!r}" for name, value in labels)
+        if cause == "limit":
+            _logger.warning(
+                "Metric %s has all its %d label sets (OBS_METRICS_MAX_SERIES); others, first %s, are told as %s.",
+                family.name,
+                self.max_series,
+                told,
+                OVERFLOW,
+            )
+        else:
+            _logger.warning(
+                "Metric %s got a value that is in no vocabulary: %s; it is told as %s.", family.name, told, OVERFLOW
+            )
+
+
+def text_of(value: object) -> str:
+    """Return a value as text, whatever its `__str__` does."""
+    try:
+        return str(value)
+    except Exception:
+        return UNREADABLE
+
+
+__all__ = ["MAX_SERIES", "OVERFLOW", "UNREADABLE", "Cause", "Governor", "text_of"]
