@@ -23,6 +23,7 @@ from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.redis_streams import RedisStreams, client_of
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing.work import WorkSpans, tracer_of
+from divan_obs_asgi.types import Authorize
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -41,6 +42,7 @@ class Observability:
         work: makes spans of the application's own work: `work.span`, `work.traced`, `work.background`.
         background: what of the library runs beside the application.
         jobs: what was made a job by `@obs.job(name)`, by name.
+        authorize: the application's own condition on who may use the guarded endpoints.
     """
 
     settings: Settings
@@ -54,6 +56,7 @@ class Observability:
     work: WorkSpans
     background: Background
     jobs: Jobs
+    authorize: Authorize | None = None
 
     @classmethod
     def from_env(
@@ -64,6 +67,7 @@ class Observability:
         tracer_provider: TracerProvider | None = None,
         span_exporter: SpanExporter | None = None,
         redaction: RedactionPolicy | None = None,
+        authorize: Authorize | None = None,
     ) -> Self:
         """
         Build everything from the flags in `environ` (default: `os.environ`).
@@ -74,6 +78,8 @@ class Observability:
                 application has set it, need not be given.
             span_exporter: in place of OTLP over gRPC, where the provider is built from the flags.
             redaction: in place of the policy that the flags describe; for every sink.
+            authorize: called with the scope of a request to a guarded endpoint that has carried the token; only where
+                it returns True (or an awaitable of it) the request is answered.
 
         Raises:
             ImproperlyConfigured: naming every flag that is wrong.
@@ -85,6 +91,7 @@ class Observability:
             tracer_provider=tracer_provider,
             span_exporter=span_exporter,
             redaction=redaction,
+            authorize=authorize,
         )
 
     @classmethod
@@ -96,6 +103,7 @@ class Observability:
         tracer_provider: TracerProvider | None = None,
         span_exporter: SpanExporter | None = None,
         redaction: RedactionPolicy | None = None,
+        authorize: Authorize | None = None,
     ) -> Self:
         """Build everything from `settings`; arguments as for `from_env`."""
         policy = redaction or RedactionPolicy.from_settings(settings)
@@ -146,7 +154,9 @@ class Observability:
             interval_s = settings.redis_streams_interval_s
             streams = RedisStreams(metrics, faults, settings.redis_streams, connect, interval_s=interval_s)
             background.add("redis_streams", streams.run)
-        return cls(settings, redaction, metrics, log, spans, probes, heartbeat, faults, work, background, jobs)
+        return cls(
+            settings, redaction, metrics, log, spans, probes, heartbeat, faults, work, background, jobs, authorize
+        )
 
     def logger(self, name: str) -> logging.Logger:
         """Return the standard library's logger; its records carry the ids of the request they are written in."""

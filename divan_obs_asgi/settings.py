@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import Any, Self, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -198,6 +199,14 @@ def otlp_endpoint(text: str) -> str | None:
     return text.strip()
 
 
+def networks(text: str) -> tuple[str, ...]:
+    """Read a comma-separated list of networks, each as the standard library writes it."""
+    try:
+        return tuple(str(ip_network(part.strip())) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise ValueError("networks like 10.0.0.0/8 or fd00::/8, separated by commas") from None
+
+
 def migration(text: str) -> str | None:
     """Read a migration's version: empty for none."""
     value = text.strip()
@@ -279,7 +288,10 @@ class Settings:
         "OBS_SOCKETIO_ROOM_SIZES", boolean, False, "A histogram of the sizes of Socket.IO rooms, for debugging."
     )
     metrics_public: bool = _flag(
-        "OBS_METRICS_PUBLIC", boolean, False, "Serve /metrics without a token; with OBS_ENV=dev only."
+        "OBS_METRICS_PUBLIC",
+        boolean,
+        False,
+        "Tell /metrics and /ops to everybody; with OBS_ENV=dev only.",
     )
     namespace: str = _flag("OBS_NAMESPACE", namespace, "divan", "The first word of every metric's name.")
     metrics_max_series: int = _flag(
@@ -290,6 +302,15 @@ class Settings:
     )
     admin_token: str | None = _flag(
         "OBS_ADMIN_TOKEN", token, None, "The bearer token of the guarded endpoints.", secret=True
+    )
+    admin_token_previous: str | None = _flag(
+        "OBS_ADMIN_TOKEN_PREVIOUS", token, None, "The token before, valid too while clients change over.", secret=True
+    )
+    ops_max_failures: int = _flag(
+        "OBS_OPS_MAX_FAILURES", positive_integer, 10, "Wrong tokens a minute from one address; then it has to wait."
+    )
+    ops_networks: tuple[str, ...] = _flag(
+        "OBS_OPS_NETWORKS", networks, (), "Networks that may ask the guarded endpoints: 10.0.0.0/8, fd00::/8; all."
     )
     env: str = _flag("OBS_ENV", name, "dev", "The deployment environment: dev, staging, prod, ...")
     service_name: str = _flag("OBS_SERVICE_NAME", name, "divan-api", "`service` of log lines and spans.")

@@ -12,6 +12,9 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 
+# The application's own condition on who may use the guarded endpoints: True lets a request pass.
+Authorize: TypeAlias = Callable[[Scope], bool | Awaitable[bool]]
+
 # An event is one call of a Socket.IO handler.
 ConnectionKind: TypeAlias = Literal["http", "websocket", "event"]
 Outcome: TypeAlias = Literal["ok", "error", "error_after_start", "client_disconnect", "cancelled", "incomplete"]
@@ -22,6 +25,7 @@ CONNECTIONS = frozenset({"http", "websocket"})
 __all__ = [
     "CONNECTIONS",
     "ASGIApp",
+    "Authorize",
     "ConnectionKind",
     "Message",
     "Outcome",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
 from divan_obs_asgi.ops import build_ops_app
+from divan_obs_asgi.ops.paths import path_below_root
 from divan_obs_asgi.record import RECORD_KEY
 from divan_obs_asgi.routes import ROUTE_KEY
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
@@ -30,23 +31,18 @@ class OpsMiddleware:
             raise MiddlewareNotUsed("OBS_OPS_ENABLED is false")
         self.app = app
         self._ops = build_ops_app(obs)
-        self._paths = frozenset(route.path for route in self._ops.routes if hasattr(route, "path"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        root = scope.get("root_path", "")
-        path = scope.get("path", "")
-        if root:
-            path = path.removeprefix(root)
-        if path in self._paths:
-            scope[ROUTE_KEY] = path
+        path = path_below_root(scope)
+        if self._ops.owns(path):
+            scope[ROUTE_KEY] = route = self._ops.route(path)
             record = scope.get(RECORD_KEY)
             if record is not None:
-                record.housekeeping = not path.startswith(_DEEDS)
-            # A copy: the ops application leaves its own marks in the scope.
-            await self._ops(dict(scope), receive, send)
+                record.housekeeping = not route.startswith(_DEEDS)
+            await self._ops(scope, receive, send)
             return
         await self.app(scope, receive, send)
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import orjson
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from divan_obs_asgi.logs.runtime_levels import MAX_CHANGES, ROOT, TooManyChanges
+from divan_obs_asgi.ops.answers import Refused, json_answer
+from divan_obs_asgi.ops.audit import AUDIT_LOGGER
+from divan_obs_asgi.ops.bodies import read_json
+from divan_obs_asgi.ops.endpoint import REFUSAL, Content, Endpoint, Operation, Schema
 from divan_obs_asgi.settings import LOG_LEVELS
 
 if TYPE_CHECKING:
@@ -20,21 +24,45 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("divan_obs_asgi.ops")
 
-_NOT_STORED = {"cache-control": "no-store"}
-_MAX_BODY = 64 * 1024
 # Dotted names, as `__name__` gives them, and what people add to them.
 _LOGGER_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,200}")
 _DEFAULT_TTL_S = 600.0
 _MAX_TTL_S = 86_400.0
+# What changes something is told whatever the levels are.
+_FIXED = frozenset({AUDIT_LOGGER})
 
-
-class Refused(Exception):
-    """The request cannot be granted: a status, and a sentence that holds nothing of what the client sent."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
+_WISH: Schema = {
+    "type": "object",
+    "properties": {
+        "logger": {"type": "string", "pattern": f"^{_LOGGER_NAME.pattern}$", "examples": ["app.db", ROOT]},
+        "level": {"enum": [*LOG_LEVELS, None], "description": "null: as it was."},
+        "ttl_s": {"type": "number", "exclusiveMinimum": 0, "maximum": _MAX_TTL_S, "default": _DEFAULT_TTL_S},
+    },
+    "required": ["logger", "level"],
+    "additionalProperties": False,
+}
+_LEVEL_OF_ONE: Schema = {
+    "level": {"type": ["string", "null"]},
+    "effective": {"type": "string"},
+    "reverts_in_s": {"type": ["number", "null"]},
+}
+_CHANGED: Schema = {
+    "type": "object",
+    "properties": {"pid": {"type": "integer"}, "logger": {"type": "string"}, **_LEVEL_OF_ONE},
+    "required": ["pid", "logger", *_LEVEL_OF_ONE],
+}
+_LEVELS: Schema = {
+    "type": "object",
+    "properties": {
+        "pid": {"type": "integer"},
+        "levels": {"type": "array", "items": {"enum": list(LOG_LEVELS)}},
+        "loggers": {
+            "type": "object",
+            "additionalProperties": {"type": "object", "properties": _LEVEL_OF_ONE, "required": [*_LEVEL_OF_ONE]},
+        },
+    },
+    "required": ["pid", "levels", "loggers"],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +74,7 @@ class Wish:
     ttl_s: float
 
 
-class LoggersEndpoint:
+class Loggers:
     """
     Reads and sets the levels of this process's loggers.
 
@@ -56,19 +84,28 @@ class LoggersEndpoint:
     def __init__(self, obs: Observability) -> None:
         self._obs = obs
 
-    async def answer(self, request: Request) -> Response:
-        """Answer a GET with all loggers, a POST with the one that was set."""
-        levels = self._obs.log.levels
-        if request.method != "POST":
-            return _json({"pid": os.getpid(), "levels": list(LOG_LEVELS), "loggers": levels.describe()})
-        try:
-            wish = read_wish(await _body(request))
-            self._grant(wish)
-        except Refused as refused:
-            return _json({"detail": refused.detail}, refused.status)
-        except ClientDisconnect:
-            return _json({"detail": "The client has gone."}, 400)  # Nobody reads it.
-        return _json({"pid": os.getpid(), "logger": wish.logger, **levels.describe_one(wish.logger)})
+    def endpoints(self) -> Iterator[Endpoint]:
+        told = Content("The levels.", _LEVELS)
+        changed = Content("The logger as it is now.", _CHANGED)
+        full = Content(f"{MAX_CHANGES} loggers are changed already.", REFUSAL)
+        sets = "Set the level of one logger for a while."
+        yield Endpoint(
+            "/ops/loggers",
+            (
+                Operation("GET", "The levels of this process's loggers.", self.describe, {200: told}),
+                Operation("POST", sets, self.change, {200: changed, 409: full}, _WISH),
+            ),
+        )
+
+    async def describe(self, request: Request) -> Response:
+        loggers = self._obs.log.levels.describe()
+        return json_answer({"pid": os.getpid(), "levels": list(LOG_LEVELS), "loggers": loggers})
+
+    async def change(self, request: Request) -> Response:
+        wish = read_wish(await read_json(request))
+        self._grant(wish)
+        described = self._obs.log.levels.describe_one(wish.logger)
+        return json_answer({"pid": os.getpid(), "logger": wish.logger, **described})
 
     def _grant(self, wish: Wish) -> None:
         levels = self._obs.log.levels
@@ -90,17 +127,13 @@ class LoggersEndpoint:
         )
 
 
-def read_wish(body: bytes) -> Wish:
+def read_wish(content: object) -> Wish:
     """
     Read `{"logger": "app.db", "level": "DEBUG", "ttl_s": 600}`; "ttl_s" may be missing.
 
     Raises:
-        Refused: 400 where it is no JSON object, 422 where a value is none that can be granted.
+        Refused: 400 where it is no object, 422 where a value is none that can be granted.
     """
-    try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise Refused(400, "The body is no JSON.") from None
     if not isinstance(content, dict):
         raise Refused(400, 'The body is no JSON object like {"logger": "app.db", "level": "DEBUG", "ttl_s": 600}.')
     unknown = content.keys() - {"logger", "level", "ttl_s"}
@@ -109,6 +142,8 @@ def read_wish(body: bytes) -> Wish:
     name, level, ttl_s = content.get("logger"), content["level"], content.get("ttl_s", _DEFAULT_TTL_S)
     if not isinstance(name, str) or not _LOGGER_NAME.fullmatch(name):
         raise Refused(422, f"logger is no name; expected one like 'app.db', or '{ROOT}'.")
+    if name in _FIXED:
+        raise Refused(422, f"The level of {AUDIT_LOGGER} is fixed.")
     if level is not None and (not isinstance(level, str) or level.upper() not in LOG_LEVELS):
         raise Refused(422, f"level is none of {', '.join(LOG_LEVELS)}, and not null for what it was.")
     if isinstance(ttl_s, bool) or not isinstance(ttl_s, (int, float)) or not 0 < ttl_s <= _MAX_TTL_S:
@@ -116,18 +151,4 @@ def read_wish(body: bytes) -> Wish:
     return Wish(name, level.upper() if level is not None else None, float(ttl_s))
 
 
-async def _body(request: Request) -> bytes:
-    """Read the body, and no more of it than can be meant seriously."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_BODY:
-            raise Refused(413, f"The body is longer than {_MAX_BODY} bytes.")
-    return body
-
-
-def _json(content: object, status: int = 200) -> Response:
-    return Response(orjson.dumps(content), status, _NOT_STORED, "application/json")
-
-
-__all__ = ["LoggersEndpoint", "Refused", "Wish", "read_wish"]
+__all__ = ["Loggers", "Wish", "read_wish"]

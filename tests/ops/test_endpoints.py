@@ -240,7 +240,7 @@ def test_without_a_token_there_are_no_metrics(environ: dict[str, str], given: by
     """An empty token is none, and the answer says what to set."""
     done = ask(Observed(environ), "/metrics", headers=[] if given is None else [(b"authorization", given)])
     assert answered(done) == (
-        401,
+        403,
         {"detail": "OBS_ADMIN_TOKEN is not set: set it, and send it as 'Authorization: Bearer'."},
     )
 
@@ -274,7 +274,7 @@ def test_the_path_before_the_application_is_left_out() -> None:
         assert ask(observed, path, root_path="/api", headers=[BEARER]).body == b"the application"
 
 
-TRICKS = [
+OTHER_SPELLINGS = [
     "//metrics",
     "/metrics/",
     "/metrics//",
@@ -282,8 +282,6 @@ TRICKS = [
     "/x/../metrics",
     "/health/../metrics",
     "/health/ready/../../metrics",
-    "/Metrics",
-    "/METRICS",
     "/metrics;a=b",
     "/metrics ",
     "/metrics\x00",
@@ -292,20 +290,58 @@ TRICKS = [
     "/%6detrics",
     "/metrics?",
     "metrics",
-    "",
-    "/metrics/x",
-    "/health/ready/",
-    "/health",
-    "/\uff4detrics",
+    "/metrics\\",
+    "/x/%2e%2e/metrics",
+    "/%2556detrics/../%256detrics",
+    "/ops/../metrics",
+    "//ops",
+    "/x/../ops/loggers",
+    "/%6fps/loggers",
 ]
 
 
 @pytest.mark.parametrize("headers", [[], [BEARER]], ids=["stranger", "operator"])
-@pytest.mark.parametrize("path", TRICKS)
+@pytest.mark.parametrize("path", OTHER_SPELLINGS)
 def test_no_other_spelling_is_answered(path: str, headers: list[tuple[bytes, bytes]]) -> None:
-    """A path that a proxy's rule for /metrics does not match never has our answer, only the application's."""
+    """
+    What somebody on the way could read as a guarded path is answered by nobody: not by us, whom a proxy's rule for
+    /metrics may be meant to hide, and not by an application that may read it so.
+    """
     done = ask(Observed({"OBS_ADMIN_TOKEN": TOKEN}), path, headers=headers)
+    assert (done.status, orjson.loads(done.body)) in (
+        (404, {"detail": "There is no such endpoint."}),
+        # Below /ops what there is and what not is for operators; the token's holder gets the 404.
+        (401, {"detail": "Send the admin token as 'Authorization: Bearer'."}),
+    )
+    assert done.status == 404 or not headers
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "/Metrics", "/metrics/x", "/xmetrics", "/shops/1", "/health", "/health/ready/", "/\uff4detrics"],
+)
+def test_what_only_looks_alike_is_the_applications(path: str) -> None:
+    """A path is case-sensitive, and a longer one is another one."""
+    done = ask(Observed({"OBS_ADMIN_TOKEN": TOKEN}), path, headers=[BEARER])
     assert (done.status, done.body) == (404, b"the application")
+
+
+@pytest.mark.parametrize("path", ["/ops/", "/ops/nothing", "/ops/loggers/", "/ops/trace"])
+def test_what_is_not_below_ops_is_told_to_operators_only(path: str) -> None:
+    """All below /ops is guarded; a stranger does not learn what there is."""
+    observed = Observed({"OBS_ADMIN_TOKEN": TOKEN})
+    assert ask(observed, path).status == 401
+    assert answered(ask(observed, path, headers=[BEARER])) == (404, {"detail": "There is no such endpoint."})
+
+
+def test_a_letter_that_is_hidden_from_a_proxy_is_not_found() -> None:
+    """`/%6detrics` is `/metrics` once a server has decoded it, but no rule for `/metrics` has seen it."""
+    observed = Observed({"OBS_METRICS_PUBLIC": "true"})
+    app = obs.build_stack(not_found, observed.obs, [OpsMiddleware])
+    scope = {**http_scope("/metrics"), "raw_path": b"/%6detrics"}
+    assert anyio.run(converse, app, scope).status == 404
+    for raw_path in (b"/metrics", b"/metrics?name=x", b"/v1/metrics", None):
+        assert anyio.run(converse, app, {**scope, "raw_path": raw_path}).status == 200
 
 
 @pytest.mark.parametrize("http", ["h11", "httptools"])

@@ -104,8 +104,8 @@ def test_a_provider_of_the_applications_own() -> None:
     [
         ({}, [], 401),
         ({}, [(b"authorization", b"Bearer wrong")], 401),
-        ({"OBS_ENV": "prod"}, [], 403),
-        ({"OBS_ENV": "prod"}, [(b"authorization", b"Bearer wrong")], 403),
+        ({"OBS_ENV": "prod"}, [], 401),
+        ({"OBS_ENV": "prod"}, [(b"authorization", b"Bearer wrong")], 401),
         ({"OBS_ADMIN_TOKEN": ""}, [], 403),
         ({"OBS_ADMIN_TOKEN": ""}, [(b"authorization", b"Bearer ")], 403),
         ({"OBS_ADMIN_TOKEN": "", "OBS_METRICS_PUBLIC": "true"}, [], 403),

@@ -1,0 +1,337 @@
+"""Who may use the guarded endpoints, as the holders of tokens and strangers see it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any
+
+import anyio
+import orjson
+import pytest
+
+import divan_obs_asgi as obs
+from divan_obs_asgi.ops import failures, guard
+from divan_obs_asgi.ops.answers import Refused
+from divan_obs_asgi.ops.failures import Failures
+from divan_obs_asgi.ops.guard import Guard
+from divan_obs_asgi.testing import Conversation, converse, http_scope
+from divan_obs_asgi.types import Message, Receive, Scope, Send
+from tests.logs.root_logger import root_logger_kept
+from tests.stacks import BACKENDS, Observed, run_on
+
+NEW, OLD = "the-token-of-today", "the-token-of-yesterday"
+
+
+@pytest.fixture(autouse=True)
+def _loggers_as_they_were() -> Iterator[None]:
+    with root_logger_kept():
+        yield
+    logging.getLogger("tests.ops.guard").setLevel(logging.NOTSET)
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    raise AssertionError("the application was called")
+
+
+def bearer(token: str) -> tuple[bytes, bytes]:
+    return (b"authorization", f"Bearer {token}".encode())
+
+
+def ask(
+    observed: Observed,
+    path: str = "/metrics",
+    *headers: tuple[bytes, bytes],
+    method: str = "GET",
+    client: object = ("192.0.2.7", 51234),
+    body: bytes = b"",
+    backend: str = "asyncio",
+) -> Conversation:
+    scope = {**http_scope(path, method=method, headers=headers), "client": client}
+    incoming: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+    done = run_on(backend, converse, obs.build_stack(application, observed.obs), scope, incoming)
+    assert done.error is None
+    return done
+
+
+def detail(done: Conversation) -> tuple[int | None, str]:
+    return done.status, orjson.loads(done.body)["detail"]
+
+
+def test_two_tokens_are_valid_while_clients_change_over() -> None:
+    """The old one goes when its flag goes; another one is never valid."""
+    rotating = Observed({"OBS_ADMIN_TOKEN": NEW, "OBS_ADMIN_TOKEN_PREVIOUS": OLD})
+    rotated = Observed({"OBS_ADMIN_TOKEN": NEW})
+    assert [ask(rotating, "/metrics", bearer(token)).status for token in (NEW, OLD, "another")] == [200, 200, 401]
+    assert [ask(rotated, "/metrics", bearer(token)).status for token in (NEW, OLD)] == [200, 401]
+
+
+@pytest.mark.parametrize("environ", [{}, {"OBS_ENV": "prod"}, {"OBS_METRICS_PUBLIC": "true"}])
+def test_without_a_token_nothing_is_changed(environ: dict[str, str]) -> None:
+    """Also in development, also where metrics are public; the answer names the flag."""
+    done = ask(Observed(environ), "/ops/loggers", bearer(""), method="POST", body=b'{"logger":"a","level":"DEBUG"}')
+    assert detail(done) == (403, "OBS_ADMIN_TOKEN is not set: set it, and send it as 'Authorization: Bearer'.")
+
+
+def test_what_is_public_is_what_can_only_be_read() -> None:
+    """`OBS_METRICS_PUBLIC` opens the GETs below /ops with /metrics, and no POST."""
+    observed = Observed({"OBS_METRICS_PUBLIC": "true", "OBS_ADMIN_TOKEN": NEW})
+    assert ask(observed, "/ops/loggers").status == 200
+    assert ask(observed, "/ops/loggers", method="POST", body=b'{"logger":"a","level":"DEBUG"}').status == 401
+
+
+def guarding(clock: Clock, most: int = 3, authorize: Any = None) -> Guard:
+    settings = obs.Settings(admin_token=NEW, ops_max_failures=most)
+    return Guard(settings, Observed().obs.faults, authorize, clock)
+
+
+def status(guard: Guard, *headers: tuple[bytes, bytes], client: str = "192.0.2.7") -> int:
+    """Return the status with which a request is refused, or 200."""
+    scope = {**http_scope("/metrics", headers=headers), "client": (client, 1)}
+    try:
+        anyio.run(lambda: guard.admit(scope, changes=False))
+    except Refused as refused:
+        return refused.status
+    return 200
+
+
+def test_who_guesses_has_to_wait() -> None:
+    """
+    After so many wrong tokens in a minute the address is not listened to, whatever it sends; the others are. When the
+    minute is over it may try as often again.
+    """
+    clock = Clock()
+    door = guarding(clock)
+    assert [status(door, bearer(f"guess {number}")) for number in range(5)] == [401, 401, 401, 429, 429]
+    assert status(door, bearer(NEW)) == 429
+    assert status(door, bearer(NEW), client="192.0.2.8") == 200
+    clock.now += failures.WINDOW_S - 0.1
+    assert status(door, bearer(NEW)) == 429
+    clock.now += 0.1
+    assert status(door, bearer(NEW)) == 200
+    assert [status(door, bearer("guess")) for _ in range(4)] == [401, 401, 401, 429]
+
+
+def test_the_answer_says_how_long() -> None:
+    """In whole seconds, rounded up (RFC 9110, section 10.2.3)."""
+    observed = Observed({"OBS_ADMIN_TOKEN": NEW, "OBS_OPS_MAX_FAILURES": "1"})
+    stack = obs.build_stack(application, observed.obs)
+    scopes = [http_scope("/metrics", headers=[bearer("wrong")]) for _ in range(2)]
+    _, done = [anyio.run(converse, stack, scope) for scope in scopes]
+    assert detail(done) == (429, "Too many failures from this address; wait.")
+    (seconds,) = done.header(b"retry-after")
+    assert 55 <= int(seconds) <= 60
+
+
+def test_who_sends_no_token_does_not_guess() -> None:
+    """A crawler behind the proxy of everybody else does not lock Prometheus out."""
+    door = guarding(Clock())
+    assert {status(door) for _ in range(20)} == {401}
+    assert status(door, bearer(NEW)) == 200
+
+
+def test_success_does_not_make_up_for_failures() -> None:
+    """Otherwise whoever has an account of any kind could reset the count of guesses at another one."""
+    door = guarding(Clock(), most=2)
+    assert [status(door, bearer(token)) for token in ("a", NEW, "b", NEW)] == [401, 200, 401, 429]
+
+
+def test_a_client_with_ipv6_has_one_address() -> None:
+    """It may choose among the addresses of a /64; one of IPv4 in IPv6's clothes is that of IPv4."""
+    door = guarding(Clock(), most=1)
+    assert status(door, bearer("a"), client="2001:db8::1") == 401
+    assert status(door, bearer("b"), client="2001:db8::2") == 429
+    assert status(door, bearer("c"), client="2001:db8:0:1::1") == 401
+    assert status(door, bearer("d"), client="192.0.2.1") == 401
+    assert status(door, bearer("e"), client="::ffff:192.0.2.1") == 429
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has more addresses than that fills nobody's memory."""
+    monkeypatch.setattr(failures, "MAX_ADDRESSES", 10)
+    remembered = Failures(2, Clock())
+    for number in range(1000):
+        remembered.add(f"address {number}")
+        remembered.add(f"address {number}")
+        remembered.add(f"address {number}")
+    assert len(remembered) == 10
+    assert [remembered.wait_s(f"address {number}") for number in (0, 989, 990, 999)] == [0.0, 0.0, 60.0, 60.0]
+
+
+@pytest.mark.parametrize(
+    ("client", "allowed"),
+    [
+        (("10.1.2.3", 1), True),
+        (("::ffff:10.1.2.3", 1), True),
+        (("fd00::7", 1), True),
+        (("fe80::1%eth0", 1), True),
+        (("192.0.2.7", 1), False),
+        (("11.0.0.1", 1), False),
+        (("2001:db8::1", 1), False),
+        (("unix", 1), False),
+        (None, False),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("environ", [{"OBS_ADMIN_TOKEN": NEW}, {"OBS_METRICS_PUBLIC": "true"}])
+def test_only_allowed_networks_are_answered(client: object, allowed: bool, environ: dict[str, str]) -> None:
+    """With the right token, and where metrics are public; health is for everybody."""
+    observed = Observed({**environ, "OBS_OPS_NETWORKS": "10.0.0.0/8, fd00::/8, fe80::/10"})
+    done = ask(observed, "/metrics", bearer(NEW), client=client)
+    assert done.status == (200 if allowed else 403)
+    assert allowed or detail(done)[1] == "This address is in none of OBS_OPS_NETWORKS."
+    assert ask(observed, "/health/live", client=client).status == 200
+
+
+def test_what_a_client_says_of_its_address_counts_for_nothing() -> None:
+    """Whoever could choose it would be in every network, and never at its last guess."""
+    observed = Observed({"OBS_ADMIN_TOKEN": NEW, "OBS_OPS_NETWORKS": "10.0.0.0/8"})
+    said = [(name, b"10.1.2.3") for name in (b"x-forwarded-for", b"x-real-ip", b"client-ip")]
+    assert ask(observed, "/metrics", bearer(NEW), *said, (b"forwarded", b"for=10.1.2.3")).status == 403
+
+
+def allows(scope: Scope) -> bool:
+    return True
+
+
+async def allows_later(scope: Scope) -> bool:
+    await anyio.lowlevel.checkpoint()
+    return True
+
+
+async def forbids_later(scope: Scope) -> bool:
+    return False
+
+
+def takes_part(scope: Scope) -> Any:
+    return "yes"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("authorize", "allowed"),
+    [(allows, True), (allows_later, True), (lambda scope: False, False), (forbids_later, False), (takes_part, False)],
+)
+def test_the_application_has_a_say(authorize: Callable[[Scope], Any], allowed: bool, backend: str) -> None:
+    """A function of its own can refuse; anything but True is a refusal."""
+    observed = Observed({"OBS_ADMIN_TOKEN": NEW}, authorize=authorize)
+    done = ask(observed, "/metrics", bearer(NEW), backend=backend)
+    assert done.status == (200 if allowed else 403)
+    assert allowed or detail(done)[1] == "The application does not allow it."
+
+
+def test_the_application_lets_nobody_in() -> None:
+    """Its function is asked after the token, and not in its place."""
+    asked: list[str] = []
+
+    def authorize(scope: Scope) -> bool:
+        asked.append(scope["path"])
+        scope["headers"].clear()
+        return True
+
+    observed = Observed({"OBS_ADMIN_TOKEN": NEW}, authorize=authorize)
+    assert [ask(observed, "/metrics", *headers).status for headers in ([], [bearer("x")], [bearer(NEW)])] == [
+        401,
+        401,
+        200,
+    ]
+    assert asked == ["/metrics"]
+    assert ask(Observed({}, authorize=authorize)).status == 403
+
+
+async def hangs(scope: Scope) -> bool:
+    await anyio.sleep_forever()
+    return True
+
+
+def breaks(scope: Scope) -> Awaitable[bool]:
+    raise RuntimeError("on purpose, with a-secret-in-it")
+
+
+@pytest.mark.parametrize("authorize", [hangs, breaks])
+def test_a_broken_function_is_a_refusal_and_a_fault(authorize: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody gets in because something is down, and those who run the service are told."""
+    monkeypatch.setattr(guard, "PATIENCE_S", 0.02)
+    observed = Observed({"OBS_ADMIN_TOKEN": NEW}, authorize=authorize)
+    observed.obs.log.install()
+    assert detail(ask(observed, "/metrics", bearer(NEW))) == (403, "The application does not allow it.")
+    assert observed.value("divan_obs_errors_total", component="authorize") == 1
+    assert not any("a-secret" in str(line) for line in observed.lines())
+
+
+def audited(observed: Observed) -> list[str]:
+    return [line["msg"] for line in observed.lines() if line["logger"] == "divan_obs_asgi.audit"]
+
+
+WISH = b'{"logger":"tests.ops.guard","level":"DEBUG","ttl_s":1}'
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "told"),
+    [
+        ([bearer(NEW)], WISH, "200, for the holder of OBS_ADMIN_TOKEN"),
+        ([bearer(OLD)], WISH, "200, for the holder of OBS_ADMIN_TOKEN_PREVIOUS"),
+        ([bearer(NEW)], b"[]", "400, for the holder of OBS_ADMIN_TOKEN"),
+        ([bearer("a wrong one")], WISH, "401, for a stranger"),
+        ([], WISH, "401, for a stranger"),
+    ],
+)
+def test_every_use_of_what_changes_something_is_told(
+    headers: Sequence[tuple[bytes, bytes]], body: bytes, told: str
+) -> None:
+    """Who, what and how it went, once, whatever level and sampling say; and nothing of a token."""
+    flags = {"OBS_ADMIN_TOKEN": NEW, "OBS_ADMIN_TOKEN_PREVIOUS": OLD, "LOG_LEVEL": "CRITICAL"}
+    observed = Observed({**flags, "LOG_SAMPLING_RATE_INFO": "0", "LOG_SAMPLING_BUDGET": "1", "LOG_RECORDER_LINES": "0"})
+    observed.obs.log.install()
+    done = ask(observed, "/ops/loggers", *headers, method="POST", body=body)
+    assert audited(observed) == [f"POST /ops/loggers: {told} at 192.0.2.7."]
+    (line,) = [line for line in observed.lines() if line["logger"] == "divan_obs_asgi.audit"]
+    assert line["request_id"].encode() == done.header(b"x-request-id")[0]
+    everything = observed.stream.getvalue() + done.body
+    assert not any(token.encode() in everything for token in (NEW, OLD, "a wrong one"))
+
+
+def test_the_audit_log_is_not_switched_off() -> None:
+    """Whoever has got the token cannot hide what it does; nor does the level of a logger above it."""
+    observed = Observed({"OBS_ADMIN_TOKEN": NEW})
+    observed.obs.log.install()
+    for name, granted in (("divan_obs_asgi.audit", False), ("divan_obs_asgi", True), ("root", True)):
+        body = orjson.dumps({"logger": name, "level": "CRITICAL", "ttl_s": 60})
+        assert ask(observed, "/ops/loggers", bearer(NEW), method="POST", body=body).status == (200 if granted else 422)
+    assert len(audited(observed)) == 3
+    for name in ("divan_obs_asgi", "root"):
+        observed.obs.log.levels.reset(name)
+
+
+def test_reading_is_no_use_of_what_changes_something() -> None:
+    """A scrape every 15 seconds is no news."""
+    observed = Observed({"OBS_ADMIN_TOKEN": NEW})
+    observed.obs.log.install()
+    ask(observed, "/ops/loggers", bearer(NEW))
+    assert audited(observed) == []
+
+
+def test_a_use_that_fails_is_told_too() -> None:
+    """What an endpoint raised is in the line of its request; the audit log says that it was used."""
+    observed = Observed({"OBS_ADMIN_TOKEN": NEW})
+    observed.obs.log.install()
+
+    def broken(*arguments: object) -> None:
+        raise RuntimeError("on purpose")
+
+    observed.obs.log.levels.set = broken  # type: ignore[assignment, method-assign]
+    scope = http_scope("/ops/loggers", method="POST", headers=[bearer(NEW)])
+    body = {"type": "http.request", "body": WISH, "more_body": False}
+    done = anyio.run(converse, obs.build_stack(application, observed.obs), scope, [body])
+    assert (done.status, type(done.error)) == (500, RuntimeError)
+    assert audited(observed) == ["POST /ops/loggers: failed, for the holder of OBS_ADMIN_TOKEN at 192.0.2.7."]
