@@ -59,9 +59,13 @@ class EngineHooks:
         except BaseException:
             await self.forget_unfinished(connecting)
             raise
+        if connecting and eio_sid not in self._server.environ:
+            # It has gone while its connect handler ran, when it was no client yet whom python-socketio would dismiss.
+            await self.disconnect(eio_sid, "transport close")
 
     async def disconnect(self, eio_sid: str, *reason: Any) -> None:
         self._watch.closed(eio_sid)
+        before = leaving_for.get()
         leaving_for.set(reason[0] if reason and isinstance(reason[0], str) else "")
         told = reason if self._tells_reason else ()
         try:
@@ -75,6 +79,8 @@ class EngineHooks:
                     self._faults.report("socketio_handler", error)
             self._server.environ.pop(eio_sid, None)
             raise
+        finally:
+            leaving_for.set(before)
 
     async def forget_unfinished(self, connecting: bool = False) -> None:
         """

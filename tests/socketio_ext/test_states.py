@@ -1,0 +1,231 @@
+"""Whatever clients and handlers do, and in whatever order: the gauges are what the manager holds."""
+
+# python-socketio is not annotated.
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import socketio
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from tests.socketio_ext.sockets import Client, named, server_of
+from tests.stacks import Observed
+
+NAMESPACES = ("/", "/chat", "/class")
+KNOWN = st.sampled_from(NAMESPACES)
+ANY = KNOWN | st.sampled_from(["/invented", "/chat2", "/__unknown__"])
+#: What a connect handler does with a client that asks for it.
+ANSWERS = ("accept", "refuse", "raise a refusal", "raise", "raise a TypeError")
+PACKETS = st.sampled_from(
+    [
+        '2["say","hi"]',
+        '27["say","hi"]',
+        '2["invented"]',
+        '2["break"]',
+        '2["leave"]',
+        '2["room"]',
+        '2["connect"]',
+        '2["disconnect"]',
+        "2[]",
+        "2",
+        '2[["say"]]',
+        '51-["say",{"_placeholder":true,"num":0}]',
+        "39[1]",
+        "31[]",
+        "0",
+        "1",
+        "9",
+        "{",
+        "0/chat,{",
+    ]
+)
+
+
+class Sessions(RuleBasedStateMachine):
+    """Connections that open, join namespaces, send whatever they like and end."""
+
+    clients: Bundle[Client] = Bundle("clients")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.observed = Observed()
+        self.server = server_of(self.observed, always_connect=False)
+        self.open: list[Client] = []
+        self.waiting: list[tuple[asyncio.Task[None], asyncio.Event]] = []
+        self.disconnects_raise = False
+        self.release = asyncio.Event()
+        for namespace in NAMESPACES[:2]:
+            self.server.on("connect", self.on_connect, namespace=namespace)
+            self.server.on("disconnect", self.on_disconnect, namespace=namespace)
+            self.server.on("say", lambda sid, *more: more, namespace=namespace)
+            self.server.on("break", lambda sid: 1 / 0, namespace=namespace)
+            self.server.on("leave", self.leaves(namespace), namespace=namespace)
+            self.server.on("room", self.joins(namespace), namespace=namespace)
+        self.server.register_namespace(socketio.AsyncNamespace("/class"))
+
+    async def on_connect(self, sid: str, environ: Any, auth: Any = None) -> bool | None:
+        answer = auth.get("do") if isinstance(auth, dict) else None
+        if answer == "raise a refusal":
+            raise socketio.exceptions.ConnectionRefusedError("no")
+        if answer == "raise":
+            raise LookupError
+        if answer == "raise a TypeError":
+            raise TypeError
+        if answer == "wait":
+            await self.release.wait()
+        return False if answer == "refuse" else None
+
+    async def on_disconnect(self, sid: str, *reason: Any) -> None:
+        if self.disconnects_raise:
+            raise LookupError
+
+    def leaves(self, namespace: str) -> Any:
+        async def leave(sid: str) -> None:
+            await self.server.disconnect(sid, namespace=namespace)
+
+        return leave
+
+    def joins(self, namespace: str) -> Any:
+        async def join(sid: str) -> None:
+            await self.server.enter_room(sid, "room", namespace=namespace)
+            await self.server.emit("hello", room="room", namespace=namespace)
+
+        return join
+
+    async def quietly(self, call: Any) -> None:
+        """Do as Engine.IO does, which logs what a handler raises and goes on."""
+        try:
+            await call
+        except Exception:
+            return
+
+    def run(self, call: Any) -> None:
+        self.runner.run(self.quietly(call))
+
+    @rule(target=clients, websocket=st.booleans())
+    def opens(self, websocket: bool) -> Client:
+        async def create() -> Client:
+            return Client(self.server, {"HTTP_UPGRADE": "websocket"} if websocket else {})
+
+        client = self.runner.run(create())
+        self.run(client.open())
+        self.open.append(client)
+        return client
+
+    @rule(client=clients, namespace=ANY, answer=st.sampled_from(ANSWERS))
+    def asks_to_connect(self, client: Client, namespace: str, answer: str) -> None:
+        self.run(client.connect(namespace, f'{{"do":"{answer}"}}'))
+
+    @rule(client=clients, namespace=ANY)
+    def asks_to_connect_without_auth(self, client: Client, namespace: str) -> None:
+        self.run(client.connect(namespace))
+
+    @rule(client=clients, namespace=st.sampled_from(NAMESPACES[:2]))
+    def asks_and_is_kept_waiting(self, client: Client, namespace: str) -> None:
+        async def ask() -> None:
+            task = asyncio.create_task(self.quietly(client.connect(namespace, '{"do":"wait"}')))
+            self.waiting.append((task, self.release))
+            await asyncio.sleep(0)
+
+        self.runner.run(ask())
+
+    @rule(cancel=st.booleans())
+    def those_who_wait_go_on(self, cancel: bool) -> None:
+        async def go_on() -> None:
+            for task, release in self.waiting:
+                if cancel:
+                    task.cancel()
+                else:
+                    release.set()
+            if self.waiting:
+                await asyncio.wait([task for task, _ in self.waiting])
+
+        self.runner.run(go_on())
+        self.waiting.clear()
+        self.release = asyncio.Event()
+
+    @rule(client=clients, namespace=ANY, packet=PACKETS)
+    def sends(self, client: Client, namespace: str, packet: str) -> None:
+        # The namespace stands behind the type.
+        self.run(client.send(packet[:1] + named(namespace) + packet[1:] if namespace != "/" else packet))
+
+    @rule(client=clients, namespace=KNOWN)
+    def disconnects(self, client: Client, namespace: str) -> None:
+        self.run(client.send(f"1{named(namespace)}"))
+
+    @rule(client=clients, namespace=KNOWN)
+    def is_sent_away(self, client: Client, namespace: str) -> None:
+        self.run(self.server.disconnect(client.sid(namespace), namespace=namespace))
+
+    @rule(client=consumes(clients))
+    def goes(self, client: Client) -> None:
+        self.run(client.close())
+        self.open.remove(client)
+
+    @rule(client=clients)
+    def is_upgraded(self, client: Client) -> None:
+        client.socket.upgraded = True
+        self.run(client.send("9"))
+
+    @rule(raises=st.booleans())
+    def disconnect_handlers_raise(self, raises: bool) -> None:
+        self.disconnects_raise = raises
+
+    def gauge(self, name: str, label: str) -> dict[str, float]:
+        return {dict(labels)[label]: value for labels, value in self.observed.samples(name).items() if value}
+
+    @invariant()
+    def clients_are_those_of_the_manager(self) -> None:
+        manager = self.server.manager
+        truth: Counter[str] = Counter()
+        for namespace in list(manager.get_namespaces()):
+            everyone = [sid for sid, _ in manager.get_participants(namespace, None)]
+            truth[namespace] += sum(manager.is_connected(sid, namespace) for sid in everyone)
+        assert self.gauge("divan_socketio_clients", "namespace") == {name: n for name, n in truth.items() if n}
+
+    @invariant()
+    def transports_are_those_of_the_engine(self) -> None:
+        truth = Counter("websocket" if self.is_websocket(client) else "polling" for client in self.open)
+        assert self.gauge("divan_socketio_transports", "transport") == truth
+
+    def is_websocket(self, client: Client) -> bool:
+        return bool(client.socket.upgraded) or "HTTP_UPGRADE" in client.environ
+
+    @invariant()
+    def nothing_was_corrected_and_nothing_has_failed(self) -> None:
+        self.server._watch.reconcile(self.server.manager, self.server.eio.sockets)
+        assert not any(self.observed.samples("divan_socketio_gauge_corrections_total").values())
+        failed = {dict(labels)["component"] for labels in self.observed.samples("divan_obs_errors_total")}
+        assert failed <= {"socketio_handler"}
+
+    @invariant()
+    def labels_are_registered_names(self) -> None:
+        for name in ("clients", "events_total", "connects_total", "disconnects_total", "errors_total"):
+            for labels in self.observed.samples(f"divan_socketio_{name}"):
+                told = dict(labels)
+                assert told["namespace"] in {*NAMESPACES, "__unknown__"}
+                known = {"say", "break", "leave", "room", "connect", "disconnect", "__unknown__"}
+                assert told.get("event", "say") in known
+
+    def teardown(self) -> None:
+        """When all have gone, nobody is left: not in the gauges, and not in python-socketio."""
+        self.those_who_wait_go_on(cancel=False)
+        for client in self.open:
+            self.run(client.close())
+        self.open.clear()
+        self.clients_are_those_of_the_manager()
+        assert list(self.server.manager.get_namespaces()) == []
+        assert self.server.environ == {}
+        assert self.gauge("divan_socketio_transports", "transport") == {}
+        self.runner.close()
+
+
+Sessions.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
+TestSessions = Sessions.TestCase
