@@ -98,14 +98,9 @@ def integer(text: str) -> int:
 
 def seconds(text: str) -> float:
     """Read a number of seconds above 0, an hour at most."""
-    expected = "a number of seconds above 0"
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(expected) from None
-    if not 0.0 < value <= 3600.0:  # nan compares false
-        raise ValueError(expected)
-    return value
+    if not _NUMBER.fullmatch(text.strip()) or not 0.0 < float(text) <= 3600.0:
+        raise ValueError("a number of seconds above 0")
+    return float(text)
 
 
 def name(text: str) -> str:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 import runpy
 from pathlib import Path
+from typing import Any
 
 import anyio
 from click.testing import CliRunner
 
 import divan_obs_asgi as obs
 from divan_obs_asgi import cli
+from divan_obs_asgi.record import RECORD_KEY
 from divan_obs_asgi.redaction import DEFAULT_RULES, KeyRule, TokenShape
-from divan_obs_asgi.testing import CONTRACT
+from divan_obs_asgi.testing import CONTRACT, converse, http_scope
+from divan_obs_asgi.types import Receive, Scope, Send
 from tests.redaction import score
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,12 +52,42 @@ def test_links_lead_somewhere() -> None:
 
 def test_the_documented_middleware_keeps_the_contract() -> None:
     """What docs/middleware.md shows can be copied as it stands."""
-    code = blocks("middleware.md", "python")[0]
-    shown: dict[str, type[obs.RecordMiddleware]] = {}
-    exec(code, shown)
-    bundle = obs.Observability.from_env({"OBS_ENV": "prod"})
+    shown: dict[str, Any] = {}
+    for code in blocks("middleware.md", "python"):
+        exec(code, shown)
     for check in CONTRACT:
-        anyio.run(check, lambda app: shown["SlowRequestMiddleware"](app, bundle))
+        shown["test_the_contract"](check)
+
+
+def test_the_documented_middleware_counts_what_is_slow() -> None:
+    """It is in the metrics, and steps aside where it says so."""
+    shown: dict[str, Any] = {}
+    exec(blocks("middleware.md", "python")[0], shown)
+    bundle = obs.Observability.from_env({"OBS_ENV": "prod"})
+    stack = obs.build_stack(sleepy, bundle, [shown["SlowRequestMiddleware"]])
+    done = anyio.run(converse, stack, http_scope())
+    assert done.header(b"x-served-by") == [b"divan"]
+    slow = bundle.metrics.registry.get_sample_value("divan_slow_requests_total", {"route": "__unmatched__"})
+    assert slow == 1
+    assert obs.build_stack(sleepy, obs.Observability.from_env({}), [shown["SlowRequestMiddleware"]]) is sleepy
+
+
+async def sleepy(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer, and say that it took two seconds."""
+    scope[RECORD_KEY]._started -= 2
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+def test_documents_name_flags_that_there_are() -> None:
+    """What somebody copies from a document into an environment is read."""
+    declared = {flag.name for flag, _ in obs.Settings.flags()}
+    written = {
+        (path.name, name)
+        for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+        for name in re.findall(r"\b(?:OBS|LOG|HEALTH)_[A-Z][A-Z_]*[A-Z]\b", path.read_text())
+    }
+    assert sorted((document, name) for document, name in written if name not in declared) == []
 
 
 def test_the_map_has_a_row_for_everything_that_is_exposed() -> None:

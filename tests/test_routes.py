@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 import pytest
 from hypothesis import given
@@ -12,7 +14,7 @@ from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoin
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Host, Mount, Route, Router, WebSocketRoute
+from starlette.routing import Host, Match, Mount, Route, Router, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from divan_obs_asgi import RecordMiddleware, RequestRecord, build_stack
@@ -264,6 +266,67 @@ def test_a_websocket_has_a_route_too() -> None:
         ("/t/{tenant}/rooms/{room}", 101),
         ("__unmatched__", 403),
     ]
+
+
+async def room(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.close()
+
+
+class Wall:
+    """A middleware that answers in the application's place."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await raw(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+
+@pytest.mark.parametrize("sockets_first", [False, True])
+def test_a_page_and_a_websocket_may_have_one_path(sockets_first: bool) -> None:
+    """Each is named by its own route, also where the router was not asked."""
+    routes = [Route("/rooms/{name}", ok), WebSocketRoute("/rooms/{room}", room)]
+    app = Wall(Starlette(routes=routes[::-1] if sockets_first else routes))
+    assert routes_of(app, http_scope("/rooms/blue"), websocket_scope("/rooms/blue")) == [
+        ("/rooms/{name}", 200),
+        ("/rooms/{room}", 403),
+    ]
+
+
+def test_the_first_route_that_refuses_a_method_gives_the_name() -> None:
+    """As with Starlette's router, where no later route takes the method."""
+    routes = [Route("/{page}", ok), Route("/{form}", ok, methods=["POST"]), Route("/{file}", ok, methods=["PUT"])]
+    for app in (Starlette(routes=routes), Wall(Starlette(routes=routes))):
+        names = [route for route, _ in routes_of(app, *(http_scope("/a", method=m) for m in ("GET", "PUT", "DELETE")))]
+        assert names == ["/{page}", "/{file}", "/{page}"]
+
+
+def test_an_application_below_socketio_is_looked_through() -> None:
+    """socketio.ASGIApp keeps the application that it wraps as `other_asgi_app`."""
+
+    class Engine:
+        def __init__(self, app: ASGIApp) -> None:
+            self.other_asgi_app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await self.other_asgi_app(dict(scope), receive, send)
+
+    assert routes_of(Engine(Starlette(routes=USERS)), http_scope("/users/7")) == [("/users/{id}", 200)]
+
+
+def test_a_router_that_found_nothing_is_believed() -> None:
+    """A route that matches by more than path and method (a header, a tenant) is not guessed at."""
+
+    class OnTuesdays(Route):
+        def matches(self, scope: Any) -> tuple[Match, Any]:
+            return Match.NONE, {}
+
+    app = Starlette(routes=[OnTuesdays("/market", ok)])
+    assert routes_of(app, http_scope("/market")) == [("__unmatched__", 404)]
 
 
 def test_an_application_that_routes_by_itself_says_what_it_matched() -> None:

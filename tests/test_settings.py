@@ -266,11 +266,61 @@ def test_what_holds_credentials_is_secret() -> None:
     ]
 
 
-def test_the_password_in_a_bad_collector_address_is_not_told() -> None:
-    """A URL may carry credentials; an error that quotes one leaves them out."""
+@pytest.mark.parametrize("empty", ["", " ", "\t"])
+@pytest.mark.parametrize("flag", [flag.name for flag, default in Settings.flags() if not isinstance(default, tuple)])
+def test_a_flag_that_is_set_to_nothing_is_not_set(flag: str, empty: str) -> None:
+    """Container files set what is not set to nothing."""
+    assert Settings.from_env({flag: empty}) == Settings()
+
+
+@pytest.mark.parametrize("flag", [flag.name for flag, default in Settings.flags() if isinstance(default, tuple)])
+def test_a_list_that_is_set_to_nothing_is_empty(flag: str) -> None:
+    """`OBS_TRACING_CLIENTS=` traces none; the default would be all."""
+    (field,) = [field.name for field in dataclasses.fields(Settings) if field.metadata["flag"].name == flag]
+    assert getattr(Settings.from_env({flag: ""}), field) == ()
+
+
+@pytest.mark.parametrize("number", ["\u0661", "\uff11", "1_0", "1e0", "+1", "0x1", "1 0"])
+@pytest.mark.parametrize(
+    "flag",
+    [flag.name for flag, default in Settings.flags() if type(default) in (int, float)],
+)
+def test_numbers_are_written_in_the_digits_of_ascii(flag: str, number: str) -> None:
+    """Python reads more than that; a shell, a chart and the next colleague do not."""
+    with pytest.raises(ImproperlyConfigured, match=f"^{flag} is "):
+        Settings.from_env({flag: number})
+
+
+def test_public_metrics_are_refused_to_code_as_well() -> None:
+    """Settings that are made by hand hold the same rule."""
+    with pytest.raises(ImproperlyConfigured, match="OBS_METRICS_PUBLIC is 'true' with OBS_ENV='prod'"):
+        Settings(metrics_public=True, env="prod")
+
+
+@pytest.mark.parametrize("flag", ["OBS_ENV", "OBS_SERVICE_NAME", "OBS_COMMIT", "OBS_SERVICE_VERSION"])
+def test_a_name_has_128_characters_at_most(flag: str) -> None:
+    """It stands in every line."""
+    assert Settings.from_env({flag: "n" * 128}) != Settings()
     with pytest.raises(ImproperlyConfigured) as caught:
-        Settings.from_env({"OTEL_EXPORTER_OTLP_ENDPOINT": "htps://user:hunter2@collector.example.org"})
-    assert str(caught.value).startswith("OTEL_EXPORTER_OTLP_ENDPOINT is ")
+        Settings.from_env({flag: "n" * 129})
+    assert str(caught.value) == f"{flag} is set to a bad value; expected 1 to 128 printable characters."
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "htps://user:hunter2@collector.example.org",
+        "htps://hunter2@collector.example.org",
+        "htps://collector.example.org/?token=hunter2",
+        "htps://collector.example.org/" + "hunter2" * 20,
+    ],
+)
+@pytest.mark.parametrize("flag", ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "LOG_LEVEL"])
+def test_a_url_with_a_user_or_a_query_is_not_quoted(flag: str, url: str) -> None:
+    """It may hold credentials, also where it was pasted into the wrong flag."""
+    with pytest.raises(ImproperlyConfigured) as caught:
+        Settings.from_env({flag: url})
+    assert str(caught.value).startswith(f"{flag} is set to a bad value; expected ")
     assert "hunter2" not in str(caught.value)
 
 

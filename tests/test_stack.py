@@ -190,6 +190,29 @@ def test_all_factories_that_return_nothing_are_in_one_error() -> None:
     assert f"{HERE}.also_gives_nothing " in message
 
 
+def test_errors_are_told_in_the_order_of_the_list() -> None:
+    """Which is not the order in which the chain is built; the cause is that of the first."""
+
+    def broken(app: ASGIApp, obs: Observability, /) -> ASGIApp:
+        raise ZeroDivisionError
+
+    def badly_configured(app: ASGIApp, obs: Observability, /) -> ASGIApp:
+        raise ImproperlyConfigured("There is no tenant.")
+
+    with pytest.raises(ImproperlyConfigured) as caught:
+        build_stack(
+            hello, fresh(), [broken, f"{HERE}.gives_nothing", Tag, badly_configured, f"{HERE}.also_gives_nothing"]
+        )
+    told = [re.sub(r"^OBS_MIDDLEWARE: (\S+\.)?", "", line) for line in str(caught.value).splitlines()]
+    assert told == [
+        "broken raised when it was called with (app, obs): ZeroDivisionError.",
+        "gives_nothing returned None; expected an ASGI application.",
+        "badly_configured raised when it was called with (app, obs): There is no tenant.",
+        "also_gives_nothing returned None; expected an ASGI application.",
+    ]
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
 def test_a_bug_in_a_constructor_is_not_hidden() -> None:
     """The error names the middleware; the exception with the line that is wrong is its cause."""
 
@@ -437,3 +460,36 @@ def test_what_is_queued_is_written_at_the_end(backend: str) -> None:
 
     run_on(backend, work)
     assert observed.stream.getvalue().count(b"\n") == 1
+
+
+@LOOPS
+@pytest.mark.parametrize("ending", ["lifespan.shutdown.complete", "lifespan.shutdown.failed"])
+def test_what_is_queued_is_written_before_the_server_hears_of_the_end(backend: str, ending: str) -> None:
+    """It may end the process as soon as it has."""
+    observed = Observed()
+    written_by_then: list[int] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await hello(scope, receive, send)
+            return
+        await receive()
+        await send(STARTED)
+        await receive()
+        await converse(stack, http_scope())
+        await send({"type": ending})
+
+    async def live_and_look() -> None:
+        incoming = iter([STARTUP, SHUTDOWN])
+
+        async def receive() -> Message:
+            return next(incoming)
+
+        async def send(message: Message) -> None:
+            written_by_then.append(observed.stream.getvalue().count(b"\n"))
+
+        await stack({"type": "lifespan", "state": {}}, receive, send)
+
+    stack = build_stack(app, observed.obs)
+    run_on(backend, live_and_look)
+    assert written_by_then == [0, 1]

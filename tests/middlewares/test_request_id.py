@@ -100,6 +100,20 @@ def test_no_bytes_of_a_client_can_leave_the_alphabet(value: bytes) -> None:
         assert UUID4.fullmatch(given_out)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"ghp_c4n4rYc4n4rYc4n4rYc4n4rYc4n4rYc4n4rY",
+        b"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJlc2lnbmF0dXJlc2ln",
+        b"AKIAIOSFODNN7EXAMPLE",
+    ],
+)
+def test_an_id_that_is_a_secret_is_replaced(value: bytes) -> None:
+    """A client that sends its token for an id would have it in every log line, span and answer."""
+    (given_out,) = asked_with(value).header(HEADER)
+    assert UUID4.fullmatch(given_out)
+
+
 def test_of_two_ids_one_is_used() -> None:
     """A proxy that appends its own and a client that sends one: still a single header goes back."""
     assert asked_with(b"client", b"proxy").header(HEADER) == [b"proxy"]
