@@ -216,15 +216,15 @@ class Sessions(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """When all have gone, nobody is left: not in the gauges, and not in python-socketio."""
-        self.those_who_wait_go_on(cancel=False)
-        for client in self.open:
-            self.run(client.close())
-        self.open.clear()
-        self.clients_are_those_of_the_manager()
-        assert list(self.server.manager.get_namespaces()) == []
-        assert self.server.environ == {}
-        assert self.gauge("divan_socketio_transports", "transport") == {}
-        self.runner.close()
+        with self.runner:
+            self.those_who_wait_go_on(cancel=False)
+            for client in self.open:
+                self.run(client.close())
+            self.open.clear()
+            self.clients_are_those_of_the_manager()
+            assert list(self.server.manager.get_namespaces()) == []
+            assert self.server.environ == {}
+            assert self.gauge("divan_socketio_transports", "transport") == {}
 
 
 Sessions.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
