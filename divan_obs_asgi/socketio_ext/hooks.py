@@ -98,7 +98,8 @@ class EngineHooks:
         """Let go of the clients of a connection that were dismissed and are held still; tell whether there was one."""
         manager = self._server.manager
         held = [(manager.sid_from_eio_sid(eio_sid, name), name) for name in list(manager.get_namespaces())]
-        dismissed = [(sid, name) for sid, name in held if sid is not None and not manager.is_connected(sid, name)]
+        # Not those who are no clients yet: their connect handlers still run.
+        dismissed = [(sid, name) for sid, name in held if sid in manager.pending_disconnect.get(name, ())]
         for sid, name in dismissed:
             await manager.disconnect(sid, name, ignore_queue=True)
         return bool(dismissed)
