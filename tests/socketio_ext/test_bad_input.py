@@ -127,3 +127,31 @@ def test_a_gauge_that_is_off_is_corrected_and_that_is_counted() -> None:
     anyio.run(conversation)
     assert observed.value("divan_socketio_clients", namespace="/") == 0
     assert observed.value("divan_socketio_gauge_corrections_total", gauge="clients") == 3
+
+
+def test_a_client_that_goes_while_its_connect_handler_runs_leaves_no_ghost() -> None:
+    """It was none yet whom python-socketio would dismiss; connected afterwards, it would be one for ever."""
+    observed = Observed()
+    server = server_of(observed)
+    told: list[str] = []
+    entered, release = anyio.Event(), anyio.Event()
+
+    async def on_connect(sid: str, environ: object, auth: object) -> None:
+        entered.set()
+        await release.wait()
+
+    server.on("connect", on_connect)
+    server.on("disconnect", lambda sid, *reason: told.append(sid))
+
+    async def conversation() -> None:
+        client = await opened(server)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.connect)
+            await entered.wait()
+            await client.close()
+            release.set()
+
+    anyio.run(conversation)
+    assert list(server.manager.get_namespaces()) == []
+    assert observed.value("divan_socketio_clients", namespace="/") == 0
+    assert len(told) == 1

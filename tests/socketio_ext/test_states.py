@@ -227,5 +227,5 @@ class Sessions(RuleBasedStateMachine):
             assert self.gauge("divan_socketio_transports", "transport") == {}
 
 
-Sessions.TestCase.settings = settings(max_examples=40, stateful_step_count=25)
+Sessions.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
 TestSessions = Sessions.TestCase
