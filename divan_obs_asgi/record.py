@@ -319,12 +319,16 @@ class RequestRecord:
             # RFC 9110, section 6.4.1: these have no content, whatever the application handed over.
             self.response_bytes = 0
         self.route = self._route()
+        self.call_finishers(self._faults)
+
+    def call_finishers(self, faults: Faults) -> None:
+        """Call every finisher, the inner ones first; one that raises is reported, and keeps none from its call."""
         # A copy: a thread of the application may add one right now.
         for component, finisher in reversed(tuple(self._finishers.items())):
             try:
                 finisher(self)
             except Exception as error:
-                self._faults.report(component, error)
+                faults.report(component, error)
 
     def _route(self) -> str:
         try:

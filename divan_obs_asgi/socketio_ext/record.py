@@ -8,7 +8,7 @@ from typing import Any
 
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.headers import new_request_id
-from divan_obs_asgi.record import RECORD_KEY, Finisher, RequestRecord
+from divan_obs_asgi.record import RECORD_KEY, RequestRecord
 from divan_obs_asgi.socketio_ext.series import Handling
 from divan_obs_asgi.types import Outcome
 
@@ -98,9 +98,6 @@ class EventRecord(RequestRecord):
     def route_so_far(self) -> str:
         return self.route
 
-    def add_finisher(self, component: str, finisher: Finisher) -> None:
-        self._finishers.setdefault(component, finisher)
-
     def stop(self) -> None:
         """Stop the clock."""
         self.duration_s = perf_counter() - self._started
@@ -108,11 +105,7 @@ class EventRecord(RequestRecord):
     def finish(self, outcome: Outcome, faults: Faults) -> None:
         """Say how the call ended, once."""
         self.outcome = outcome
-        for component, finisher in reversed(tuple(self._finishers.items())):
-            try:
-                finisher(self)
-            except Exception as error:
-                faults.report(component, error)
+        self.call_finishers(faults)
 
 
 def shape_of(argument: object) -> str:

@@ -55,6 +55,11 @@ class EventSpans(ServerSpans):
     _policy: RedactionPolicy
     _pseudonym: Callable[[str], str]
 
+    def _speak_by(self, policy: RedactionPolicy) -> None:
+        self._policy = policy
+        # A client's events share its id; a keyed hash for each would cost more than the span's other attributes.
+        self._pseudonym = lru_cache(maxsize=4096)(policy.pseudonym)
+
     def begin(self, record: RequestRecord) -> Callable[[], object]:
         """Start the span of `record`, fill its ids, and make it the current one; returns what undoes the last."""
         before = otel_context.get_current()
@@ -119,8 +124,7 @@ class FastEventSpans(EventSpans, FastServerSpans):
         queue: ExportQueue | None,
     ) -> None:
         FastServerSpans.__init__(self, settings, provider, processors, sampler, queue)
-        self._policy = policy
-        self._pseudonym = lru_cache(maxsize=4096)(policy.pseudonym)
+        self._speak_by(policy)
 
 
 class TracerEventSpans(EventSpans, TracerServerSpans):
@@ -128,8 +132,7 @@ class TracerEventSpans(EventSpans, TracerServerSpans):
 
     def __init__(self, settings: Settings, policy: RedactionPolicy, provider: AnyTracerProvider) -> None:
         TracerServerSpans.__init__(self, settings, provider)
-        self._policy = policy
-        self._pseudonym = lru_cache(maxsize=4096)(policy.pseudonym)
+        self._speak_by(policy)
 
     def _adopt_natives(self) -> None:
         """Nothing: no framework makes spans of events."""
