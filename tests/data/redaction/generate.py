@@ -351,7 +351,7 @@ KINDS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "npm_token": (
         ["//registry.npmjs.example/:_authToken=<s>", "NPM_TOKEN=<s>"],
-        ["npm_config_cache=/tmp/npm", "npm_package_version=1.2.3", "npm_lifecycle_event"],
+        ["npm_config_cache=/srv/npm", "npm_package_version=1.2.3", "npm_lifecycle_event"],
     ),
     "pypi_token": (
         ["TWINE_PASSWORD=<s>", "https://__token__:<s>@upload.example/legacy/", "password = <s>"],
