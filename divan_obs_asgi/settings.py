@@ -276,12 +276,6 @@ class Settings:
     socketio_ack_errors: bool = _flag(
         "OBS_SOCKETIO_ACK_ERRORS", boolean, False, "Acknowledge a Socket.IO event whose handler raised with an error."
     )
-    socketio_client_traces: bool = _flag(
-        "OBS_SOCKETIO_CLIENT_TRACES", boolean, False, "Tell Socket.IO clients that ask for it the trace of each emit."
-    )
-    socketio_room_sizes: bool = _flag(
-        "OBS_SOCKETIO_ROOM_SIZES", boolean, False, "A histogram of the sizes of Socket.IO rooms, for debugging."
-    )
     metrics_public: bool = _flag(
         "OBS_METRICS_PUBLIC",
         boolean,

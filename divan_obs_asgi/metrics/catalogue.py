@@ -130,13 +130,6 @@ class Catalogue:
         "Seconds from an emit to the client's acknowledgement, late ones too.",
         "ObservedAsyncServer",
     )
-    socketio_room_members = histogram(
-        "socketio_room_members",
-        ["namespace"],
-        "Clients of this process in each room, observed every few seconds (OBS_SOCKETIO_ROOM_SIZES).",
-        "ObservedAsyncServer",
-        MEMBER_BUCKETS,
-    )
     socketio_pubsub_messages = counter(
         "socketio_pubsub_messages_total",
         ["namespace", "result"],
