@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 import anyio
 import anyio.to_thread
 
 from divan_obs_asgi import canaries
+from divan_obs_asgi.assembled import Assembled
 from divan_obs_asgi.background import Background
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.faults import Faults
@@ -42,6 +43,7 @@ class Observability:
         work: makes spans of the application's own work: `work.span`, `work.traced`, `work.background`.
         background: what of the library runs beside the application.
         jobs: what was made a job by `@obs.job(name)`, by name.
+        assembled: which middlewares the stacks of this bundle were made of.
         authorize: the application's own condition on who may use the guarded endpoints.
     """
 
@@ -57,6 +59,7 @@ class Observability:
     background: Background
     jobs: Jobs
     authorize: Authorize | None = None
+    assembled: Assembled = field(default_factory=Assembled)
 
     @classmethod
     def from_env(

@@ -220,6 +220,26 @@ def key_names(text: str) -> tuple[str, ...]:
     return keys
 
 
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """A flag with its value; `source` is one of `SOURCES`."""
+
+    flag: Flag
+    value: object = dataclasses.field(repr=False)
+    source: str
+
+
+# Where a value can have come from: nobody has set it, the environment has, or a keyword argument.
+SOURCES = ("default", "environment", "code")
+_ABSENT = object()
+
+
+def _source(value: object, default: object, read: object) -> str:
+    if read is not _ABSENT:
+        return "environment"
+    return "default" if value == default else "code"
+
+
 def _flag(env: str, parse: Callable[[str], T], default: T, doc: str, *, secret: bool = False) -> T:
     flag = Flag(env, cast(Callable[[str], object], parse), doc, secret)
     return dataclasses.field(default=default, metadata={"flag": flag}, repr=not secret)
@@ -300,6 +320,9 @@ class Settings:
     )
     ops_networks: tuple[str, ...] = _flag(
         "OBS_OPS_NETWORKS", networks, (), "Networks that may ask the guarded endpoints: 10.0.0.0/8, fd00::/8; all."
+    )
+    rollover_job: str = _flag(
+        "OBS_ROLLOVER_JOB", name, "lb_snapshot", "The job that POST /ops/rollover starts where none is named."
     )
     env: str = _flag("OBS_ENV", name, "dev", "The deployment environment: dev, staging, prod, ...")
     service_name: str = _flag("OBS_SERVICE_NAME", name, "divan-api", "`service` of log lines and spans.")
@@ -425,7 +448,10 @@ class Settings:
                 wrong.append(f"{flag.name} is {got}; expected {expected}.")
         if wrong:
             raise ImproperlyConfigured("\n".join(wrong))
-        return cls(**values)
+        settings = cls(**values)
+        # Not an argument: whoever replaces a value has said it in code.
+        object.__setattr__(settings, "_read", values)
+        return settings
 
     def __post_init__(self) -> None:
         wrong = self.contradictions()
@@ -448,6 +474,16 @@ class Settings:
                 )
         return wrong
 
+    def in_force(self) -> list[InForce]:
+        """Return every flag with its value, and where that came from."""
+        read: dict[str, object] = getattr(self, "_read", {})
+        defaults = type(self)()
+        return [
+            InForce(flag, value, _source(value, getattr(defaults, field), read.get(field, _ABSENT)))
+            for field, flag in self._declared()
+            for value in [getattr(self, field)]
+        ]
+
     @classmethod
     def flags(cls) -> list[tuple[Flag, object]]:
         """Return every flag with its default, in the order of declaration."""
@@ -459,4 +495,4 @@ class Settings:
         return [(field.name, field.metadata["flag"]) for field in dataclasses.fields(cls)]
 
 
-__all__ = ["DEFAULT_MIDDLEWARE", "Flag", "Settings"]
+__all__ = ["DEFAULT_MIDDLEWARE", "SOURCES", "Flag", "InForce", "Settings"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
+from divan_obs_asgi.assembled import Place
 from divan_obs_asgi.exceptions import ImproperlyConfigured, MiddlewareNotUsed
 from divan_obs_asgi.lifespan import run_lifespan
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
@@ -57,14 +59,14 @@ def build_stack(
     if not obs.settings.enabled:
         return app
     chain = app
-    skipped: dict[str, str] = {}
+    places: deque[Place] = deque()
     wrong: list[str] = []
     causes: list[Exception] = []
     for name, factory in reversed(_resolved(obs.settings.middleware if middleware is None else middleware)):
         try:
             wrapped = cast("ASGIApp | None", factory(chain, obs))
         except MiddlewareNotUsed as reason:
-            skipped[name] = str(reason)
+            places.appendleft(Place(name, str(reason)))
             continue
         except Exception as error:
             # The text of an exception that is not ours may hold a secret.
@@ -74,10 +76,13 @@ def build_stack(
             continue
         if callable(wrapped):
             chain = wrapped
+            places.appendleft(Place(name))
         else:
             wrong.insert(0, f"OBS_MIDDLEWARE: {name} returned {wrapped!r}; expected an ASGI application.")
     if wrong:
         raise ImproperlyConfigured("\n".join(wrong)) from (causes[0] if causes else None)
+    obs.assembled.add(tuple(places))
+    skipped = {place.name: place.why_not for place in places if place.why_not is not None}
     return app if chain is app else Stack(chain, app, obs, skipped)
 
 

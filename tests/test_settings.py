@@ -40,6 +40,7 @@ EXAMPLES = [
     ("OBS_ADMIN_TOKEN_PREVIOUS", "", "admin_token_previous", None),
     ("OBS_OPS_MAX_FAILURES", "3", "ops_max_failures", 3),
     ("OBS_OPS_NETWORKS", "10.0.0.0/8, ::1", "ops_networks", ("10.0.0.0/8", "::1/128")),
+    ("OBS_ROLLOVER_JOB", "nightly", "rollover_job", "nightly"),
     ("OBS_ENV", "prod", "env", "prod"),
     ("OBS_SERVICE_NAME", " chat ", "service_name", "chat"),
     ("OBS_COMMIT", "42bb08b", "commit", "42bb08b"),

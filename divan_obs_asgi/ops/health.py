@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from divan_obs_asgi.ops.answers import json_answer
 from divan_obs_asgi.ops.endpoint import Answer, Content, Endpoint, Operation, Schema
+from divan_obs_asgi.ops.guard import Guard
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
@@ -43,7 +44,7 @@ _REPORT: Schema = {
 class Health:
     """Answers everybody: a kubelet has no token."""
 
-    def __init__(self, obs: Observability) -> None:
+    def __init__(self, obs: Observability, guard: Guard) -> None:
         self._obs = obs
 
     def endpoints(self) -> Iterator[Endpoint]:

@@ -17,6 +17,7 @@ from divan_obs_asgi.ops.answers import Refused, json_answer
 from divan_obs_asgi.ops.audit import AUDIT_LOGGER
 from divan_obs_asgi.ops.bodies import read_json
 from divan_obs_asgi.ops.endpoint import REFUSAL, Content, Endpoint, Operation, Schema
+from divan_obs_asgi.ops.guard import Guard
 from divan_obs_asgi.settings import LOG_LEVELS
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Loggers:
     Where a service has several processes, one of them answers; its `pid` says which.
     """
 
-    def __init__(self, obs: Observability) -> None:
+    def __init__(self, obs: Observability, guard: Guard) -> None:
         self._obs = obs
 
     def endpoints(self) -> Iterator[Endpoint]:

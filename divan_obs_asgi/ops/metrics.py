@@ -12,6 +12,7 @@ from starlette.responses import Response
 from divan_obs_asgi.metrics import CONTENT_TYPE
 from divan_obs_asgi.ops.answers import NOT_STORED
 from divan_obs_asgi.ops.endpoint import Content, Endpoint, Operation
+from divan_obs_asgi.ops.guard import Guard
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class MetricsPage:
     """Renders the registry."""
 
-    def __init__(self, obs: Observability) -> None:
+    def __init__(self, obs: Observability, guard: Guard) -> None:
         self._obs = obs
 
     def endpoints(self) -> Iterator[Endpoint]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from divan_obs_asgi.ops.application import OpsApplication
+from divan_obs_asgi.ops.config import Config
+from divan_obs_asgi.ops.directory import Directory
 from divan_obs_asgi.ops.endpoint import Endpoint
 from divan_obs_asgi.ops.guard import Guard
 from divan_obs_asgi.ops.health import Health
 from divan_obs_asgi.ops.loggers import Loggers
 from divan_obs_asgi.ops.metrics import MetricsPage
+from divan_obs_asgi.ops.middleware import Middleware
+from divan_obs_asgi.ops.rollover import Rollover
+from divan_obs_asgi.ops.tasks import Tasks
 from divan_obs_asgi.ops.trace_test import TraceTest
 
 if TYPE_CHECKING:
@@ -18,26 +23,28 @@ if TYPE_CHECKING:
 
 
 class Part(Protocol):
-    """A group of endpoints, made once for a bundle."""
+    """A group of endpoints, made once for a bundle; the guard is for those that tell operators more than others."""
 
-    def __init__(self, obs: Observability) -> None: ...
+    def __init__(self, obs: Observability, guard: Guard) -> None: ...
 
     def endpoints(self) -> Iterable[Endpoint]: ...
 
 
 # One file for each; a new one is declared here and nowhere else.
-PARTS: tuple[type[Part], ...] = (Health, MetricsPage, Loggers, TraceTest)
+PARTS: tuple[type[Part], ...] = (Health, MetricsPage, Rollover, TraceTest, Loggers, Config, Middleware, Tasks)
 
 
-def endpoints(obs: Observability) -> Iterator[Endpoint]:
-    """Yield what is declared, in the order in which it is told."""
-    for part in PARTS:
-        yield from part(obs).endpoints()
+def endpoints(obs: Observability, guard: Guard) -> list[Endpoint]:
+    """Return what is declared, in the order in which it is told."""
+    declared = [endpoint for part in PARTS for endpoint in part(obs, guard).endpoints()]
+    declared.extend(Directory(obs, declared).endpoints())
+    return declared
 
 
 def build_ops_app(obs: Observability) -> OpsApplication:
     """Return the application that answers the ops endpoints of `obs`."""
-    return OpsApplication(endpoints(obs), Guard(obs.settings, obs.faults, obs.authorize))
+    guard = Guard(obs.settings, obs.faults, obs.authorize)
+    return OpsApplication(endpoints(obs, guard), guard)
 
 
 __all__ = ["PARTS", "Part", "build_ops_app", "endpoints"]

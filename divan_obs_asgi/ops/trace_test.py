@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from divan_obs_asgi.ops.answers import Refused, json_answer
 from divan_obs_asgi.ops.endpoint import REFUSAL, Content, Endpoint, Operation, Schema
+from divan_obs_asgi.ops.guard import Guard
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
@@ -31,7 +32,7 @@ _OUTCOME: Schema = {
 class TraceTest:
     """Emits a span, waits for its export, and answers with its trace id and the outcome."""
 
-    def __init__(self, obs: Observability) -> None:
+    def __init__(self, obs: Observability, guard: Guard) -> None:
         self._obs = obs
 
     def endpoints(self) -> Iterator[Endpoint]:

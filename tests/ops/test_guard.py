@@ -15,10 +15,11 @@ from divan_obs_asgi.ops import failures, guard
 from divan_obs_asgi.ops.answers import Refused
 from divan_obs_asgi.ops.failures import Failures
 from divan_obs_asgi.ops.guard import Guard
-from divan_obs_asgi.testing import Conversation, converse, http_scope
-from divan_obs_asgi.types import Message, Receive, Scope, Send
+from divan_obs_asgi.testing import converse, http_scope
+from divan_obs_asgi.types import Scope
 from tests.logs.root_logger import root_logger_kept
-from tests.stacks import BACKENDS, Observed, run_on
+from tests.ops.asking import application, ask, bearer, detail, messages
+from tests.stacks import BACKENDS, Observed
 
 NEW, OLD = "the-token-of-today", "the-token-of-yesterday"
 
@@ -38,34 +39,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    raise AssertionError("the application was called")
-
-
-def bearer(token: str) -> tuple[bytes, bytes]:
-    return (b"authorization", f"Bearer {token}".encode())
-
-
-def ask(
-    observed: Observed,
-    path: str = "/metrics",
-    *headers: tuple[bytes, bytes],
-    method: str = "GET",
-    client: object = ("192.0.2.7", 51234),
-    body: bytes = b"",
-    backend: str = "asyncio",
-) -> Conversation:
-    scope = {**http_scope(path, method=method, headers=headers), "client": client}
-    incoming: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-    done = run_on(backend, converse, obs.build_stack(application, observed.obs), scope, incoming)
-    assert done.error is None
-    return done
-
-
-def detail(done: Conversation) -> tuple[int | None, str]:
-    return done.status, orjson.loads(done.body)["detail"]
 
 
 def test_two_tokens_are_valid_while_clients_change_over() -> None:
@@ -246,7 +219,7 @@ def test_the_application_lets_nobody_in() -> None:
         200,
     ]
     assert asked == ["/metrics"]
-    assert ask(Observed({}, authorize=authorize)).status == 403
+    assert ask(Observed({}, authorize=authorize), "/metrics").status == 403
 
 
 async def hangs(scope: Scope) -> bool:
@@ -269,8 +242,8 @@ def test_a_broken_function_is_a_refusal_and_a_fault(authorize: Any, monkeypatch:
     assert not any("a-secret" in str(line) for line in observed.lines())
 
 
-def audited(observed: Observed) -> list[str]:
-    return [line["msg"] for line in observed.lines() if line["logger"] == "divan_obs_asgi.audit"]
+def audited(observed: Observed) -> Sequence[str]:
+    return messages(observed, "divan_obs_asgi.audit")
 
 
 WISH = b'{"logger":"tests.ops.guard","level":"DEBUG","ttl_s":1}'

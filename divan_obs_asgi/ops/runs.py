@@ -1,0 +1,76 @@
+"""Runs of jobs that an operator has started, beside the requests that asked for them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+from anyio.abc import TaskGroup
+
+from divan_obs_asgi.jobs import Job, Result
+from divan_obs_asgi.ops.answers import Refused
+from divan_obs_asgi.tracing.work import WorkSpans
+
+
+class _Run:
+    """One run; its result is None until it has ended."""
+
+    def __init__(self) -> None:
+        self.ended = anyio.Event()
+        self.result: Result | None = None
+
+
+class Runs:
+    """Starts jobs, each of them once at a time, in the task group of the application's life."""
+
+    def __init__(self, work: WorkSpans) -> None:
+        self._work = work
+        self._tasks: TaskGroup | None = None
+        self._started: set[str] = set()
+
+    async def serve(self) -> None:
+        """Take runs until the application ends, and end them then."""
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            try:
+                await anyio.sleep_forever()
+            finally:
+                self._tasks = None
+
+    async def start(self, job: Job, patience_s: float) -> Result | None:
+        """
+        Start `job` and return its result, or None where it runs for longer than `patience_s`.
+
+        Raises:
+            Refused: 409 where it runs already.
+        """
+        if job.running or job.name in self._started:
+            raise Refused(409, "This job runs already.")
+        run = _Run()
+        # Between here and its first step nobody else sees that it runs.
+        self._started.add(job.name)
+        if self._tasks is None:
+            # A server without lifespan: there is only the request's own task to run it in.
+            await self._execute(job, run)
+            return run.result
+        self._tasks.start_soon(self._execute, job, run, name=f"divan_obs_asgi.rollover.{job.name}")
+        with anyio.move_on_after(patience_s):
+            await run.ended.wait()
+        return run.result
+
+    async def _execute(self, job: Job, run: _Run) -> None:
+        observed: Callable[[], Awaitable[object]] = self._work.background(job.run)
+        result: Result = "cancelled"
+        try:
+            await observed()
+            result = "ok"
+        except Exception:
+            # It is counted, logged and traced as that of every run.
+            result = "error"
+        finally:
+            run.result = result
+            self._started.discard(job.name)
+            run.ended.set()
+
+
+__all__ = ["Runs"]
