@@ -110,7 +110,7 @@ class Observability:
     ) -> Self:
         """Build everything from `settings`; arguments as for `from_env`."""
         policy = redaction or RedactionPolicy.from_settings(settings)
-        metrics = Metrics(policy, settings.namespace, settings.metrics_max_series)
+        metrics = Metrics(policy, settings.namespace, settings.metrics_max_series, created=settings.metrics_created)
         faults = Faults(count=lambda component: metrics.errors.labels(component).inc())
         sink = Sink(
             log_stream,

@@ -309,6 +309,9 @@ class Settings:
         500,
         "Label sets that a metric has at most; further ones are told as `__overflow__`.",
     )
+    metrics_created: bool = _flag(
+        "OBS_METRICS_CREATED", boolean, False, "Expose since when each series counts (`_created`); doubles the page."
+    )
     admin_token: str | None = _flag(
         "OBS_ADMIN_TOKEN", token, None, "The bearer token of the guarded endpoints.", secret=True
     )

@@ -5,6 +5,7 @@ set -eu
 
 packages=""
 command -v redis-server >/dev/null || packages="$packages redis-server"
+command -v promtool >/dev/null || packages="$packages prometheus"
 command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages="$packages postgresql"
 [ -n "$packages" ] || exit 0
 

@@ -3,6 +3,20 @@
 from divan_obs_asgi.metrics.catalogue import FAMILIES
 from divan_obs_asgi.metrics.family import Family, Metric
 from divan_obs_asgi.metrics.governor import OVERFLOW
-from divan_obs_asgi.metrics.registry import CONTENT_TYPE, NAMESPACE, Metrics
+from divan_obs_asgi.metrics.negotiation import accepted_format, accepts_gzip
+from divan_obs_asgi.metrics.page import Pages
+from divan_obs_asgi.metrics.registry import NAMESPACE, Metrics
+from divan_obs_asgi.metrics.rendering import Format
 
-__all__ = ["CONTENT_TYPE", "FAMILIES", "NAMESPACE", "OVERFLOW", "Family", "Metric", "Metrics"]
+__all__ = [
+    "FAMILIES",
+    "NAMESPACE",
+    "OVERFLOW",
+    "Family",
+    "Format",
+    "Metric",
+    "Metrics",
+    "Pages",
+    "accepted_format",
+    "accepts_gzip",
+]

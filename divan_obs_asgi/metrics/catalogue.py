@@ -171,8 +171,8 @@ class Catalogue:
     redis_up = gauge("redis_up", [], "1 where Redis answers in time.", "probes", "livemin")
     redis_latency = summary("redis_latency_seconds", [], "Seconds that Redis took to answer a PING.", "probes")
     # A Summary has no quantiles in Python (PITFALLS S3), so each has a twin that has.
-    redis_latency_histogram = histogram(
-        "redis_latency_histogram_seconds",
+    redis_ping_duration = histogram(
+        "redis_ping_duration_seconds",
         [],
         "Seconds that Redis took to answer a PING, for quantiles.",
         "probes",
@@ -182,8 +182,8 @@ class Catalogue:
     postgres_latency = summary(
         "postgres_latency_seconds", [], "Seconds that PostgreSQL took to answer SELECT 1.", "probes"
     )
-    postgres_latency_histogram = histogram(
-        "postgres_latency_histogram_seconds",
+    postgres_ping_duration = histogram(
+        "postgres_ping_duration_seconds",
         [],
         "Seconds that PostgreSQL took to answer SELECT 1, for quantiles.",
         "probes",

@@ -21,13 +21,20 @@ class Governed(MetricWrapperBase):
 
     A label set is redacted, and checked against vocabularies and limit, when it is first asked for; after that its
     child is found by the values as they were given.
+
+    Attributes:
+        full_name: with the namespace, and with `_total` of a counter.
     """
 
     family: Family[Metric]
     governor: Governor
+    # What the page says of a child's labels, kept by those who write it.
+    label_text: str | None = None
+    around_le: tuple[str, str] | None = None
 
-    def govern(self, family: Family[Metric], governor: Governor) -> Self:
+    def govern(self, full_name: str, family: Family[Metric], governor: Governor) -> Self:
         """Have `governor` judge the label sets of this metric, which has none yet."""
+        self.full_name = full_name
         self.family = family
         self.governor = governor
         # Children by the values as they were given, and the label sets as they are told.
@@ -43,6 +50,19 @@ class Governed(MetricWrapperBase):
     def label_sets(self) -> int:
         """How many label sets there are; 1 of a metric without labels."""
         return len(self._told) if self.family.labels else 1
+
+    @property
+    def edges(self) -> list[float]:
+        """The upper edges of a histogram's buckets, infinity included."""
+        edges: list[float] = self._upper_bounds  # type: ignore[attr-defined]
+        return edges
+
+    def children(self) -> list[Any]:
+        """Return the child of every label set; of a metric without labels itself."""
+        if not self.family.labels:
+            return [self]
+        with self._lock:
+            return list(self._metrics.values())
 
     def labels(self, *values: Any, **by_name: Any) -> Any:
         """Return the child of a label set, or that of the overflow."""
@@ -182,7 +202,7 @@ def governed(family: Family[Metric], namespace: str, registry: CollectorRegistry
             metric = GovernedHistogram(name, family.help, family.labels, registry=registry, buckets=family.buckets)
         case "summary":
             metric = GovernedSummary(name, family.help, family.labels, registry=registry)
-    return cast(Metric, metric.govern(family, governor))
+    return cast(Metric, metric.govern(name, family, governor))
 
 
 __all__ = ["Governed", "GovernedCounter", "GovernedGauge", "GovernedHistogram", "GovernedSummary", "governed"]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics import family as families
@@ -19,10 +19,10 @@ from divan_obs_asgi.metrics.domain import Domain
 from divan_obs_asgi.metrics.family import Declared, Family, GaugeMode, M_co, Metric
 from divan_obs_asgi.metrics.governed import Governed, governed
 from divan_obs_asgi.metrics.governor import MAX_SERIES, Cause, Governor
+from divan_obs_asgi.metrics.rendering import Format, render
 from divan_obs_asgi.redaction import RedactionPolicy
 
 NAMESPACE = "divan"
-CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 # Prometheus, "Metric names and labels": what every version of it, and every client, understands.
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -40,6 +40,26 @@ class DependencyLatency:
         self.histogram.observe(seconds)
 
 
+class Registry(CollectorRegistry):
+    """A registry that tells its collectors, in the order in which they came."""
+
+    def __init__(self) -> None:
+        super().__init__(auto_describe=True)
+        self._in_order: dict[Collector, None] = {}
+
+    def register(self, collector: Collector) -> None:
+        super().register(collector)
+        self._in_order[collector] = None
+
+    def unregister(self, collector: Collector) -> None:
+        super().unregister(collector)
+        self._in_order.pop(collector, None)
+
+    def collectors(self) -> tuple[Collector, ...]:
+        """Return what is registered."""
+        return tuple(self._in_order)
+
+
 class Metrics(Catalogue):
     """
     Every family of the catalogue, and those that the application adds.
@@ -48,15 +68,24 @@ class Metrics(Catalogue):
     registry is not prometheus_client's global one: a second `Observability` (tests, a reload) starts at zero and
     collides with nothing.
 
+    Args:
+        created: whether the page has the series `_created`, which double it.
+
     Attributes:
         domain: what the application counts of its own events, a line each.
     """
 
     def __init__(
-        self, policy: RedactionPolicy | None = None, namespace: str = NAMESPACE, max_series: int = MAX_SERIES
+        self,
+        policy: RedactionPolicy | None = None,
+        namespace: str = NAMESPACE,
+        max_series: int = MAX_SERIES,
+        *,
+        created: bool = False,
     ) -> None:
         self.namespace = namespace
-        self.registry = CollectorRegistry(auto_describe=True)
+        self._created = created
+        self.registry = Registry()
         self._metrics: dict[str, Metric] = {}
         self._families: dict[str, Family[Metric]] = {}
         self._overflows: dict[tuple[str, Cause], Counter] = {}
@@ -173,18 +202,23 @@ class Metrics(Catalogue):
     def dependency(self, probe: str) -> tuple[Gauge, DependencyLatency] | None:
         """Return the `up` gauge and the latency of the probes that SPEC names, None for others."""
         if probe == "redis":
-            return self.redis_up, DependencyLatency(self.redis_latency, self.redis_latency_histogram)
+            return self.redis_up, DependencyLatency(self.redis_latency, self.redis_ping_duration)
         if probe == "postgres":
-            return self.postgres_up, DependencyLatency(self.postgres_latency, self.postgres_latency_histogram)
+            return self.postgres_up, DependencyLatency(self.postgres_latency, self.postgres_ping_duration)
         return None
 
     def label_sets(self) -> Mapping[str, int]:
         """Return how many label sets each family has, by its name without the namespace."""
         return {name: cast(Governed, metric).label_sets for name, metric in self._metrics.items()}
 
-    def render(self) -> bytes:
-        """Return all series in Prometheus' text format."""
-        return generate_latest(self.registry)
+    def render(self, form: Format = Format.TEXT, failed: Callable[[Exception], object] = lambda error: None) -> bytes:
+        """
+        Return all series.
+
+        Args:
+            failed: called where a collector that the application has registered raises; its series are missing then.
+        """
+        return render(self.registry.collectors(), form, self._created, failed)
 
     def _made(self, family: Family[M_co]) -> Metric:
         wrong = _wrong(family)
@@ -228,4 +262,4 @@ def _described(family: Family[Metric]) -> str:
     return f"a {family.kind} {labels}{edges}, {family.help!r}"
 
 
-__all__ = ["CONTENT_TYPE", "NAMESPACE", "DependencyLatency", "Metric", "Metrics"]
+__all__ = ["NAMESPACE", "DependencyLatency", "Metric", "Metrics"]

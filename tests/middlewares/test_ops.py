@@ -107,18 +107,14 @@ def test_a_refused_metrics_request_is_told() -> None:
     assert [(line["route"], line["status"]) for line in observed.lines()] == [("/metrics", 401)]
 
 
-def test_a_broken_endpoint_is_told() -> None:
+def test_a_broken_endpoint_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its exception is in the line."""
     observed = Observed({"OBS_METRICS_PUBLIC": "true"})
 
-    class Broken:
-        def collect(self) -> NoReturn:
-            raise RuntimeError("on purpose")
+    def broken(*_: object) -> NoReturn:
+        raise RuntimeError("on purpose")
 
-        def describe(self) -> list[object]:
-            return []
-
-    observed.obs.metrics.registry.register(Broken())
+    monkeypatch.setattr(observed.obs.metrics, "render", broken)
     done = anyio.run(converse, obs.build_stack(echo_path, observed.obs), http_scope("/metrics"))
     assert (done.status, type(done.error)) == (500, RuntimeError)
     (line,) = observed.lines()

@@ -1,0 +1,93 @@
+"""A scraper gets the format that it likes best."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from divan_obs_asgi.metrics import Format, accepted_format, accepts_gzip
+
+OPENMETRICS = "application/openmetrics-text"
+# What Prometheus 2.55 and 3.x send.
+PROMETHEUS_2 = (
+    "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,"
+    "text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+PROMETHEUS_3 = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;"
+    "q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (PROMETHEUS_2, Format.OPENMETRICS),
+        (PROMETHEUS_3, Format.OPENMETRICS),
+        (BROWSER, Format.TEXT),
+        ("", Format.TEXT),
+        ("*/*", Format.TEXT),
+        ("application/json", Format.TEXT),
+        (OPENMETRICS, Format.OPENMETRICS),
+        ("Application/OpenMetrics-Text ; Version=1.0.0 ; Q=0.1", Format.OPENMETRICS),
+        (f'{OPENMETRICS};version="1.0.0"', Format.OPENMETRICS),
+        (f"{OPENMETRICS};q=0", Format.TEXT),
+        (f"{OPENMETRICS};q=0.3,text/plain;q=0.9", Format.TEXT),
+        (f"text/plain;q=0.3,{OPENMETRICS};q=0.9", Format.OPENMETRICS),
+        (f"{OPENMETRICS},text/plain", Format.TEXT),
+        (f"{OPENMETRICS};q=0.3,*/*;q=0.9", Format.TEXT),
+        (f"{OPENMETRICS};q=0.3,text/*;q=0.2,*/*;q=0.9", Format.OPENMETRICS),
+        (f"{OPENMETRICS};version=2.0.0,text/plain;q=0.1", Format.TEXT),
+        (f"{OPENMETRICS};q=nan", Format.TEXT),
+        (f"{OPENMETRICS};q=2", Format.TEXT),
+        (f"{OPENMETRICS};q=0.0001", Format.TEXT),
+        ("text/plain;q=0.9;version=0.0.4," + OPENMETRICS, Format.OPENMETRICS),
+    ],
+)
+def test_the_preferred_format_is_sent(accept: str, expected: Format) -> None:
+    """By quality, and text where both are liked the same, or none, or a version is asked for that is not ours."""
+    assert accepted_format(accept) is expected
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("", False),
+        ("gzip", True),
+        ("GZIP", True),
+        ("gzip, deflate, br", True),
+        ("x-gzip", True),
+        ("gzip;q=0", False),
+        ("gzip;q=0.000", False),
+        ("gzip; q=0.001", True),
+        ("*", True),
+        ("*;q=0", False),
+        ("gzip;q=0, *", False),
+        ("br, *;q=0.1", True),
+        ("identity", False),
+        ("gzipped", False),
+    ],
+)
+def test_it_is_compressed_where_that_is_taken(header: str, expected: bool) -> None:
+    """Also with a wildcard; never for one who has not asked."""
+    assert accepts_gzip(header) is expected
+
+
+@given(
+    st.text() | st.lists(st.sampled_from([OPENMETRICS, "text/plain", ";", ",", "q=", "0.5", "*/*", "="])).map("".join)
+)
+def test_any_header_has_an_answer(header: str) -> None:
+    """Whatever a client sends, it is sent a page."""
+    assert accepted_format(header) in Format
+    assert accepts_gzip(header) in (True, False)
+
+
+@given(st.integers(0, 1000), st.integers(0, 1000))
+def test_quality_decides(openmetrics: int, text: int) -> None:
+    """The greater one, in either order."""
+    parts = [f"{OPENMETRICS};q={openmetrics / 1000:.3f}", f"text/plain;q={text / 1000:.3f}"]
+    expected = Format.OPENMETRICS if openmetrics > text else Format.TEXT
+    assert accepted_format(",".join(parts)) is expected
+    assert accepted_format(", ".join(reversed(parts))) is expected

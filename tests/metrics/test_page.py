@@ -1,0 +1,172 @@
+"""A scrape stalls nothing, and many scrapes cost no more than one."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import pytest
+
+from divan_obs_asgi.metrics import Format, Pages
+from tests.stacks import BACKENDS, run_on
+
+
+class Rendering:
+    """Renders numbered pages, and waits for `go` where it is told to."""
+
+    def __init__(self) -> None:
+        self.pages = 0
+        self.threads: set[int] = set()
+        self.go = threading.Event()
+        self.go.set()
+        self.now = 100.0
+        self.spent = 0.0
+        self.cost_s = 0.0
+
+    def __call__(self, form: Format) -> bytes:
+        self.go.wait(5)
+        self.pages += 1
+        self.spent += self.cost_s
+        self.threads.add(threading.get_ident())
+        return b"%s %d" % (form.name.encode(), self.pages)
+
+    def made(self) -> Pages:
+        return Pages(self, clock=lambda: self.now, cost=lambda: self.spent)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_it_is_made_in_a_thread(backend: str) -> None:
+    """The event loop goes on meanwhile."""
+    rendering = Rendering()
+
+    async def ask() -> None:
+        rendering.go.clear()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(lambda: pages.page(Format.TEXT, compressed=False))
+            for _ in range(50):
+                await anyio.lowlevel.checkpoint()
+            assert rendering.pages == 0
+            rendering.go.set()
+        assert rendering.pages == 1
+
+    pages = rendering.made()
+    run_on(backend, ask)
+    assert threading.get_ident() not in rendering.threads
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_all_who_ask_meanwhile_share_it(backend: str) -> None:
+    """Fifty scrapers at once are one rendering, and those who ask after it another."""
+    rendering = Rendering()
+    bodies: list[bytes] = []
+
+    async def ask() -> None:
+        bodies.append(await pages.page(Format.TEXT, compressed=False))
+
+    async def all_of_them() -> None:
+        rendering.go.clear()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(50):
+                tasks.start_soon(ask)
+            for _ in range(50):
+                await anyio.lowlevel.checkpoint()
+            rendering.now += 0.001
+            rendering.go.set()
+        rendering.now += 0.001
+        await ask()
+
+    pages = rendering.made()
+    run_on(backend, all_of_them)
+    assert bodies == [b"TEXT 1"] * 50 + [b"TEXT 2"]
+
+
+def test_a_cheap_page_is_always_new() -> None:
+    """Whoever has just done something finds it counted."""
+    rendering = Rendering()
+    rendering.cost_s = 0.004
+    pages = rendering.made()
+
+    async def ask_twice() -> list[bytes]:
+        first = await pages.page(Format.TEXT, compressed=False)
+        rendering.now += 0.001
+        return [first, await pages.page(Format.TEXT, compressed=False)]
+
+    assert anyio.run(ask_twice) == [b"TEXT 1", b"TEXT 2"]
+
+
+def test_a_costly_page_is_kept_for_a_second() -> None:
+    """No longer, and each format for itself."""
+    rendering = Rendering()
+    rendering.cost_s = 0.05
+    pages = rendering.made()
+    bodies = []
+
+    async def ask() -> None:
+        for step in (0.0, 0.5, 0.49, 0.02):
+            rendering.now += step
+            bodies.append(await pages.page(Format.TEXT, compressed=False))
+        bodies.append(await pages.page(Format.OPENMETRICS, compressed=False))
+
+    anyio.run(ask)
+    assert bodies == [b"TEXT 1", b"TEXT 1", b"TEXT 1", b"TEXT 2", b"OPENMETRICS 3"]
+
+
+def test_a_rendering_that_fails_is_tried_again() -> None:
+    """Nobody waits for a page that is never made."""
+    calls = []
+
+    def render(form: Format) -> bytes:
+        calls.append(form)
+        if len(calls) == 1:
+            raise RuntimeError("no")
+        return b"page"
+
+    pages = Pages(render)
+
+    async def ask() -> bytes:
+        with pytest.raises(RuntimeError):
+            await pages.page(Format.TEXT, compressed=False)
+        return await pages.page(Format.TEXT, compressed=False)
+
+    assert anyio.run(ask) == b"page"
+
+
+def test_a_client_that_leaves_takes_nobody_along() -> None:
+    """Its neighbour gets the page all the same."""
+    rendering = Rendering()
+    pages = rendering.made()
+    bodies: list[bytes] = []
+
+    async def ask() -> None:
+        bodies.append(await pages.page(Format.TEXT, compressed=False))
+
+    async def ask_and_leave(leaving: anyio.CancelScope) -> None:
+        with leaving:
+            await pages.page(Format.TEXT, compressed=False)
+
+    async def both() -> None:
+        rendering.go.clear()
+        leaving = anyio.CancelScope()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask_and_leave, leaving)
+            await anyio.lowlevel.checkpoint()
+            tasks.start_soon(ask)
+            for _ in range(10):
+                await anyio.lowlevel.checkpoint()
+            leaving.cancel()
+            rendering.go.set()
+
+    anyio.run(both)
+    assert bodies == [b"TEXT 1"]
+
+
+def test_a_compressed_page_is_the_same_page() -> None:
+    """And the same bytes for the same series, without a time in them."""
+    rendering = Rendering()
+    pages = rendering.made()
+    packed = anyio.run(lambda: pages.page(Format.TEXT, compressed=True))
+    assert gzip.decompress(packed) == b"TEXT 1"
+    assert packed[4:8] == bytes(4)
