@@ -30,6 +30,9 @@ async def run_lifespan(app: ASGIApp, obs: Observability, scope: Scope, receive: 
     async def send_and_note(message: Message) -> None:
         nonlocal answered
         answered = answered or message["type"] in _STARTED
+        if message["type"] == "lifespan.startup.complete":
+            # What was not there before the application started may be there now.
+            obs.probes.recheck()
         if message["type"] in _ENDED:
             # A server may end the process as soon as it has heard this: uvicorn raises its signal again.
             await obs.flush_in_thread()

@@ -128,7 +128,14 @@ class Observability:
             _root_level(settings),
             faults,
         )
-        probes = ProbeRegistry(metrics, metrics.counting(policy, "health"), faults)
+        probes = ProbeRegistry(
+            metrics,
+            metrics.counting(policy, "health"),
+            faults,
+            interval_s=settings.health_interval_s,
+            fail_after=settings.health_fail_after,
+            recover_after=settings.health_recover_after,
+        )
         heartbeat = HeartbeatProbe()
         probes.register(heartbeat)
         probes.register(ConfigProbe(settings))
@@ -151,6 +158,7 @@ class Observability:
         redaction = metrics.counting(policy, "application")
         background = Background(faults)
         background.add("heartbeat", heartbeat.run)
+        background.add("probes", probes.run)
         background.add("log_levels", log.levels.expire_in_time)
         if settings.enabled and settings.redis_streams:
             connect = client_of(settings.redis_url)

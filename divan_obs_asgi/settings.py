@@ -103,6 +103,16 @@ def seconds(text: str) -> float:
     return float(text)
 
 
+def seconds_or_none(text: str) -> float:
+    """Read a number of seconds from 0, an hour at most."""
+    if text.strip() in ("0", "0.0"):
+        return 0.0
+    try:
+        return seconds(text)
+    except ValueError:
+        raise ValueError("a number of seconds from 0") from None
+
+
 def name(text: str) -> str:
     """Read a short printable name."""
     value = text.strip()
@@ -411,6 +421,15 @@ class Settings:
     )
     health_min_migration: str | None = _flag(
         "HEALTH_MIN_MIGRATION", migration, None, "The oldest migration with which the service is ready."
+    )
+    health_interval_s: float = _flag(
+        "HEALTH_INTERVAL_S", seconds_or_none, 2.0, "Seconds between two checks of a probe; 0 checks only when asked."
+    )
+    health_fail_after: int = _flag(
+        "HEALTH_FAIL_AFTER", positive_integer, 2, "Failed checks in a row that make a probe fail."
+    )
+    health_recover_after: int = _flag(
+        "HEALTH_RECOVER_AFTER", positive_integer, 1, "Passed checks in a row that make it well again."
     )
     redis_streams: tuple[str, ...] = _flag(
         "OBS_REDIS_STREAMS", key_names, (), "Redis Streams at REDIS_URL whose groups are watched for lag."

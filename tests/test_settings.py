@@ -89,6 +89,10 @@ EXAMPLES = [
     ("DATABASE_URL", "sqlite:///divan.db", "database_url", "sqlite:///divan.db"),
     ("S3_ENDPOINT_URL", "https://s3.example.org", "s3_url", "https://s3.example.org"),
     ("JWT_SECRET", "x" * 32, "jwt_secret", "x" * 32),
+    ("HEALTH_INTERVAL_S", "0.5", "health_interval_s", 0.5),
+    ("HEALTH_INTERVAL_S", "0", "health_interval_s", 0.0),
+    ("HEALTH_FAIL_AFTER", "3", "health_fail_after", 3),
+    ("HEALTH_RECOVER_AFTER", "2", "health_recover_after", 2),
 ]
 
 BAD = [
@@ -155,6 +159,9 @@ BAD = [
         r"OBS_REDIS_STREAMS is 'lb\x00events'; "
         "expected up to 100 keys of 1 to 128 printable characters, separated by commas.",
     ),
+    ("HEALTH_INTERVAL_S", "-1", "HEALTH_INTERVAL_S is '-1'; expected a number of seconds from 0."),
+    ("HEALTH_INTERVAL_S", "nan", "HEALTH_INTERVAL_S is 'nan'; expected a number of seconds from 0."),
+    ("HEALTH_FAIL_AFTER", "0", "HEALTH_FAIL_AFTER is '0'; expected a whole number from 1."),
     ("HEALTH_MIN_MIGRATION", "8; drop", "HEALTH_MIN_MIGRATION is '8; drop'; expected a version like 0008."),
 ]
 

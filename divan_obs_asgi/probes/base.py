@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Protocol, TypeAlias, get_args, runtime_checkable
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
-Group: TypeAlias = Literal["live", "ready", "startup"]
-GROUPS: tuple[str, ...] = get_args(Group)
+# "live", "ready" and "startup" have a meaning of their own; any other name is a group of the service's own.
+Group: TypeAlias = str
+LIVE: Final = "live"
+READY: Final = "ready"
+STARTUP: Final = "startup"
 
 
 @runtime_checkable
@@ -18,7 +21,13 @@ class Probe(Protocol):
         name: its key in the health answers, lower case.
         timeout: seconds after which the check counts as failed.
         critical: whether its failure makes the whole group fail.
-        group: which of the health endpoints asks it.
+        group: which of the health endpoints tells of it.
+
+    It may have as well (`ProbeRegistry` reads them where they are):
+        interval: seconds between two checks, in place of `HEALTH_INTERVAL_S`; 0 checks whenever it is asked for.
+        fail_after, recover_after: checks in a row, in place of `HEALTH_FAIL_AFTER` and `HEALTH_RECOVER_AFTER`.
+        aclose(): an async method that lets go of what the checks keep open. It is called when nobody checks any more,
+            and a later check opens it anew.
     """
 
     @property
@@ -43,4 +52,4 @@ class Probe(Protocol):
         """
 
 
-__all__ = ["GROUPS", "Group", "Probe"]
+__all__ = ["LIVE", "READY", "STARTUP", "Group", "Probe"]

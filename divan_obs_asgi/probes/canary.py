@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from divan_obs_asgi.exceptions import ProbeFailed
-from divan_obs_asgi.probes.base import Group
+from divan_obs_asgi.probes.base import STARTUP, Group
 
 # A fake of each kind that must never leave, as a text and under keys.
 TOKEN = "ghp_c4n4rYc4n4rYc4n4rYc4n4rYc4n4rYc4n4rY"
@@ -34,7 +34,7 @@ class CanaryProbe:
     name = "redaction"
     timeout = 2.0
     critical = True
-    group: Group = "startup"
+    group: Group = STARTUP
 
     def __init__(self, sinks: Mapping[str, Sink]) -> None:
         self._sinks = sinks

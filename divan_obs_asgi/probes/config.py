@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from divan_obs_asgi.exceptions import ProbeFailed
-from divan_obs_asgi.probes.base import Group
+from divan_obs_asgi.probes.base import STARTUP, Group
 from divan_obs_asgi.settings import Settings
 
 # RFC 7518, section 3.2: a key of at least the size of the hash output, 256 bits for HS256.
@@ -28,7 +28,7 @@ class ConfigProbe:
     name = "config"
     timeout = 1.0
     critical = True
-    group: Group = "startup"
+    group: Group = STARTUP
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

@@ -8,7 +8,7 @@ from time import monotonic
 import anyio
 
 from divan_obs_asgi.exceptions import ProbeFailed
-from divan_obs_asgi.probes.base import Group
+from divan_obs_asgi.probes.base import LIVE, Group
 
 _INTERVAL_S = 1.0
 # A loop that comes round later than this is stuck, and a restart is the cure.
@@ -26,7 +26,10 @@ class HeartbeatProbe:
     name = "heartbeat"
     timeout = 1.0
     critical = True
-    group: Group = "live"
+    group: Group = LIVE
+    # It costs nothing, and is to be true at the moment in which it is told.
+    interval = 0.0
+    fail_after = 1
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock

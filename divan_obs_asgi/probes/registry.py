@@ -1,54 +1,67 @@
-"""Asks the probes: all at once, each under its own timeout, none in the way of another."""
+"""The probes of one service: checked in the background, told from the last result."""
 
 from __future__ import annotations
 
 import math
+import random
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from time import perf_counter
-from typing import Any
+from collections.abc import Callable
+from time import monotonic
 
 import anyio
 
-from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed, ProbeReason
+from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.probes.base import GROUPS, Group, Probe
+from divan_obs_asgi.probes.base import Group, Probe
+from divan_obs_asgi.probes.checking import Checker
+from divan_obs_asgi.probes.function import Function, FunctionProbe
+from divan_obs_asgi.probes.report import Report
+from divan_obs_asgi.probes.standing import Outcome
+from divan_obs_asgi.probes.watched import Watched
 from divan_obs_asgi.redaction import RedactionPolicy
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-# The keys of a check's answer that are the registry's own.
-_RESERVED = frozenset({"ok", "latency_ms", "reason"})
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """The answer of a health endpoint."""
-
-    ok: bool
-    checks: Mapping[str, Mapping[str, object]]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return SPEC section 5's shape."""
-        return {"status": "ok" if self.ok else "fail", "checks": self.checks}
+# How long an answer waits beyond a probe's timeout, for one that does not let itself be cancelled.
+_GRACE_S = 0.1
+# A probe that is registered late is kept watch over from so many seconds later on.
+_LOOK_FOR_NEW_S = 1.0
+# Workers that start together do not go on checking together.
+_JITTER = 0.1
+# What a probe may take to let go of its connection.
+_CLOSE_S = 1.0
 
 
 class ProbeRegistry:
-    """The probes of one service, by name."""
+    """
+    The probes of one service, by name.
+
+    While `run` runs (`Observability` runs it from the application's start to its end), every probe is checked once an
+    interval, all of them at once, and `ask` answers from the last results. Where it does not run, `ask` checks, at most
+    once an interval. Either way one check of a probe runs at a time, and its result expires.
+
+    Args:
+        interval_s, fail_after, recover_after: for the probes that have none of their own.
+        clock: seconds, monotonic.
+    """
 
     def __init__(
         self,
         metrics: Metrics,
         policy: RedactionPolicy,
         faults: Faults,
-        clock: Callable[[], float] = perf_counter,
+        clock: Callable[[], float] = monotonic,
+        *,
+        interval_s: float = 2.0,
+        fail_after: int = 2,
+        recover_after: int = 1,
     ) -> None:
         self._metrics = metrics
-        self._policy = policy
         self._faults = faults
         self._clock = clock
-        self._probes: dict[str, Probe] = {}
+        self._checker = Checker(policy, faults, clock)
+        self._defaults = (interval_s, fail_after, recover_after)
+        self._watched: dict[str, Watched] = {}
 
     def register(self, probe: Probe) -> None:
         """
@@ -57,93 +70,143 @@ class ProbeRegistry:
         Raises:
             ImproperlyConfigured: where its name is taken or is no name, or where it is no probe.
         """
-        if isinstance(probe, type) or not isinstance(probe, Probe):
-            what = f"the class {probe.__name__}" if isinstance(probe, type) else type(probe).__name__
-            raise ImproperlyConfigured(
-                f"{what} is no probe; expected an object with name, timeout, critical, group and async check()."
-            )
-        if not isinstance(probe.name, str) or not _NAME.fullmatch(probe.name):
-            raise ImproperlyConfigured(f"A probe is named {probe.name!r}; expected lower case, like 'redis'.")
-        if not isinstance(probe.timeout, (int, float)) or not 0 < probe.timeout < math.inf:
-            raise ImproperlyConfigured(f"Probe {probe.name!r} has the timeout {probe.timeout!r}; expected seconds.")
-        if probe.group not in GROUPS:
-            raise ImproperlyConfigured(
-                f"Probe {probe.name!r} is in the group {probe.group!r}; expected one of {', '.join(GROUPS)}."
-            )
-        if probe.name in self._probes:
+        _refuse_what_is_no_probe(probe)
+        if probe.name in self._watched:
             raise ImproperlyConfigured(f"A probe named {probe.name!r} is registered already.")
-        self._probes[probe.name] = probe
+        self._watched[probe.name] = Watched(probe, *self._defaults)
 
-    def names(self, group: Group) -> list[str]:
-        """Return the names of the group's probes, in the order of registration."""
-        return [probe.name for probe in self._probes.values() if probe.group == group]
+    def probe(
+        self,
+        name: str,
+        *,
+        timeout: float = 1.0,
+        critical: bool = True,
+        group: Group = "ready",
+        interval: float | None = None,
+        fail_after: int | None = None,
+        recover_after: int | None = None,
+    ) -> Callable[[Function], Function]:
+        """Return a decorator that registers an async function; arguments as for `FunctionProbe`."""
+
+        def register(function: Function) -> Function:
+            self.register(
+                FunctionProbe(
+                    function,
+                    name,
+                    timeout=timeout,
+                    critical=critical,
+                    group=group,
+                    interval=interval,
+                    fail_after=fail_after,
+                    recover_after=recover_after,
+                )
+            )
+            return function
+
+        return register
+
+    def names(self, group: Group | None = None) -> list[str]:
+        """Return the names of the group's probes, or of all, in the order of registration."""
+        return [name for name, watched in self._watched.items() if group in (None, watched.probe.group)]
+
+    def groups(self) -> list[Group]:
+        """Return the groups that have a probe."""
+        return list(dict.fromkeys(watched.probe.group for watched in self._watched.values()))
 
     async def ask(self, group: Group) -> Report:
-        """Ask all probes of a group; takes as long as the slowest, or its timeout."""
-        probes = [probe for probe in self._probes.values() if probe.group == group]
-        answers: dict[str, dict[str, object]] = {}
+        """
+        Return what is told of a group: at once from the last results, where there are any.
 
-        async def ask_one(probe: Probe) -> None:
-            answers[probe.name] = await self._answer(probe)
+        What has no result yet, or an old one, is checked now, and takes its timeout at most.
+        """
+        watched = [one for one in self._watched.values() if one.probe.group == group]
+        now = self._clock()
+        due = [one for one in watched if not one.is_fresh(now)]
+        if due:
+            async with anyio.create_task_group() as tasks:
+                for one in due:
+                    tasks.start_soon(self._check_for_an_asker, one)
+        told_at = self._clock()
+        return Report({one.probe.name: one.result(told_at) for one in watched})
 
+    def recheck(self) -> None:
+        """
+        Have what fails checked again before it is told again.
+
+        `run_lifespan` calls it when the application has started: before, there were no migrations and no connections.
+        """
+        for watched in self._watched.values():
+            watched.forget_failure()
+
+    async def run(self) -> None:
+        """Keep watch until cancelled."""
+        kept: set[str] = set()
         async with anyio.create_task_group() as tasks:
-            for probe in probes:
-                tasks.start_soon(ask_one, probe)
-        # In the order of registration, whatever the order of arrival.
-        checks = {probe.name: answers[probe.name] for probe in probes}
-        return Report(all(checks[probe.name]["ok"] for probe in probes if probe.critical), checks)
+            while True:
+                for name, watched in self._watched.items():
+                    if name not in kept and watched.watch_s > 0:
+                        tasks.start_soon(self._keep_watch, watched, name=f"divan_obs_asgi.probes.{name}")
+                    kept.add(name)
+                await anyio.sleep(_LOOK_FOR_NEW_S)
 
-    async def _answer(self, probe: Probe) -> dict[str, object]:
-        started = self._clock()
-        reason: ProbeReason | None = None
-        details: Mapping[str, object] = {}
+    async def _keep_watch(self, watched: Watched) -> None:
+        watched.kept_watch = True
         try:
-            with anyio.fail_after(probe.timeout):
-                details = _details(await probe.check())
-        except ProbeFailed as failure:
-            reason = failure.reason
-            details = failure.details
-        except TimeoutError:
-            reason = "timeout"
-        except anyio.get_cancelled_exc_class() as error:
-            if anyio.current_effective_deadline() == -math.inf:
-                raise  # Somebody cancels us: the client has gone, the server ends.
-            # The check waited for something that was cancelled.
-            reason = "error"
-            self._faults.report("probes", error)
-        except Exception as error:
-            # A bug in the probe: its text is published nowhere, it can hold a DSN.
-            reason = "error"
-            self._faults.report("probes", error)
-        seconds = self._clock() - started
-        if reason is None and seconds > probe.timeout:
-            reason = "timeout"  # It would not be cancelled, and came too late.
-            details = {}
-        self._count(probe.name, reason is None, seconds)
-        answer: dict[str, object] = {"ok": reason is None}
-        if reason is not None:
-            answer["reason"] = reason
-        if not details:
-            # SPEC section 5: a check that has nothing better to tell says how long it took.
-            answer["latency_ms"] = round(seconds * 1e3)
-        for key, value in details.items():
-            if key not in _RESERVED:
-                answer[key] = self._policy.redact_field(key, value)
-        return answer
+            while not watched.is_settled():
+                await watched.refresh(self._check)
+                await anyio.sleep(watched.pause_s * random.uniform(1 - _JITTER, 1 + _JITTER))
+        finally:
+            watched.kept_watch = False
+            await self._let_go(watched.probe)
 
-    def _count(self, name: str, ok: bool, seconds: float) -> None:
-        self._metrics.probe_up.labels(name).set(ok)
+    async def _check_for_an_asker(self, watched: Watched) -> None:
+        with anyio.move_on_after(watched.probe.timeout + _GRACE_S):
+            await watched.refresh(self._check)
+
+    async def _check(self, watched: Watched) -> Outcome:
+        try:
+            outcome = await self._checker.outcome_of(watched.probe)
+        finally:
+            if not watched.kept_watch:
+                # Nobody knows when it will be asked again, and on which event loop.
+                await self._let_go(watched.probe)
+        self._count(watched.probe.name, outcome)
+        return outcome
+
+    def _count(self, name: str, outcome: Outcome) -> None:
+        self._metrics.probe_up.labels(name).set(outcome.ok)
         named = self._metrics.dependency(name)
         if named is not None:
             up, latency = named
-            up.set(ok)
-            latency.observe(seconds)
+            up.set(outcome.ok)
+            latency.observe(outcome.latency_s)
+
+    async def _let_go(self, probe: Probe) -> None:
+        aclose = getattr(probe, "aclose", None)
+        if aclose is None:
+            return
+        try:
+            # Also where the check was cancelled.
+            with anyio.move_on_after(_CLOSE_S, shield=True):
+                await aclose()
+        except Exception as error:
+            self._faults.report("probes", error)
 
 
-def _details(returned: object) -> Mapping[str, object]:
-    if isinstance(returned, Mapping) and all(isinstance(key, str) for key in returned):
-        return returned
-    raise TypeError(f"check() returned {type(returned).__name__}; expected a mapping with text keys.")
+def _refuse_what_is_no_probe(probe: object) -> None:
+    if isinstance(probe, type) or not isinstance(probe, Probe):
+        what = f"the class {probe.__name__}" if isinstance(probe, type) else type(probe).__name__
+        raise ImproperlyConfigured(
+            f"{what} is no probe; expected an object with name, timeout, critical, group and async check()."
+        )
+    if not isinstance(probe.name, str) or not _NAME.fullmatch(probe.name):
+        raise ImproperlyConfigured(f"A probe is named {probe.name!r}; expected lower case, like 'redis'.")
+    if not isinstance(probe.timeout, (int, float)) or not 0 < probe.timeout < math.inf:
+        raise ImproperlyConfigured(f"Probe {probe.name!r} has the timeout {probe.timeout!r}; expected seconds.")
+    if not isinstance(probe.group, str) or not _NAME.fullmatch(probe.group):
+        raise ImproperlyConfigured(
+            f"Probe {probe.name!r} is in the group {probe.group!r}; expected a name like 'ready'."
+        )
 
 
-__all__ = ["ProbeRegistry", "Report"]
+__all__ = ["ProbeRegistry"]

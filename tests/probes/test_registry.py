@@ -352,6 +352,8 @@ def test_the_last_answer_of_every_probe_is_a_series() -> None:
 def test_a_reason_is_one_of_few() -> None:
     """What a probe may say to everybody is a closed list."""
     reason: Any = "the password hunter2 is wrong"
-    expected = f"reason is {reason!r}; expected one of ['auth', 'error', 'outdated', 'refused', 'timeout']."
+    expected = (
+        f"reason is {reason!r}; expected one of ['auth', 'error', 'full', 'outdated', 'refused', 'stale', 'timeout']."
+    )
     with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
         obs.ProbeFailed(reason)

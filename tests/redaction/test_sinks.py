@@ -69,6 +69,8 @@ def test_no_secret_leaves_the_process(tmp_path: Path, otlp_receiver: OtlpReceive
         "OBS_TRACING_ENABLED": "true",
         "OBS_REDACT_ERROR_BODIES": "true",
         "OBS_ADMIN_TOKEN": ADMIN,
+        # The probes tell what they have been asked last.
+        "HEALTH_INTERVAL_S": "0",
         "OTEL_EXPORTER_OTLP_ENDPOINT": otlp_receiver.endpoint.replace("http://", "grpc://"),
         "OTEL_RESOURCE_ATTRIBUTES": f"owner={SECRETS['owner']}",
     }
