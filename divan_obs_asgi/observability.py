@@ -14,6 +14,7 @@ import anyio.to_thread
 from divan_obs_asgi import canaries
 from divan_obs_asgi.assembled import Assembled
 from divan_obs_asgi.background import Background
+from divan_obs_asgi.drain import Drain
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.jobs import F, Jobs
@@ -42,6 +43,7 @@ class Observability:
         spans: None where tracing is off.
         work: makes spans of the application's own work: `work.span`, `work.traced`, `work.background`.
         background: what of the library runs beside the application.
+        drain: how the service takes its leave: `drain.on_start(callback)`, `drain.start("maintenance")`.
         jobs: what was made a job by `@obs.job(name)`, by name.
         assembled: which middlewares the stacks of this bundle were made of.
         authorize: the application's own condition on who may use the guarded endpoints.
@@ -57,6 +59,7 @@ class Observability:
     faults: Faults
     work: WorkSpans
     background: Background
+    drain: Drain
     jobs: Jobs
     authorize: Authorize | None = None
     assembled: Assembled = field(default_factory=Assembled)
@@ -165,8 +168,22 @@ class Observability:
             interval_s = settings.redis_streams_interval_s
             streams = RedisStreams(metrics, faults, settings.redis_streams, connect, interval_s=interval_s)
             background.add("redis_streams", streams.run)
+        drain = Drain(settings.drain_delay_s, faults, metrics.draining.set, signals=settings.drain_enabled)
+        background.add("drain", drain.run)
         return cls(
-            settings, redaction, metrics, log, spans, probes, heartbeat, faults, work, background, jobs, authorize
+            settings,
+            redaction,
+            metrics,
+            log,
+            spans,
+            probes,
+            heartbeat,
+            faults,
+            work,
+            background,
+            drain,
+            jobs,
+            authorize,
         )
 
     def logger(self, name: str) -> logging.Logger:

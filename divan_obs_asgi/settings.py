@@ -103,14 +103,11 @@ def seconds(text: str) -> float:
     return float(text)
 
 
-def seconds_or_none(text: str) -> float:
-    """Read a number of seconds from 0, an hour at most."""
-    if text.strip() in ("0", "0.0"):
-        return 0.0
-    try:
-        return seconds(text)
-    except ValueError:
-        raise ValueError("a number of seconds from 0") from None
+def delay(text: str) -> float:
+    """Read a number of seconds from 0 to an hour."""
+    if not _NUMBER.fullmatch(text.strip()) or not 0.0 <= float(text) <= 3600.0:
+        raise ValueError("a number of seconds from 0")
+    return float(text)
 
 
 def name(text: str) -> str:
@@ -419,11 +416,17 @@ class Settings:
     semconv_opt_in: tuple[str, ...] = _flag(
         "OTEL_SEMCONV_STABILITY_OPT_IN", conventions, (), "`http/dup` adds the old attribute names (http.status_code)."
     )
+    drain_enabled: bool = _flag(
+        "OBS_DRAIN_ENABLED", boolean, True, "On SIGTERM be ready no longer, and serve for a while before the end."
+    )
+    drain_delay_s: float | None = _flag(
+        "OBS_DRAIN_DELAY_S", delay, None, "That while; without it 5 s where /health/ready is asked for, and none else."
+    )
     health_min_migration: str | None = _flag(
         "HEALTH_MIN_MIGRATION", migration, None, "The oldest migration with which the service is ready."
     )
     health_interval_s: float = _flag(
-        "HEALTH_INTERVAL_S", seconds_or_none, 2.0, "Seconds between two checks of a probe; 0 checks only when asked."
+        "HEALTH_INTERVAL_S", delay, 2.0, "Seconds between two checks of a probe; 0 checks only when asked."
     )
     health_fail_after: int = _flag(
         "HEALTH_FAIL_AFTER", positive_integer, 2, "Failed checks in a row that make a probe fail."

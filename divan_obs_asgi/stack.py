@@ -8,9 +8,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
 from divan_obs_asgi.assembled import Place
+from divan_obs_asgi.drain import closing
 from divan_obs_asgi.exceptions import ImproperlyConfigured, MiddlewareNotUsed
 from divan_obs_asgi.lifespan import run_lifespan
-from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
+from divan_obs_asgi.types import CONNECTIONS, ASGIApp, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
@@ -36,9 +37,18 @@ class Stack:
         self.app = app
         self.obs = obs
         self.skipped = skipped
+        self._drain = obs.drain
+        self._in_flight = obs.drain.in_flight
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
+        kind = scope["type"]
+        if kind in CONNECTIONS:
+            self._in_flight[kind] += 1
+            try:
+                await self._chain(scope, receive, closing(scope, send) if self._drain.active else send)
+            finally:
+                self._in_flight[kind] -= 1
+        elif kind == "lifespan":
             await run_lifespan(self._chain, self.obs, scope, receive, send)
         else:
             await self._chain(scope, receive, send)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from types import FrameType
 
 from divan_obs_asgi.logs.sink import end_all
+from divan_obs_asgi.signals import hand_over
 
 # Seconds; whoever sent the signal waits, and so does an event loop that is to end in order.
 _FLUSH_S = 1.0
@@ -25,12 +25,7 @@ class FlushOnTermination:
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         end_all(_FLUSH_S)
-        if callable(self._before):
-            self._before(number, frame)
-        else:
-            # As if there were no handler: the parent sees that the signal has ended the process.
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+        hand_over(self._before, number, frame)
 
 
 def flush_on_termination() -> None:

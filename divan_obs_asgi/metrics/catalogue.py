@@ -227,6 +227,9 @@ class Catalogue:
         "livemostrecent",
     )
 
+    # Health.
+    draining = gauge("draining", [], "1 from the start of a drain to the end of the process.", "drain", "livemax")
+
     # The library itself.
     errors = counter("obs_errors_total", ["component"], "Failures inside the observability itself.", "everything")
     redactions = counter(

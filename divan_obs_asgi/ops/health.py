@@ -58,7 +58,14 @@ class Health:
         return json_answer({"status": "ok" if report.ok else "fail"}, 200 if report.ok else 503)
 
     async def ready(self, request: Request) -> Response:
-        return await self._report("ready")
+        """As SPEC section 5 wants it; while the service drains, one check more, which fails."""
+        drain = self._obs.drain
+        drain.asked()
+        content = (await self._obs.probes.ask("ready")).as_json()
+        if drain.active:
+            checks = {**content["checks"], "drain": {"ok": False, "reason": "draining"}}
+            content = {"status": "fail", "checks": checks}
+        return json_answer(content, 200 if content["status"] == "ok" else 503)
 
     async def startup(self, request: Request) -> Response:
         return await self._report("startup")
