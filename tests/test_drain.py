@@ -248,8 +248,11 @@ def test_a_handler_of_the_event_loop_is_chained() -> None:
             assert (drain.state, told) == ("draining", [])
             await anyio.sleep(0.06)
             assert (drain.state, told) == ("ending", ["the server"])
+        async with running(after := a_drain()):
+            pass
         send(signal.SIGTERM)
         await anyio.sleep(0.01)
+        assert not after.active
         loop.remove_signal_handler(signal.SIGTERM)
         return told
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from divan_obs_asgi.ops.application import OpsApplication
 from divan_obs_asgi.ops.config import Config
 from divan_obs_asgi.ops.directory import Directory
+from divan_obs_asgi.ops.drain import Draining
 from divan_obs_asgi.ops.endpoint import Endpoint
 from divan_obs_asgi.ops.guard import Guard
 from divan_obs_asgi.ops.health import Health
@@ -31,7 +32,7 @@ class Part(Protocol):
 
 
 # One file for each; a new one is declared here and nowhere else.
-PARTS: tuple[type[Part], ...] = (Health, MetricsPage, Rollover, TraceTest, Loggers, Config, Middleware, Tasks)
+PARTS: tuple[type[Part], ...] = (Health, MetricsPage, Rollover, TraceTest, Loggers, Config, Middleware, Tasks, Draining)
 
 
 def endpoints(obs: Observability, guard: Guard) -> list[Endpoint]:
