@@ -23,9 +23,11 @@ from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.probes import CanaryProbe, ConfigProbe, HeartbeatProbe, ProbeRegistry
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.redis_streams import RedisStreams, client_of
+from divan_obs_asgi.runtime import collect_from, tell_build
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing.work import WorkSpans, tracer_of
 from divan_obs_asgi.types import Authorize
+from divan_obs_asgi.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -159,15 +161,10 @@ class Observability:
         work = WorkSpans(tracer_of(spans.provider if spans is not None else None), metrics.counting(policy, "span"))
         jobs = Jobs(metrics, work, metrics.counting(policy, "log"), faults, observing=settings.enabled)
         redaction = metrics.counting(policy, "application")
-        background = Background(faults)
+        background = _background(settings, metrics, faults)
         background.add("heartbeat", heartbeat.run)
         background.add("probes", probes.run)
         background.add("log_levels", log.levels.expire_in_time)
-        if settings.enabled and settings.redis_streams:
-            connect = client_of(settings.redis_url)
-            interval_s = settings.redis_streams_interval_s
-            streams = RedisStreams(metrics, faults, settings.redis_streams, connect, interval_s=interval_s)
-            background.add("redis_streams", streams.run)
         drain = Drain(settings.drain_delay_s, faults, metrics.draining.set, signals=settings.drain_enabled)
         background.add("drain", drain.run)
         return cls(
@@ -222,6 +219,23 @@ class Observability:
             except Exception as error:
                 self.faults.report("tracing", error)
         self.log.sink.flush()
+
+
+def _background(settings: Settings, metrics: Metrics, faults: Faults) -> Background:
+    """Return the tasks that tell of the process and of the queues that it works on."""
+    background = Background(faults)
+    if not settings.enabled:
+        return background
+    tell_build(metrics, settings)
+    collect_from(metrics.registry)
+    if settings.watchdog_enabled:
+        background.add("watchdog", Watchdog(metrics, faults, stall_s=settings.watchdog_stall_ms / 1e3).run)
+    if settings.redis_streams:
+        connect = client_of(settings.redis_url)
+        interval_s = settings.redis_streams_interval_s
+        streams = RedisStreams(metrics, faults, settings.redis_streams, connect, interval_s=interval_s)
+        background.add("redis_streams", streams.run)
+    return background
 
 
 def _root_level(settings: Settings) -> RootLevel:

@@ -434,6 +434,12 @@ class Settings:
     health_recover_after: int = _flag(
         "HEALTH_RECOVER_AFTER", positive_integer, 1, "Passed checks in a row that make it well again."
     )
+    watchdog_enabled: bool = _flag(
+        "OBS_WATCHDOG_ENABLED", boolean, True, "Measure the event loop's lag and tell what code blocks it."
+    )
+    watchdog_stall_ms: int = _flag(
+        "OBS_WATCHDOG_STALL_MS", positive_integer, 200, "From how many milliseconds on a blocked event loop is told."
+    )
     redis_streams: tuple[str, ...] = _flag(
         "OBS_REDIS_STREAMS", key_names, (), "Redis Streams at REDIS_URL whose groups are watched for lag."
     )

@@ -61,6 +61,8 @@ EXAMPLES = [
     ("LOG_SLOW_MS", "250", "log_slow_ms", 250),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://otel-collector:4317", "otlp_endpoint", "grpc://otel-collector:4317"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "", "otlp_endpoint", None),
+    ("OBS_WATCHDOG_ENABLED", "false", "watchdog_enabled", False),
+    ("OBS_WATCHDOG_STALL_MS", "50", "watchdog_stall_ms", 50),
     ("OBS_REDIS_STREAMS", "lb:events, chat , lb:events", "redis_streams", ("lb:events", "chat")),
     ("OBS_REDIS_STREAMS_INTERVAL_S", "2.5", "redis_streams_interval_s", 2.5),
     ("OTEL_TRACES_SAMPLER", "always_on", "traces_sampler", "always_on"),

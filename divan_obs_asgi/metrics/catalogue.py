@@ -13,6 +13,7 @@ from divan_obs_asgi.metrics.family import (
     DEPENDENCY_BUCKETS_S,
     EVENT_BUCKETS_S,
     JOB_BUCKETS_S,
+    LAG_BUCKETS_S,
     MEMBER_BUCKETS,
     RADIUS_CLASSES_M,
     Family,
@@ -229,6 +230,25 @@ class Catalogue:
 
     # Health.
     draining = gauge("draining", [], "1 from the start of a drain to the end of the process.", "drain", "livemax")
+
+    # The process.
+    event_loop_lag = histogram(
+        "event_loop_lag_seconds",
+        [],
+        "Seconds by which the event loop woke a task later than it had asked, measured all the time.",
+        "Watchdog",
+        LAG_BUCKETS_S,
+    )
+    event_loop_stalls = counter(
+        "event_loop_stalls_total", [], "Times that code held the event loop up (OBS_WATCHDOG_STALL_MS).", "Watchdog"
+    )
+    build_info = gauge(
+        "obs_build_info",
+        ["version", "service_version", "commit", "python"],
+        "What runs: always 1, with the version of divan-obs-asgi, of the service, its commit and Python's version.",
+        "runtime",
+        "livemax",
+    )
 
     # The library itself.
     errors = counter("obs_errors_total", ["component"], "Failures inside the observability itself.", "everything")

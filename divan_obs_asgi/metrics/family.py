@@ -25,6 +25,8 @@ EVENT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 MEMBER_BUCKETS = (0.0, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 5000.0, 10000.0)
 # A job takes milliseconds or hours.
 JOB_BUCKETS_S = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
+# A loop with room is late by less than a millisecond; from 0.1 s on everybody who waits for it feels it.
+LAG_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 # A PING takes a fraction of a millisecond. Edges at 0.2 and 0.3 s, from where on Redis and PostgreSQL are not ready.
 DEPENDENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 # SPEC's `radius`, in metres: a query is counted under the smallest of these that holds its circle.
@@ -109,6 +111,7 @@ __all__ = [
     "DURATION_BUCKETS_S",
     "EVENT_BUCKETS_S",
     "JOB_BUCKETS_S",
+    "LAG_BUCKETS_S",
     "MEMBER_BUCKETS",
     "RADIUS_CLASSES_M",
     "Declared",

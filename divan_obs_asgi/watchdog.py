@@ -1,0 +1,166 @@
+"""Whether the event loop turns, and the place of the code that holds it up."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import anyio
+
+from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.metrics import Metrics
+
+# How often the loop says that it turns.
+_INTERVAL_S = 0.05
+# A stall that goes on is told before it ends: whoever restarts the process then knows why.
+_STILL_S = 5.0
+# A place is told once in so many seconds.
+_EVERY_S = 60.0
+_PLACES = 200
+_FRAMES = 8
+_STDLIB = str(Path(threading.__file__).parent)
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where code is: files, lines and names of functions, and no values."""
+
+    at: str
+    stack: tuple[str, ...]
+
+
+class Watchdog:
+    """
+    A task that says twenty times a second that the event loop turns, and a thread that sees when it does not.
+
+    The task measures how much later than asked it wakes up (the lag). When it is silent for `stall_s` too long, the
+    thread looks where the loop's thread is, counts a stall, and logs place and duration. Works on any event loop, for
+    all that is asked of it is a sleep.
+
+    Args:
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        faults: Faults,
+        *,
+        stall_s: float,
+        interval_s: float = _INTERVAL_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._lag = metrics.event_loop_lag
+        self._stalls = metrics.event_loop_stalls
+        self._faults = faults
+        self._stall_s = stall_s
+        self._interval_s = interval_s
+        self._clock = clock
+        self._beat = 0.0
+        self._told: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Beat, and be watched, until cancelled."""
+        stop = threading.Event()
+        self._beat = self._clock()
+        thread = threading.Thread(
+            target=self._watch, args=(threading.get_ident(), stop), name="divan-obs-watchdog", daemon=True
+        )
+        thread.start()
+        try:
+            while True:
+                due = self._clock() + self._interval_s
+                await anyio.sleep(self._interval_s)
+                self._beat = self._clock()
+                self._lag.observe(max(0.0, self._beat - due))
+        finally:
+            stop.set()
+
+    def _watch(self, loop_thread: int, stop: threading.Event) -> None:
+        try:
+            self._watch_until(stop, loop_thread)
+        except Exception as error:
+            self._faults.report("watchdog", error)
+
+    def _watch_until(self, stop: threading.Event, loop_thread: int) -> None:
+        patience_s = self._interval_s + self._stall_s
+        look_at = self._beat + patience_s
+        while not stop.wait(max(0.0, look_at - self._clock())):
+            now = self._clock()
+            beat = self._beat
+            if beat + patience_s > now:
+                look_at = beat + patience_s
+            elif starved(now, look_at, self._stall_s):
+                look_at = now + patience_s
+            else:
+                self._stalls.inc()
+                self._follow(beat, _place_of(loop_thread), stop)
+                look_at = self._clock() + patience_s
+
+    def _follow(self, beat: float, place: Place, stop: threading.Event) -> None:
+        """Wait for the stall to end, and tell of it."""
+        told_still = False
+        while self._beat == beat and not stop.wait(self._interval_s):
+            blocked_s = self._clock() - beat - self._interval_s
+            if blocked_s > _STILL_S and not told_still:
+                told_still = True
+                self._tell("The event loop is blocked, for %.3f s so far, at %s", blocked_s, place)
+        if not told_still:
+            self._tell("The event loop was blocked for %.3f s at %s", self._clock() - beat - self._interval_s, place)
+
+    def _tell(self, message: str, blocked_s: float, place: Place) -> None:
+        now = self._clock()
+        last = self._told.get(place.at)
+        if last is not None and now - last < _EVERY_S:
+            return
+        if len(self._told) >= _PLACES:
+            self._told.clear()
+        self._told[place.at] = now
+        fields = {"blocked_at": place.at, "blocked_ms": round(blocked_s * 1e3), "blocked_stack": list(place.stack)}
+        _logger.warning(message, blocked_s, place.at, extra=fields)
+
+
+def starved(now: float, look_at: float, stall_s: float) -> bool:
+    """
+    Tell whether the watching thread itself woke up too late to judge.
+
+    Then the whole process stood still (a suspended machine, a debugger, a quota of processor time), and no code of it
+    is to blame.
+    """
+    return now - look_at > stall_s
+
+
+def _place_of(thread: int) -> Place:
+    frames = list(_frames(sys._current_frames().get(thread)))
+    if not frames:
+        return Place("unknown place", ())
+    # The application's own code is what its author can change: not the socket's `recv` that it waits in.
+    own = next((place for place, library in frames if not library), frames[0][0])
+    return Place(own, tuple(place for place, _ in frames[:_FRAMES]))
+
+
+def _frames(frame: FrameType | None) -> Iterator[tuple[str, bool]]:
+    """Yield each frame's place, the innermost first, and whether it is of a library."""
+    while frame is not None:
+        code = frame.f_code
+        filename = code.co_filename
+        library = filename.startswith((_STDLIB, "<frozen")) or "site-packages" in filename
+        yield f"{_short(filename)}:{frame.f_lineno} {code.co_qualname}", library
+        frame = frame.f_back
+
+
+def _short(filename: str) -> str:
+    """Return a file's path as an import sees it: where the service is installed is nobody's business."""
+    folders = [folder for folder in sys.path if folder and filename.startswith(f"{folder}/")]
+    longest = max(folders, key=len, default="")
+    return filename[len(longest) + 1 :] if longest else filename.rpartition("/")[2]
+
+
+__all__ = ["Place", "Watchdog", "starved"]

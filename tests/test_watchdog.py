@@ -1,0 +1,125 @@
+"""The watchdog: how late the event loop is, and what code is to blame."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+
+import anyio
+import pytest
+
+from divan_obs_asgi.watchdog import Watchdog, starved
+from tests.logs.root_logger import root_logger_kept
+from tests.stacks import BACKENDS, Observed, run_on
+
+SECRET = "hunter2"
+STALLS = "divan_event_loop_stalls_total"
+
+
+class Watched(Observed):
+    """An `Observability`, and a watchdog that is not patient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.obs.log.install()
+        self.watchdog = Watchdog(self.obs.metrics, self.obs.faults, stall_s=0.02, interval_s=0.01)
+
+    def told(self) -> list[dict[str, object]]:
+        return [line for line in self.lines() if line["logger"] == "divan_obs_asgi.watchdog"]
+
+    def hold_up_the_loop(self, password: str = SECRET) -> None:
+        """Block until the watchdog has seen it, as long as that takes on a busy machine."""
+        before, end = self.value(STALLS), time.monotonic() + 20
+        while self.value(STALLS) == before and time.monotonic() < end:
+            time.sleep(0.005)
+
+    def run(self, backend: str, act: Callable[[], None], done: Callable[[], bool]) -> None:
+        """Let `act` do its work in the loop while the watchdog runs, and then wait for `done`."""
+
+        async def main() -> None:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self.watchdog.run)
+                await anyio.sleep(0.03)
+                act()
+                with anyio.fail_after(20):
+                    while not done():  # noqa: ASYNC110 - a thread does what is waited for
+                        await anyio.sleep(0.005)
+                tasks.cancel_scope.cancel()
+
+        run_on(backend, main)
+
+
+@pytest.fixture
+def watched() -> Iterator[Watched]:
+    with root_logger_kept():
+        yield Watched()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_code_that_blocks_is_named(watched: Watched, backend: str) -> None:
+    """By file, line and function, on every event loop; not by a value that it works on."""
+    watched.run(backend, watched.hold_up_the_loop, lambda: bool(watched.told()))
+    assert watched.value(STALLS) == 1
+    (line,) = watched.told()
+    assert line["level"] == "WARNING"
+    place = str(line["blocked_at"])
+    assert place.startswith("tests/test_watchdog.py:")
+    assert place.endswith("Watched.hold_up_the_loop")
+    assert str(line["msg"]).startswith("The event loop was blocked for 0.")
+    assert place in str(line["msg"])
+    blocked_ms, stack = line["blocked_ms"], line["blocked_stack"]
+    assert isinstance(blocked_ms, int)
+    assert blocked_ms >= 20
+    assert isinstance(stack, list)
+    assert any("Watched.hold_up_the_loop" in frame for frame in stack)
+    assert SECRET not in watched.stream.getvalue().decode()
+
+
+def test_the_application_is_named_and_not_the_library_in_which_it_waits(watched: Watched) -> None:
+    """The innermost frame is `json`'s, which its author cannot change."""
+
+    def encode() -> None:
+        before, end = watched.value(STALLS), time.monotonic() + 20
+        while watched.value(STALLS) == before and time.monotonic() < end:
+            for _ in range(50):
+                json.loads("[" * 500 + "]" * 500)
+
+    watched.run("asyncio", encode, lambda: bool(watched.told()))
+    (line,) = watched.told()
+    assert "test_watchdog.py" in str(line["blocked_at"])
+
+
+def test_a_place_is_told_once_a_minute_and_counted_each_time(watched: Watched) -> None:
+    """A service that blocks all the time does not drown its own log."""
+    watched.run("asyncio", watched.hold_up_the_loop, lambda: bool(watched.told()))
+    watched.run("asyncio", watched.hold_up_the_loop, lambda: watched.value(STALLS) == 2)
+    assert len(watched.told()) == 1
+
+
+def test_the_lag_is_measured_all_the_time(watched: Watched) -> None:
+    """Also where nothing stalls, so that a distribution can be told; blocking shows in it."""
+    count, total = (f"divan_event_loop_lag_seconds_{part}" for part in ("count", "sum"))
+    watched.run("asyncio", lambda: time.sleep(0.1), lambda: watched.value(count) > 10)
+    assert watched.value(total) > 0.05
+
+
+def test_who_woke_up_late_himself_does_not_judge() -> None:
+    """A process that stood still as a whole has no code to blame."""
+    assert not starved(now=10.1, look_at=10.0, stall_s=0.2)
+    assert starved(now=10.3, look_at=10.0, stall_s=0.2)
+
+
+def test_it_runs_with_the_application_unless_switched_off() -> None:
+    """OBS_WATCHDOG_ENABLED=false takes the task and its thread away."""
+    count = "divan_event_loop_lag_seconds_count"
+
+    async def live(observed: Observed) -> None:
+        async with observed.obs.running():
+            await anyio.sleep(0.2)
+
+    on, off = Observed(), Observed({"OBS_WATCHDOG_ENABLED": "false"})
+    for observed in (on, off):
+        anyio.run(live, observed)
+    assert on.value(count) > 0
+    assert off.value(count) == 0
