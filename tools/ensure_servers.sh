@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install the server programs that the tests start, where apt-get is there; say what to install where it is not.
+# Install the programs that the tests start, where apt-get is there; say what to install where it is not.
 # Never fails: what stays missing skips its tests by name, or fails them under CI=true.
 set -eu
 
@@ -7,6 +7,9 @@ packages=""
 command -v redis-server >/dev/null || packages="$packages redis-server"
 command -v promtool >/dev/null || packages="$packages prometheus"
 command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages="$packages postgresql"
+# For the JavaScript client of Socket.IO, which the tests fetch themselves.
+command -v node >/dev/null || packages="$packages nodejs"
+command -v npm >/dev/null || packages="$packages npm"
 [ -n "$packages" ] || exit 0
 
 as_root=""

@@ -1,0 +1,113 @@
+// A Socket.IO client of a test: commands come in as JSON lines, each is answered by one with the same id.
+"use strict";
+const readline = require("node:readline");
+const { Manager } = require("socket.io-client");
+
+const PATIENCE_MS = 10_000;
+const ANSWERS_LATE_MS = 200; // Later than the server waits for the answer to `late_question`.
+const managers = new Map(); // By the name that the test gives a client: its manager, and a socket for each namespace.
+
+const bytes = (value) =>
+  Array.isArray(value) ? value.map(bytes) : value && value.$bytes !== undefined ? Buffer.from(value.$bytes, "base64") : value;
+
+/** Resolve when `there()` returns something, asked again at each of the emitter's events. */
+function until(what, there, emitter, ...events) {
+  return new Promise((resolve, reject) => {
+    const done = (settle, value) => {
+      clearTimeout(timer);
+      events.forEach((event) => emitter.off(event, look));
+      settle(value);
+    };
+    const look = () => there() && done(resolve, there());
+    const timer = setTimeout(() => done(reject, new Error(`waited in vain for ${what}`)), PATIENCE_MS);
+    events.forEach((event) => emitter.on(event, look));
+    look();
+  });
+}
+
+function managerOf({ client, url, transports }) {
+  if (!managers.has(client)) {
+    const options = { transports, reconnectionDelay: 50, reconnectionDelayMax: 100, timeout: PATIENCE_MS, forceNew: true };
+    managers.set(client, { manager: new Manager(url, { ...options, autoConnect: false }), sockets: new Map() });
+  }
+  return managers.get(client);
+}
+
+const socketOf = ({ client, namespace }) => managers.get(client).sockets.get(namespace);
+const engineOf = ({ client }) => managers.get(client).manager.engine;
+
+const commands = {
+  async connect(wish) {
+    const { manager, sockets } = managerOf(wish);
+    const socket = sockets.get(wish.namespace) || manager.socket(wish.namespace, { auth: wish.auth });
+    if (!sockets.has(wish.namespace)) {
+      sockets.set(wish.namespace, socket);
+      socket.received = [];
+      socket.connects = 0;
+      socket.on("connect", () => socket.connects++);
+      socket.onAny((event, ...args) => {
+        const answer = typeof args.at(-1) === "function" ? args.pop() : null;
+        socket.received.push([event, ...args]);
+        if (answer) setTimeout(() => answer(...args), event === "late_question" ? ANSWERS_LATE_MS : 0);
+        socket.emitReserved("kept");
+      });
+    }
+    await new Promise((resolve, reject) => {
+      socket.once("connect", resolve);
+      socket.once("connect_error", reject);
+      socket.connect();
+    });
+    if (wish.transports.length > 1)
+      await until("the upgrade", () => manager.engine.transport.name === wish.transports.at(-1), manager.engine, "upgrade");
+  },
+  async emit(wish) {
+    socketOf(wish).emit(wish.event, ...bytes(wish.args));
+  },
+  call: (wish) => socketOf(wish).timeout(PATIENCE_MS).emitWithAck(wish.event, ...bytes(wish.args)),
+  async received(wish) {
+    const socket = socketOf(wish);
+    const fitting = () => socket.received.filter(([event]) => event === wish.event).map(([, ...args]) => args);
+    await until(`${wish.count} times ${wish.event}`, () => fitting().length >= wish.count, socket, "kept");
+    return fitting();
+  },
+  async ids(wish) {
+    return { sid: socketOf(wish).id, engine: engineOf(wish).id, transport: engineOf(wish).transport.name };
+  },
+  async drop(wish) {
+    engineOf(wish).close();
+  },
+  async connected(wish) {
+    const socket = socketOf(wish);
+    await until(`${wish.count} connects`, () => socket.connected && socket.connects >= wish.count, socket, "connect");
+  },
+  async disconnected(wish) {
+    await until("a disconnect", () => !socketOf(wish).connected, socketOf(wish), "disconnect");
+  },
+  async disconnect(wish) {
+    socketOf(wish).disconnect();
+  },
+  async close(wish) {
+    const known = managers.get(wish.client);
+    managers.delete(wish.client);
+    if (!known) return;
+    known.manager.reconnection(false);
+    known.sockets.forEach((socket) => socket.disconnect());
+    known.manager._close();
+  },
+};
+
+async function obey(line) {
+  const wish = JSON.parse(line);
+  let answer;
+  try {
+    answer = { ok: (await commands[wish.do](wish)) ?? null };
+  } catch (error) {
+    answer = { error: error.message, data: error.data ?? null };
+  }
+  process.stdout.write(`${JSON.stringify({ id: wish.id, ...answer })}\n`);
+}
+
+readline
+  .createInterface({ input: process.stdin })
+  .on("line", obey)
+  .on("close", () => process.exit(0));

@@ -1,0 +1,87 @@
+"""The real JavaScript client: a node process that obeys the test."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import itertools
+import json
+import select
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.servers.process import missing, program
+
+SOURCE = Path(__file__).parent / "javascript"
+#: Outside the package and the tests, so that it outlives a tox environment; `make clean` removes it.
+CACHE = Path(__file__).resolve().parents[2] / ".node"
+INSTALL_TIMEOUT_S = 120
+ANSWER_TIMEOUT_S = 20.0
+
+
+def installed() -> Path:
+    """Return the folder of the npm packages that the lock file names; they are fetched once."""
+    npm = program("npm", package="npm")
+    lock = (SOURCE / "package-lock.json").read_bytes()
+    folder = CACHE / hashlib.sha256(lock).hexdigest()[:16]
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / "lock").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)  # Two sessions at once fetch once.
+        if not (folder / "done").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            for name in ("package.json", "package-lock.json"):
+                shutil.copy(SOURCE / name, folder)
+            command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
+            fetched = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S)
+            if fetched.returncode:
+                missing(f"npm could not fetch socket.io-client: {fetched.stderr.strip()[-300:]}")
+            (folder / "done").touch()
+    return folder / "node_modules"
+
+
+class JavaScriptClients:
+    """Any number of clients of `socket.io-client` in one node process, each by its name."""
+
+    def __init__(self) -> None:
+        node = program("node", package="nodejs")
+        self._process = subprocess.Popen(
+            [node, str(SOURCE / "client.js")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={"NODE_PATH": str(installed())},
+        )
+        self._numbers = itertools.count(1)
+
+    def do(self, what: str, client: str, **wish: Any) -> Any:
+        """
+        Let a client do something; return what it answers.
+
+        Raises:
+            ClientError: where it fails.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        number = next(self._numbers)
+        print(json.dumps({"id": number, "do": what, "client": client, **wish}), file=self._process.stdin, flush=True)
+        # One command at a time, so the next line is its answer.
+        if not select.select([self._process.stdout], [], [], ANSWER_TIMEOUT_S)[0]:
+            raise TimeoutError(f"the JavaScript client did not answer to {what!r} in {ANSWER_TIMEOUT_S} s.")
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"node ended with {self._process.wait()}; its error stands above.")
+        answer = json.loads(line)
+        assert answer["id"] == number
+        if "error" in answer:
+            raise ClientError(answer["error"])
+        return answer["ok"]
+
+    def end(self) -> None:
+        self._process.communicate(timeout=10)
+
+
+class ClientError(Exception):
+    """What a client could not do, in its library's words."""

@@ -1,0 +1,136 @@
+"""
+A Socket.IO service in a process of its own: `python -m tests.socketio_ext.served PORT WAY`.
+
+WAY says how the Socket.IO server and the HTTP application stand to each other:
+
+- over: the stack around `socketio.ASGIApp(server, other_asgi_app=http)`;
+- under: `socketio.ASGIApp(server, other_asgi_app=...)` around the stack around the HTTP application;
+- mount: Starlette's `Mount` of `socketio.ASGIApp(server)`, observed in place.
+"""
+
+# python-socketio is not annotated, and its methods are called on its subclasses here.
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import socketio
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount, Route
+
+import divan_obs_asgi
+from divan_obs_asgi import Observability
+
+logger = logging.getLogger("served")
+
+
+def handlers_of(server: socketio.AsyncServer) -> None:
+    """Register the handlers of `/`: functions, one of them sync, and a catch-all for none."""
+
+    async def echo(sid: str, *args: object) -> tuple[object, ...]:
+        logger.info("echoing")
+        return args
+
+    def plain(sid: str, text: str) -> str:
+        logger.info("plainly")
+        return text
+
+    async def breaks(sid: str, *args: object) -> None:
+        raise LookupError("on purpose")
+
+    async def ask(sid: str, question: str) -> object:
+        return await server.call("question", question, to=sid, timeout=10)
+
+    async def ask_in_vain(sid: str) -> str:
+        try:
+            await server.call("late_question", to=sid, timeout=0.05)
+        except socketio.exceptions.TimeoutError:
+            return "no answer"
+        return "an answer"
+
+    async def leave(sid: str) -> None:
+        await server.disconnect(sid)
+
+    for handler in (echo, plain, breaks, ask, ask_in_vain, leave):
+        server.on(handler.__name__, handler)
+
+
+class Chat(socketio.AsyncNamespace):
+    """The namespace `/chat`, a class with rooms."""
+
+    async def on_connect(self, sid: str, environ: Mapping[str, object], auth: object) -> None:
+        if isinstance(auth, dict) and auth.get("refused"):
+            raise socketio.exceptions.ConnectionRefusedError("not you")
+        if isinstance(auth, dict) and auth.get("broken"):
+            raise LookupError("on purpose")
+
+    async def on_disconnect(self, sid: str, reason: object = None) -> None:
+        logger.info("gone")
+
+    async def on_join(self, sid: str, room: str) -> str:
+        await self.enter_room(sid, room)
+        return room
+
+    async def on_leave(self, sid: str, room: str) -> str:
+        await self.leave_room(sid, room)
+        return room
+
+    async def on_say(self, sid: str, room: str, text: object) -> None:
+        await self.emit("said", text, room=room)
+
+
+async def hello(request: Request) -> Response:
+    return PlainTextResponse("hello")
+
+
+async def flush(request: Request) -> Response:
+    """Send everything that is queued, so that a test may look."""
+    await request.app.state.obs.flush_in_thread()
+    return PlainTextResponse(str(os.getpid()))
+
+
+@asynccontextmanager
+async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    logger.warning("the application has started")
+    yield
+    logger.warning("the application has ended")
+
+
+def build(way: str) -> Any:
+    obs = Observability.from_env()
+    redis_url = os.environ.get("SOCKETIO_REDIS_URL")
+    manager = socketio.AsyncRedisManager(redis_url) if redis_url else None
+    server = divan_obs_asgi.socketio_ext.ObservedAsyncServer(
+        obs=obs,
+        async_mode="asgi",
+        client_manager=manager,
+        max_http_buffer_size=100_000,
+        ping_interval=float(os.environ.get("SOCKETIO_PING_INTERVAL", "1")),
+        ping_timeout=float(os.environ.get("SOCKETIO_PING_TIMEOUT", "1")),
+    )
+    handlers_of(server)
+    server.register_namespace(Chat("/chat"))
+    routes: list[Any] = [Route("/hello", hello), Route("/flush", flush, methods=["POST"])]
+    if way == "mount":
+        routes.append(Mount("/socket.io", socketio.ASGIApp(server, socketio_path=None)))
+    http = Starlette(routes=routes, lifespan=lifespan)
+    http.state.obs = obs
+    if way == "mount":
+        divan_obs_asgi.init(http, obs)
+        return http
+    if way == "under":
+        return socketio.ASGIApp(server, other_asgi_app=divan_obs_asgi.wrap(http, obs))
+    return divan_obs_asgi.wrap(socketio.ASGIApp(server, other_asgi_app=http), obs)
+
+
+if __name__ == "__main__":
+    uvicorn.run(build(sys.argv[2]), host="127.0.0.1", port=int(sys.argv[1]), timeout_graceful_shutdown=1)
