@@ -9,6 +9,8 @@ from typing import BinaryIO
 import click
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
+from divan_obs_asgi.metrics import FAMILIES
+from divan_obs_asgi.metrics.listing import FORMS
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.redaction.lines import MAX_LINE, redacted_lines
 from divan_obs_asgi.settings import Settings
@@ -32,14 +34,34 @@ def redact(file: BinaryIO) -> None:
 
     The policy is that of the OBS_REDACT_* flags, as in the service. Lines stay lines: JSON lines stay JSON.
     """
-    try:
-        policy = RedactionPolicy.from_settings(Settings.from_env())
-    except ImproperlyConfigured as error:
-        raise click.ClickException(str(error)) from None
+    policy = RedactionPolicy.from_settings(_settings())
     out = sys.stdout.buffer
     for line in redacted_lines(_lines(file), policy):
         out.write(line.encode("utf-8", "surrogateescape"))
     out.flush()
+
+
+@main.group()
+def metrics() -> None:
+    """What the service counts and measures."""
+
+
+@metrics.command("list")
+@click.option("--format", "form", type=click.Choice(list(FORMS)), default="text", help="How the families are printed.")
+def list_metrics(form: str) -> None:
+    """
+    Print every metric family with its type, labels and meaning.
+
+    Their names begin as OBS_NAMESPACE says. What an application declares of its own is not among them.
+    """
+    click.echo(FORMS[form](FAMILIES, _settings().namespace), nl=False)
+
+
+def _settings() -> Settings:
+    try:
+        return Settings.from_env()
+    except ImproperlyConfigured as error:
+        raise click.ClickException(str(error)) from None
 
 
 def _lines(file: BinaryIO) -> Iterator[str]:

@@ -32,9 +32,9 @@ def redacted(lines: str) -> str:
     return result.output
 
 
-def test_the_table_of_flags_is_the_declarations() -> None:
-    """`python tools/flags_table.py` has been run since a flag was changed."""
-    tool = runpy.run_path(str(ROOT / "tools" / "flags_table.py"))
+def test_the_tables_of_the_readme_are_the_declarations() -> None:
+    """`python tools/tables.py` has been run since a flag or a metric was changed."""
+    tool = runpy.run_path(str(ROOT / "tools" / "tables.py"))
     readme = (ROOT / "README.md").read_text()
     assert tool["written_into"](readme) == readme
 
@@ -77,6 +77,22 @@ async def sleepy(scope: Scope, receive: Receive, send: Send) -> None:
     scope[RECORD_KEY]._started -= 2
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body"})
+
+
+def test_the_documented_metrics_count() -> None:
+    """What docs/metrics.md shows can be copied as it stands, and is on the page afterwards."""
+    bundle = obs.Observability.from_env({})
+    for code in blocks("metrics.md", "python"):
+        exec(code, {"observability": bundle})
+    page = bundle.metrics.render().decode()
+    for told in (
+        "divan_chat_send_total 1.0",
+        'divan_presence_heartbeats_total{campus_id="north"} 1.0',
+        'divan_proximity_queries_total{radius="500"} 1.0',
+        'divan_coffees_total{size="large"} 1.0',
+        'divan_coffees_total{size="small"} 0.0',
+    ):
+        assert f"{told}\n" in page
 
 
 def test_documents_name_flags_that_there_are() -> None:
