@@ -24,7 +24,7 @@ import asyncio
 import cProfile
 import gc
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import CodeType
 from typing import Any, TypeAlias, get_args
 
@@ -136,41 +136,47 @@ def report(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-async def profiled(variant: Variant, requests: int, top: int = 45, *, verify: bool = True) -> str:
-    """
-    Return where a request of `variant` spends its time, function by function, dearest first.
-
-    cProfile makes every call dearer, so its times are scaled to the median without it: read them as shares,
-    and trust the calls per request.
-    """
+async def profiled(variant: Variant, requests: int, *, verify: bool = True) -> str:
+    """Return where a request of `variant` spends its time, function by function, dearest first."""
     if verify:
         await inprocess.verify(variant)
+    what = f"{variant.name}, {MODES[variant.mode]}"
+    return await profile_of(lambda: inprocess.burst(variant, requests), what, requests, inprocess.__file__)
+
+
+async def profile_of(burst: Callable[[], Awaitable[float]], what: str, times: int, ground: str, most: int = 45) -> str:
+    """
+    Return where a burst spends its time, function by function, dearest first.
+
+    cProfile makes every call dearer, so its times are scaled to the median without it: read them as shares,
+    and trust the calls.
+
+    Args:
+        burst: does something `times` times, and returns the microseconds that one took.
+        ground: the file that belongs to the measurement.
+    """
     gc.collect()
     gc.freeze()
-    plain_us = statistics.median([await inprocess.burst(variant, requests) for _ in range(50)])
+    plain_us = statistics.median([await burst() for _ in range(50)])
     profiler = cProfile.Profile(builtins=True)
     for _ in range(20):
         profiler.enable()
-        await inprocess.burst(variant, requests)
+        await burst()
         profiler.disable()
-    entries = [entry for entry in profiler.getstats() if not _is_ground(entry.code)]
-    per_request = 1 / (20 * requests)
+    entries = [entry for entry in profiler.getstats() if not _is_ground(entry.code, ground)]
     scale = plain_us / sum(entry.inlinetime for entry in entries)
     entries.sort(key=lambda entry: -entry.inlinetime)
-    lines = [
-        f"{variant.name}, {MODES[variant.mode]}: {plain_us:.1f} µs a request without the profiler",
-        f"{'own µs':>7} {'calls':>6}  function",
-    ]
-    for entry in entries[:top]:
+    lines = [f"{what}: {plain_us:.1f} µs each without the profiler", f"{'own µs':>7} {'calls':>6}  function"]
+    for entry in entries[:most]:
         own_us = entry.inlinetime * scale
-        lines.append(f"{own_us:7.2f} {entry.callcount * per_request:6.1f}  {_place(entry.code)}")
+        lines.append(f"{own_us:7.2f} {entry.callcount / (20 * times):6.1f}  {_place(entry.code)}")
     return "\n".join(lines)
 
 
-def _is_ground(code: object) -> bool:
+def _is_ground(code: object, file: str) -> bool:
     """Tell what belongs to the measurement: the burst itself, its scopes and the collection before it."""
     if isinstance(code, CodeType):
-        return code.co_filename == inprocess.__file__ and code.co_name not in ("write", "user")
+        return code.co_filename == file and code.co_name not in ("write", "user")
     return "gc.collect" in str(code) or "_lsprof.Profiler" in str(code)
 
 
