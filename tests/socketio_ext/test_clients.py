@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -66,6 +67,11 @@ class Conversation:
     def lines(self) -> list[dict[str, Any]]:
         return self.service.lines()[self._lines :]
 
+    def start_again(self) -> None:
+        """Start the service, which counts from zero."""
+        self.service.start()
+        self._events = {}
+
     def everybody_has_gone(self) -> None:
         """Let the clients leave; wait until the server has noticed."""
         for client in ("ada", "bob"):
@@ -128,6 +134,8 @@ def test_what_clients_do_is_told_once_and_alike(talk: Conversation) -> None:
     assert talk.service.samples("divan_socketio_clients") == {("/",): 1, ("/chat",): 2}
 
     assert talk.call("ada", "/", "echo", "one") == "one"
+    picture = {"$bytes": base64.b64encode(bytes(range(256))).decode()}
+    assert talk.call("ada", "/", "echo", [picture, "two", picture]) == [picture, "two", picture]
     assert talk.call("ada", "/", "plain", "three") == "three"
     assert talk.call("ada", "/", "ask", "four") == "four"
     assert talk.call("ada", "/", "ask_in_vain") == "no answer"
@@ -180,7 +188,27 @@ def test_a_client_that_the_server_sends_away_is_gone(talk: Conversation) -> None
     talk.agree()
 
 
-@pytest.mark.parametrize("talk", ["polling", "upgrade"], indirect=True)
+@pytest.mark.parametrize("talk", ["upgrade"], indirect=True)
+def test_a_server_that_ends_in_order_tells_who_has_gone_with_it(talk: Conversation) -> None:
+    """Their disconnects stand in the log and in the traces, and they come back. (It does not miss those who poll.)"""
+    talk.connect("ada", "/chat")
+    talk.connect("bob", "/chat")
+    talk.service.stop()
+    (gone, another) = (line for line in talk.lines() if line["msg"] == "EVENT /chat disconnect")
+    assert {gone["outcome"], another["outcome"]} == {"ok"}
+    assert {gone["reason"], another["reason"]} == {"transport_close"}
+
+    talk.start_again()
+    for client in ("ada", "bob"):
+        talk.clients.do("connected", client, namespace="/chat", count=2)
+        talk.calls["/chat", "connect"] += 1
+        talk.remember(client, "/chat")
+    assert talk.service.samples("divan_socketio_clients")["/chat",] == 2
+    talk.everybody_has_gone()
+    talk.agree()
+
+
+@pytest.mark.parametrize("talk", TRANSPORTS, indirect=True)
 def test_a_client_that_comes_back_is_counted_once(talk: Conversation) -> None:
     """A connection that was cut and a server that was killed: the client connects anew, and the gauge is as before."""
     connects = 1

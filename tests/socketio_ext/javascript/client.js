@@ -7,8 +7,11 @@ const PATIENCE_MS = 10_000;
 const ANSWERS_LATE_MS = 200; // Later than the server waits for the answer to `late_question`.
 const managers = new Map(); // By the name that the test gives a client: its manager, and a socket for each namespace.
 
+// JSON has no bytes: {"$bytes": "<base64>"} stands for them, on the way in and on the way out.
 const bytes = (value) =>
   Array.isArray(value) ? value.map(bytes) : value && value.$bytes !== undefined ? Buffer.from(value.$bytes, "base64") : value;
+const told = (value) =>
+  Array.isArray(value) ? value.map(told) : Buffer.isBuffer(value) ? { $bytes: value.toString("base64") } : value;
 
 /** Resolve when `there()` returns something, asked again at each of the emitter's events. */
 function until(what, there, emitter, ...events) {
@@ -100,7 +103,7 @@ async function obey(line) {
   const wish = JSON.parse(line);
   let answer;
   try {
-    answer = { ok: (await commands[wish.do](wish)) ?? null };
+    answer = { ok: told(await commands[wish.do](wish)) ?? null };
   } catch (error) {
     answer = { error: error.message, data: error.data ?? null };
   }
