@@ -8,6 +8,7 @@ namespace, which is a flag.
 from __future__ import annotations
 
 from divan_obs_asgi.metrics.family import (
+    APPLICATION,
     BEYOND,
     CONNECTION_BUCKETS_S,
     DEPENDENCY_BUCKETS_S,
@@ -140,32 +141,32 @@ class Catalogue:
     )
 
     # The domain: incremented by the application, through `obs.metrics.domain`.
-    presence_heartbeats = counter("presence_heartbeats_total", ["campus_id"], "Heartbeats accepted.", "application")
-    presence_rejects = counter("presence_rejects_total", ["reason"], "Heartbeats refused.", "application")
+    presence_heartbeats = counter("presence_heartbeats_total", ["campus_id"], "Heartbeats accepted.", APPLICATION)
+    presence_rejects = counter("presence_rejects_total", ["reason"], "Heartbeats refused.", APPLICATION)
     proximity_queries = counter(
         "proximity_queries_total",
         ["radius"],
         "Questions who is near, by the smallest class of metres that holds the circle.",
-        "application",
+        APPLICATION,
         {"radius": [*map(str, RADIUS_CLASSES_M), BEYOND]},
     )
-    invites_sent = counter("invites_sent_total", [], "Invites sent.", "application")
-    invites_accept = counter("invites_accept_total", [], "Invites accepted.", "application")
-    friendships_accepted = counter("friendships_accepted_total", [], "Friendships accepted.", "application")
-    chat_send = counter("chat_send_total", [], "Chat messages sent.", "application")
+    invites_sent = counter("invites_sent_total", [], "Invites sent.", APPLICATION)
+    invites_accept = counter("invites_accept_total", [], "Invites accepted.", APPLICATION)
+    friendships_accepted = counter("friendships_accepted_total", [], "Friendships accepted.", APPLICATION)
+    chat_send = counter("chat_send_total", [], "Chat messages sent.", APPLICATION)
     chat_delivered_updates = counter(
-        "chat_delivered_updates_total", [], "Updates of how far messages were delivered.", "application"
+        "chat_delivered_updates_total", [], "Updates of how far messages were delivered.", APPLICATION
     )
-    chat_read_updates = counter("chat_read_updates_total", [], "Updates of how far messages were read.", "application")
-    rooms_created = counter("rooms_created_total", [], "Rooms created.", "application")
-    rooms_join = counter("rooms_join_total", [], "Joins of rooms.", "application")
-    rooms_send = counter("rooms_send_total", [], "Messages sent to rooms.", "application")
-    activities_created = counter("activities_created_total", ["kind"], "Activities created.", "application")
-    activities_completed = counter("activities_completed_total", ["kind"], "Activities completed.", "application")
+    chat_read_updates = counter("chat_read_updates_total", [], "Updates of how far messages were read.", APPLICATION)
+    rooms_created = counter("rooms_created_total", [], "Rooms created.", APPLICATION)
+    rooms_join = counter("rooms_join_total", [], "Joins of rooms.", APPLICATION)
+    rooms_send = counter("rooms_send_total", [], "Messages sent to rooms.", APPLICATION)
+    activities_created = counter("activities_created_total", ["kind"], "Activities created.", APPLICATION)
+    activities_completed = counter("activities_completed_total", ["kind"], "Activities completed.", APPLICATION)
     lb_events_processed = counter(
-        "lb_events_processed_total", ["stream"], "Events that the leaderboards have processed.", "application"
+        "lb_events_processed_total", ["stream"], "Events that the leaderboards have processed.", APPLICATION
     )
-    lb_snapshots = counter("lb_snapshots_total", ["period", "scope"], "Snapshots of leaderboards.", "application")
+    lb_snapshots = counter("lb_snapshots_total", ["period", "scope"], "Snapshots of leaderboards.", APPLICATION)
 
     # Dependencies. Several processes probe the same one: it is up where all of them say so (PITFALLS S11).
     probe_up = gauge("probe_up", ["name"], "1 where the last check of the probe passed.", "probes", "livemin")

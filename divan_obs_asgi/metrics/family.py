@@ -32,6 +32,8 @@ DEPENDENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.
 # SPEC's `radius`, in metres: a query is counted under the smallest of these that holds its circle.
 RADIUS_CLASSES_M = (100, 250, 500, 1000, 2000, 5000)
 BEYOND = "+Inf"
+# Who changes what is counted at the hooks of the application.
+APPLICATION = "application"
 
 
 class Holder(Protocol):
@@ -105,6 +107,7 @@ def _frozen(vocabulary: Mapping[str, Sequence[str]] | None) -> dict[str, frozens
 
 
 __all__ = [
+    "APPLICATION",
     "BEYOND",
     "CONNECTION_BUCKETS_S",
     "DEPENDENCY_BUCKETS_S",

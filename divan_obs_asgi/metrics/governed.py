@@ -125,7 +125,7 @@ class Governed(MetricWrapperBase):
         return child
 
     def _listed(self, name: str, value: str) -> str:
-        vocabulary = self.governor.vocabulary(name, self.family.vocabulary)
+        vocabulary = self.governor.vocabulary(name, self.family)
         return value if vocabulary is None or value in vocabulary else OVERFLOW
 
     def remove(self, *values: Any) -> None:

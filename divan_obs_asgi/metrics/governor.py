@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, TypeAlias
 
-from divan_obs_asgi.metrics.family import Family, Metric
+from divan_obs_asgi.metrics.family import APPLICATION, Family, Metric
 from divan_obs_asgi.redaction import RedactionPolicy
 
 OVERFLOW = "__overflow__"
@@ -43,13 +43,18 @@ class Governor:
         self._lock = threading.Lock()
 
     def declare(self, label: str, values: Iterable[str]) -> None:
-        """Have `label` take these values only, in every family that does not say otherwise."""
+        """Have `label` take these values only, in every family that the application changes."""
         self._vocabulary[label] = frozenset(values)
 
-    def vocabulary(self, label: str, own: Mapping[str, frozenset[str]]) -> frozenset[str] | None:
-        """Return the values of a label; None where any will do. The application's word goes before the catalogue's."""
-        declared = self._vocabulary.get(label)
-        return own.get(label) if declared is None else declared
+    def vocabulary(self, label: str, family: Family[Metric]) -> frozenset[str] | None:
+        """
+        Return the values of a label; None where any will do.
+
+        The application's word goes before the catalogue's, in what the application counts: its `reason` of a refused
+        heartbeat is none of a disconnected client.
+        """
+        declared = self._vocabulary.get(label) if family.by == APPLICATION else None
+        return family.vocabulary.get(label) if declared is None else declared
 
     def told(self, label: str, value: str) -> str:
         """Return what may be told of `value`: redacted first, then cut, and always UTF-8."""

@@ -105,7 +105,7 @@ class Metrics(Catalogue):
         Raises:
             ImproperlyConfigured: where a metric of that name is something else, or the name is none.
         """
-        return self.of(families.counter(name, labels, help, "application"))
+        return self.of(families.counter(name, labels, help, families.APPLICATION))
 
     def gauge(self, name: str, help: str, labels: Sequence[str] = (), mode: GaugeMode = "livesum") -> Gauge:
         """
@@ -117,7 +117,7 @@ class Metrics(Catalogue):
         Raises:
             ImproperlyConfigured: where a metric of that name is something else, or the name is none.
         """
-        return self.of(families.gauge(name, labels, help, "application", mode))
+        return self.of(families.gauge(name, labels, help, families.APPLICATION, mode))
 
     def histogram(
         self,
@@ -132,7 +132,7 @@ class Metrics(Catalogue):
         Raises:
             ImproperlyConfigured: where a metric of that name is something else, or name or buckets are none.
         """
-        return self.of(families.histogram(name, labels, help, "application", buckets))
+        return self.of(families.histogram(name, labels, help, families.APPLICATION, buckets))
 
     def summary(self, name: str, help: str, labels: Sequence[str] = ()) -> Summary:
         """
@@ -141,7 +141,7 @@ class Metrics(Catalogue):
         Raises:
             ImproperlyConfigured: where a metric of that name is something else, or the name is none.
         """
-        return self.of(families.summary(name, labels, help, "application"))
+        return self.of(families.summary(name, labels, help, families.APPLICATION))
 
     def of(self, family: Family[M_co]) -> M_co:
         """Return the metric of a family, made at the first call."""
@@ -158,7 +158,7 @@ class Metrics(Catalogue):
 
     def declare(self, label: str, values: Iterable[str]) -> None:
         """
-        Say which values a label takes, in all families; all others are told as `__overflow__`.
+        Say which values a label takes in what the application counts; all others are told as `__overflow__`.
 
         Raises:
             ImproperlyConfigured: where there are none.

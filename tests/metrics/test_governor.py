@@ -116,6 +116,17 @@ def test_a_value_that_no_vocabulary_has_is_an_overflow(caplog: pytest.LogCapture
     ]
 
 
+def test_a_vocabulary_is_of_the_applications_metrics() -> None:
+    """Its word for a refused heartbeat takes nothing from why a client left, though both are called `reason`."""
+    metrics = Metrics()
+    metrics.declare("reason", ["unknown_campus"])
+    metrics.socketio_disconnects.labels("/", "ping_timeout").inc()
+    metrics.presence_rejects.labels("unknown_campus").inc()
+    labels = {"namespace": "/", "reason": "ping_timeout"}
+    assert metrics.registry.get_sample_value("divan_socketio_disconnects_total", labels) == 1.0
+    assert metrics.registry.get_sample_value("divan_presence_rejects_total", {"reason": "unknown_campus"}) == 1.0
+
+
 def test_a_vocabulary_can_be_declared_late() -> None:
     """From then on it holds, also for values that were seen before."""
     metrics = Metrics()
