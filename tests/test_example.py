@@ -26,10 +26,12 @@ from hypothesis import strategies as st
 import examples.divan
 from examples.divan.auth import Tokens
 from examples.divan.backend import create_app
+from examples.divan.chat import Messages
+from examples.divan.leaderboard import Leaderboard, Period
 from examples.divan.listen import listen
 from examples.divan.presence import Presence
 from examples.divan.realtime import NAMESPACE
-from examples.divan.storage import database_of, migrate, redis_of
+from examples.divan.storage import database_of, migrate, opened, redis_of
 from tests.servers.asgi import Serving, serve
 
 PATIENCE_S = 10.0
@@ -297,6 +299,40 @@ async def test_the_silent_are_forgotten(environ: dict[str, str]) -> None:
     await redis.aclose()
 
 
+# --- leaderboards
+
+
+@pytest.mark.anyio
+async def test_the_leaderboard_stands_still_between_two_snapshots(divan: httpx.AsyncClient) -> None:
+    """What the job has frozen is what everybody sees, until it runs again."""
+    ada, bob = await sign_in(divan, "ada"), await sign_in(divan, "bob")
+    assert (await divan.get("/leaderboards/day", headers=ada)).json() == []
+    for who in (ada, bob, bob):
+        await say(divan, who, "Hello")
+    for job_runs in range(2):
+        done = await divan.post("/ops/rollover", headers=ADMIN)
+        assert (done.status_code, done.json()) == (200, {"job": "lb_snapshot", "result": "ok"}), job_runs
+    await say(divan, ada, "Hello again")
+    for period in ("day", "week"):
+        answer = await divan.get(f"/leaderboards/{period}", headers=ada)
+        assert answer.json() == [{"name": "bob", "messages": 2}, {"name": "ada", "messages": 1}]
+
+
+@pytest.mark.anyio
+async def test_the_leaderboard_of_a_day_has_the_messages_of_a_day(environ: dict[str, str]) -> None:
+    """Yesterday's count for the week only."""
+    clock = Clock()
+    database, redis = database_of(environ), redis_of(environ)
+    async with opened(database, redis):
+        messages = Messages(database, clock=clock)
+        leaderboard = Leaderboard(database, redis, clock=clock)
+        await messages.add("lobby", "ada", "Hello")
+        clock.now += 86_401
+        await messages.add("lobby", "bob", "Hello")
+        frozen = {period: [standing.name for standing in await leaderboard.freeze(period)] for period in Period}
+    assert frozen == {Period.DAY: ["bob"], Period.WEEK: ["ada", "bob"]}
+
+
 # --- storage
 
 
@@ -470,6 +506,34 @@ async def test_requests_and_clients_are_counted(embedded: dict[str, str]) -> Non
     assert 'divan_http_requests_total{method="POST",route="/chat/{room}/messages",status="201"} 1.0' in metrics
     assert 'divan_socketio_clients{namespace="/chat"} 1.0' in metrics
     assert 'divan_socketio_events_total{event="join",namespace="/chat"} 1.0' in metrics
+
+
+@pytest.mark.anyio
+async def test_what_people_do_is_counted(embedded: dict[str, str]) -> None:
+    """Messages, read marks, heartbeats by campus, circles by class and snapshots; an invented campus is no series."""
+    async with running(embedded) as divan:
+        ada = await sign_in(divan, "ada")
+        number = await say(divan, ada, "Hello")
+        for _ in range(2):  # The mark moves once.
+            await divan.post("/chat/lobby/read", json={"message_id": number}, headers=ada)
+        place = {"lat": 41.085, "lon": 29.044}
+        await divan.post("/presence/heartbeat", json={**place, "campus_id": "south"}, headers=ada)
+        refused = await divan.post("/presence/heartbeat", json={**place, "campus_id": "zebra"}, headers=ada)
+        assert (refused.status_code, "zebra" in refused.text) == (422, False)
+        await divan.get("/proximity/nearby", params={"radius": 100}, headers=ada)
+        await divan.post("/ops/rollover", headers=ADMIN)
+        metrics = (await divan.get("/metrics", headers=ADMIN)).text
+    for told in (
+        "divan_chat_send_total 1.0",
+        "divan_chat_read_updates_total 1.0",
+        'divan_presence_heartbeats_total{campus_id="south"} 1.0',
+        'divan_presence_rejects_total{reason="unknown_campus"} 1.0',
+        'divan_proximity_queries_total{radius="100"} 1.0',
+        'divan_lb_snapshots_total{period="week",scope="all"} 1.0',
+        'divan_jobs_runs_total{name="lb_snapshot",result="ok"} 1.0',
+    ):
+        assert f"{told}\n" in metrics
+    assert "zebra" not in metrics
 
 
 @pytest.mark.anyio

@@ -1,6 +1,7 @@
 """Prometheus metrics: the catalogue of families, and the governed registry that holds them."""
 
 from divan_obs_asgi.metrics.catalogue import FAMILIES
+from divan_obs_asgi.metrics.domain import Domain
 from divan_obs_asgi.metrics.family import Family, Metric
 from divan_obs_asgi.metrics.governor import OVERFLOW
 from divan_obs_asgi.metrics.negotiation import accepted_format, accepts_gzip
@@ -12,6 +13,7 @@ __all__ = [
     "FAMILIES",
     "NAMESPACE",
     "OVERFLOW",
+    "Domain",
     "Family",
     "Format",
     "Metric",

@@ -29,6 +29,11 @@ Sign in, send a message, read the messages, say where you are, see who is near:
   curl -i {url}/presence/heartbeat -H "Authorization: Bearer $TOKEN" --json '{{"lat": 41.085, "lon": 29.044}}'
   curl "{url}/proximity/nearby?radius=500" -H "Authorization: Bearer $TOKEN"
 
+Freeze the leaderboards, as a nightly job would, and read them:
+
+  curl -X POST {url}/ops/rollover -H "Authorization: Bearer {admin_token}"
+  curl {url}/leaderboards/day -H "Authorization: Bearer $TOKEN"
+
 Listen to a room over Socket.IO, in another terminal:
 
   {python} -m examples.divan.listen lobby --url {url}

@@ -13,7 +13,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 import divan_obs_asgi as obs
-from examples.divan import auth, chat, presence, storage
+from examples.divan import auth, chat, leaderboard, presence, storage
+from examples.divan.leaderboard import SCOPE, Leaderboard, Period
 from examples.divan.realtime import ChatServer
 
 
@@ -41,8 +42,10 @@ def create_app(environ: Mapping[str, str] | None = None) -> FastAPI:
     app.state.tokens = tokens
     app.state.messages = chat.Messages(database)
     app.state.presence = presence.Presence(redis)
+    app.state.leaderboard = Leaderboard(database, redis)
     app.state.chat_server = chat_server
-    for part in (auth, chat, presence):
+    app.state.domain = observability.metrics.domain
+    for part in (auth, chat, presence, leaderboard):
         app.include_router(part.router)
     # No path of its own: the mount has matched it already.
     app.mount("/socket.io", socketio.ASGIApp(chat_server, socketio_path=None))
@@ -54,8 +57,26 @@ def create_app(environ: Mapping[str, str] | None = None) -> FastAPI:
         obs.probes.MigrationsProbe(database, minimum, query=storage.NEWEST_MIGRATION),
     ):
         observability.probes.register(probe)
+    count_what_is_known(observability)
+    freeze_by_job(observability, app.state.leaderboard)
     obs.init(app, observability)
     return app
+
+
+def count_what_is_known(observability: obs.Observability) -> None:
+    """Declare what stands in labels: anything else is told as __overflow__, whoever sends it."""
+    observability.metrics.declare("campus_id", presence.CAMPUSES)
+    observability.metrics.declare("reason", ["unknown_campus"])
+
+
+def freeze_by_job(observability: obs.Observability, leaderboard: Leaderboard) -> None:
+    """Have POST /ops/rollover, and whoever else wants to, freeze the leaderboards."""
+
+    @observability.job("lb_snapshot")
+    async def lb_snapshot() -> None:
+        for period in Period:
+            await leaderboard.freeze(period)
+            observability.metrics.domain.leaderboard_snapshot(period, SCOPE)
 
 
 async def unprocessable(request: Request, error: Exception) -> JSONResponse:

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, sta
 from pydantic import BaseModel, Field, StringConstraints
 
 from examples.divan.auth import Caller
+from examples.divan.counting import Counts
 from examples.divan.realtime import ROOM_PATTERN, ChatServer
 
 logger = logging.getLogger(__name__)
@@ -113,8 +114,9 @@ router = APIRouter(prefix="/chat/{room}", tags=["chat"])
 
 
 @router.post("/messages", status_code=status.HTTP_201_CREATED, summary="Say something in a room")
-async def send(room: RoomName, new: NewMessage, sender: Caller, stored: Stored, live: Live) -> Message:
+async def send(room: RoomName, new: NewMessage, sender: Caller, stored: Stored, live: Live, counts: Counts) -> Message:
     message = await stored.add(room, sender, new.text)
+    counts.chat_sent()
     await live.tell(room, "message", message.model_dump())
     logger.info("message %d sent, %d characters", message.id, len(message.text))
     return message
@@ -132,8 +134,9 @@ async def read(
 
 
 @router.post("/read", status_code=status.HTTP_204_NO_CONTENT, summary="Say how far one has read")
-async def mark_read(room: RoomName, mark: ReadMark, reader: Caller, stored: Stored, live: Live) -> None:
+async def mark_read(room: RoomName, mark: ReadMark, reader: Caller, stored: Stored, live: Live, counts: Counts) -> None:
     if not await stored.has(room, mark.message_id):
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such message in this room.")
     if await stored.mark_read(room, reader, mark.message_id):
+        counts.chat_read()
         await live.tell(room, "read", {"reader": reader, "message_id": mark.message_id})

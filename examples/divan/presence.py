@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from redis.asyncio import Redis
 
 from examples.divan.auth import Caller
+from examples.divan.counting import Counts
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +21,7 @@ HEARTBEAT_LIFETIME_S = 90
 # Redis keeps places as geohashes of the Mercator projection, which ends there (GEOADD).
 MAX_LATITUDE = 85.05112878
 MOST_PEOPLE = 50
+CAMPUSES = ("north", "south")
 
 _PLACES = "divan:presence:places"  # GEO: name -> place
 _HEARD = "divan:presence:heard"  # sorted set: name -> Unix time of the last heartbeat
@@ -38,6 +40,7 @@ class Heartbeat(BaseModel):
 
     lat: Annotated[float, Field(ge=-MAX_LATITUDE, le=MAX_LATITUDE, allow_inf_nan=False)]
     lon: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
+    campus_id: Annotated[str, Field(max_length=32)] = CAMPUSES[0]
 
 
 class Person(BaseModel):
@@ -116,14 +119,24 @@ router = APIRouter(tags=["presence"])
 
 
 @router.post("/presence/heartbeat", status_code=status.HTTP_204_NO_CONTENT, summary="Say where one is")
-async def heartbeat(beat: Heartbeat, name: Caller, presence: Present) -> None:
+async def heartbeat(beat: Heartbeat, name: Caller, presence: Present, counts: Counts) -> None:
+    if beat.campus_id not in CAMPUSES:
+        counts.presence_rejected("unknown_campus")
+        raise HTTPException(
+            status.HTTP_422_UNPROCESSABLE_CONTENT, f"There is no such campus; expected {' or '.join(CAMPUSES)}."
+        )
     await presence.heartbeat(name, beat.lat, beat.lon)
+    counts.presence_heartbeat(beat.campus_id)
 
 
 @router.get("/proximity/nearby", summary="See who is near")
 async def nearby(
-    name: Caller, presence: Present, radius: Annotated[Radius, Query(description="Metres.")] = Radius.CAMPUS
+    name: Caller,
+    presence: Present,
+    counts: Counts,
+    radius: Annotated[Radius, Query(description="Metres.")] = Radius.CAMPUS,
 ) -> Nearby:
+    counts.proximity_query(radius.value)
     people = await presence.nearby(name, radius.value)
     if people is None:
         raise HTTPException(status.HTTP_409_CONFLICT, "Nobody knows where you are: POST /presence/heartbeat first.")

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import socketio
 
 import divan_obs_asgi as obs
+from divan_obs_asgi.metrics import Domain
 from examples.divan.auth import Tokens
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ class ChatServer(obs.socketio_ext.ObservedAsyncServer):
 
     def __init__(self, observability: obs.Observability, tokens: Tokens) -> None:
         super().__init__(obs=observability, async_mode="asgi")
-        self.register_namespace(ChatNamespace(tokens))
+        self.register_namespace(ChatNamespace(tokens, observability.metrics.domain))
 
     async def close(self) -> None:
         """End the background work; to be awaited before the web server is gone."""
@@ -45,9 +46,10 @@ class ChatNamespace(socketio.AsyncNamespace):
     `{"ok": false, "error": ...}`. Events out: `message`, `read`.
     """
 
-    def __init__(self, tokens: Tokens) -> None:
+    def __init__(self, tokens: Tokens, counts: Domain) -> None:
         super().__init__(NAMESPACE)
         self._tokens = tokens
+        self._counts = counts
 
     async def on_connect(self, sid: str, environ: Mapping[str, object], auth: object) -> None:
         token = auth.get("token") if isinstance(auth, dict) else None
@@ -59,6 +61,7 @@ class ChatNamespace(socketio.AsyncNamespace):
         if room is None:
             return {"ok": False, "error": _NO_ROOM}
         await self.enter_room(sid, _channel(room))
+        self._counts.room_joined()
         logger.info("client joined a room")
         return {"ok": True}
 
