@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -12,6 +11,7 @@ from prometheus_client import Gauge
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.metrics import Metrics
+from divan_obs_asgi.tracing.untraced import untraced
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -59,8 +59,7 @@ class RedisStreams:
         """Look until cancelled."""
         redis = self._connect()
         try:
-            # A span every few seconds would tell of nobody's request.
-            with _untraced():
+            with untraced():
                 while True:
                     await self.look(redis)
                     await anyio.sleep(self._interval_s)
@@ -164,14 +163,6 @@ def client_of(url: str | None) -> Callable[[], Redis]:
     except ValueError:
         raise ImproperlyConfigured("REDIS_URL is set to a bad value; expected redis://host:port/0.") from None
     return connect
-
-
-def _untraced() -> AbstractContextManager[object]:
-    try:
-        from opentelemetry.instrumentation.utils import suppress_instrumentation
-    except ImportError:
-        return nullcontext()
-    return suppress_instrumentation()
 
 
 __all__ = ["RedisStreams", "client_of"]

@@ -12,6 +12,7 @@ from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.probes.base import Probe
 from divan_obs_asgi.probes.standing import Outcome
 from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.tracing.untraced import untraced
 
 # The keys of a check's answer that are the registry's own.
 RESERVED = frozenset({"ok", "latency_ms", "reason"})
@@ -37,7 +38,7 @@ class Checker:
 
     async def _verdict(self, probe: Probe) -> tuple[ProbeReason | None, Mapping[str, object]]:
         try:
-            with anyio.fail_after(probe.timeout):
+            with untraced(), anyio.fail_after(probe.timeout):
                 return None, _details(await probe.check())
         except ProbeFailed as failure:
             return failure.reason, failure.details

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from redis.asyncio import Redis
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.probes import RedisProbe
+from tests.servers.process import sockets
 from tests.servers.redis import RedisServer
 from tests.stacks import Observed, run_on
 
@@ -172,6 +174,90 @@ def test_another_name_keeps_to_its_own_series(redis_server: RedisServer) -> None
     anyio.run(check)
     assert observed.value("divan_redis_up") == 1.0
     assert observed.samples("divan_probe_up") == {(("name", "redis"),): 1.0, (("name", "redis_cache"),): 0.0}
+
+
+@pytest.mark.parametrize("backend", LOOPS)
+def test_the_connection_is_the_probes_own(redis_server: RedisServer, backend: str) -> None:
+    """A pool whose connections are all taken is not asked, and none of its connections is; one serves many checks."""
+
+    async def check() -> None:
+        async with client_of(redis_server.url) as admin, client_of(redis_server.url, max_connections=1) as redis:
+            taken = await redis.connection_pool.get_connection()
+            before = await connections_to(admin)
+            probe = RedisProbe(redis)
+            for _ in range(5):
+                assert await probe.check() == {}
+            (own,) = await connections_to(admin) - before
+            assert own not in before
+            await probe.aclose()
+            assert await connections_to(admin) == before
+            await redis.connection_pool.release(taken)
+
+    run_on(backend, check)
+
+
+def test_an_old_connection_is_made_anew(redis_server: RedisServer) -> None:
+    """So a password that was changed is noticed, though Redis asks those who are connected already for none."""
+
+    async def check() -> None:
+        async with client_of(redis_server.url) as redis:
+            stays, renews = RedisProbe(redis), RedisProbe(redis, renew_s=0.0)
+            assert await stays.check() == await renews.check() == {}
+            async with password_of(redis_server, "not-a-secret"):
+                assert await stays.check() == {}
+                with pytest.raises(obs.ProbeFailed, match=r"^auth$"):
+                    await renews.check()
+            await stays.aclose()
+
+    anyio.run(check)
+
+
+@pytest.mark.parametrize("backend", LOOPS)
+def test_a_hanging_redis_leaves_nothing_behind(redis_server: RedisServer, backend: str) -> None:
+    """Thirty checks in a row that time out, as in a minute: no task, no open socket, no connection at the server."""
+
+    async def check() -> None:
+        async with client_of(redis_server.url) as admin, client_of(redis_server.url) as redis:
+            observed = Observed()
+            observed.obs.probes.register(RedisProbe(redis, timeout=0.02))
+            before = await connections_to(admin), len(asyncio.all_tasks()), sockets()
+            with redis_server.paused():
+                for _ in range(30):
+                    assert (await answer_of(observed))["reason"] == "timeout"
+                assert (len(asyncio.all_tasks()), sockets()) == before[1:]
+            with anyio.fail_after(5):
+                while await connections_to(admin) != before[0]:  # noqa: ASYNC110 - the server does not tell
+                    await anyio.sleep(0.01)
+
+    run_on(backend, check)
+
+
+async def connections_to(client: Redis) -> set[str]:
+    """Return the ids of the connections that the server has."""
+    return {connection["id"] for connection in await client.client_list()}
+
+
+def test_the_example_backend_has_a_probe_too() -> None:
+    """What behaves like redis-py is asked in the same way: fakeredis has connections of its own class."""
+    fakeredis = pytest.importorskip("fakeredis")
+
+    async def check() -> None:
+        probe = RedisProbe(fakeredis.FakeAsyncRedis(server=fakeredis.FakeServer()))
+        assert await probe.check() == {}
+        await probe.aclose()
+
+    anyio.run(check)
+
+
+def test_a_client_without_a_pool_is_asked_itself() -> None:
+    """All that it needs is `ping()`."""
+
+    class Client:
+        async def ping(self) -> bool:
+            raise ConnectionRefusedError
+
+    with pytest.raises(obs.ProbeFailed, match=r"^refused$"):
+        anyio.run(RedisProbe(Client()).check)
 
 
 def test_without_redis_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

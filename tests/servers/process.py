@@ -78,6 +78,15 @@ def children(pid: int) -> list[int]:
         return []
 
 
+def sockets() -> int:
+    """Return how many sockets this process has open, where the system tells (Linux)."""
+    found = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found += os.readlink(descriptor).startswith("socket:")
+    return found
+
+
 def signal_all(pids: Sequence[int], number: signal.Signals) -> None:
     """Signal those of the processes that are still there."""
     for pid in pids:
