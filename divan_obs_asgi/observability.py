@@ -255,7 +255,7 @@ def _server_spans(
     try:
         from divan_obs_asgi.tracing.exporting import DROP_REASONS
         from divan_obs_asgi.tracing.provider import build_server_spans, provider_of_the_application
-        from divan_obs_asgi.tracing.server_span import TracerServerSpans
+        from divan_obs_asgi.tracing.tracer_spans import TracerServerSpans
     except ImportError:
         raise ImproperlyConfigured(
             "OBS_TRACING_ENABLED is true and OpenTelemetry is not installed: "

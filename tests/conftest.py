@@ -59,17 +59,21 @@ EXTRA_OF_LIBRARY = {
 LIBRARY_OF_PART = {
     "divan_obs_asgi.socketio_ext": "socketio",
     "divan_obs_asgi.middlewares.contrib_tracing": "opentelemetry",
+    "divan_obs_asgi.tracing.attributes": "opentelemetry",
     "divan_obs_asgi.tracing.clients": "opentelemetry",
     "divan_obs_asgi.tracing.deferring": "opentelemetry",
     "divan_obs_asgi.tracing.encoding": "opentelemetry",
     "divan_obs_asgi.tracing.event_span": "opentelemetry",
     "divan_obs_asgi.tracing.exporting": "opentelemetry",
+    "divan_obs_asgi.tracing.fast_spans": "opentelemetry",
     "divan_obs_asgi.tracing.natives": "opentelemetry",
+    "divan_obs_asgi.tracing.parents": "opentelemetry",
     "divan_obs_asgi.tracing.provider": "opentelemetry",
     "divan_obs_asgi.tracing.redacting": "opentelemetry",
     "divan_obs_asgi.tracing.sampling": "opentelemetry",
     "divan_obs_asgi.tracing.server_span": "opentelemetry",
     "divan_obs_asgi.tracing.span": "opentelemetry",
+    "divan_obs_asgi.tracing.tracer_spans": "opentelemetry",
 }
 #: Folders of the checkout that tests import; the package is not among them, it comes from where it is installed.
 FOLDERS = ("benchmarks", "examples", "tests")

@@ -98,7 +98,10 @@ def test_middlewares_do_not_know_each_other() -> None:
 def test_the_core_imports_no_extra() -> None:
     """Without extras everything imports; what needs one is imported where it is used, or in a module of its own."""
     extras = {"opentelemetry", "grpc", "socketio", "engineio", "redis", "databases", "sqlalchemy", "asyncpg", "fastapi"}
-    names = "clients deferring encoding exporting natives provider redacting sampling server_span span"
+    names = """
+        attributes clients deferring encoding exporting fast_spans natives parents provider redacting sampling
+        server_span span tracer_spans
+    """
     own_modules = {f"tracing/{name}.py" for name in names.split()}
     own_modules.add("middlewares/contrib_tracing.py")
     own_modules |= {"socketio_ext/server.py", "socketio_ext/calls.py", "tracing/event_span.py"}

@@ -15,19 +15,14 @@ from opentelemetry.trace import TracerProvider as AnyTracerProvider
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.settings import Settings
+from divan_obs_asgi.tracing.attributes import Attributes, error_type
 from divan_obs_asgi.tracing.exporting import ExportQueue
+from divan_obs_asgi.tracing.fast_spans import FastServerSpans
 from divan_obs_asgi.tracing.keep import FAILED
+from divan_obs_asgi.tracing.parents import EMPTY
 from divan_obs_asgi.tracing.sampling import TraceSampler
-from divan_obs_asgi.tracing.server_span import (
-    EMPTY,
-    SPAN_KEY,
-    Attributes,
-    FastServerSpans,
-    ServerSpans,
-    TracerServerSpans,
-    attach_nothing,
-    error_type,
-)
+from divan_obs_asgi.tracing.server_span import SPAN_KEY, ServerSpans, attach_nothing
+from divan_obs_asgi.tracing.tracer_spans import TracerServerSpans
 from divan_obs_asgi.tracing.work import record_error
 from divan_obs_asgi.types import Scope
 

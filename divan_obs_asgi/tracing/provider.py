@@ -21,9 +21,9 @@ from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing.deferring import AdoptingIds, AdoptingProcessor, AdoptingSampler
 from divan_obs_asgi.tracing.encoding import SpanEncoder
 from divan_obs_asgi.tracing.exporting import DropReason, ExportQueue, Limits
+from divan_obs_asgi.tracing.fast_spans import FastServerSpans
 from divan_obs_asgi.tracing.redacting import RedactingExporter, SpanRedactor
 from divan_obs_asgi.tracing.sampling import TraceSampler
-from divan_obs_asgi.tracing.server_span import FastServerSpans
 
 _logger = logging.getLogger("divan_obs_asgi.tracing")
 # The exporter's own retries sleep in the exporting thread for as long as its timeout; the queue and its circuit breaker
