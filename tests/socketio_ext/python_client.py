@@ -93,6 +93,8 @@ class PythonClients:
             packet = client.io.packet_class(socketio.packet.CONNECT, data=auth or {}, namespace=namespace)
             await client.io._send_packet(packet)
             await self._until(lambda: client.connects.get(namespace, 0) > before)
+            # What it asks for when it connects anew.
+            client.io.connection_namespaces.append(namespace)
             return
         await client.io.connect(
             url, namespaces=[namespace], transports=transports, auth=auth, wait_timeout=int(PATIENCE_S)

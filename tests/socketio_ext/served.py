@@ -50,6 +50,9 @@ def handlers_of(server: socketio.AsyncServer) -> None:
     async def ask(sid: str, question: str) -> object:
         return await server.call("question", question, to=sid, timeout=10)
 
+    async def ask_of(sid: str, other: str, question: str) -> object:
+        return await server.call("question", question, to=other, timeout=10)
+
     async def ask_in_vain(sid: str) -> str:
         try:
             await server.call("late_question", to=sid, timeout=0.05)
@@ -60,7 +63,7 @@ def handlers_of(server: socketio.AsyncServer) -> None:
     async def leave(sid: str) -> None:
         await server.disconnect(sid)
 
-    for handler in (echo, plain, breaks, ask, ask_in_vain, leave):
+    for handler in (echo, plain, breaks, ask, ask_of, ask_in_vain, leave):
         server.on(handler.__name__, handler)
 
 
