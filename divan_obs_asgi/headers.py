@@ -20,6 +20,11 @@ def values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
     return [value for key, value in headers if key == name]
 
 
+def joined(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str:
+    """Return the values of all headers called `name` as the one list that they are (RFC 9110, section 5.3)."""
+    return b", ".join(values(headers, name)).decode("latin-1")
+
+
 def replaced(headers: Iterable[tuple[bytes, bytes]], new: Mapping[bytes, bytes]) -> RawHeaders:
     """Return a copy of `headers` in which each name of `new` (lower case) stands once, with its new value."""
     kept = [pair for pair in headers if pair[0].lower() not in new]
@@ -51,4 +56,4 @@ _random: deque[str] = deque()
 # A forked worker must not give out its parent's ids.
 os.register_at_fork(after_in_child=_random.clear)
 
-__all__ = ["new_request_id", "replaced", "valid_request_id", "values"]
+__all__ = ["joined", "new_request_id", "replaced", "valid_request_id", "values"]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from divan_obs_asgi.headers import new_request_id, replaced, valid_request_id, values
+from divan_obs_asgi.headers import joined, new_request_id, replaced, valid_request_id, values
 
 ALLOWED = (string.ascii_letters + string.digits + "._:/+=-").encode()
 RAW_HEADERS = st.lists(st.tuples(st.sampled_from([b"a", b"A", b"b", b"X-Request-Id"]), st.binary(max_size=3)))
@@ -33,6 +33,12 @@ RAW_HEADERS = st.lists(st.tuples(st.sampled_from([b"a", b"A", b"b", b"X-Request-
 def test_a_good_id_is_kept(good: bytes) -> None:
     """Ids of common proxies and tracers pass as they are."""
     assert valid_request_id(good) == good.decode()
+
+
+def test_several_headers_of_one_name_are_one_list() -> None:
+    """In their order; bytes that are no text do not matter here."""
+    assert joined([(b"accept", b"a"), (b"host", b"x"), (b"accept", b"b, \xff")], b"accept") == "a, b, \xff"
+    assert joined([], b"accept") == ""
 
 
 @pytest.mark.parametrize(

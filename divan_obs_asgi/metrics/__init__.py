@@ -4,7 +4,7 @@ from divan_obs_asgi.metrics.catalogue import FAMILIES
 from divan_obs_asgi.metrics.domain import Domain
 from divan_obs_asgi.metrics.family import Family, Metric
 from divan_obs_asgi.metrics.governor import OVERFLOW
-from divan_obs_asgi.metrics.negotiation import accepted_format, accepts_gzip
+from divan_obs_asgi.metrics.negotiation import OPENMETRICS, accepted_format, accepted_media_type, accepts_gzip
 from divan_obs_asgi.metrics.page import Pages
 from divan_obs_asgi.metrics.registry import NAMESPACE, Metrics
 from divan_obs_asgi.metrics.rendering import Format
@@ -12,6 +12,7 @@ from divan_obs_asgi.metrics.rendering import Format
 __all__ = [
     "FAMILIES",
     "NAMESPACE",
+    "OPENMETRICS",
     "OVERFLOW",
     "Domain",
     "Family",
@@ -20,5 +21,6 @@ __all__ = [
     "Metrics",
     "Pages",
     "accepted_format",
+    "accepted_media_type",
     "accepts_gzip",
 ]

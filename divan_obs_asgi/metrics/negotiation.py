@@ -1,9 +1,9 @@
-"""In which format, and whether compressed, a client wants the page (RFC 9110, sections 12.5.1 and 12.5.3)."""
+"""In which format, and whether compressed, a client wants an answer (RFC 9110, sections 12.5.1 and 12.5.3)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from divan_obs_asgi.metrics.rendering import Format
 
@@ -11,9 +11,9 @@ from divan_obs_asgi.metrics.rendering import Format
 _MAX_LENGTH = 2000
 # RFC 9110, section 12.4.2: three digits at most.
 _QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
-_OPENMETRICS = "application/openmetrics-text"
+OPENMETRICS = "application/openmetrics-text"
 # Of a version that we do not write, nothing can be sent. None was asked for: any will do.
-_VERSIONS = {_OPENMETRICS: frozenset({None, "0.0.1", "1.0.0"}), "text/plain": frozenset({None, "0.0.4"})}
+_VERSIONS = {OPENMETRICS: frozenset({None, "0.0.1", "1.0.0"}), "text/plain": frozenset({None, "0.0.4"})}
 
 
 def accepted_format(accept: str) -> Format:
@@ -22,19 +22,30 @@ def accepted_format(accept: str) -> Format:
 
     Also that of one which accepts neither: every scraper reads text, and a page that can be read helps more than a 406.
     """
-    likes = {Format.OPENMETRICS: 0.0, Format.TEXT: 0.0}
-    of_range: dict[str, float] = {}
+    liked = _qualities(accept)
+    # Only text by a wildcard: who does not name OpenMetrics may not know it.
+    return Format.OPENMETRICS if liked.get(OPENMETRICS, 0.0) > _quality("text/plain", liked) else Format.TEXT
+
+
+def accepted_media_type(accept: str, offers: Sequence[str]) -> str:
+    """Return which of `offers` an `Accept` header prefers; the earlier of two, and the first where it takes none."""
+    liked = _qualities(accept)
+    return max(offers, key=lambda offer: _quality(offer, liked))
+
+
+def _qualities(accept: str) -> dict[str, float]:
+    """Return how much each media range is liked."""
+    liked: dict[str, float] = {}
     for name, parameters, quality in _parts(accept):
-        if name in _VERSIONS and parameters.get("version") in _VERSIONS[name]:
-            form = Format.OPENMETRICS if name == _OPENMETRICS else Format.TEXT
-            likes[form] = max(likes[form], quality)
-            of_range.setdefault(name, quality)
-        elif name in ("*/*", "text/*", "application/*"):
-            of_range[name] = quality
-    if "text/plain" not in of_range:
-        # Only text by a wildcard: who does not name OpenMetrics may not know it.
-        likes[Format.TEXT] = of_range.get("text/*", of_range.get("*/*", 0.0))
-    return Format.OPENMETRICS if likes[Format.OPENMETRICS] > likes[Format.TEXT] else Format.TEXT
+        if name not in _VERSIONS or parameters.get("version") in _VERSIONS[name]:
+            liked[name] = max(liked.get(name, 0.0), quality)
+    return liked
+
+
+def _quality(media_type: str, liked: Mapping[str, float]) -> float:
+    """Return how much `media_type` is liked, by the range that fits it most closely."""
+    ranges = (media_type, f"{media_type.partition('/')[0]}/*", "*/*")
+    return next((liked[one] for one in ranges if one in liked), 0.0)
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
@@ -58,4 +69,4 @@ def _parameter(piece: str) -> tuple[str, str]:
     return key.strip(), value.strip().strip('"')
 
 
-__all__ = ["accepted_format", "accepts_gzip"]
+__all__ = ["OPENMETRICS", "accepted_format", "accepted_media_type", "accepts_gzip"]

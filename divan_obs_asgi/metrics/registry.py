@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import cast
@@ -211,14 +211,22 @@ class Metrics(Catalogue):
         """Return how many label sets each family has, by its name without the namespace."""
         return {name: cast(Governed, metric).label_sets for name, metric in self._metrics.items()}
 
-    def render(self, form: Format = Format.TEXT, failed: Callable[[Exception], object] = lambda error: None) -> bytes:
+    def render(
+        self,
+        form: Format = Format.TEXT,
+        failed: Callable[[Exception], object] = lambda error: None,
+        only: Container[Collector] | None = None,
+    ) -> bytes:
         """
         Return all series.
 
         Args:
             failed: called where a collector that the application has registered raises; its series are missing then.
+            only: the metrics whose series are wanted; None for all.
         """
-        return render(self.registry.collectors(), form, self._created, failed)
+        collectors = self.registry.collectors()
+        wanted = collectors if only is None else [one for one in collectors if one in only]
+        return render(wanted, form, self._created, failed)
 
     def _made(self, family: Family[M_co]) -> Metric:
         wrong = _wrong(family)

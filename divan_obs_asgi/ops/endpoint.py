@@ -32,11 +32,13 @@ class Content:
         description: a sentence.
         schema: of a JSON body; None where it is none.
         media_type: of its body.
+        also: the media types that are answered instead where `Accept` prefers one of them.
     """
 
     description: str
     schema: Schema | None = None
     media_type: str = "application/json"
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Operation:
         answers: by status; what the guard and the reading of bodies and paths answer is not repeated here.
         body: the schema of the JSON body, if it takes one.
         headers: the schemas of the request headers that it reads.
+        query: the schemas of the query's parameters.
     """
 
     method: Literal["GET", "POST"]
@@ -57,6 +60,7 @@ class Operation:
     answers: Mapping[int, Content]
     body: Schema | None = None
     headers: Mapping[str, Schema] = field(default_factory=dict)
+    query: Mapping[str, Schema] = field(default_factory=dict)
 
     @property
     def changes(self) -> bool:

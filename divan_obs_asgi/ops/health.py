@@ -3,81 +3,129 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from divan_obs_asgi.ops.answers import json_answer
-from divan_obs_asgi.ops.endpoint import Answer, Content, Endpoint, Operation, Schema
+from divan_obs_asgi.headers import joined
+from divan_obs_asgi.metrics import OPENMETRICS, Format, Pages, accepted_media_type
+from divan_obs_asgi.ops.answers import NOT_STORED, Refused, json_answer
+from divan_obs_asgi.ops.endpoint import REFUSAL, Content, Endpoint, Operation, Schema
 from divan_obs_asgi.ops.guard import Guard
+from divan_obs_asgi.ops.health_checks import DETAILED, PLAIN, detailed, plain
+from divan_obs_asgi.ops.health_page import PAGE_HEADERS, page
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
-    from divan_obs_asgi.probes import Group
+    from divan_obs_asgi.probes import Group, Report
 
+JSON, HTML = "application/json", "text/html"
+_SUMMARIES = {
+    "live": "Whether the process answers and its event loop turns.",
+    "ready": "Whether the service can do its work.",
+    "startup": "Whether the configuration can work.",
+}
 _STATUS: Schema = {"enum": ["ok", "fail"]}
-_LIVE: Schema = {
-    "type": "object",
-    "properties": {"status": _STATUS},
-    "required": ["status"],
-    "additionalProperties": False,
-}
-_REPORT: Schema = {
-    "type": "object",
-    "properties": {
-        "status": _STATUS,
-        "checks": {
-            "type": "object",
-            "additionalProperties": {
-                "type": "object",
-                "properties": {"ok": {"type": "boolean"}, "latency_ms": {"type": "integer", "minimum": 0}},
-                "required": ["ok"],
-            },
-        },
-    },
-    "required": ["status", "checks"],
-    "additionalProperties": False,
-}
+_VERBOSE: Schema = {"type": "string", "description": "Tell the token's holder more: reasons, ages, past checks."}
 
 
 class Health:
-    """Answers everybody: a kubelet has no token."""
+    """
+    Answers everybody, for a kubelet has no token: as SPEC sections 1 and 5 want it, and not a word more.
+
+    Why something is not ok is for the token's holder: by `?verbose`, and of one probe below its group. To a stranger
+    `?verbose` changes nothing, so that no token that has changed takes an instance out of rotation.
+    """
 
     def __init__(self, obs: Observability, guard: Guard) -> None:
         self._obs = obs
+        self._guard = guard
+        metrics = obs.metrics
+        told = {
+            metrics.probe_up,
+            metrics.redis_up,
+            metrics.redis_latency,
+            metrics.postgres_up,
+            metrics.postgres_latency,
+            metrics.draining,
+        }
+        self._gauges = Pages(lambda form: metrics.render(form, lambda error: obs.faults.report("metrics", error), told))
 
     def endpoints(self) -> Iterator[Endpoint]:
-        yield _endpoint("/health/live", "Whether the process answers and its event loop turns.", self.live, _LIVE)
-        yield _endpoint("/health/ready", "Whether the service can do its work.", self.ready, _REPORT)
-        yield _endpoint("/health/startup", "Whether the configuration can work.", self.startup, _REPORT)
+        for group, summary in _SUMMARIES.items():
+            schema = _report(required=group != "live")
+            answers = {
+                200: Content("All checks pass.", schema, also=(HTML, OPENMETRICS)),
+                503: Content("At least one does not.", schema, also=(HTML,)),
+            }
+            answer = partial(self.group, group)
+            ask = Operation("GET", summary, answer, answers, query={"verbose": _VERBOSE})
+            yield Endpoint(f"/health/{group}", (ask,), guarded=False)
+        for group in _SUMMARIES:
+            answers = {
+                200: Content("It passes.", DETAILED),
+                404: Content("There is no such probe in this group.", REFUSAL),
+                503: Content("It does not.", DETAILED),
+            }
+            told = Operation("GET", f"One probe of {group}, with its past checks.", partial(self.one, group), answers)
+            yield Endpoint(f"/health/{group}/{{name}}", (told,))
 
-    async def live(self, request: Request) -> Response:
-        """SPEC section 1: always this body, as long as the process answers and its loop turns."""
-        report = await self._obs.probes.ask("live")
-        return json_answer({"status": "ok" if report.ok else "fail"}, 200 if report.ok else 503)
-
-    async def ready(self, request: Request) -> Response:
-        """As SPEC section 5 wants it; while the service drains, one check more, which fails."""
-        drain = self._obs.drain
-        drain.asked()
-        content = (await self._obs.probes.ask("ready")).as_json()
-        if drain.active:
-            checks = {**content["checks"], "drain": {"ok": False, "reason": "draining"}}
-            content = {"status": "fail", "checks": checks}
-        return json_answer(content, 200 if content["status"] == "ok" else 503)
-
-    async def startup(self, request: Request) -> Response:
-        return await self._report("startup")
-
-    async def _report(self, group: Group) -> Response:
+    async def group(self, group: Group, request: Request) -> Response:
+        """Answer in the media type that the client prefers."""
+        if group == "ready":
+            self._obs.drain.asked()
         report = await self._obs.probes.ask(group)
-        return json_answer(report.as_json(), 200 if report.ok else 503)
+        media_type = accepted_media_type(joined(request.scope["headers"], b"accept"), (JSON, HTML, OPENMETRICS))
+        if media_type == OPENMETRICS:
+            # 200 whatever they say: Prometheus reads no page that comes with another status.
+            body = await self._gauges.page(Format.OPENMETRICS, compressed=False)
+            return Response(body, 200, {**NOT_STORED, "vary": "accept"}, Format.OPENMETRICS.value)
+        content = self._content(group, report, verbose=await self._is_told_more(request))
+        status = 200 if content["status"] == "ok" else 503
+        if media_type == HTML:
+            return Response(page(f"/health/{group}", content), status, PAGE_HEADERS, HTML)
+        return json_answer(content, status, {"vary": "accept"})
+
+    async def one(self, group: Group, request: Request) -> Response:
+        """Answer of one probe."""
+        name = request.path_params["name"]
+        if name not in self._obs.probes.names(group):
+            raise Refused(404, "There is no such probe in this group.")
+        result = (await self._obs.probes.ask(group)).results[name]
+        return json_answer(detailed(result), 200 if result.ok else 503)
+
+    def _content(self, group: Group, report: Report, *, verbose: bool) -> dict[str, Any]:
+        tell = detailed if verbose else plain
+        checks = {name: tell(result) for name, result in report.results.items()}
+        ok = report.ok
+        if group == "ready" and self._obs.drain.active:
+            ok = False
+            # As every check in SPEC section 5.
+            checks["drain"] = {"ok": False, "latency_ms": 0}
+            if verbose:
+                checks["drain"].update(critical=True, reason="draining", cause=self._obs.drain.cause)
+        status = {"status": "ok" if ok else "fail"}
+        return status if group == "live" and not verbose else {**status, "checks": checks}
+
+    async def _is_told_more(self, request: Request) -> bool:
+        if "verbose" not in request.query_params:
+            return False
+        try:
+            await self._guard.admit(request.scope, changes=False)
+        except Refused:
+            return False
+        return True
 
 
-def _endpoint(path: str, summary: str, answer: Answer, schema: Schema) -> Endpoint:
-    answers = {200: Content("All checks pass.", schema), 503: Content("At least one does not.", schema)}
-    return Endpoint(path, (Operation("GET", summary, answer, answers),), guarded=False)
+def _report(*, required: bool) -> Schema:
+    return {
+        "type": "object",
+        "properties": {"status": _STATUS, "checks": {"type": "object", "additionalProperties": PLAIN}},
+        "required": ["status", "checks"] if required else ["status"],
+        "additionalProperties": False,
+    }
 
 
 __all__ = ["Health"]

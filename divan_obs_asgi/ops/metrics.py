@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
-from divan_obs_asgi.metrics import Format, Pages, accepted_format, accepts_gzip
+from divan_obs_asgi.headers import joined
+from divan_obs_asgi.metrics import OPENMETRICS, Pages, accepted_format, accepts_gzip
 from divan_obs_asgi.ops.answers import NOT_STORED
 from divan_obs_asgi.ops.endpoint import Content, Endpoint, Operation
 from divan_obs_asgi.ops.guard import Guard
@@ -24,23 +25,19 @@ class MetricsPage:
         self._pages = Pages(lambda form: obs.metrics.render(form, lambda error: obs.faults.report("metrics", error)))
 
     def endpoints(self) -> Iterator[Endpoint]:
-        page = Content("The metrics of this process.", media_type=Format.TEXT.value.partition(";")[0])
+        page = Content("The metrics of this process.", media_type="text/plain", also=(OPENMETRICS,))
         summary = "The metrics, as Prometheus reads them: text, or OpenMetrics by Accept."
         yield Endpoint("/metrics", (Operation("GET", summary, self.page, {200: page}),))
 
     async def page(self, request: Request) -> Response:
-        form = accepted_format(_joined(request, "accept"))
-        compressed = accepts_gzip(_joined(request, "accept-encoding"))
-        headers = {**NOT_STORED, "vary": "accept, accept-encoding"}
+        headers = request.scope["headers"]
+        form = accepted_format(joined(headers, b"accept"))
+        compressed = accepts_gzip(joined(headers, b"accept-encoding"))
+        told = {**NOT_STORED, "vary": "accept, accept-encoding"}
         if compressed:
-            headers["content-encoding"] = "gzip"
+            told["content-encoding"] = "gzip"
         body = await self._pages.page(form, compressed=compressed)
-        return Response(body, headers=headers, media_type=form.value)
-
-
-def _joined(request: Request, name: str) -> str:
-    # RFC 9110, section 5.3: several of one name are one list.
-    return ", ".join(request.headers.getlist(name))
+        return Response(body, headers=told, media_type=form.value)
 
 
 __all__ = ["MetricsPage"]

@@ -10,6 +10,7 @@ from divan_obs_asgi.ops.endpoint import REFUSAL, Content, Endpoint, Operation, S
 
 _SCHEME = "adminToken"
 _PARAMETER = re.compile(r"{(\w+)}")
+_TEXT: Schema = {"type": "string"}
 _WAIT: Schema = {"type": "integer", "minimum": 1}
 
 # What is answered before an operation is asked: by the guard, and where its body is read.
@@ -57,10 +58,13 @@ def _operation(endpoint: Endpoint, operation: Operation) -> dict[str, Any]:
         "security": [{_SCHEME: []}] if endpoint.guarded else [],
         "responses": {str(status): _response(content) for status, content in _answers(endpoint, operation)},
     }
-    if operation.headers:
-        described["parameters"] = [
-            {"name": name, "in": "header", "schema": schema} for name, schema in operation.headers.items()
-        ]
+    parameters = [
+        {"name": name, "in": where, "schema": schema}
+        for where, declared in (("header", operation.headers), ("query", operation.query))
+        for name, schema in declared.items()
+    ]
+    if parameters:
+        described["parameters"] = parameters
     if operation.body is not None:
         required = bool(operation.body.get("required"))
         described["requestBody"] = {"required": required, "content": {"application/json": {"schema": operation.body}}}
@@ -77,10 +81,10 @@ def _answers(endpoint: Endpoint, operation: Operation) -> list[tuple[int, Conten
 
 
 def _response(content: Content) -> dict[str, Any]:
-    schema = content.schema if content.schema is not None else {"type": "string"}
+    schema = content.schema if content.schema is not None else _TEXT
     described: dict[str, Any] = {
         "description": content.description,
-        "content": {content.media_type: {"schema": schema}},
+        "content": {content.media_type: {"schema": schema}, **{also: {"schema": _TEXT} for also in content.also}},
     }
     if content is _BY_THE_GUARD[429]:
         described["headers"] = {"Retry-After": {"schema": _WAIT}}

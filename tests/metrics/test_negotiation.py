@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from divan_obs_asgi.metrics import Format, accepted_format, accepts_gzip
+from divan_obs_asgi.metrics import Format, accepted_format, accepted_media_type, accepts_gzip
 
 OPENMETRICS = "application/openmetrics-text"
 # What Prometheus 2.55 and 3.x send.
@@ -49,6 +49,26 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;
 def test_the_preferred_format_is_sent(accept: str, expected: Format) -> None:
     """By quality, and text where both are liked the same, or none, or a version is asked for that is not ours."""
     assert accepted_format(accept) is expected
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("", "application/json"),
+        ("*/*", "application/json"),
+        ("image/png", "application/json"),
+        (BROWSER, "text/html"),
+        ("text/html;q=0.4, application/json;q=0.5", "application/json"),
+        ("text/*", "text/html"),
+        ("text/*;q=0.9, text/html;q=0, */*;q=0.1", "application/json"),
+        ("application/*;q=0.5, text/html;q=0.6", "text/html"),
+        (PROMETHEUS_3, OPENMETRICS),
+        (f"{OPENMETRICS};version=7", "application/json"),
+    ],
+)
+def test_the_preferred_media_type_is_sent(accept: str, expected: str) -> None:
+    """By the range that fits it most closely; the first of those that are offered, where nothing decides."""
+    assert accepted_media_type(accept, ("application/json", "text/html", OPENMETRICS)) == expected
 
 
 @pytest.mark.parametrize(

@@ -37,11 +37,22 @@ def ask(
     client: object = ("192.0.2.7", 51234),
     backend: str = "asyncio",
 ) -> Conversation:
-    """Ask with exactly these headers; a body that is no bytes is sent as JSON."""
-    scope = {**http_scope(path, method=method, headers=headers), "client": client}
+    """Ask with exactly these headers, and the query after a `?`; a body that is no bytes is sent as JSON."""
+    scope = scope_of(path, *headers, method=method, client=client)
     content = body if isinstance(body, bytes) else orjson.dumps(body)
     incoming: list[Message] = [{"type": "http.request", "body": content, "more_body": False}]
     return run_on(backend, converse, obs.build_stack(application, observed.obs), scope, incoming)
+
+
+def scope_of(
+    path: str, *headers: tuple[bytes, bytes], method: str = "GET", client: object = ("192.0.2.7", 51234)
+) -> Scope:
+    path, _, query = path.partition("?")
+    return {
+        **http_scope(path, method=method, headers=headers),
+        "query_string": query.encode(),
+        "client": client,
+    }
 
 
 def told(observed: Observed, path: str, **options: Any) -> Any:

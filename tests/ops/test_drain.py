@@ -65,7 +65,7 @@ def test_while_draining_the_service_is_alive_and_not_ready() -> None:
     )
     assert (before.status, orjson.loads(before.body)) == (200, {"status": "ok", "checks": {}})
     assert ready.status == 503
-    assert orjson.loads(ready.body) == {"status": "fail", "checks": {"drain": {"ok": False, "reason": "draining"}}}
+    assert orjson.loads(ready.body) == {"status": "fail", "checks": {"drain": {"ok": False, "latency_ms": 0}}}
     assert (live.status, live.body) == (200, b'{"status":"ok"}')
     assert request.status == 204
     assert request.header(b"connection") == [b"close"]

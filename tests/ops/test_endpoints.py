@@ -95,7 +95,7 @@ def test_live_names_no_details() -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_ready_follows_its_checks(backend: str) -> None:
-    """200 while all of them pass, 503 and the reason as soon as one does not."""
+    """200 while all of them pass, 503 as soon as one does not; why is not everybody's business."""
     observed = Observed()
     redis = Dependency("ready")
     observed.obs.probes.register(redis)
@@ -107,7 +107,7 @@ def test_ready_follows_its_checks(backend: str) -> None:
     redis.up = False
     status, answer = answered(ask(observed, "/health/ready", backend=backend))
     assert (status, answer["status"]) == (503, "fail")
-    assert (answer["checks"]["redis"]["ok"], answer["checks"]["redis"]["reason"]) == (False, "refused")
+    assert answer["checks"]["redis"] == {"ok": False, "latency_ms": 0}
 
     redis.up = True
     assert answered(ask(observed, "/health/ready", backend=backend))[0] == 200
@@ -115,7 +115,7 @@ def test_ready_follows_its_checks(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_startup_passes_once(backend: str) -> None:
-    """503 and the reason until its checks have passed; the start is not taken back afterwards."""
+    """503 until its checks have passed; the start is not taken back afterwards."""
     observed = Observed()
     cache = Dependency("startup", "cache")
     observed.obs.probes.register(cache)
@@ -123,7 +123,7 @@ def test_startup_passes_once(backend: str) -> None:
     cache.up = False
     status, answer = answered(ask(observed, "/health/startup", backend=backend))
     assert (status, answer["status"]) == (503, "fail")
-    assert (answer["checks"]["cache"]["ok"], answer["checks"]["cache"]["reason"]) == (False, "refused")
+    assert answer["checks"]["cache"] == {"ok": False, "latency_ms": 0}
 
     cache.up = True
     assert answered(ask(observed, "/health/startup", backend=backend))[0] == 200
