@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import sqlite3
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -73,7 +76,7 @@ async def migrate(database: Database) -> None:
     dialect = database.url.dialect
     if dialect == "sqlite":
         Path(database.url.database).parent.mkdir(parents=True, exist_ok=True)
-        await database.execute("PRAGMA journal_mode=WAL")  # readers and the writer do not wait for each other
+        await _write_ahead(database)
     async with database.transaction():
         if dialect == "postgresql":
             # CREATE TABLE IF NOT EXISTS fails there when two sessions run it at the same moment.
@@ -81,6 +84,20 @@ async def migrate(database: Database) -> None:
         await database.execute("CREATE TABLE IF NOT EXISTS schema_migrations (version TEXT PRIMARY KEY)")
     for version, statements in MIGRATIONS.items():
         await _apply(database, version, [statement.format(key=_KEYS[dialect]) for statement in statements])
+
+
+async def _write_ahead(database: Database) -> None:
+    """Have SQLite's readers and its writer not wait for each other."""
+    patience = time.monotonic() + 10.0
+    while True:
+        try:
+            await database.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            # Another worker does the same at this moment, and for this lock SQLite itself does not wait.
+            if time.monotonic() > patience:
+                raise
+            await asyncio.sleep(0.02)
 
 
 async def _apply(database: Database, version: str, statements: list[str]) -> None:
