@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from time import perf_counter, time_ns
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from divan_obs_asgi import headers
 from divan_obs_asgi.faults import Faults
-from divan_obs_asgi.routes import UNMATCHED, RouteTemplates
+from divan_obs_asgi.routes import ROUTE_KEY, UNMATCHED, RouteTemplates
 from divan_obs_asgi.types import ConnectionKind, Message, Outcome, Receive, Scope, Send
 
 RECORD_KEY = "divan_obs_asgi.record"
@@ -34,6 +34,7 @@ _TOO_LONG = 1 << 53
 _MAX_ROUTE = 500
 
 Finisher: TypeAlias = "Callable[[RequestRecord], None]"
+Direction: TypeAlias = Literal["in", "out"]
 
 current_record: ContextVar[RequestRecord | None] = ContextVar("divan_obs_asgi.current_record", default=None)
 
@@ -60,12 +61,17 @@ class RequestRecord:
         response_bytes: body bytes that left.
         close_code: of a WebSocket.
         messages_received, messages_sent: of a WebSocket.
+        on_message: called with the record and "in" or "out" for each of these.
         error: the exception that made the outcome, or that was being handled when a 5xx answer started.
         hang_up: what `send` raised to say that the client has gone.
         request_id, trace_id, span_id: lower-case hex or text; empty where nobody assigned one.
         sampled: whether the trace is recorded; None without tracing.
         fields: business fields for the log line, bound by the application.
         housekeeping: asked for the service's own sake (health, metrics): no finisher is called where it succeeds.
+        waits: answered when there is something to tell, as Engine.IO's long polling is: how long it takes is in no
+            latency and nothing slow, and it is not in flight. Whoever knows it says so while the request lasts, with a
+            route where no framework has matched one: `record = scope.get(RECORD_KEY)`, and where that is not None
+            `record.waits = True` and `record.declare_route("/socket.io")`.
         details: what else the line tells, as it is; the library's own, and nothing that a client has sent.
         hidden: ids that are credentials, and stand in no line of this connection.
         log_rate, kept_lines: what the logs have decided and kept of this connection.
@@ -81,6 +87,7 @@ class RequestRecord:
     close_code: int | None = None
     messages_received = 0
     messages_sent = 0
+    on_message: Callable[[RequestRecord, Direction], None] | None = None
     disconnected = False
     error: BaseException | None = None
     hang_up: OSError | None = None
@@ -90,12 +97,14 @@ class RequestRecord:
     sampled: bool | None = None
     span: Any = None
     fields: dict[str, object] | None = None
-    housekeeping = False
     log_rate: float | None = None
     kept_lines: Any = None
     details: dict[str, object] | None = None
     hidden: tuple[str, ...] = ()
     _trailers = False
+    _housekeeping = False
+    _waits = False
+    _leave: Callable[[], object] | None = None
     _header_index: dict[bytes, bytes] | None = None
     _more_headers: tuple[tuple[bytes, bytes], ...] = ()
 
@@ -139,9 +148,53 @@ class RequestRecord:
         """Have the response carry one more `name` (lower case): for headers that are lists."""
         self._more_headers += ((name, value),)
 
-    def add_finisher(self, component: str, finisher: Finisher) -> None:
-        """Have `finisher` called once at the end; of two for one component (a nested stack) the outer one counts."""
-        self._finishers.setdefault(component, finisher)
+    def add_finisher(self, component: str, finisher: Finisher) -> bool:
+        """
+        Have `finisher` called once at the end; of two for one component (a nested stack) the outer one counts.
+
+        Returns:
+            whether it is this one that counts.
+        """
+        return self._finishers.setdefault(component, finisher) is finisher
+
+    def count_in_flight(self, leave: Callable[[], object]) -> Callable[[], None]:
+        """Have `leave` called once: by what is returned, or before that, where this is no traffic or waits."""
+        self._leave = leave
+        return self._leave_flight
+
+    def _leave_flight(self) -> None:
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            leave()
+
+    @property
+    def housekeeping(self) -> bool:
+        return self._housekeeping
+
+    @housekeeping.setter
+    def housekeeping(self, value: bool) -> None:
+        self._housekeeping = value
+        if value:
+            self._leave_flight()
+
+    @property
+    def waits(self) -> bool:
+        return self._waits
+
+    @waits.setter
+    def waits(self, value: bool) -> None:
+        self._waits = value
+        if value:
+            self._leave_flight()
+
+    @property
+    def lingers(self) -> bool:
+        """Whether it may last as long as it likes, and is not slow: a WebSocket, or a request that waits."""
+        return self._waits or self.kind == "websocket"
+
+    def declare_route(self, route: str) -> None:
+        """Say which route this is; also where the application was called with a copy of the scope."""
+        self._scope[ROUTE_KEY] = route
 
     def bind(self, **fields: object) -> None:
         """Add business fields to the log line of this connection."""
@@ -188,6 +241,7 @@ class RequestRecord:
             self.disconnected = True
         elif kind == "websocket.receive":
             self.messages_received += 1
+            self._tell_of_message("in")
         elif kind == "websocket.disconnect":
             self._client_closed(_close_code(message, _NO_STATUS_RECEIVED))
         return message
@@ -283,6 +337,15 @@ class RequestRecord:
 
     def _websocket_sent(self, message: Message) -> None:
         self.messages_sent += 1
+        self._tell_of_message("out")
+
+    def _tell_of_message(self, direction: Direction) -> None:
+        if self.on_message is None:
+            return
+        try:
+            self.on_message(self, direction)
+        except Exception as error:
+            self._faults.report("record", error)
 
     def _server_closed(self, message: Message) -> None:
         if not self.status:
@@ -313,7 +376,7 @@ class RequestRecord:
             return
         self.duration_s = self._clock() - self._started
         self.outcome = outcome
-        if self.housekeeping and outcome == "ok" and self.status < 400:
+        if self._housekeeping and outcome == "ok" and self.status < 400:
             return
         if self.method == "HEAD" or self.status in (204, 304):
             # RFC 9110, section 6.4.1: these have no content, whatever the application handed over.
@@ -360,4 +423,4 @@ _AFTER_SENDING: dict[str, Callable[[RequestRecord, Message], None]] = {
     "websocket.http.response.body": RequestRecord._body_sent,
 }
 
-__all__ = ["METHODS", "OTHER_METHOD", "RECORD_KEY", "Finisher", "RequestRecord", "current_record"]
+__all__ = ["METHODS", "OTHER_METHOD", "RECORD_KEY", "Direction", "Finisher", "RequestRecord", "current_record"]

@@ -11,9 +11,8 @@ from itertools import islice
 from typing import Any
 
 import orjson
-from starlette.requests import ClientDisconnect
-from starlette.websockets import WebSocketDisconnect
 
+from divan_obs_asgi.failures import own_failure
 from divan_obs_asgi.logs.errors import describe_error, describe_stack
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.redaction import RedactionPolicy
@@ -36,8 +35,6 @@ _ACCESS_LEVELS = {
     "cancelled": logging.WARNING,
     "incomplete": logging.ERROR,
 }
-# What Starlette raises into a handler that reads from a client, or sends to one, that has gone.
-_CLIENT_HAS_GONE = (ClientDisconnect, WebSocketDisconnect)
 _LEVEL_NAMES = {logging.INFO: "INFO", logging.WARNING: "WARNING", logging.ERROR: "ERROR"}
 _HIDDEN = HIDDEN.encode()
 _RECORDED = b',"recorded":true}'
@@ -61,21 +58,9 @@ def _to_the_second(seconds: int) -> str:
 
 def access_level(record: RequestRecord) -> int:
     """Return the level of a finished record's line."""
-    if record.status >= 500 or (record.error is not None and _failed_by_itself(record)):
+    if record.status >= 500 or own_failure(record.error, record.hang_up) is not None:
         return logging.ERROR
     return _ACCESS_LEVELS.get(record.outcome or "", logging.ERROR)
-
-
-def _failed_by_itself(record: RequestRecord) -> bool:
-    """Tell a failure of the application from how it learns that its client has gone, or that it is cancelled."""
-    errors = [record.error]
-    while errors:
-        error = errors.pop()
-        if isinstance(error, BaseExceptionGroup):
-            errors.extend(error.exceptions)
-        elif isinstance(error, Exception) and error is not record.hang_up and not isinstance(error, _CLIENT_HAS_GONE):
-            return True
-    return False
 
 
 class Lines:

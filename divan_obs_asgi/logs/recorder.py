@@ -39,8 +39,7 @@ class FlightRecorder:
             return False
         if record.outcome != "ok" or record.status >= 500:
             return True
-        # A WebSocket lives for minutes, and that is no failure.
-        return 0 < self._slow_s < record.duration_s and record.kind != "websocket"
+        return 0 < self._slow_s < record.duration_s and not record.lingers
 
     def keep(self, record: RequestRecord, line: bytes, level: int) -> None:
         """Keep a line; one that comes after the end (a background task's) is written at once."""

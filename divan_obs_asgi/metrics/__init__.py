@@ -8,6 +8,7 @@ from divan_obs_asgi.metrics.negotiation import OPENMETRICS, accepted_format, acc
 from divan_obs_asgi.metrics.page import Pages
 from divan_obs_asgi.metrics.registry import NAMESPACE, Metrics
 from divan_obs_asgi.metrics.rendering import Format
+from divan_obs_asgi.metrics.traffic import HttpTraffic, Traffic, WebSocketTraffic
 
 __all__ = [
     "FAMILIES",
@@ -17,9 +18,12 @@ __all__ = [
     "Domain",
     "Family",
     "Format",
+    "HttpTraffic",
     "Metric",
     "Metrics",
     "Pages",
+    "Traffic",
+    "WebSocketTraffic",
     "accepted_format",
     "accepted_media_type",
     "accepts_gzip",

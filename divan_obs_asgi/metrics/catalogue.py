@@ -17,6 +17,7 @@ from divan_obs_asgi.metrics.family import (
     LAG_BUCKETS_S,
     MEMBER_BUCKETS,
     RADIUS_CLASSES_M,
+    SIZE_BUCKETS,
     Family,
     Metric,
     counter,
@@ -39,8 +40,36 @@ class Catalogue:
         "Seconds from the request to the end of its response.",
         "MetricsMiddleware",
     )
+    http_first_byte = histogram(
+        "http_first_byte_seconds",
+        ["route", "method"],
+        "Seconds from the request to the start of its response, of those that were started.",
+        "MetricsMiddleware",
+    )
+    http_response_size = histogram(
+        "http_response_size_bytes",
+        ["route", "method"],
+        "Body bytes of a response as the application sent them; not those of a file that the server reads itself.",
+        "MetricsMiddleware",
+        SIZE_BUCKETS,
+    )
     http_outcomes = counter(
-        "http_outcomes_total", ["route", "outcome"], "How HTTP requests ended.", "MetricsMiddleware"
+        "http_outcomes_total",
+        ["route", "outcome"],
+        "How HTTP requests ended: ok, error, error_after_start, client_disconnect, cancelled or incomplete.",
+        "MetricsMiddleware",
+    )
+    http_exceptions = counter(
+        "http_exceptions_total",
+        ["route", "type"],
+        "Exceptions by which the application failed to answer, by their class.",
+        "MetricsMiddleware",
+    )
+    http_in_flight = gauge(
+        "http_requests_in_flight",
+        [],
+        "HTTP requests that the application is working on; neither those of probes and scrapes nor those that wait.",
+        "MetricsMiddleware",
     )
 
     # WebSockets.
@@ -53,6 +82,19 @@ class Catalogue:
         "Seconds from the handshake to the end of the connection.",
         "MetricsMiddleware",
         CONNECTION_BUCKETS_S,
+    )
+    websocket_open = gauge("websocket_connections_open", [], "WebSocket connections that last.", "MetricsMiddleware")
+    websocket_messages = counter(
+        "websocket_messages_total",
+        ["route", "direction"],
+        "Messages of WebSockets that came in, or went out.",
+        "MetricsMiddleware",
+    )
+    websocket_closes = counter(
+        "websocket_closes_total",
+        ["route", "code"],
+        "Accepted WebSockets by the code that closed them: a registered one, or _OTHER.",
+        "MetricsMiddleware",
     )
 
     # Socket.IO.

@@ -23,6 +23,8 @@ CONNECTION_BUCKETS_S = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
 EVENT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 # One client, a few friends, a channel, everybody.
 MEMBER_BUCKETS = (0.0, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 5000.0, 10000.0)
+# An empty answer, a message, a list, a picture, a file.
+SIZE_BUCKETS = (0.0, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7)
 # A job takes milliseconds or hours.
 JOB_BUCKETS_S = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
 # A loop with room is late by less than a millisecond; from 0.1 s on everybody who waits for it feels it.
@@ -117,6 +119,7 @@ __all__ = [
     "LAG_BUCKETS_S",
     "MEMBER_BUCKETS",
     "RADIUS_CLASSES_M",
+    "SIZE_BUCKETS",
     "Declared",
     "Family",
     "GaugeMode",

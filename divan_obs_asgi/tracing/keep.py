@@ -20,7 +20,7 @@ class TailKeep:
     Keeps the failed and the slow, up to a number a second.
 
     Args:
-        slow_s: how long a request takes that is slow; a WebSocket never is.
+        slow_s: how long a request takes that is slow; what lingers (`RequestRecord.lingers`) never is.
         budget: spans a second.
         clock: seconds, monotonic.
     """
@@ -36,7 +36,7 @@ class TailKeep:
         """Return why a finished record's span is worth keeping, None where it is not, or where too many are."""
         if record.outcome in FAILED:
             reason: Reason = "error"
-        elif record.kind != "websocket" and record.duration_s >= self._slow_s:
+        elif record.duration_s >= self._slow_s and not record.lingers:
             reason = "slow"
         else:
             return None

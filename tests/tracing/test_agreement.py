@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import divan_obs_asgi as obs
+from divan_obs_asgi.metrics import FAMILIES
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.routes import ROUTE_KEY
 from divan_obs_asgi.testing import SCENARIOS, converse, http_scope, websocket_scope
@@ -169,14 +170,9 @@ def fresh(app: ASGIApp) -> ASGIApp:
     exported.spans.clear()
     observed.stream.seek(0)
     observed.stream.truncate()
-    for metric in (
-        observed.obs.metrics.http_requests,
-        observed.obs.metrics.http_duration,
-        observed.obs.metrics.http_outcomes,
-        observed.obs.metrics.websocket_connections,
-        observed.obs.metrics.websocket_duration,
-    ):
-        metric.clear()
+    for family in FAMILIES:
+        if family.labels and family.name.startswith(("http_", "websocket_")):
+            observed.obs.metrics.of(family).clear()
     return obs.build_stack(Witness(app, observed.obs), observed.obs)
 
 
@@ -203,14 +199,45 @@ def check() -> None:
     assert span.context is not None
     assert (f"{span.context.trace_id:032x}", f"{span.context.span_id:016x}") == (record.trace_id, record.span_id)
 
+    assert observed.value("divan_http_requests_in_flight") == observed.value("divan_websocket_connections_open") == 0
     if record.kind == "http":
+        check_http(record)
         counter = {"route": record.route, "method": record.method, "status": str(record.status)}
         histogram = {"route": record.route, "method": record.method}
         names = "divan_http_requests_total", "divan_http_request_duration_seconds"
     else:
+        check_websocket(record)
         counter = {"route": record.route, "outcome": str(record.outcome)}
         histogram = {"route": record.route}
         names = "divan_websocket_connections_total", "divan_websocket_duration_seconds"
     assert observed.samples(names[0]) == {tuple(sorted(counter.items())): 1}
     assert observed.samples(f"{names[1]}_count") == {tuple(sorted(histogram.items())): 1}
     assert observed.samples(f"{names[1]}_sum") == {tuple(sorted(histogram.items())): record.duration_s}
+
+
+def labels(**values: str) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(values.items()))
+
+
+def check_http(record: RequestRecord) -> None:
+    at = labels(route=record.route, method=record.method)
+    started = record.first_byte_s is not None
+    assert observed.samples("divan_http_outcomes_total") == {labels(route=record.route, outcome=str(record.outcome)): 1}
+    assert observed.samples("divan_http_first_byte_seconds_count")[at] == started
+    assert observed.samples("divan_http_first_byte_seconds_sum")[at] == (record.first_byte_s or 0)
+    assert observed.samples("divan_http_response_size_bytes_count")[at] == started
+    assert observed.samples("divan_http_response_size_bytes_sum")[at] == (record.response_bytes if started else 0)
+    failed = isinstance(record.error, Exception) and record.error is not record.hang_up
+    assert observed.samples("divan_http_exceptions_total") == (
+        {labels(route=record.route, type=type(record.error).__name__): 1} if failed else {}
+    )
+
+
+def check_websocket(record: RequestRecord) -> None:
+    ways = (("in", record.messages_received), ("out", record.messages_sent))
+    told = {dict(at)["direction"]: count for at, count in observed.samples("divan_websocket_messages_total").items()}
+    assert told == {way: count for way, count in ways if count}
+    codes = {dict(at)["code"]: count for at, count in observed.samples("divan_websocket_closes_total").items()}
+    code = record.close_code
+    assert codes == ({} if code is None else {"_OTHER" if code >= 3000 else str(code): 1})
+    assert not any(map(observed.samples, ("divan_http_requests_total", "divan_http_request_duration_seconds_count")))

@@ -1,0 +1,29 @@
+"""Which exception of a connection is a failure of the application's, and not how it learned that nobody listens."""
+
+from __future__ import annotations
+
+from starlette.requests import ClientDisconnect
+from starlette.websockets import WebSocketDisconnect
+
+# How Starlette tells an application that its client has gone.
+_CLIENT_HAS_GONE = (ClientDisconnect, WebSocketDisconnect)
+
+
+def own_failure(error: BaseException | None, hang_up: OSError | None) -> Exception | None:
+    """
+    Return the exception by which an application failed by itself; None for a client that has gone, or a cancellation.
+
+    Args:
+        hang_up: what `send` has raised; also where it came back in `error`.
+    """
+    errors = [error]
+    while errors:
+        error = errors.pop()
+        if isinstance(error, BaseExceptionGroup):
+            errors.extend(error.exceptions)
+        elif isinstance(error, Exception) and error is not hang_up and not isinstance(error, _CLIENT_HAS_GONE):
+            return error
+    return None
+
+
+__all__ = ["own_failure"]
