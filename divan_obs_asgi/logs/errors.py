@@ -7,6 +7,7 @@ import traceback
 from types import TracebackType
 
 from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.redaction.databases import MARKER, caused_by_a_database, frames_only
 
 # What a traceback may take: frames, and characters below what the policy cuts a text to.
 _FRAMES = 6
@@ -19,12 +20,14 @@ def describe_error(error: BaseException, policy: RedactionPolicy) -> dict[str, s
     Return the type, a fingerprint that stays the same from run to run, and the redacted traceback; never raises.
 
     The fingerprint is of the type and the functions on the way, each once: not of the text, nor of how deep a
-    recursion went.
+    recursion went. Of a database's exception the traceback has the places only, since its text repeats what is stored.
     """
     kind = policy.redact_text(type(error).__qualname__)
     places = "".join(f"{place};" for place in dict.fromkeys(_places(error.__traceback__)))
     try:
         text = _traceback(error)
+        if caused_by_a_database(error):
+            text = f"{frames_only(text)}\n{kind}: {MARKER}"
     except Exception:
         # Fail closed (PITFALLS P38): an exception whose author made a mistake is named by its type.
         text = _UNREADABLE

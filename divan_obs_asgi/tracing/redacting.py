@@ -12,7 +12,7 @@ from opentelemetry.trace import Link, Status
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from divan_obs_asgi.redaction import RedactionPolicy
-from divan_obs_asgi.tracing.errors import MARKER, frames_only, of_a_database
+from divan_obs_asgi.redaction.databases import MARKER, frames_only, of_a_database
 from divan_obs_asgi.tracing.span import RecordingSpan
 from divan_obs_asgi.tracing.sql import commands_only, without_literals
 from divan_obs_asgi.tracing.urls import names_only, with_path, without_query

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 from divan_obs_asgi.around import around, is_async, name_of
 from divan_obs_asgi.record import current_record
 from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.redaction.databases import MARKER, caused_by_a_database, frames_only
 from divan_obs_asgi.redaction.text import HIDDEN
-from divan_obs_asgi.tracing.errors import MARKER, caused_by_a_database, frames_only
 from divan_obs_asgi.version import __version__
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ _DRIVERS = frozenset(
         "sqlite3",
     ]
 )
-_FRAME = re.compile(r"\s*File \"[^\"\n]*\", line [0-9]+, in \S+\Z")
+_FRAME = re.compile(r"[\s|]*File \"[^\"\n]*\", line [0-9]+, in \S+\Z")
 
 
 def of_a_database(kind: str) -> bool:
