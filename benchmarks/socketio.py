@@ -33,9 +33,10 @@ import uvloop
 from engineio.async_socket import AsyncSocket
 
 import divan_obs_asgi as obs
-from benchmarks.inprocess import SERVICE, Discard, Misconfigured, Sink
+from benchmarks.inprocess import SERVICE, Discard, Misconfigured, Sink, new_scope
 from benchmarks.measuring import heading, machine, orders, spread
 from benchmarks.overhead import profile_of
+from divan_obs_asgi.types import Message, Receive, Scope, Send
 
 EVENT = "chat send"
 PACKET = '2["chat send",{"room":"r-17","text":"Is anybody at the library?","reply_to":null}]'
@@ -66,8 +67,9 @@ class Client:
         self.socket = server.eio.sockets[self.eio_sid] = AsyncSocket(server.eio, self.eio_sid)
         self.socket.connected = self.socket.upgraded = True
 
-    async def connect(self, namespace: str = "") -> None:
-        await self.server.eio.handlers["connect"](self.eio_sid, {"HTTP_UPGRADE": "websocket"})
+    async def connect(self, namespace: str = "", handshake: Mapping[str, object] | None = None) -> None:
+        environ = {"HTTP_UPGRADE": "websocket", "asgi.scope": handshake or {}}
+        await self.server.eio.handlers["connect"](self.eio_sid, environ)
         await self.server.eio.handlers["message"](self.eio_sid, f"0{namespace}")
 
     def received(self) -> int:
@@ -158,10 +160,32 @@ async def made(name: str) -> Variant:
         await parts["page"].connect("/admin,")
         await asyncio.sleep(0.2)  # By then the page has been told who is there.
     client = Client(server)
-    await client.connect()
+    await client.connect(handshake=await handshake(parts.get("observed")))
     if "page" in parts:
         parts["page"].received()
+    if "observed" in parts:
+        parts["observed"].flush()
+        parts["exporter"].spans = parts["sink"].lines = 0
     return Variant(name, client, **parts)
+
+
+async def handshake(observed: obs.Observability | None) -> Scope:
+    """Return the scope of a request that came by the stack, to which the spans of its client's events link."""
+    scope = new_scope()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer nothing: of this request the record is wanted."""
+
+    if observed is not None:
+        await obs.build_stack(app, observed)(scope, no_receive, no_send)
+    return scope
+
+
+async def no_receive() -> Message:
+    return {"type": "http.request"}
+
+
+async def no_send(message: Message) -> None: ...
 
 
 async def measured(names: Sequence[str], rounds: int, events: int) -> dict[str, Any]:

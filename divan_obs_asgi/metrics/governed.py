@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any, Self, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
@@ -182,6 +183,13 @@ class GovernedHistogram(Governed, Histogram):
     def observe_traced(self, amount: float, trace_id: str) -> None:
         """Observe with the id of a sampled trace as exemplar; with an empty one without. Such an id hides nothing."""
         super().observe(amount, {"trace_id": trace_id} if trace_id else None)
+
+    def add(self, counts: Sequence[int], total: float) -> None:
+        """Add observations that were counted elsewhere: how many fell into each bucket, and their sum."""
+        for bucket, count in zip(self._buckets, counts, strict=True):
+            if count:
+                bucket.inc(count)
+        self._sum.inc(total)
 
 
 class GovernedSummary(Governed, Summary):

@@ -10,6 +10,7 @@ from itertools import product
 from typing import cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
+from prometheus_client.metrics_core import Metric as Samples
 from prometheus_client.registry import Collector
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
@@ -41,11 +42,18 @@ class DependencyLatency:
 
 
 class Registry(CollectorRegistry):
-    """A registry that tells its collectors, in the order in which they came."""
+    """
+    A registry that tells its collectors, in the order in which they came.
+
+    Attributes:
+        before: called before the metrics are read, in any thread: who counts elsewhere, where that is cheaper, tells
+            what was counted.
+    """
 
     def __init__(self) -> None:
         super().__init__(auto_describe=True)
         self._in_order: dict[Collector, None] = {}
+        self.before: list[Callable[[], object]] = []
 
     def register(self, collector: Collector) -> None:
         super().register(collector)
@@ -57,7 +65,16 @@ class Registry(CollectorRegistry):
 
     def collectors(self) -> tuple[Collector, ...]:
         """Return what is registered."""
+        self._ask()
         return tuple(self._in_order)
+
+    def collect(self) -> Iterable[Samples]:
+        self._ask()
+        return super().collect()
+
+    def _ask(self) -> None:
+        for tell in tuple(self.before):
+            tell()
 
 
 class Metrics(Catalogue):

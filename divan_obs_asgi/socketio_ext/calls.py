@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from socketio.exceptions import ConnectionRefusedError as Refused
 
@@ -13,8 +14,11 @@ from divan_obs_asgi.socketio_ext.hooks import leaving_for
 from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
 from divan_obs_asgi.socketio_ext.record import EventRecord
 from divan_obs_asgi.socketio_ext.watch import COMPONENT, Watch, label_of
+from divan_obs_asgi.types import Outcome
 
 if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
     from divan_obs_asgi.tracing.event_span import EventSpans
 
 
@@ -28,63 +32,90 @@ class Calls:
         self._faults = obs.faults
         policy = obs.metrics.counting(obs.redaction, "span")
         self._spans: EventSpans | None = obs.spans.of_events(policy) if obs.spans is not None else None
+        self._leave = self._spans.leave if self._spans is not None else nothing
+        self._handlings = watch.handlings
+        # How often tasks were cancelled that go on all the same, and whether there are any: nearly never.
+        self._cancellations: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
+        self._are_cancelled = False
         self._log = obs.log.access if obs.settings.access_log_enabled else None
 
     def begin(self, event: Any, namespace: str, args: tuple[Any, ...]) -> EventRecord | None:
         """Start the record of a call, and make it the current one."""
         try:
-            handling = self._watch.handling(namespace, event)
-            record = EventRecord(handling, self._server, namespace, args[0], args[1:])
-            if event in ("connect", "disconnect"):
-                self._handshake(record, event, namespace, args)
-            if (handling.event is UNKNOWN or record.handshake_event) and not self._names.handled(namespace, event):
+            try:
+                handling = self._handlings[namespace, event]
+            except (KeyError, TypeError):  # An event's name is what the client's JSON says: a list, too.
+                handling = self._watch.handling(namespace, event)
+            record = EventRecord(handling, self._server, namespace, args)
+            if handling.plain or self._is_handled(record, event, namespace, args):
+                if self._spans is not None:
+                    record.outside = self._spans.begin(record)
+            else:
                 record.called = False
-            elif self._spans is not None:
-                record.undo = self._spans.begin(record)
         except Exception as error:
             self._faults.report(COMPONENT, error)
             return None
         # What this task has inherited belongs to the handshake (PITFALLS P49).
-        record.around = current_record.get()
         current_record.set(record)
-        task = asyncio.current_task()
-        record.cancellations = task.cancelling() if task is not None else 0
         return record
+
+    def _is_handled(self, record: EventRecord, event: Any, namespace: str, args: tuple[Any, ...]) -> bool:
+        if event in ("connect", "disconnect"):
+            self._handshake(record, event, namespace, args)
+        if record.handling.event is UNKNOWN or record.handshake_event:
+            return self._names.handled(namespace, event)
+        return True
 
     def end(self, record: EventRecord, error: BaseException | None, result: object = None) -> None:
         """Tell everybody how the call ended."""
         current_record.set(record.around)
+        handling = record.handling
         try:
             if record.handshake_event:
                 self._count_handshake(record, error, result)
             else:
-                record.handling.events.inc()
-            if record.called and not (error is not None and is_signature(error)):
-                self._finish(record, error)
+                handling.events += 1
+            if record.called and (error is None or not is_signature(error)):
+                handling.took(record.duration_s)
+                # Whoever returned something was not cancelled.
+                record.outcome = "ok" if result is not None else self._outcome(record, error)
+                self._tell(record)
         except Exception as fault:
             self._faults.report(COMPONENT, fault)
         finally:
-            if record.undo is not None:
-                record.undo()
+            if record.outside is not None:
+                self._leave(record.outside)
 
-    def _finish(self, record: EventRecord, error: BaseException | None) -> None:
-        record.handling.duration.observe(record.duration_s)
-        if error is not None and not is_refusal(error):
-            record.error = error
-            if isinstance(error, Exception):
-                self._watch.failed(record.handling, error)
-                record.finish("error", self._faults)
-            else:
-                record.finish("cancelled", self._faults)
-        else:
-            # python-socketio swallows the cancellation of a handler (PITFALLS P48).
-            task = asyncio.current_task()
-            cancelled = task is not None and task.cancelling() > record.cancellations
-            record.finish("cancelled" if cancelled else "ok", self._faults)
+    def _tell(self, record: EventRecord) -> None:
+        if record.has_finishers:
+            record.call_finishers(self._faults)
         if self._log is not None:
             self._log(record)
         if self._spans is not None:
             self._spans.finish(record)
+
+    def _outcome(self, record: EventRecord, error: BaseException | None) -> Outcome:
+        if error is None or is_refusal(error):
+            return "cancelled" if self._was_cancelled() else "ok"
+        record.error = error
+        if not isinstance(error, Exception):
+            return "cancelled"
+        self._watch.failed(record.handling, error)
+        return "error"
+
+    def _was_cancelled(self) -> bool:
+        """Tell whether this task was cancelled since it was last asked: python-socketio swallows it (PITFALLS P48)."""
+        task = asyncio.current_task()
+        if task is None:
+            return False
+        times = task.cancelling()
+        if not times and not self._are_cancelled:
+            return False
+        before = self._cancellations.pop(task, 0)
+        if times:
+            self._cancellations[task] = times
+        self._are_cancelled = bool(self._cancellations)
+        return times > before
 
     def _handshake(self, record: EventRecord, event: str, namespace: str, args: tuple[Any, ...]) -> None:
         """Tell the connect and disconnect of python-socketio from an event that a client has called so."""
@@ -108,6 +139,10 @@ class Calls:
         if error is None or not is_signature(error):
             self._watch.connect(record.space, outcome)
         record.told = {"connect": outcome}
+
+
+def nothing(outside: Context) -> None:
+    """Leave no span: there is none."""
 
 
 def is_refusal(error: BaseException) -> bool:

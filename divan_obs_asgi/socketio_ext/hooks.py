@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.socketio_ext.engine import size
 from divan_obs_asgi.socketio_ext.manager import touched
 from divan_obs_asgi.socketio_ext.names import Names
 from divan_obs_asgi.socketio_ext.watch import Watch
@@ -27,6 +28,8 @@ class EngineHooks:
         self._names = names
         self._faults = faults
         self._inner: dict[str, Any] = {}
+        self._packets, self._bytes = watch.packets_in, watch.bytes_in
+        self._polling = watch.transports.polling
 
     def install(self) -> None:
         """Stand around the handlers that are registered now."""
@@ -35,6 +38,7 @@ class EngineHooks:
             if handler != getattr(self, event):
                 self._inner[event] = handler
                 self._engine.on(event, getattr(self, event))
+        self._message = self._inner["message"]
         parameters = inspect.signature(self._inner["disconnect"]).parameters
         self._tells_reason = len(parameters) > 1
 
@@ -45,17 +49,18 @@ class EngineHooks:
         return answer
 
     async def message(self, eio_sid: str, data: Any) -> None:
-        watch = self._watch
-        watch.packet_in(data)
-        if eio_sid in watch.transports.polling:
-            watch.transports.look(eio_sid, self._engine.sockets)
-        connecting = isinstance(data, str) and data[:1] == _CONNECT
+        self._packets.value += 1
+        is_text = isinstance(data, str)
+        self._bytes.value += len(data) if is_text and data.isascii() else size(data)
+        if eio_sid in self._polling:
+            self._watch.transports.look(eio_sid, self._engine.sockets)
+        connecting = is_text and data[:1] == _CONNECT
         if connecting:
             # What an earlier connect has left here is none of this one.
             touched.set(None)
             self._count_unheard(eio_sid, data)
         try:
-            await self._inner["message"](eio_sid, data)
+            await self._message(eio_sid, data)
         except BaseException:
             await self.forget_unfinished(connecting)
             raise

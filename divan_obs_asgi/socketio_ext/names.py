@@ -12,6 +12,7 @@ class Names:
 
     def __init__(self, server: Any) -> None:
         self._server = server
+        self.reserved = frozenset(server.reserved_events)
 
     def namespace(self, namespace: str) -> str:
         """Return the label of a namespace: its name where the application has named it, too."""
@@ -27,7 +28,7 @@ class Names:
         """Return the label of an event: its name where a handler has it; a catch-all handler has none."""
         if not isinstance(event, str) or event == "*":
             return UNKNOWN
-        known = event in self._server.reserved_events or self._registered(namespace, event)
+        known = event in self.reserved or self._registered(namespace, event)
         return event if known else UNKNOWN
 
     def accepted(self, namespace: str) -> bool:
@@ -44,7 +45,7 @@ class Names:
         """Tell whether python-socketio finds somebody to call."""
         if not isinstance(event, str) or self._registered(namespace, event):
             return isinstance(event, str)
-        if event not in self._server.reserved_events and any("*" in known for known in self._functions(namespace)):
+        if event not in self.reserved and any("*" in known for known in self._functions(namespace)):
             return True
         methods = self._methods(namespace)
         # A namespace class that dispatches by itself takes everything.

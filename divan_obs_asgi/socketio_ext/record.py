@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from time import perf_counter, time_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.headers import new_request_id
-from divan_obs_asgi.record import RECORD_KEY, RequestRecord
+from divan_obs_asgi.record import RECORD_KEY, Finisher, RequestRecord, current_record
 from divan_obs_asgi.socketio_ext.series import Handling
-from divan_obs_asgi.types import Outcome
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
 
 # Arguments whose shape a line tells.
 _MAX_TOLD = 10
+_NONE: dict[str, Finisher] = {}
 
 
 class EventRecord(RequestRecord):
@@ -29,31 +31,31 @@ class EventRecord(RequestRecord):
         payload: what the client has sent.
         told: what else the line tells.
         around: the record that was current before.
-        cancellations: how often this task was cancelled before.
-        undo: makes what was current before current again.
+        outside: what of the traces was current before.
+        ids: those of trace and span, as numbers; text is made of them when somebody asks.
     """
 
     kind = "event"
     method = "EVENT"
     called = True
     handshake_event = ""
-    around: RequestRecord | None = None
-    cancellations = 0
-    undo: Callable[[], object] | None = None
+    outside: Context | None = None
     told: dict[str, object] | None = None
-    _id = ""
+    ids: tuple[int, int] | None = None
+    _id = _trace_id = _span_id = ""
+    _finishers: dict[str, Finisher] = _NONE
 
-    def __init__(self, handling: Handling, server: Any, space: str, sid: str, args: tuple[Any, ...]) -> None:
+    def __init__(self, handling: Handling, server: Any, space: str, args: tuple[Any, ...]) -> None:
         # Not the parent's: there is no scope and nothing to send.
         self._started = perf_counter()
         self.started_ns = time_ns()
-        self._finishers = {}
         self.handling = handling
         self.route = handling.route
-        self.sid = sid
+        self.sid: str = args[0]
         self._server = server
         self.space = space
-        self.payload = args
+        self.payload = args[1:]
+        self.around = current_record.get()
 
     @property
     def namespace(self) -> str:
@@ -73,6 +75,26 @@ class EventRecord(RequestRecord):
     @request_id.setter
     def request_id(self, request_id: str) -> None:
         self._id = request_id
+
+    @property
+    def trace_id(self) -> str:
+        if not self._trace_id and self.ids is not None:
+            self._trace_id = self.ids[0].to_bytes(16).hex()
+        return self._trace_id
+
+    @trace_id.setter
+    def trace_id(self, trace_id: str) -> None:
+        self._trace_id = trace_id
+
+    @property
+    def span_id(self) -> str:
+        if not self._span_id and self.ids is not None:
+            self._span_id = self.ids[1].to_bytes(8).hex()
+        return self._span_id
+
+    @span_id.setter
+    def span_id(self, span_id: str) -> None:
+        self._span_id = span_id
 
     @property
     def details(self) -> dict[str, object]:  # type: ignore[override]
@@ -98,14 +120,19 @@ class EventRecord(RequestRecord):
     def route_so_far(self) -> str:
         return self.route
 
+    def add_finisher(self, component: str, finisher: Finisher) -> bool:
+        """As in the parent; few events have any."""
+        if self._finishers is _NONE:
+            self._finishers = {}
+        return super().add_finisher(component, finisher)
+
     def stop(self) -> None:
         """Stop the clock."""
         self.duration_s = perf_counter() - self._started
 
-    def finish(self, outcome: Outcome, faults: Faults) -> None:
-        """Say how the call ended, once."""
-        self.outcome = outcome
-        self.call_finishers(faults)
+    @property
+    def has_finishers(self) -> bool:
+        return self._finishers is not _NONE
 
 
 def shape_of(argument: object) -> str:

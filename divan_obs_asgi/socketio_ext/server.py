@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
+from itertools import count
 from time import perf_counter
 from typing import Any
 
+import anyio
 import socketio
 from socketio.async_pubsub_manager import AsyncPubSubManager
 
@@ -22,7 +23,7 @@ from divan_obs_asgi.socketio_ext.record import EventRecord
 from divan_obs_asgi.socketio_ext.subclassing import become
 from divan_obs_asgi.socketio_ext.watch import COMPONENT, Watch
 
-RECONCILE_EVERY_S = 10.0
+RECONCILE_EVERY_S = 10
 # Semantic conventions, "Messaging spans".
 _EMIT = {"messaging.system": "socketio", "messaging.operation.name": "send", "messaging.operation.type": "send"}
 # When `call` will have given up.
@@ -164,9 +165,12 @@ class ObservedAsyncServer(socketio.AsyncServer):
             return callback
 
     async def _reconcile(self) -> None:
-        while True:
-            await asyncio.sleep(RECONCILE_EVERY_S)
-            self._watch.reconcile(self.manager, self.eio.sockets)
+        for second in count(1):
+            await anyio.sleep(1)
+            # Another process may be asked for the metrics of this one, and then nobody comes by here.
+            self._watch.tell()
+            if second % RECONCILE_EVERY_S == 0:
+                self._watch.reconcile(self.manager, self.eio.sockets)
 
 
 __all__ = ["UNKNOWN", "ObservedAsyncServer"]

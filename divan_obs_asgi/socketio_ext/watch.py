@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Lock
 from time import perf_counter
 from typing import Any
 
@@ -10,8 +11,8 @@ from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.socketio_ext.clients import Clients
 from divan_obs_asgi.socketio_ext.engine import size
-from divan_obs_asgi.socketio_ext.names import Names
-from divan_obs_asgi.socketio_ext.series import Handling, NamespaceSeries
+from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
+from divan_obs_asgi.socketio_ext.series import Handling, NamespaceSeries, Tally
 from divan_obs_asgi.socketio_ext.transports import Transports
 
 COMPONENT = "socketio"
@@ -43,23 +44,23 @@ class Watch:
         self._faults = faults
         self.clients = Clients(metrics, names)
         self.transports = Transports(metrics)
-        self._packets_in, self._packets_out = (metrics.socketio_packets.labels(way) for way in ("in", "out"))
-        self._bytes_in, self._bytes_out = (metrics.socketio_bytes.labels(way) for way in ("in", "out"))
-        self._handlings: dict[tuple[str, str], Handling] = {}
+        self.packets_in, self._packets_out = (Tally(metrics.socketio_packets.labels(way)) for way in ("in", "out"))
+        self.bytes_in, self._bytes_out = (Tally(metrics.socketio_bytes.labels(way)) for way in ("in", "out"))
+        self.handlings: dict[tuple[str, str], Handling] = {}
         self._namespaces: dict[str, NamespaceSeries] = {}
         self._types: set[str] = set()
+        self._telling = Lock()
+        metrics.registry.before.append(self.tell)
 
     # Handlers.
 
     def handling(self, namespace: str, event: Any) -> Handling:
         """Return what is known of a handler; of all that has none, the same."""
-        try:
-            return self._handlings[namespace, event]
-        except (KeyError, TypeError):  # An event's name is what the client's JSON says: a list, too.
-            label, name = self._names.namespace(namespace), self._names.event(namespace, event)
-        handling = self._handlings.get((label, name))
+        label, name = self._names.namespace(namespace), self._names.event(namespace, event)
+        handling = self.handlings.get((label, name))
         if handling is None:
-            handling = self._handlings[label, name] = Handling(self._metrics, label, name)
+            plain = name is not UNKNOWN and name not in self._names.reserved
+            handling = self.handlings[label, name] = Handling(self._metrics, label, name, plain=plain)
         return handling
 
     def failed(self, handling: Handling, error: BaseException) -> None:
@@ -114,15 +115,22 @@ class Watch:
     def closed(self, eio_sid: str) -> None:
         self._safely(self.transports.closed, eio_sid)
 
-    def packet_in(self, data: object) -> None:
-        self._packets_in.inc()
-        self._bytes_in.inc(size(data))
-
     def packet_out(self, data: object) -> None:
-        self._packets_out.inc()
-        self._bytes_out.inc(size(data))
+        self._packets_out.value += 1
+        self._bytes_out.value += size(data)
 
     # All of it.
+
+    def tell(self) -> None:
+        """Tell the metrics what was counted since; called by every thread that reads them, and never raises."""
+        with self._telling:
+            self._safely(self._tell)
+
+    def _tell(self) -> None:
+        for tally in (self.packets_in, self.bytes_in, self._packets_out, self._bytes_out):
+            tally.tell()
+        for handling in tuple(self.handlings.values()):
+            handling.tell()
 
     def reconcile(self, manager: Any, sockets: Any) -> None:
         """Compare the gauges with what the server holds."""

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
+from random import getrandbits
 from typing import Protocol
 
-from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace import TracerProvider as AnyTracerProvider
 
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing.attributes import Attributes, error_type
+from divan_obs_asgi.tracing.current import current, make_current
 from divan_obs_asgi.tracing.exporting import ExportQueue
 from divan_obs_asgi.tracing.fast_spans import FastServerSpans
-from divan_obs_asgi.tracing.keep import FAILED
+from divan_obs_asgi.tracing.keep import FAILED, Reason
 from divan_obs_asgi.tracing.parents import EMPTY
 from divan_obs_asgi.tracing.sampling import TraceSampler
-from divan_obs_asgi.tracing.server_span import SPAN_KEY, ServerSpans, attach_nothing
+from divan_obs_asgi.tracing.server_span import SPAN_KEY, ServerSpans
+from divan_obs_asgi.tracing.span import RecordingSpan, UnsampledSpan
 from divan_obs_asgi.tracing.tracer_spans import TracerServerSpans
 from divan_obs_asgi.tracing.work import record_error
 from divan_obs_asgi.types import Scope
 
 _USER_ID = "user_id"
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+# Of a trace's id and of a span's.
+_TRACE_BITS, _SPAN_BITS = 128, 64
+_SPAN_MASK = (1 << _SPAN_BITS) - 1
 
 
 class Event(Protocol):
@@ -35,6 +41,8 @@ class Event(Protocol):
     namespace: str
     event: str
     sid: str
+
+    ids: tuple[int, int]
 
     def handshake(self) -> RequestRecord | None:
         """Return the record of the request by which the client has connected."""
@@ -55,12 +63,14 @@ class EventSpans(ServerSpans):
         # A client's events share its id; a keyed hash for each would cost more than the span's other attributes.
         self._pseudonym = lru_cache(maxsize=4096)(policy.pseudonym)
 
-    def begin(self, record: RequestRecord) -> Callable[[], object]:
-        """Start the span of `record`, fill its ids, and make it the current one; returns what undoes the last."""
-        before = otel_context.get_current()
+    def begin(self, record: RequestRecord) -> Context:
+        """Start the span of `record`, fill its ids, and make it the current one; returns what `leave` is handed."""
+        before = current()
         span = record.span = self._new_span({}, record, None, EMPTY)
-        otel_context.attach(Context({SPAN_KEY: span}))
-        return partial(otel_context.attach, before) if before else attach_nothing
+        make_current(Context({SPAN_KEY: span}))
+        return before
+
+    leave = staticmethod(make_current)
 
     def finish(self, record: RequestRecord) -> None:
         """End the span of the finished record."""
@@ -120,6 +130,23 @@ class FastEventSpans(EventSpans, FastServerSpans):
     ) -> None:
         FastServerSpans.__init__(self, settings, provider, processors, sampler, queue)
         self._speak_by(policy)
+
+    def _new_span(self, scope: Scope, record: RequestRecord, parent: SpanContext | None, context: Context) -> Span:
+        """As in the parent; where nothing is recorded, ids become text when somebody asks for them."""
+        chance = getrandbits(_TRACE_BITS + _SPAN_BITS)
+        trace_id, span_id = chance >> _SPAN_BITS or 1, chance & _SPAN_MASK or 1
+        record.ids = trace_id, span_id  # type: ignore[attr-defined]
+        record.sampled = sampled = self._sampler.samples(trace_id, None)
+        if not sampled:
+            return UnsampledSpan(trace_id, span_id, None)
+        identity = SpanContext(trace_id, span_id, False, _SAMPLED)
+        span = self._recording(identity, None, record, self._at_start(scope, record))
+        self._processor.on_start(span, context)  # type: ignore[arg-type]
+        return span
+
+    def _kept(self, unsampled: UnsampledSpan, record: RequestRecord, reason: Reason) -> RecordingSpan:
+        unsampled.attributes = self._at_start({}, record)
+        return super()._kept(unsampled, record, reason)
 
 
 class TracerEventSpans(EventSpans, TracerServerSpans):

@@ -251,6 +251,33 @@ def test_a_cancelled_handler_is_told_as_cancelled() -> None:
     assert [line["outcome"] for line in events_of(observed)] == ["cancelled"]
 
 
+def test_a_task_that_goes_on_after_a_cancellation_is_told_as_cancelled_once() -> None:
+    """Where events are handled one after the other in one task, the next ones are none of it."""
+    observed = Observed()
+    server = server_of(observed)
+
+    async def wait(sid: str, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    server.on("wait", wait)
+
+    async def conversation() -> None:
+        client = await connected(server)
+
+        async def events() -> None:
+            for seconds in (60, 0, 60, 0):
+                await client.send(f'2["wait",{seconds}]')
+
+        task = asyncio.create_task(events())
+        for _ in range(2):
+            await asyncio.sleep(0.01)
+            task.cancel()
+        await asyncio.wait([task])
+
+    anyio.run(conversation)
+    assert [line["outcome"] for line in events_of(observed)] == ["cancelled", "ok", "cancelled", "ok"]
+
+
 def test_lines_of_events_are_sampled_like_those_of_requests() -> None:
     """Under load a share is written, and a failed event shows what its handler had logged."""
     observed = Observed({"LOG_SAMPLING_BUDGET": "1", "LOG_SAMPLING_RATE_INFO": "0", "LOG_LEVEL": "INFO"})
