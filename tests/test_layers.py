@@ -14,7 +14,8 @@ TABLE = Path(__file__).resolve().parents[1] / "docs" / "architecture.md"
 # What the text below the table says of neighbours in one layer.
 WITHIN = {
     "record": {"headers", "faults", "routes"},
-    "settings": {"redaction"},
+    "readers": {"redaction"},
+    "settings": {"readers", "redaction"},
     "observability": {"canaries"},
     "integration": {"stack"},
     "stack": {"lifespan"},

@@ -1,0 +1,201 @@
+"""How flags are read: each of these takes a text and returns a value, or raises ValueError with what was expected."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from ipaddress import ip_network
+from urllib.parse import urlsplit
+
+from divan_obs_asgi.redaction.keys import split_words
+
+# Each is a question to Redis, every few seconds.
+MAX_STREAMS = 100
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?|\.[0-9]{1,9}")
+
+
+def boolean(text: str) -> bool:
+    """Read a switch."""
+    lowered = text.strip().lower()
+    if lowered in ("1", "true", "yes", "on"):
+        return True
+    if lowered in ("0", "false", "no", "off"):
+        return False
+    raise ValueError("true or false")
+
+
+def share(text: str) -> float:
+    """Read a share from 0 to 1, both included."""
+    expected = "a number from 0 to 1"
+    if not _NUMBER.fullmatch(text.strip()) or not 0.0 <= float(text) <= 1.0:
+        raise ValueError(expected)
+    return float(text)
+
+
+def positive_integer(text: str) -> int:
+    """Read a whole number from 1."""
+    if not re.fullmatch(r"[0-9]{1,9}", text.strip()) or int(text) < 1:
+        raise ValueError("a whole number from 1")
+    return int(text)
+
+
+def integer(text: str) -> int:
+    """Read a whole number from 0."""
+    if not re.fullmatch(r"[0-9]{1,9}", text.strip()):
+        raise ValueError("a whole number from 0")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """Read a number of seconds above 0, an hour at most."""
+    if not _NUMBER.fullmatch(text.strip()) or not 0.0 < float(text) <= 3600.0:
+        raise ValueError("a number of seconds above 0")
+    return float(text)
+
+
+def delay(text: str) -> float:
+    """Read a number of seconds from 0 to an hour."""
+    if not _NUMBER.fullmatch(text.strip()) or not 0.0 <= float(text) <= 3600.0:
+        raise ValueError("a number of seconds from 0")
+    return float(text)
+
+
+def name(text: str) -> str:
+    """Read a short printable name."""
+    value = text.strip()
+    if not value or len(value) > 128 or not value.isprintable():
+        raise ValueError("1 to 128 printable characters")
+    return value
+
+
+def namespace(text: str) -> str:
+    """Read the first word of metric names."""
+    value = text.strip()
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}[a-z0-9]|[a-z]", value):
+        raise ValueError("lower-case letters, digits and _, like divan")
+    return value
+
+
+def secret_text(text: str) -> str | None:
+    """Read a secret; an empty one is none."""
+    return text or None
+
+
+def token(text: str) -> str | None:
+    """Read a bearer token; one that no header can carry (RFC 9110, section 5.5) would never match."""
+    if text != text.strip() or re.search(r"[\x00-\x1f\x7f]", text):
+        raise ValueError("no control characters, and no blank at either end")
+    return text
+
+
+def dotted_paths(text: str) -> tuple[str, ...]:
+    """Read a comma-separated list of dotted paths."""
+    paths = tuple(part.strip() for part in text.split(",") if part.strip())
+    for path in paths:
+        if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", path):
+            raise ValueError("dotted paths, separated by commas")
+    return paths
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """Return a reader of one of `choices`, in any case."""
+    by_lower = {choice.lower(): choice for choice in choices}
+
+    def read(text: str) -> str:
+        found = by_lower.get(text.strip().lower())
+        if found is None:
+            raise ValueError("one of " + ", ".join(choices))
+        return found
+
+    return read
+
+
+def key_words(text: str) -> tuple[str, ...]:
+    """Read a comma-separated list of keys, each as its words: `shoeSize` and `shoe_size` are "shoe size"."""
+    keys = tuple(part.strip() for part in text.split(",") if part.strip())
+    words = tuple(" ".join(split_words(key)) for key in keys)
+    if not all(1 <= len(key.split()) <= 3 and not key.isdecimal() for key in words):
+        raise ValueError("keys of one to three words, separated by commas: shoe_size, nickName")
+    return words
+
+
+def some_of(*choices: str) -> Callable[[str], tuple[str, ...]]:
+    """Return a reader of a comma-separated list of some of `choices`, or of none."""
+
+    def read(text: str) -> tuple[str, ...]:
+        names = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+        if not set(names) <= set(choices):
+            raise ValueError("some of " + ", ".join(choices) + ", separated by commas, or nothing")
+        return names
+
+    return read
+
+
+def conventions(text: str) -> tuple[str, ...]:
+    """Read OTEL_SEMCONV_STABILITY_OPT_IN, whose list other libraries may extend."""
+    return tuple(part.strip().lower() for part in text.split(",") if part.strip())
+
+
+def otlp_endpoint(text: str) -> str | None:
+    """Read a collector's address; `grpc` means plaintext, `grpcs` means TLS (PITFALLS S2)."""
+    if not text.strip():
+        return None
+    expected = "a URL like grpc://otel-collector:4317 (grpc, grpcs, http or https)"
+    try:
+        parts = urlsplit(text.strip())
+        parts.port  # noqa: B018 - raises ValueError where it is no port
+    except ValueError:
+        raise ValueError(expected) from None
+    if parts.scheme not in ("grpc", "grpcs", "http", "https") or not parts.hostname:
+        raise ValueError(expected)
+    return text.strip()
+
+
+def networks(text: str) -> tuple[str, ...]:
+    """Read a comma-separated list of networks, each as the standard library writes it."""
+    try:
+        return tuple(str(ip_network(part.strip())) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise ValueError("networks like 10.0.0.0/8 or fd00::/8, separated by commas") from None
+
+
+def migration(text: str) -> str | None:
+    """Read a migration's version: empty for none."""
+    value = text.strip()
+    if not value:
+        return None
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value):
+        raise ValueError("a version like 0008")
+    return value
+
+
+def key_names(text: str) -> tuple[str, ...]:
+    """Read a comma-separated list of keys of Redis, each once."""
+    keys = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if len(keys) > MAX_STREAMS or not all(len(key) <= 128 and key.isprintable() for key in keys):
+        raise ValueError(f"up to {MAX_STREAMS} keys of 1 to 128 printable characters, separated by commas")
+    return keys
+
+
+__all__ = [
+    "MAX_STREAMS",
+    "boolean",
+    "conventions",
+    "delay",
+    "dotted_paths",
+    "integer",
+    "key_names",
+    "key_words",
+    "migration",
+    "name",
+    "namespace",
+    "networks",
+    "one_of",
+    "otlp_endpoint",
+    "positive_integer",
+    "seconds",
+    "secret_text",
+    "share",
+    "some_of",
+    "token",
+]
