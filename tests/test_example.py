@@ -488,7 +488,7 @@ async def test_the_backend_is_not_ready_for_a_later_release(embedded: dict[str, 
     async with running({**embedded, "HEALTH_MIN_MIGRATION": "0009"}) as divan:
         ready = await divan.get("/health/ready")
     assert ready.status_code == 503
-    assert ready.json()["checks"]["migrations"] == {"ok": False, "reason": "outdated", "version": "0008"}
+    assert ready.json()["checks"]["migrations"] == {"ok": False, "version": "0008"}
 
 
 @pytest.mark.anyio
