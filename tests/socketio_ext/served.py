@@ -5,7 +5,8 @@ WAY says how the Socket.IO server and the HTTP application stand to each other:
 
 - over: the stack around `socketio.ASGIApp(server, other_asgi_app=http)`;
 - under: `socketio.ASGIApp(server, other_asgi_app=...)` around the stack around the HTTP application;
-- mount: Starlette's `Mount` of `socketio.ASGIApp(server)`, observed in place.
+- mount: Starlette's `Mount` of `socketio.ASGIApp(server)`, observed in place;
+- fastapi: the same in FastAPI.
 """
 
 # python-socketio is not annotated, and its methods are called on its subclasses here.
@@ -25,7 +26,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 
 import divan_obs_asgi
 from divan_obs_asgi import Observability
@@ -108,32 +109,63 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
     logger.warning("the application has ended")
 
 
-def build(way: str) -> Any:
-    obs = Observability.from_env()
+def server_of(obs: Observability) -> Any:
     redis_url = os.environ.get("SOCKETIO_REDIS_URL")
-    manager = socketio.AsyncRedisManager(redis_url) if redis_url else None
+    talkative = "SOCKETIO_LOGGERS" in os.environ
     server = divan_obs_asgi.socketio_ext.ObservedAsyncServer(
         obs=obs,
         async_mode="asgi",
-        client_manager=manager,
+        client_manager=socketio.AsyncRedisManager(redis_url) if redis_url else None,
         max_http_buffer_size=100_000,
         ping_interval=float(os.environ.get("SOCKETIO_PING_INTERVAL", "1")),
         ping_timeout=float(os.environ.get("SOCKETIO_PING_TIMEOUT", "1")),
+        logger=talkative,
+        engineio_logger=talkative,
     )
     handlers_of(server)
     server.register_namespace(Chat("/chat"))
-    routes: list[Any] = [Route("/hello", hello), Route("/flush", flush, methods=["POST"])]
-    if way == "mount":
-        routes.append(Mount("/socket.io", socketio.ASGIApp(server, socketio_path=None)))
-    http = Starlette(routes=routes, lifespan=lifespan)
+    return server
+
+
+def framework(way: str) -> Any:
+    if way != "fastapi":
+        return Starlette
+    from fastapi import FastAPI  # A third of a second, which only one of the ways needs.
+
+    return FastAPI
+
+
+def build(way: str) -> Any:
+    obs = Observability.from_env()
+    server = server_of(obs)
+    http = framework(way)(routes=[Route("/hello", hello), Route("/flush", flush, methods=["POST"])], lifespan=lifespan)
     http.state.obs = obs
-    if way == "mount":
-        divan_obs_asgi.init(http, obs)
-        return http
     if way == "under":
         return socketio.ASGIApp(server, other_asgi_app=divan_obs_asgi.wrap(http, obs))
-    return divan_obs_asgi.wrap(socketio.ASGIApp(server, other_asgi_app=http), obs)
+    if way == "over":
+        return divan_obs_asgi.wrap(socketio.ASGIApp(server, other_asgi_app=http), obs)
+    http.mount("/socket.io", socketio.ASGIApp(server, socketio_path=None))
+    divan_obs_asgi.init(http, obs)
+    return http
+
+
+def talk_at_length() -> None:
+    """Let everybody log everything, as somebody does who looks for a fault."""
+    for name in (
+        "",
+        "asyncio",
+        "engineio",
+        "socketio",
+        "uvicorn",
+        "websockets",
+        *logging.getLogger().manager.loggerDict,
+    ):
+        logging.getLogger(name).setLevel(logging.DEBUG)
 
 
 if __name__ == "__main__":
-    uvicorn.run(build(sys.argv[2]), host="127.0.0.1", port=int(sys.argv[1]), timeout_graceful_shutdown=1)
+    app = build(sys.argv[2])
+    config = uvicorn.Config(app, host="127.0.0.1", port=int(sys.argv[1]), timeout_graceful_shutdown=1)
+    if "SOCKETIO_LOGGERS" in os.environ:
+        talk_at_length()
+    uvicorn.Server(config).run()

@@ -1,0 +1,77 @@
+"""However the Socket.IO server and the HTTP application stand to each other: both are observed, and each as itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.servers.otlp import attributes
+from tests.socketio_ext.javascript_client import JavaScriptClients
+from tests.socketio_ext.service import Service, ids_of_span
+
+WAYS = ("over", "under", "mount", "fastapi")
+TRANSPORTS = (["polling"], ["websocket"], ["polling", "websocket"])
+
+
+@pytest.fixture(params=WAYS)
+def service(request: pytest.FixtureRequest, start: Callable[..., Service]) -> Service:
+    return start(request.param, SOCKETIO_LOGGERS="all", LOG_LEVEL="DEBUG")
+
+
+@pytest.fixture
+def credentials(service: Service, javascript_clients: JavaScriptClients) -> set[str]:
+    """What lets its holder speak for a client, of clients that have done what clients do and are gone."""
+    found = set()
+    for number, transports in enumerate(TRANSPORTS):
+        name = f"client-{number}"
+        for namespace in ("/", "/chat"):
+            javascript_clients.do("connect", name, url=service.url, namespace=namespace, transports=transports)
+            ids = javascript_clients.do("ids", name, namespace=namespace)
+            found |= {ids["sid"], ids["engine"]}
+        call = {"namespace": "/", "event": "echo", "args": ["hi"]}
+        assert javascript_clients.do("call", name, **call) == "hi"
+        javascript_clients.do("emit", name, namespace="/", event="breaks", args=["hi"])
+        javascript_clients.do("close", name)
+    service.wait_for(lambda: not any(service.samples("divan_socketio_clients").values()))
+    return found
+
+
+def test_events_and_requests_are_observed_side_by_side(service: Service, credentials: set[str]) -> None:
+    """Counted, logged and traced each once, by names of their own; both lifespans run; no credential is told."""
+    for _ in range(2):
+        assert service.get("/hello").text == "hello"
+    requests = service.samples("divan_http_requests_total")
+    assert requests["GET", "/hello", "200"] == 2
+    assert service.samples("divan_socketio_events_total")["echo", "/"] == len(TRANSPORTS)
+    assert service.samples("divan_socketio_clients") == {("/",): 0, ("/chat",): 0}
+    service.stop()
+
+    lines = service.lines()
+    assert [line["msg"] for line in lines if line["logger"] == "served" and line["level"] == "WARNING"] == [
+        "the application has started",
+        "the application has ended",
+    ]
+    told = [line for line in lines if line["msg"] in ("EVENT / echo", "GET /hello")]
+    assert sorted(line["msg"] for line in told) == ["EVENT / echo"] * len(TRANSPORTS) + ["GET /hello"] * 2
+    # The stack has sent what it still had at the end of its own lifespan.
+    spans = {ids_of_span(span): span for span in service.spans()}
+    for line in told:
+        span = spans[line["trace_id"], line["span_id"]]
+        assert attributes(span)["divan.request_id"] == line["request_id"]
+        assert not span.parent_span_id
+
+    inside = [line for line in lines if line["logger"] == "served" and line["msg"] == "echoing"]
+    assert [line["request_id"] for line in inside] == [
+        line["request_id"] for line in told if line["msg"] != "GET /hello"
+    ]
+    assert leaks(service, credentials) == []
+
+
+def leaks(service: Service, credentials: set[str]) -> list[str]:
+    """Return what has left the process with a credential in it."""
+    upstream = ("engineio", "socketio")
+    written = [line for line in service.output if not any(f'"logger":"{name}' in line for name in upstream)]
+    written = [line for line in written if line.startswith("{")]
+    spans = map(str, service.receiver.resource_spans())
+    return [text for text in (*written, *spans) if any(credential in text for credential in credentials)]
