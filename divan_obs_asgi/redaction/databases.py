@@ -1,39 +1,58 @@
-"""Exceptions of databases, whose text repeats the values that did not fit. Needs no tracing library."""
+"""Exceptions of databases, whose text repeats the values that did not fit."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-MARKER = "[redacted:database]"
+from divan_obs_asgi.redaction.text import marker
+from divan_obs_asgi.redaction.view import Found, View
+
+_NAME = "database"
+MARKER = marker(_NAME)
 
 # Their messages quote parameters, rows and whole statements: 'Key (email)=(ada@example.org) already exists.'
-_DRIVERS = frozenset(
-    [
-        "aiomysql",
-        "aiosqlite",
-        "asyncpg",
-        "databases",
-        "django.db",
-        "motor",
-        "MySQLdb",
-        "mysql",
-        "oracledb",
-        "psycopg",
-        "psycopg2",
-        "pymongo",
-        "pymysql",
-        "pyodbc",
-        "redis",
-        "sqlalchemy",
-        "sqlite3",
-    ]
+_DRIVERS = (
+    "aiomysql",
+    "aiosqlite",
+    "asyncpg",
+    "databases",
+    "django.db",
+    "motor",
+    "MySQLdb",
+    "mysql",
+    "oracledb",
+    "psycopg",
+    "psycopg2",
+    "pymongo",
+    "pymysql",
+    "pyodbc",
+    "redis",
+    "sqlalchemy",
+    "sqlite3",
 )
-_FRAME = re.compile(r"[\s|]*File \"[^\"\n]*\", line [0-9]+, in \S+\Z")
+_OF_A_DRIVER = re.compile(rf"(?:{'|'.join(map(re.escape, _DRIVERS))})\.")
+# Where a traceback names an exception: at the start of a line, in a group behind a bar for each level.
+_NAMED = re.compile(rf"^[ |+-]*{_OF_A_DRIVER.pattern}[\w.]+(?::|$)", re.MULTILINE)
+_FRAME = re.compile(r"[ |]*File \"[^\"\n]*\", line [0-9]+, in \S+\Z")
+
+# What SQLAlchemy, PostgreSQL and MySQL write around a value. Each alternative ends somewhere, at the end of the line or
+# of the text where nothing closes the value, so that none is tried again and again.
+_VALUES = re.compile(
+    rb"\[parameters: (?P<parameters>.*?)(?=\](?:\n|\\+n)\(Background on |\]?\n|\]?\Z)"
+    rb"|Key \([^)\n]{0,256}\)=\((?P<key>.*?)(?=\) (?:already exists|is not present|is still|conflicts with)|\Z)"
+    rb"|Failing row contains \((?P<row>.*?)(?=\)\.(?:\n|\\+n|\Z)|\Z)"
+    rb"|invalid input (?:syntax|value) for [^:\n]{1,64}: \\*\"(?P<input>.*?)(?=\\*\"(?:\n|\\+n|\Z)|\Z)"
+    rb"|Duplicate entry '(?P<entry>.*?)(?=' for key|\n|\Z)",
+    re.DOTALL,
+)
+VALUES_SIGN = r"\[parameters: |Key \(|Failing row contains \(|invalid input |Duplicate entry '"
+_REDACTED = re.compile(rb"\[redacted:[a-z0-9_ -]{1,64}\]?")
 
 
 def of_a_database(kind: str) -> bool:
     """Tell by an exception's full name (`asyncpg.exceptions.DataError`) whether its text may repeat what is stored."""
-    return any(kind.startswith(f"{driver}.") for driver in _DRIVERS)
+    return _OF_A_DRIVER.match(kind) is not None
 
 
 def caused_by_a_database(error: BaseException) -> bool:
@@ -53,9 +72,30 @@ def caused_by_a_database(error: BaseException) -> bool:
     return False
 
 
+def tells_of_a_database(kind: str, stacktrace: str) -> bool:
+    """Tell the same of an exception that is a text already: by its full name, and by those in its traceback."""
+    return of_a_database(kind) or _NAMED.search(stacktrace) is not None
+
+
 def frames_only(stacktrace: str) -> str:
     """Return the places of a traceback, without its messages and lines of code."""
     return "\n".join(line for line in stacktrace.split("\n") if _FRAME.match(line))
 
 
-__all__ = ["MARKER", "caused_by_a_database", "frames_only", "of_a_database"]
+def find_values(view: View) -> Iterable[Found]:
+    """Return the values that a database's message repeats, where it is known how it does that."""
+    for match in _VALUES.finditer(view.raw):
+        group = match.lastgroup
+        if group is not None and match[group] and not _REDACTED.fullmatch(match[group]):
+            yield match.start(group), match.end(group), _NAME
+
+
+__all__ = [
+    "MARKER",
+    "VALUES_SIGN",
+    "caused_by_a_database",
+    "find_values",
+    "frames_only",
+    "of_a_database",
+    "tells_of_a_database",
+]

@@ -21,7 +21,7 @@ IP = KeyRule(
     last=phrases(
         """
         ip, ip address, ipaddress, ip addr, remote addr, remote address, client address, peer address, x forwarded for
-        client host, clientip, remoteip
+        client host, clientip, remoteip, peer addr, client socket address
         """
     ),
 )

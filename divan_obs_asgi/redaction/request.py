@@ -48,9 +48,12 @@ class RedactedRequest:
     @property
     def query(self) -> str:
         """The query with its parameters' names, redacted, and none of their values."""
-        names = [part.partition(b"=")[0] for part in self._query.split(b"&", 64)[:64] if part]
-        told = (self.policy.redact_text(unquote_plus(name.decode("latin-1"))) for name in names)
-        return "&".join(f"{name}={_DROPPED}" for name in told)
+        parts = [part.partition(b"=") for part in self._query.split(b"&", 64)[:64] if part]
+        # A part without `=` may be a value itself, as in engine.io's or a signed URL's.
+        return "&".join(f"{self._name(name)}={_DROPPED}" if equals else _DROPPED for name, equals, _ in parts)
+
+    def _name(self, name: bytes) -> str:
+        return self.policy.redact_text(unquote_plus(name.decode("latin-1")))
 
 
 __all__ = ["ALLOWED_HEADERS", "RedactedRequest"]

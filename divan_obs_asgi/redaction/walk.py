@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeAlias, TypeGuard
 
+from divan_obs_asgi.redaction.databases import MARKER as DATABASE
+from divan_obs_asgi.redaction.databases import caused_by_a_database
+
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
 # IEEE 754 doubles, which most readers of JSON have for all numbers, count exactly up to here.
@@ -181,6 +184,8 @@ class Walk:
         return [name, self.value(self._field(name, item), depth - 1)]
 
     def _exception(self, error: BaseException, depth: int) -> JSON:
+        if caused_by_a_database(error):
+            return {"type": self._text(type(error).__qualname__), "args": [DATABASE]}
         told: dict[object, object] = {"type": type(error).__qualname__, "args": list(error.args)}
         notes = getattr(error, "__notes__", None)
         if notes:

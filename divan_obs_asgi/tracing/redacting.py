@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from opentelemetry.trace import Link, Status
+from opentelemetry.trace import Link, SpanKind, Status
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from divan_obs_asgi.redaction import RedactionPolicy
-from divan_obs_asgi.redaction.databases import MARKER, frames_only, of_a_database
+from divan_obs_asgi.redaction.databases import MARKER, frames_only, tells_of_a_database
+from divan_obs_asgi.routes import UNMATCHED
+from divan_obs_asgi.tracing.server_span import NAME
 from divan_obs_asgi.tracing.span import RecordingSpan
 from divan_obs_asgi.tracing.sql import commands_only, without_literals
 from divan_obs_asgi.tracing.urls import names_only, with_path, without_query
 
-# What the server span sets itself: templates, closed vocabularies, ids that were checked when they came in.
+# What our spans say of themselves: templates, closed vocabularies, ids that were checked when they came in, an address
+# as far as OBS_TRACING_CLIENT_ADDRESS allows. Frameworks use the same names for what nobody has checked.
 _OURS = frozenset(
     {
         "http.request.method",
@@ -40,14 +43,18 @@ _OURS = frozenset(
         "socketio.sid",
     }
 )
+_THEIRS = frozenset({"http.route"})
+# Knows no route of any request, and is there for those who want its raw paths.
+_ROUTELESS = "opentelemetry.instrumentation.asgi"
 # What instrumentations of clients and frameworks set, the old names and the new ones (PITFALLS P43).
 _URLS = frozenset({"url.full", "http.url", "http.target", "url.original"})
-# Of a server span: the path that the client asked for, for which there is a template.
+# Of a server span: the path that the client asked for, for which there is a template, or no route at all.
 _PATHS = frozenset({"url.path", "http.target"})
 _QUERIES = frozenset({"url.query"})
 _STATEMENTS = frozenset({"db.statement", "db.query.text"})
 _SYSTEMS = ("db.system", "db.system.name")
 _REDIS = "redis"
+_TYPE, _MESSAGE, _STACKTRACE = "exception.type", "exception.message", "exception.stacktrace"
 
 
 class SpanRedactor:
@@ -64,13 +71,13 @@ class SpanRedactor:
             return span
         # A database's error repeats the values that did not fit, as text that looks like any other.
         quiet = any(system in (span.attributes or {}) for system in _SYSTEMS)
-        quiet = quiet or any(of_a_database(_kind_of(event)) for event in span.events)
+        quiet = quiet or any(_tells_of_a_database(event) for event in span.events)
         return _Copy(
             name=self._name(span.name),
             context=span.context,
             parent=span.parent,
             resource=span.resource,
-            attributes=self.attributes(span.attributes),
+            attributes=self._of_span(span),
             events=[self._event(event, quiet) for event in span.events],
             links=[Link(link.context, self.attributes(link.attributes)) for link in span.links],
             kind=span.kind,
@@ -82,19 +89,27 @@ class SpanRedactor:
         )
 
     def attributes(self, attributes: Attributes) -> dict[str, AttributeValue]:
-        """Return attributes, of a span or a resource, as they may leave the process."""
-        if not attributes:
-            return {}
-        redis = any(attributes.get(system) == _REDIS for system in _SYSTEMS)
+        """Return attributes, of a resource, an event or a link, as they may leave the process."""
+        return self._redacted(attributes or {}, _THEIRS, (attributes or {}).get("http.route"))
+
+    def _of_span(self, span: ReadableSpan) -> dict[str, AttributeValue]:
+        attributes = span.attributes or {}
+        maker = span.instrumentation_scope.name if span.instrumentation_scope is not None else ""
         route = attributes.get("http.route")
+        if route is None and _PATHS & attributes.keys() and span.kind is not SpanKind.CLIENT and maker != _ROUTELESS:
+            route = UNMATCHED
+        return self._redacted(attributes, _OURS if maker == NAME else _THEIRS, route)
+
+    def _redacted(
+        self, attributes: Mapping[str, AttributeValue], known: frozenset[str], route: object
+    ) -> dict[str, AttributeValue]:
+        redis = any(attributes.get(system) == _REDIS for system in _SYSTEMS)
         return {
-            key if key in _OURS else self._name(key): self._value(key, value, redis, route)
+            key if key in known else self._name(key): value if key in known else self._value(key, value, redis, route)
             for key, value in attributes.items()
         }
 
     def _value(self, key: str, value: Any, redis: bool, route: object) -> AttributeValue:
-        if key in _OURS:
-            return value  # type: ignore[no-any-return]
         if isinstance(value, str):
             if key in _STATEMENTS:
                 value = commands_only(value) if redis else without_literals(value)
@@ -116,9 +131,10 @@ class SpanRedactor:
 
     def _event(self, event: Event, quiet: bool) -> Event:
         attributes = dict(event.attributes or {})
-        if quiet and "exception.type" in attributes:
-            attributes["exception.message"] = MARKER
-            attributes["exception.stacktrace"] = frames_only(str(attributes.get("exception.stacktrace", "")))
+        if quiet and _MESSAGE in attributes:
+            attributes[_MESSAGE] = MARKER
+        if quiet and _STACKTRACE in attributes:
+            attributes[_STACKTRACE] = frames_only(str(attributes[_STACKTRACE]))
         return Event(self._name(event.name), self.attributes(attributes), event.timestamp)
 
     def _status(self, status: Status, quiet: bool) -> Status:
@@ -127,8 +143,9 @@ class SpanRedactor:
         return Status(status.status_code, MARKER if quiet else self._policy.redact_text(status.description))
 
 
-def _kind_of(event: Event) -> str:
-    return str((event.attributes or {}).get("exception.type", ""))
+def _tells_of_a_database(event: Event) -> bool:
+    told = event.attributes or {}
+    return tells_of_a_database(str(told.get(_TYPE, "")), str(told.get(_STACKTRACE, "")))
 
 
 class RedactingExporter(SpanExporter):

@@ -123,7 +123,7 @@ class RecordingSpan(ReadableSpan, Span):
         escaped: bool = False,
     ) -> None:
         described: dict[str, AttributeValue] = {
-            "exception.type": type(exception).__qualname__,
+            "exception.type": _full_name(type(exception)),
             "exception.message": str(exception),
             "exception.stacktrace": "".join(traceback.format_exception(exception)),
             "exception.escaped": str(escaped),
@@ -177,6 +177,11 @@ class RecordingSpan(ReadableSpan, Span):
                 max_value_len=_LIMITS.max_span_attribute_length,
             )
         return self._attributes
+
+
+def _full_name(kind: type[BaseException]) -> str:
+    """Return an exception's name as the SDK tells it: by the module, redaction knows whose it is."""
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 class UnsampledSpan(NonRecordingSpan):

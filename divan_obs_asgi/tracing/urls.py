@@ -21,7 +21,8 @@ def with_path(url: str, path: str) -> str:
     scheme, slashes, rest = url[:_LENGTH].partition("://")
     if not slashes:
         return path
-    return _USER_INFO.sub("", scheme + slashes + re.split("[/?#]", rest, maxsplit=1)[0]) + path
+    host = _USER_INFO.sub("", scheme + slashes + re.split("[/?#]", rest, maxsplit=1)[0])
+    return host + (path if path.startswith("/") else f"/{path}")
 
 
 def names_only(query: str) -> str:

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import re
+import sqlite3
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -262,6 +263,21 @@ def test_an_unhandled_exception_is_in_the_line() -> None:
     assert "in buy" in first["error"]["traceback"]
     assert first["error"]["fingerprint"] == second["error"]["fingerprint"]
     assert re.fullmatch(r"[0-9a-f]{16}", first["error"]["fingerprint"])
+
+
+def test_a_databases_exception_is_told_without_its_text() -> None:
+    """It repeats what was to be stored, a chat message as well; in which form, the driver decides."""
+
+    async def send(request: Request) -> Response:
+        try:
+            raise sqlite3.IntegrityError("cannot store 'meet me at the mill'")
+        except sqlite3.IntegrityError as error:
+            raise LookupError(f"not sent: {error}") from error
+
+    line = access_line(Starlette(routes=[Route("/", send)]), http_scope("/"))
+    assert line["error"]["type"] == "LookupError"
+    assert line["error"]["traceback"].endswith("in send\nLookupError: [redacted:database]")
+    assert "mill" not in str(line)
 
 
 def test_different_failures_have_different_fingerprints() -> None:

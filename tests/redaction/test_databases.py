@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 import traceback
+from time import perf_counter
 
 import pytest
 
 from divan_obs_asgi import RedactionPolicy
 from divan_obs_asgi.logs.errors import describe_error
-from divan_obs_asgi.redaction.databases import caused_by_a_database, frames_only, of_a_database
+from divan_obs_asgi.redaction.databases import (
+    caused_by_a_database,
+    frames_only,
+    of_a_database,
+    tells_of_a_database,
+)
 
+POLICY = RedactionPolicy()
 STORED = "meet me at the harbour"
 
 
@@ -94,3 +101,97 @@ def test_only_places_are_left_of_a_traceback() -> None:
     """Not the line of code below each of them, which may hold a value, nor the message."""
     text = "".join(traceback.format_exception(refused_row()))
     assert [line.strip().split(",")[-1] for line in frames_only(text).splitlines()] == [" in refused_row"]
+
+
+def test_a_groups_places_are_left_too() -> None:
+    """They stand behind bars."""
+    text = '  |   File "/b c.py", line 12, in <module>\n  |     planted()\n  File "/c.py", planted\n'
+    assert frames_only(text) == '  |   File "/b c.py", line 12, in <module>'
+
+
+def test_what_hides_its_cause_may_repeat_it() -> None:
+    """As `raise LookupError(str(error)) from None` does."""
+    error = LookupError(STORED)
+    error.__context__, error.__suppress_context__ = refused_row(), True
+    assert caused_by_a_database(error)
+
+
+def test_a_databases_exception_in_a_field_is_its_type() -> None:
+    """`extra={"error": error}` and the details of a probe tell no more of it than a traceback does."""
+    told = POLICY.redact({"error": from_a_database()})
+    assert told == {"error": {"type": "RuntimeError", "args": ["[redacted:database]"]}}
+    assert POLICY.redact(LookupError("a")) == {"type": "LookupError", "args": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "stacktrace", "expected"),
+    [
+        ("asyncpg.exceptions.DataError", "", True),
+        ("sqlalchemy.exc.IntegrityError", "", True),
+        ("django.db.utils.DataError", "", True),
+        ("redis.exceptions.ResponseError", "", True),
+        ("app.Failed", "Traceback:\nsqlite3.IntegrityError: planted\n\nThe above\napp.Failed: a", True),
+        ("ExceptionGroup", "  + Exception Group Traceback:\n  | sqlite3.IntegrityError: planted\n  +---", True),
+        ("app.Failed", "sqlite3.IntegrityError", True),
+        ("asyncpgish.Error", "", False),
+        ("my.asyncpg.Error", "", False),
+        ("DataError", "", False),
+        ("app.Failed", 'File "/srv/redis.py", line 1, in f\n    sqlite3.connect()\napp.Failed: see redis.io', False),
+        ("", "", False),
+    ],
+)
+def test_a_recorded_exception_tells_it_too(kind: str, stacktrace: str, expected: bool) -> None:
+    """By its full name, or by the names in its traceback: of an exception that is a text already there is no more."""
+    assert tells_of_a_database(kind, stacktrace) is expected
+
+
+BACKGROUND = "(Background on this error at: https://sqlalche.me/e/21/gkpj)"
+# What stands before a value, the value, and what stands behind it.
+MESSAGES = [
+    ("UNIQUE failed\n[SQL: INSERT ...]\n[parameters: ", "('a]\\nb', 'b ]')", f"]\n{BACKGROUND}\nnext"),
+    ("[parameters: ", "{'a': 'b'}", "]\nnext"),
+    ("[parameters: ", "('a',", ""),
+    ('{"msg":"[parameters: ', "('a',)", f']\\n{BACKGROUND}","n":1}}'),
+    ("DETAIL:  Key (name)=(", "Ada (the first)", ") already exists."),
+    ("DETAIL:  Key (name, n)=(", "Ada\nLovelace, 1", ') is not present in table "t".'),
+    ("Key (room)=(", "a", ""),
+    ("DETAIL:  Failing row contains (", "1, a\nb (2)", ").\nnext"),
+    ('invalid input syntax for type integer: "', 'a "b\n c', '"'),
+    ('invalid input value for enum mood: "', "a", '"\nLINE 1'),
+    ("Duplicate entry '", "Ada's", "' for key 'users.nick'"),
+]
+
+
+@pytest.mark.parametrize(("before", "value", "after"), MESSAGES)
+def test_values_in_a_databases_message_are_replaced(before: str, value: str, after: str) -> None:
+    """Where an application writes `f"failed: {error}"` there is nothing left but the text."""
+    told = f"{before}[redacted:database]{after}"
+    assert POLICY.redact_text(before + value + after) == told
+    assert POLICY.redact_text(told) == told
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Key (id) is unknown", "The [parameters] of a call", "Duplicate entry in the list", "parameters: a=1, b=2"],
+)
+def test_what_only_sounds_alike_stays(text: str) -> None:
+    """A database puts the value into brackets or quotes."""
+    assert POLICY.redact_text(text) == text
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "[parameters: ",
+        "Key (a)=(",
+        "Key (",
+        "Failing row contains (",
+        'invalid input value for a: "',
+        "Duplicate entry '",
+    ],
+)
+def test_reading_takes_no_longer_than_its_length(piece: str) -> None:
+    """No message makes it try again and again."""
+    started = perf_counter()
+    POLICY.redact_text(piece * (60_000 // len(piece)))
+    assert perf_counter() - started < 1.0

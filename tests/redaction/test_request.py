@@ -75,7 +75,7 @@ def test_headers_pass_an_allow_list() -> None:
     [
         (b"", ""),
         (b"a=1&b=mine7", "a=[redacted:query]&b=[redacted:query]"),
-        (b"flag", "flag=[redacted:query]"),
+        (b"mine7", "[redacted:query]"),
         (b"&&a=1&", "a=[redacted:query]"),
         (b"a%5Bb%5D=1", "a[b]=[redacted:query]"),
         (b"canary%40mine.example=1", "[redacted:email]=[redacted:query]"),

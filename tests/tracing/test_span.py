@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -46,6 +47,7 @@ HANDLERS: dict[str, Callable[[Span], object]] = {
     "unset changes nothing": lambda span: [span.set_status(StatusCode.ERROR, "why"), span.set_status(StatusCode.UNSET)],
     "status object": lambda span: span.set_status(Status(StatusCode.ERROR, "because")),
     "exception": lambda span: span.record_exception(ERROR, {"mine": 1}, timestamp=9),
+    "exception of a module": lambda span: span.record_exception(sqlite3.IntegrityError("no"), timestamp=9),
 }
 
 

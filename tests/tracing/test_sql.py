@@ -95,11 +95,18 @@ def test_a_url_is_told_without_the_values_of_its_query(url: str, told: str) -> N
         ("http://planted:planted@example.org:8000/users/planted?q=planted", "http://example.org:8000/users/{id}"),
         ("https://example.org?planted", "https://example.org/users/{id}"),
         ("/users/planted", "/users/{id}"),
+        ("//planted@example.org/users/planted", "/users/{id}"),
     ],
 )
 def test_a_url_is_told_with_its_template(url: str, told: str) -> None:
     """Of what a framework's own server span says."""
     assert with_path(url, "/users/{id}") == told
+
+
+def test_a_url_without_a_template_keeps_its_host() -> None:
+    """The stand-in for a route is no path, and does not run into the host."""
+    assert with_path("https://example.org:8443/planted", "__unmatched__") == "https://example.org:8443/__unmatched__"
+    assert with_path("/planted", "__unmatched__") == "__unmatched__"
 
 
 def test_a_query_string_is_told_by_its_names() -> None:
