@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import click
 
+from divan_obs_asgi import asking
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics import FAMILIES
 from divan_obs_asgi.metrics.listing import FORMS
@@ -55,6 +56,32 @@ def list_metrics(form: str) -> None:
     Their names begin as OBS_NAMESPACE says. What an application declares of its own is not among them.
     """
     click.echo(FORMS[form](FAMILIES, _settings().namespace), nl=False)
+
+
+@main.command()
+@click.argument("url")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(0, 3600, min_open=True),
+    default=2.0,
+    show_default=True,
+    help="Seconds until there is no answer.",
+)
+def probe(url: str, timeout_s: float) -> None:
+    """
+    Ask a health endpoint once: divan-obs probe http://127.0.0.1:8000/health/ready
+
+    The exit status is 0 where it answers with 200 to 299; 1 where it does not, and the reason is printed; 2 where the
+    command is wrong. No proxy is asked, and no redirect followed.
+    """
+    try:
+        parts = asking.parse(url)
+    except ValueError:
+        raise click.BadParameter("expected a URL like http://127.0.0.1:8000/health/ready", param_hint="URL") from None
+    verdict = asking.ask(parts, timeout_s)
+    click.echo(verdict.told, err=not verdict.well)
+    sys.exit(0 if verdict.well else 1)
 
 
 def _settings() -> Settings:
