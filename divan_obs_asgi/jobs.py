@@ -119,7 +119,7 @@ class Jobs:
             self._metrics.jobs_runs.labels(name, result)
         self._metrics.jobs_duration.labels(name)
         self._metrics.jobs_running.labels(name)
-        self._metrics.jobs_last_success.labels(name)
+        self._metrics.jobs_last_success.labels(name).set(0)
 
     @contextmanager
     def _run_of(self, job: Job) -> Iterator[None]:

@@ -6,6 +6,8 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import anyio
@@ -115,7 +117,14 @@ class Observability:
     ) -> Self:
         """Build everything from `settings`; arguments as for `from_env`."""
         policy = redaction or RedactionPolicy.from_settings(settings)
-        metrics = Metrics(policy, settings.namespace, settings.metrics_max_series, created=settings.metrics_created)
+        shared = settings.enabled and settings.multiproc_dir
+        metrics = Metrics(
+            policy,
+            settings.namespace,
+            settings.metrics_max_series,
+            created=settings.metrics_created,
+            directory=Path(shared) if shared else None,
+        )
         faults = Faults(count=lambda component: metrics.errors.labels(component).inc())
         sink = Sink(
             log_stream,
@@ -228,6 +237,8 @@ def _background(settings: Settings, metrics: Metrics, faults: Faults) -> Backgro
         return background
     tell_build(metrics, settings)
     collect_from(metrics.registry)
+    if metrics.workers is not None:
+        background.add("process_series", partial(metrics.workers.keep_noting, metrics.registry.collectors))
     if settings.watchdog_enabled:
         background.add("watchdog", Watchdog(metrics, faults, stall_s=settings.watchdog_stall_ms / 1e3).run)
     if settings.redis_streams:

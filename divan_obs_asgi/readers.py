@@ -159,6 +159,14 @@ def networks(text: str) -> tuple[str, ...]:
         raise ValueError("networks like 10.0.0.0/8 or fd00::/8, separated by commas") from None
 
 
+def directory(text: str) -> str:
+    """Read the absolute path of a directory; whether it is there shows when it is used."""
+    value = text.strip()
+    if not value.startswith("/") or not value.isprintable():
+        raise ValueError("an absolute path like /run/divan/metrics")
+    return value
+
+
 def migration(text: str) -> str | None:
     """Read a migration's version: empty for none."""
     value = text.strip()
@@ -182,6 +190,7 @@ __all__ = [
     "boolean",
     "conventions",
     "delay",
+    "directory",
     "dotted_paths",
     "integer",
     "key_names",

@@ -14,6 +14,7 @@ from divan_obs_asgi.readers import (
     boolean,
     conventions,
     delay,
+    directory,
     dotted_paths,
     integer,
     key_names,
@@ -170,6 +171,12 @@ class Settings:
     )
     metrics_created: bool = _flag(
         "OBS_METRICS_CREATED", boolean, False, "Expose since when each series counts (`_created`); doubles the page."
+    )
+    multiproc_dir: str | None = _flag(
+        "PROMETHEUS_MULTIPROC_DIR",
+        directory,
+        None,
+        "Where several workers keep their metrics, so that each tells of all; a directory of this service alone.",
     )
     admin_token: str | None = _flag(
         "OBS_ADMIN_TOKEN", token, None, "The bearer token of the guarded endpoints.", secret=True

@@ -69,6 +69,7 @@ EXAMPLES = [
     ("OTEL_TRACES_SAMPLER_ARG", "0.1", "traces_sampler_arg", 0.1),
     ("OBS_NAMESPACE", "my_shop2", "namespace", "my_shop2"),
     ("OBS_METRICS_CREATED", "on", "metrics_created", True),
+    ("PROMETHEUS_MULTIPROC_DIR", " /run/divan ", "multiproc_dir", "/run/divan"),
     ("OBS_METRICS_MAX_SERIES", "2000", "metrics_max_series", 2000),
     ("OBS_SERVICE_VERSION", "1.4.2", "service_version", "1.4.2"),
     ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "grpcs://traces:4317", "otlp_traces_endpoint", "grpcs://traces:4317"),

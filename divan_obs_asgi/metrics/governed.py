@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, Self, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.values import MutexValue
 
+from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics.family import Family, Metric
 from divan_obs_asgi.metrics.governor import OVERFLOW, Governor, text_of
+from divan_obs_asgi.metrics.ledger import GaugeValue, Ledger
+from divan_obs_asgi.metrics.records import Described
 
 # Characters of a label set that are worth remembering.
 _MAX_GIVEN = 1000
@@ -23,8 +28,9 @@ class Governed(MetricWrapperBase):
     A label set is redacted, and checked against vocabularies and limit, when it is first asked for; after that its
     child is found by the values as they were given.
 
-    Attributes:
-        full_name: with the namespace, and with `_total` of a counter.
+    Args:
+        described: the family under its full name, with the namespace, and with `_total` of a counter.
+        ledger: where several workers serve: what this one counts in.
     """
 
     family: Family[Metric]
@@ -33,10 +39,28 @@ class Governed(MetricWrapperBase):
     label_text: str | None = None
     around_le: tuple[str, str] | None = None
 
-    def govern(self, full_name: str, family: Family[Metric], governor: Governor) -> Self:
+    def __init__(self, *args: Any, described: Described, ledger: Ledger | None = None, **kwargs: Any) -> None:
+        self.described = described
+        self.family = described.family
+        self._ledger = ledger
+        super().__init__(*args, **kwargs)
+        # prometheus_client makes the children of these.
+        self._kwargs |= {"described": described, "ledger": ledger}
+
+    def _values(self, count: int) -> list[Any]:
+        """Return the numbers of this label set."""
+        self._created = time.time()
+        if self._ledger is not None:
+            return self._ledger.values(self.described, self._labelvalues, count)
+        return [unshared() for _ in range(count)]
+
+    @property
+    def full_name(self) -> str:
+        """The name with the namespace, and with `_total` of a counter."""
+        return self.described.full_name
+
+    def govern(self, governor: Governor) -> Self:
         """Have `governor` judge the label sets of this metric, which has none yet."""
-        self.full_name = full_name
-        self.family = family
         self.governor = governor
         # Children by the values as they were given, and the label sets as they are told.
         self._known: dict[tuple[str, ...], Any] = {}
@@ -121,7 +145,7 @@ class Governed(MetricWrapperBase):
 
     def _child(self, told: tuple[str, ...]) -> Any:
         child = super().labels(*told)
-        child.family, child.governor = self.family, self.governor
+        child.governor = self.governor
         self._told.add(told)
         return child
 
@@ -132,26 +156,33 @@ class Governed(MetricWrapperBase):
     def remove(self, *values: Any) -> None:
         """Forget a label set, given as it was to `labels`."""
         told = tuple(map(self.governor.told, self.family.labels, map(text_of, values)))
-        super().remove(*told)
-        with self._admission:
-            self._told.discard(told)
-            self._forget()
+        self._drop(lambda key: key == told)
 
     def remove_by_labels(self, labels: dict[str, str]) -> None:
         """Forget the label sets that have these values."""
         told = {name: self.governor.told(name, text_of(value)) for name, value in labels.items()}
-        super().remove_by_labels(told)
         asked = {self.family.labels.index(name): value for name, value in told.items()}
-        with self._admission:
-            self._told = {key for key in self._told if any(key[at] != value for at, value in asked.items())}
-            self._forget()
+        self._drop(lambda key: bool(asked) and all(key[at] == value for at, value in asked.items()))
 
     def clear(self) -> None:
         """Forget all label sets."""
-        super().clear()
+        self._drop(lambda key: True)
+
+    def _drop(self, unwanted: Callable[[tuple[str, ...]], bool]) -> None:
+        if not self.family.labels:
+            return
+        with self._lock:
+            dropped = {key: child for key, child in self._metrics.items() if unwanted(tuple(key))}
+            for key in dropped:
+                del self._metrics[key]
         with self._admission:
-            self._told.clear()
+            self._told.difference_update(map(tuple, dropped))
             self._forget()
+        for child in dropped.values():
+            cast(Governed, child).withdraw()
+
+    def withdraw(self) -> None:
+        """Tell no longer of this child; what several workers have counted stays."""
 
     def forget_judgements(self) -> None:
         """Have every label set judged anew when it is next asked for."""
@@ -166,6 +197,9 @@ class Governed(MetricWrapperBase):
 class GovernedCounter(Governed, Counter):
     """A counter; exemplars are redacted, and left out where they are too long."""
 
+    def _metric_init(self) -> None:
+        (self._value,) = self._values(1)
+
     def inc(self, amount: float = 1, exemplar: dict[str, str] | None = None) -> None:
         super().inc(amount, exemplar and self.governor.exemplar(exemplar))
 
@@ -173,9 +207,28 @@ class GovernedCounter(Governed, Counter):
 class GovernedGauge(Governed, Gauge):
     """A gauge."""
 
+    def _metric_init(self) -> None:
+        (self._value,) = self._values(1)
+
+    def withdraw(self) -> None:
+        if isinstance(self._value, GaugeValue):
+            self._value.withdraw()
+            self._value = unshared()
+
+    def set_function(self, f: Callable[[], float]) -> None:
+        if self._ledger is not None:
+            raise ImproperlyConfigured(
+                f"{self.full_name} is told by all workers, and none can call the function of another: "
+                "set it from a task, not by set_function, or unset PROMETHEUS_MULTIPROC_DIR."
+            )
+        super().set_function(f)
+
 
 class GovernedHistogram(Governed, Histogram):
     """A histogram; exemplars are redacted, and left out where they are too long."""
+
+    def _metric_init(self) -> None:
+        self._sum, *self._buckets = self._values(1 + len(self._upper_bounds))
 
     def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
         super().observe(amount, exemplar and self.governor.exemplar(exemplar))
@@ -195,26 +248,44 @@ class GovernedHistogram(Governed, Histogram):
 class GovernedSummary(Governed, Summary):
     """A summary."""
 
+    def _metric_init(self) -> None:
+        self._count, self._sum = self._values(2)
 
-def governed(family: Family[Metric], namespace: str, registry: CollectorRegistry, governor: Governor) -> Metric:
+
+def unshared() -> MutexValue:
+    """Return a number of this process."""
+    return MutexValue("", "", "", (), (), "")  # type: ignore[no-untyped-call]
+
+
+def governed(
+    family: Family[Metric],
+    namespace: str,
+    registry: CollectorRegistry,
+    governor: Governor,
+    ledger: Ledger | None = None,
+) -> Metric:
     """
     Make the metric of a family, in `registry`.
+
+    Args:
+        ledger: where several workers serve: what this one counts in.
 
     Raises:
         ValueError: where prometheus_client refuses a name, a label or a bucket, or a series of that name exists.
     """
     name = f"{namespace}_{family.name}"
+    given: dict[str, Any] = {"registry": registry, "described": Described(name, family), "ledger": ledger}
     metric: Governed
     match family.kind:
         case "counter":
-            metric = GovernedCounter(name, family.help, family.labels, registry=registry)
+            metric = GovernedCounter(name, family.help, family.labels, **given)
         case "gauge":
-            metric = GovernedGauge(name, family.help, family.labels, registry=registry, multiprocess_mode=family.mode)
+            metric = GovernedGauge(name, family.help, family.labels, **given, multiprocess_mode=family.mode)
         case "histogram":
-            metric = GovernedHistogram(name, family.help, family.labels, registry=registry, buckets=family.buckets)
+            metric = GovernedHistogram(name, family.help, family.labels, **given, buckets=family.buckets)
         case "summary":
-            metric = GovernedSummary(name, family.help, family.labels, registry=registry)
-    return cast(Metric, metric.govern(name, family, governor))
+            metric = GovernedSummary(name, family.help, family.labels, **given)
+    return cast(Metric, metric.govern(governor))
 
 
 __all__ = ["Governed", "GovernedCounter", "GovernedGauge", "GovernedHistogram", "GovernedSummary", "governed"]

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 from typing import cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
@@ -21,12 +22,17 @@ from divan_obs_asgi.metrics.family import Declared, Family, GaugeMode, M_co, Met
 from divan_obs_asgi.metrics.governed import Governed, governed
 from divan_obs_asgi.metrics.governor import MAX_SERIES, Cause, Governor
 from divan_obs_asgi.metrics.rendering import Format, render
+from divan_obs_asgi.metrics.workers import VARIABLE, Workers
 from divan_obs_asgi.redaction import RedactionPolicy
 
 NAMESPACE = "divan"
 
 # Prometheus, "Metric names and labels": what every version of it, and every client, understands.
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+# What prometheus_client makes of these is unknown to the ledgers of workers.
+_UNSHARED = (Counter, Gauge, Histogram, Summary)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +51,32 @@ class Registry(CollectorRegistry):
     """
     A registry that tells its collectors, in the order in which they came.
 
+    Args:
+        shared: whether its page tells of several workers.
+
     Attributes:
         before: called before the metrics are read, in any thread: who counts elsewhere, where that is cheaper, tells
             what was counted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, shared: bool = False) -> None:
         super().__init__(auto_describe=True)
+        self._shared = shared
         self._in_order: dict[Collector, None] = {}
         self.before: list[Callable[[], object]] = []
 
     def register(self, collector: Collector) -> None:
+        """
+        Have a collector be on the page.
+
+        Raises:
+            ImproperlyConfigured: where the page tells of several workers, and this counts in one.
+        """
+        if self._shared and isinstance(collector, _UNSHARED) and not isinstance(collector, Governed):
+            raise ImproperlyConfigured(
+                f"{collector} counts in one worker, and {VARIABLE} has the page tell of all of them: "
+                "make it by obs.metrics.counter, gauge, histogram or summary."
+            )
         super().register(collector)
         self._in_order[collector] = None
 
@@ -87,9 +108,14 @@ class Metrics(Catalogue):
 
     Args:
         created: whether the page has the series `_created`, which double it.
+        directory: where several workers serve as one: what all of them keep their series in.
 
     Attributes:
         domain: what the application counts of its own events, a line each.
+        workers: None where this process is the only one.
+
+    Raises:
+        ImproperlyConfigured: where the directory cannot be used.
     """
 
     def __init__(
@@ -99,10 +125,12 @@ class Metrics(Catalogue):
         max_series: int = MAX_SERIES,
         *,
         created: bool = False,
+        directory: Path | None = None,
     ) -> None:
         self.namespace = namespace
         self._created = created
-        self.registry = Registry()
+        self.workers = None if directory is None else Workers(directory, namespace, max_series)
+        self.registry = Registry(shared=self.workers is not None)
         self._metrics: dict[str, Metric] = {}
         self._families: dict[str, Family[Metric]] = {}
         self._overflows: dict[tuple[str, Cause], Counter] = {}
@@ -235,22 +263,27 @@ class Metrics(Catalogue):
         only: Container[Collector] | None = None,
     ) -> bytes:
         """
-        Return all series.
+        Return all series, of all workers.
 
         Args:
             failed: called where a collector that the application has registered raises; its series are missing then.
-            only: the metrics whose series are wanted; None for all.
+            only: the metrics whose series are wanted, as this worker knows them; None for all.
         """
         collectors = self.registry.collectors()
-        wanted = collectors if only is None else [one for one in collectors if one in only]
-        return render(wanted, form, self._created, failed)
+        if only is not None:
+            return render([one for one in collectors if one in only], form, self._created, failed)
+        if self.workers is None:
+            return render(collectors, form, self._created, failed)
+        with self.workers.told(collectors, failed, exemplars=form is Format.OPENMETRICS) as told:
+            return render(told, form, self._created, failed)
 
     def _made(self, family: Family[M_co]) -> Metric:
         wrong = _wrong(family)
         if wrong is not None:
             raise ImproperlyConfigured(f"The metric {family.name!r} {wrong}.")
+        ledger = None if self.workers is None else self.workers.ledger
         try:
-            return governed(family, self.namespace, self.registry, self._governor)
+            return governed(family, self.namespace, self.registry, self._governor, ledger)
         except ValueError as error:
             raise ImproperlyConfigured(f"The metric {family.name!r} cannot be made: {error}.") from None
 

@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from divan_obs_asgi.metrics.governed import Governed
+from divan_obs_asgi.metrics.merging import MergedFamily
 
 _go_number: Callable[[float], str] = floatToGoString
 # Below this a float is written as Python does it; from there on Go writes an exponent.
@@ -34,7 +35,7 @@ class Format(Enum):
 
 
 def render(
-    collectors: Iterable[Collector], form: Format, created: bool, failed: Callable[[Exception], object]
+    collectors: Iterable[Collector | MergedFamily], form: Format, created: bool, failed: Callable[[Exception], object]
 ) -> bytes:
     """
     Return the page of all `collectors`.
@@ -46,7 +47,7 @@ def render(
     page: list[str] = []
     for collector in collectors:
         try:
-            if isinstance(collector, Governed):
+            if isinstance(collector, (Governed, MergedFamily)):
                 page += _Writer(collector, form, created).lines()
             else:
                 page.append(_foreign(collector, form, created))
@@ -59,9 +60,9 @@ def render(
 
 
 class _Writer:
-    """Writes one of our own metrics."""
+    """Writes one of our own metrics, or what several workers tell of one."""
 
-    def __init__(self, metric: Governed, form: Format, created: bool) -> None:
+    def __init__(self, metric: Governed | MergedFamily, form: Format, created: bool) -> None:
         self._metric = metric
         self._kind = metric.family.kind
         self._openmetrics = form is Format.OPENMETRICS

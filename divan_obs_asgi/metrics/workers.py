@@ -1,0 +1,165 @@
+"""Several workers of one service: each counts in a ledger of its own, and each tells of all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+from prometheus_client.registry import Collector
+
+from divan_obs_asgi.exceptions import ImproperlyConfigured
+from divan_obs_asgi.metrics.archive import Directory, Failed, Snapshot, outlives
+from divan_obs_asgi.metrics.governed import Governed, GovernedCounter, GovernedHistogram
+from divan_obs_asgi.metrics.ledger import HAS_LOCKS, Ledger
+from divan_obs_asgi.metrics.merging import Merge, MergedFamily, Source
+from divan_obs_asgi.metrics.process_series import ProcessSeries
+from divan_obs_asgi.metrics.records import Damaged, Described
+
+VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+# What a worker that is killed has counted elsewhere since then is told nowhere.
+_TOLD_EVERY_S = 1.0
+# Prometheus asks every 15 s. Every so many of the above.
+_NOTED_EVERY = 5
+
+_logger = logging.getLogger("divan_obs_asgi.metrics")
+
+
+class Workers:
+    """
+    The ledger of this worker, and what all of them have counted.
+
+    Args:
+        directory: of this service alone; what an earlier run of it has left there goes on.
+        namespace: of the metrics; bundles of other namespaces use the directory without meeting.
+        max_series: label sets of a family that are kept of dead workers.
+
+    Attributes:
+        ledger: what this worker counts.
+
+    Raises:
+        ImproperlyConfigured: where the directory cannot be used.
+    """
+
+    def __init__(self, directory: Path, namespace: str, max_series: int) -> None:
+        _refuse_what_is_no_directory(directory)
+        self._directory = Directory(directory, namespace, max_series)
+        try:
+            self.ledger = Ledger(directory, namespace)
+            self._directory.fold(_log)
+        except OSError as error:
+            raise ImproperlyConfigured(
+                f"{VARIABLE} is {str(directory)!r}, where no file can be made and locked ({error.strerror}); "
+                "expected a directory of this host that the service may write to."
+            ) from None
+        self._process = ProcessSeries(self.ledger)
+        self._merge = Merge()
+        self._archive: tuple[bytes | None, Source | None] = (None, None)
+        self._sources: dict[tuple[str, bool], Source] = {}
+        self._reading = threading.Lock()
+
+    async def keep_noting(self, collectors: Callable[[], Sequence[Collector]]) -> None:
+        """
+        Put into the ledger what stands elsewhere, until cancelled.
+
+        What is counted in plain numbers and told when somebody looks (`Registry.before`), every second; what the
+        process tells of itself, memory and processor time, every few seconds.
+        """
+        try:
+            while True:
+                noted = await anyio.to_thread.run_sync(collectors)
+                await anyio.to_thread.run_sync(self._process.note, noted)
+                for _ in range(_NOTED_EVERY):
+                    await anyio.sleep(_TOLD_EVERY_S)
+                    await anyio.to_thread.run_sync(collectors)
+        finally:
+            self._process.note(collectors())
+
+    @contextmanager
+    def told(
+        self, collectors: Sequence[Collector], failed: Failed, *, exemplars: bool
+    ) -> Iterator[list[Collector | MergedFamily]]:
+        """
+        Give, in the place of this worker's collectors, those of all workers; they are as they are until it is left.
+
+        What stands for itself, an application's own collector, is this worker's alone; and so are exemplars.
+        """
+        self._process.note(collectors)
+        with self._reading:
+            snapshot = self._directory.snapshot(failed)
+            if all(file.name != self.ledger.name for file in snapshot.ledgers):
+                failed(FileNotFoundError(f"The file of this worker is gone from {self._directory.path}."))
+            self._add(snapshot, failed)
+            if exemplars:
+                self._add_exemplars(collectors)
+            yield list(self._in_place_of(collectors))
+        if any(not file.alive for file in snapshot.ledgers):
+            self._directory.fold(failed)
+
+    def _add(self, snapshot: Snapshot, failed: Failed) -> None:
+        self._merge.begin()
+        if snapshot.archive is not None:
+            known, source = self._archive
+            if source is None or known != snapshot.archive:
+                source = Source(self._merge, takes=outlives)
+            self._archive = (snapshot.archive, source if _added(source, snapshot.archive, failed) else None)
+        before, self._sources = self._sources, {}
+        for file in snapshot.ledgers:
+            key = (file.name, file.alive)
+            source = before.get(key) or Source(self._merge, takes=_everything if file.alive else outlives)
+            if _added(source, file.data, failed):
+                self._sources[key] = source
+        self._merge.settle()
+
+    def _add_exemplars(self, collectors: Sequence[Collector]) -> None:
+        for collector in collectors:
+            if isinstance(collector, (GovernedCounter, GovernedHistogram)):
+                self._merge.family(collector.described).have_exemplars(collector.children())
+
+    def _in_place_of(self, collectors: Sequence[Collector]) -> Iterator[Collector | MergedFamily]:
+        told = set()
+        for collector in collectors:
+            described = [collector.described] if isinstance(collector, Governed) else self._process.of(collector)
+            for one in described or ():
+                told.add(one.full_name)
+                yield self._merge.family(one)
+            if described is None:
+                yield collector
+        # What only others have: a family that is made when it is first needed.
+        others = {family.full_name: family for family in self._merge.families.values() if family.children()}
+        yield from (family for name, family in others.items() if name not in told)
+
+
+def _added(source: Source, data: bytes, failed: Failed) -> bool:
+    try:
+        source.add(data)
+    except Damaged as error:
+        failed(error)
+        return False
+    return True
+
+
+def _everything(described: Described) -> bool:
+    return True
+
+
+def _log(error: Exception) -> None:
+    _logger.error("A file of earlier workers cannot be read; its series begin anew: %s.", error)
+
+
+def _refuse_what_is_no_directory(directory: Path) -> None:
+    told = f"{VARIABLE} is {str(directory)!r}"
+    if not HAS_LOCKS:
+        raise ImproperlyConfigured(f"{told}; several workers need a system with file locks. Unset it.")
+    if not directory.is_dir():
+        raise ImproperlyConfigured(f"{told}, which is no directory; make one for this service alone.")
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        raise ImproperlyConfigured(f"{told}, which this process may not write to; it is to belong to the service.")
+
+
+__all__ = ["VARIABLE", "Workers"]

@@ -1,0 +1,51 @@
+"""Several workers in one process, each with a ledger of its own, and what their pages say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from divan_obs_asgi.metrics import Format, Metrics
+
+
+def worker(directory: Path, **options: object) -> Metrics:
+    """Return the metrics of one more worker."""
+    return Metrics(directory=directory, **options)  # type: ignore[arg-type]
+
+
+def die(metrics: Metrics) -> None:
+    """End a worker as SIGKILL does: nothing of it is left but what is in its file."""
+    assert metrics.workers is not None
+    metrics.workers.ledger.close()
+
+
+def page(metrics: Metrics, form: Format = Format.TEXT) -> bytes:
+    """Return the page of a worker, which nothing must be wrong with."""
+    failures: list[Exception] = []
+    body = metrics.render(form, failures.append)
+    assert failures == []
+    return body
+
+
+def samples(metrics: Metrics, *names: str) -> dict[str, float]:
+    """Return the samples whose name starts with one of `names`, each as it is written, of the page of a worker."""
+    return dict(_samples(page(metrics).decode(), names))
+
+
+def _samples(text: str, names: tuple[str, ...]) -> Iterator[tuple[str, float]]:
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name.startswith(names):
+                labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
+                yield f"{sample.name}{{{labels}}}" if labels else sample.name, sample.value
+
+
+def files(directory: Path) -> list[str]:
+    """Return the kinds of the files that are there."""
+    kinds = {".worker": "worker", "-archive": "archive", "-lock": "lock"}
+    return sorted(
+        next((kind for end, kind in kinds.items() if path.name.endswith(end)), path.name)
+        for path in directory.iterdir()
+    )
