@@ -12,7 +12,8 @@ Each is proved before it is timed. A round times every variant once, in a new or
 processor time of the whole process: the queue of log lines is written within it, that of spans between the timings.
 What a variant adds is taken from the bare server's time in the same round; figures are medians over the rounds.
 
-Memory: 10,000 clients connect in process, and tracemalloc tells what is held more than before; twice, bare and ours.
+Memory: 10,000 clients connect in process, by handshakes that came through the stack, and tracemalloc tells what is
+held more than before; twice, bare and ours.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ import divan_obs_asgi as obs
 from benchmarks.inprocess import SERVICE, Discard, Misconfigured, Sink, new_scope
 from benchmarks.measuring import heading, machine, orders, spread
 from benchmarks.overhead import profile_of
-from divan_obs_asgi.types import Message, Receive, Scope, Send
+from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
 
 EVENT = "chat send"
 PACKET = '2["chat send",{"room":"r-17","text":"Is anybody at the library?","reply_to":null}]'
@@ -160,7 +161,7 @@ async def made(name: str) -> Variant:
         await parts["page"].connect("/admin,")
         await asyncio.sleep(0.2)  # By then the page has been told who is there.
     client = Client(server)
-    await client.connect(handshake=await handshake(parts.get("observed")))
+    await client.connect("", await handshake(stack_of(parts.get("observed"))))
     if "page" in parts:
         parts["page"].received()
     if "observed" in parts:
@@ -169,16 +170,19 @@ async def made(name: str) -> Variant:
     return Variant(name, client, **parts)
 
 
-async def handshake(observed: obs.Observability | None) -> Scope:
-    """Return the scope of a request that came by the stack, to which the spans of its client's events link."""
+async def no_app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer nothing: of a handshake the record is wanted."""
+
+
+async def handshake(through: ASGIApp) -> Scope:
+    """Return the scope of a request that came by a stack; the spans of its client's events link to it."""
     scope = new_scope()
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer nothing: of this request the record is wanted."""
-
-    if observed is not None:
-        await obs.build_stack(app, observed)(scope, no_receive, no_send)
+    await through(scope, no_receive, no_send)
     return scope
+
+
+def stack_of(observed: obs.Observability | None) -> ASGIApp:
+    return no_app if observed is None else obs.build_stack(no_app, observed)
 
 
 async def no_receive() -> Message:
@@ -221,15 +225,18 @@ def _row(name: str, bursts: Sequence[float], bare: Sequence[float]) -> dict[str,
 
 async def held_by_clients(name: str) -> float:
     """Return the bytes that each of many connected clients holds."""
-    server, _ = server_of(name)
-    await Client(server).connect()
+    server, parts = server_of(name)
+    stack = stack_of(parts.get("observed"))
+    await Client(server).connect("", await handshake(stack))
     gc.collect()
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
     clients = [Client(server) for _ in range(CLIENTS)]
     for client in clients:
-        await client.connect()
+        await client.connect("", await handshake(stack))
         client.received()
+    if parts:
+        parts["observed"].flush()
     gc.collect()
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -34,10 +34,11 @@ class Calls:
         self._spans: EventSpans | None = obs.spans.of_events(policy) if obs.spans is not None else None
         self._leave = self._spans.leave if self._spans is not None else nothing
         self._handlings = watch.handlings
+        self._log = obs.log.access if obs.settings.access_log_enabled else None
+        self._tells = self._spans is not None or self._log is not None
         # How often tasks were cancelled that go on all the same, and whether there are any: nearly never.
         self._cancellations: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
         self._are_cancelled = False
-        self._log = obs.log.access if obs.settings.access_log_enabled else None
 
     def begin(self, event: Any, namespace: str, args: tuple[Any, ...]) -> EventRecord | None:
         """Start the record of a call, and make it the current one."""
@@ -67,7 +68,9 @@ class Calls:
         return True
 
     def end(self, record: EventRecord, error: BaseException | None, result: object = None) -> None:
-        """Tell everybody how the call ended."""
+        """Tell everybody how the call ended; the clock of one that raised was stopped at once."""
+        if error is None:
+            record.stop()
         current_record.set(record.around)
         handling = record.handling
         try:
@@ -79,7 +82,8 @@ class Calls:
                 handling.took(record.duration_s)
                 # Whoever returned something was not cancelled.
                 record.outcome = "ok" if result is not None else self._outcome(record, error)
-                self._tell(record)
+                if self._tells or record.has_finishers:
+                    self._tell(record)
         except Exception as fault:
             self._faults.report(COMPONENT, fault)
         finally:
@@ -125,14 +129,14 @@ class Calls:
         elif len(args) > 1 and isinstance(args[1], dict) and args[1] is self._server.get_environ(args[0], namespace):
             record.handshake_event = event
             # The environ is no payload.
-            record.payload = args[2:]
+            record.args = (args[0], *args[2:])
 
     def _count_handshake(self, record: EventRecord, error: BaseException | None, result: object) -> None:
         if record.handshake_event == "disconnect":
             # Not told before python-socketio 5.12.
             reason = label_of(record.payload[0] if record.payload else leaving_for.get())
             self._watch.disconnect(record.space, reason)
-            record.payload, record.told = (), {"reason": reason}
+            record.args, record.told = record.args[:1], {"reason": reason}
             return
         refused = is_refusal(error) if error is not None else result is False
         outcome = "refused" if refused else "accepted" if error is None else "error"

@@ -8,9 +8,11 @@ from contextvars import ContextVar
 from typing import Any
 
 from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.record import RECORD_KEY
 from divan_obs_asgi.socketio_ext.engine import size
 from divan_obs_asgi.socketio_ext.manager import touched
 from divan_obs_asgi.socketio_ext.names import Names
+from divan_obs_asgi.socketio_ext.record import HANDSHAKE_KEY, Handshake
 from divan_obs_asgi.socketio_ext.watch import Watch
 
 # Why clients are dismissed here; python-socketio tells the handler since 5.12.
@@ -43,6 +45,7 @@ class EngineHooks:
         self._tells_reason = len(parameters) > 1
 
     async def connect(self, eio_sid: str, environ: Mapping[str, Any]) -> Any:
+        self._keep_handshake(environ)
         answer = await self._inner["connect"](eio_sid, environ)
         if answer is None or answer is True:
             self._watch.opened(eio_sid, environ)
@@ -58,6 +61,7 @@ class EngineHooks:
         if connecting:
             # What an earlier connect has left here is none of this one.
             touched.set(None)
+            self._let_go_of_handshake(eio_sid)
             self._count_unheard(eio_sid, data)
         try:
             await self._message(eio_sid, data)
@@ -109,6 +113,18 @@ class EngineHooks:
             await manager.disconnect(sid, name, ignore_queue=True)
         return bool(dismissed)
 
+    def _keep_handshake(self, environ: Any) -> None:
+        record = _scope_of(environ).get(RECORD_KEY)
+        if record is not None:
+            environ[HANDSHAKE_KEY] = Handshake(record.trace_id, record.span_id, record.sampled)
+
+    def _let_go_of_handshake(self, eio_sid: str) -> None:
+        """Have a record not outlive its request by as long as the client is there, whose scope is kept."""
+        scope = _scope_of(self._server.environ.get(eio_sid))
+        record = scope.get(RECORD_KEY)
+        if record is not None and record.outcome is not None:
+            del scope[RECORD_KEY]
+
     def _count_unheard(self, eio_sid: str, data: str) -> None:
         """Count a connect that python-socketio turns down without asking a handler."""
         try:
@@ -119,6 +135,11 @@ class EngineHooks:
             self._watch.connect(namespace, "unknown_namespace")
         elif self._server.manager.sid_from_eio_sid(eio_sid, namespace) is not None:
             self._watch.connect(namespace, "duplicate")
+
+
+def _scope_of(environ: Any) -> dict[str, Any]:
+    scope = environ.get("asgi.scope") if isinstance(environ, dict) else None
+    return scope if isinstance(scope, dict) else {}
 
 
 __all__ = ["EngineHooks", "leaving_for"]

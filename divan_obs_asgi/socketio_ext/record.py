@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from time import perf_counter, time_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from divan_obs_asgi.headers import new_request_id
-from divan_obs_asgi.record import RECORD_KEY, Finisher, RequestRecord, current_record
+from divan_obs_asgi.record import Finisher, RequestRecord, current_record
 from divan_obs_asgi.socketio_ext.series import Handling
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
+# Where the environ of a client has its `Handshake`.
+HANDSHAKE_KEY = "divan_obs_asgi.handshake"
 # Arguments whose shape a line tells.
 _MAX_TOLD = 10
-_NONE: dict[str, Finisher] = {}
+
+
+class Handshake(NamedTuple):
+    """What is kept of the request by which a client has connected: its record, which is many times larger, goes."""
+
+    trace_id: str
+    span_id: str
+    sampled: bool | None
 
 
 class EventRecord(RequestRecord):
@@ -28,7 +36,7 @@ class EventRecord(RequestRecord):
         called: whether there is a handler.
         handshake_event: "connect" or "disconnect" where python-socketio calls it, and not an event of a client's.
         space: the namespace, as the client calls it.
-        payload: what the client has sent.
+        args: the client's sid, and what it has sent.
         told: what else the line tells.
         around: the record that was current before.
         outside: what of the traces was current before.
@@ -43,19 +51,31 @@ class EventRecord(RequestRecord):
     told: dict[str, object] | None = None
     ids: tuple[int, int] | None = None
     _id = _trace_id = _span_id = ""
-    _finishers: dict[str, Finisher] = _NONE
+    has_finishers = False
 
     def __init__(self, handling: Handling, server: Any, space: str, args: tuple[Any, ...]) -> None:
         # Not the parent's: there is no scope and nothing to send.
         self._started = perf_counter()
         self.started_ns = time_ns()
         self.handling = handling
-        self.route = handling.route
-        self.sid: str = args[0]
         self._server = server
         self.space = space
-        self.payload = args[1:]
+        self.args = args
         self.around = current_record.get()
+
+    @property
+    def sid(self) -> str:
+        sid: str = self.args[0]
+        return sid
+
+    @property
+    def payload(self) -> tuple[Any, ...]:
+        """What the client has sent."""
+        return self.args[1:]
+
+    @property
+    def route(self) -> str:  # type: ignore[override]
+        return self.handling.route
 
     @property
     def namespace(self) -> str:
@@ -111,28 +131,23 @@ class EventRecord(RequestRecord):
             eio_sid = None
         return tuple(sid for sid in (self.sid, eio_sid) if isinstance(sid, str) and sid)
 
-    def handshake(self) -> RequestRecord | None:
-        """Return the record of the request by which the client has connected, where it came through the stack."""
+    def handshake(self) -> Handshake | None:
+        """Return what is kept of the request by which the client has connected, where it came through the stack."""
         environ = self._server.get_environ(self.sid, self.space)
-        scope = environ.get("asgi.scope") if isinstance(environ, Mapping) else None
-        return scope.get(RECORD_KEY) if scope is not None else None
+        return environ.get(HANDSHAKE_KEY) if environ is not None else None
 
     def route_so_far(self) -> str:
         return self.route
 
     def add_finisher(self, component: str, finisher: Finisher) -> bool:
         """As in the parent; few events have any."""
-        if self._finishers is _NONE:
-            self._finishers = {}
+        if not self.has_finishers:
+            self.has_finishers, self._finishers = True, {}
         return super().add_finisher(component, finisher)
 
     def stop(self) -> None:
         """Stop the clock."""
         self.duration_s = perf_counter() - self._started
-
-    @property
-    def has_finishers(self) -> bool:
-        return self._finishers is not _NONE
 
 
 def shape_of(argument: object) -> str:
@@ -148,4 +163,4 @@ def shape_of(argument: object) -> str:
     return "null" if argument is None else "boolean" if isinstance(argument, bool) else "number"
 
 
-__all__ = ["EventRecord", "shape_of"]
+__all__ = ["HANDSHAKE_KEY", "EventRecord", "Handshake", "shape_of"]

@@ -41,6 +41,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
     def __init__(self, *args: Any, obs: Observability, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.obs = obs
+        self._upstream = super()._trigger_event
         self._observed = obs.settings.enabled and obs.settings.socketio_enabled
         self._names = Names(self)
         self._watch = Watch(obs.metrics, self._names, obs.faults)
@@ -123,7 +124,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
         if record is None:
             return await super()._trigger_event(event, namespace, *args)
         try:
-            result = await super()._trigger_event(event, namespace, *args)
+            result = await self._upstream(event, namespace, *args)
         except Exception as error:
             record.stop()
             try:
@@ -137,7 +138,6 @@ class ObservedAsyncServer(socketio.AsyncServer):
             record.stop()
             self._calls.end(record, error)
             raise
-        record.stop()
         self._calls.end(record, None, result)
         return result
 

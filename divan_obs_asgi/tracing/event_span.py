@@ -35,6 +35,19 @@ _TRACE_BITS, _SPAN_BITS = 128, 64
 _SPAN_MASK = (1 << _SPAN_BITS) - 1
 
 
+class Handshake(Protocol):
+    """The ids of a request."""
+
+    @property
+    def trace_id(self) -> str: ...
+
+    @property
+    def span_id(self) -> str: ...
+
+    @property
+    def sampled(self) -> bool | None: ...
+
+
 class Event(Protocol):
     """What a span tells of a handler's call, beyond the record."""
 
@@ -44,8 +57,8 @@ class Event(Protocol):
 
     ids: tuple[int, int]
 
-    def handshake(self) -> RequestRecord | None:
-        """Return the record of the request by which the client has connected."""
+    def handshake(self) -> Handshake | None:
+        """Return the ids of the request by which the client has connected."""
 
 
 class EventSpans(ServerSpans):

@@ -121,6 +121,28 @@ def test_line_and_span_of_an_event_carry_the_same_ids() -> None:
     assert sid not in str(attributes)
 
 
+def test_the_record_of_a_handshake_does_not_live_for_as_long_as_its_client() -> None:
+    """A client that polls for hours keeps the ids of the request that it has connected by, and not all that it was."""
+    observed = Observed(TRACED, span_exporter=Exported())
+    server = server_of(observed)
+
+    async def conversation() -> tuple[Any, Any]:
+        scope: dict[str, Any] = {}
+        handshake = obs.RequestRecord.__new__(obs.RequestRecord)
+        handshake.trace_id = "ab" * 16
+        scope[RECORD_KEY] = handshake
+        client = await opened(server, {"asgi.scope": scope})
+        await client.connect("/nowhere")
+        while_it_runs = scope.get(RECORD_KEY)
+        handshake.outcome = "ok"
+        await client.connect()
+        return while_it_runs, scope
+
+    while_it_runs, scope = anyio.run(conversation)
+    assert while_it_runs is not None
+    assert scope == {}
+
+
 def test_a_handler_that_raises_is_counted_logged_and_recorded() -> None:
     """The line names the event, the span holds the exception; neither holds the session's id."""
     exported = Exported()
