@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from divan_obs_asgi.exceptions import ProbeFailed
 from divan_obs_asgi.probes.base import Group
-from divan_obs_asgi.probes.sql import read_scalar, scalar_reader
+from divan_obs_asgi.probes.own import RENEW_S
+from divan_obs_asgi.probes.sql import Sql
 
 # Where Alembic keeps what was applied last.
 ALEMBIC = "SELECT version_num FROM alembic_version"
@@ -32,6 +33,7 @@ class MigrationsProbe:
         timeout: float = 0.3,
         critical: bool = True,
         group: Group = "ready",
+        renew_s: float = RENEW_S,
     ) -> None:
         self.name = name
         self.timeout = timeout
@@ -39,16 +41,20 @@ class MigrationsProbe:
         self.group: Group = group
         self._minimum = minimum
         self._query = query
-        self._scalar = scalar_reader(source)
+        self._sql = Sql(source, renew_s)
 
     async def check(self) -> Mapping[str, object]:
-        applied = await read_scalar(self._scalar, self._query)
+        applied = await self._sql.scalar(self._query)
         if applied is None:
             raise ProbeFailed("outdated", version=None)
         version = str(applied)
         if self._minimum is not None and not _reaches(version, self._minimum):
             raise ProbeFailed("outdated", version=version)
         return {"version": version}
+
+    async def aclose(self) -> None:
+        """Close the connection; the next check opens another one."""
+        await self._sql.aclose()
 
 
 def _reaches(version: str, minimum: str) -> bool:

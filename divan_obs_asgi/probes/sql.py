@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Mapping
 
-from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed, ProbeReason
+from divan_obs_asgi.exceptions import ProbeFailed, ProbeReason
 from divan_obs_asgi.probes.base import Group
-
-Scalar: TypeAlias = Callable[[str], Awaitable[Any]]
+from divan_obs_asgi.probes.own import RENEW_S, OwnConnection
+from divan_obs_asgi.probes.sql_links import SqlLink, link_maker
 
 # SQLAlchemy's error, its adapter's, the driver's; more would be a circle.
 _MAX_CAUSES = 8
@@ -16,12 +15,13 @@ _MAX_CAUSES = 8
 
 class SqlProbe:
     """
-    Readiness: `SELECT 1` within 300 ms (SPEC section 5).
+    Readiness: `SELECT 1` within 300 ms (SPEC section 5), on a connection of its own.
 
     Args:
         source: a connected `databases.Database` (PostgreSQL, SQLite), an SQLAlchemy `AsyncEngine` or an
-            asyncpg pool.
+            asyncpg pool. Its connections are not used; they show how to make one.
         name: "postgres" feeds `divan_postgres_up` and its latency.
+        renew_s: seconds after which the connection is made anew, so that a changed password is noticed.
     """
 
     def __init__(
@@ -32,51 +32,52 @@ class SqlProbe:
         timeout: float = 0.3,
         critical: bool = True,
         group: Group = "ready",
+        renew_s: float = RENEW_S,
     ) -> None:
         self.name = name
         self.timeout = timeout
         self.critical = critical
         self.group: Group = group
-        self._scalar = scalar_reader(source)
+        self._sql = Sql(source, renew_s)
 
     async def check(self) -> Mapping[str, object]:
-        await read_scalar(self._scalar, "SELECT 1")
+        await self._sql.scalar("SELECT 1")
         return {}
 
+    async def aclose(self) -> None:
+        """Close the connection; the next check opens another one."""
+        await self._sql.aclose()
 
-def scalar_reader(source: object) -> Scalar:
+
+class Sql:
     """
-    Return a function that runs a query on `source` and returns the first column of the first row.
+    A source of SQL, asked on a connection of its own.
 
     Raises:
         ImproperlyConfigured: where `source` is none of the kinds known.
     """
-    for method in ("fetch_val", "fetchval"):  # databases.Database, asyncpg.Pool
-        read: Scalar | None = getattr(source, method, None)
-        if read is not None:
-            return read
-    if hasattr(source, "connect") and hasattr(source, "sync_engine"):
-        return _engine_reader(source)
-    raise ImproperlyConfigured(
-        f"{type(source).__name__} is no SQL source; expected databases.Database, AsyncEngine or an asyncpg pool."
-    )
 
+    def __init__(self, source: object, renew_s: float = RENEW_S) -> None:
+        self._own: OwnConnection[SqlLink] = OwnConnection(link_maker(source), renew_s)
 
-async def read_scalar(scalar: Scalar, query: str) -> Any:
-    """
-    Run `query`.
+    async def scalar(self, query: str) -> object:
+        """
+        Return the first column of the first row.
 
-    Raises:
-        ProbeFailed: in place of whatever the driver raises, whose text can hold the DSN.
-    """
-    try:
-        return await scalar(query)
-    except TimeoutError:
-        raise ProbeFailed("timeout") from None
-    except OSError:
-        raise ProbeFailed("refused") from None
-    except Exception as error:
-        raise ProbeFailed(_reason(error)) from None
+        Raises:
+            ProbeFailed: in place of whatever the driver raises, whose text can hold the DSN.
+        """
+        try:
+            return await self._own.use(lambda link: link.scalar(query))
+        except TimeoutError:
+            raise ProbeFailed("timeout") from None
+        except OSError:
+            raise ProbeFailed("refused") from None
+        except Exception as error:
+            raise ProbeFailed(_reason(error)) from None
+
+    async def aclose(self) -> None:
+        await self._own.aclose()
 
 
 def _reason(error: BaseException) -> ProbeReason:
@@ -104,14 +105,4 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = getattr(cause, "orig", None) or cause.__cause__
 
 
-def _engine_reader(engine: Any) -> Scalar:
-    from sqlalchemy import text
-
-    async def read(query: str) -> Any:
-        async with engine.connect() as connection:
-            return (await connection.execute(text(query))).scalar()
-
-    return read
-
-
-__all__ = ["SqlProbe", "read_scalar", "scalar_reader"]
+__all__ = ["Sql", "SqlProbe"]

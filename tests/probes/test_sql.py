@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from pathlib import Path
@@ -13,12 +14,14 @@ import anyio.to_thread
 import asyncpg
 import pytest
 from databases import Database
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.probes import SqlProbe
-from divan_obs_asgi.probes.sql import read_scalar, scalar_reader
+from divan_obs_asgi.probes.sql import Sql
 from tests.servers.postgres import PostgresServer
+from tests.servers.process import sockets
 from tests.stacks import Observed, run_on
 
 Source: TypeAlias = Callable[[str], AbstractAsyncContextManager[object]]
@@ -83,6 +86,14 @@ async def meanwhile(state: AbstractContextManager[None]) -> AsyncIterator[None]:
         yield
     finally:
         await anyio.to_thread.run_sync(state.__exit__, None, None, None)
+
+
+async def check_once(source: object) -> Mapping[str, object]:
+    probe = SqlProbe(source)
+    try:
+        return await probe.check()
+    finally:
+        await probe.aclose()
 
 
 def run(backend: str, check: Callable[[], Awaitable[None]]) -> None:
@@ -166,14 +177,14 @@ def test_a_paused_database_is_a_timeout(postgres_server: PostgresServer, source:
     async def check() -> None:
         async with source(postgres_server.url) as database:
             observed.obs.probes.register(SqlProbe(database, timeout=0.02))
-            assert await SqlProbe(database).check() == {}
+            assert await check_once(database) == {}
             with postgres_server.paused():
                 for _ in ("the old connection", "a new one"):
                     answer = await answer_of(observed)
                     assert (answer["ok"], answer["reason"]) == (False, "timeout")
                     assert isinstance(answer["latency_ms"], int)
                     assert 15 <= answer["latency_ms"] < 500
-            assert await SqlProbe(database).check() == {}
+            assert await check_once(database) == {}
 
     run(backend, check)
 
@@ -217,36 +228,131 @@ def test_an_unknown_database_is_an_error(postgres_server: PostgresServer, source
     run("asyncio", check)
 
 
-def test_a_pool_without_a_free_connection_is_a_timeout(postgres_server: PostgresServer) -> None:
-    """A service whose connections are all taken cannot serve either."""
-    observed = Observed()
+LIMITED: dict[str, Source] = {
+    "databases": lambda url: databases_database(url, min_size=1, max_size=1),
+    "asyncpg": lambda url: asyncpg_pool(url, max_size=1),
+    "sqlalchemy": lambda url: sqlalchemy_engine(url, pool_size=1, max_overflow=0),
+}
+
+
+@asynccontextmanager
+async def all_taken(source: Any) -> AsyncIterator[None]:
+    """Hold the one connection that a source of `LIMITED` has."""
+    if isinstance(source, asyncpg.Pool):
+        async with source.acquire():
+            yield
+    elif isinstance(source, Database):
+        async with source.connection():
+            yield
+    else:
+        async with source.connect():
+            yield
+
+
+async def backends(admin: asyncpg.Connection) -> set[int]:
+    """Return the processes of PostgreSQL that serve somebody else."""
+    rows = await admin.fetch(
+        "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    )
+    return {row["pid"] for row in rows}
+
+
+@asynccontextmanager
+async def admin_of(url: str) -> AsyncIterator[asyncpg.Connection]:
+    admin = await asyncpg.connect(url)
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+@each_loop
+@pytest.mark.parametrize("source", LIMITED.values(), ids=LIMITED.keys())
+def test_the_connection_is_the_probes_own(postgres_server: PostgresServer, source: Source, backend: str) -> None:
+    """A pool whose connections are all taken is not asked; one connection serves many checks, and is closed."""
 
     async def check() -> None:
-        async with asyncpg_pool(postgres_server.url, max_size=1) as pool:
-            observed.obs.probes.register(SqlProbe(pool, timeout=0.02))
-            async with pool.acquire():
-                assert (await answer_of(observed))["reason"] == "timeout"
-            observed_later = Observed()
-            observed_later.obs.probes.register(SqlProbe(pool))
-            assert (await answer_of(observed_later))["ok"] is True
-
-    run("asyncio", check)
-
-
-def test_a_check_leaves_no_connection_behind(postgres_server: PostgresServer) -> None:
-    """Checks that timed out give theirs back, so that a pool does not run dry by being asked how it is."""
-
-    async def check() -> None:
-        async with asyncpg_pool(postgres_server.url, max_size=2) as pool:
-            assert await SqlProbe(pool).check() == {}
-            observed = Observed()
-            observed.obs.probes.register(SqlProbe(pool, timeout=0.02))
-            with postgres_server.paused():
-                for _ in range(4):
-                    assert (await answer_of(observed))["reason"] == "timeout"
+        url = postgres_server.url
+        async with admin_of(url) as admin, source(url) as database, all_taken(database):
+            before = await backends(admin)
+            probe = SqlProbe(database)
+            for _ in range(5):
+                with anyio.fail_after(3.0):
+                    assert await probe.check() == {}
+            (own,) = await backends(admin) - before
+            idle = "SELECT state FROM pg_stat_activity WHERE pid = $1"
+            assert await admin.fetchval(idle, own) == "idle"  # and not in a transaction
+            await probe.aclose()
             with anyio.fail_after(PATIENCE_S):
-                async with pool.acquire() as one, pool.acquire() as two:
-                    assert [await one.fetchval("SELECT 1"), await two.fetchval("SELECT 2")] == [1, 2]
+                while await backends(admin) != before:  # noqa: ASYNC110 - the server does not tell
+                    await anyio.sleep(0.01)
+
+    run(backend, check)
+
+
+@each_loop
+@each_source
+def test_a_restart_between_two_checks_is_no_failure(
+    postgres_server: PostgresServer, source: Source, backend: str
+) -> None:
+    """The server that is there now answers; the connection of before is of no matter."""
+
+    async def check() -> None:
+        async with source(postgres_server.url) as database:
+            probe = SqlProbe(database)
+            assert await probe.check() == {}
+            async with meanwhile(postgres_server.down()):
+                pass
+            with anyio.fail_after(3.0):
+                assert await probe.check() == {}
+            await probe.aclose()
+
+    run(backend, check)
+
+
+@each_loop
+@each_source
+def test_a_hanging_database_leaves_nothing_behind(
+    postgres_server: PostgresServer, source: Source, backend: str
+) -> None:
+    """Thirty checks in a row that time out, as in a minute: no task, no open socket, no connection at the server."""
+
+    async def check() -> None:
+        async with admin_of(postgres_server.url) as admin, source(postgres_server.url) as database:
+            probe = SqlProbe(database)
+            before = await backends(admin), len(asyncio.all_tasks()), sockets()
+            assert await probe.check() == {}
+            with postgres_server.paused():
+                for _ in range(30):
+                    with anyio.move_on_after(0.02) as patience:
+                        await probe.check()
+                    assert patience.cancelled_caught
+                await anyio.sleep(0.01)  # What is closed is gone in the next turn of the loop.
+                assert (len(asyncio.all_tasks()), sockets()) == before[1:]
+            with anyio.fail_after(PATIENCE_S):
+                while await backends(admin) != before[0]:  # noqa: ASYNC110 - the server does not tell
+                    await anyio.sleep(0.01)
+            await probe.aclose()
+
+    run(backend, check)
+
+
+@each_source
+def test_an_old_connection_is_made_anew(postgres_server: PostgresServer, source: Source) -> None:
+    """So a role that was locked is noticed, though PostgreSQL lets those go on who are connected already."""
+
+    async def check() -> None:
+        async with admin_of(postgres_server.url) as admin, source(postgres_server.url) as database:
+            stays, renews = SqlProbe(database), SqlProbe(database, renew_s=0.0)
+            assert await stays.check() == await renews.check() == {}
+            await admin.execute(f"ALTER ROLE {postgres_server.role} PASSWORD 'another'")
+            try:
+                assert await stays.check() == {}
+                with pytest.raises(obs.ProbeFailed, match=r"^auth$"):
+                    await renews.check()
+            finally:
+                await admin.execute(f"ALTER ROLE {postgres_server.role} PASSWORD '{postgres_server.password}'")
+            await stays.aclose()
 
     run("asyncio", check)
 
@@ -267,6 +373,29 @@ def test_sqlite_is_a_database_too(tmp_path: Path, backend: str) -> None:
     assert observed.value("divan_postgres_latency_seconds_count") == 0.0
 
 
+@each_loop
+@pytest.mark.parametrize("place", ["file", "memory"])
+def test_sqlite_is_asked_through_sqlalchemy_too(tmp_path: Path, backend: str, place: str) -> None:
+    """A database in memory is the application's own, whose one connection is asked and stays open."""
+    url = f"sqlite+aiosqlite:///{tmp_path / 'divan.sqlite3'}" if place == "file" else "sqlite+aiosqlite://"
+
+    async def check() -> None:
+        async with sqlalchemy_engine(url) as engine:
+            await execute(engine, "CREATE TABLE rooms (name TEXT)")
+            sql = Sql(engine)
+            for _ in range(2):
+                assert await sql.scalar("SELECT count(*) FROM rooms") == 0
+            await sql.aclose()
+            await execute(engine, "INSERT INTO rooms VALUES ('lobby')")
+
+    run(backend, check)
+
+
+async def execute(engine: Any, statement: str) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(text(statement))
+
+
 def test_a_file_that_is_no_database_is_an_error(tmp_path: Path) -> None:
     """SQLite opens anything, and finds out at the first query that reads it."""
     path = tmp_path / "divan.sqlite3"
@@ -275,7 +404,7 @@ def test_a_file_that_is_no_database_is_an_error(tmp_path: Path) -> None:
     async def check() -> None:
         async with databases_database(f"sqlite:///{path}") as database:
             with pytest.raises(obs.ProbeFailed, match=r"^error$"):
-                await read_scalar(scalar_reader(database), "SELECT count(*) FROM sqlite_master")
+                await Sql(database).scalar("SELECT count(*) FROM sqlite_master")
 
     run("asyncio", check)
 
