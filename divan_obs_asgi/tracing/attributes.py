@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from opentelemetry.trace import Link, SpanKind
 from opentelemetry.util.types import AttributeValue
@@ -32,6 +32,12 @@ _OLD_NAMES = {
 }
 
 
+def seen(scope: Scope) -> Scope:
+    """Return what `SpanContent` tells of a connection's start, as it is now: an application may change its scope."""
+    get = scope.get
+    return {"scheme": get("scheme"), "http_version": get("http_version"), "client": get("client")}
+
+
 class SpanContent:
     """Kind, name, attributes and links of the span of an HTTP request or a WebSocket."""
 
@@ -41,7 +47,7 @@ class SpanContent:
         self._old_names = "http/dup" in settings.semconv_opt_in
         self._address = _ADDRESSES[settings.tracing_client_address]
 
-    def _at_start(self, scope: Scope, record: RequestRecord) -> Attributes:
+    def _at_start(self, scope: Mapping[str, Any], record: RequestRecord) -> Attributes:
         """What samplers and processors may want to see at the start (HTTP semantic conventions, "Server")."""
         attributes: Attributes = {"http.request.method": record.method}
         scheme = scope.get("scheme")
@@ -119,4 +125,4 @@ def _full(address: str) -> str | None:
 
 _ADDRESSES: dict[str, Callable[[str], str | None] | None] = {"none": None, "network": _network, "full": _full}
 
-__all__ = ["Attributes", "SpanContent", "error_type"]
+__all__ = ["Attributes", "SpanContent", "error_type", "seen"]

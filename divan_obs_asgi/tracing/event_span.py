@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from random import getrandbits
-from typing import Protocol
+from typing import Any, Protocol
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -19,11 +19,11 @@ from divan_obs_asgi.tracing.attributes import Attributes, error_type
 from divan_obs_asgi.tracing.current import current, make_current
 from divan_obs_asgi.tracing.exporting import ExportQueue
 from divan_obs_asgi.tracing.fast_spans import FastServerSpans
-from divan_obs_asgi.tracing.keep import FAILED, Reason
+from divan_obs_asgi.tracing.keep import FAILED
 from divan_obs_asgi.tracing.parents import EMPTY
 from divan_obs_asgi.tracing.sampling import TraceSampler
 from divan_obs_asgi.tracing.server_span import SPAN_KEY, ServerSpans
-from divan_obs_asgi.tracing.span import RecordingSpan, UnsampledSpan
+from divan_obs_asgi.tracing.span import UnsampledSpan
 from divan_obs_asgi.tracing.tracer_spans import TracerServerSpans
 from divan_obs_asgi.tracing.work import record_error
 from divan_obs_asgi.types import Scope
@@ -94,7 +94,7 @@ class EventSpans(ServerSpans):
         elif self.finishes_unsampled:
             self._close(record.span, record)
 
-    def _at_start(self, scope: Scope, record: RequestRecord) -> Attributes:
+    def _at_start(self, scope: Mapping[str, Any], record: RequestRecord) -> Attributes:
         """Semantic conventions, "Messaging spans"; `socketio.*` is SPEC's."""
         event: Event = record  # type: ignore[assignment]
         return {
@@ -156,10 +156,6 @@ class FastEventSpans(EventSpans, FastServerSpans):
         span = self._recording(identity, None, record, self._at_start(scope, record))
         self._processor.on_start(span, context)  # type: ignore[arg-type]
         return span
-
-    def _kept(self, unsampled: UnsampledSpan, record: RequestRecord, reason: Reason) -> RecordingSpan:
-        unsampled.attributes = self._at_start({}, record)
-        return super()._kept(unsampled, record, reason)
 
 
 class TracerEventSpans(EventSpans, TracerServerSpans):

@@ -14,7 +14,7 @@ from opentelemetry.trace import Span, SpanContext, SpanKind, TraceFlags, format_
 
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.settings import Settings
-from divan_obs_asgi.tracing.attributes import Attributes
+from divan_obs_asgi.tracing.attributes import Attributes, seen
 from divan_obs_asgi.tracing.exporting import ExportQueue
 from divan_obs_asgi.tracing.keep import FAILED, Reason, TailKeep
 from divan_obs_asgi.tracing.sampling import TraceSampler
@@ -106,7 +106,7 @@ class FastServerSpans(ServerSpans):
         if not sampled:
             unsampled = UnsampledSpan(trace_id, span_id, state)
             if self._keep is not None:
-                unsampled.parent, unsampled.attributes = parent, self._at_start(scope, record)
+                unsampled.parent, unsampled.seen = parent, seen(scope)
             return unsampled
         identity = SpanContext(trace_id, span_id, False, _SAMPLED, state)
         span = self._recording(identity, parent, record, self._at_start(scope, record))
@@ -129,12 +129,12 @@ class FastServerSpans(ServerSpans):
         )
 
     def _close(self, span: Any, record: RequestRecord) -> None:
-        attributes = self._at_end(record)
         if isinstance(span, UnsampledSpan):
             reason = self._keep.reason(record) if self._keep is not None else None
             if reason is None:
                 return
             span = self._kept(span, record, reason)
+        attributes = self._at_end(record)
         if self._old_names:
             self._add_old_names(span.attributes or {}, attributes)
         status = ERROR if record.outcome in FAILED else None
@@ -145,7 +145,7 @@ class FastServerSpans(ServerSpans):
         trace_id, span_id, state = unsampled.ids
         identity = SpanContext(trace_id, span_id, False, _SAMPLED, state)
         # Marked: whoever computes rates from spans must know that this one stands for itself only.
-        attributes = {**(unsampled.attributes or {}), "divan.kept": reason}
+        attributes = {**self._at_start(unsampled.seen, record), "divan.kept": reason}
         return self._recording(identity, unsampled.parent, record, attributes)
 
 

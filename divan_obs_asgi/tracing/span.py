@@ -6,6 +6,8 @@ import logging
 import traceback
 from collections.abc import Mapping
 from time import time_ns
+from types import MappingProxyType
+from typing import Any
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.resources import Resource
@@ -191,11 +193,11 @@ class UnsampledSpan(NonRecordingSpan):
     Attributes:
         ids: trace id, span id, trace state.
         parent: the caller's span.
-        attributes: what a recorded one would have at its start, where it may be kept after all.
+        seen: what a recorded one would tell of its start, where it may be kept after all.
     """
 
     parent: SpanContext | None = None
-    attributes: dict[str, AttributeValue] | None = None
+    seen: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, trace_id: int, span_id: int, state: TraceState | None) -> None:
         self.ids = trace_id, span_id, state
