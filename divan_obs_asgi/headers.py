@@ -42,18 +42,24 @@ def valid_request_id(value: bytes | None) -> str | None:
 def new_request_id() -> str:
     """Return a random UUID (version 4) as text."""
     try:
-        digits = _random.pop()
+        return _ready.pop()
     except IndexError:
-        # One system call for many ids: it costs more than all the rest of this function.
-        chance = os.urandom(16 * _AT_A_TIME).hex()
-        _random.extend(chance[start : start + 32] for start in range(0, len(chance), 32))
-        digits = _random.pop()
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
+        own, *others = _uuids()
+        _ready.extend(others)
+        return own
 
 
-_AT_A_TIME = 256
-_random: deque[str] = deque()
+def _uuids() -> list[str]:
+    """Return many: one system call, and one warm loop, cost each of them a fraction of what it costs alone."""
+    chance, variant = os.urandom(16 * _AT_A_TIME).hex(), _VARIANT
+    each = [chance[start : start + 32] for start in range(0, len(chance), 32)]
+    return [f"{one[:8]}-{one[8:12]}-4{one[13:16]}-{variant[one[16]]}{one[17:20]}-{one[20:]}" for one in each]
+
+
+# 30 µs of work at once; more of them would be no cheaper.
+_AT_A_TIME = 64
+_ready: deque[str] = deque()
 # A forked worker must not give out its parent's ids.
-os.register_at_fork(after_in_child=_random.clear)
+os.register_at_fork(after_in_child=_ready.clear)
 
 __all__ = ["joined", "new_request_id", "replaced", "valid_request_id", "values"]
