@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from divan_obs_asgi.ops.answers import json_answer
 from divan_obs_asgi.ops.endpoint import Content, Endpoint, Operation, Schema
+from divan_obs_asgi.ops.in_flight import IN_FLIGHT, in_flight
 from divan_obs_asgi.ops.openapi import description
 from divan_obs_asgi.version import __version__
 
@@ -26,6 +27,7 @@ _WHAT_THERE_IS: Schema = {
         "commit": _TEXT,
         "version": {"type": "string", "description": "Of divan-obs-asgi."},
         "pid": {"type": "integer"},
+        "in_flight": IN_FLIGHT,
         "endpoints": {
             "type": "array",
             "items": {
@@ -41,7 +43,7 @@ _WHAT_THERE_IS: Schema = {
             },
         },
     },
-    "required": ["service", "env", "commit", "version", "pid", "endpoints"],
+    "required": ["service", "env", "commit", "version", "pid", "in_flight", "endpoints"],
 }
 
 
@@ -73,6 +75,7 @@ class Directory:
                 "commit": settings.commit,
                 "version": __version__,
                 "pid": os.getpid(),
+                "in_flight": in_flight(self._obs.drain),
                 "endpoints": [
                     {
                         "path": endpoint.path,

@@ -11,22 +11,18 @@ from starlette.responses import Response
 from divan_obs_asgi.ops.answers import json_answer
 from divan_obs_asgi.ops.endpoint import Content, Endpoint, Operation, Schema
 from divan_obs_asgi.ops.guard import Guard
+from divan_obs_asgi.ops.in_flight import IN_FLIGHT, in_flight
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
 
-_COUNT: Schema = {"type": "integer", "minimum": 0}
 _STATE: Schema = {
     "type": "object",
     "properties": {
         "state": {"enum": ["serving", "draining", "ending"]},
         "cause": {"type": "string"},
         "remaining_s": {"type": "number", "minimum": 0},
-        "in_flight": {
-            "type": "object",
-            "properties": {"requests": _COUNT, "websockets": _COUNT},
-            "required": ["requests", "websockets"],
-        },
+        "in_flight": IN_FLIGHT,
     },
     "required": ["state", "cause", "remaining_s", "in_flight"],
     "additionalProperties": False,
@@ -47,14 +43,12 @@ class Draining:
 
     async def read(self, request: Request) -> Response:
         drain = self._drain
-        # The one that asks is not waited for.
-        requests = max(0, drain.in_flight["http"] - 1)
         return json_answer(
             {
                 "state": drain.state,
                 "cause": drain.cause,
                 "remaining_s": round(drain.remaining_s(), 3),
-                "in_flight": {"requests": requests, "websockets": drain.in_flight["websocket"]},
+                "in_flight": in_flight(drain),
             }
         )
 

@@ -24,6 +24,8 @@ from divan_obs_asgi.socketio_ext.subclassing import become
 from divan_obs_asgi.socketio_ext.watch import COMPONENT, Watch
 
 RECONCILE_EVERY_S = 10
+# What clients hear when the service takes its leave.
+DRAINING = "server_draining"
 # Semantic conventions, "Messaging spans".
 _EMIT = {"messaging.system": "socketio", "messaging.operation.name": "send", "messaging.operation.type": "send"}
 # When `call` will have given up.
@@ -64,6 +66,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
                 obs.faults.report(COMPONENT, error)
         self._hooks.install()
         obs.background.add("socketio", self._reconcile)
+        obs.drain.on_start(self._announce_drain)
 
     async def emit(self, event: str, *args: Any, **kwargs: Any) -> None:
         """As in `socketio.AsyncServer`, in a span of the current trace that names the event."""
@@ -163,6 +166,12 @@ class ObservedAsyncServer(socketio.AsyncServer):
         except Exception as error:
             self.obs.faults.report(COMPONENT, error)
             return callback
+
+    async def _announce_drain(self) -> None:
+        told = {"remaining_s": round(self.obs.drain.remaining_s(), 3)}
+        for namespace in list(self.manager.get_namespaces()):
+            # To those who are connected here: the other processes go on.
+            await self.emit(DRAINING, told, namespace=namespace, ignore_queue=True)
 
     async def _reconcile(self) -> None:
         for second in count(1):

@@ -10,7 +10,7 @@ from tests.stacks import Observed
 
 
 def test_it_tells_which_service_this_is() -> None:
-    """And which of its processes has answered."""
+    """And which of its processes has answered, and what that one is busy with."""
     answer = told(operated({"OBS_ENV": "prod", "OBS_COMMIT": "3f2c1ab", "OBS_SERVICE_NAME": "chat"}), "/ops")
     del answer["endpoints"]
     assert answer == {
@@ -19,6 +19,7 @@ def test_it_tells_which_service_this_is() -> None:
         "commit": "3f2c1ab",
         "version": __version__,
         "pid": os.getpid(),
+        "in_flight": {"requests": 0, "websockets": 0},
     }
 
 

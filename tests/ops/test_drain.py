@@ -74,7 +74,7 @@ def test_while_draining_the_service_is_alive_and_not_ready() -> None:
 
 @pytest.mark.parametrize("kind", ["http", "websocket"])
 def test_what_is_in_flight_is_counted(kind: str) -> None:
-    """Requests and WebSockets that the application has not ended yet, and not the one that asks."""
+    """Requests and WebSockets that the application has not ended yet, and not the one that asks; at /ops as well."""
     observed = drained()
     entered, leave = anyio.Event(), anyio.Event()
 
@@ -88,8 +88,12 @@ def test_what_is_in_flight_is_counted(kind: str) -> None:
         scope = {**http_scope("/slow"), "type": kind}
 
         async def now() -> Any:
-            answer = await converse(stack, http_scope("/ops/drain", headers=[BEARER]), [BODY])
-            return orjson.loads(answer.body)["in_flight"]
+            answers = [
+                await converse(stack, http_scope(path, headers=[BEARER]), [BODY]) for path in ("/ops/drain", "/ops")
+            ]
+            of_drain, of_ops = (orjson.loads(answer.body)["in_flight"] for answer in answers)
+            assert of_drain == of_ops
+            return of_ops
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(converse, stack, scope, [])
