@@ -9,6 +9,7 @@ from time import perf_counter, time_ns
 from typing import Any, Literal, TypeAlias
 
 from divan_obs_asgi import headers
+from divan_obs_asgi.failures import own_failure
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.routes import ROUTE_KEY, UNMATCHED, RouteTemplates
 from divan_obs_asgi.types import ConnectionKind, Message, Outcome, Receive, Scope, Send
@@ -102,6 +103,7 @@ class RequestRecord:
     details: dict[str, object] | None = None
     hidden: tuple[str, ...] = ()
     _trailers = False
+    _closed_s: float | None = None
     _housekeeping = False
     _waits = False
     _leave: Callable[[], object] | None = None
@@ -253,15 +255,17 @@ class RequestRecord:
     def returned(self) -> None:
         """The application has returned."""
         if self.outcome is None:
-            self._finish("client_disconnect" if self.disconnected else "incomplete")
+            self._finish(self._left() if self.disconnected else "incomplete")
 
     def raised(self, error: BaseException) -> None:
         """The application has raised, or was cancelled."""
         if self.outcome is not None:
             return
-        self.error = error
+        # After a client's close, how Starlette tells of it is no news.
+        if self._closed_s is None or own_failure(error, self.hang_up) is not None:
+            self.error = error
         if self.disconnected:
-            self._finish("client_disconnect")
+            self._finish(self._left())
         elif not isinstance(error, Exception):
             # asyncio.CancelledError, trio.Cancelled, GeneratorExit, KeyboardInterrupt: somebody else's decision.
             self._finish("cancelled")
@@ -332,10 +336,14 @@ class RequestRecord:
             self._end_of_response()
 
     def _accepted(self, message: Message) -> None:
+        if self.disconnected:
+            return
         self.status = 101
         self.first_byte_s = self._clock() - self._started
 
     def _websocket_sent(self, message: Message) -> None:
+        if self.disconnected:
+            return
         self.messages_sent += 1
         self._tell_of_message("out")
 
@@ -348,20 +356,28 @@ class RequestRecord:
             self._faults.report("record", error)
 
     def _server_closed(self, message: Message) -> None:
+        if self.disconnected:
+            return  # Nobody hears it.
         if not self.status:
-            # ASGI: a close before the accept is a 403 to the handshake, if anybody is there to hear it.
-            if not self.disconnected:
-                self.status = 403
-            self._finish("client_disconnect" if self.disconnected else "ok")
+            # ASGI: a close before the accept is a 403 to the handshake.
+            self.status = 403
+            self._finish("ok")
             return
         self.close_code = _close_code(message, _NORMAL_CLOSURE)
         self._finish("error" if self.close_code in _WEBSOCKET_SERVER_ERRORS else "ok")
 
     def _client_closed(self, code: int) -> None:
         self.disconnected = True
-        if self.status == 101:
+        if self.status == 101 and self._closed_s is None:
+            # The end of its duration, and not of the record: what the application raises on its way out is told too.
             self.close_code = code
-            self._finish("ok" if code in _WEBSOCKET_GOODBYES else "client_disconnect")
+            self._closed_s = self._clock() - self._started
+
+    def _left(self) -> Outcome:
+        """Return the outcome of a connection whose client has gone."""
+        if self.close_code not in _WEBSOCKET_GOODBYES:
+            return "client_disconnect"
+        return "ok" if self.error is None else "error_after_start"
 
     def _end_of_response(self) -> None:
         if self.disconnected:
@@ -374,7 +390,7 @@ class RequestRecord:
     def _finish(self, outcome: Outcome) -> None:
         if self.outcome is not None:
             return
-        self.duration_s = self._clock() - self._started
+        self.duration_s = self._clock() - self._started if self._closed_s is None else self._closed_s
         self.outcome = outcome
         if self._housekeeping and outcome == "ok" and self.status < 400:
             return

@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import pytest
+from starlette.websockets import WebSocketDisconnect
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.faults import Faults
@@ -253,6 +254,80 @@ def test_how_a_client_closes(message: Message, close_code: int, outcome: str) ->
     observed = Observed()
     anyio.run(converse, obs.build_stack(app, observed.obs), websocket_scope(), [message])
     assert [(line["close_code"], line["outcome"]) for line in observed.lines()] == [(close_code, outcome)]
+
+
+FAILURE = ValueError("on its way out")
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "outcome", "level"),
+    [
+        (1000, None, "ok", "INFO"),
+        (1000, WebSocketDisconnect(1000), "ok", "INFO"),
+        (1000, KeyboardInterrupt(), "ok", "INFO"),
+        (1000, FAILURE, "error_after_start", "ERROR"),
+        (1006, WebSocketDisconnect(1006), "client_disconnect", "INFO"),
+        (1006, FAILURE, "client_disconnect", "ERROR"),
+        (1006, ExceptionGroup("", [WebSocketDisconnect(1006), FAILURE]), "client_disconnect", "ERROR"),
+    ],
+)
+def test_what_fails_after_a_client_has_closed_is_told(
+    code: int, error: BaseException | None, outcome: str, level: str
+) -> None:
+    """A handler that breaks while it tidies up is an ERROR; one that learns that its client has gone is none."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+        await receive()
+        if error is not None:
+            raise error
+
+    observed = Observed()
+    stack = obs.build_stack(app, observed.obs)
+    anyio.run(converse, stack, websocket_scope(), [{"type": "websocket.disconnect", "code": code}])
+    (line,) = observed.lines()
+    assert (line["outcome"], line["close_code"], line["level"]) == (outcome, code, level)
+    assert ("error" in line) == (level == "ERROR")
+
+
+def test_tidying_up_after_a_websocket_is_not_in_its_duration() -> None:
+    """The connection ends where its client closes it; what the handler says afterwards reaches nobody."""
+    clock = SlowClock()
+    left: list[Message] = [{"type": "websocket.disconnect", "code": code} for code in (1001, 1006)]
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+        clock.now += 2
+        await receive()
+        clock.now += 60
+        await send({"type": "websocket.send", "text": "anybody there?"})
+        await send({"type": "websocket.close", "code": 1011})
+        await receive()
+
+    async def sent_to_nobody(message: Message) -> None: ...
+
+    async def receive() -> Message:
+        return left.pop(0)
+
+    record = RequestRecord(
+        websocket_scope(), receive, sent_to_nobody, RouteTemplates(app), Faults(lambda _: None), clock
+    )
+    anyio.run(app, {}, record.receive, record.send)
+    record.returned()
+    assert (record.duration_s, record.outcome, record.close_code, record.messages_sent) == (2, "ok", 1001, 0)
+
+
+def test_a_handshake_that_is_accepted_after_its_client_has_left_is_none() -> None:
+    """Some servers take the message all the same."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "code": 1011})
+
+    witness = Witness(app, Observed().obs)
+    anyio.run(converse, witness, websocket_scope(), [{"type": "websocket.disconnect", "code": 1006}])
+    assert [(record.outcome, record.status) for record in witness.finished] == [("client_disconnect", 0)]
 
 
 @pytest.mark.parametrize(
