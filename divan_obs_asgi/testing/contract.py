@@ -23,7 +23,7 @@ Build: TypeAlias = Callable[[ASGIApp], ASGIApp]
 Check: TypeAlias = Callable[[Build], Awaitable[None]]
 
 # Seconds for a check; one that takes longer waits for a message that a middleware has kept to itself.
-_PATIENCE_S = 2.0
+_PATIENCE_S = 10.0
 
 _mark: ContextVar[str] = ContextVar("divan_obs_asgi.testing.mark", default="")
 
