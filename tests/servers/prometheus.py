@@ -1,0 +1,69 @@
+"""A real Prometheus."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+
+from tests.servers.process import ServerProcess, program
+
+_WAIT_S = 20.0
+
+
+class PrometheusServer(ServerProcess):
+    """
+    Prometheus that scrapes one address five times a second.
+
+    Args:
+        target: host and port of a service that has /metrics.
+        token: what its /metrics asks for.
+    """
+
+    ready_line = re.compile("Server is ready to receive web requests")
+
+    def __init__(self, target: str, token: str) -> None:
+        self._program = program("prometheus", package="prometheus")
+        super().__init__()
+        self._client = httpx.Client(base_url=f"http://{self.host}:{self.port}")
+        (self.directory / "prometheus.yml").write_text(
+            "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
+            "scrape_configs:\n"
+            "  - job_name: service\n"
+            f"    authorization: {{credentials: {token}}}\n"
+            f"    static_configs: [{{targets: ['{target}']}}]\n"
+        )
+
+    def command(self) -> Sequence[str]:
+        return [
+            self._program,
+            f"--config.file={self.directory}/prometheus.yml",
+            f"--storage.tsdb.path={self.directory}/data",
+            f"--web.listen-address={self.host}:{self.port}",
+        ]
+
+    def close(self) -> None:
+        self._client.close()
+        super().close()
+
+    def ask(self, query: str) -> list[float]:
+        """Return the values of the series that a query has now."""
+        answer = self._client.get("/api/v1/query", params={"query": query})
+        found: list[dict[str, Any]] = answer.raise_for_status().json()["data"]["result"]
+        return [float(series["value"][1]) for series in found]
+
+    def wait_for(self, query: str, expected: Sequence[float]) -> None:
+        """
+        Return as soon as a query has these values, in any order.
+
+        Raises:
+            TimeoutError: where it has not in time, with those that it has.
+        """
+        end = time.monotonic() + _WAIT_S
+        while sorted(found := self.ask(query)) != sorted(expected):
+            if time.monotonic() > end:
+                raise TimeoutError(f"{query} is {found}; expected {list(expected)}")
+            time.sleep(0.05)

@@ -1,0 +1,215 @@
+"""Several uvicorn workers at one address, one of them killed: what a real Prometheus scrapes are the requests sent."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from typing import ClassVar
+
+import httpx
+import pytest
+
+from tests.metrics.worker_pages import files
+from tests.servers.process import ServerProcess
+from tests.servers.prometheus import PrometheusServer
+
+APP = """
+import asyncio, os
+
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.routing import Route
+
+import divan_obs_asgi as obs
+
+async def buy(request):
+    return PlainTextResponse(str(os.getpid()))
+
+async def endless():
+    yield str(os.getpid())
+    await asyncio.sleep(3600)
+
+app = Starlette(routes=[
+    Route("/buy", buy, methods=["POST"]),
+    Route("/endless", lambda request: StreamingResponse(endless())),
+])
+observability = obs.init(app)
+
+@observability.probes.probe("redis")
+async def redis():
+    return {}
+"""
+TOKEN = "a-token-for-scrapers"
+WORKERS = 2
+_WAIT_S = 20.0
+COUNT = 'divan_http_requests_total{route="/buy",method="POST",status="200"}'
+IN_FLIGHT = "divan_http_requests_in_flight"
+
+
+class Service(ServerProcess):
+    """A service of two workers, which its supervisor starts again when they die."""
+
+    ready_line: ClassVar[re.Pattern[str]] = re.compile("Application startup complete")
+
+    def __init__(self, *options: str) -> None:
+        super().__init__()
+        self._options = options
+        (self.directory / "service.py").write_text(APP)
+        self.metrics = self.directory / "metrics"
+        self.metrics.mkdir()
+        # Each request on a connection of its own, for any worker to take.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self.client = httpx.Client(base_url=f"http://{self.host}:{self.port}", limits=limits, timeout=_WAIT_S)
+
+    def command(self) -> Sequence[str]:
+        options = ["--no-access-log", "--workers", str(WORKERS), "--port", str(self.port)]
+        return [sys.executable, "-m", "uvicorn", *options, *self._options, "service:app"]
+
+    def popen(self, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        flags = {
+            "PROMETHEUS_MULTIPROC_DIR": str(self.metrics),
+            "OBS_ADMIN_TOKEN": TOKEN,
+            "OBS_DRAIN_ENABLED": "false",
+            "LOG_LEVEL": "WARNING",
+        }
+        return super().popen(command, env=flags)
+
+    def close(self) -> None:
+        self.client.close()
+        super().close()
+
+    def buy(self) -> int:
+        """Send a request; returns the process id of the worker that answered."""
+        return int(self.client.post("/buy").raise_for_status().text)
+
+    def buy_of_all(self, *, without: int = 0) -> Counter[int]:
+        """Send requests until every worker has answered some; returns how many each has."""
+        answers: Counter[int] = Counter()
+        end = time.monotonic() + _WAIT_S
+        with ThreadPoolExecutor(8) as threads:
+            while len(answers) < WORKERS or min(answers.values()) < 5:
+                assert time.monotonic() < end, f"only {dict(answers)} answered"
+                answers.update(threads.map(lambda _: self.buy(), range(16)))
+        assert without not in answers
+        return answers
+
+    @contextmanager
+    def request_under_way(self) -> Iterator[int]:
+        """Have a request that does not end; gives the process id of its worker."""
+        with self.client.stream("GET", "/endless") as answer:
+            chunks = answer.iter_text()  # Where nobody has it any more, httpx closes the connection.
+            yield int(next(chunks))
+
+    def counted(self) -> float:
+        """Return how many requests the page of some worker tells of."""
+        page = self.client.get("/metrics", headers={"authorization": f"Bearer {TOKEN}"}).raise_for_status().text
+        found = re.search(r'^divan_http_requests_total\{.*route="/buy",status="200"\} (\S+)$', page, re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+
+class Load:
+    """Clients that send one request after the other, each on a connection of its own."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self.sent: Counter[int] = Counter()
+        #: By the process id of the worker.
+        self.answered: Counter[int] = Counter()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        with ThreadPoolExecutor(4) as threads:
+            for client in range(4):
+                threads.submit(self._send, client)
+            try:
+                yield
+            finally:
+                self._stopped.set()
+
+    def _send(self, client: int) -> None:
+        while not self._stopped.is_set():
+            self.sent[client] += 1
+            with suppress(httpx.TransportError):
+                worker = self._service.buy()
+                with self._lock:
+                    self.answered[worker] += 1
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with closing(Service()) as service:
+        yield service.start()
+
+
+@pytest.fixture
+def prometheus(service: Service) -> Iterator[PrometheusServer]:
+    with closing(PrometheusServer(f"{service.host}:{service.port}", TOKEN)) as server:
+        yield server.start()
+
+
+def kill(pid: int) -> None:
+    """End a process as the kernel does where memory is short; returns when it is gone."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        assert select.select([descriptor], [], [], _WAIT_S)[0]
+    finally:
+        os.close(descriptor)
+
+
+def test_a_killed_worker_takes_no_count_along(service: Service, prometheus: PrometheusServer) -> None:
+    """Prometheus counts the requests that were sent, before and after one of two workers is killed and replaced."""
+    sent = service.buy_of_all().total()
+    prometheus.wait_for(COUNT, [sent])
+    # Redis is asked by every worker, and is one series.
+    prometheus.wait_for("divan_redis_up", [1])
+    with service.request_under_way() as victim, httpx.Client(base_url=service.client.base_url) as idle:
+        prometheus.wait_for(IN_FLIGHT, [1])
+        idle.post("/buy").raise_for_status()
+        kill(victim)
+    sent += 1 + service.buy_of_all(without=victim).total()
+    prometheus.wait_for(COUNT, [sent])
+    prometheus.wait_for(IN_FLIGHT, [0])
+    # It never went back, whichever worker was asked.
+    assert prometheus.ask(f"resets({COUNT}[1m])") == [0]
+    assert prometheus.ask("count(divan_redis_up)") == [1]
+    assert files(service.metrics) == ["archive", "lock", "worker", "worker"]
+
+
+def test_under_load_no_answer_is_uncounted(service: Service) -> None:
+    """Workers are killed one after the other: what was answered is counted, and nothing twice."""
+    load = Load(service)
+    others: list[int] = []
+    with load.running():
+        for _ in range(2):
+            with service.request_under_way() as victim:
+                kill(victim)
+            others.append(service.buy_of_all(without=victim).total())
+    assert load.answered.total() <= service.counted() - sum(others) <= load.sent.total()
+    assert files(service.metrics) == ["archive", "lock", "worker", "worker"]
+
+
+def test_recycled_workers_take_no_count_along() -> None:
+    """A service whose workers end after some requests each counts all that was answered, and leaves no files."""
+    with closing(Service("--limit-max-requests", "20")) as service:
+        service.start()
+        load = Load(service)
+        end = time.monotonic() + _WAIT_S
+        with load.running():
+            while len(load.answered) < 2 * WORKERS:
+                assert time.monotonic() < end, f"only {load.answered} answered"
+                time.sleep(0.01)
+        assert load.answered.total() <= service.counted() <= load.sent.total()
+        assert files(service.metrics).count("worker") <= WORKERS + 1
