@@ -31,7 +31,6 @@ class EngineHooks:
         self._faults = faults
         self._inner: dict[str, Any] = {}
         self._packets, self._bytes = watch.packets_in, watch.bytes_in
-        self._polling = watch.transports.polling
 
     def install(self) -> None:
         """Stand around the handlers that are registered now."""
@@ -55,8 +54,6 @@ class EngineHooks:
         self._packets.value += 1
         is_text = isinstance(data, str)
         self._bytes.value += len(data) if is_text and data.isascii() else size(data)
-        if eio_sid in self._polling:
-            self._watch.transports.look(eio_sid, self._engine.sockets)
         connecting = is_text and data[:1] == _CONNECT
         if connecting:
             # What an earlier connect has left here is none of this one.

@@ -20,6 +20,7 @@ from divan_obs_asgi.socketio_ext.hooks import EngineHooks, leaving_for
 from divan_obs_asgi.socketio_ext.manager import ObservedManager, ObservedPubSubManager
 from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
 from divan_obs_asgi.socketio_ext.record import EventRecord
+from divan_obs_asgi.socketio_ext.requests import EngineRequests
 from divan_obs_asgi.socketio_ext.subclassing import become
 from divan_obs_asgi.socketio_ext.watch import COMPONENT, Watch
 
@@ -48,6 +49,8 @@ class ObservedAsyncServer(socketio.AsyncServer):
         self._names = Names(self)
         self._watch = Watch(obs.metrics, self._names, obs.faults)
         self._calls = Calls(self, self._watch, self._names, obs)
+        # Not the dictionary: Engine.IO makes a new one when it dismisses everybody.
+        self._requests = EngineRequests(self._watch.transports, lambda: self.eio.sockets)
         self._emit_spans = obs.spans is not None and obs.settings.socketio_emit_spans
         self._answers_errors = obs.settings.socketio_ack_errors
         self._hooks = EngineHooks(self, self._watch, self._names, obs.faults)
@@ -67,6 +70,16 @@ class ObservedAsyncServer(socketio.AsyncServer):
         self._hooks.install()
         obs.background.add("socketio", self._reconcile)
         obs.drain.on_start(self._announce_drain)
+
+    async def handle_request(self, *args: Any, **kwargs: Any) -> Any:
+        """As in `socketio.AsyncServer`; the stack around it learns which requests are long polls (PITFALLS P26)."""
+        if self._observed:
+            try:
+                scope, receive, *others = args
+                args = (scope, self._requests.begin(scope, receive), *others)
+            except Exception as error:
+                self.obs.faults.report(COMPONENT, error)
+        return await super().handle_request(*args, **kwargs)
 
     async def emit(self, event: str, *args: Any, **kwargs: Any) -> None:
         """As in `socketio.AsyncServer`, in a span of the current trace that names the event."""

@@ -18,7 +18,7 @@ class Transports:
         self._upgrades = metrics.socketio_upgrades
         self._corrections = metrics.socketio_gauge_corrections.labels("transports")
         self._open: dict[str, set[str]] = {_POLLING: set(), _WEBSOCKET: set()}
-        # Asked at every message: whether this connection may have been upgraded since.
+        # Those which may yet be upgraded.
         self.polling = self._open[_POLLING]
 
     def opened(self, eio_sid: str, environ: Mapping[str, Any]) -> None:

@@ -171,8 +171,13 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(client=clients)
     def is_upgraded(self, client: Client) -> None:
+        async def receive() -> dict[str, str]:
+            return {"type": "websocket.receive"}
+
+        websocket = {"type": "websocket", "query_string": f"sid={client.eio_sid}".encode()}
+        receive_and_look = self.server._requests.begin(websocket, receive)
         client.socket.upgraded = True
-        self.run(client.send("9"))
+        self.run(receive_and_look())
 
     @rule(raises=st.booleans())
     def disconnect_handlers_raise(self, raises: bool) -> None:
