@@ -11,6 +11,7 @@ import anyio
 from divan_obs_asgi.faults import Faults
 
 Run: TypeAlias = Callable[[], Awaitable[object]]
+Stop: TypeAlias = Callable[[], Awaitable[None]]
 
 
 class Background:
@@ -30,15 +31,34 @@ class Background:
         self._runs[name] = run
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Run all of them, until the block is left."""
+    async def running(self) -> AsyncIterator[Stop]:
+        """
+        Run all of them, until the block is left.
+
+        Yields:
+            what ends them before, and returns when they have; for who has to wait for that within the block.
+        """
+        scope, ended = anyio.CancelScope(), anyio.Event()
+
+        async def stop() -> None:
+            scope.cancel()
+            await ended.wait()
+
         async with anyio.create_task_group() as tasks:
-            for name, run in self._runs.items():
-                tasks.start_soon(self._run, name, run, name=f"divan_obs_asgi.{name}")
+            tasks.start_soon(self._run_all, scope, ended)
             try:
-                yield
+                yield stop
             finally:
-                tasks.cancel_scope.cancel()
+                scope.cancel()
+
+    async def _run_all(self, scope: anyio.CancelScope, ended: anyio.Event) -> None:
+        try:
+            with scope:
+                async with anyio.create_task_group() as tasks:
+                    for name, run in self._runs.items():
+                        tasks.start_soon(self._run, name, run, name=f"divan_obs_asgi.{name}")
+        finally:
+            ended.set()
 
     async def _run(self, name: str, run: Run) -> None:
         try:
@@ -47,4 +67,4 @@ class Background:
             self._faults.report(name, error)
 
 
-__all__ = ["Background", "Run"]
+__all__ = ["Background", "Run", "Stop"]

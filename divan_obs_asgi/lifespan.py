@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import anyio
+
 from divan_obs_asgi.observability import Observability
 from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
 
 _ENDED = frozenset({"lifespan.shutdown.complete", "lifespan.shutdown.failed"})
 _STARTED = frozenset({"lifespan.startup.complete", "lifespan.startup.failed"})
+# Who does not end by then is left behind.
+_PATIENCE_S = 3.0
 
 
 async def run_lifespan(app: ASGIApp, obs: Observability, scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,10 +39,12 @@ async def run_lifespan(app: ASGIApp, obs: Observability, scope: Scope, receive: 
             obs.probes.recheck()
         if message["type"] in _ENDED:
             # A server may end the process as soon as it has heard this: uvicorn raises its signal again.
+            with anyio.move_on_after(_PATIENCE_S):
+                await stop()
             await obs.flush_in_thread()
         await send(message)
 
-    async with obs.running():
+    async with obs.running() as stop:
         try:
             await app(scope, receive_and_note, send_and_note)
         except BaseException as error:

@@ -15,7 +15,7 @@ import anyio.to_thread
 
 from divan_obs_asgi import canaries
 from divan_obs_asgi.assembled import Assembled
-from divan_obs_asgi.background import Background
+from divan_obs_asgi.background import Background, Stop
 from divan_obs_asgi.drain import Drain
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.faults import Faults
@@ -208,12 +208,12 @@ class Observability:
         return lambda function: self.jobs.register(name, function)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Run what belongs to the life of the application."""
+    async def running(self) -> AsyncIterator[Stop]:
+        """Run what belongs to the life of the application; yields what ends it before the block is left."""
         # By now the server has set up its own.
         self.log.adopt_server_loggers()
-        async with self.background.running():
-            yield
+        async with self.background.running() as stop:
+            yield stop
 
     async def flush_in_thread(self) -> None:
         """Call `flush` without holding up the event loop."""

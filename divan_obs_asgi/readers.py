@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
 from divan_obs_asgi.redaction.keys import split_words
@@ -37,6 +37,21 @@ def positive_integer(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text.strip()) or int(text) < 1:
         raise ValueError("a whole number from 1")
     return int(text)
+
+
+def port(text: str) -> int:
+    """Read a TCP port."""
+    if not re.fullmatch(r"[0-9]{1,5}", text.strip()) or not 0 < int(text) < 65536:
+        raise ValueError("a port from 1 to 65535")
+    return int(text)
+
+
+def address(text: str) -> str:
+    """Read an address to listen on, as the standard library writes it; a name would have to be looked up."""
+    try:
+        return str(ip_address("127.0.0.1" if text.strip() == "localhost" else text.strip()))
+    except ValueError:
+        raise ValueError("an address like 127.0.0.1, 0.0.0.0 or ::") from None
 
 
 def integer(text: str) -> int:
@@ -187,6 +202,7 @@ def key_names(text: str) -> tuple[str, ...]:
 
 __all__ = [
     "MAX_STREAMS",
+    "address",
     "boolean",
     "conventions",
     "delay",
@@ -201,6 +217,7 @@ __all__ = [
     "networks",
     "one_of",
     "otlp_endpoint",
+    "port",
     "positive_integer",
     "seconds",
     "secret_text",

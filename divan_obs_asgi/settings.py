@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar, cast
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.readers import (
+    address,
     boolean,
     conventions,
     delay,
@@ -25,6 +26,7 @@ from divan_obs_asgi.readers import (
     networks,
     one_of,
     otlp_endpoint,
+    port,
     positive_integer,
     seconds,
     secret_text,
@@ -190,6 +192,10 @@ class Settings:
     ops_networks: tuple[str, ...] = _flag(
         "OBS_OPS_NETWORKS", networks, (), "Networks that may ask the guarded endpoints: 10.0.0.0/8, fd00::/8; all."
     )
+    ops_port: int | None = _flag(
+        "OBS_OPS_PORT", port, None, "A port of its own for /metrics and /ops; then they are nowhere else."
+    )
+    ops_host: str = _flag("OBS_OPS_HOST", address, "127.0.0.1", "The address that it listens on.")
     rollover_job: str = _flag(
         "OBS_ROLLOVER_JOB", name, "lb_snapshot", "The job that POST /ops/rollover starts where none is named."
     )

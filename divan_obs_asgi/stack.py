@@ -11,6 +11,7 @@ from divan_obs_asgi.assembled import Place
 from divan_obs_asgi.drain import closing
 from divan_obs_asgi.exceptions import ImproperlyConfigured, MiddlewareNotUsed
 from divan_obs_asgi.lifespan import run_lifespan
+from divan_obs_asgi.ops.own_port import keep_off, serve_on_own_port
 from divan_obs_asgi.types import CONNECTIONS, ASGIApp, Receive, Scope, Send
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def build_stack(
     """
     if not obs.settings.enabled:
         return app
-    chain = app
+    own_port = obs.settings.ops_port if obs.settings.ops_enabled else None
+    chain = innermost = app if own_port is None else keep_off(app)
     places: deque[Place] = deque()
     wrong: list[str] = []
     causes: list[Exception] = []
@@ -93,7 +95,12 @@ def build_stack(
         raise ImproperlyConfigured("\n".join(wrong)) from (causes[0] if causes else None)
     obs.assembled.add(tuple(places))
     skipped = {place.name: place.why_not for place in places if place.why_not is not None}
-    return app if chain is app else Stack(chain, app, obs, skipped)
+    if chain is innermost:
+        return app
+    stack = Stack(chain, app, obs, skipped)
+    if own_port is not None:
+        serve_on_own_port(stack, obs, own_port)
+    return stack
 
 
 def _resolved(entries: Sequence[str | MiddlewareFactory]) -> list[tuple[str, MiddlewareFactory]]:

@@ -31,6 +31,31 @@ def test_tasks_start_with_the_application_and_end_with_it() -> None:
     assert told == ["starts", "serves", "ends", "has ended"]
 
 
+def test_who_has_to_wait_for_the_end_can() -> None:
+    """A server ends its process as soon as the application has ended: by then all is put away."""
+    told: list[str] = []
+
+    async def watch() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.wait_all_tasks_blocked()
+            told.append("has put its things away")
+
+    async def live() -> None:
+        background = Background(Faults(told.append))
+        background.add("watch", watch)
+        async with background.running() as stop:
+            await anyio.wait_all_tasks_blocked()
+            await stop()
+            told.append("has stopped")
+            await stop()
+
+    anyio.run(live)
+    assert told == ["has put its things away", "has stopped"]
+
+
 def test_a_task_that_raises_takes_nobody_along() -> None:
     """It is counted under its name; the others and the application go on."""
     counted: list[str] = []

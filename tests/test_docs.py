@@ -12,6 +12,8 @@ from click.testing import CliRunner
 
 import divan_obs_asgi as obs
 from divan_obs_asgi import cli
+from divan_obs_asgi.ops.guard import Guard
+from divan_obs_asgi.ops.parts import endpoints
 from divan_obs_asgi.record import RECORD_KEY
 from divan_obs_asgi.redaction import DEFAULT_RULES, KeyRule, TokenShape
 from divan_obs_asgi.testing import CONTRACT, converse, http_scope
@@ -129,6 +131,18 @@ def test_the_documented_redactions_happen() -> None:
     shown: dict[str, object] = {}
     for code in blocks("redaction.md", "python"):
         exec(code, shown)
+
+
+def test_the_table_of_endpoints_is_the_declarations() -> None:
+    """docs/ops.md tells each endpoint that there is, in its order, as it describes itself."""
+    bundle = obs.Observability.from_env({})
+    declared = [
+        (f"{operation.method} {endpoint.path}", operation.summary)
+        for endpoint in endpoints(bundle, Guard(bundle.settings, bundle.faults))
+        for operation in endpoint.operations
+    ]
+    table = re.findall(r"^\| `((?:GET|POST) /\S*)` \| (.*) \|$", (ROOT / "docs" / "ops.md").read_text(), re.M)
+    assert table == declared
 
 
 def test_every_marker_is_documented() -> None:

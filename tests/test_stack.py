@@ -493,3 +493,34 @@ def test_what_is_queued_is_written_before_the_server_hears_of_the_end(backend: s
     stack = build_stack(app, observed.obs)
     run_on(backend, live_and_look)
     assert written_by_then == [0, 1]
+
+
+@LOOPS
+def test_what_runs_beside_the_application_has_ended_before_the_server_hears_of_the_end(backend: str) -> None:
+    """uvicorn ends the event loop then: what still had a connection to close would be cut off."""
+    told: list[str] = []
+    obs = fresh()
+
+    async def watch() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(0.02)
+            told.append("closed")
+
+    async def live_and_listen() -> None:
+        messages = iter([STARTUP, SHUTDOWN])
+
+        async def receive() -> Message:
+            return next(messages)
+
+        async def send(message: Message) -> None:
+            await anyio.wait_all_tasks_blocked()
+            told.append(message["type"])
+
+        obs.background.add("watch", watch)
+        await build_stack(Starlette(), obs)({"type": "lifespan", "asgi": {"version": "3.0"}}, receive, send)
+
+    run_on(backend, live_and_listen)
+    assert told == ["lifespan.startup.complete", "closed", "lifespan.shutdown.complete"]

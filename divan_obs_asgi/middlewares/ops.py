@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
 from divan_obs_asgi.ops import build_ops_app
+from divan_obs_asgi.ops.application import is_below_ops
+from divan_obs_asgi.ops.own_port import OWN_PORT_KEY
 from divan_obs_asgi.ops.paths import path_below_root
 from divan_obs_asgi.record import RECORD_KEY
 from divan_obs_asgi.routes import ROUTE_KEY
@@ -14,13 +16,13 @@ from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
 
-# Below here an operator changes something, and that is always told.
-_DEEDS = "/ops/"
-
 
 class OpsMiddleware:
     """
     Answer `/health/*`, `/metrics` and `/ops/*`; everything else is the application's.
+
+    With OBS_OPS_PORT only `/health/*` is answered beside the application; everything is on that port, and there the
+    application is not.
 
     It stands inside the observing middlewares, so that a failing health or metrics request is logged, traced and
     counted like any other. A successful one is not: a probe every second is no traffic.
@@ -31,20 +33,25 @@ class OpsMiddleware:
             raise MiddlewareNotUsed("OBS_OPS_ENABLED is false")
         self.app = app
         self._ops = build_ops_app(obs)
+        self._has_own_port = obs.settings.ops_port is not None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         path = path_below_root(scope)
-        if self._ops.owns(path):
+        if self._ops.owns(path) and not (self._has_own_port and self._is_elsewhere(scope, path)):
             scope[ROUTE_KEY] = route = self._ops.route(path)
             record = scope.get(RECORD_KEY)
             if record is not None:
-                record.housekeeping = not route.startswith(_DEEDS)
+                # What operators do is told, whether it changes something or not.
+                record.housekeeping = not is_below_ops(route)
             await self._ops(scope, receive, send)
             return
         await self.app(scope, receive, send)
+
+    def _is_elsewhere(self, scope: Scope, path: str) -> bool:
+        return OWN_PORT_KEY not in scope and not self._ops.is_for_everybody(path)
 
 
 __all__ = ["OpsMiddleware"]

@@ -47,7 +47,12 @@ class OpsApplication:
             return True
         if self._sign.search(path) is None:
             return False
-        return self._found(path) is not None or _below_ops(path) or self._is_guarded(resolved(path))
+        return self._found(path) is not None or is_below_ops(path) or self._is_guarded(resolved(path))
+
+    def is_for_everybody(self, path: str) -> bool:
+        """Tell whether a path is that of an endpoint without a guard."""
+        endpoint = self._exact.get(path)
+        return endpoint is not None and not endpoint.guarded
 
     def route(self, path: str) -> str:
         """Return the template of a path that is owned."""
@@ -84,7 +89,7 @@ class OpsApplication:
             return Refused(400, "The client has gone.").answer()  # Nobody reads it.
 
     async def _not_found(self, request: Request, path: str) -> Response:
-        if _below_ops(path):
+        if is_below_ops(path):
             # What there is, and what not, is for operators.
             await self._guard.admit(request.scope, changes=False)
         raise _NOT_FOUND
@@ -118,11 +123,12 @@ class OpsApplication:
 
     def _is_guarded(self, path: str) -> bool:
         found = self._found(path)
-        return _below_ops(path) if found is None else found[0].guarded
+        return is_below_ops(path) if found is None else found[0].guarded
 
 
-def _below_ops(path: str) -> bool:
+def is_below_ops(path: str) -> bool:
+    """Tell whether a path is one for operators."""
     return path == OPS or path.startswith(f"{OPS}/")
 
 
-__all__ = ["OPS", "OpsApplication"]
+__all__ = ["OPS", "OpsApplication", "is_below_ops"]

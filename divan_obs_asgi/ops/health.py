@@ -16,6 +16,7 @@ from divan_obs_asgi.ops.endpoint import REFUSAL, Content, Endpoint, Operation, S
 from divan_obs_asgi.ops.guard import Guard
 from divan_obs_asgi.ops.health_checks import DETAILED, PLAIN, detailed, plain
 from divan_obs_asgi.ops.health_page import PAGE_HEADERS, page
+from divan_obs_asgi.ops.own_port import OWN_PORT_KEY
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
@@ -42,6 +43,7 @@ class Health:
     def __init__(self, obs: Observability, guard: Guard) -> None:
         self._obs = obs
         self._guard = guard
+        self._has_own_port = obs.settings.ops_port is not None
         metrics = obs.metrics
         told = {
             metrics.probe_up,
@@ -110,7 +112,7 @@ class Health:
         return status if group == "live" and not verbose else {**status, "checks": checks}
 
     async def _is_told_more(self, request: Request) -> bool:
-        if "verbose" not in request.query_params:
+        if "verbose" not in request.query_params or (self._has_own_port and OWN_PORT_KEY not in request.scope):
             return False
         try:
             await self._guard.admit(request.scope, changes=False)
