@@ -42,13 +42,12 @@ class Logs:
         if self.levels.changes:
             self.levels.expire()
         level = access_level(record)
-        told = self._recorder.tells_of(record)
         rate, recorded = 1.0, False
         if level < (self._access_logger.level or self._root.level):
-            if not told:
+            if not self._recorder.tells_of(record):
                 return
             recorded = True
-        elif not told and level < logging.WARNING:
+        elif level < logging.WARNING and not self._sampler.keeps_all and not self._recorder.tells_of(record):
             rate = self._sampler.rate_of(record)
             if not rate:
                 return

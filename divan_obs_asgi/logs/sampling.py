@@ -19,10 +19,14 @@ class Sampler:
     The share is decided by the trace id (the request id where there is no trace), by the same rule as
     OpenTelemetry's TraceIdRatioBased sampler, so that at equal rates a line and its span are kept or dropped
     together.
+
+    Attributes:
+        keeps_all: whether it drops nothing, so that there is nothing to ask.
     """
 
     def __init__(self, rate: float, budget: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
+        self.keeps_all = rate >= 1.0
         self._budget = budget
         self._clock = clock
         self._trace_bound = round(rate * _TWO_TO_64)
@@ -37,7 +41,7 @@ class Sampler:
         An HTTP request or an event keeps the answer of its first line, also where load begins or ends in its middle. A
         WebSocket may last for hours and is asked about again; those whose id is in the share are kept whole.
         """
-        if self._rate >= 1.0:
+        if self.keeps_all:
             return 1.0
         loaded = self._count()
         decided = record.log_rate
@@ -49,7 +53,7 @@ class Sampler:
 
     def rate_for(self, trace_id: str, request_id: str) -> float:
         """Return the same for a line of its own."""
-        if self._rate >= 1.0 or not self._count():
+        if self.keeps_all or not self._count():
             return 1.0
         return self._share(trace_id, request_id)
 
