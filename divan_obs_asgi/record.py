@@ -294,8 +294,12 @@ class RequestRecord:
         if self.disconnected:
             return  # Nobody is there to be answered: status stays 0.
         self.first_byte_s = self._clock() - self._started
-        self._trailers = bool(message.get("trailers"))
+        if message.get("trailers"):
+            self._trailers = True
         status = message["status"]
+        if type(status) is int and 0 <= status < 500:
+            self.status = status
+            return
         if type(status) is not int:
             status = self._number(status)
         self.status = status if abs(status) < _TOO_LONG else 0
@@ -394,7 +398,7 @@ class RequestRecord:
         self.outcome = outcome
         if self._housekeeping and outcome == "ok" and self.status < 400:
             return
-        if self.method == "HEAD" or self.status in (204, 304):
+        if self.response_bytes and (self.method == "HEAD" or self.status in (204, 304)):
             # RFC 9110, section 6.4.1: these have no content, whatever the application handed over.
             self.response_bytes = 0
         self.route = self._route()

@@ -65,7 +65,8 @@ class RecordMiddleware(ABC):
             try:
                 await self._inner(scope, receive, send)
             finally:
-                self._undo(undo)
+                if undo:
+                    self._undo(undo)
             return
         record = RequestRecord(scope, receive, send, self._routes, self.obs.faults)
         scope[RECORD_KEY] = record
@@ -81,7 +82,8 @@ class RecordMiddleware(ABC):
         else:
             record.returned()
         finally:
-            self._undo(undo)
+            if undo:
+                self._undo(undo)
             # A request within a request (an application that calls another in process) goes on afterwards.
             current_record.set(around if around is not None and around.outcome is None else None)
             record.release()

@@ -27,13 +27,18 @@ class RequestIdMiddleware(RecordMiddleware):
         super().__init__(app, obs)
 
     def observe(self, scope: Scope, record: RequestRecord) -> None:
-        if not record.request_id:
-            record.request_id = self._told(valid_request_id(record.request_headers.get(HEADER))) or new_request_id()
-            record.set_header(HEADER, record.request_id.encode("ascii"))
+        if record.request_id:
+            return
+        given = record.request_headers.get(HEADER)
+        record.request_id = request_id = (given and self._told(given)) or new_request_id()
+        record.set_header(HEADER, request_id.encode("ascii"))
 
-    def _told(self, given: str | None) -> str | None:
+    def _told(self, given: bytes) -> str | None:
         """Return an id that may stand in every log line: what a client calls so may be its token."""
-        return given if given is None or self.obs.redaction.redact_text(given) == given else None
+        request_id = valid_request_id(given)
+        return (
+            request_id if request_id is not None and self.obs.redaction.redact_text(request_id) == request_id else None
+        )
 
 
 __all__ = ["RequestIdMiddleware"]

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from threading import Lock
 from typing import Any
 
-from opentelemetry import context as otel_context
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Span, get_current_span
 
+from divan_obs_asgi.tracing.current import current
 from divan_obs_asgi.types import CONNECTIONS, Scope
 
 # FastAPI >= 0.165 and Starlette >= 1.10 leave the first request that has these keys alone (PITFALLS P4). Both are
@@ -49,12 +49,12 @@ class NativeSpans:
             span: Span | None = getattr(telemetry, "span", None)
             if span is not None:
                 return span
-        if not otel_context.get_current():
+        if not current():
             return None
-        current = get_current_span()
-        if not current.get_span_context().is_valid:
+        span = get_current_span()
+        if not span.get_span_context().is_valid:
             return None
-        return current if scope.get(_STARLETTE) is True or _is_live_of_contrib(current) else None
+        return span if scope.get(_STARLETTE) is True or _is_live_of_contrib(span) else None
 
     def inside(self, scope: Scope) -> bool:
         """Tell whether something inside our middleware makes server spans of connections like this one."""

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.trace import (
     NonRecordingSpan,
@@ -26,6 +25,7 @@ from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing import traceparent
 from divan_obs_asgi.tracing.attributes import SpanContent
 from divan_obs_asgi.tracing.clients import Clients
+from divan_obs_asgi.tracing.current import current, make_current
 from divan_obs_asgi.tracing.deferring import waiting
 from divan_obs_asgi.tracing.parents import EMPTY, parent_of
 from divan_obs_asgi.types import Scope
@@ -44,7 +44,7 @@ Answer: TypeAlias = Literal["exported", "refused", "timeout"]
 
 # Where OpenTelemetry keeps the current span; found out by its public functions, and used to make a context in one step.
 SPAN_KEY = next(iter(set_span_in_context(NonRecordingSpan(SpanContext(1, 1, False)), EMPTY)))
-attach_nothing = partial(otel_context.attach, EMPTY)
+_make_nothing_current = partial(make_current, EMPTY)
 
 
 class ServerSpans(SpanContent, ABC):
@@ -76,7 +76,7 @@ class ServerSpans(SpanContent, ABC):
         Returns:
             what makes the span that was current before current again.
         """
-        before = otel_context.get_current()
+        before = current()
         parent: SpanContext | None = None
         context = EMPTY
         if around is not None:
@@ -90,9 +90,9 @@ class ServerSpans(SpanContent, ABC):
         self.tell(record)
         if record.sampled or self.finishes_unsampled:
             record.add_finisher(COMPONENT, self.finish)
-        otel_context.attach(Context({**context, SPAN_KEY: span}))
+        make_current(Context({**context, SPAN_KEY: span}) if context else Context({SPAN_KEY: span}))
         # Not by a token: a coroutine may be closed in another task than it was started in.
-        return partial(otel_context.attach, before) if before else attach_nothing
+        return partial(make_current, before) if before else _make_nothing_current
 
     def adopt(self, record: RequestRecord, span: Span) -> None:
         """Have `record` carry the ids of a framework's span in place of one of ours."""
@@ -104,14 +104,14 @@ class ServerSpans(SpanContent, ABC):
 
     def defer(self, scope: Scope, record: RequestRecord) -> Callable[[], object]:
         """Wait for the span of a framework that stands inside of us, which `record` will adopt."""
-        before = otel_context.get_current()
+        before = current()
         # Otherwise the framework would take a span that has leaked from another request for its parent (PITFALLS P3).
-        otel_context.attach(EMPTY)
+        make_current(EMPTY)
         waiting.set(record)
 
         def undo() -> None:
             waiting.set(None)
-            otel_context.attach(before)
+            make_current(before)
 
         return undo
 
@@ -166,4 +166,4 @@ def fill(record: RequestRecord, identity: SpanContext) -> None:
     record.sampled = identity.trace_flags.sampled
 
 
-__all__ = ["COMPONENT", "ERROR", "NAME", "SPAN_KEY", "TEST_SPAN", "Answer", "ServerSpans", "attach_nothing", "fill"]
+__all__ = ["COMPONENT", "ERROR", "NAME", "SPAN_KEY", "TEST_SPAN", "Answer", "ServerSpans", "fill"]
