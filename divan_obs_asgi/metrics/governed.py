@@ -9,6 +9,7 @@ from typing import Any, Self, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.samples import Exemplar
 from prometheus_client.values import MutexValue
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
@@ -194,6 +195,12 @@ class Governed(MetricWrapperBase):
         self._overflown = None
 
 
+class Shown(Exemplar):
+    """An exemplar that keeps what the page says of it, once it was written."""
+
+    text: str | None = None
+
+
 class GovernedCounter(Governed, Counter):
     """A counter; exemplars are redacted, and left out where they are too long."""
 
@@ -233,16 +240,16 @@ class GovernedHistogram(Governed, Histogram):
     def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
         super().observe(amount, exemplar and self.governor.exemplar(exemplar))
 
-    def observe_traced(self, amount: float, trace_id: str) -> None:
-        """Observe with the id of a sampled trace as exemplar; with an empty one without. Such an id hides nothing."""
-        super().observe(amount, {"trace_id": trace_id} if trace_id else None)
-
     def add(self, counts: Sequence[int], total: float) -> None:
         """Add observations that were counted elsewhere: how many fell into each bucket, and their sum."""
         for bucket, count in zip(self._buckets, counts, strict=True):
             if count:
                 bucket.inc(count)
         self._sum.inc(total)
+
+    def show(self, bucket: int, amount: float, trace_id: str, at_s: float) -> None:
+        """Have a bucket's exemplar be a trace."""
+        self._buckets[bucket].set_exemplar(Shown({"trace_id": trace_id}, amount, at_s))
 
 
 class GovernedSummary(Governed, Summary):
@@ -288,4 +295,4 @@ def governed(
     return cast(Metric, metric.govern(governor))
 
 
-__all__ = ["Governed", "GovernedCounter", "GovernedGauge", "GovernedHistogram", "GovernedSummary", "governed"]
+__all__ = ["Governed", "GovernedCounter", "GovernedGauge", "GovernedHistogram", "GovernedSummary", "Shown", "governed"]

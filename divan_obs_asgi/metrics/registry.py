@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -55,8 +55,8 @@ class Registry(CollectorRegistry):
         shared: whether its page tells of several workers.
 
     Attributes:
-        before: called before the metrics are read, in any thread: who counts elsewhere, where that is cheaper, tells
-            what was counted.
+        before: called before the metrics are read, in any thread, but in one at a time: who counts elsewhere, where
+            that is cheaper, tells what was counted.
     """
 
     def __init__(self, *, shared: bool = False) -> None:
@@ -64,6 +64,7 @@ class Registry(CollectorRegistry):
         self._shared = shared
         self._in_order: dict[Collector, None] = {}
         self.before: list[Callable[[], object]] = []
+        self._asking = threading.Lock()
 
     def register(self, collector: Collector) -> None:
         """
@@ -94,8 +95,9 @@ class Registry(CollectorRegistry):
         return super().collect()
 
     def _ask(self) -> None:
-        for tell in tuple(self.before):
-            tell()
+        with self._asking:
+            for tell in tuple(self.before):
+                tell()
 
 
 class Metrics(Catalogue):
@@ -256,26 +258,33 @@ class Metrics(Catalogue):
         """Return how many label sets each family has, by its name without the namespace."""
         return {name: cast(Governed, metric).label_sets for name, metric in self._metrics.items()}
 
-    def render(
-        self,
-        form: Format = Format.TEXT,
-        failed: Callable[[Exception], object] = lambda error: None,
-        only: Container[Collector] | None = None,
-    ) -> bytes:
+    def render(self, form: Format = Format.TEXT, failed: Callable[[Exception], object] = lambda error: None) -> bytes:
         """
         Return all series, of all workers.
 
         Args:
             failed: called where a collector that the application has registered raises; its series are missing then.
+        """
+        return b"".join(self.slices(form, failed))
+
+    def slices(
+        self, form: Format, failed: Callable[[Exception], object], only: Container[Collector] | None = None
+    ) -> Iterator[bytes]:
+        """
+        Yield all series in parts, each made in half a millisecond, for a thread that lets others go on in between.
+
+        Args:
+            failed: as for `render`.
             only: the metrics whose series are wanted, as this worker knows them; None for all.
         """
         collectors = self.registry.collectors()
         if only is not None:
-            return render([one for one in collectors if one in only], form, self._created, failed)
-        if self.workers is None:
-            return render(collectors, form, self._created, failed)
-        with self.workers.told(collectors, failed, exemplars=form is Format.OPENMETRICS) as told:
-            return render(told, form, self._created, failed)
+            yield from render([one for one in collectors if one in only], form, self._created, failed)
+        elif self.workers is None:
+            yield from render(collectors, form, self._created, failed)
+        else:
+            with self.workers.told(collectors, failed, exemplars=form is Format.OPENMETRICS) as told:
+                yield from render(told, form, self._created, failed)
 
     def _made(self, family: Family[M_co]) -> Metric:
         wrong = _wrong(family)

@@ -7,7 +7,7 @@ beside them goes through prometheus_client's own writers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from itertools import accumulate
 from typing import Any
@@ -18,7 +18,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from divan_obs_asgi.metrics.governed import Governed
+from divan_obs_asgi.metrics.governed import Governed, Shown
 from divan_obs_asgi.metrics.merging import MergedFamily
 
 _go_number: Callable[[float], str] = floatToGoString
@@ -36,27 +36,29 @@ class Format(Enum):
 
 def render(
     collectors: Iterable[Collector | MergedFamily], form: Format, created: bool, failed: Callable[[Exception], object]
-) -> bytes:
+) -> Iterator[bytes]:
     """
-    Return the page of all `collectors`.
+    Yield the page of all `collectors`, in slices that take about half a millisecond.
 
     Args:
         created: whether the series `_created` are on it (PITFALLS P33).
         failed: called where a collector raises; the page is then without that one.
     """
-    page: list[str] = []
     for collector in collectors:
         try:
             if isinstance(collector, (Governed, MergedFamily)):
-                page += _Writer(collector, form, created).lines()
+                yield from map(_encoded, _Writer(collector, form, created).slices())
             else:
-                page.append(_foreign(collector, form, created))
+                yield _encoded([_foreign(collector, form, created)])
         except Exception as error:
             failed(error)
     if form is Format.OPENMETRICS:
-        page.append(_END)
+        yield _END.encode()
+
+
+def _encoded(lines: list[str]) -> bytes:
     # What others have registered may hold what is no UTF-8.
-    return "".join(page).encode("utf-8", "replace")
+    return "".join(lines).encode("utf-8", "replace")
 
 
 class _Writer:
@@ -70,15 +72,20 @@ class _Writer:
         self._full_name = metric.full_name
         self._name = metric.full_name.removesuffix("_total") if self._kind == "counter" else metric.full_name
 
-    def lines(self) -> list[str]:
+    def slices(self) -> Iterator[list[str]]:
         told_name = self._name if self._openmetrics else self._full_name
         lines = self._head(told_name, self._kind)
         children = self._metric.children()
-        _WRITE[self._kind](self, children, lines)
+        # Of gauges all, or none, where one raises.
+        size = _SLICE.get(self._kind) or max(1, len(children))
+        for start in range(0, len(children), size):
+            _WRITE[self._kind](self, children[start : start + size], lines)
+            yield lines
+            lines = []
         if self._created and not self._openmetrics and children:
             lines += self._head(f"{self._name}_created", "gauge")
             lines += [self._created_line(child) for child in children]
-        return lines
+        yield lines
 
     def _head(self, name: str, kind: str) -> list[str]:
         told = self._metric.family.help.replace("\\", r"\\").replace("\n", r"\n")
@@ -91,12 +98,16 @@ class _Writer:
 
     def _counters(self, children: list[Any], lines: list[str]) -> None:
         name = f"{self._name}_total"
-        for child in children:
-            value = child._value
-            exemplar = _exemplar(value) if self._openmetrics else ""
-            lines.append(f"{name}{_labels(child)} {_number(value.get())}{exemplar}\n")
-            if self._created and self._openmetrics:
-                lines.append(self._created_line(child))
+        exemplar = _exemplar if self._openmetrics else _no_exemplar
+        # A read of a float needs no lock; ten thousand locks are a third of a scrape.
+        values = [(child.label_text or _labels(child), child._value, child._value._value) for child in children]
+        written = [
+            f"{name}{labels} {repr(now) if now < _PLAIN_BELOW else _number(now)}{exemplar(value)}\n"
+            for labels, value, now in values
+        ]
+        if self._created and self._openmetrics:
+            written = [f"{line}{self._created_line(child)}" for child, line in zip(children, written, strict=True)]
+        lines += written
 
     def _gauges(self, children: list[Any], lines: list[str]) -> None:
         for child in children:
@@ -119,7 +130,6 @@ class _Writer:
         for child in children:
             before, after = _around_le(child)
             start, end = f"{name}{before}", f"{after}}} "
-            # A read of a float needs no lock; ten thousand locks are a third of a scrape.
             counts = list(accumulate([value._value for value in child._buckets]))
             total = counts[-1]
             told = list(map(repr if total < _PLAIN_BELOW else _number, counts))
@@ -138,6 +148,8 @@ class _Writer:
                 lines.append(self._created_line(child))
 
 
+# Children that are written in about half a millisecond.
+_SLICE = {"counter": 500, "summary": 250, "histogram": 50}
 _WRITE: dict[str, Callable[[_Writer, list[Any], list[str]], None]] = {
     "counter": _Writer._counters,
     "gauge": _Writer._gauges,
@@ -184,8 +196,17 @@ def _exemplar(value: Any) -> str:
     exemplar = getattr(value, "_exemplar", None)  # None in multiprocess mode, which keeps no exemplars.
     if exemplar is None:
         return ""
-    pairs = ",".join(f'{name}="{_escaped(told)}"' for name, told in sorted(exemplar.labels.items()))
-    return f" # {{{pairs}}} {_go_number(exemplar.value)} {exemplar.timestamp}"
+    text: str | None = getattr(exemplar, "text", None)
+    if text is None:
+        pairs = ",".join(f'{name}="{_escaped(told)}"' for name, told in sorted(exemplar.labels.items()))
+        text = f" # {{{pairs}}} {_go_number(exemplar.value)} {exemplar.timestamp}"
+        if isinstance(exemplar, Shown):
+            exemplar.text = text
+    return text
+
+
+def _no_exemplar(value: Any) -> str:
+    return ""
 
 
 class _One:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 
 from divan_obs_asgi.failures import own_failure
-from divan_obs_asgi.metrics.governed import GovernedHistogram
+from divan_obs_asgi.metrics.tallies import Bins, Tally
 from divan_obs_asgi.record import Direction, RequestRecord
 
 if TYPE_CHECKING:
@@ -30,15 +29,40 @@ class Traffic(Protocol):
     def finish(self, record: RequestRecord) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
 class _End:
-    """The series that requests of one route, method, status and outcome go to."""
+    """
+    What requests of one route, method, status and outcome have in common: their series.
 
-    requests: Counter
-    outcomes: Counter
-    duration: GovernedHistogram
-    first_byte: GovernedHistogram
-    size: Histogram
+    Attributes:
+        count: how many there were.
+        at_once: whether it is told after each of them.
+    """
+
+    __slots__ = ("_counters", "_told", "at_once", "count", "duration", "first_byte", "size")
+
+    def __init__(self, metrics: Metrics, record: RequestRecord, *, at_once: bool) -> None:
+        route, method = record.route, record.method
+        self._counters: tuple[Counter, ...] = (
+            metrics.http_requests.labels(route, method, _status(record.status)),
+            metrics.http_outcomes.labels(route, record.outcome),
+        )
+        self.duration = Bins(metrics.http_duration.labels(route, method))
+        self.first_byte = Bins(metrics.http_first_byte.labels(route, method))
+        self.size = Bins(metrics.http_response_size.labels(route, method))
+        self.count = self._told = 0
+        self.at_once = at_once
+
+    def tell(self) -> None:
+        """Have the metrics say what is known here."""
+        new = self.count - self._told
+        if not new:
+            return
+        self._told += new
+        for counter in self._counters:
+            counter.inc(new)
+        self.duration.tell()
+        self.first_byte.tell()
+        self.size.tell()
 
 
 class HttpTraffic:
@@ -47,46 +71,64 @@ class HttpTraffic:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._ends: dict[tuple[object, ...], _End] = {}
+        self._in_flight = Tally(metrics.http_in_flight)
+        # Other workers read what this one counts, and cannot ask it; where it is killed, nobody can.
+        self._at_once = metrics.workers is not None
+        if not self._at_once:
+            metrics.registry.before.append(self.tell)
 
     def begin(self, record: RequestRecord) -> Callable[[], None]:
         """Count a request as in flight until the function that is returned is called."""
-        self._metrics.http_in_flight.inc()
-        return record.count_in_flight(self._metrics.http_in_flight.dec)
+        self._in_flight.value += 1
+        if self._at_once:
+            self._in_flight.tell()
+        return record.count_in_flight(self._left)
+
+    def _left(self) -> None:
+        self._in_flight.value -= 1
+        if self._at_once:
+            self._in_flight.tell()
 
     def finish(self, record: RequestRecord) -> None:
         """Count a finished request, however it ended."""
         key = (record.route, record.method, record.status, record.outcome)
-        end = self._ends.get(key)
-        if end is None:
-            end = self._resolved(record)
-            if len(self._ends) < _MAX_KNOWN:
-                self._ends[key] = end
-        end.requests.inc()
-        end.outcomes.inc()
-        if record.first_byte_s is not None:
+        end = self._ends.get(key) or self._resolved(key, record)
+        end.count += 1
+        first_byte_s = record.first_byte_s
+        if first_byte_s is not None:
             end.size.observe(record.response_bytes)
         if not record.waits:
-            trace_id = record.trace_id if record.sampled else ""
-            end.duration.observe_traced(record.duration_s, trace_id)
-            if record.first_byte_s is not None:
-                end.first_byte.observe_traced(record.first_byte_s, trace_id)
+            trace = _trace_of(record) if record.sampled else None
+            end.duration.observe(record.duration_s, trace)
+            if first_byte_s is not None:
+                end.first_byte.observe(first_byte_s, trace)
         if record.error is not None:
             self._failed(record)
+        if end.at_once:
+            end.tell()
+
+    def tell(self) -> None:
+        """Have the metrics say what is known here."""
+        self._in_flight.tell()
+        for end in tuple(self._ends.values()):
+            end.tell()
 
     def _failed(self, record: RequestRecord) -> None:
         failure = own_failure(record.error, record.hang_up)
         if failure is not None:
             self._metrics.http_exceptions.labels(record.route, type(failure).__qualname__).inc()
 
-    def _resolved(self, record: RequestRecord) -> _End:
-        metrics, route, method = self._metrics, record.route, record.method
-        return _End(
-            metrics.http_requests.labels(route, method, _status(record.status)),
-            metrics.http_outcomes.labels(route, record.outcome),
-            cast(GovernedHistogram, metrics.http_duration.labels(route, method)),
-            cast(GovernedHistogram, metrics.http_first_byte.labels(route, method)),
-            metrics.http_response_size.labels(route, method),
-        )
+    def _resolved(self, key: tuple[object, ...], record: RequestRecord) -> _End:
+        known = len(self._ends) < _MAX_KNOWN
+        end = _End(self._metrics, record, at_once=self._at_once or not known)
+        if known:
+            self._ends[key] = end
+        return end
+
+
+def _trace_of(record: RequestRecord) -> tuple[str, float]:
+    """Return what an exemplar tells: the trace, and when it was."""
+    return record.trace_id, record.started_ns / 1e9 + record.duration_s
 
 
 class WebSocketTraffic:
@@ -105,8 +147,9 @@ class WebSocketTraffic:
         """Count a finished connection, however it ended."""
         metrics, route = self._metrics, record.route
         metrics.websocket_connections.labels(route, record.outcome).inc()
-        trace_id = record.trace_id if record.sampled else ""
-        cast(GovernedHistogram, metrics.websocket_duration.labels(route)).observe_traced(record.duration_s, trace_id)
+        duration = Bins(metrics.websocket_duration.labels(route))
+        duration.observe(record.duration_s, _trace_of(record) if record.sampled else None)
+        duration.tell()
         if record.close_code is not None:
             code = str(record.close_code) if record.close_code in _CLOSE_CODES else _OTHER
             metrics.websocket_closes.labels(route, code).inc()

@@ -53,7 +53,7 @@ class Health:
             metrics.postgres_latency,
             metrics.draining,
         }
-        self._gauges = Pages(lambda form: metrics.render(form, lambda error: obs.faults.report("metrics", error), told))
+        self._gauges = Pages(lambda form: metrics.slices(form, lambda error: obs.faults.report("metrics", error), told))
 
     def endpoints(self) -> Iterator[Endpoint]:
         for group, summary in _SUMMARIES.items():

@@ -22,7 +22,7 @@ class MetricsPage:
     """Answers with the page, in the format and encoding that the scraper prefers."""
 
     def __init__(self, obs: Observability, guard: Guard) -> None:
-        self._pages = Pages(lambda form: obs.metrics.render(form, lambda error: obs.faults.report("metrics", error)))
+        self._pages = Pages(lambda form: obs.metrics.slices(form, lambda error: obs.faults.report("metrics", error)))
 
     def endpoints(self) -> Iterator[Endpoint]:
         page = Content("The metrics of this process.", media_type="text/plain", also=(OPENMETRICS,))

@@ -11,29 +11,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import cast
 
-from prometheus_client import Counter
-
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.metrics.family import EVENT_BUCKETS_S
 from divan_obs_asgi.metrics.governed import GovernedHistogram
-
-
-class Tally:
-    """A number that only grows, and the counter that is told of it."""
-
-    __slots__ = ("_counter", "_told", "value")
-
-    def __init__(self, counter: Counter) -> None:
-        self._counter = counter
-        self._told = 0
-        self.value = 0
-
-    def tell(self) -> None:
-        """Have the counter say what the number says."""
-        value = self.value
-        if value != self._told:
-            self._counter.inc(value - self._told)
-            self._told = value
 
 
 class Handling:
@@ -91,4 +71,4 @@ class NamespaceSeries:
         self.ack_duration = metrics.socketio_ack_duration.labels(label)
 
 
-__all__ = ["Handling", "NamespaceSeries", "Tally"]
+__all__ = ["Handling", "NamespaceSeries"]

@@ -9,10 +9,11 @@ from typing import Any
 
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.metrics import Metrics
+from divan_obs_asgi.metrics.tallies import Tally
 from divan_obs_asgi.socketio_ext.clients import Clients
 from divan_obs_asgi.socketio_ext.engine import size
 from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
-from divan_obs_asgi.socketio_ext.series import Handling, NamespaceSeries, Tally
+from divan_obs_asgi.socketio_ext.series import Handling, NamespaceSeries
 from divan_obs_asgi.socketio_ext.transports import Transports
 
 COMPONENT = "socketio"

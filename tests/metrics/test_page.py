@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import threading
+from collections.abc import Iterator
 
 import anyio
 import anyio.lowlevel
@@ -26,12 +27,13 @@ class Rendering:
         self.spent = 0.0
         self.cost_s = 0.0
 
-    def __call__(self, form: Format) -> bytes:
+    def __call__(self, form: Format) -> Iterator[bytes]:
         self.go.wait(5)
         self.pages += 1
         self.spent += self.cost_s
         self.threads.add(threading.get_ident())
-        return b"%s %d" % (form.name.encode(), self.pages)
+        yield form.name.encode()
+        yield b" %d" % self.pages
 
     def made(self) -> Pages:
         return Pages(self, clock=lambda: self.now, cost=lambda: self.spent)
@@ -114,24 +116,27 @@ def test_a_costly_page_is_kept_for_a_second() -> None:
     assert bodies == [b"TEXT 1", b"TEXT 1", b"TEXT 1", b"TEXT 2", b"OPENMETRICS 3"]
 
 
-def test_a_rendering_that_fails_is_tried_again() -> None:
-    """Nobody waits for a page that is never made."""
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_rendering_that_fails_is_tried_again(compressed: bool) -> None:
+    """Nobody waits for a page that is never made, and no thread for the rest of it."""
     calls = []
 
-    def render(form: Format) -> bytes:
+    def slices(form: Format) -> list[bytes]:
         calls.append(form)
         if len(calls) == 1:
             raise RuntimeError("no")
-        return b"page"
+        return [b"page"]
 
-    pages = Pages(render)
+    pages = Pages(slices)
 
     async def ask() -> bytes:
         with pytest.raises(RuntimeError):
-            await pages.page(Format.TEXT, compressed=False)
-        return await pages.page(Format.TEXT, compressed=False)
+            await pages.page(Format.TEXT, compressed=compressed)
+        return await pages.page(Format.TEXT, compressed=compressed)
 
-    assert anyio.run(ask) == b"page"
+    page = anyio.run(ask)
+    assert (gzip.decompress(page) if compressed else page) == b"page"
+    assert not [thread for thread in threading.enumerate() if thread.name == "divan_obs_asgi.gzip"]
 
 
 def test_a_client_that_leaves_takes_nobody_along() -> None:

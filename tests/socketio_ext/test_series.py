@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.metrics.family import EVENT_BUCKETS_S
-from divan_obs_asgi.socketio_ext.series import Handling, Tally
+from divan_obs_asgi.metrics.tallies import Tally
+from divan_obs_asgi.socketio_ext.series import Handling
 
 SECONDS = st.one_of(st.floats(0, 10), st.sampled_from(EVENT_BUCKETS_S))
 LABELS = {"namespace": "/", "event": "say"}

@@ -1,0 +1,73 @@
+"""
+What is counted in plain numbers, and told to the metrics when somebody looks.
+
+prometheus_client's locks and checks cost more than all else that is done for a request or an event.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import cast
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from divan_obs_asgi.metrics.governed import GovernedHistogram
+
+
+class Tally:
+    """
+    A number, and the counter that is told of it, or the gauge.
+
+    The event loop's thread writes it; whoever tells it only reads, and remembers how much of it was told.
+    """
+
+    __slots__ = ("_metric", "_told", "value")
+
+    def __init__(self, metric: Counter | Gauge) -> None:
+        self._metric = metric
+        self._told = 0
+        self.value = 0
+
+    def tell(self) -> None:
+        """Have the metric say what the number says."""
+        value = self.value
+        if value != self._told:
+            self._metric.inc(value - self._told)
+            self._told = value
+
+
+class Bins:
+    """The observations of a histogram, in plain numbers."""
+
+    __slots__ = ("_counts", "_edges", "_exemplars", "_histogram", "_sum", "_told", "_told_sum")
+
+    def __init__(self, histogram: Histogram) -> None:
+        self._histogram = cast(GovernedHistogram, histogram)
+        self._edges = self._histogram.edges
+        self._counts = [0] * len(self._edges)
+        self._told = list(self._counts)
+        self._sum = self._told_sum = 0.0
+        self._exemplars: dict[int, tuple[float, str, float]] = {}
+
+    def observe(self, amount: float, trace: tuple[str, float] | None = None) -> None:
+        """Note an observation; of a sampled trace its id and the Unix time are the exemplar."""
+        index = bisect_left(self._edges, amount)  # An edge is part of its bucket.
+        self._counts[index] += 1
+        self._sum += amount
+        if trace is not None:
+            self._exemplars[index] = (amount, *trace)
+
+    def tell(self) -> None:
+        """Have the histogram say what is known here."""
+        counts, total = list(self._counts), self._sum
+        if counts == self._told:
+            return
+        new = [now - before for now, before in zip(counts, self._told, strict=True)]
+        self._histogram.add(new, total - self._told_sum)
+        self._told, self._told_sum = counts, total
+        exemplars, self._exemplars = self._exemplars, {}
+        for index, (amount, trace_id, at_s) in exemplars.items():
+            self._histogram.show(index, amount, trace_id, at_s)
+
+
+__all__ = ["Bins", "Tally"]

@@ -1,0 +1,139 @@
+"""What is counted in plain numbers is told to the metrics in full, whoever asks, and whenever."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.metrics import Format, HttpTraffic, Metrics
+from divan_obs_asgi.metrics.family import DURATION_BUCKETS_S, SIZE_BUCKETS
+from divan_obs_asgi.metrics.tallies import Bins
+from divan_obs_asgi.record import RequestRecord
+from divan_obs_asgi.routes import RouteTemplates
+from divan_obs_asgi.testing import http_scope
+from divan_obs_asgi.types import Message, Outcome
+
+SECONDS = st.floats(0, 10) | st.sampled_from(DURATION_BUCKETS_S)
+
+
+async def _receive() -> Message:
+    raise AssertionError("not asked")
+
+
+async def _send(message: Message) -> None: ...
+
+
+def ended(
+    route: str, status: int = 200, outcome: Outcome = "ok", seconds: float = 0.1, size: int | None = 0
+) -> RequestRecord:
+    """Return a finished record; one without a size was never answered."""
+    record = RequestRecord(http_scope(), _receive, _send, RouteTemplates(None), Faults(lambda component: None))
+    record.route, record.status, record.outcome, record.duration_s = route, status, outcome, seconds
+    if size is not None:
+        record.first_byte_s, record.response_bytes = seconds / 2, size
+    return record
+
+
+RECORDS = st.builds(
+    ended,
+    st.sampled_from(["/a", "/b"]),
+    st.sampled_from([200, 500]),
+    st.sampled_from(["ok", "error"]),
+    SECONDS,
+    st.none() | st.integers(0, 10**8),
+)
+
+
+@given(st.lists(RECORDS | st.none(), max_size=30))
+def test_requests_are_told_as_if_each_had_been_counted_at_once(steps: list[RequestRecord | None]) -> None:
+    """Page for page the same, but for how sums of fractions are rounded; a scrape in between (None) changes nothing."""
+    metrics, reference = Metrics(), Metrics()
+    traffic = HttpTraffic(metrics)
+    for record in steps:
+        if record is None:
+            metrics.render()
+            continue
+        traffic.finish(record)
+        at = record.route, record.method
+        reference.http_requests.labels(*at, record.status).inc()
+        reference.http_outcomes.labels(record.route, record.outcome).inc()
+        reference.http_duration.labels(*at).observe(record.duration_s)
+        sizes, first_bytes = reference.http_response_size.labels(*at), reference.http_first_byte.labels(*at)
+        if record.first_byte_s is not None:
+            sizes.observe(record.response_bytes)
+            first_bytes.observe(record.first_byte_s)
+    assert lines(metrics) == lines(reference)
+
+
+def lines(metrics: Metrics) -> set[str]:
+    return {line for line in metrics.render().decode().splitlines() if "_seconds_sum" not in line}
+
+
+@given(st.lists(SECONDS), st.lists(st.floats(0, 10**8) | st.sampled_from(SIZE_BUCKETS)))
+def test_sums_are_those_of_what_was_observed(seconds: list[float], sizes: list[float]) -> None:
+    """However often somebody looks."""
+    metrics = Metrics()
+    for family, observed in ((metrics.http_duration, seconds), (metrics.http_response_size, sizes)):
+        bins = Bins(family.labels("/", "GET"))
+        for number, amount in enumerate(observed):
+            bins.observe(amount)
+            if number % 3 == 0:
+                bins.tell()
+        bins.tell()
+        told = metrics.registry.get_sample_value(f"divan_{family.family.name}_sum", {"route": "/", "method": "GET"})  # type: ignore[attr-defined]
+        assert abs((told or 0.0) - sum(observed)) < 1e-6
+
+
+def test_nothing_is_lost_or_doubled_while_others_look() -> None:
+    """Two scrapes at a time, in threads, while requests end."""
+    metrics = Metrics()
+    traffic = HttpTraffic(metrics)
+    stop = threading.Event()
+
+    def look(form: Format) -> None:
+        while not stop.is_set():
+            metrics.render(form)
+
+    with ThreadPoolExecutor(3) as threads:
+        looking = [threads.submit(look, form) for form in (*Format, Format.TEXT)]
+        for _ in range(5000):
+            traffic.finish(ended("/a"))
+        stop.set()
+        for future in looking:
+            future.result()
+    labels = {"route": "/a", "method": "GET"}
+    assert metrics.registry.get_sample_value("divan_http_requests_total", {**labels, "status": "200"}) == 5000.0
+    assert metrics.registry.get_sample_value("divan_http_request_duration_seconds_count", labels) == 5000.0
+
+
+def test_the_newest_sampled_trace_of_a_bucket_is_shown() -> None:
+    """Until another one falls into it; it has the time at which the request ended."""
+    metrics = Metrics()
+    duration = Bins(metrics.http_duration.labels("/", "GET"))
+    for trace, at_s in (("a" * 32, 1e9), ("b" * 32, 1e9 + 1)):
+        duration.observe(0.3, (trace, at_s))
+        duration.tell()
+        duration.observe(0.3)
+        duration.tell()
+        page = metrics.render(Format.OPENMETRICS).decode()
+        (line,) = [line for line in page.splitlines() if "trace_id" in line]
+        assert line.endswith(f'# {{trace_id="{trace}"}} 0.3 {at_s}')
+
+
+def test_what_several_workers_count_is_told_at_once(tmp_path: Path) -> None:
+    """Another one answers the scrape, and cannot ask this one."""
+    metrics, neighbour = Metrics(directory=tmp_path), Metrics(directory=tmp_path)
+    traffic = HttpTraffic(metrics)
+    left = traffic.begin(ended("/a"))
+    assert "\ndivan_http_requests_in_flight 1.0\n" in neighbour.render().decode()
+    traffic.finish(ended("/a"))
+    left()
+    page = neighbour.render().decode()
+    assert "\ndivan_http_requests_in_flight 0.0\n" in page
+    for name, labels in (("requests_total", ',status="200"'), ("request_duration_seconds_count", "")):
+        assert f'\ndivan_http_{name}{{method="GET",route="/a"{labels}}} 1.0\n' in page
