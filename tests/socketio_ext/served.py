@@ -14,6 +14,7 @@ WAY says how the Socket.IO server and the HTTP application stand to each other:
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
@@ -32,6 +33,7 @@ import divan_obs_asgi
 from divan_obs_asgi import Observability
 
 logger = logging.getLogger("served")
+doorman = asyncio.Event()
 
 
 def handlers_of(server: socketio.AsyncServer) -> None:
@@ -72,10 +74,14 @@ class Chat(socketio.AsyncNamespace):
     """The namespace `/chat`, a class with rooms."""
 
     async def on_connect(self, sid: str, environ: Mapping[str, object], auth: object) -> None:
-        if isinstance(auth, dict) and auth.get("refused"):
+        wish = auth if isinstance(auth, dict) else {}
+        if wish.get("refused"):
             raise socketio.exceptions.ConnectionRefusedError("not you")
-        if isinstance(auth, dict) and auth.get("broken"):
+        if wish.get("broken"):
             raise LookupError("on purpose")
+        if wish.get("kept_waiting"):
+            logger.warning("waiting")
+            await doorman.wait()
 
     async def on_disconnect(self, sid: str, reason: object = None) -> None:
         logger.info("gone")
@@ -94,6 +100,13 @@ class Chat(socketio.AsyncNamespace):
 
 async def hello(request: Request) -> Response:
     return PlainTextResponse("hello")
+
+
+async def admit(request: Request) -> Response:
+    """Let those in who are kept waiting."""
+    doorman.set()
+    doorman.clear()
+    return Response()
 
 
 async def flush(request: Request) -> Response:
@@ -138,7 +151,8 @@ def framework(way: str) -> Any:
 def build(way: str) -> Any:
     obs = Observability.from_env()
     server = server_of(obs)
-    http = framework(way)(routes=[Route("/hello", hello), Route("/flush", flush, methods=["POST"])], lifespan=lifespan)
+    routes = [Route("/hello", hello), *(Route(f"/{f.__name__}", f, methods=["POST"]) for f in (admit, flush))]
+    http = framework(way)(routes=routes, lifespan=lifespan)
     http.state.obs = obs
     if way == "under":
         return socketio.ASGIApp(server, other_asgi_app=divan_obs_asgi.wrap(http, obs))

@@ -64,6 +64,10 @@ class Service(ServerProcess):
         """Return when all log lines and spans of what has ended by now have arrived."""
         self._http.post("/flush").raise_for_status()
 
+    def admit(self) -> None:
+        """Let those in whom the connect handler of `/chat` keeps waiting."""
+        self._http.post("/admit").raise_for_status()
+
     def wait_for(self, happened: Callable[[], object]) -> None:
         """
         Return as soon as something has happened.
