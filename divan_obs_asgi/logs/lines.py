@@ -21,10 +21,19 @@ from divan_obs_asgi.redaction.text import HIDDEN
 ACCESS_LOGGER = "divan_obs_asgi.access"
 # The attribute of a LogRecord that holds business fields by themselves; in `extra` some names are forbidden.
 FIELDS_KEY = "divan_obs_fields"
+# The attribute that holds ids which are credentials, for a LogRecord whose exception tells them.
+HIDDEN_KEY = "divan_obs_hidden"
 
 # An attribute of every LogRecord is no business field.
 # `color_message` is uvicorn's: the message again, with ANSI escapes.
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message", FIELDS_KEY}
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "taskName",
+    "color_message",
+    FIELDS_KEY,
+    HIDDEN_KEY,
+}
 # More fields than this are no line any more.
 _MAX_FIELDS = 32
 # Names of levels and loggers are short; what is longer was made of something else.
@@ -118,7 +127,8 @@ class Lines:
         fields = getattr(record, FIELDS_KEY, None)
         if isinstance(fields, Mapping):
             self._add_fields(line, fields)
-        return _finished(line, recorded, request.hidden if request is not None else ())
+        hidden = (*(request.hidden if request is not None else ()), *getattr(record, HIDDEN_KEY, ()))
+        return _finished(line, recorded, hidden)
 
     def unreadable(self, record: logging.LogRecord, request: RequestRecord | None) -> bytes:
         """Return the line of a LogRecord of which no other can be made: fixed words, and nothing of its content."""
@@ -192,4 +202,4 @@ def _picture(found: re.Match[bytes]) -> bytes:
     return _SHORT.get(found[0]) or b"\\u24" + found[0][-2:]
 
 
-__all__ = ["ACCESS_LOGGER", "FIELDS_KEY", "Lines", "access_level", "timestamp"]
+__all__ = ["ACCESS_LOGGER", "FIELDS_KEY", "HIDDEN_KEY", "Lines", "access_level", "timestamp"]

@@ -22,6 +22,7 @@ from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
 from divan_obs_asgi.socketio_ext.record import EventRecord
 from divan_obs_asgi.socketio_ext.requests import EngineRequests
 from divan_obs_asgi.socketio_ext.subclassing import become
+from divan_obs_asgi.socketio_ext.upstream_logs import mask_sessions
 from divan_obs_asgi.socketio_ext.watch import COMPONENT, Watch
 
 RECONCILE_EVERY_S = 10
@@ -68,6 +69,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
                 # One with __slots__ or written in C: the reconciler still sees what it holds.
                 obs.faults.report(COMPONENT, error)
         self._hooks.install()
+        mask_sessions(self)
         obs.background.add("socketio", self._reconcile)
         obs.drain.on_start(self._announce_drain)
 

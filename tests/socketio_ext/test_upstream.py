@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import inspect
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -60,6 +61,8 @@ ATTRIBUTES = {
     "AsyncManager.rooms": dict,
     "AsyncPubSubManager.host_id": str,
     "EngineServer.handlers": dict,
+    "EngineServer.logger": logging.Logger,
+    "EngineServer.sequence_number": int,
     "EngineServer.sockets": dict,
 }
 #: What came after 5.11; the server does without it where it is not there.

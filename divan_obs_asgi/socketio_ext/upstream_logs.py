@@ -1,0 +1,104 @@
+"""What python-socketio, Engine.IO and asyncio log by themselves, without the ids of sessions and without payloads."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import re
+import weakref
+from typing import Any
+
+from divan_obs_asgi.logs.lines import HIDDEN_KEY
+from divan_obs_asgi.redaction.text import HIDDEN
+from divan_obs_asgi.socketio_ext.record import shape_of
+from divan_obs_asgi.socketio_ext.watch import COMPONENT
+
+# asyncio tells of exceptions that nobody has asked for, with their text.
+_ASYNCIO = "asyncio"
+# Engine.IO's last argument is a packet with what a client has sent, or is sent: "%s: Received packet %s data %s".
+_WITH_PACKET = re.compile(r"(?:packet %s data|received) %s\b")
+# engineio.BaseServer.generate_id: 12 random bytes and a number of 3, in base64; an application may have others.
+_ID = re.compile(r"[\w-]{8,128}")
+_RANDOM_BYTES, _OWN_LENGTH = 12, 20
+
+
+class SessionFilter(logging.Filter):
+    """
+    Masks ids of sessions in a server's log records, before any handler sees them; lets every record pass.
+
+    An id lets its holder speak for the client (PITFALLS P43). Known are those of clients that are there, and all that
+    this server has ever made: the number in them is one that it has counted to.
+    """
+
+    def __init__(self, server: Any, logger: logging.Logger) -> None:
+        super().__init__()
+        # The loggers are the process', and live longer: nothing here may hold the server.
+        self._server = weakref.ref(server)
+        logger.addFilter(self)
+        weakref.finalize(server, logger.removeFilter, self)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        server = self._server()
+        if server is None:
+            return True
+        try:
+            self._mask(record)
+        except Exception as error:
+            server.obs.faults.report(COMPONENT, error)
+            record.msg, record.args, record.exc_info, record.exc_text = "[redacted:unreadable]", (), None, None
+        return True
+
+    def _mask(self, record: logging.LogRecord) -> None:
+        if isinstance(record.args, tuple) and record.args:
+            arguments: list[object] = list(record.args)
+            if isinstance(record.msg, str) and _WITH_PACKET.search(record.msg):
+                arguments[-1] = shape_of(arguments[-1])
+            record.args = tuple(self._masked(value) if isinstance(value, str) else value for value in arguments)
+        if self._ids_in(message := record.getMessage()):
+            record.msg, record.args = self._masked(message), ()
+        if record.exc_info and record.exc_info[1] is not None:
+            self._mask_error(record, record.exc_info)
+
+    def _mask_error(self, record: logging.LogRecord, exc_info: Any) -> None:
+        text = _formatter.formatException(exc_info)
+        ids = self._ids_in(text)
+        if ids:
+            # The standard library's formatters take the first, and our own lines heed the second.
+            record.exc_text = self._masked(text)
+            setattr(record, HIDDEN_KEY, ids)
+
+    def _masked(self, text: str) -> str:
+        return _ID.sub(lambda found: HIDDEN if self._is_id(found[0]) else found[0], text)
+
+    def _ids_in(self, text: str) -> tuple[str, ...]:
+        return tuple({word for word in _ID.findall(text) if self._is_id(word)})
+
+    def _is_id(self, word: str) -> bool:
+        server = self._server()
+        if server is None:
+            return False
+        if word in server.eio.sockets or any(
+            word in rooms.get(None, ()) for rooms in tuple(server.manager.rooms.values())
+        ):
+            return True
+        return len(word) == _OWN_LENGTH and self._number_in(word) < server.eio.sequence_number
+
+    def _number_in(self, word: str) -> int:
+        try:
+            return int.from_bytes(base64.urlsafe_b64decode(word)[_RANDOM_BYTES:])
+        except ValueError:  # Letters of other alphabets.
+            return 1 << 24
+
+
+_formatter = logging.Formatter()
+
+
+def mask_sessions(server: Any) -> None:
+    """Have nothing that is logged about `server` tell ids of its sessions."""
+    names = {getattr(logger, "name", "") for logger in (server.logger, server.eio.logger)}
+    for name in sorted(names | {_ASYNCIO}):
+        if isinstance(name, str) and name:
+            SessionFilter(server, logging.getLogger(name))
+
+
+__all__ = ["SessionFilter", "mask_sessions"]
