@@ -30,7 +30,7 @@ class Service(ServerProcess):
     def __init__(self, receiver: OtlpReceiver, way: str = "over", **environ: str) -> None:
         super().__init__()
         self.receiver = receiver
-        self._way = way
+        self.way = way
         self._environ = {
             "OBS_ADMIN_TOKEN": TOKEN,
             "OBS_TRACING_ENABLED": "true",
@@ -48,7 +48,7 @@ class Service(ServerProcess):
         return f"http://{self.host}:{self.port}"
 
     def command(self) -> Sequence[str]:
-        return [sys.executable, "-m", "tests.socketio_ext.served", str(self.port), self._way]
+        return [sys.executable, "-m", "tests.socketio_ext.served", str(self.port), self.way]
 
     def popen(self, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> Any:
         return super().popen(command, env={**self._environ, **(env or {})})
