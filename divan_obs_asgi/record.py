@@ -321,7 +321,7 @@ class RequestRecord:
 
     def _body_sent(self, message: Message) -> None:
         body = message.get("body")
-        if body:
+        if body and not self.disconnected:
             self.response_bytes += len(body)
         if not message.get("more_body") and not self._trailers:
             self._end_of_response()
@@ -335,7 +335,8 @@ class RequestRecord:
             self._end_of_response()
 
     def _copy_sent(self, message: Message) -> None:
-        self.response_bytes += message.get("count") or 0
+        if not self.disconnected:
+            self.response_bytes += message.get("count") or 0
         if not message.get("more_body") and not self._trailers:
             self._end_of_response()
 
@@ -385,7 +386,9 @@ class RequestRecord:
 
     def _end_of_response(self) -> None:
         if self.disconnected:
-            self._finish("client_disconnect")
+            # A WebSocket that its client has closed has no response any more.
+            if self._closed_s is None:
+                self._finish("client_disconnect")
         elif not self.status:
             self._finish("incomplete")  # A body, and no start.
         else:

@@ -1,24 +1,32 @@
-"""Log line, span, counter and histogram of a request say the same, however it ends."""
+"""Log line, span, counters and histograms of a connection say the same and the truth, however it ends."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
+from time import perf_counter
 from typing import Any
 
 import anyio
-from hypothesis import example, given
+import pytest
+from hypothesis import event, example, given
 from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
-import divan_obs_asgi as obs
-from divan_obs_asgi.metrics import FAMILIES
-from divan_obs_asgi.record import RequestRecord
-from divan_obs_asgi.routes import ROUTE_KEY
-from divan_obs_asgi.testing import SCENARIOS, converse, http_scope, websocket_scope
+from divan_obs_asgi.routes import ROUTE_KEY, UNMATCHED
+from divan_obs_asgi.testing import SCENARIOS, Scenario, converse, http_scope, websocket_scope
 from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
-from tests.stacks import Observed
-from tests.tracing.exported import Exported
+from tests.tracing.signals import Signals
+from tests.verdicts import Server, Verdict, verdict
 
+RECEIVE: Message = {"type": "receive"}
 statuses = st.integers(100, 599)
-http_messages = st.one_of(
+http_steps = st.one_of(
+    st.just(RECEIVE),
     st.builds(
         lambda status, trailers: {"type": "http.response.start", "status": status, "headers": [], "trailers": trailers},
         statuses,
@@ -31,213 +39,265 @@ http_messages = st.one_of(
     ),
     st.builds(lambda more: {"type": "http.response.trailers", "headers": [], "more_trailers": more}, st.booleans()),
     st.just({"type": "http.response.pathsend", "path": "/srv/a"}),
+    st.builds(
+        lambda size, more: {"type": "http.response.zerocopysend", "file": 3, "count": size, "more_body": more},
+        st.integers(0, 9),
+        st.booleans(),
+    ),
     st.just({"type": "http.response.early_hint", "links": []}),
+    st.just({"type": "http.response.push", "path": "/a.css", "headers": []}),
 )
-websocket_messages = st.one_of(
+websocket_steps = st.one_of(
+    st.just(RECEIVE),
     st.just({"type": "websocket.accept"}),
     st.just({"type": "websocket.send", "text": "hi"}),
     st.builds(lambda code: {"type": "websocket.close", "code": code}, st.sampled_from([1000, 1001, 1008, 1011, 4000])),
     st.builds(lambda status: {"type": "websocket.http.response.start", "status": status}, statuses),
     st.builds(lambda more: {"type": "websocket.http.response.body", "body": b"no", "more_body": more}, st.booleans()),
 )
-ends = st.sampled_from(["return", "raise", "interrupt", "wait"])
+# How an application that keeps to ASGI begins, more often than chance would have it.
+http_beginnings = st.sampled_from([[], [{"type": "http.response.start", "status": 200, "headers": []}]])
+websocket_beginnings = st.sampled_from([[], [RECEIVE, {"type": "websocket.accept"}]])
 http_incoming = st.lists(
     st.sampled_from([{"type": "http.request", "body": b"", "more_body": False}, {"type": "http.disconnect"}]),
     max_size=2,
 )
-websocket_incoming = st.lists(
-    st.one_of(
-        st.just({"type": "websocket.connect"}),
-        st.just({"type": "websocket.receive", "text": "hi"}),
-        st.builds(lambda code: {"type": "websocket.disconnect", "code": code}, st.sampled_from([1000, 1005, 1006])),
-    ),
-    max_size=3,
+received: Message = {"type": "websocket.receive", "text": "hi"}
+closes = st.builds(lambda code: {"type": "websocket.disconnect", "code": code}, st.sampled_from([1000, 1005, 1006]))
+websocket_incoming = st.builds(
+    lambda count, closed: [{"type": "websocket.connect"}, *[received] * count, *closed],
+    st.integers(0, 2),
+    st.lists(closes, max_size=2),
 )
+common = {
+    "end": st.sampled_from(["return", "raise", "interrupt", "wait"]),
+    "handles": st.booleans(),
+    "hangs_up_after": st.none() | st.integers(0, 5),
+    "strict": st.booleans(),
+}
 
 
 class Interrupt(BaseException):
     pass
 
 
-class Witness(obs.RecordMiddleware):
-    component = "witness"
-
-    def observe(self, scope: Scope, record: RequestRecord) -> None:
-        record.add_finisher(self.component, finished.append)
+class Handled(Exception):
+    pass
 
 
-finished: list[RequestRecord] = []
-exported = Exported()
-observed = Observed(
-    {"OBS_TRACING_ENABLED": "true", "LOG_SAMPLING_BUDGET": "999999999"},
-    span_exporter=exported,
-)
+signals = Signals()
 
 
-def scripted(messages: list[Message], receives: int, end: str, route: str | None) -> ASGIApp:
+def scripted(server: Server, steps: Sequence[Message], end: str, route: str | None, handled: Handled | None) -> ASGIApp:
     """Return an application that reads, sends and ends as told, however wrong that is."""
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    async def follow(scope: Scope, receive: Receive, send: Send) -> None:
         if route is not None:
             scope[ROUTE_KEY] = route
-        for _ in range(receives):
-            await receive()
-        for message in messages:
-            await send(dict(message))
+        for step in steps:
+            await (receive() if step is RECEIVE else send(dict(step)))
         if end == "raise":
             raise ValueError("on purpose")
         if end == "interrupt":
             raise Interrupt
         if end == "wait":
-            await anyio.sleep_forever()
+            await server.give_up()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        server.entered = perf_counter()
+        if handled is None:
+            await follow(scope, receive, send)
+            return
+        try:
+            raise handled
+        except Handled:
+            await follow(scope, receive, send)
 
     return app
 
 
-async def drive(app: ASGIApp, scope: Scope, incoming: list[Message], hangs_up_after: int | None) -> None:
-    with anyio.move_on_after(0.001):
-        await converse(app, scope, incoming, hangs_up_after=hangs_up_after)
+def judge(
+    scope: Scope,
+    steps: Sequence[Message],
+    incoming: Sequence[Message],
+    end: str,
+    handles: bool,
+    hangs_up_after: int | None,
+    strict: bool,
+    route: str | None,
+) -> None:
+    """Drive one connection, and hold what is told of it against what its server has seen."""
+    server = Server(incoming, hangs_up_after, strict)
+    handled = Handled() if handles else None
+    anyio.run(server.serve, signals.around(scripted(server, steps, end, route, handled)), scope)
+    if not strict:
+        # What such a server makes of an application that does not keep to ASGI, nobody knows.
+        signals.agree()
+        return
+    truth = verdict(server, scope, handled)
+    event(truth.outcome)
+    signals.bear_out(truth, route or UNMATCHED)
 
 
 @given(
-    websocket=st.just(False),
-    messages=st.lists(http_messages, max_size=5),
+    beginning=http_beginnings,
+    steps=st.lists(http_steps, max_size=5),
     incoming=http_incoming,
-    receives=st.integers(0, 2),
-    end=ends,
-    hangs_up_after=st.none() | st.integers(0, 4),
     route=st.none() | st.sampled_from(["/users/{id}", "/"]),
     method=st.sampled_from(["GET", "HEAD", "POST", "BREW"]),
+    **common,
 )
-def test_signals_of_a_request_agree(**case: Any) -> None:
-    """Route, method, status, outcome and duration of a request are the same in all four signals."""
-    agree(**case)
+# What an application says to a client of which it knows that it has left, has not left either.
+@example(
+    beginning=[{"type": "http.response.start", "status": 200, "headers": []}],
+    steps=[RECEIVE, {"type": "http.response.body", "body": b"a", "more_body": True}],
+    incoming=[{"type": "http.disconnect"}],
+    route=None,
+    method="GET",
+    end="return",
+    handles=False,
+    hangs_up_after=None,
+    strict=True,
+)
+def test_signals_of_a_request_agree(beginning: list[Message], steps: list[Message], method: str, **case: Any) -> None:
+    """Route, method, status, outcome, size, failure and duration of a request are the same and right in all signals."""
+    judge(http_scope(method=method), [*beginning, *steps], **case)
 
 
 @given(
-    websocket=st.just(True),
-    messages=st.lists(websocket_messages, max_size=5),
+    beginning=websocket_beginnings,
+    steps=st.lists(websocket_steps, max_size=5),
     incoming=websocket_incoming,
-    receives=st.integers(0, 3),
-    end=ends,
-    hangs_up_after=st.none() | st.integers(0, 4),
     route=st.none() | st.sampled_from(["/ws/{room}"]),
-    method=st.just("GET"),
+    **common,
 )
 # A close code that was sent after the client had closed: the first one counts.
 @example(
-    websocket=True,
-    messages=[{"type": "websocket.accept"}, {"type": "websocket.close", "code": 1011}],
-    incoming=[{"type": "websocket.disconnect", "code": 1006}],
-    receives=1,
-    end="return",
-    hangs_up_after=None,
+    beginning=[RECEIVE, {"type": "websocket.accept"}],
+    steps=[RECEIVE, {"type": "websocket.close", "code": 1011}],
+    incoming=[{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1006}],
     route=None,
-    method="GET",
+    end="return",
+    handles=False,
+    hangs_up_after=None,
+    strict=True,
 )
-def test_signals_of_a_websocket_agree(**case: Any) -> None:
-    """Route, outcome, close code and duration of a WebSocket are the same in all four signals."""
-    agree(**case)
+def test_signals_of_a_websocket_agree(beginning: list[Message], steps: list[Message], **case: Any) -> None:
+    """Route, outcome, close code, messages and duration of a WebSocket are the same and right in all signals."""
+    judge(websocket_scope(), [*beginning, *steps], **case)
 
 
 def test_signals_of_every_scenario_agree() -> None:
     """The same for each end that the contract knows."""
     for scenario in SCENARIOS:
-        stack = fresh(scenario.app)
-        anyio.run(drive, stack, scenario.scope(), list(scenario.incoming), scenario.hangs_up_after)
-        check()
+        anyio.run(run, scenario, signals.around(scenario.app))
+        record = signals.agree()
+        assert (scenario.name, record.outcome, record.status) == (scenario.name, scenario.outcome, scenario.status)
 
 
-def agree(
-    websocket: bool,
-    messages: list[Message],
-    incoming: list[Message],
-    receives: int,
-    end: str,
-    hangs_up_after: int | None,
-    route: str | None,
-    method: str,
+async def run(scenario: Scenario, app: ASGIApp) -> None:
+    await converse(app, scenario.scope(), scenario.incoming, hangs_up_after=scenario.hangs_up_after)
+
+
+async def tell(request: Request) -> Response:
+    return PlainTextResponse("hello")
+
+
+async def refuse(request: Request) -> Response:
+    raise HTTPException(418, "no tea")
+
+
+async def fail(request: Request) -> Response:
+    raise LookupError("on purpose")
+
+
+async def stream(request: Request) -> Response:
+    async def parts() -> AsyncIterator[bytes]:
+        yield b"a"
+        yield b"b"
+
+    return StreamingResponse(parts(), 206)
+
+
+async def echo(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.send_text(await websocket.receive_text())
+    await websocket.receive_text()
+
+
+async def turn_away(websocket: WebSocket) -> None:
+    await websocket.send_denial_response(PlainTextResponse("who are you?", 401))
+
+
+framework = Starlette(
+    routes=[
+        Route("/", tell),
+        Route("/users/{id:int}", tell, methods=["GET", "PUT"]),
+        Route("/stream", stream),
+        Mount("/t/{tenant}", routes=[Route("/tea", refuse), Mount("/deep", routes=[Route("/{what}/fail", fail)])]),
+        Mount("/other", app=Starlette(routes=[Route("/b/{c}", tell)])),
+        WebSocketRoute("/ws/{room}", echo),
+        Mount("/sockets", routes=[WebSocketRoute("/turned/{away}", turn_away)]),
+    ]
+)
+REQUESTS = [
+    ("GET", "/", "/", 200),
+    ("HEAD", "/", "/", 200),
+    ("GET", "/users/7", "/users/{id}", 200),
+    ("DELETE", "/users/7", "/users/{id}", 405),
+    ("BREW", "/users/7", "/users/{id}", 405),
+    ("GET", "/users/ada", UNMATCHED, 404),
+    ("GET", "/nowhere", UNMATCHED, 404),
+    ("GET", "/stream", "/stream", 206),
+    ("GET", "/t/acme/tea", "/t/{tenant}/tea", 418),
+    ("GET", "/t/acme/nothing", "/t/{tenant}/{__unmatched__}", 404),
+    ("GET", "/t/acme/deep/down/fail", "/t/{tenant}/deep/{what}/fail", 500),
+    ("GET", "/other/b/7", "/other/b/{c}", 200),
+    ("GET", "/other/nothing", "/other/{__unmatched__}", 404),
+]
+
+
+@pytest.mark.parametrize("hangs_up_after", [None, 0, 1])
+@pytest.mark.parametrize(("method", "path", "route", "status"), REQUESTS)
+def test_signals_of_a_frameworks_request_agree(
+    method: str, path: str, route: str, status: int, hangs_up_after: int | None
 ) -> None:
-    stack = fresh(scripted(messages, receives, end, route))
-    scope = websocket_scope() if websocket else http_scope(method=method)
-    anyio.run(drive, stack, scope, incoming, hangs_up_after)
-    check()
+    """Templates with their mounts, what no route matches, the wrong method, an answer in parts; a client that goes."""
+    truth = of_the_framework(http_scope(path, method=method), [], route, hangs_up_after)
+    assert truth.status == (0 if hangs_up_after == 0 else status)
+    served = "error" if status == 500 else "ok"
+    assert truth.outcome == (served if hangs_up_after is None else "client_disconnect")
 
 
-def fresh(app: ASGIApp) -> ASGIApp:
-    finished.clear()
-    observed.obs.flush()
-    exported.spans.clear()
-    observed.stream.seek(0)
-    observed.stream.truncate()
-    for family in FAMILIES:
-        if family.labels and family.name.startswith(("http_", "websocket_")):
-            observed.obs.metrics.of(family).clear()
-    return obs.build_stack(Witness(app, observed.obs), observed.obs)
+@pytest.mark.parametrize(
+    ("path", "incoming", "route", "outcome", "status"),
+    [
+        ("/ws/tea", [{"type": "websocket.disconnect", "code": 1000}], "/ws/{room}", "ok", 101),
+        ("/ws/tea", [{"type": "websocket.disconnect", "code": 1006}], "/ws/{room}", "client_disconnect", 101),
+        ("/ws/tea", [], "/ws/{room}", "cancelled", 101),
+        ("/sockets/turned/away", [], "/sockets/turned/{away}", "ok", 401),
+        ("/nowhere", [], UNMATCHED, "ok", 403),
+    ],
+)
+def test_signals_of_a_frameworks_websocket_agree(
+    path: str, incoming: list[Message], route: str, outcome: str, status: int
+) -> None:
+    """Accepted and closed by its client, lost, cancelled, denied, and asked for where there is none."""
+    said: list[Message] = [{"type": "websocket.connect"}, {"type": "websocket.receive", "text": "hi"}]
+    truth = of_the_framework(websocket_scope(path), [*said, *incoming], route, None)
+    assert (truth.outcome, truth.status) == (outcome, status)
 
 
-def check() -> None:
-    """Hold the four signals of the one connection since `fresh` against its record."""
-    observed.obs.flush()
-    (record,) = finished
-    (span,) = exported.spans
-    (line,) = observed.lines()
-    attributes = dict(span.attributes or {})
+def of_the_framework(scope: Scope, incoming: Sequence[Message], route: str, hangs_up_after: int | None) -> Verdict:
+    server = Server(incoming, hangs_up_after)
 
-    assert line["msg"] == f"{record.method} {record.route}"
-    # HTTP semantic conventions: a span is not named after the stand-in for a method.
-    assert span.name == f"{record.method.replace('_OTHER', 'HTTP')} {record.route}"
-    assert attributes["http.route"] == line["route"] == record.route
-    assert attributes["divan.outcome"] == line["outcome"] == record.outcome
-    assert attributes.get("http.response.status_code", 0) == line["status"] == record.status
-    assert attributes.get("websocket.close_code") == line.get("close_code") == record.close_code
-    assert span.start_time is not None
-    assert span.end_time is not None
-    assert span.end_time - span.start_time == int(record.duration_s * 1e9)
-    assert line["latency_ms"] == int(record.duration_s * 1e6) / 1e3
-    assert (line["trace_id"], line["span_id"]) == (record.trace_id, record.span_id)
-    assert span.context is not None
-    assert (f"{span.context.trace_id:032x}", f"{span.context.span_id:016x}") == (record.trace_id, record.span_id)
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        server.entered = perf_counter()
+        await framework(scope, receive, send)
 
-    assert observed.value("divan_http_requests_in_flight") == observed.value("divan_websocket_connections_open") == 0
-    if record.kind == "http":
-        check_http(record)
-        counter = {"route": record.route, "method": record.method, "status": str(record.status)}
-        histogram = {"route": record.route, "method": record.method}
-        names = "divan_http_requests_total", "divan_http_request_duration_seconds"
-    else:
-        check_websocket(record)
-        counter = {"route": record.route, "outcome": str(record.outcome)}
-        histogram = {"route": record.route}
-        names = "divan_websocket_connections_total", "divan_websocket_duration_seconds"
-    assert observed.samples(names[0]) == {tuple(sorted(counter.items())): 1}
-    assert observed.samples(f"{names[1]}_count") == {tuple(sorted(histogram.items())): 1}
-    assert observed.samples(f"{names[1]}_sum") == {tuple(sorted(histogram.items())): record.duration_s}
-
-
-def labels(**values: str) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(values.items()))
-
-
-def check_http(record: RequestRecord) -> None:
-    at = labels(route=record.route, method=record.method)
-    started = record.first_byte_s is not None
-    assert observed.samples("divan_http_outcomes_total") == {labels(route=record.route, outcome=str(record.outcome)): 1}
-    assert observed.samples("divan_http_first_byte_seconds_count")[at] == started
-    assert observed.samples("divan_http_first_byte_seconds_sum")[at] == (record.first_byte_s or 0)
-    assert observed.samples("divan_http_response_size_bytes_count")[at] == started
-    assert observed.samples("divan_http_response_size_bytes_sum")[at] == (record.response_bytes if started else 0)
-    failed = isinstance(record.error, Exception) and record.error is not record.hang_up
-    assert observed.samples("divan_http_exceptions_total") == (
-        {labels(route=record.route, type=type(record.error).__name__): 1} if failed else {}
-    )
-
-
-def check_websocket(record: RequestRecord) -> None:
-    ways = (("in", record.messages_received), ("out", record.messages_sent))
-    told = {dict(at)["direction"]: count for at, count in observed.samples("divan_websocket_messages_total").items()}
-    assert told == {way: count for way, count in ways if count}
-    codes = {dict(at)["code"]: count for at, count in observed.samples("divan_websocket_closes_total").items()}
-    code = record.close_code
-    assert codes == ({} if code is None else {"_OTHER" if code >= 3000 else str(code): 1})
-    assert not any(map(observed.samples, ("divan_http_requests_total", "divan_http_request_duration_seconds_count")))
+    app.routes = framework.routes  # type: ignore[attr-defined]
+    anyio.run(server.serve, signals.around(app), scope)
+    # Starlette answers 500 while it handles what a handler has raised.
+    truth = verdict(server, scope, handled=server.error)
+    signals.bear_out(truth, route)
+    return truth
