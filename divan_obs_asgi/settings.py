@@ -155,6 +155,9 @@ class Settings:
     )
     socketio_enabled: bool = _flag("OBS_SOCKETIO_ENABLED", boolean, True, "Observe Socket.IO clients and events.")
     socketio_emit_spans: bool = _flag("OBS_SOCKETIO_EMIT_SPANS", boolean, False, "A span for every Socket.IO emit.")
+    socketio_client_traces: bool = _flag(
+        "OBS_SOCKETIO_CLIENT_TRACES", boolean, False, "Tell Socket.IO clients that ask for it the trace of an emit."
+    )
     socketio_ack_errors: bool = _flag(
         "OBS_SOCKETIO_ACK_ERRORS", boolean, False, "Acknowledge a Socket.IO event whose handler raised with an error."
     )

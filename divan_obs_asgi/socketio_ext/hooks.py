@@ -13,6 +13,7 @@ from divan_obs_asgi.socketio_ext.engine import size
 from divan_obs_asgi.socketio_ext.manager import touched
 from divan_obs_asgi.socketio_ext.names import Names
 from divan_obs_asgi.socketio_ext.record import HANDSHAKE_KEY, Handshake
+from divan_obs_asgi.socketio_ext.traces import Traces
 from divan_obs_asgi.socketio_ext.watch import Watch
 
 # Why clients are dismissed here; python-socketio tells the handler since 5.12.
@@ -23,12 +24,13 @@ _CONNECT = "0"
 class EngineHooks:
     """Counts what comes in by Engine.IO, and cleans up after a handler that raised."""
 
-    def __init__(self, server: Any, watch: Watch, names: Names, faults: Faults) -> None:
+    def __init__(self, server: Any, watch: Watch, names: Names, faults: Faults, traces: Traces | None) -> None:
         self._server = server
         self._engine = server.eio
         self._watch = watch
         self._names = names
         self._faults = faults
+        self._traces = traces
         self._inner: dict[str, Any] = {}
         self._packets, self._bytes = watch.packets_in, watch.bytes_in
 
@@ -48,6 +50,7 @@ class EngineHooks:
         answer = await self._inner["connect"](eio_sid, environ)
         if answer is None or answer is True:
             self._watch.opened(eio_sid, environ)
+            self._note_wishes(eio_sid, environ)
         return answer
 
     async def message(self, eio_sid: str, data: Any) -> None:
@@ -71,6 +74,8 @@ class EngineHooks:
 
     async def disconnect(self, eio_sid: str, *reason: Any) -> None:
         self._watch.closed(eio_sid)
+        if self._traces is not None:
+            self._traces.closed(eio_sid)
         before = leaving_for.get()
         leaving_for.set(reason[0] if reason and isinstance(reason[0], str) else "")
         told = reason if self._tells_reason else ()
@@ -109,6 +114,13 @@ class EngineHooks:
         for sid, name in dismissed:
             await manager.disconnect(sid, name, ignore_queue=True)
         return bool(dismissed)
+
+    def _note_wishes(self, eio_sid: str, environ: Mapping[str, Any]) -> None:
+        try:
+            if self._traces is not None:
+                self._traces.opened(eio_sid, environ)
+        except Exception as error:
+            self._watch.report(error)
 
     def _keep_handshake(self, environ: Any) -> None:
         record = _scope_of(environ).get(RECORD_KEY)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
+
+from divan_obs_asgi.socketio_ext.traces import Traces, as_list
 
 if TYPE_CHECKING:
     from socketio import AsyncManager as Manager
@@ -22,6 +24,7 @@ class ObservedManager(Manager):
     """Stands in front of a manager's class (`become`)."""
 
     divan_watch: Watch
+    divan_traces: Traces | None = None
 
     async def pre_connect(self, eio_sid: str, namespace: str) -> str | None:  # Since 5.18.
         sid: str | None = await super().pre_connect(eio_sid, namespace)
@@ -60,11 +63,27 @@ class ObservedManager(Manager):
         """As in python-socketio, counted with those whom it reaches here."""
         namespace, room = namespace or "/", to or room
         self.divan_watch.emitted(namespace)
+        options = {"callback": callback, **kwargs}
         if not self.divan_shares or kwargs.get("ignore_queue"):
             self.divan_watch.reached(namespace, self.divan_members(namespace, room, skip_sid))
-        await super().emit(event, data, namespace, room=room, skip_sid=skip_sid, callback=callback, **kwargs)
+            told, trace = self.divan_told(namespace, room, skip_sid)
+            if told:
+                arguments = data if isinstance(data, tuple) else () if data is None else (data,)
+                await super().emit(event, (*arguments, trace), namespace, room=told, **options)
+                skip_sid = [*as_list(skip_sid), *told]
+        await super().emit(event, data, namespace, room=room, skip_sid=skip_sid, **options)
 
     divan_shares = False
+
+    def divan_told(self, namespace: str, room: Any, skip_sid: Any) -> tuple[list[str], dict[str, Any]]:
+        """Return which clients of those whom an emit reaches are told its trace, and what they are told."""
+        if self.divan_traces is None:
+            return [], {}
+        try:
+            return self.divan_traces.for_clients(self, namespace, room, skip_sid)
+        except Exception as error:
+            self.divan_watch.report(error)
+            return [], {}
 
     def divan_members(self, namespace: str, room: Any, skip_sid: Any) -> int:
         """Return how many clients of this process an emit reaches."""
@@ -72,10 +91,7 @@ class ObservedManager(Manager):
             members: Any = dict(self.get_participants(namespace, room))
         else:
             members = self.rooms.get(namespace, {}).get(room, ())
-        if skip_sid is None:
-            return len(members)
-        skipped: Iterable[Any] = skip_sid if isinstance(skip_sid, list) else (skip_sid,)
-        return len(members) - sum(sid in members for sid in set(skipped))
+        return len(members) - sum(sid in members for sid in set(as_list(skip_sid)))
 
 
 class ObservedPubSubManager(ObservedManager, PubSubManager):
@@ -88,9 +104,30 @@ class ObservedPubSubManager(ObservedManager, PubSubManager):
     async def _handle_emit(self, message: dict[str, Any]) -> None:
         namespace = message.get("namespace") or "/"
         members = self.divan_members(namespace, message.get("room"), message.get("skip_sid"))
-        if message.get("host_id") != self.host_id:
-            self.divan_watch.heard(namespace, members)
         self.divan_watch.reached(namespace, members)
+        traces = self.divan_traces
+        if message.get("host_id") == self.host_id:
+            if traces is not None:
+                traces.send_along(message)
+            await self.divan_deliver(message, namespace)
+            return
+        self.divan_watch.heard(namespace, members)
+        with traces.delivering(message, namespace) if traces is not None else nullcontext():
+            await self.divan_deliver(message, namespace)
+
+    async def divan_deliver(self, message: dict[str, Any], namespace: str) -> None:
+        """Send what a message says to its clients in this process, and to those who ask its trace, too."""
+        told, trace = self.divan_told(namespace, message.get("room"), message.get("skip_sid"))
+        if told:
+            data = message["data"]
+            if message.get("binary"):
+                # Arguments, and behind them what they have of binary parts.
+                more = [[*data[0], trace], *data[1:]]
+            else:
+                # None alone is no argument.
+                more = [*(data if data != [None] else []), trace]
+            await super()._handle_emit({**message, "data": more, "room": told, "skip_sid": None})
+            message = {**message, "skip_sid": [*as_list(message.get("skip_sid")), *told]}
         await super()._handle_emit(message)
 
 

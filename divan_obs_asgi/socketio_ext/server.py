@@ -22,14 +22,13 @@ from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
 from divan_obs_asgi.socketio_ext.record import EventRecord
 from divan_obs_asgi.socketio_ext.requests import EngineRequests
 from divan_obs_asgi.socketio_ext.subclassing import become
+from divan_obs_asgi.socketio_ext.traces import Traces
 from divan_obs_asgi.socketio_ext.upstream_logs import mask_sessions
 from divan_obs_asgi.socketio_ext.watch import COMPONENT, Watch
 
 RECONCILE_EVERY_S = 10
 # What clients hear when the service takes its leave.
 DRAINING = "server_draining"
-# Semantic conventions, "Messaging spans".
-_EMIT = {"messaging.system": "socketio", "messaging.operation.name": "send", "messaging.operation.type": "send"}
 # When `call` will have given up.
 _deadline: ContextVar[float | None] = ContextVar("divan_obs_asgi.socketio_deadline", default=None)
 
@@ -52,9 +51,9 @@ class ObservedAsyncServer(socketio.AsyncServer):
         self._calls = Calls(self, self._watch, self._names, obs)
         # Not the dictionary: Engine.IO makes a new one when it dismisses everybody.
         self._requests = EngineRequests(self._watch.transports, lambda: self.eio.sockets)
-        self._emit_spans = obs.spans is not None and obs.settings.socketio_emit_spans
+        self._traces = Traces(obs) if obs.spans is not None else None
         self._answers_errors = obs.settings.socketio_ack_errors
-        self._hooks = EngineHooks(self, self._watch, self._names, obs.faults)
+        self._hooks = EngineHooks(self, self._watch, self._names, obs.faults, self._traces)
         if not self._observed:
             return
         shares = isinstance(self.manager, AsyncPubSubManager)
@@ -68,6 +67,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
             except Exception as error:
                 # One with __slots__ or written in C: the reconciler still sees what it holds.
                 obs.faults.report(COMPONENT, error)
+        self.manager.divan_traces = self._traces
         self._hooks.install()
         mask_sessions(self)
         obs.background.add("socketio", self._reconcile)
@@ -90,11 +90,10 @@ class ObservedAsyncServer(socketio.AsyncServer):
             return
         if kwargs.get("callback") is not None:
             kwargs["callback"] = self._timed(kwargs)
-        if not self._emit_spans:
+        if self._traces is None or not self._traces.makes_spans:
             await super().emit(event, *args, **kwargs)
             return
-        attributes = {"socketio.event": event, "socketio.namespace": kwargs.get("namespace") or "/", **_EMIT}
-        with self.obs.work.span("socketio emit", **attributes):
+        with self._traces.emitting(event, kwargs.get("namespace") or "/"):
             await super().emit(event, *args, **kwargs)
 
     async def call(self, event: str, *args: Any, **kwargs: Any) -> Any:
@@ -195,6 +194,8 @@ class ObservedAsyncServer(socketio.AsyncServer):
             self._watch.tell()
             if second % RECONCILE_EVERY_S == 0:
                 self._watch.reconcile(self.manager, self.eio.sockets)
+                if self._traces is not None:
+                    self._traces.reconcile(self.eio.sockets)
 
 
 __all__ = ["UNKNOWN", "ObservedAsyncServer"]

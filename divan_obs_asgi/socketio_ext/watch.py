@@ -152,11 +152,15 @@ class Watch:
 
         return acknowledged
 
+    def report(self, error: Exception) -> None:
+        """Count and log a failure of this observer's own."""
+        self._faults.report(COMPONENT, error)
+
     def _safely(self, count: Callable[..., object], *args: Any) -> None:
         try:
             count(*args)
         except Exception as error:
-            self._faults.report(COMPONENT, error)
+            self.report(error)
 
 
 def label_of(reason: object) -> str:

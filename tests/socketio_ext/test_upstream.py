@@ -129,6 +129,8 @@ def defined(node: ast.AST) -> Iterator[str]:
 
 def insides(node: ast.Attribute, own: set[str], parent: str) -> str | None:
     of = node.value
+    if node.attr.startswith("divan_"):
+        return None  # What our own subclasses have beside the parents' names.
     if isinstance(of, ast.Attribute) and of.attr in OWNERS:
         return f"{OWNERS[of.attr]}.{node.attr}"
     inherited = isinstance(of, ast.Call) and isinstance(of.func, ast.Name) and of.func.id == "super"

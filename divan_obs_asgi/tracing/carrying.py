@@ -1,0 +1,48 @@
+"""A trace on its way by something else than HTTP. Imported only where tracing is on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    TraceFlags,
+    format_span_id,
+    format_trace_id,
+    get_current_span,
+    set_span_in_context,
+)
+
+from divan_obs_asgi.tracing import traceparent
+from divan_obs_asgi.tracing.current import current, make_current
+from divan_obs_asgi.tracing.parents import EMPTY
+
+
+def carried() -> str:
+    """Return the `traceparent` of the current span; empty where there is none."""
+    ids = get_current_span().get_span_context()
+    if not ids.is_valid:
+        return ""
+    sampled = ids.trace_flags.sampled
+    return traceparent.render(format_trace_id(ids.trace_id), format_span_id(ids.span_id), sampled).decode()
+
+
+@contextmanager
+def brought(told: object) -> Iterator[None]:
+    """Have the span that a `traceparent` names be current, or none where it is no such; of what was current nothing."""
+    given = traceparent.parse([told.encode()]) if isinstance(told, str) and told.isascii() else None
+    context = EMPTY
+    if given is not None:
+        ids = SpanContext(int(given.trace_id, 16), int(given.span_id, 16), True, TraceFlags(given.flags))
+        context = set_span_in_context(NonRecordingSpan(ids), EMPTY)
+    before = current()
+    make_current(context)
+    try:
+        yield
+    finally:
+        make_current(before)
+
+
+__all__ = ["brought", "carried"]

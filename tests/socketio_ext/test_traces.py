@@ -1,0 +1,238 @@
+"""The trace of an emit goes with it to the other processes, and to the clients that ask for it."""
+
+# python-socketio is not annotated.
+# mypy: allow-untyped-calls, allow-untyped-defs
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from socketio.async_pubsub_manager import AsyncPubSubManager
+
+from tests.socketio_ext.sockets import Client, opened, server_of
+from tests.stacks import Observed
+from tests.tracing.exported import Exported
+
+TRACED = {"OBS_TRACING_ENABLED": "true", "OBS_SOCKETIO_EMIT_SPANS": "true", "OBS_SOCKETIO_CLIENT_TRACES": "true"}
+ASKS = {"QUERY_STRING": "EIO=4&divan_traces=1"}
+
+
+class Bus:
+    """What Redis is to managers."""
+
+    def __init__(self) -> None:
+        self.queues: list[asyncio.Queue[str]] = []
+
+    def publish(self, message: object) -> None:
+        for queue in self.queues:
+            queue.put_nowait(json.dumps(message))
+
+
+class BusManager(AsyncPubSubManager):
+    def __init__(self, bus: Bus) -> None:
+        super().__init__()
+        self.bus = bus
+
+    async def _publish(self, data: object) -> None:
+        self.bus.publish(data)
+
+    async def _listen(self) -> AsyncIterator[str]:  # type: ignore[override]
+        queue: asyncio.Queue[str] = asyncio.Queue()
+        self.bus.queues.append(queue)
+        while True:
+            yield await queue.get()
+
+
+class Process:
+    """A server, and what it has told of itself."""
+
+    def __init__(self, bus: Bus | None = None, environ: dict[str, str] | None = None) -> None:
+        self.exported = Exported()
+        self.observed = Observed(TRACED if environ is None else environ, span_exporter=self.exported)
+        self.server = server_of(self.observed, client_manager=BusManager(bus) if bus is not None else None)
+
+        async def say(sid: str) -> None:
+            await self.server.emit("said", "hello")
+
+        self.server.on("say", say)
+
+    def span(self, name: str) -> ReadableSpan:
+        self.observed.obs.flush()
+        (span,) = (span for span in self.exported.spans if span.name == name)
+        return span
+
+
+async def client_of(server: Any, environ: dict[str, Any] | None = None) -> Client:
+    client = await opened(server, dict(environ or {}))
+    await client.connect()
+    client.received()
+    return client
+
+
+async def settle() -> None:
+    """Let every task of this loop do what it can do now."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def ids(span: ReadableSpan) -> tuple[int, int]:
+    context = span.get_span_context()
+    assert context is not None
+    return context.trace_id, context.span_id
+
+
+def test_what_comes_of_an_emit_in_another_process_is_in_its_trace() -> None:
+    """A manager that knows nothing of it delivers the same."""
+
+    async def conversation() -> tuple[Process, Process, Process]:
+        bus = Bus()
+        one, two, dark = Process(bus), Process(bus), Process(bus, {"OBS_ENABLED": "false"})
+        here, there, elsewhere = [await client_of(process.server) for process in (one, two, dark)]
+        await settle()
+        await here.send('2["say"]')
+        await settle()
+        assert [client.received() for client in (here, there, elsewhere)] == [['2["said","hello"]']] * 3
+        return one, two, dark
+
+    one, two, dark = anyio.run(conversation)
+    event, emit, deliver = one.span("process / say"), one.span("socketio emit"), two.span("socketio deliver")
+    assert ids(emit)[0] == ids(deliver)[0] == ids(event)[0]
+    assert emit.parent is not None
+    assert deliver.parent is not None
+    assert (emit.parent.span_id, deliver.parent.span_id) == (ids(event)[1], ids(emit)[1])
+    assert (deliver.attributes or {})["socketio.event"] == "said"
+    assert dark.exported.spans == []
+
+
+@pytest.mark.parametrize("told", [None, "", "nonsense", "00-" + "0" * 32 + "-00f067aa0ba902b7-01", 7, ["a"], "\ud800"])
+def test_a_message_without_a_trace_is_delivered_as_well(told: object) -> None:
+    """Whatever an older or foreign process publishes; its span begins a trace, and is not the first client's."""
+
+    async def conversation() -> Process:
+        bus = Bus()
+        process = Process(bus)
+        client = await client_of(process.server)
+        await settle()
+        more = {} if told is None else {"traceparent": told}
+        bus.publish({"method": "emit", "event": "said", "data": ["hello"], "namespace": "/", "host_id": "x", **more})
+        await settle()
+        assert client.received() == ['2["said","hello"]']
+        return process
+
+    process = anyio.run(conversation)
+    assert process.span("socketio deliver").parent is None
+    assert process.observed.samples("divan_obs_errors_total") == {}
+
+
+DATA: list[Any] = [None, "one", ("one", 2), [1, 2], {"a": b"binary"}, (b"two", "of", b"them"), ()]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("data", DATA, ids=repr)
+def test_a_client_that_asks_is_told_the_trace_in_one_argument_more(data: Any, shared: bool) -> None:
+    """And nothing else changes: not for it, and not at all for the others, here and in the other process."""
+
+    async def conversation() -> tuple[Process, list[list[Any]], list[list[Any]]]:
+        bus = Bus() if shared else None
+        process = Process(bus)
+        servers = [process.server, *([Process(bus).server] if shared else [])]
+        asking = [await client_of(server, ASKS) for server in servers]
+        others = [await client_of(server) for server in servers]
+        await settle()
+        await process.server.emit("said", data)
+        await settle()
+        return process, [client.received() for client in asking], [client.received() for client in others]
+
+    process, asking, others = anyio.run(conversation)
+    trace_id, span_id = ids(process.span("socketio emit"))
+    trace = {"$trace": {"traceparent": f"00-{trace_id:032x}-{span_id:016x}-01"}}
+    for told, plain in zip(asking, others, strict=True):
+        arguments, attachments = parsed(told)
+        without, same = parsed(plain)
+        # The other process tells its own span, which is a child.
+        assert arguments[:-1] == without
+        assert arguments[-1]["$trace"]["traceparent"].split("-")[1] == f"{trace_id:032x}"
+        assert attachments == same
+    assert parsed(asking[0])[0][-1] == trace
+
+
+def parsed(packets: list[Any]) -> tuple[list[Any], list[bytes]]:
+    """Return the arguments of the event that packets make, and its binary parts."""
+    text, *attachments = packets
+    return json.loads(text[text.index("[") :]), attachments
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_whom_an_emit_leaves_out_is_not_told_of_it(shared: bool) -> None:
+    """Rooms and `skip_sid` mean what they mean; nobody gets anything twice."""
+
+    async def conversation() -> list[list[str]]:
+        server = Process(Bus() if shared else None).server
+        clients = [await client_of(server, environ) for environ in (ASKS, ASKS, ASKS, {}, {})]
+        for client in clients[1:]:
+            await server.enter_room(client.sid(), "den")
+        await server.emit("said", to="den", skip_sid=clients[2].sid())
+        await server.emit("said", to=[clients[0].sid(), clients[3].sid(), "nowhere"], skip_sid=[clients[3].sid()])
+        return [[packet.partition("{")[0] for packet in client.received()] for client in clients]
+
+    told, plain = ['2["said",'], ['2["said"]']
+    assert anyio.run(conversation) == [told, told, [], plain, plain]
+
+
+def test_an_acknowledgement_comes_back_from_a_client_that_is_told() -> None:
+    """`call` gets its answer."""
+
+    async def conversation() -> object:
+        server = Process().server
+        server.async_handlers = True
+        client = await client_of(server, ASKS)
+        call = asyncio.create_task(server.call("question", "why", to=client.sid()))
+        await settle()
+        (packet,) = client.received()
+        assert packet.startswith('21["question","why",{"$trace"')
+        await client.send('31["because"]')
+        return await call
+
+    assert anyio.run(conversation) == "because"
+
+
+@pytest.mark.parametrize(
+    ("environ", "query"),
+    [
+        ({"OBS_TRACING_ENABLED": "true"}, ASKS["QUERY_STRING"]),
+        ({"OBS_SOCKETIO_CLIENT_TRACES": "true", "OBS_TRACING_ENABLED": "false"}, ASKS["QUERY_STRING"]),
+        (TRACED, "divan_traces=0"),
+        (TRACED, "divan_traces=1&divan_traces=2"),
+        (TRACED, "x=divan_traces"),
+    ],
+)
+def test_nobody_is_told_who_did_not_ask_or_where_no_flag_allows_it(environ: dict[str, str], query: str) -> None:
+    """The flag, and the client's `divan_traces=1`, are both needed."""
+
+    async def conversation() -> list[str]:
+        server = Process(environ=environ).server
+        client = await client_of(server, {"QUERY_STRING": query})
+        await server.emit("said", "hello")
+        return client.received()
+
+    assert anyio.run(conversation) == ['2["said","hello"]']
+
+
+def test_a_client_that_has_gone_is_forgotten() -> None:
+    """Also one whose end nobody has told."""
+
+    async def conversation() -> None:
+        server = Process().server
+        first, second = await client_of(server, ASKS), await client_of(server, ASKS)
+        await first.close()
+        del server.eio.sockets[second.eio_sid]
+        server._traces.reconcile(server.eio.sockets)
+        assert server._traces._asked == set()
+
+    anyio.run(conversation)
