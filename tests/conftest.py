@@ -48,6 +48,7 @@ EXTRA_OF_LIBRARY = {
     "fakeredis": "example",
     "fastapi": "example",
     "aiohttp": "test-all",
+    "schemathesis": "test-all",
     "asgi_correlation_id": "bench",
     "prometheus_fastapi_instrumentator": "bench",
     "pythonjsonlogger": "bench",

@@ -9,6 +9,8 @@ from divan_obs_asgi.types import Scope
 
 # Layers that decode, one after the other: a proxy, a server, a framework.
 _DECODERS = 3
+# One of these is in every path that a lenient reader changes.
+_ODD = re.compile(r"//|/\.|[%;\\?#\s\x00-\x1f\x7f]|^[^/]")
 _ENDS_A_PATH = re.compile(r"[?#\x00]")
 
 
@@ -19,8 +21,18 @@ def path_below_root(scope: Scope) -> str:
     if not root:
         return path
     root = root.rstrip("/")
+    rest = _rest(path, root)
+    if rest is not None:
+        return rest
+    if _ODD.search(path):
+        # What a lenient reader finds below the root; with a part that no endpoint's own path has.
+        rest = _rest(resolved(path), root)
+    return path if rest is None else f"/.{rest}"
+
+
+def _rest(path: str, root: str) -> str | None:
     rest = path[len(root) :]
-    return rest if path.startswith(root) and rest[:1] in ("", "/") else path
+    return rest if path.startswith(root) and rest[:1] in ("", "/") else None
 
 
 def is_plain(scope: Scope, path: str) -> bool:

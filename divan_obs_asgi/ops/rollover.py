@@ -30,7 +30,7 @@ _STATUS = {"ok": 200, "error": 500, "cancelled": 500, RUNNING: 202}
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 
 _JOB: Schema = {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$"}
-_WISH: Schema = {"type": "object", "properties": {"job": _JOB}, "additionalProperties": False}
+_WISH: Schema = {"type": ["object", "null"], "properties": {"job": _JOB}, "additionalProperties": False}
 _RUN: Schema = {
     "type": "object",
     "properties": {"job": _JOB, "result": {"enum": [*RESULTS, RUNNING]}},

@@ -114,7 +114,7 @@ def test_a_broken_endpoint_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> NoReturn:
         raise RuntimeError("on purpose")
 
-    monkeypatch.setattr(observed.obs.metrics, "render", broken)
+    monkeypatch.setattr(observed.obs.metrics, "slices", broken)
     done = anyio.run(converse, obs.build_stack(echo_path, observed.obs), http_scope("/metrics"))
     assert (done.status, type(done.error)) == (500, RuntimeError)
     (line,) = observed.lines()

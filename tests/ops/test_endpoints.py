@@ -107,7 +107,8 @@ def test_ready_follows_its_checks(backend: str) -> None:
     redis.up = False
     status, answer = answered(ask(observed, "/health/ready", backend=backend))
     assert (status, answer["status"]) == (503, "fail")
-    assert answer["checks"]["redis"] == {"ok": False, "latency_ms": 0}
+    assert answer["checks"]["redis"].keys() == {"ok", "latency_ms"}
+    assert answer["checks"]["redis"]["ok"] is False
 
     redis.up = True
     assert answered(ask(observed, "/health/ready", backend=backend))[0] == 200
@@ -123,7 +124,8 @@ def test_startup_passes_once(backend: str) -> None:
     cache.up = False
     status, answer = answered(ask(observed, "/health/startup", backend=backend))
     assert (status, answer["status"]) == (503, "fail")
-    assert answer["checks"]["cache"] == {"ok": False, "latency_ms": 0}
+    assert answer["checks"]["cache"].keys() == {"ok", "latency_ms"}
+    assert answer["checks"]["cache"]["ok"] is False
 
     cache.up = True
     assert answered(ask(observed, "/health/startup", backend=backend))[0] == 200

@@ -96,11 +96,13 @@ def test_what_fails_on_the_own_port_is_told_as_well() -> None:
     """A wrong token is logged and counted, with the id that the client got."""
     with served(free_port()) as service:
         service.until(service.serves)
+        counted = {"route": "/metrics", "method": "GET", "status": "401"}
         refused = httpx.get(f"{service.own_url}/metrics", headers={"Authorization": "Bearer wrong"})
         assert refused.status_code == 401
+        # The client has its answer before the line is written.
+        service.until(lambda: service.observed.value("divan_http_requests_total", **counted) == 1)
         lines = [line for line in service.observed.lines() if line.get("route") == "/metrics"]
         assert [line["request_id"] for line in lines] == [refused.headers["x-request-id"]]
-        assert service.observed.value("divan_http_requests_total", route="/metrics", method="GET", status="401") == 1
         # The one that asks is not in flight.
         told = httpx.get(f"{service.own_url}/ops", headers=OPERATOR).json()
         assert told["in_flight"] == {"requests": 0, "websockets": 0}
