@@ -158,6 +158,9 @@ class Settings:
     socketio_client_traces: bool = _flag(
         "OBS_SOCKETIO_CLIENT_TRACES", boolean, False, "Tell Socket.IO clients that ask for it the trace of an emit."
     )
+    socketio_room_sizes: bool = _flag(
+        "OBS_SOCKETIO_ROOM_SIZES", boolean, False, "How large Socket.IO rooms are, for debugging; every 10 s."
+    )
     socketio_ack_errors: bool = _flag(
         "OBS_SOCKETIO_ACK_ERRORS", boolean, False, "Acknowledge a Socket.IO event whose handler raised with an error."
     )

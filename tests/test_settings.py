@@ -34,6 +34,7 @@ EXAMPLES = [
     ("OBS_SOCKETIO_ENABLED", "false", "socketio_enabled", False),
     ("OBS_SOCKETIO_EMIT_SPANS", "true", "socketio_emit_spans", True),
     ("OBS_SOCKETIO_CLIENT_TRACES", "true", "socketio_client_traces", True),
+    ("OBS_SOCKETIO_ROOM_SIZES", "true", "socketio_room_sizes", True),
     ("OBS_SOCKETIO_ACK_ERRORS", "true", "socketio_ack_errors", True),
     ("OBS_METRICS_PUBLIC", "true", "metrics_public", True),
     ("OBS_ADMIN_TOKEN", "open sesame", "admin_token", "open sesame"),

@@ -139,6 +139,20 @@ class Catalogue:
     socketio_transports = gauge(
         "socketio_transports", ["transport"], "Open Engine.IO connections: polling or websocket.", "ObservedAsyncServer"
     )
+    socketio_rooms = gauge(
+        "socketio_rooms",
+        ["namespace", "members"],
+        "Rooms that applications have made, by how many clients of this process are in each: up to 1, 10, 100, 1000,"
+        " 10000 or more; under OBS_SOCKETIO_ROOM_SIZES.",
+        "ObservedAsyncServer",
+    )
+    socketio_largest_room = gauge(
+        "socketio_largest_room",
+        ["namespace"],
+        "Clients of this process in the room that has most of them; under OBS_SOCKETIO_ROOM_SIZES.",
+        "ObservedAsyncServer",
+        "livemax",
+    )
     socketio_upgrades = counter(
         "socketio_upgrades_total",
         [],

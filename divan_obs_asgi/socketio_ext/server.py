@@ -21,6 +21,7 @@ from divan_obs_asgi.socketio_ext.manager import ObservedManager, ObservedPubSubM
 from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
 from divan_obs_asgi.socketio_ext.record import EventRecord
 from divan_obs_asgi.socketio_ext.requests import EngineRequests
+from divan_obs_asgi.socketio_ext.rooms import Rooms
 from divan_obs_asgi.socketio_ext.subclassing import become
 from divan_obs_asgi.socketio_ext.traces import Traces
 from divan_obs_asgi.socketio_ext.upstream_logs import mask_sessions
@@ -52,6 +53,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
         # Not the dictionary: Engine.IO makes a new one when it dismisses everybody.
         self._requests = EngineRequests(self._watch.transports, lambda: self.eio.sockets)
         self._traces = Traces(obs) if obs.spans is not None else None
+        self._rooms = Rooms(obs.metrics, self._names) if obs.settings.socketio_room_sizes else None
         self._answers_errors = obs.settings.socketio_ack_errors
         self._hooks = EngineHooks(self, self._watch, self._names, obs.faults, self._traces)
         if not self._observed:
@@ -193,9 +195,17 @@ class ObservedAsyncServer(socketio.AsyncServer):
             # Another process may be asked for the metrics of this one, and then nobody comes by here.
             self._watch.tell()
             if second % RECONCILE_EVERY_S == 0:
-                self._watch.reconcile(self.manager, self.eio.sockets)
-                if self._traces is not None:
-                    self._traces.reconcile(self.eio.sockets)
+                await self._compare()
+
+    async def _compare(self) -> None:
+        self._watch.reconcile(self.manager, self.eio.sockets)
+        try:
+            if self._traces is not None:
+                self._traces.reconcile(self.eio.sockets)
+            if self._rooms is not None:
+                await self._rooms.measure(self.manager)
+        except Exception as error:
+            self.obs.faults.report(COMPONENT, error)
 
 
 __all__ = ["UNKNOWN", "ObservedAsyncServer"]
