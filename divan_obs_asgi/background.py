@@ -25,10 +25,23 @@ class Background:
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
         self._runs: dict[str, Run] = {}
+        self._when_started: list[tuple[str, Callable[[], object]]] = []
 
     def add(self, name: str, run: Run) -> None:
         """Have `run` called when the application starts, and cancelled when it has ended."""
         self._runs[name] = run
+
+    def when_started(self, name: str, call: Callable[[], object]) -> None:
+        """Have `call` called when the application has started, before its first request; it is not to take long."""
+        self._when_started.append((name, call))
+
+    def tell_started(self) -> None:
+        """Call these."""
+        for name, call in self._when_started:
+            try:
+                call()
+            except Exception as error:
+                self._faults.report(name, error)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Stop]:

@@ -37,6 +37,7 @@ async def run_lifespan(app: ASGIApp, obs: Observability, scope: Scope, receive: 
         if message["type"] == "lifespan.startup.complete":
             # What was not there before the application started may be there now.
             obs.probes.recheck()
+            obs.background.tell_started()
         if message["type"] in _ENDED:
             # A server may end the process as soon as it has heard this: uvicorn raises its signal again.
             with anyio.move_on_after(_PATIENCE_S):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from divan_obs_asgi.types import Scope
@@ -13,8 +14,30 @@ ROUTE_KEY = "divan_obs_asgi.route"
 
 # How many wrappers to look through for a route table. Deeper stacks than this are loops.
 _MAX_WRAPPERS = 64
+_MAX_MOUNTS = 16
+_OF_AN_ENDPOINT = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # Where a mount cannot be named by its template; its path may be the client's choice.
 _UNKNOWN_MOUNT = "/{mount}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredRoute:
+    """
+    A route of a framework's table.
+
+    Attributes:
+        methods: those that it answers; none of a WebSocket. HEAD, which goes with GET, is not among them.
+        status: that of a success.
+    """
+
+    template: str
+    methods: tuple[str, ...]
+    status: int = 200
+
+
+def declared_routes(app: object) -> Iterator[DeclaredRoute]:
+    """Yield the routes of the framework that `app` wraps, under the names that `RouteTemplates` gives them."""
+    yield from _declared(_routes_below(app), "", _MAX_MOUNTS)
 
 
 class RouteTemplates:
@@ -112,6 +135,32 @@ def _with_included(routes: Iterable[Any]) -> Iterator[Any]:
                 yield context.starlette_route or context
 
 
+def _declared(routes: Iterable[Any], prefix: str, depth: int) -> Iterator[DeclaredRoute]:
+    for route in routes:
+        if hasattr(route, "routes"):
+            if depth:
+                # starlette.routing.Host takes nothing of the path.
+                mount = _mount_template(route) if hasattr(route, "path_regex") else ""
+                yield from _declared(_routes_below(route), prefix + mount, depth - 1)
+            continue
+        path = _path_of(route)
+        if path is None:
+            continue
+        if not hasattr(route, "methods"):
+            yield DeclaredRoute(prefix + path, ())
+        elif methods := _methods_of(route):
+            yield DeclaredRoute(prefix + path, methods, getattr(route, "status_code", None) or 200)
+
+
+def _methods_of(route: Any) -> tuple[str, ...]:
+    methods = route.methods
+    if methods is None:
+        # starlette.endpoints.HTTPEndpoint has a function for each; of another ASGI application nothing is known.
+        endpoint = getattr(route, "endpoint", None)
+        methods = [method for method in _OF_AN_ENDPOINT if callable(getattr(endpoint, method.lower(), None))]
+    return tuple(sorted(method for method in methods if method != "HEAD" or "GET" not in methods))
+
+
 def _mounts_that_took(taken: str, path: str, routes: Iterable[Any], scope: Scope) -> str | None:
     """Return the joined templates of the mounts that took `taken` off the front of `path`, or None."""
     if not taken:
@@ -163,4 +212,4 @@ def _is_host(route: Any, scope: Scope) -> bool:
     return hasattr(route, "host_regex") and route.matches(scope)[0].name != "NONE"
 
 
-__all__ = ["ROUTE_KEY", "UNMATCHED", "RouteTemplates"]
+__all__ = ["ROUTE_KEY", "UNMATCHED", "DeclaredRoute", "RouteTemplates", "declared_routes"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import anyio
 
 from divan_obs_asgi.background import Background
@@ -54,6 +56,23 @@ def test_who_has_to_wait_for_the_end_can() -> None:
 
     anyio.run(live)
     assert told == ["has put its things away", "has stopped"]
+
+
+def test_what_waits_for_the_start_is_called_once_it_is_over() -> None:
+    """All of it, also where one raises, which is counted under its name."""
+    told: list[str] = []
+    background = Background(Faults(told.append))
+    for name, raises in (("first", True), ("second", False)):
+        background.when_started(name, partial(start, told, name, raises))
+    assert told == []
+    background.tell_started()
+    assert told == ["first starts", "first", "second starts"]
+
+
+def start(told: list[str], name: str, raises: bool) -> None:
+    told.append(f"{name} starts")
+    if raises:
+        raise ValueError
 
 
 def test_a_task_that_raises_takes_nobody_along() -> None:

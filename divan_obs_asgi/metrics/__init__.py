@@ -4,6 +4,7 @@ from divan_obs_asgi.metrics.catalogue import FAMILIES
 from divan_obs_asgi.metrics.domain import Domain
 from divan_obs_asgi.metrics.family import Family, Metric
 from divan_obs_asgi.metrics.governor import OVERFLOW
+from divan_obs_asgi.metrics.known import KnownSeries
 from divan_obs_asgi.metrics.negotiation import OPENMETRICS, accepted_format, accepted_media_type, accepts_gzip
 from divan_obs_asgi.metrics.page import Pages
 from divan_obs_asgi.metrics.registry import NAMESPACE, Metrics
@@ -19,6 +20,7 @@ __all__ = [
     "Family",
     "Format",
     "HttpTraffic",
+    "KnownSeries",
     "Metric",
     "Metrics",
     "Pages",

@@ -226,7 +226,7 @@ class Catalogue:
 
     # Dependencies. Several processes probe the same one: it is up where all of them say so (PITFALLS S11).
     probe_up = gauge("probe_up", ["name"], "1 where the last check of the probe passed.", "probes", "livemin")
-    redis_up = gauge("redis_up", [], "1 where Redis answers in time.", "probes", "livemin")
+    redis_up = gauge("redis_up", [], "1 where Redis answers in time.", "probes", "livemin", absent=True)
     redis_latency = summary("redis_latency_seconds", [], "Seconds that Redis took to answer a PING.", "probes")
     # A Summary has no quantiles in Python (PITFALLS S3), so each has a twin that has.
     redis_ping_duration = histogram(
@@ -236,7 +236,7 @@ class Catalogue:
         "probes",
         DEPENDENCY_BUCKETS_S,
     )
-    postgres_up = gauge("postgres_up", [], "1 where PostgreSQL answers in time.", "probes", "livemin")
+    postgres_up = gauge("postgres_up", [], "1 where PostgreSQL answers in time.", "probes", "livemin", absent=True)
     postgres_latency = summary(
         "postgres_latency_seconds", [], "Seconds that PostgreSQL took to answer SELECT 1.", "probes"
     )

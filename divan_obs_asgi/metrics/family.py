@@ -55,6 +55,7 @@ class Family(Generic[M_co]):
         by: who changes it.
         vocabulary: for labels whose values come from data: those that are told. All others are `__overflow__`.
         mode: of a gauge, how the processes of one service are told as one.
+        absent: whether a gauge without labels is told only when it was set; otherwise it is 0 before.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Family(Generic[M_co]):
     buckets: tuple[float, ...] = ()
     vocabulary: Mapping[str, frozenset[str]] = field(default_factory=dict)
     mode: GaugeMode = "livesum"
+    absent: bool = False
 
 
 class Declared(Family[M_co]):
@@ -87,9 +89,17 @@ def counter(
     return Declared(name, "counter", tuple(labels), help, by, vocabulary=_frozen(vocabulary))
 
 
-def gauge(name: str, labels: Sequence[str], help: str, by: str, mode: GaugeMode = "livesum") -> Declared[Gauge]:
-    """Declare a gauge; `mode` says how the processes of one service are told as one."""
-    return Declared(name, "gauge", tuple(labels), help, by, mode=mode)
+def gauge(
+    name: str, labels: Sequence[str], help: str, by: str, mode: GaugeMode = "livesum", *, absent: bool = False
+) -> Declared[Gauge]:
+    """
+    Declare a gauge.
+
+    Args:
+        mode: how the processes of one service are told as one.
+        absent: whether one without labels is told only when it was set.
+    """
+    return Declared(name, "gauge", tuple(labels), help, by, mode=mode, absent=absent)
 
 
 def histogram(

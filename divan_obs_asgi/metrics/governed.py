@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
 from prometheus_client.metrics import MetricWrapperBase
-from prometheus_client.samples import Exemplar
+from prometheus_client.samples import Exemplar, Sample
 from prometheus_client.values import MutexValue
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
@@ -39,6 +39,8 @@ class Governed(MetricWrapperBase):
     # What the page says of a child's labels, kept by those who write it.
     label_text: str | None = None
     around_le: tuple[str, str] | None = None
+    # Of a metric without labels: whether there is something to tell.
+    is_told = True
 
     def __init__(self, *args: Any, described: Described, ledger: Ledger | None = None, **kwargs: Any) -> None:
         self.described = described
@@ -86,7 +88,7 @@ class Governed(MetricWrapperBase):
     def children(self) -> list[Any]:
         """Return the child of every label set; of a metric without labels itself."""
         if not self.family.labels:
-            return [self]
+            return [self] if self.is_told else []
         with self._lock:
             return list(self._metrics.values())
 
@@ -216,6 +218,14 @@ class GovernedGauge(Governed, Gauge):
 
     def _metric_init(self) -> None:
         (self._value,) = self._values(1)
+        self.is_told = not self.family.absent
+
+    def set(self, value: float) -> None:
+        super().set(value)
+        self.is_told = True
+
+    def _child_samples(self) -> Iterable[Sample]:
+        return super()._child_samples() if self.is_told else ()
 
     def withdraw(self) -> None:
         if isinstance(self._value, GaugeValue):

@@ -254,6 +254,11 @@ class Metrics(Catalogue):
             return self.postgres_up, DependencyLatency(self.postgres_latency, self.postgres_ping_duration)
         return None
 
+    @property
+    def max_series(self) -> int:
+        """How many label sets a family has at most."""
+        return self._governor.max_series
+
     def label_sets(self) -> Mapping[str, int]:
         """Return how many label sets each family has, by its name without the namespace."""
         return {name: cast(Governed, metric).label_sets for name, metric in self._metrics.items()}

@@ -21,6 +21,9 @@ _CLOSE_CODES = frozenset({*range(1000, 1004), *range(1005, 1016)})
 _OTHER = "_OTHER"
 
 
+def _nothing() -> None: ...
+
+
 class Traffic(Protocol):
     """Counts connections of one kind."""
 
@@ -66,10 +69,16 @@ class _End:
 
 
 class HttpTraffic:
-    """Counts requests. What `waits` is counted, and in no latency."""
+    """
+    Counts requests. What `waits` is counted, and in no latency.
 
-    def __init__(self, metrics: Metrics) -> None:
+    Args:
+        known: called before a request of a new kind is counted.
+    """
+
+    def __init__(self, metrics: Metrics, known: Callable[[], object] = _nothing) -> None:
         self._metrics = metrics
+        self._known = known
         self._ends: dict[tuple[object, ...], _End] = {}
         self._in_flight = Tally(metrics.http_in_flight)
         # Other workers read what this one counts, and cannot ask it; where it is killed, nobody can.
@@ -119,9 +128,10 @@ class HttpTraffic:
             self._metrics.http_exceptions.labels(record.route, type(failure).__qualname__).inc()
 
     def _resolved(self, key: tuple[object, ...], record: RequestRecord) -> _End:
-        known = len(self._ends) < _MAX_KNOWN
-        end = _End(self._metrics, record, at_once=self._at_once or not known)
-        if known:
+        self._known()
+        full = len(self._ends) >= _MAX_KNOWN
+        end = _End(self._metrics, record, at_once=self._at_once or full)
+        if not full:
             self._ends[key] = end
         return end
 
@@ -132,10 +142,16 @@ def _trace_of(record: RequestRecord) -> tuple[str, float]:
 
 
 class WebSocketTraffic:
-    """Counts WebSockets: their messages while they last, all else at their end."""
+    """
+    Counts WebSockets: their messages while they last, all else at their end.
 
-    def __init__(self, metrics: Metrics) -> None:
+    Args:
+        known: called before one is counted.
+    """
+
+    def __init__(self, metrics: Metrics, known: Callable[[], object] = _nothing) -> None:
         self._metrics = metrics
+        self._known = known
 
     def begin(self, record: RequestRecord) -> Callable[[], None]:
         """Count a connection as open until the function that is returned is called."""
@@ -145,6 +161,7 @@ class WebSocketTraffic:
 
     def finish(self, record: RequestRecord) -> None:
         """Count a finished connection, however it ended."""
+        self._known()
         metrics, route = self._metrics, record.route
         metrics.websocket_connections.labels(route, record.outcome).inc()
         duration = Bins(metrics.websocket_duration.labels(route))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
-from divan_obs_asgi.metrics import HttpTraffic, Traffic, WebSocketTraffic
+from divan_obs_asgi.metrics import HttpTraffic, KnownSeries, Traffic, WebSocketTraffic
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.recording import RecordMiddleware, Undo
 from divan_obs_asgi.types import ASGIApp, Scope
@@ -27,9 +27,11 @@ class MetricsMiddleware(RecordMiddleware):
         if not obs.settings.metrics_enabled:
             raise MiddlewareNotUsed("OBS_METRICS_ENABLED is false")
         super().__init__(app, obs)
+        known = KnownSeries(obs.metrics, app)
+        obs.background.when_started("known_series", known.start)
         self._traffic: dict[str, Traffic] = {
-            "http": HttpTraffic(obs.metrics),
-            "websocket": WebSocketTraffic(obs.metrics),
+            "http": HttpTraffic(obs.metrics, known.start),
+            "websocket": WebSocketTraffic(obs.metrics, known.start),
         }
 
     def observe(self, scope: Scope, record: RequestRecord) -> Undo | None:
