@@ -162,7 +162,10 @@ class Settings:
         "OBS_SOCKETIO_ROOM_SIZES", boolean, False, "How large Socket.IO rooms are, for debugging; every 10 s."
     )
     socketio_ack_errors: bool = _flag(
-        "OBS_SOCKETIO_ACK_ERRORS", boolean, False, "Acknowledge a Socket.IO event whose handler raised with an error."
+        "OBS_SOCKETIO_ACK_ERRORS",
+        boolean,
+        False,
+        "Answer a Socket.IO event or connect whose handler raised with an error.",
     )
     metrics_public: bool = _flag(
         "OBS_METRICS_PUBLIC",

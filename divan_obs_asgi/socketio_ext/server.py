@@ -12,6 +12,7 @@ from typing import Any
 import anyio
 import socketio
 from socketio.async_pubsub_manager import AsyncPubSubManager
+from socketio.exceptions import ConnectionRefusedError as Refused
 
 from divan_obs_asgi.observability import Observability
 from divan_obs_asgi.socketio_ext.calls import Calls, is_refusal, is_signature
@@ -131,8 +132,8 @@ class ObservedAsyncServer(socketio.AsyncServer):
         Do something about an exception that a handler has raised; to be overridden, and may be async.
 
         Returns:
-            what the client is acknowledged with under OBS_SOCKETIO_ACK_ERRORS; None for
-            `{"error": {"code": "internal_error", "request_id": ...}}`.
+            what the client is answered with under OBS_SOCKETIO_ACK_ERRORS: its acknowledgement, or the `data` of its
+            `connect_error`. None for `{"error": {"code": "internal_error", "request_id": ...}}`.
         """
 
     # The one private method that is overridden: python-socketio calls every handler here, functions and namespaces,
@@ -152,6 +153,9 @@ class ObservedAsyncServer(socketio.AsyncServer):
                 self._calls.end(record, error)
             if answer is None:
                 raise
+            if record.handshake_event:
+                # What python-socketio answers and cleans up after; otherwise the client waits until it gives up.
+                raise Refused("internal_error", answer) from error
             return answer
         except BaseException as error:
             record.stop()
@@ -171,7 +175,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
         except Exception as another:
             self.obs.faults.report("socketio_on_error", another)
             answer = None
-        if not self._answers_errors or record.handshake_event:
+        if not self._answers_errors or record.handshake_event == "disconnect":
             return None
         return {"error": {"code": "internal_error", "request_id": record.request_id}} if answer is None else answer
 

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import logging
 from typing import Any
 
@@ -250,6 +252,38 @@ def test_what_nobody_handles_is_counted_and_neither_logged_nor_traced() -> None:
     names = [span.name for span in exported.spans]
     assert [name for name in names if "__unknown__" in name] == ["process /all __unknown__", "process /own __unknown__"]
     assert observed.value("divan_socketio_events_total", namespace="/", event="__unknown__") == 1
+
+
+@pytest.mark.parametrize("always_connect", [False, True])
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_client_whose_connect_handler_fails_is_told_where_the_flag_says_so(
+    answers: bool, always_connect: bool
+) -> None:
+    """Without it the client waits until it gives up, as python-socketio has it; the failure is told in both cases."""
+    observed = Observed({"OBS_SOCKETIO_ACK_ERRORS": str(answers)})
+    server = server_of(observed, always_connect=always_connect)
+
+    async def connect(sid: str, environ: object, auth: object) -> None:
+        raise TypeError("on purpose")
+
+    server.on("connect", connect)
+
+    async def conversation() -> list[str]:
+        client = await opened(server)
+        with contextlib.nullcontext() if answers else pytest.raises(TypeError):
+            await client.connect()
+        assert list(server.manager.get_namespaces()) == []
+        return client.received()[always_connect:]
+
+    packets = anyio.run(conversation)
+    (line,) = observed.lines()
+    answer = {"error": {"code": "internal_error", "request_id": line["request_id"]}}
+    told = [json.loads(packet[1:]) for packet in packets]
+    assert told == ([{"message": "internal_error", "data": answer}] if answers else [])
+    assert [packet[:1] for packet in packets] == (["1" if always_connect else "4"] if answers else [])
+    assert (line["outcome"], line["error"]["type"], line["connect"]) == ("error", "TypeError", "error")
+    assert observed.value("divan_socketio_connects_total", namespace="/", outcome="error") == 1
+    assert observed.value("divan_socketio_connects_total", namespace="/", outcome="refused") == 0
 
 
 def test_a_cancelled_handler_is_told_as_cancelled() -> None:
