@@ -7,7 +7,7 @@ from divan_obs_asgi.metrics.governor import OVERFLOW
 from divan_obs_asgi.metrics.known import KnownSeries
 from divan_obs_asgi.metrics.negotiation import OPENMETRICS, accepted_format, accepted_media_type, accepts_gzip
 from divan_obs_asgi.metrics.page import Pages
-from divan_obs_asgi.metrics.registry import NAMESPACE, Metrics
+from divan_obs_asgi.metrics.registry import NAMESPACE, Cardinality, Metrics
 from divan_obs_asgi.metrics.rendering import Format
 from divan_obs_asgi.metrics.traffic import HttpTraffic, Traffic, WebSocketTraffic
 
@@ -16,6 +16,7 @@ __all__ = [
     "NAMESPACE",
     "OPENMETRICS",
     "OVERFLOW",
+    "Cardinality",
     "Domain",
     "Family",
     "Format",

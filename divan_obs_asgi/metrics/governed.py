@@ -76,8 +76,16 @@ class Governed(MetricWrapperBase):
 
     @property
     def label_sets(self) -> int:
-        """How many label sets there are; 1 of a metric without labels."""
-        return len(self._told) if self.family.labels else 1
+        """How many label sets there are; 1 of a metric without labels, 0 where there is nothing to tell of it."""
+        return len(self._told) if self.family.labels else int(self.is_told)
+
+    @property
+    def series_each(self) -> int:
+        """How many lines a label set has on the page, without `_created`."""
+        if self.family.kind == "histogram":
+            # Of negative observations there is no sum.
+            return len(self.edges) + 1 + (self.edges[0] >= 0)
+        return 2 if self.family.kind == "summary" else 1
 
     @property
     def edges(self) -> list[float]:

@@ -47,6 +47,25 @@ class DependencyLatency:
         self.histogram.observe(seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class Cardinality:
+    """
+    How large a family is in this process.
+
+    Attributes:
+        name: as it is exposed.
+        series: lines of the page.
+        over_limit, in_no_vocabulary: how often `__overflow__` stood for something else.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    label_sets: int
+    series: int
+    over_limit: int
+    in_no_vocabulary: int
+
+
 class Registry(CollectorRegistry):
     """
     A registry that tells its collectors, in the order in which they came.
@@ -263,6 +282,25 @@ class Metrics(Catalogue):
         """Return how many label sets each family has, by its name without the namespace."""
         return {name: cast(Governed, metric).label_sets for name, metric in self._metrics.items()}
 
+    def cardinality(self) -> list[Cardinality]:
+        """Return how large each family is."""
+        return [self._cardinality(name, cast(Governed, metric)) for name, metric in tuple(self._metrics.items())]
+
+    def _cardinality(self, name: str, metric: Governed) -> Cardinality:
+        label_sets = metric.label_sets
+        return Cardinality(
+            name=metric.full_name,
+            labels=metric.family.labels,
+            label_sets=label_sets,
+            series=label_sets * metric.series_each,
+            over_limit=self._overflow_of(name, "limit"),
+            in_no_vocabulary=self._overflow_of(name, "vocabulary"),
+        )
+
+    def _overflow_of(self, family: str, cause: Cause) -> int:
+        child = self._overflows.get((family, cause))
+        return 0 if child is None else int(child._value.get())
+
     def render(self, form: Format = Format.TEXT, failed: Callable[[Exception], object] = lambda error: None) -> bytes:
         """
         Return all series, of all workers.
@@ -334,4 +372,4 @@ def _described(family: Family[Metric]) -> str:
     return f"a {family.kind} {labels}{edges}, {family.help!r}"
 
 
-__all__ = ["NAMESPACE", "DependencyLatency", "Metric", "Metrics"]
+__all__ = ["NAMESPACE", "Cardinality", "DependencyLatency", "Metric", "Metrics"]

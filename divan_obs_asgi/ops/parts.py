@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from divan_obs_asgi.ops.application import OpsApplication
+from divan_obs_asgi.ops.cardinality import CardinalityPage
 from divan_obs_asgi.ops.config import Config
 from divan_obs_asgi.ops.directory import Directory
 from divan_obs_asgi.ops.drain import Draining
@@ -32,7 +33,18 @@ class Part(Protocol):
 
 
 # One file for each; a new one is declared here and nowhere else.
-PARTS: tuple[type[Part], ...] = (Health, MetricsPage, Rollover, TraceTest, Loggers, Config, Middleware, Tasks, Draining)
+PARTS: tuple[type[Part], ...] = (
+    Health,
+    MetricsPage,
+    Rollover,
+    TraceTest,
+    Loggers,
+    Config,
+    Middleware,
+    Tasks,
+    CardinalityPage,
+    Draining,
+)
 
 
 def endpoints(obs: Observability, guard: Guard) -> list[Endpoint]:
