@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import orjson
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 import divan_obs_asgi as obs
+from divan_obs_asgi.testing import assert_no_secret
 from tests.ops.asking import TOKEN, ask, bearer, operated, told
 from tests.stacks import Observed
 
@@ -47,6 +50,25 @@ def test_no_secret_is_told() -> None:
     assert b"hunter2" not in done.body
     assert TOKEN.encode() not in done.body
     assert "collector.example.org" in flags["OTEL_EXPORTER_OTLP_ENDPOINT"]["value"]
+
+
+_HIDDEN = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=8, max_size=30)
+
+
+@given(
+    st.fixed_dictionaries(dict.fromkeys(sorted(SECRETS), _HIDDEN)),
+    st.sampled_from(["{}", "redis://divan:{}@cache:6379/0", "https://s3.example.org/?token={}", "Bearer {}"]),
+)
+def test_no_secret_is_told_whatever_it_looks_like(values: dict[str, str], form: str) -> None:
+    """Not the value of one flag that is secret, as it is or escaped or in a URL."""
+    hidden = [value for value in values.values() if not value.isalpha()]
+    assume(len(hidden) == len(values))  # A word of letters alone may stand in the name of another flag.
+    token = values["OBS_ADMIN_TOKEN"]
+    secrets = {name: form.format(value) for name, value in values.items() if "TOKEN" not in name}
+    observed = Observed({**secrets, "OBS_ADMIN_TOKEN": token, "OBS_ADMIN_TOKEN_PREVIOUS": token[::-1]})
+    done = ask(observed, "/ops/config", bearer(token))
+    assert done.status == 200
+    assert_no_secret([done.body], [*hidden, token[::-1]])
 
 
 @pytest.mark.parametrize("name", sorted(SECRETS - {"OBS_ADMIN_TOKEN"}))
