@@ -2,25 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
-from divan_obs_asgi.exceptions import ProbeFailed
+from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed
 from divan_obs_asgi.probes.base import Group
 from divan_obs_asgi.probes.own import RENEW_S
 from divan_obs_asgi.probes.sql import Sql
 
 # Where Alembic keeps what was applied last.
 ALEMBIC = "SELECT version_num FROM alembic_version"
+# Where yoyo keeps what was applied; its ids begin with a number or a date.
+YOYO = "SELECT max(migration_id) FROM _yoyo_migration"
+
+# `0008`, `0008_read_marks` (Django), `20261125_01_xyz-rooms` (yoyo), `2026_11_24`; not `0008a4c1` (Alembic's hashes).
+_VERSION = re.compile(r"[0-9]{1,20}(?:[._-][0-9]{1,20})*(?![0-9A-Za-z])")
+_APP = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+
+
+def django(app: str) -> str:
+    """
+    Return what asks for the newest migration of a Django app: `MigrationsProbe(..., query=django("chat"))`.
+
+    Raises:
+        ImproperlyConfigured: for what is no app's label.
+    """
+    if not _APP.fullmatch(app):
+        raise ImproperlyConfigured(f"A Django app is named {app!r}; expected its label, like 'chat'.")
+    return f"SELECT max(name) FROM django_migrations WHERE app = '{app}'"
 
 
 class MigrationsProbe:
     """
     Readiness: the applied migration is at least `minimum` (SPEC: `HEALTH_MIN_MIGRATION`).
 
+    Versions that begin with numbers compare by these: 0010 is after 0008, and 8 is 0008. Other ids have no order of
+    their own (Alembic's are hashes): only the minimum itself will do, unless `order` says which come after it.
+
     Args:
         source: as for `SqlProbe`.
         minimum: a version like "0008"; None accepts every version.
-        query: its first column of the first row is the version that is applied.
+        query: its first column of the first row is the version that is applied: `ALEMBIC`, `YOYO`, `django("app")`
+            or one's own.
+        order: all ids that this code knows, the oldest first. An id that is not among them is newer than this code:
+            during a deployment the old instances stay ready.
+        renew_s: as for `SqlProbe`.
+
+    Raises:
+        ImproperlyConfigured: where `minimum` is not in `order`.
     """
 
     def __init__(
@@ -29,18 +58,22 @@ class MigrationsProbe:
         minimum: str | None,
         *,
         query: str = ALEMBIC,
+        order: Sequence[str] | None = None,
         name: str = "migrations",
         timeout: float = 0.3,
         critical: bool = True,
         group: Group = "ready",
         renew_s: float = RENEW_S,
     ) -> None:
+        if order is not None and minimum is not None and minimum not in order:
+            raise ImproperlyConfigured(f"The oldest migration is to be {minimum!r}, which is not in the order given.")
         self.name = name
         self.timeout = timeout
         self.critical = critical
         self.group: Group = group
         self._minimum = minimum
         self._query = query
+        self._order = order
         self._sql = Sql(source, renew_s)
 
     async def check(self) -> Mapping[str, object]:
@@ -48,7 +81,7 @@ class MigrationsProbe:
         if applied is None:
             raise ProbeFailed("outdated", version=None)
         version = str(applied)
-        if self._minimum is not None and not _reaches(version, self._minimum):
+        if self._minimum is not None and not _reaches(version, self._minimum, self._order):
             raise ProbeFailed("outdated", version=version)
         return {"version": version}
 
@@ -57,11 +90,18 @@ class MigrationsProbe:
         await self._sql.aclose()
 
 
-def _reaches(version: str, minimum: str) -> bool:
-    """Compare by number, so that 0010 is after 0008 and 8 is 0008; other names compare as text."""
-    if version.isdecimal() and minimum.isdecimal():
-        return int(version) >= int(minimum)
-    return version >= minimum
+def _reaches(applied: str, minimum: str, order: Sequence[str] | None) -> bool:
+    if order is not None:
+        return applied not in order or order.index(applied) >= order.index(minimum)
+    versions = _numbers(applied), _numbers(minimum)
+    if versions[0] is None or versions[1] is None:
+        return applied == minimum
+    return versions[0] >= versions[1]
 
 
-__all__ = ["ALEMBIC", "MigrationsProbe"]
+def _numbers(version: str) -> tuple[int, ...] | None:
+    found = _VERSION.match(version)
+    return tuple(int(number) for number in re.split("[._-]", found[0])) if found else None
+
+
+__all__ = ["ALEMBIC", "YOYO", "MigrationsProbe", "django"]

@@ -119,6 +119,11 @@ class ExportQueue(SpanProcessor):
 
     # What the operators call.
 
+    @property
+    def fails(self) -> bool:
+        """Whether the last export failed."""
+        return self._breaker.is_open
+
     def submit(self, span: ReadableSpan) -> Future[Outcome]:
         """Queue one span and have it exported now, whatever the circuit breaker says; tells how that went."""
         outcome: Future[Outcome] = Future()

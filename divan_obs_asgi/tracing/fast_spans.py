@@ -66,6 +66,10 @@ class FastServerSpans(ServerSpans):
     def exports(self) -> bool:
         return self._queue is not None
 
+    @property
+    def export_fails(self) -> bool | None:
+        return self._queue.fails if self._queue is not None else None
+
     def of_events(self, policy: RedactionPolicy) -> EventSpans:
         from divan_obs_asgi.tracing.event_span import FastEventSpans
 

@@ -147,6 +147,11 @@ class ServerSpans(SpanContent, ABC):
     def exports(self) -> bool:
         """Whether spans go anywhere."""
 
+    @property
+    def export_fails(self) -> bool | None:
+        """Whether the last export failed; None where it is not ours to know (a provider of the application's)."""
+        return None
+
     @abstractmethod
     def send_test_span(self, timeout_s: float) -> tuple[str, Answer]:
         """Emit a span, wait for its export, and return its trace id and how that went."""

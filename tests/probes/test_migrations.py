@@ -9,9 +9,12 @@ from pathlib import Path
 import anyio
 import pytest
 from databases import Database
+from hypothesis import given
+from hypothesis import strategies as st
 
 import divan_obs_asgi as obs
-from divan_obs_asgi.probes import MigrationsProbe
+from divan_obs_asgi.probes import YOYO, MigrationsProbe, django
+from divan_obs_asgi.probes.migrations import _reaches
 from tests.servers.postgres import PostgresServer
 from tests.stacks import Observed
 
@@ -45,8 +48,13 @@ def url(tmp_path: Path) -> str:
         ("0008", "8"),
         ("10", "9"),
         ("2026_11_24", "2026_11_23"),
+        ("0010_read_marks", "0008"),
+        ("0008_read_marks", "0008_read_marks"),
+        ("20261125_01_xyZ1b-rooms", "20261124_02"),
+        ("1.10", "1.9"),
         ("0001", None),
         ("a4c1e5d2b7f0", None),
+        ("a4c1e5d2b7f0", "a4c1e5d2b7f0"),
     ],
 )
 def test_a_schema_that_is_new_enough_tells_its_version(url: str, applied: str, minimum: str | None) -> None:
@@ -62,7 +70,21 @@ def test_a_schema_that_is_new_enough_tells_its_version(url: str, applied: str, m
     assert report.as_json() == {"status": "ok", "checks": {"migrations": {"ok": True, "version": applied}}}
 
 
-@pytest.mark.parametrize(("applied", "minimum"), [("0007", "0008"), ("7", "0008"), ("9", "10"), ("0099", "0100")])
+@pytest.mark.parametrize(
+    ("applied", "minimum"),
+    [
+        ("0007", "0008"),
+        ("7", "0008"),
+        ("9", "10"),
+        ("0099", "0100"),
+        ("0007_read_marks", "0008"),
+        ("1.9", "1.10"),
+        # Which of two hashes came first nobody can tell by looking at them.
+        ("f4c1e5d2b7f0", "a4c1e5d2b7f0"),
+        ("0009a4c1e5d2", "0008"),
+        ("0009", "0008a4c1e5d2"),
+    ],
+)
 def test_a_schema_that_is_too_old_is_outdated(url: str, applied: str, minimum: str) -> None:
     """The answer says which version is applied, so that nobody has to look it up."""
     observed = Observed()
@@ -91,6 +113,89 @@ def test_a_database_without_a_migration_is_outdated(url: str, minimum: str | Non
 
     report = anyio.run(check)
     assert report.checks["migrations"] == {"ok": False, "reason": "outdated", "version": None}
+
+
+REVISIONS = ("9b7e", "1f2a", "c3d4")
+
+
+@pytest.mark.parametrize(
+    ("applied", "ok"),
+    [("9b7e", False), ("1f2a", True), ("c3d4", True), ("0000", True)],
+    ids=["old", "it", "new", "newer"],
+)
+def test_hashes_have_the_order_that_one_gives_them(url: str, applied: str, ok: bool) -> None:
+    """One that this code does not know has come after it: in a deployment the old instances stay ready."""
+    observed = Observed()
+
+    async def check() -> obs.probes.Report:
+        async with migrated_to(url, applied) as database:
+            observed.obs.probes.register(MigrationsProbe(database, "1f2a", order=REVISIONS))
+            return await observed.obs.probes.ask("ready")
+
+    assert anyio.run(check).ok is ok
+
+
+def test_a_minimum_that_is_not_in_the_order_is_a_start_up_error(url: str) -> None:
+    """Somebody has mistyped one of them."""
+    expected = r"^The oldest migration is to be '1f2b', which is not in the order given\.$"
+    with pytest.raises(obs.ImproperlyConfigured, match=expected):
+        MigrationsProbe(Database(url), "1f2b", order=REVISIONS)
+
+
+# As Django 5.2 and yoyo 9.0 make them.
+DJANGO_TABLE = """CREATE TABLE "django_migrations" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT,
+    "app" varchar(255) NOT NULL, "name" varchar(255) NOT NULL, "applied" datetime NOT NULL)"""
+YOYO_TABLE = """CREATE TABLE "_yoyo_migration" ("migration_hash" VARCHAR(64), "migration_id" VARCHAR(255),
+    "applied_at_utc" TIMESTAMP, PRIMARY KEY ("migration_hash"))"""
+
+
+def test_django_is_asked_for_one_app(url: str) -> None:
+    """Each app counts on its own."""
+
+    async def check() -> None:
+        async with Database(url) as database:
+            await database.execute(DJANGO_TABLE)
+            for app, name in (("chat", "0001_initial"), ("chat", "0010_read_marks"), ("auth", "0012_alter")):
+                row = f"INSERT INTO django_migrations (app, name, applied) VALUES ('{app}', '{name}', '2026-11-25')"
+                await database.execute(row)
+            probe = MigrationsProbe(database, "0008", query=django("chat"))
+            assert await probe.check() == {"version": "0010_read_marks"}
+            with pytest.raises(obs.ProbeFailed, match=r"^outdated$"):
+                await MigrationsProbe(database, "0001", query=django("rooms")).check()
+
+    anyio.run(check)
+
+
+@pytest.mark.parametrize("app", ["", "chat' OR '1'='1", "my app", "é"])
+def test_what_is_no_django_app_is_a_start_up_error(app: str) -> None:
+    """A label is a Python name, and cannot end the query."""
+    with pytest.raises(
+        obs.ImproperlyConfigured, match=r"^A Django app is named .*; expected its label, like 'chat'\.$"
+    ):
+        django(app)
+
+
+def test_yoyo_is_asked_for_its_newest(url: str) -> None:
+    """Its ids begin with a number, or with a date and a number."""
+
+    async def check() -> None:
+        async with Database(url) as database:
+            await database.execute(YOYO_TABLE)
+            for number, name in enumerate(("20261124_01_abCde-users", "20261125_01_xyZ1b-rooms")):
+                await database.execute(f"INSERT INTO _yoyo_migration VALUES ('{number}', '{name}', '2026-11-25')")
+            probe = MigrationsProbe(database, "20261124_02", query=YOYO)
+            assert await probe.check() == {"version": "20261125_01_xyZ1b-rooms"}
+
+    anyio.run(check)
+
+
+@given(
+    st.lists(st.integers(0, 10**12), min_size=1, max_size=4), st.lists(st.integers(0, 10**12), min_size=1, max_size=4)
+)
+def test_versions_compare_number_by_number(one: list[int], other: list[int]) -> None:
+    """However many zeros stand before them, and whatever stands between and behind them."""
+    written = "_".join(f"{number:04}" for number in one) + "-name"
+    assert _reaches(written, ".".join(map(str, other)), None) is (one >= other)
 
 
 def test_a_database_that_knows_no_migrations_is_an_error(url: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from tests.servers.process import ServerProcess, program
+from tests.servers.process import ServerProcess, free_port, program
 
 
 class RedisServer(ServerProcess):
@@ -22,11 +22,43 @@ class RedisServer(ServerProcess):
         return f"redis://{self.host}:{self.port}/0"
 
     def command(self) -> Sequence[str]:
-        options = {
+        return [self._program, *(word for name, value in self.options().items() for word in (f"--{name}", value))]
+
+    def options(self) -> dict[str, str]:
+        """Return what a configuration file would say."""
+        return {
             "bind": self.host,
             "port": str(self.port),
             "dir": str(self.directory),
             "save": "",
             "appendonly": "no",
         }
-        return [self._program, *(word for name, value in options.items() for word in (f"--{name}", value))]
+
+
+class ClusterServer(RedisServer):
+    """A cluster of one node; it serves no slots until it is given them."""
+
+    def options(self) -> dict[str, str]:
+        # The bus of a cluster has a port of its own, by default 10000 above, which may be taken.
+        return {**super().options(), "cluster-enabled": "yes", "cluster-port": str(free_port())}
+
+
+class SentinelServer(ServerProcess):
+    """A Sentinel that decides alone, after a second."""
+
+    ready_line = re.compile(r"\+monitor master")
+
+    def __init__(self, master: RedisServer, name: str) -> None:
+        self._program = program("redis-server", package="redis-server")
+        super().__init__()
+        # Sentinel keeps what it finds out in its configuration file, and does not start without one.
+        self._configuration = self.directory / "sentinel.conf"
+        self._configuration.write_text(
+            f"bind {self.host}\nport {self.port}\n"
+            f"sentinel monitor {name} {master.host} {master.port} 1\n"
+            f"sentinel down-after-milliseconds {name} 1000\n"
+            f"sentinel failover-timeout {name} 3000\n"
+        )
+
+    def command(self) -> Sequence[str]:
+        return [self._program, str(self._configuration), "--sentinel"]

@@ -1,0 +1,90 @@
+"""Whether there is room left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from typing import Protocol
+
+import anyio
+import anyio.to_thread
+
+from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed
+from divan_obs_asgi.probes.base import READY, Group
+
+
+class _Usage(Protocol):
+    """Of a file system, in bytes."""
+
+    @property
+    def total(self) -> int: ...
+
+    @property
+    def free(self) -> int: ...
+
+
+class DiskProbe:
+    """
+    Readiness: the file system of `path` has room for what the service writes.
+
+    It is asked in a thread, of which there is one at most: a network disk that hangs costs no second one.
+
+    Args:
+        min_free_percent, min_free_bytes: what must be free; both, where both are given.
+
+    Raises:
+        ImproperlyConfigured: where neither is given, or one that can never or always be met.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        min_free_percent: float | None = None,
+        min_free_bytes: int | None = None,
+        name: str = "disk",
+        timeout: float = 1.0,
+        critical: bool = True,
+        group: Group = READY,
+        interval: float | None = None,
+    ) -> None:
+        if min_free_percent is None and min_free_bytes is None:
+            raise ImproperlyConfigured(f"Probe {name!r} asks for no room; give min_free_percent or min_free_bytes.")
+        if min_free_percent is not None and not 0 < min_free_percent < 100:
+            raise ImproperlyConfigured(f"Probe {name!r} has min_free_percent {min_free_percent!r}; expected 0 to 100.")
+        if min_free_bytes is not None and min_free_bytes <= 0:
+            raise ImproperlyConfigured(f"Probe {name!r} has min_free_bytes {min_free_bytes!r}; expected more than 0.")
+        self.name = name
+        self.timeout = timeout
+        self.critical = critical
+        self.group = group
+        self.interval = interval
+        self._path = path
+        self._min_percent = min_free_percent or 0.0
+        self._min_bytes = min_free_bytes or 0
+        # Not among those threads that the application has.
+        self._limiter = anyio.CapacityLimiter(1)
+        self._hangs = False
+
+    async def check(self) -> Mapping[str, object]:
+        if self._hangs:
+            raise ProbeFailed("timeout")  # The thread of a check before is still there.
+        try:
+            usage = await anyio.to_thread.run_sync(self._usage, abandon_on_cancel=True, limiter=self._limiter)
+        except OSError:
+            raise ProbeFailed("error") from None  # The path is gone, or not ours to see.
+        percent = 100 * usage.free / usage.total if usage.total else 0.0
+        if percent < self._min_percent or usage.free < self._min_bytes:
+            raise ProbeFailed("full", free_percent=round(percent, 1))
+        return {"free_percent": round(percent, 1)}
+
+    def _usage(self) -> _Usage:
+        self._hangs = True
+        try:
+            return shutil.disk_usage(self._path)
+        finally:
+            self._hangs = False
+
+
+__all__ = ["DiskProbe"]

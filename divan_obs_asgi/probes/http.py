@@ -1,0 +1,159 @@
+"""Whether a URL answers."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import urlsplit
+
+import anyio
+from anyio.abc import ByteStream
+
+from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed
+from divan_obs_asgi.probes.base import READY, Group
+
+# RFC 9112, section 4: HTTP-version SP status-code SP.
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: [^\r\n]*)?\r?\n")
+_STATUS_LINE_BYTES = 4096
+# RFC 9110, section 5.6.2, and what a value cannot have.
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_BAD_VALUE = re.compile(r"[\x00-\x1f\x7f]|[^\x00-\xff]")
+_PORTS = {"http": 80, "https": 443}
+# A request has one answer; these come before it (RFC 9110, section 15.2).
+_INTERIM = range(100, 200)
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Where a request goes, and its bytes."""
+
+    host: str
+    port: int
+    tls: ssl.SSLContext | None
+    request: bytes
+
+    @classmethod
+    def of(cls, url: str, method: str, headers: Mapping[str, str], tls: ssl.SSLContext | None) -> Self:
+        """
+        Read `url`.
+
+        Raises:
+            ImproperlyConfigured: telling what is wrong and not the value, which can hold a password.
+        """
+        try:
+            parts = urlsplit(url)
+            port = parts.port or _PORTS[parts.scheme]
+        except (ValueError, KeyError):
+            raise ImproperlyConfigured("The URL of a probe is no http:// or https:// URL.") from None
+        if not parts.hostname or not url.isascii() or re.search(r"[\x00-\x20\x7f]", url):
+            raise ImproperlyConfigured("The URL of a probe has no host, or a character that must be escaped.")
+        if "@" in parts.netloc:
+            raise ImproperlyConfigured("The URL of a probe has a user; send headers={'authorization': ...} instead.")
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        authority = host if port == _PORTS[parts.scheme] else f"{host}:{port}"
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        request = _request(method, path, {"host": authority, "user-agent": "divan-obs", "accept": "*/*", **headers})
+        if parts.scheme == "http":
+            return cls(parts.hostname, port, None, request)
+        return cls(parts.hostname, port, tls or ssl.create_default_context(), request)
+
+
+def _request(method: str, path: str, headers: Mapping[str, str]) -> bytes:
+    for name, value in headers.items():
+        if not _NAME.fullmatch(name) or _BAD_VALUE.search(value):
+            raise ImproperlyConfigured(f"A probe cannot send the header {name!r}: no header looks like that.")
+    if not _NAME.fullmatch(method):
+        raise ImproperlyConfigured(f"A probe cannot send {method!r}; expected a method like GET.")
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "connection: close"]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+class HttpProbe:
+    """
+    Readiness: a URL answers with one of the statuses expected.
+
+    The request goes to that URL's host and nowhere else: no redirect is followed (3xx is a status like others), no
+    proxy is asked, and no body is read.
+
+    Args:
+        url: http:// or https://, without a user.
+        headers: sent with each request; values are told nowhere.
+        accept: the statuses that pass; by default 2xx.
+        tls: in place of the system's certificates.
+
+    Raises:
+        ImproperlyConfigured: for what is no such URL, header or method.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        accept: Collection[int] = range(200, 300),
+        tls: ssl.SSLContext | None = None,
+        timeout: float = 1.0,
+        critical: bool = True,
+        group: Group = READY,
+        interval: float | None = None,
+    ) -> None:
+        self.name = name
+        self.timeout = timeout
+        self.critical = critical
+        self.group = group
+        self.interval = interval
+        self._target = _Target.of(url, method, headers or {}, tls)
+        self._accept = accept
+
+    async def check(self) -> Mapping[str, object]:
+        try:
+            status = await _status(self._target)
+        except ssl.SSLError:
+            raise ProbeFailed("error") from None  # An OSError to Python; the certificate is wrong, somebody is there.
+        except (OSError, anyio.BrokenResourceError, anyio.EndOfStream):
+            raise ProbeFailed("refused") from None
+        if status not in self._accept:
+            raise ProbeFailed("auth" if status in (401, 403) else "error", status=status)
+        return {}
+
+
+async def _status(target: _Target) -> int:
+    stream = await _connected(target)
+    try:
+        await stream.send(target.request)
+        return await _first_status(stream)
+    finally:
+        # Not in order, which would wait for the other end.
+        await anyio.aclose_forcefully(stream)
+
+
+async def _connected(target: _Target) -> ByteStream:
+    if target.tls is None:
+        return await anyio.connect_tcp(target.host, target.port)
+    return await anyio.connect_tcp(target.host, target.port, ssl_context=target.tls, tls_standard_compatible=False)
+
+
+async def _first_status(stream: ByteStream) -> int:
+    """Return the status of the answer, past those that come before it."""
+    received = b""
+    while len(received) < _STATUS_LINE_BYTES:
+        received += await stream.receive(_STATUS_LINE_BYTES)
+        while found := _STATUS_LINE.match(received):
+            status = int(found[1])
+            if status not in _INTERIM:
+                return status
+            _, separator, rest = received.partition(b"\r\n\r\n")
+            if not separator:
+                break
+            received = rest
+        if b"\n" in received and not _STATUS_LINE.match(received):
+            break
+    raise ProbeFailed("error")  # Not HTTP.
+
+
+__all__ = ["HttpProbe"]

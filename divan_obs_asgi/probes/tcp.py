@@ -1,0 +1,43 @@
+"""Whether somebody listens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import anyio
+
+from divan_obs_asgi.exceptions import ProbeFailed
+from divan_obs_asgi.probes.base import READY, Group
+
+
+class TcpProbe:
+    """Readiness: `host` accepts a connection at `port`, which is closed again at once."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        name: str,
+        timeout: float = 0.5,
+        critical: bool = True,
+        group: Group = READY,
+        interval: float | None = None,
+    ) -> None:
+        self.name = name
+        self.timeout = timeout
+        self.critical = critical
+        self.group = group
+        self.interval = interval
+        self._address = (host, port)
+
+    async def check(self) -> Mapping[str, object]:
+        try:
+            stream = await anyio.connect_tcp(*self._address)
+        except OSError:
+            raise ProbeFailed("refused") from None
+        await stream.aclose()
+        return {}
+
+
+__all__ = ["TcpProbe"]

@@ -1,0 +1,94 @@
+"""Whether there is room left, on the disk that the tests run on."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+import divan_obs_asgi as obs
+from divan_obs_asgi.probes import DiskProbe
+from tests.stacks import BACKENDS, run_on
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_disk_with_room_is_well(tmp_path: Path, backend: str) -> None:
+    """It tells how much of it is free."""
+    details = run_on(backend, DiskProbe(tmp_path, min_free_bytes=1, min_free_percent=0.001).check)
+    assert set(details) == {"free_percent"}
+    assert 0 < float(str(details["free_percent"])) <= 100
+
+
+@pytest.mark.parametrize("asked", [{"min_free_bytes": 10**18}, {"min_free_percent": 99.999}])
+def test_a_disk_without_is_full(tmp_path: Path, asked: dict[str, Any]) -> None:
+    """Whichever of the two is not met."""
+    with pytest.raises(obs.ProbeFailed, match=r"^full$") as failure:
+        anyio.run(DiskProbe(tmp_path, **asked).check)
+    assert set(failure.value.details) == {"free_percent"}
+
+
+def test_a_path_that_is_gone_is_an_error(tmp_path: Path) -> None:
+    """A volume that was not mounted; its path is in no answer."""
+    with pytest.raises(obs.ProbeFailed, match=r"^error$") as failure:
+        anyio.run(DiskProbe(tmp_path / "volume", min_free_bytes=1).check)
+    assert failure.value.details == {}
+
+
+class Hanging:
+    """A path of a network disk that does not answer."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answers = threading.Event()
+
+    def __fspath__(self) -> str:
+        self.asked += 1
+        self.answers.wait(10.0)
+        return "/"
+
+
+def test_a_disk_that_hangs_holds_up_one_thread() -> None:
+    """Eleven checks time out, and the operating system has been asked once; when it answers, so does the probe."""
+    path = Hanging()
+    probe = DiskProbe(path, min_free_bytes=1)
+
+    async def check() -> None:
+        with anyio.move_on_after(0.02) as patience:
+            await probe.check()
+        assert patience.cancelled_caught
+        for _ in range(10):
+            with pytest.raises(obs.ProbeFailed, match=r"^timeout$"):
+                await probe.check()
+        assert path.asked == 1
+        path.answers.set()
+        with anyio.fail_after(5):
+            while await still_hangs(probe):  # noqa: ASYNC110 - the operating system does not tell
+                await anyio.sleep(0.001)
+
+    anyio.run(check)
+
+
+async def still_hangs(probe: DiskProbe) -> bool:
+    try:
+        await probe.check()
+    except obs.ProbeFailed:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({}, r"asks for no room; give min_free_percent or min_free_bytes\."),
+        ({"min_free_percent": 0}, r"has min_free_percent 0; expected 0 to 100\."),
+        ({"min_free_percent": 100}, r"has min_free_percent 100; expected 0 to 100\."),
+        ({"min_free_bytes": 0}, r"has min_free_bytes 0; expected more than 0\."),
+    ],
+)
+def test_what_says_nothing_is_a_start_up_error(asked: dict[str, Any], expected: str) -> None:
+    """A probe that always passes, or never, is a mistake."""
+    with pytest.raises(obs.ImproperlyConfigured, match=rf"^Probe 'disk' {expected}$"):
+        DiskProbe("/", **asked)

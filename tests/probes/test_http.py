@@ -1,0 +1,158 @@
+"""A URL, asked by real sockets; nothing of the request goes anywhere else."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import anyio
+import pytest
+
+import divan_obs_asgi as obs
+from divan_obs_asgi.probes import HttpProbe, S3Probe, TcpProbe
+from tests.probes.listening import hangs, listening, says
+from tests.servers.process import free_port, sockets
+from tests.stacks import BACKENDS, Observed, run_on
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
+def url_of(port: int, path: str = "/healthz?deep=1") -> str:
+    return f"http://127.0.0.1:{port}{path}"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_url_that_answers_is_well(backend: str) -> None:
+    """The request is what was asked for, and the connection is closed."""
+    with listening(says(OK)) as server:
+        probe = HttpProbe(url_of(server.port), name="search", headers={"authorization": "Bearer hunter2"})
+        assert run_on(backend, probe.check) == {}
+    assert server.received == [
+        b"GET /healthz?deep=1 HTTP/1.1\r\n"
+        + f"host: 127.0.0.1:{server.port}\r\n".encode()
+        + b"user-agent: divan-obs\r\naccept: */*\r\nauthorization: Bearer hunter2\r\nconnection: close\r\n\r\n"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "details"),
+    [
+        (b"HTTP/1.1 503 Service Unavailable\r\n\r\n", "error", {"status": 503}),
+        (b"HTTP/1.1 404\r\n\r\n", "error", {"status": 404}),
+        (b"HTTP/1.1 401 Unauthorized\r\n\r\n", "auth", {"status": 401}),
+        (b"HTTP/1.0 403 Forbidden\r\n\r\n", "auth", {"status": 403}),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "error", {}),
+        (b"HTTP/1.1 999 What\r\n\r\n", "error", {}),
+        (b"x" * 100_000, "error", {}),
+        (b"", "refused", {}),
+        (b"HTTP/1.1 2", "refused", {}),
+    ],
+)
+def test_what_is_no_success_is_told_apart(answer: bytes, reason: str, details: dict[str, object]) -> None:
+    """A wrong status, a wrong credential, something that is not HTTP, and an end before the answer."""
+    with listening(says(answer)) as server, pytest.raises(obs.ProbeFailed, match=f"^{reason}$") as failure:
+        anyio.run(HttpProbe(url_of(server.port), name="search").check)
+    assert failure.value.details == details
+
+
+def test_an_answer_may_come_in_pieces_and_after_others() -> None:
+    """103 Early Hints, and every byte in a packet of its own."""
+
+    def dribbles(stream: Any) -> None:
+        for byte in b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" + OK:
+            stream.sendall(bytes([byte]))
+
+    with listening(dribbles) as server:
+        assert anyio.run(HttpProbe(url_of(server.port), name="search").check) == {}
+
+
+def test_a_redirect_is_not_followed() -> None:
+    """The token is for the host that was named."""
+    with listening(says(OK)) as elsewhere:
+        moved = f"HTTP/1.1 302 Found\r\nlocation: {url_of(elsewhere.port)}\r\n\r\n".encode()
+        with listening(says(moved)) as server:
+            probe = HttpProbe(url_of(server.port), name="search", headers={"authorization": "Bearer hunter2"})
+            with pytest.raises(obs.ProbeFailed, match=r"^error$") as failure:
+                anyio.run(probe.check)
+            assert failure.value.details == {"status": 302}
+            assert anyio.run(HttpProbe(url_of(server.port), name="search", accept={200, 302}).check) == {}
+    assert elsewhere.received == []
+
+
+def test_nobody_there_is_refused() -> None:
+    """Whichever way it is asked."""
+    port = free_port()
+    for probe in (HttpProbe(url_of(port), name="search"), TcpProbe("127.0.0.1", port, name="smtp")):
+        with pytest.raises(obs.ProbeFailed, match=r"^refused$"):
+            anyio.run(probe.check)
+
+
+def test_a_url_that_hangs_is_a_timeout_and_leaves_nothing_behind() -> None:
+    """Thirty checks, no task and no socket."""
+    observed = Observed()
+
+    async def check() -> None:
+        before = len(asyncio.all_tasks()), sockets()
+        for _ in range(30):
+            report = await observed.obs.probes.ask("ready")
+            assert report.checks["search"]["reason"] == "timeout"
+        await anyio.sleep(0.01)
+        assert len(asyncio.all_tasks()) == before[0]
+        # The listener's ends are this process's too, and go when they hear of it.
+        with anyio.fail_after(5):
+            while sockets() > before[1]:  # noqa: ASYNC110 - they do not tell
+                await anyio.sleep(0.01)
+
+    with listening(hangs) as server:
+        observed.obs.probes.register(HttpProbe(url_of(server.port), name="search", timeout=0.02))
+        anyio.run(check)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_port_that_listens_is_well(backend: str) -> None:
+    """It is not talked to."""
+    with listening(hangs) as server:
+        assert run_on(backend, TcpProbe("127.0.0.1", server.port, name="smtp").check) == {}
+
+
+def test_a_host_that_nobody_knows_is_refused() -> None:
+    """`.invalid` is never anybody's (RFC 2606)."""
+    with pytest.raises(obs.ProbeFailed, match=r"^refused$"):
+        anyio.run(TcpProbe("db.invalid", 5432, name="db").check)
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"403 Forbidden", b"404 Not Found", b"301 Moved"])
+def test_an_object_store_that_refuses_is_there(status: bytes) -> None:
+    """The request has no credentials; that somebody says so is the answer."""
+    with listening(says(b"HTTP/1.1 " + status + b"\r\n\r\n")) as server:
+        assert anyio.run(S3Probe(url_of(server.port, "/bucket")).check) == {}
+    assert server.received[0].startswith(b"HEAD /bucket HTTP/1.1\r\n")
+    assert b"authorization" not in server.received[0]
+
+
+def test_an_object_store_that_is_overloaded_is_not_well() -> None:
+    """S3 says 503 Slow Down."""
+    slow_down = says(b"HTTP/1.1 503 Slow Down\r\n\r\n")
+    with listening(slow_down) as server, pytest.raises(obs.ProbeFailed, match=r"^error$"):
+        anyio.run(S3Probe(url_of(server.port)).check)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"url": "ftp://h/"}, r"The URL of a probe is no http:// or https:// URL\."),
+        ({"url": "http://h:port/"}, r"The URL of a probe is no http:// or https:// URL\."),
+        ({"url": "http:///x"}, r"The URL of a probe has no host, or a character that must be escaped\."),
+        ({"url": "http://h/a b"}, r"The URL of a probe has no host, or a character that must be escaped\."),
+        ({"url": "http://h/\r\nx: y"}, r"The URL of a probe has no host, or a character that must be escaped\."),
+        ({"url": "http://me:hunter2@h/"}, r"The URL of a probe has a user; send headers=.* instead\."),
+        ({"headers": {"x": "a\r\nb: c"}}, r"A probe cannot send the header 'x': no header looks like that\."),
+        ({"headers": {"x y": "a"}}, r"A probe cannot send the header 'x y': no header looks like that\."),
+        ({"method": "GET /"}, r"A probe cannot send 'GET /'; expected a method like GET\."),
+    ],
+)
+def test_what_cannot_be_sent_is_a_start_up_error(arguments: dict[str, Any], expected: str) -> None:
+    """Nobody smuggles a second request in; and no password is in the message."""
+    with pytest.raises(obs.ImproperlyConfigured, match=f"^{expected}$") as error:
+        HttpProbe(**{"url": "http://h/", "name": "search", **arguments})
+    assert "hunter2" not in str(error.value)

@@ -1,0 +1,55 @@
+"""Whether spans arrive, told by the exporter's own experience."""
+
+from __future__ import annotations
+
+import anyio
+import grpc
+import pytest
+
+import divan_obs_asgi as obs
+from divan_obs_asgi.probes import OtlpProbe
+from divan_obs_asgi.testing import converse, http_scope
+from divan_obs_asgi.types import Receive, Scope, Send
+from tests.servers.otlp import OtlpReceiver
+from tests.stacks import Observed
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+def test_a_collector_that_refuses_is_told_and_its_return_too(otlp_receiver: OtlpReceiver) -> None:
+    """It costs no readiness: the probe is not critical."""
+    observed = Observed({"OBS_TRACING_ENABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": otlp_receiver.endpoint})
+    observed.obs.probes.register(OtlpProbe(observed.obs.spans))
+    stack = obs.build_stack(app, observed.obs)
+
+    def answer_after_a_request() -> tuple[bool, object]:
+        anyio.run(converse, stack, http_scope())
+        observed.obs.flush()
+        report = anyio.run(observed.obs.probes.ask, "ready")
+        return report.ok, report.checks["otlp"]["ok"]
+
+    assert anyio.run(OtlpProbe(observed.obs.spans).check) == {}  # Nothing has been sent, and nothing failed.
+    assert answer_after_a_request() == (True, True)
+    otlp_receiver.refuses_with = grpc.StatusCode.PERMISSION_DENIED
+    assert answer_after_a_request() == (True, False)
+    otlp_receiver.refuses_with = None
+    assert answer_after_a_request() == (True, True)
+
+
+def test_a_providers_own_exporter_is_not_known() -> None:
+    """The application has made its provider itself, and what that exports to tells nobody."""
+    from opentelemetry.sdk.trace import TracerProvider
+
+    provider = TracerProvider(shutdown_on_exit=False)
+    observed = Observed({"OBS_TRACING_ENABLED": "true"}, tracer_provider=provider)
+    assert anyio.run(OtlpProbe(observed.obs.spans).check) == {"exporter": "unknown"}
+
+
+def test_without_tracing_it_is_a_start_up_error() -> None:
+    """There is nothing to ask, and nobody is to think that there were."""
+    expected = r"^OBS_TRACING_ENABLED is false: there is no exporter to ask\.$"
+    with pytest.raises(obs.ImproperlyConfigured, match=expected):
+        OtlpProbe(Observed().obs.spans)

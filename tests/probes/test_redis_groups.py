@@ -1,0 +1,130 @@
+"""Redis as more than one server: a master that Sentinel names, and a cluster."""
+
+# redis-py is annotated in part.
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import anyio
+import pytest
+from redis.asyncio import Redis, RedisCluster, Sentinel
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+import divan_obs_asgi as obs
+from divan_obs_asgi.probes import RedisProbe
+from tests.servers.redis import ClusterServer, RedisServer, SentinelServer
+
+MASTER = "divan"
+
+
+@pytest.fixture
+def master() -> Iterator[RedisServer]:
+    server = RedisServer()
+    yield server.start()
+    server.close()
+
+
+@pytest.fixture
+def sentinel_server(master: RedisServer) -> Iterator[SentinelServer]:
+    server = SentinelServer(master, MASTER)
+    yield server.start()
+    server.close()
+
+
+@pytest.fixture
+def cluster_server() -> Iterator[ClusterServer]:
+    server = ClusterServer()
+    yield server.start()
+    server.close()
+
+
+def test_the_master_of_a_sentinel_is_asked(master: RedisServer, sentinel_server: SentinelServer) -> None:
+    """It is found as the client finds it; dead, it is refused, and alive again it is well."""
+
+    async def check() -> None:
+        sentinel = Sentinel([(sentinel_server.host, sentinel_server.port)])
+        client = sentinel.master_for(MASTER)
+        probe = RedisProbe(client)
+        assert await probe.check() == {}
+        with master.down(), pytest.raises(obs.ProbeFailed, match=r"^refused$"):
+            await probe.check()
+        assert await probe.check() == {}
+        await probe.aclose()
+        await client.aclose()
+        await sentinel.aclose()
+
+    anyio.run(check)
+
+
+def test_without_a_sentinel_there_is_no_master(master: RedisServer, sentinel_server: SentinelServer) -> None:
+    """Who is connected goes on; a new connection, which would have to be told of the master, is not made."""
+
+    async def check() -> None:
+        at_once = {"retry": Retry(NoBackoff(), 0)}
+        sentinel = Sentinel([(sentinel_server.host, sentinel_server.port)], sentinel_kwargs=at_once)
+        client = sentinel.master_for(MASTER)
+        stays, renews = RedisProbe(client), RedisProbe(client, renew_s=0.0)
+        assert await stays.check() == await renews.check() == {}
+        with sentinel_server.down():
+            assert await stays.check() == {}
+            with pytest.raises(obs.ProbeFailed, match=r"^refused$"):
+                await renews.check()
+        await stays.aclose()
+        await renews.aclose()
+        await client.aclose()
+        await sentinel.aclose()
+
+    anyio.run(check)
+
+
+def test_a_cluster_is_well_while_all_its_slots_are_served(cluster_server: ClusterServer) -> None:
+    """A node that answers is not enough: without all slots the cluster refuses commands."""
+
+    async def check() -> None:
+        async with Redis(host=cluster_server.host, port=cluster_server.port) as node:
+            probe = RedisProbe(RedisCluster(startup_nodes=[ClusterNode(cluster_server.host, cluster_server.port)]))
+            with pytest.raises(obs.ProbeFailed, match=r"^error$"):
+                await probe.check()
+            await node.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+            with anyio.fail_after(5):
+                while await is_failing(probe):  # noqa: ASYNC110 - Redis does not tell; it takes two seconds
+                    await anyio.sleep(0.02)
+            assert await probe.check() == {}
+            await probe.aclose()
+
+    anyio.run(check)
+
+
+def test_a_node_that_hangs_is_not_the_cluster(cluster_server: ClusterServer, redis_server: RedisServer) -> None:
+    """The next check asks another node; all of them dead are refused."""
+    nodes = [ClusterNode(server.host, server.port) for server in (redis_server, cluster_server)]
+
+    async def check() -> None:
+        probe = RedisProbe(RedisCluster(startup_nodes=nodes))
+        with redis_server.paused():
+            with anyio.move_on_after(0.05) as patience:
+                await probe.check()
+            assert patience.cancelled_caught
+            # The one that answers: this cluster has no slots.
+            with pytest.raises(obs.ProbeFailed, match=r"^error$") as failure:
+                await probe.check()
+            assert failure.value.details == {"cluster_state": "fail"}
+            await probe.aclose()
+        with cluster_server.down(), redis_server.down():
+            for _ in nodes:
+                with pytest.raises(obs.ProbeFailed, match=r"^refused$"):
+                    await probe.check()
+
+    anyio.run(check)
+
+
+async def is_failing(probe: RedisProbe) -> bool:
+    try:
+        await probe.check()
+    except obs.ProbeFailed:
+        return True
+    return False

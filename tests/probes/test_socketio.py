@@ -1,0 +1,105 @@
+"""Whether a Socket.IO server hears other processes, over a real Redis."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+import socketio
+
+import divan_obs_asgi as obs
+from divan_obs_asgi.probes import SocketIoProbe
+from tests.servers.redis import RedisServer
+
+
+@asynccontextmanager
+async def listening_server(url: str) -> AsyncIterator[socketio.AsyncServer]:
+    """Give a server that has begun to listen, as it does with its first client."""
+    server = socketio.AsyncServer(client_manager=socketio.AsyncRedisManager(url))
+    server.manager.initialize()
+    server.manager_initialized = True
+    try:
+        yield server
+    finally:
+        server.manager.thread.cancel()
+        await anyio.lowlevel.checkpoint()
+        if server.manager.pubsub is not None:
+            await server.manager.pubsub.aclose()
+            await server.manager.redis.aclose()
+
+
+async def until_well(probe: SocketIoProbe, patience_s: float) -> None:
+    with anyio.fail_after(patience_s):
+        while True:
+            try:
+                assert await probe.check() == {"subscribed": True}
+            except obs.ProbeFailed:
+                await anyio.sleep(0.01)
+            else:
+                return
+
+
+def test_a_server_that_hears_the_others_is_well(redis_server: RedisServer) -> None:
+    """While Redis is away it hears nobody, and soon after its return it does: python-socketio tries after a second."""
+
+    async def check() -> None:
+        async with listening_server(redis_server.url) as server:
+            probe = SocketIoProbe(server)
+            await until_well(probe, 5.0)
+            with redis_server.down():
+                await anyio.lowlevel.checkpoint()  # The end of the connection is here, and wants to be read.
+                with pytest.raises(obs.ProbeFailed, match=r"^refused$"):
+                    await probe.check()
+            await until_well(probe, 10.0)
+            await probe.aclose()
+
+    anyio.run(check)
+
+
+def test_a_listener_that_has_ended_is_told(redis_server: RedisServer) -> None:
+    """Redis is well, and nobody in this process reads from it any more."""
+
+    async def check() -> None:
+        async with listening_server(redis_server.url) as server:
+            probe = SocketIoProbe(server)
+            await until_well(probe, 5.0)
+            server.manager.thread.cancel()
+            await anyio.sleep(0.01)
+            with pytest.raises(obs.ProbeFailed, match=r"^refused$"):
+                await probe.check()
+            await probe.aclose()
+
+    anyio.run(check)
+
+
+def test_a_subscription_that_redis_does_not_know_is_stale(redis_server: RedisServer) -> None:
+    """The connection stands, and nothing of the channel will ever come by it."""
+
+    async def check() -> None:
+        async with listening_server(redis_server.url) as server:
+            probe = SocketIoProbe(server)
+            await until_well(probe, 5.0)
+            server.manager.channel = "elsewhere"
+            with pytest.raises(obs.ProbeFailed, match=r"^stale$"):
+                await probe.check()
+            await probe.aclose()
+
+    anyio.run(check)
+
+
+def test_a_server_without_clients_has_nothing_to_hear(redis_server: RedisServer) -> None:
+    """It subscribes with its first client."""
+    server = socketio.AsyncServer(client_manager=socketio.AsyncRedisManager(redis_server.url))
+    assert anyio.run(SocketIoProbe(server).check) == {"subscribed": False}
+
+
+def test_a_server_that_is_alone_is_a_start_up_error() -> None:
+    """It has no other process to hear."""
+    expected = r"^The Socket\.IO server's manager is AsyncManager; expected an AsyncRedisManager\.$"
+    server: Any = socketio.AsyncServer()
+    with pytest.raises(obs.ImproperlyConfigured, match=expected):
+        SocketIoProbe(server)
