@@ -40,9 +40,8 @@ def test_readiness_tells_a_fault_and_its_end_in_time(dependency: Dependency, nam
     with Proxy(dependency.server.port) as proxy:
         port = proxy.port if fault.by_proxy else dependency.server.port
         with watched(dependency, port, {"HEALTH_INTERVAL_S": str(INTERVAL_S)}, RENEW_S) as service:
-            connections = dependency.connections()
             course = course_of(service, fault.breaks(dependency, proxy), LASTS_S, PATIENCE_S)
-            settled(dependency.connections, connections)
+            until_one(dependency.connections)
 
             assert course.reason == fault.reason
             assert course.told_s < told_within(service.timeout_s, fault.reason)
@@ -73,12 +72,12 @@ def assert_all_else_went_on(service: Watched, since: float) -> None:
     assert {answer.status for answer in service.work.told} == {200}
     for asker in service.askers:
         # Of a hundred and more; what holds up these is the machine.
-        assert sum(answer.took_s >= PROMPT_S for answer in asker.since(since)) <= 2
+        assert sum(answer.took_s >= PROMPT_S for answer in asker.since(since)) <= 5
 
 
-def settled(count: Callable[[], int], expected: int) -> None:
-    """Wait until the server has as many connections as before."""
+def until_one(connections: Callable[[], int]) -> None:
+    """Wait until the server has no more connections than the probe needs."""
     until = time.monotonic() + PATIENCE_S
-    while (found := count()) != expected:
-        assert time.monotonic() < until, f"{found} connections, and {expected} before"
+    while (found := connections()) != 1:
+        assert time.monotonic() < until, f"{found} connections, and 1 is the probe's"
         time.sleep(0.05)
