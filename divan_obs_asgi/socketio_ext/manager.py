@@ -119,16 +119,23 @@ class ObservedPubSubManager(ObservedManager, PubSubManager):
         """Send what a message says to its clients in this process, and to those who ask its trace, too."""
         told, trace = self.divan_told(namespace, message.get("room"), message.get("skip_sid"))
         if told:
-            data = message["data"]
-            if message.get("binary"):
-                # Arguments, and behind them what they have of binary parts.
-                more = [[*data[0], trace], *data[1:]]
-            else:
-                # None alone is no argument.
-                more = [*(data if data != [None] else []), trace]
-            await super()._handle_emit({**message, "data": more, "room": told, "skip_sid": None})
+            data = with_argument(message, trace)
+            await super()._handle_emit({**message, "data": data, "room": told, "skip_sid": None})
             message = {**message, "skip_sid": [*as_list(message.get("skip_sid")), *told]}
         await super()._handle_emit(message)
+
+
+def with_argument(message: dict[str, Any], argument: object) -> Any:
+    """Return the data of a message with one argument more."""
+    data = message["data"]
+    if "binary" not in message:
+        # Older versions: as it was given to `emit`.
+        return (*(data if isinstance(data, tuple) else () if data is None else (data,)), argument)
+    if message["binary"]:
+        # The arguments, and behind them what they have of binary parts.
+        return [[*data[0], argument], *data[1:]]
+    # None alone is no argument.
+    return [*(data if data != [None] else []), argument]
 
 
 __all__ = ["ObservedManager", "ObservedPubSubManager", "touched"]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -27,11 +28,11 @@ class Bus:
     """What Redis is to managers."""
 
     def __init__(self) -> None:
-        self.queues: list[asyncio.Queue[str]] = []
+        self.queues: list[asyncio.Queue[object]] = []
 
     def publish(self, message: object) -> None:
         for queue in self.queues:
-            queue.put_nowait(json.dumps(message))
+            queue.put_nowait(copy.deepcopy(message))
 
 
 class BusManager(AsyncPubSubManager):
@@ -42,8 +43,8 @@ class BusManager(AsyncPubSubManager):
     async def _publish(self, data: object) -> None:
         self.bus.publish(data)
 
-    async def _listen(self) -> AsyncIterator[str]:  # type: ignore[override]
-        queue: asyncio.Queue[str] = asyncio.Queue()
+    async def _listen(self) -> AsyncIterator[object]:  # type: ignore[override]
+        queue: asyncio.Queue[object] = asyncio.Queue()
         self.bus.queues.append(queue)
         while True:
             yield await queue.get()
@@ -120,7 +121,7 @@ def test_a_message_without_a_trace_is_delivered_as_well(told: object) -> None:
         client = await client_of(process.server)
         await settle()
         more = {} if told is None else {"traceparent": told}
-        bus.publish({"method": "emit", "event": "said", "data": ["hello"], "namespace": "/", "host_id": "x", **more})
+        bus.publish({"method": "emit", "event": "said", "data": "hello", "namespace": "/", "host_id": "x", **more})
         await settle()
         assert client.received() == ['2["said","hello"]']
         return process
