@@ -10,7 +10,7 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,11 @@ import socketio
 from asgi_lifespan import LifespanManager
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client.metrics_core import Metric as Samples
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 import examples.divan
+from divan_obs_asgi.metrics import FAMILIES
 from examples.divan.auth import Tokens
 from examples.divan.backend import create_app
 from examples.divan.chat import Messages
@@ -33,6 +36,9 @@ from examples.divan.presence import Presence
 from examples.divan.realtime import NAMESPACE
 from examples.divan.storage import database_of, migrate, opened, redis_of
 from tests.servers.asgi import Serving, serve
+from tests.servers.promtool import complaints
+
+read: Callable[[str], Iterator[Samples]] = text_string_to_metric_families
 
 PATIENCE_S = 10.0
 ADMIN = {"Authorization": "Bearer an-admin-token-for-tests"}
@@ -534,6 +540,26 @@ async def test_what_people_do_is_counted(embedded: dict[str, str]) -> None:
     ):
         assert f"{told}\n" in metrics
     assert "zebra" not in metrics
+
+
+@pytest.mark.anyio
+async def test_its_page_can_be_read_in_both_formats(embedded: dict[str, str]) -> None:
+    """By Prometheus' own reader, without a complaint about names or help, and by a strict parser of OpenMetrics."""
+    async with served(embedded) as (divan, serving):
+        ada = await sign_in(divan, "ada")
+        listener = Listener(serving)
+        await listener.connect({"token": ada["Authorization"].removeprefix("Bearer ")})
+        await listener.call("join", {"room": "lobby"})
+        await say(divan, ada, "Hello")
+        await divan.post("/presence/heartbeat", json={"lat": 41.085, "lon": 29.044}, headers=ada)
+        await divan.get("/proximity/nearby", headers=ada)
+        await divan.get("/nowhere")
+        await listener.disconnect()
+        text = await divan.get("/metrics", headers=ADMIN)
+        openmetrics = await divan.get("/metrics", headers={**ADMIN, "Accept": "application/openmetrics-text"})
+    assert complaints(text.content) == []
+    families = {family.name for family in read(openmetrics.text)}
+    assert families >= {f"divan_{family.name.removesuffix('_total')}" for family in FAMILIES}
 
 
 @pytest.mark.anyio

@@ -130,8 +130,8 @@ class Catalogue:
         " transport_error or other.",
         "ObservedAsyncServer",
     )
-    socketio_gauge_corrections = counter(
-        "socketio_gauge_corrections_total",
+    socketio_corrections = counter(
+        "socketio_corrections_total",
         ["gauge"],
         "By how much a gauge was off when it was compared with what the server itself holds: clients or transports.",
         "ObservedAsyncServer",

@@ -337,7 +337,7 @@ class Metrics(Catalogue):
         try:
             return governed(family, self.namespace, self.registry, self._governor, ledger)
         except ValueError as error:
-            raise ImproperlyConfigured(f"The metric {family.name!r} cannot be made: {error}.") from None
+            raise ImproperlyConfigured(f"The metric {family.name!r} cannot be made: {_reason(error)}.") from None
 
     def _overflowed(self, family: str, cause: Cause) -> None:
         if family == Catalogue.metrics_overflow.name:
@@ -359,6 +359,15 @@ def _wrong(family: Family[Metric]) -> str | None:
     if not all(_NAME.fullmatch(label) for label in family.labels) or len(set(family.labels)) < len(family.labels):
         return f"has the labels {', '.join(family.labels)}; expected different names in lower case, digits and _"
     return None
+
+
+def _reason(error: ValueError) -> str:
+    """Return what prometheus_client says, but for a clash, of which it says only between which texts it is."""
+    text = str(error)
+    if "Duplicated" not in text:
+        return text
+    taken = ", ".join(sorted(re.findall(r"'(\w+)'", text)))
+    return f"{taken} is the name of another one; besides its own a counter, summary or histogram takes <name>_created"
 
 
 def _same(one: Family[Metric], other: Family[Metric]) -> bool:

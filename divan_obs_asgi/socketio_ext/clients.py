@@ -19,7 +19,7 @@ class Clients:
 
     def __init__(self, metrics: Metrics, names: Names) -> None:
         self._gauge = metrics.socketio_clients
-        self._corrections = metrics.socketio_gauge_corrections.labels("clients")
+        self._corrections = metrics.socketio_corrections.labels("clients")
         self._names = names
         self._members: dict[str, set[str]] = {}
         self._told: Counter[str] = Counter()

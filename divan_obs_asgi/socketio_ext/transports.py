@@ -16,7 +16,7 @@ class Transports:
     def __init__(self, metrics: Metrics) -> None:
         self._gauges = {name: metrics.socketio_transports.labels(name) for name in (_POLLING, _WEBSOCKET)}
         self._upgrades = metrics.socketio_upgrades
-        self._corrections = metrics.socketio_gauge_corrections.labels("transports")
+        self._corrections = metrics.socketio_corrections.labels("transports")
         self._open: dict[str, set[str]] = {_POLLING: set(), _WEBSOCKET: set()}
         # Those which may yet be upgraded.
         self.polling = self._open[_POLLING]

@@ -310,6 +310,18 @@ def test_what_prometheus_client_refuses_is_told_by_its_name() -> None:
             bad()
 
 
+def test_names_that_are_taken_by_others_are_told() -> None:
+    """`rooms_total` has a series `rooms_created`, and that is what OpenMetrics calls `rooms_created_total`."""
+    metrics = Metrics()
+    for clash in (lambda: metrics.counter("rooms_total", "Rooms."), lambda: metrics.gauge("rooms_created", "Rooms.")):
+        with pytest.raises(ImproperlyConfigured) as refused:
+            clash()
+        assert str(refused.value).endswith(
+            " cannot be made: divan_rooms_created is the name of another one; besides its own a counter, summary or "
+            "histogram takes <name>_created."
+        )
+
+
 def test_series_can_start_at_zero() -> None:
     """All combinations, up to half of what the family may have: what happens must find room too."""
     metrics = Metrics(max_series=8)

@@ -126,7 +126,7 @@ def test_a_gauge_that_is_off_is_corrected_and_that_is_counted() -> None:
 
     anyio.run(conversation)
     assert observed.value("divan_socketio_clients", namespace="/") == 0
-    assert observed.value("divan_socketio_gauge_corrections_total", gauge="clients") == 3
+    assert observed.value("divan_socketio_corrections_total", gauge="clients") == 3
 
 
 def test_a_client_that_goes_while_its_connect_handler_runs_leaves_no_ghost() -> None:

@@ -182,5 +182,5 @@ def test_a_killed_process_leaves_no_ghost_and_its_clients_count_once_in_the_othe
         processes.clients.do("emit", "bob", namespace="/chat", event="say", args=[processes.room, "still here"])
         for name in ("ada", "bob", "eve"):
             assert processes.received(name, "said", 1) == [["still here"]]
-        assert processes.since(two, "divan_socketio_gauge_corrections_total") == {}
+        assert processes.since(two, "divan_socketio_corrections_total") == {}
         processes.end()

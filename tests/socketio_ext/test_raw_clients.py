@@ -189,6 +189,6 @@ def test_mischief_over_the_wire_leaves_nothing_and_disturbs_nobody(
         series = series_of(service)
         assert known is None or series - known == set()
         known = series
-    assert not any(service.samples("divan_socketio_gauge_corrections_total").values())
+    assert not any(service.samples("divan_socketio_corrections_total").values())
     failed = service.samples("divan_obs_errors_total")
     assert {component for (component,) in failed if failed[component,]} <= {"socketio_handler"}

@@ -206,7 +206,7 @@ class Sessions(RuleBasedStateMachine):
     @invariant()
     def nothing_was_corrected_and_nothing_has_failed(self) -> None:
         self.server._watch.reconcile(self.server.manager, self.server.eio.sockets)
-        assert not any(self.observed.samples("divan_socketio_gauge_corrections_total").values())
+        assert not any(self.observed.samples("divan_socketio_corrections_total").values())
         failed = {dict(labels)["component"] for labels in self.observed.samples("divan_obs_errors_total")}
         assert failed <= {"socketio_handler"}
 
