@@ -40,13 +40,14 @@ _FRAME = re.compile(r"[ |]*File \"[^\"\n]*\", line [0-9]+, in \S+\Z")
 # of the text where nothing closes the value, so that none is tried again and again.
 _VALUES = re.compile(
     rb"\[parameters: (?P<parameters>.*?)(?=\](?:\n|\\+n)\(Background on |\]?\n|\]?\Z)"
-    rb"|Key \([^)\n]{0,256}\)=\((?P<key>.*?)(?=\) (?:already exists|is not present|is still|conflicts with)|\Z)"
+    rb"|[Kk]ey \([^)\n]{0,256}\)=\((?P<key>.*?)"
+    rb"(?=\) (?:already exists|is not present|is still|conflicts with)|\)\.(?:\n|\\+n|\Z)|\Z)"
     rb"|Failing row contains \((?P<row>.*?)(?=\)\.(?:\n|\\+n|\Z)|\Z)"
     rb"|invalid input (?:syntax|value) for [^:\n]{1,64}: \\*\"(?P<input>.*?)(?=\\*\"(?:\n|\\+n|\Z)|\Z)"
     rb"|Duplicate entry '(?P<entry>.*?)(?=' for key|\n|\Z)",
     re.DOTALL,
 )
-VALUES_SIGN = r"\[parameters: |Key \(|Failing row contains \(|invalid input |Duplicate entry '"
+VALUES_SIGN = r"\[parameters: |[Kk]ey \(|Failing row contains \(|invalid input |Duplicate entry '"
 _REDACTED = re.compile(rb"\[redacted:[a-z0-9_ -]{1,64}\]?")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _LENGTH = 2048
-_USER_INFO = re.compile(r"(?<=//)[^/?#]*@")
+_USER_INFO = re.compile(r"(?<=//)[^/]*@")
 
 
 def without_query(url: str) -> str:

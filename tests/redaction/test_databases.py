@@ -105,7 +105,7 @@ def test_only_places_are_left_of_a_traceback() -> None:
 
 def test_a_groups_places_are_left_too() -> None:
     """They stand behind bars."""
-    text = '  |   File "/b c.py", line 12, in <module>\n  |     planted()\n  File "/c.py", planted\n'
+    text = '  |   File "/b c.py", line 12, in <module>\n  |     planted()\n  File "/c.py", line 1, in f planted\n'
     assert frames_only(text) == '  |   File "/b c.py", line 12, in <module>'
 
 
@@ -113,6 +113,8 @@ def test_what_hides_its_cause_may_repeat_it() -> None:
     """As `raise LookupError(str(error)) from None` does."""
     error = LookupError(STORED)
     error.__context__, error.__suppress_context__ = refused_row(), True
+    assert caused_by_a_database(error)
+    error.__cause__, error.__context__ = error.__context__, None
     assert caused_by_a_database(error)
 
 
@@ -155,6 +157,8 @@ MESSAGES = [
     ("DETAIL:  Key (name)=(", "Ada (the first)", ") already exists."),
     ("DETAIL:  Key (name, n)=(", "Ada\nLovelace, 1", ') is not present in table "t".'),
     ("Key (room)=(", "a", ""),
+    ("Key (t)=(", "[1,2)", ") conflicts with existing key."),
+    ("it conflicts with existing key (t)=(", "[0,3)", ").\nnext"),
     ("DETAIL:  Failing row contains (", "1, a\nb (2)", ").\nnext"),
     ('invalid input syntax for type integer: "', 'a "b\n c', '"'),
     ('invalid input value for enum mood: "', "a", '"\nLINE 1'),
@@ -172,7 +176,13 @@ def test_values_in_a_databases_message_are_replaced(before: str, value: str, aft
 
 @pytest.mark.parametrize(
     "text",
-    ["Key (id) is unknown", "The [parameters] of a call", "Duplicate entry in the list", "parameters: a=1, b=2"],
+    [
+        "Key (id) is unknown",
+        "Key (name)=() already exists.",
+        "The [parameters] of a call",
+        "Duplicate entry in the list",
+        "parameters: a=1, b=2",
+    ],
 )
 def test_what_only_sounds_alike_stays(text: str) -> None:
     """A database puts the value into brackets or quotes."""

@@ -81,6 +81,8 @@ def test_a_redis_command_is_told_without_its_arguments(command: str, told: str) 
         ("/users/{id}?planted", "/users/{id}??"),
         ("/users/{id}?", "/users/{id}"),
         ("/users", "/users"),
+        ("https://example.org/@ada/posts", "https://example.org/@ada/posts"),
+        ("/users?q=planted&r#planted=1", "/users?q=?&?"),
         ("", ""),
     ],
 )
@@ -107,6 +109,13 @@ def test_a_url_without_a_template_keeps_its_host() -> None:
     """The stand-in for a route is no path, and does not run into the host."""
     assert with_path("https://example.org:8443/planted", "__unmatched__") == "https://example.org:8443/__unmatched__"
     assert with_path("/planted", "__unmatched__") == "__unmatched__"
+
+
+def test_a_url_of_any_length_is_told_in_bounded_length() -> None:
+    """A client does not decide how large a span is."""
+    long, query = "x" * 100_000, "a=1&" * 100_000
+    told = [without_query(f"https://{long}"), without_query(f"/?{query}"), names_only(query)]
+    assert max(map(len, [*told, with_path(f"https://{long}", "/")])) < 2100
 
 
 def test_a_query_string_is_told_by_its_names() -> None:
