@@ -1,0 +1,76 @@
+"""What observes a request fails, all at once: the request does not."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+
+import anyio
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+import divan_obs_asgi as obs
+from divan_obs_asgi.record import RequestRecord
+from divan_obs_asgi.testing import converse, http_scope
+from divan_obs_asgi.types import Receive, Scope, Send
+
+
+class FailingExporter(SpanExporter):
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        raise RuntimeError("exporter")
+
+
+class FailingStream(io.BytesIO):
+    def write(self, data: object) -> int:
+        raise OSError("no space left")
+
+
+class FailingMiddleware(obs.RecordMiddleware):
+    component = "mine"
+
+    def observe(self, scope: Scope, record: RequestRecord) -> None:
+        raise RuntimeError("middleware")
+
+
+class FailingProbe:
+    name = "failing"
+    timeout = 1.0
+    critical = False
+    group = "ready"
+
+    async def check(self) -> Mapping[str, object]:
+        raise RuntimeError("probe")
+
+
+async def hello(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+def test_what_fails_beside_a_request_does_not_change_it(caplog: pytest.LogCaptureFixture) -> None:
+    """A middleware, an exporter, a log, a probe that raise: each is counted, and told once, and the answer is whole."""
+    flags = {"OBS_TRACING_ENABLED": "true", "HEALTH_INTERVAL_S": "0", "OBS_TRACING_CLIENTS": ""}
+    bundle = obs.Observability.from_env(flags, log_stream=FailingStream(), span_exporter=FailingExporter())
+    bundle.probes.register(FailingProbe())
+    stack = obs.build_stack(FailingMiddleware(hello, bundle), bundle)
+    for _ in range(3):
+        answer = anyio.run(converse, stack, http_scope())
+        assert (answer.status, answer.body, answer.error) == (200, b"hello", None)
+        ready = anyio.run(converse, stack, http_scope("/health/ready"))
+        assert json.loads(ready.body)["checks"]["failing"]["ok"] is False
+        bundle.flush()
+    counted = {
+        component: bundle.metrics.registry.get_sample_value("divan_obs_errors_total", {"component": component})
+        for component in ("mine", "probes")
+    }
+    assert counted == {"mine": 3, "probes": 3}
+    # Once a minute each, by type and place and without a text.
+    told = [record.getMessage().partition(" at ")[0] for record in caplog.records]
+    assert sorted(told) == [
+        "mine failed and was left out: RuntimeError",
+        "probes failed and was left out: RuntimeError",
+        "sink failed and was left out: OSError",
+        "tracing failed and was left out: RuntimeError",
+    ]
