@@ -125,6 +125,9 @@ async def _websocket_refuses(scope: Scope, receive: Receive, send: Send) -> None
 
 async def _websocket_denies(scope: Scope, receive: Receive, send: Send) -> None:
     await receive()
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close"})
+        return
     await send({"type": "websocket.http.response.start", "status": 401, "headers": [(b"www-authenticate", b"Bearer")]})
     await send({"type": "websocket.http.response.body", "body": b"who are", "more_body": True})
     await send({"type": "websocket.http.response.body", "body": b" you?"})
@@ -140,6 +143,17 @@ class Interrupted(BaseException):
     """Stands for what is no `Exception`: KeyboardInterrupt, a cancellation of another library."""
 
 
+def _extension(name: str, *messages: Message) -> Scenario:
+    """Return a scenario in which these messages are sent if the server offers the extension, as frameworks do."""
+    key = f"http.response.{name}"
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for message in messages if key in scope.get("extensions", {}) else (_start(501), _body()):
+            await send(dict(message))
+
+    return Scenario(name, app, lambda: {**http_scope(), "extensions": {key: {}}}, "ok", 200)
+
+
 def _with_headers(*headers: tuple[bytes, bytes]) -> Callable[[], Scope]:
     return lambda: http_scope(headers=headers)
 
@@ -147,7 +161,6 @@ def _with_headers(*headers: tuple[bytes, bytes]) -> Callable[[], Scope]:
 _hello = _answers(_start(), _body(b"hello"))
 _CONNECT: Message = {"type": "websocket.connect"}
 _GONE: Message = {"type": "http.disconnect"}
-_PATH: Message = {"type": "http.response.pathsend", "path": "/srv/a"}
 
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario("plain", _hello, http_scope, "ok", 200),
@@ -160,45 +173,25 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario("server_error", _answers(_start(503), _body(b"later")), http_scope, "error", 503),
     Scenario("streamed", _answers(_start(), _body(b"a", True), _body(b"b", True), _body(b"c")), http_scope, "ok", 200),
-    Scenario(
+    _extension(
         "trailers",
-        _answers(
-            _start(trailers=True),
-            _body(b"a"),
-            {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")], "more_trailers": True},
-            {"type": "http.response.trailers", "headers": [(b"x-end", b"1")], "more_trailers": False},
-        ),
-        http_scope,
-        "ok",
-        200,
+        _start(trailers=True),
+        _body(b"a"),
+        {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")], "more_trailers": True},
+        {"type": "http.response.trailers", "headers": [(b"x-end", b"1")], "more_trailers": False},
     ),
-    Scenario(
-        "pathsend", _answers(_start(), {"type": "http.response.pathsend", "path": "/srv/a"}), http_scope, "ok", 200
+    _extension("pathsend", _start(), {"type": "http.response.pathsend", "path": "/srv/a"}),
+    _extension(
+        "zerocopysend", _start(), {"type": "http.response.zerocopysend", "file": 3, "count": 7, "more_body": False}
     ),
-    Scenario(
-        "zerocopysend",
-        _answers(_start(), {"type": "http.response.zerocopysend", "file": 3, "count": 7, "more_body": False}),
-        http_scope,
-        "ok",
-        200,
+    _extension(
+        "early_hint",
+        {"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload"]},
+        _start(),
+        _body(),
     ),
-    Scenario(
-        "early_hints",
-        _answers({"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload"]}, _start(), _body()),
-        http_scope,
-        "ok",
-        200,
-    ),
-    Scenario(
-        "server_push",
-        _answers({"type": "http.response.push", "path": "/a.css", "headers": []}, _start(), _body()),
-        http_scope,
-        "ok",
-        200,
-    ),
-    Scenario(
-        "debug_message", _answers({"type": "http.response.debug", "info": {}}, _start(), _body()), http_scope, "ok", 200
-    ),
+    _extension("push", {"type": "http.response.push", "path": "/a.css", "headers": []}, _start(), _body()),
+    _extension("debug", {"type": "http.response.debug", "info": {}}, _start(), _body()),
     Scenario(
         "duplicate_headers",
         _answers(_start(headers=[(b"set-cookie", b"a=1"), (b"x", b"1"), (b"Set-Cookie", b"b=2")]), _body()),

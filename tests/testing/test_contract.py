@@ -9,8 +9,9 @@ from contextvars import ContextVar
 import anyio
 import pytest
 
-from divan_obs_asgi.testing import CONTRACT, Build, contract
+from divan_obs_asgi.testing import CONTRACT, SCENARIOS, Build, contract
 from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
+from tests.stacks import BACKENDS, run_on
 
 _leak: ContextVar[str] = ContextVar("leak")
 
@@ -159,6 +160,151 @@ def test_a_broken_middleware_is_found(name: str, build: Build, monkeypatch: pyte
     (check,) = [check for check in CONTRACT if check.__name__ == name]
     with pytest.raises(AssertionError):
         anyio.run(check, build)
+
+
+def drops(kind: str) -> Build:
+    return with_send(lambda message: [] if message["type"] == kind else [message])
+
+
+def changes(kind: str, **fields: object) -> Build:
+    return with_send(lambda message: [{**message, **fields} if message["type"] == kind else message])
+
+
+def withdraws_extensions(app: ASGIApp) -> ASGIApp:
+    """As a middleware that makes a scope of its own."""
+
+    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({key: value for key, value in scope.items() if key != "extensions"}, receive, send)
+
+    return middleware
+
+
+def holds_the_start_back(app: ASGIApp) -> ASGIApp:
+    """As one that wants to know the body before it sends headers."""
+
+    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+        held: list[Message] = []
+
+        async def later(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                held.append(message)
+                return
+            if held and message["type"] == "http.response.body":
+                await send(held.pop())
+            await send(message)
+
+        await app(scope, receive, later)
+
+    return middleware
+
+
+def joins_the_parts(app: ASGIApp) -> ASGIApp:
+    """As one that compresses, signs or counts a body as a whole."""
+
+    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+        parts: list[bytes] = []
+
+        async def once(message: Message) -> None:
+            if message["type"] != "http.response.body":
+                await send(message)
+                return
+            parts.append(message.get("body", b""))
+            if not message.get("more_body"):
+                await send({**message, "body": b"".join(parts)})
+
+        await app(scope, receive, once)
+
+    return middleware
+
+
+def hides_that_the_client_left(app: ASGIApp) -> ASGIApp:
+    """As one that reads the request by itself."""
+
+    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+        async def only_requests() -> Message:
+            message = await receive()
+            while message["type"] == "http.disconnect":
+                message = await receive()
+            return message
+
+        await app(scope, only_requests, send)
+
+    return middleware
+
+
+def ignores_that_the_client_left(app: ASGIApp) -> ASGIApp:
+    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_or_not(message: Message) -> None:
+            with suppress(OSError):
+                await send(message)
+
+        await app(scope, receive, send_or_not)
+
+    return middleware
+
+
+def answers_head_itself(app: ASGIApp) -> ASGIApp:
+    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+        async def without_body(message: Message) -> None:
+            await send({**message, "body": b""} if "body" in message and scope.get("method") == "HEAD" else message)
+
+        await app(scope, receive, without_body)
+
+    return middleware
+
+
+def sorts_headers(message: Message) -> list[Message]:
+    return [{**message, "headers": sorted(message["headers"])} if "headers" in message else message]
+
+
+@pytest.mark.parametrize(
+    ("form", "build"),
+    [
+        ("head", answers_head_itself),
+        ("no_content", drops("http.response.body")),
+        ("no_content", changes("http.response.start", status=200)),
+        ("not_modified", changes("http.response.start", headers=[])),
+        ("not_modified", drops("http.response.body")),
+        ("streamed", joins_the_parts),
+        ("trailers", drops("http.response.trailers")),
+        ("trailers", changes("http.response.start", trailers=False)),
+        ("trailers", changes("http.response.trailers", more_trailers=False)),
+        ("trailers", withdraws_extensions),
+        ("pathsend", drops("http.response.pathsend")),
+        ("pathsend", changes("http.response.pathsend", type="http.response.body")),
+        ("pathsend", withdraws_extensions),
+        ("zerocopysend", drops("http.response.zerocopysend")),
+        ("zerocopysend", changes("http.response.zerocopysend", count=None)),
+        ("zerocopysend", withdraws_extensions),
+        ("early_hint", drops("http.response.early_hint")),
+        ("early_hint", withdraws_extensions),
+        ("push", drops("http.response.push")),
+        ("push", withdraws_extensions),
+        ("debug", withdraws_extensions),
+        ("duplicate_headers", with_send(loses_a_cookie)),
+        ("duplicate_headers", with_send(sorts_headers)),
+        ("interrupted_after_start", holds_the_start_back),
+        ("client_leaves_while_streaming", joins_the_parts),
+        ("client_leaves_while_streaming", hides_that_the_client_left),
+        ("send_fails_later", ignores_that_the_client_left),
+        ("websocket", changes("websocket.accept", subprotocol="chat")),
+        ("websocket", drops("websocket.send")),
+        ("websocket_closed", changes("websocket.close", reason="")),
+        ("websocket_denial_response", drops("websocket.http.response.start")),
+        ("websocket_denial_response", drops("websocket.http.response.body")),
+        ("websocket_denial_response", changes("websocket.http.response.start", type="websocket.close")),
+        ("websocket_denial_response", withdraws_extensions),
+    ],
+)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_form_of_answer_that_is_broken_is_found(
+    form: str, build: Build, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each form that wrappers tend to break is driven, and by itself gives such a wrapper away, on every event loop."""
+    monkeypatch.setattr(contract, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr(contract, "SCENARIOS", [scenario for scenario in SCENARIOS if scenario.name == form])
+    with pytest.raises(AssertionError, match=f"^{form}: |did not end within"):
+        run_on(backend, contract.answers_are_unchanged, build)
 
 
 def test_no_middleware_at_all_keeps_the_contract() -> None:
