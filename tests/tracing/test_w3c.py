@@ -129,6 +129,8 @@ BAGGAGE: dict[str, tuple[list[bytes], dict[str, str]]] = {
     "percent-encoded": ([b"name=a%20b%2Cc"], {"name": "a b,c"}),
     "properties": ([b"a=1;secret;p=2"], {"a": "1"}),
     "spaces": ([b" a = 1 , b=2 ;x"], {"a": "1", "b": "2"}),
+    "quotes and backslashes": ([b'a="b",b=c\\d,c=3'], {"c": "3"}),
+    "a long name": ([b"n" * 256 + b"=1", b"n" * 257 + b"=2"], {"n" * 256: "1"}),
     "some malformed": ([b"a=1,=2,b,c=\xff,d e=3,f=4"], {"a": "1", "f": "4"}),
     "too many": ([",".join(f"k{n}=v" for n in range(100)).encode()], {f"k{n}": "v" for n in range(64)}),
     "too long": ([b"a=" + b"x" * 10_000], {}),
