@@ -1,0 +1,111 @@
+"""What a line says of an exception: its type, where it came from, and no more than the policy allows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from divan_obs_asgi.logs.errors import describe_error, describe_stack
+from divan_obs_asgi.redaction import RedactionPolicy
+
+POLICY = RedactionPolicy()
+TOKEN = "ghp_c4n4rYc4n4rYc4n4rYc4n4rYc4n4rYc4n4rY"
+
+
+def raised(call: Callable[[], object]) -> BaseException:
+    try:
+        call()
+    except BaseException as error:
+        return error
+    raise AssertionError("Nothing was raised.")
+
+
+def raising(error: BaseException, path: str = "/srv/app.py") -> BaseException:
+    """Return `error` as code of that file raises it."""
+    namespace = {"error": error}
+    exec(compile("def f():\n    raise error", path, "exec"), namespace)
+    return raised(namespace["f"])  # type: ignore[arg-type]
+
+
+def frames(traceback: str) -> list[str]:
+    return re.findall(r"line \d+, in (\w+)", traceback)
+
+
+def test_the_innermost_frames_are_shown() -> None:
+    """Six of them: the rest is the framework's."""
+
+    def first() -> None:
+        second()
+
+    def second() -> None:
+        third()
+
+    def third() -> None:
+        fourth()
+
+    def fourth() -> None:
+        fifth()
+
+    def fifth() -> None:
+        sixth()
+
+    def sixth() -> None:
+        raise LookupError
+
+    told = describe_error(raised(lambda: first()), POLICY)["traceback"]
+    assert frames(told) == ["first", "second", "third", "fourth", "fifth", "sixth"]
+
+
+@pytest.mark.parametrize(("length", "shown"), [(10, True), (1500, True), (2000, False)])
+def test_what_came_before_is_shown_where_there_is_room(length: int, shown: bool) -> None:
+    """The exception itself is what the line is about."""
+    error = raising(LookupError("the last one"))
+    error.__cause__ = raising(KeyError("x" * length))
+    told = describe_error(error, POLICY)["traceback"]
+    assert ("KeyError" in told) is shown
+    assert told.endswith("LookupError: the last one\n")
+
+
+def test_the_name_of_a_type_is_searched_too() -> None:
+    """A class can be made of anything."""
+    told = describe_error(type(TOKEN, (Exception,), {})(), POLICY)
+    assert told["type"] == "[redacted:github_token]"
+    assert TOKEN not in str(told)
+
+
+def test_a_stack_is_searched_and_cut_to_its_end() -> None:
+    """Its last lines are where the log was called."""
+    stack = "\n".join(f"line {number}" for number in range(30)) + f"\ntoken={TOKEN}"
+    told = describe_stack(stack, POLICY).splitlines()
+    assert told == [*(f"line {number}" for number in range(19, 30)), "token=[redacted:credential]"]
+
+
+def test_what_cannot_be_read_is_named_by_its_type() -> None:
+    """An exception whose author made a mistake; nothing of it is told by chance."""
+
+    class Broken(SyntaxError):
+        @property
+        def lineno(self) -> int:  # type: ignore[override]
+            raise ValueError("planted")
+
+    told = describe_error(raising(Broken("planted")), POLICY)
+    assert told["type"].endswith("Broken")
+    assert told["traceback"] == "[redacted:unreadable]"
+
+
+def fingerprint(error: BaseException, path: str = "/srv/app.py") -> str:
+    return describe_error(raising(error, path), POLICY)["fingerprint"]
+
+
+def test_equal_failures_have_one_fingerprint() -> None:
+    """Whatever they say, and wherever the code is installed; another type, or another file, is another failure."""
+    known = fingerprint(LookupError("a"))
+    assert known == fingerprint(LookupError("b")) == fingerprint(LookupError(), "/opt/app.py")
+    assert len({known, fingerprint(KeyError("a")), fingerprint(LookupError(), "/srv/other.py")}) == 3
+
+
+def test_a_path_that_is_no_utf_8_has_a_fingerprint() -> None:
+    """File systems allow it."""
+    assert re.fullmatch(r"[0-9a-f]{16}", fingerprint(LookupError(), "/srv/\udcff.py"))

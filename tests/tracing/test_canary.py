@@ -1,0 +1,15 @@
+"""What the start-up canary looks at of a span."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from divan_obs_asgi import canaries
+from divan_obs_asgi.redaction import RedactionPolicy
+
+
+def test_a_span_is_seen_with_all_its_texts() -> None:
+    """Name, attributes, status and the attributes of its events: a leak in one of them is seen."""
+    seen = canaries.span_sink(RedactionPolicy(()))("a text", {"note": "a note", "nested": {"deep": "a field"}})
+    attributes = MappingProxyType({"note": "a note", "nested": "{'deep': 'a field'}"})
+    assert seen == repr(["a text", attributes, "a text", [{"exception.message": "a text"}]]).encode()
