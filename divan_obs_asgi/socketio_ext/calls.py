@@ -79,7 +79,7 @@ class Calls:
             else:
                 handling.events += 1
             if record.called and (error is None or not is_signature(error)):
-                handling.took(record.duration_s)
+                handling.took(record)
                 # Whoever returned something was not cancelled.
                 record.outcome = "ok" if result is not None else self._outcome(record, error)
                 if self._tells or record.has_finishers:

@@ -1,19 +1,10 @@
-"""
-The series of one handler, and of one namespace: looked up once, since that costs more than counting.
-
-What is counted at every event and packet is counted in plain numbers, which are told to the metrics when somebody
-looks: prometheus_client's locks and checks would cost more than all else that is done for an event. One thread writes a
-number, that of the event loop; whoever tells it only reads, and remembers how much of it was told.
-"""
+"""The series of one handler, and of one namespace: looked up once, since that costs more than counting."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from typing import cast
-
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.metrics.family import EVENT_BUCKETS_S
-from divan_obs_asgi.metrics.governed import GovernedHistogram
+from divan_obs_asgi.metrics.tallies import Bins, Tally
+from divan_obs_asgi.record import RequestRecord
 
 
 class Handling:
@@ -33,30 +24,28 @@ class Handling:
         self.plain = plain
         self.route = f"{namespace} {event}"
         self.events = 0
-        self._events_told = 0
-        # One more for those that are beyond the last edge.
-        self._calls = [0] * (len(EVENT_BUCKETS_S) + 1)
-        self._calls_told = list(self._calls)
-        self._took_s = self._took_told = 0.0
+        # Made when there is something in them: a connect is no event, and what has no handler takes no time.
+        self._events: Tally | None = None
+        self._durations: Bins | None = None
 
-    def took(self, seconds: float) -> None:
-        """Note how long a call took."""
-        # An edge is part of its bucket.
-        self._calls[bisect_left(EVENT_BUCKETS_S, seconds)] += 1
-        self._took_s += seconds
+    def took(self, record: RequestRecord) -> None:
+        """Note how long a call took; of a sampled trace its id is the exemplar."""
+        durations = self._durations
+        if durations is None:
+            histogram = self._metrics.socketio_event_duration.labels(self.namespace, self.event)
+            durations = self._durations = Bins(histogram)
+        seconds = record.duration_s
+        durations.observe(seconds, (record.trace_id, record.started_ns / 1e9 + seconds) if record.sampled else None)
 
     def tell(self) -> None:
-        """Have the metrics say what is known here; series are made when there is something in them."""
-        events, took_s, calls = self.events, self._took_s, list(self._calls)
-        if events != self._events_told:
-            self._metrics.socketio_events.labels(self.namespace, self.event).inc(events - self._events_told)
-            self._events_told = events
-        if calls != self._calls_told:
-            duration = cast(GovernedHistogram, self._metrics.socketio_event_duration.labels(self.namespace, self.event))
-            duration.add(
-                [now - before for now, before in zip(calls, self._calls_told, strict=True)], took_s - self._took_told
-            )
-            self._took_told, self._calls_told = took_s, calls
+        """Have the metrics say what is known here."""
+        if self._events is None and self.events:
+            self._events = Tally(self._metrics.socketio_events.labels(self.namespace, self.event))
+        if self._events is not None:
+            self._events.value = self.events
+            self._events.tell()
+        if self._durations is not None:
+            self._durations.tell()
 
 
 class NamespaceSeries:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
-from itertools import count
 from time import perf_counter
 from typing import Any
 
@@ -194,12 +193,9 @@ class ObservedAsyncServer(socketio.AsyncServer):
             await self.emit(DRAINING, told, namespace=namespace, ignore_queue=True)
 
     async def _reconcile(self) -> None:
-        for second in count(1):
-            await anyio.sleep(1)
-            # Another process may be asked for the metrics of this one, and then nobody comes by here.
-            self._watch.tell()
-            if second % RECONCILE_EVERY_S == 0:
-                await self._compare()
+        while True:
+            await anyio.sleep(RECONCILE_EVERY_S)
+            await self._compare()
 
     async def _compare(self) -> None:
         self._watch.reconcile(self.manager, self.eio.sockets)

@@ -4,41 +4,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from hypothesis import example, given
-from hypothesis import strategies as st
-
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.metrics.family import EVENT_BUCKETS_S
+from divan_obs_asgi.metrics.rendering import Format
 from divan_obs_asgi.metrics.tallies import Tally
+from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.socketio_ext.series import Handling
 
-SECONDS = st.one_of(st.floats(0, 10), st.sampled_from(EVENT_BUCKETS_S))
 LABELS = {"namespace": "/", "event": "say"}
-DURATION = "divan_socketio_event_duration_seconds"
-
-
-@given(st.lists(st.one_of(SECONDS, st.none())))
-@example([EVENT_BUCKETS_S[0], None, EVENT_BUCKETS_S[-1], 6.0])
-def test_calls_are_told_as_if_each_had_been_observed(steps: list[float | None]) -> None:
-    """Into the same buckets, an edge into its own; asking in between (None) changes nothing."""
-    metrics, reference = Metrics(), Metrics()
-    handling = Handling(metrics, "/", "say", plain=True)
-    for seconds in steps:
-        if seconds is None:
-            handling.tell()
-        else:
-            handling.took(seconds)
-            reference.socketio_event_duration.labels("/", "say").observe(seconds)
-    handling.tell()
-
-    def buckets(of: Metrics) -> list[float | None]:
-        edges = [*map(str, EVENT_BUCKETS_S), "+Inf"]
-        return [of.registry.get_sample_value(f"{DURATION}_bucket", {**LABELS, "le": edge}) for edge in edges]
-
-    assert buckets(metrics) == buckets(reference)
-    took = [seconds for seconds in steps if seconds is not None]
-    told = metrics.registry.get_sample_value(f"{DURATION}_sum", LABELS) or 0.0
-    assert abs(told - sum(took)) < 1e-9
 
 
 def test_nothing_is_lost_or_told_twice_while_others_read() -> None:
@@ -63,7 +35,29 @@ def test_a_handler_that_was_never_called_has_no_series() -> None:
     handling = Handling(metrics, "/", "connect", plain=False)
     handling.tell()
     assert metrics.label_sets()["socketio_events_total"] == 0
-    handling.took(0.1)
+    handling.took(call(0.1))
     handling.tell()
     assert metrics.label_sets()["socketio_events_total"] == 0
     assert metrics.label_sets()["socketio_event_duration_seconds"] == 1
+
+
+def call(seconds: float) -> RequestRecord:
+    record = RequestRecord.__new__(RequestRecord)
+    record.duration_s = seconds
+    return record
+
+
+def test_the_exemplar_of_a_duration_is_a_trace_that_is_there() -> None:
+    """Of an unsampled one there would be nothing to look at."""
+    metrics = Metrics()
+    handling = Handling(metrics, "/", "say", plain=True)
+    for trace_id, sampled in (("ab" * 16, True), ("cd" * 16, False)):
+        record = call(0.002)
+        record.trace_id, record.sampled, record.started_ns = trace_id, sampled, 10**18
+        handling.took(record)
+    handling.tell()
+    page = metrics.render(Format.OPENMETRICS).decode()
+    (line,) = (line for line in page.splitlines() if "trace_id" in line)
+    assert 'le="0.0025"' in line
+    assert line.endswith(f'}} 2.0 # {{trace_id="{"ab" * 16}"}} 0.002 1000000000.002')
+    assert "cd" * 16 not in page
