@@ -26,9 +26,9 @@ def with_path(url: str, path: str) -> str:
 
 
 def names_only(query: str) -> str:
-    """Return a query string with `?` for every value; a part without `=` may be a value itself."""
+    """Return a query string with `?` for every value; what has no value may be one itself: FastAPI tells `?a` so."""
     parts = (part.partition("=") for part in query[:_LENGTH].split("&") if part)
-    return "&".join(f"{name}=?" if equals else "?" for name, equals, _ in parts)
+    return "&".join(f"{name}=?" if value else "?" for name, _, value in parts)
 
 
 __all__ = ["names_only", "with_path", "without_query"]

@@ -29,6 +29,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 import divan_obs_asgi as obs
+from divan_obs_asgi.routes import UNMATCHED
 from divan_obs_asgi.settings import NATIVE_MODES
 from divan_obs_asgi.testing import Conversation, converse, http_scope, websocket_scope
 from divan_obs_asgi.types import ASGIApp, Message
@@ -194,16 +195,18 @@ def test_one_request_is_one_trace(native: str, how: str, mode: str, caller: Any)
 @pytest.mark.parametrize("mode", NATIVE_MODES)
 # Upstream's plain middleware knows no route and names its spans after the path (docs/tracing.md).
 @pytest.mark.parametrize(("native", "how"), [case for case in CASES if case[0] != "contrib middleware"])
-def test_no_span_tells_what_the_client_has_asked_for(native: str, how: str, mode: str) -> None:
-    """Frameworks write paths and queries into their spans; what leaves the process is the template and the names."""
+@pytest.mark.parametrize(("path", "route"), [("/hello/planted-name", "/hello/{name}"), ("/planted", UNMATCHED)])
+def test_no_span_tells_what_the_client_has_asked_for(native: str, how: str, mode: str, path: str, route: str) -> None:
+    """Frameworks write paths, queries and addresses into their spans; what leaves is the template and the names."""
     service = Service(native, how, mode)
-    scope = http_scope("/hello/planted-name")
-    scope["query_string"] = b"token=planted-token&q=planted-query"
+    scope = http_scope(path)
+    scope["query_string"] = b"token=planted-token&q=planted-query&planted-bare"
     anyio.run(converse, service.app, scope)
     service.observed.obs.flush()
     told = "".join(span.to_json() for span in service.exported.spans)
-    assert "/hello/{name}" in told
+    assert route in told
     assert "planted" not in told
+    assert scope["client"][0] not in told
 
 
 def ids_of(span: ReadableSpan) -> str | None:

@@ -133,6 +133,9 @@ BAGGAGE: dict[str, tuple[list[bytes], dict[str, str]]] = {
     "a long name": ([b"n" * 256 + b"=1", b"n" * 257 + b"=2"], {"n" * 256: "1"}),
     "some malformed": ([b"a=1,=2,b,c=\xff,d e=3,f=4"], {"a": "1", "f": "4"}),
     "too many": ([",".join(f"k{n}=v" for n in range(100)).encode()], {f"k{n}": "v" for n in range(64)}),
+    "no UTF-8": ([b"a=%ff"], {"a": "\ufffd"}),
+    "just short enough": ([b"a=" + b"x" * 8190], {"a": "x" * 8190}),
+    "just too long": ([b"a=" + b"x" * 8191], {}),
     "too long": ([b"a=" + b"x" * 10_000], {}),
 }
 
