@@ -90,7 +90,9 @@ class OwnPort:
 
     def _note(self, serves: bool) -> None:
         self.serves = serves
-        self._said = self._said and not serves
+        if serves:
+            self._said = False
+            _logger.info("OBS_OPS_PORT: served on %s, port %d.", *self._address)
 
     def _say(self, why: str, error: Exception) -> None:
         if self._said:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 import orjson
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 import divan_obs_asgi as obs
@@ -54,7 +52,8 @@ def test_no_secret_is_told() -> None:
     assert "collector.example.org" in flags["OTEL_EXPORTER_OTLP_ENDPOINT"]["value"]
 
 
-_HIDDEN = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=8, max_size=30)
+# With a beginning that stands nowhere else.
+_HIDDEN = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=6, max_size=30).map("§9".__add__)
 
 
 @given(
@@ -63,14 +62,12 @@ _HIDDEN = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=8, max_
 )
 def test_no_secret_is_told_whatever_it_looks_like(values: dict[str, str], form: str) -> None:
     """Not the value of one flag that is secret, as it is or escaped or in a URL."""
-    hidden = [value for value in values.values() if not re.fullmatch(r"[^\W\d]+|[a-z_.]+", value)]
-    assume(len(hidden) == len(values))  # Words alone may stand in the name of another flag: FAIL_AFT.
     token = values["OBS_ADMIN_TOKEN"]
     secrets = {name: form.format(value) for name, value in values.items() if "TOKEN" not in name}
-    observed = Observed({**secrets, "OBS_ADMIN_TOKEN": token, "OBS_ADMIN_TOKEN_PREVIOUS": token[::-1]})
+    observed = Observed({**secrets, "OBS_ADMIN_TOKEN": token, "OBS_ADMIN_TOKEN_PREVIOUS": f"{token}-before"})
     done = ask(observed, "/ops/config", bearer(token))
     assert done.status == 200
-    assert_no_secret([done.body], [*hidden, token[::-1]])
+    assert_no_secret([done.body], values.values())
 
 
 @pytest.mark.parametrize("name", sorted(SECRETS - {"OBS_ADMIN_TOKEN"}))

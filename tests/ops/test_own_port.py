@@ -156,14 +156,14 @@ def test_a_port_that_is_taken_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> 
 
 @contextmanager
 def caught() -> Iterator[list[str]]:
-    """Yield what the ops endpoints log."""
+    """Yield what the ops endpoints log of what goes wrong."""
     messages: list[str] = []
 
     class Keeping(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             messages.append(record.getMessage())
 
-    logger, handler = logging.getLogger("divan_obs_asgi.ops"), Keeping()
+    logger, handler = logging.getLogger("divan_obs_asgi.ops"), Keeping(logging.WARNING)
     logger.addHandler(handler)
     try:
         yield messages

@@ -127,6 +127,22 @@ def test_whatever_is_asked_for_is_told_to_nobody(raw: bytes, root: str, guesses:
     assert done.status == 299 or done.status in (401, 404, 405) or (done.status == 200 and b"health" in raw)
 
 
+RIGHT = bearer()[1]
+CREDENTIALS = st.sampled_from([RIGHT, RIGHT.upper(), RIGHT + b"x", RIGHT[:-1], b"Basic " + RIGHT[7:], b"Bearer", b""])
+NAMES = st.sampled_from([b"authorization", b"proxy-authorization", b"x-forwarded-authorization", b"cookie", b"token"])
+HEADERS = st.lists(st.tuples(NAMES | st.binary(max_size=8).map(bytes.lower), CREDENTIALS | st.binary(max_size=40)))
+
+
+@given(st.sampled_from(GUARDED), HEADERS, st.sampled_from(["GET", "HEAD", "POST"]))
+def test_one_right_header_opens_and_nothing_else(path: str, headers: list[tuple[bytes, bytes]], method: str) -> None:
+    """Not twice, not in another header, not beside a wrong one; and no header is an error of ours."""
+    given = [value for name, value in headers if name == b"authorization"]
+    done = ask(path.encode(), *headers, method=method)
+    assert done.error is None
+    assert (done.status == 401) == (given != [RIGHT]) or done.status == 405
+    assert done.status != 299
+
+
 @pytest.mark.parametrize("path", GUARDED)
 def test_raw_path_and_path_have_to_agree(path: str) -> None:
     """Where a server, or a middleware before us, has changed one of the two, the guarded answer is not given."""
