@@ -25,7 +25,9 @@ def bearer(token: str = TOKEN) -> tuple[bytes, bytes]:
 
 def operated(environ: dict[str, str] | None = None, **arguments: Any) -> Observed:
     """Return a bundle with an admin token."""
-    return Observed({"OBS_ADMIN_TOKEN": TOKEN, **(environ or {})}, **arguments)
+    # It wakes as often as `anyio.wait_all_tasks_blocked` looks, which then may find it awake time and again.
+    quiet = {"OBS_WATCHDOG_ENABLED": "false"}
+    return Observed({"OBS_ADMIN_TOKEN": TOKEN, **quiet, **(environ or {})}, **arguments)
 
 
 def ask(
