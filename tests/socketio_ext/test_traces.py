@@ -13,14 +13,18 @@ from typing import Any
 
 import anyio
 import pytest
+import redis.asyncio
+import socketio
 from opentelemetry.sdk.trace import ReadableSpan
 from socketio.async_pubsub_manager import AsyncPubSubManager
 
+from tests.servers.redis import RedisServer
 from tests.socketio_ext.sockets import Client, opened, server_of
 from tests.stacks import Observed
 from tests.tracing.exported import Exported
 
 TRACED = {"OBS_TRACING_ENABLED": "true", "OBS_SOCKETIO_EMIT_SPANS": "true", "OBS_SOCKETIO_CLIENT_TRACES": "true"}
+PATIENCE_S = 10.0
 ASKS = {"QUERY_STRING": "EIO=4&divan_traces=1"}
 
 
@@ -53,10 +57,15 @@ class BusManager(AsyncPubSubManager):
 class Process:
     """A server, and what it has told of itself."""
 
-    def __init__(self, bus: Bus | None = None, environ: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        bus: Bus | None = None,
+        environ: dict[str, str] | None = None,
+        manager: socketio.AsyncManager | None = None,
+    ) -> None:
         self.exported = Exported()
         self.observed = Observed(TRACED if environ is None else environ, span_exporter=self.exported)
-        self.server = server_of(self.observed, client_manager=BusManager(bus) if bus is not None else None)
+        self.server = server_of(self.observed, client_manager=BusManager(bus) if bus is not None else manager)
 
         async def say(sid: str) -> None:
             await self.server.emit("said", "hello")
@@ -109,6 +118,33 @@ def test_what_comes_of_an_emit_in_another_process_is_in_its_trace() -> None:
     assert (emit.parent.span_id, deliver.parent.span_id) == (ids(event)[1], ids(emit)[1])
     assert (deliver.attributes or {})["socketio.event"] == "said"
     assert dark.exported.spans == []
+
+
+def test_the_trace_goes_through_redis(redis_server: RedisServer) -> None:
+    """As python-socketio's own manager publishes it, and a server that asks for nothing of it understands it."""
+
+    async def conversation() -> tuple[Process, Process]:
+        managers: list[Any] = [socketio.AsyncRedisManager(redis_server.url, channel="traces") for _ in range(3)]
+        one, two = Process(manager=managers[0]), Process(manager=managers[1])
+        plain = socketio.AsyncServer(async_mode="asgi", client_manager=managers[2], async_handlers=False)
+        clients = [await client_of(server) for server in (one.server, two.server, plain)]
+        with anyio.fail_after(PATIENCE_S):
+            async with redis.asyncio.Redis.from_url(redis_server.url) as asking:
+                while dict(await asking.pubsub_numsub("traces"))[b"traces"] < len(managers):
+                    await settle()
+            await clients[0].send('2["say"]')
+            for client in clients:
+                assert (await client.socket.queue.get()).data == '2["said","hello"]'
+        for manager in managers:
+            manager.thread.cancel()
+            await manager.pubsub.aclose()
+            await manager.redis.aclose()
+        return one, two
+
+    one, two = anyio.run(conversation)
+    emit, deliver = one.span("socketio emit"), two.span("socketio deliver")
+    assert deliver.parent is not None
+    assert (ids(deliver)[0], deliver.parent.span_id) == ids(emit)
 
 
 @pytest.mark.parametrize("told", [None, "", "nonsense", "00-" + "0" * 32 + "-00f067aa0ba902b7-01", 7, ["a"], "\ud800"])
