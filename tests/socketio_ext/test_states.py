@@ -12,7 +12,7 @@ from typing import Any
 import socketio
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from tests.socketio_ext.sockets import Client, named, server_of
 from tests.stacks import Observed
@@ -56,11 +56,20 @@ class Sessions(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.observed = Observed()
-        self.server = server_of(self.observed, always_connect=False)
+        self.server: Any = None
         self.open: list[Client] = []
         self.waiting: list[tuple[asyncio.Task[None], asyncio.Event]] = []
         self.disconnects_raise = False
+        self.disconnects_wait = False
         self.release = asyncio.Event()
+        self.emits: Counter[str] = Counter()
+        self.reached: Counter[str] = Counter()
+
+    @initialize(always_connect=st.booleans(), welcome=st.booleans())
+    def starts(self, always_connect: bool, welcome: bool) -> None:
+        """Admit clients before or after their connect handler; and to every namespace, or to those with handlers."""
+        namespaces = {"namespaces": "*"} if welcome else {}
+        self.server = server_of(self.observed, always_connect=always_connect, **namespaces)
         for namespace in NAMESPACES[:2]:
             self.server.on("connect", self.on_connect, namespace=namespace)
             self.server.on("disconnect", self.on_disconnect, namespace=namespace)
@@ -85,6 +94,8 @@ class Sessions(RuleBasedStateMachine):
     async def on_disconnect(self, sid: str, *reason: Any) -> None:
         if self.disconnects_raise:
             raise LookupError
+        if self.disconnects_wait:
+            await self.release.wait()
 
     def leaves(self, namespace: str) -> Any:
         async def leave(sid: str) -> None:
@@ -95,9 +106,14 @@ class Sessions(RuleBasedStateMachine):
     def joins(self, namespace: str) -> Any:
         async def join(sid: str) -> None:
             await self.server.enter_room(sid, "room", namespace=namespace)
-            await self.server.emit("hello", room="room", namespace=namespace)
+            await self.emit(namespace, "room")
 
         return join
+
+    async def emit(self, namespace: str, room: str | None) -> None:
+        self.emits[namespace] += 1
+        self.reached[namespace] += len(list(self.server.manager.get_participants(namespace, room)))
+        await self.server.emit("hello", room=room, namespace=namespace)
 
     async def quietly(self, call: Any) -> None:
         """Do as Engine.IO does, which logs what a handler raises and goes on."""
@@ -135,6 +151,21 @@ class Sessions(RuleBasedStateMachine):
             await asyncio.sleep(0)
 
         self.runner.run(ask())
+
+    @rule(client=clients, namespace=st.sampled_from(NAMESPACES[:2]))
+    def leaves_and_is_kept_waiting(self, client: Client, namespace: str) -> None:
+        async def leave() -> None:
+            self.disconnects_wait = True
+            task = asyncio.create_task(self.quietly(client.send(f"1{named(namespace)}")))
+            self.waiting.append((task, self.release))
+            await asyncio.sleep(0)
+            self.disconnects_wait = False
+
+        self.runner.run(leave())
+
+    @rule(namespace=KNOWN, room=st.sampled_from([None, "room", "nobody"]))
+    def hears(self, namespace: str, room: str | None) -> None:
+        self.run(self.emit(namespace, room))
 
     @rule(cancel=st.booleans())
     def those_who_wait_go_on(self, cancel: bool) -> None:
@@ -192,7 +223,8 @@ class Sessions(RuleBasedStateMachine):
         truth: Counter[str] = Counter()
         for namespace in list(manager.get_namespaces()):
             everyone = [sid for sid, _ in manager.get_participants(namespace, None)]
-            truth[namespace] += sum(manager.is_connected(sid, namespace) for sid in everyone)
+            label = namespace if namespace in NAMESPACES else "__unknown__"
+            truth[label] += sum(manager.is_connected(sid, namespace) for sid in everyone)
         assert self.gauge("divan_socketio_clients", "namespace") == {name: n for name, n in truth.items() if n}
 
     @invariant()
@@ -209,6 +241,12 @@ class Sessions(RuleBasedStateMachine):
         assert not any(self.observed.samples("divan_socketio_corrections_total").values())
         failed = {dict(labels)["component"] for labels in self.observed.samples("divan_obs_errors_total")}
         assert failed <= {"socketio_handler"}
+
+    @invariant()
+    def emits_have_reached_whom_they_had_to(self) -> None:
+        sums = "divan_socketio_emits_total", "divan_socketio_emit_recipients_sum"
+        for name, truth in zip(sums, (self.emits, self.reached), strict=True):
+            assert self.gauge(name, "namespace") == +truth
 
     @invariant()
     def labels_are_registered_names(self) -> None:
@@ -232,5 +270,5 @@ class Sessions(RuleBasedStateMachine):
             assert self.gauge("divan_socketio_transports", "transport") == {}
 
 
-Sessions.TestCase.settings = settings(max_examples=60, stateful_step_count=30)
+Sessions.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
 TestSessions = Sessions.TestCase
