@@ -158,7 +158,7 @@ def build(way: str) -> Any:
         return socketio.ASGIApp(server, other_asgi_app=divan_obs_asgi.wrap(http, obs))
     if way == "over":
         return divan_obs_asgi.wrap(socketio.ASGIApp(server, other_asgi_app=http), obs)
-    http.mount("/socket.io", socketio.ASGIApp(server, socketio_path=None))
+    http.mount("/socket.io", socketio.ASGIApp(server, socketio_path=""))
     divan_obs_asgi.init(http, obs)
     return http
 

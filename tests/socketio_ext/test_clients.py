@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from engineio import AsyncServer as Engine
 
 from tests.servers.otlp import attributes
 from tests.socketio_ext.conftest import Clients
@@ -200,7 +201,8 @@ def test_a_server_that_ends_in_order_tells_who_has_gone_with_it(talk: Conversati
     talk.service.stop()
     (gone, another) = (line for line in talk.lines() if line["msg"] == "EVENT /chat disconnect")
     assert {gone["outcome"], another["outcome"]} == {"ok"}
-    assert {gone["reason"], another["reason"]} == {"transport_close"}
+    # An Engine.IO of python-socketio 5.11's day (4.8) gives no reasons.
+    assert {gone["reason"], another["reason"]} == {"transport_close" if hasattr(Engine, "reason") else "other"}
 
     talk.start_again()
     for client in ("ada", "bob"):
