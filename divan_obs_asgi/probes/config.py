@@ -11,6 +11,9 @@ from divan_obs_asgi.settings import Settings
 
 # RFC 7518, section 3.2: a key of at least the size of the hash output, 256 bits for HS256.
 JWT_SECRET_BYTES = 32
+# 128 bits as `secrets.token_urlsafe(16)` writes them, whose tokens all have more different characters than these.
+TOKEN_CHARACTERS = 22
+_DIFFERENT_CHARACTERS = 8
 
 _REDIS = frozenset({"redis", "rediss", "unix"})
 _BY_SOCKET = frozenset({"postgres", "postgresql", "unix"})
@@ -20,7 +23,8 @@ _S3 = frozenset({"http", "https"})
 class ConfigProbe:
     """
     Startup: the URLs of Redis, SQL and S3 are well formed, the JWT secret is long enough, and there is a
-    collector where tracing is on (SPEC section 5). What is not set is not used and not asked for.
+    collector where tracing is on (SPEC section 5). What is not set is not used and not asked for; but outside of
+    `OBS_ENV=dev` the guarded endpoints need an admin token, and one that nobody can guess.
 
     The answer names the flags that are wrong, never their values.
     """
@@ -49,8 +53,22 @@ class ConfigProbe:
             "JWT_SECRET": settings.jwt_secret is None or len(settings.jwt_secret.encode()) >= JWT_SECRET_BYTES,
             "OTEL_EXPORTER_OTLP_ENDPOINT": not settings.tracing_enabled
             or (settings.otlp_traces_endpoint or settings.otlp_endpoint) is not None,
+            "OBS_ADMIN_TOKEN": not self._guards or _is_strong(settings.admin_token),
+            "OBS_ADMIN_TOKEN_PREVIOUS": not self._guards
+            or settings.admin_token_previous is None
+            or _is_strong(settings.admin_token_previous),
         }
         return [flag for flag, fine in answers.items() if not fine]
+
+    @property
+    def _guards(self) -> bool:
+        """Whether endpoints are served, somewhere in earnest, that need the token."""
+        settings = self._settings
+        return settings.enabled and settings.ops_enabled and settings.env != "dev"
+
+
+def _is_strong(token: str | None) -> bool:
+    return token is not None and len(token) >= TOKEN_CHARACTERS and len(set(token)) >= _DIFFERENT_CHARACTERS
 
 
 def _well_formed(url: str, schemes: frozenset[str] | None = None) -> bool:
@@ -69,4 +87,4 @@ def _well_formed(url: str, schemes: frozenset[str] | None = None) -> bool:
     return bool(parts.hostname) or scheme == "sqlite" or (scheme in _BY_SOCKET and bool(parts.path))
 
 
-__all__ = ["JWT_SECRET_BYTES", "ConfigProbe"]
+__all__ = ["JWT_SECRET_BYTES", "TOKEN_CHARACTERS", "ConfigProbe"]

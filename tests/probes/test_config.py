@@ -12,6 +12,7 @@ import pytest
 import divan_obs_asgi as obs
 from divan_obs_asgi.probes import ConfigProbe
 from divan_obs_asgi.settings import Settings
+from tests.ops.asking import ask
 from tests.stacks import Observed
 
 LONG_ENOUGH = "a-secret-of-thirty-two-bytes-xxx"
@@ -107,6 +108,49 @@ def test_tracing_wants_a_collector(settings: dict[str, Any], wrong: list[str]) -
     """Spans that go nowhere are a mistake; without tracing nobody asks for an endpoint."""
     probe = ConfigProbe(Settings(**settings))
     assert probe.wrong_flags() == wrong
+
+
+STRONG = "kXzVq8Hw0cUe4bS1mTfY2g"
+
+
+@pytest.mark.parametrize(
+    ("environ", "wrong"),
+    [
+        ({}, ["OBS_ADMIN_TOKEN"]),
+        ({"OBS_ADMIN_TOKEN": ""}, ["OBS_ADMIN_TOKEN"]),
+        ({"OBS_ADMIN_TOKEN": STRONG[:-1]}, ["OBS_ADMIN_TOKEN"]),
+        ({"OBS_ADMIN_TOKEN": "changeme"}, ["OBS_ADMIN_TOKEN"]),
+        ({"OBS_ADMIN_TOKEN": "abc" * 20}, ["OBS_ADMIN_TOKEN"]),
+        ({"OBS_ADMIN_TOKEN": STRONG}, []),
+        ({"OBS_ADMIN_TOKEN": STRONG, "OBS_ADMIN_TOKEN_PREVIOUS": "hunter2"}, ["OBS_ADMIN_TOKEN_PREVIOUS"]),
+        ({"OBS_ADMIN_TOKEN": STRONG, "OBS_ADMIN_TOKEN_PREVIOUS": STRONG[::-1]}, []),
+        ({"OBS_OPS_ENABLED": "false"}, []),
+        ({"OBS_ENABLED": "false"}, []),
+    ],
+)
+def test_in_earnest_the_token_is_one_that_nobody_guesses(environ: dict[str, str], wrong: list[str]) -> None:
+    """128 bits by chance, wherever something is guarded by it; on a developer's machine any will do, or none."""
+    assert ConfigProbe(Settings.from_env({"OBS_ENV": "prod", **environ})).wrong_flags() == wrong
+    assert ConfigProbe(Settings.from_env({"OBS_ENV": "dev", **environ})).wrong_flags() == []
+
+
+def test_startup_tells_all_that_is_wrong_and_no_value() -> None:
+    """One answer of 503 with the names of all flags that are wrong; mended, the next start answers 200."""
+    bad = {flag: values[0] for flag, values in BAD.items()}
+    tokens = {"OBS_ADMIN_TOKEN": "hunter2", "OBS_ADMIN_TOKEN_PREVIOUS": "hunter1"}
+    observed = Observed({"OBS_ENV": "prod", **bad, **tokens})
+    answer = ask(observed, "/health/startup")
+    assert answer.status == 503
+    assert orjson.loads(answer.body)["checks"]["config"] == {
+        "ok": False,
+        "wrong": [*bad, *tokens],
+    }
+    for value in (*bad.values(), *tokens.values()):
+        assert value.encode() not in answer.body
+
+    good = {flag: values[0] for flag, values in GOOD.items()}
+    mended = Observed({"OBS_ENV": "prod", "OBS_ADMIN_TOKEN": STRONG, **good})
+    assert ask(mended, "/health/startup").status == 200
 
 
 def test_a_secret_of_the_flags_is_in_no_answer() -> None:
