@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import queue
-import re
 import threading
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import SplitResult, urlsplit
 
+from divan_obs_asgi.names import is_name
+
 # A health answer has a few hundred bytes.
 _MAX_BODY = 64 * 1024
-# How the checks of a health answer are called; what else a server sends is not repeated.
-_CHECK = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _CONNECTIONS = {"http": HTTPConnection, "https": HTTPSConnection}
 
 
@@ -84,7 +83,8 @@ def _reason(status: int, body: bytes) -> str:
     """Return the status, and which checks fail where the body tells."""
     try:
         checks = json.loads(body)["checks"].items()
-        failing = [name for name, check in checks if _CHECK.fullmatch(name) and check["ok"] is False]
+        # What no check can be called is not repeated.
+        failing = [name for name, check in checks if is_name(name) and check["ok"] is False]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         failing = []
     return f"{status}: {', '.join(failing)}" if failing else str(status)

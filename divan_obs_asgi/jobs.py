@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.logs.errors import describe_error
 from divan_obs_asgi.metrics import Metrics
+from divan_obs_asgi.names import is_name
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.tracing.work import WorkSpans
 
@@ -25,7 +25,6 @@ F = TypeVar("F", bound=Callable[..., object])
 Result: TypeAlias = Literal["ok", "error", "cancelled"]
 
 RESULTS: tuple[Result, ...] = get_args(Result)
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _logger = logging.getLogger(__name__)
 
 
@@ -95,7 +94,7 @@ class Jobs:
             ImproperlyConfigured: where the name is taken or is no name.
             TypeError: for a generator function.
         """
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not is_name(name):
             raise ImproperlyConfigured(f"A job is named {name!r}; expected lower case, like 'lb_snapshot'.")
         if name in self._jobs:
             raise ImproperlyConfigured(f"A job named {name!r} is registered already.")

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from divan_obs_asgi.headers import values
 from divan_obs_asgi.jobs import RESULTS
+from divan_obs_asgi.names import NAME_PATTERN
 from divan_obs_asgi.ops.answers import Refused, json_answer
 from divan_obs_asgi.ops.bodies import read_json
 from divan_obs_asgi.ops.endpoint import REFUSAL, Content, Endpoint, Operation, Schema
@@ -29,7 +30,7 @@ RUNNING = "running"
 _STATUS = {"ok": 200, "error": 500, "cancelled": 500, RUNNING: 202}
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 
-_JOB: Schema = {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,63}$"}
+_JOB: Schema = {"type": "string", "pattern": f"^{NAME_PATTERN}$"}
 _WISH: Schema = {"type": ["object", "null"], "properties": {"job": _JOB}, "additionalProperties": False}
 _RUN: Schema = {
     "type": "object",

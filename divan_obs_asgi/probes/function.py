@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
+from divan_obs_asgi.around import is_async
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.probes.base import READY, Group
 
@@ -33,7 +33,7 @@ class FunctionProbe:
         fail_after: int | None = None,
         recover_after: int | None = None,
     ) -> None:
-        if not inspect.iscoroutinefunction(function):
+        if not is_async(function):
             raise ImproperlyConfigured(f"Probe {name!r} is {function!r}; expected an async function.")
         self.name = name
         self.timeout = timeout

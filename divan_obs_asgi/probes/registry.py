@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import random
-import re
 from collections.abc import Callable
 from time import monotonic
 
@@ -16,12 +14,12 @@ from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.probes.base import Group, Probe
 from divan_obs_asgi.probes.checking import Checker
 from divan_obs_asgi.probes.function import Function, FunctionProbe
+from divan_obs_asgi.probes.refusing import refuse_what_is_no_probe
 from divan_obs_asgi.probes.report import Report
 from divan_obs_asgi.probes.standing import Outcome
 from divan_obs_asgi.probes.watched import Watched
 from divan_obs_asgi.redaction import RedactionPolicy
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 # How long an answer waits beyond a probe's timeout, for one that does not let itself be cancelled.
 _GRACE_S = 0.1
 # A probe that is registered late is kept watch over from so many seconds later on.
@@ -68,9 +66,9 @@ class ProbeRegistry:
         Add a probe.
 
         Raises:
-            ImproperlyConfigured: where its name is taken or is no name, or where it is no probe.
+            ImproperlyConfigured: where its name is taken, where it is no probe, or where an attribute makes no sense.
         """
-        _refuse_what_is_no_probe(probe)
+        refuse_what_is_no_probe(probe)
         if probe.name in self._watched:
             raise ImproperlyConfigured(f"A probe named {probe.name!r} is registered already.")
         self._watched[probe.name] = Watched(probe, *self._defaults)
@@ -191,22 +189,6 @@ class ProbeRegistry:
                 await aclose()
         except Exception as error:
             self._faults.report("probes", error)
-
-
-def _refuse_what_is_no_probe(probe: object) -> None:
-    if isinstance(probe, type) or not isinstance(probe, Probe):
-        what = f"the class {probe.__name__}" if isinstance(probe, type) else type(probe).__name__
-        raise ImproperlyConfigured(
-            f"{what} is no probe; expected an object with name, timeout, critical, group and async check()."
-        )
-    if not isinstance(probe.name, str) or not _NAME.fullmatch(probe.name):
-        raise ImproperlyConfigured(f"A probe is named {probe.name!r}; expected lower case, like 'redis'.")
-    if not isinstance(probe.timeout, (int, float)) or not 0 < probe.timeout < math.inf:
-        raise ImproperlyConfigured(f"Probe {probe.name!r} has the timeout {probe.timeout!r}; expected seconds.")
-    if not isinstance(probe.group, str) or not _NAME.fullmatch(probe.group):
-        raise ImproperlyConfigured(
-            f"Probe {probe.name!r} is in the group {probe.group!r}; expected a name like 'ready'."
-        )
 
 
 __all__ = ["ProbeRegistry"]

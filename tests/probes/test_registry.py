@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -299,8 +300,10 @@ def test_two_probes_of_one_name_are_a_start_up_error() -> None:
         observed.obs.probes.register(Says("redis", fine, group="startup"))
 
 
-@pytest.mark.parametrize("name", ["", "Redis", "redis-main", "7up", "a b", "re\ndis", "x" * 65, "rédis"])
-def test_a_name_that_cannot_be_a_key_is_a_start_up_error(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["", "Redis", "redis-main", "7up", "a b", "re\ndis", "x" * 65, "rédis", None, 5, b"redis"]
+)
+def test_a_name_that_cannot_be_a_key_is_a_start_up_error(name: Any) -> None:
     """A name is a key of the answer and a label of a series."""
     observed = Observed()
     expected = f"A probe is named {name!r}; expected lower case, like 'redis'."
@@ -308,13 +311,46 @@ def test_a_name_that_cannot_be_a_key_is_a_start_up_error(name: str) -> None:
         observed.obs.probes.register(Says(name, fine))
 
 
-def test_what_is_no_probe_is_a_start_up_error() -> None:
-    """The error says what a probe has."""
-    observed = Observed()
-    not_a_probe: Any = object()
-    expected = "object is no probe; expected an object with name, timeout, critical, group and async check()."
+@pytest.mark.parametrize(("what", "called"), [(object(), "object"), (Says, "the class Says"), (fine, "function")])
+def test_what_is_no_probe_is_a_start_up_error(what: Any, called: str) -> None:
+    """The error says what a probe has; a class is none yet, and a function is made one by the decorator."""
+    expected = f"{called} is no probe; expected an object with name, timeout, critical, group and async check()."
     with pytest.raises(obs.ImproperlyConfigured, match=f"^{re.escape(expected)}$"):
-        observed.obs.probes.register(not_a_probe)
+        Observed().obs.probes.register(what)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "values", "expected"),
+    [
+        ("timeout", [0, -1.0, math.inf, math.nan, "0.2", None, True], "has the timeout {}; expected seconds."),
+        ("group", ["", "Ready", "a b", None, 5], "is in the group {}; expected a name like 'ready'."),
+        ("interval", [-1, math.inf, math.nan, "2", True], "has the interval {}; expected seconds, or 0."),
+        ("fail_after", [0, -1, 1.5, "2", True], "has fail_after {}; expected a number from 1."),
+        ("recover_after", [0, 2.0], "has recover_after {}; expected a number from 1."),
+    ],
+)
+def test_an_attribute_that_makes_no_sense_is_a_start_up_error(attribute: str, values: list[Any], expected: str) -> None:
+    """It is one error that names probe, attribute and value, and not a check that can never pass."""
+    for value in values:
+        probe = Says("redis", fine)
+        setattr(probe, attribute, value)
+        told = f"Probe 'redis' {expected.format(repr(value))}"
+        with pytest.raises(obs.ImproperlyConfigured, match=f"^{re.escape(told)}$"):
+            Observed().obs.probes.register(probe)
+
+
+@pytest.mark.parametrize("backend", LOOPS)
+def test_an_answer_after_the_timeout_is_none(backend: str) -> None:
+    """A check that does not let itself be cancelled, and says in the end that all is well, was too late."""
+    observed = Observed()
+
+    async def stubborn() -> Mapping[str, object]:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(0.05)
+        return {"version": "0008"}
+
+    observed.obs.probes.register(Says("stubborn", stubborn, timeout=0.01))
+    assert answers(observed, backend) == {"stubborn": {"ok": False, "reason": "timeout"}}
 
 
 def test_the_last_answer_of_every_probe_is_a_series() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import pytest
@@ -378,12 +379,31 @@ def test_any_async_function_is_a_probe() -> None:
     }
 
 
-def test_a_function_that_would_block_is_a_start_up_error() -> None:
-    """A plain function holds up the event loop, and with it every request."""
+def blocks() -> None:
+    """Hold up the event loop."""
 
-    def blocks() -> None: ...
 
-    with pytest.raises(
-        obs.ImproperlyConfigured, match=r"^Probe 'disk' is <function .*>; expected an async function\.$"
-    ):
-        registry_of().probe("disk")(blocks)  # type: ignore[arg-type]
+async def yields() -> AsyncIterator[None]:
+    yield
+
+
+@pytest.mark.parametrize("function", [blocks, yields, Dependency, None])
+def test_what_is_no_async_function_is_a_start_up_error(function: Any) -> None:
+    """A plain function holds up the event loop, and with it every request; a class is none, nor is a generator."""
+    with pytest.raises(obs.ImproperlyConfigured, match=r"^Probe 'disk' is .*; expected an async function\.$"):
+        registry_of().probe("disk")(function)
+
+
+def test_an_async_function_with_arguments_is_one_too() -> None:
+    """Given by `functools.partial`."""
+
+    async def has_room(path: str) -> Mapping[str, object]:
+        return {"path": path}
+
+    registry = registry_of()
+    registry.probe("disk")(functools.partial(has_room, "/srv"))
+
+    async def ask() -> Report:
+        return await registry.ask("ready")
+
+    assert in_virtual_time(ask).checks == {"disk": {"ok": True, "path": "/srv"}}
