@@ -12,7 +12,8 @@ one JSON line with twelve fields for every request. Each is proved to do it befo
 How it is measured. All variants live in one process on uvloop. A round times each of them once, in a new order every
 time, over some hundred requests one after the other; each request has a fresh scope with ten headers, no traceparent
 and no request id. What a variant adds is taken from the bare app's time in the same round, a ratio from two times of
-one round, so that a machine that slows down for a second slows all of them; figures are medians over the rounds.
+one round, so that a machine that slows down for a second slows all of them; figures are medians over the rounds. It is
+processor time, of all threads together, so that what others do on the machine is not in it, but for its caches.
 Exporter and log file throw away what they are given. The span queue is emptied between the timings: serialising and
 sending spans is not in the figures; a queue of log lines is emptied within them. The garbage collector runs as in a
 server (default thresholds, frozen after start-up) and is called before each timing.
