@@ -236,7 +236,7 @@ class Metrics(Catalogue):
         for metric in self._metrics.values():
             cast(Governed, metric).forget_judgements()
 
-    def start_at_zero(self, metric: Counter | Histogram | Summary, **values: Iterable[str]) -> None:
+    def start_at_zero(self, metric: Metric, **values: Iterable[str]) -> None:
         """
         Have the series of all combinations of `values` exist before something happens (PITFALLS P29).
 

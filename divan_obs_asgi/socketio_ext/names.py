@@ -24,6 +24,16 @@ class Names:
         )
         return namespace if known and namespace != "*" else UNKNOWN
 
+    def declared(self) -> dict[str, list[str]]:
+        """Return the namespaces that have handlers, each with its events; catch-all ones have no names."""
+        server = self._server
+        found: dict[str, list[str]] = {}
+        for namespace in {*server.handlers, *server.namespace_handlers} - {"*"}:
+            methods = dir(server.namespace_handlers.get(namespace))
+            events = {*server.handlers.get(namespace, ()), *(name[3:] for name in methods if name.startswith("on_"))}
+            found[namespace] = sorted(events - self.reserved - {"*"})
+        return found
+
     def event(self, namespace: str, event: object) -> str:
         """Return the label of an event: its name where a handler has it; a catch-all handler has none."""
         if not isinstance(event, str) or event == "*":

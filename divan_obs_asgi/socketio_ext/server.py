@@ -73,6 +73,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
         self._hooks.install()
         mask_sessions(self)
         obs.background.add("socketio", self._reconcile)
+        obs.background.when_started("socketio", self._watch.start_at_zero)
         obs.drain.on_start(self._announce_drain)
 
     async def handle_request(self, *args: Any, **kwargs: Any) -> Any:

@@ -53,6 +53,17 @@ class Watch:
         self._telling = Lock()
         metrics.registry.before.append(self.tell)
 
+    def start_at_zero(self) -> None:
+        """Have the series of what has handlers be there before something happens (PITFALLS P29)."""
+        metrics = self._metrics
+        for namespace, events in self._names.declared().items():
+            self.series(namespace)
+            at = {"namespace": [namespace]}
+            metrics.start_at_zero(metrics.socketio_clients, **at)
+            metrics.start_at_zero(metrics.socketio_connects, **at, outcome=["accepted", "refused", "error"])
+            metrics.start_at_zero(metrics.socketio_disconnects, **at, reason=[*REASONS.values(), OTHER])
+            metrics.start_at_zero(metrics.socketio_events, **at, event=events)
+
     # Handlers.
 
     def handling(self, namespace: str, event: Any) -> Handling:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import socketio
 
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.metrics.rendering import Format
 from divan_obs_asgi.metrics.tallies import Tally
 from divan_obs_asgi.record import RequestRecord
+from divan_obs_asgi.socketio_ext import ObservedAsyncServer
 from divan_obs_asgi.socketio_ext.series import Handling
+from tests.stacks import Observed
 
 LABELS = {"namespace": "/", "event": "say"}
 
@@ -61,3 +66,34 @@ def test_the_exemplar_of_a_duration_is_a_trace_that_is_there() -> None:
     assert 'le="0.0025"' in line
     assert line.endswith(f'}} 2.0 # {{trace_id="{"ab" * 16}"}} 0.002 1000000000.002')
     assert "cd" * 16 not in page
+
+
+def test_what_has_handlers_is_at_zero_when_the_application_has_started() -> None:
+    """Namespaces and events, of functions and of classes; a catch-all handler has no names to tell."""
+
+    class Rooms(socketio.AsyncNamespace):
+        async def on_join(self, sid: str, room: str) -> None: ...
+
+        async def on_connect(self, sid: str, environ: object) -> None: ...
+
+    observed = Observed()
+    server: Any = ObservedAsyncServer(obs=observed.obs, async_mode="asgi")
+    server.on("say", lambda sid, text: None)
+    server.on("*", lambda event, sid, text: None)
+    server.on("say", lambda event, sid, text: None, namespace="*")
+    methods: Any = Rooms
+    server.register_namespace(methods("/rooms"))
+    assert observed.samples("divan_socketio_connects_total") == {}
+    observed.obs.background.tell_started()
+
+    def told(name: str, *labels: str) -> dict[tuple[str, ...], float]:
+        found = observed.samples(f"divan_socketio_{name}").items()
+        return {tuple(dict(key)[label] for label in labels): value for key, value in found}
+
+    assert told("events_total", "namespace", "event") == {("/", "say"): 0.0, ("/rooms", "join"): 0.0}
+    assert told("clients", "namespace") == {("/",): 0.0, ("/rooms",): 0.0}
+    assert told("emits_total", "namespace") == {("/",): 0.0, ("/rooms",): 0.0}
+    assert told("connects_total", "namespace", "outcome") == {
+        (namespace, outcome): 0.0 for namespace in ("/", "/rooms") for outcome in ("accepted", "refused", "error")
+    }
+    assert {namespace for namespace, _ in told("disconnects_total", "namespace", "reason")} == {"/", "/rooms"}
