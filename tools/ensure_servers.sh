@@ -7,6 +7,8 @@ packages=""
 command -v redis-server >/dev/null || packages="$packages redis-server"
 command -v promtool >/dev/null || packages="$packages prometheus"
 command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages="$packages postgresql"
+# For a certificate of the tests' own.
+command -v openssl >/dev/null || packages="$packages openssl"
 # For the JavaScript client of Socket.IO, which the tests fetch themselves.
 command -v node >/dev/null || packages="$packages nodejs"
 command -v npm >/dev/null || packages="$packages npm"

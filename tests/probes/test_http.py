@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ssl
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.probes import HttpProbe, S3Probe, TcpProbe
+from divan_obs_asgi.probes.http import _first_status
 from tests.probes.listening import hangs, listening, says
-from tests.servers.process import free_port, sockets
+from tests.servers.process import free_port, program, sockets
 from tests.stacks import BACKENDS, Observed, run_on
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -66,6 +73,39 @@ def test_an_answer_may_come_in_pieces_and_after_others() -> None:
         assert anyio.run(HttpProbe(url_of(server.port), name="search").check) == {}
 
 
+class Pieces:
+    """A connection on which an answer comes in pieces, and then ends."""
+
+    def __init__(self, answer: bytes, lengths: list[int]) -> None:
+        self._left = answer
+        self._lengths = lengths
+
+    async def receive(self, max_bytes: int) -> bytes:
+        length = min(self._lengths.pop() if self._lengths else max_bytes, max_bytes)
+        piece, self._left = self._left[:length], self._left[length:]
+        if not piece:
+            raise anyio.EndOfStream
+        return piece
+
+
+heads = st.sampled_from([b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103\r\nlink: </HTTP/1.1 500>\r\n\r\n"])
+
+
+@given(st.lists(heads, max_size=3), st.integers(200, 599), st.lists(st.integers(1, 40), max_size=30))
+def test_the_status_is_read_however_the_answer_comes(before: list[bytes], status: int, lengths: list[int]) -> None:
+    """The first one that is final, wherever the network cuts."""
+    stream: Any = Pieces(b"".join(before) + f"HTTP/1.1 {status} Why\r\nx: y\r\n\r\n".encode(), lengths)
+    assert anyio.run(_first_status, stream) == status
+
+
+@given(st.binary(max_size=200), st.lists(st.integers(1, 40), max_size=30))
+def test_no_bytes_are_a_bug(answer: bytes, lengths: list[int]) -> None:
+    """Whatever a server says, it is a status, not HTTP, or an end before either."""
+    stream: Any = Pieces(answer, lengths)
+    with contextlib.suppress(obs.ProbeFailed, anyio.EndOfStream):
+        assert 200 <= anyio.run(_first_status, stream) < 600
+
+
 def test_a_redirect_is_not_followed() -> None:
     """The token is for the host that was named."""
     with listening(says(OK)) as elsewhere:
@@ -106,6 +146,46 @@ def test_a_url_that_hangs_is_a_timeout_and_leaves_nothing_behind() -> None:
     with listening(hangs) as server:
         observed.obs.probes.register(HttpProbe(url_of(server.port), name="search", timeout=0.02))
         anyio.run(check)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for `localhost` that signs itself, with its key."""
+    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    openssl = program("openssl", package="openssl")
+    wanted = "-x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    command = [
+        openssl,
+        "req",
+        *wanted.split(),
+        "-addext",
+        "subjectAltName=DNS:localhost",
+        "-keyout",
+        str(path),
+        "-out",
+        "-",
+    ]
+    made = subprocess.run(command, capture_output=True, check=True).stdout
+    path.write_bytes(path.read_bytes() + made)
+    return path
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_url_with_tls_is_well_where_its_certificate_is(certificate: Path, backend: str) -> None:
+    """By whom it has to be signed is the system's choice, or the one that is given."""
+    serves = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serves.load_cert_chain(certificate)
+    trusts = ssl.create_default_context(cafile=str(certificate))
+    with listening(says(OK), serves) as server:
+        url = f"https://localhost:{server.port}/"
+        assert run_on(backend, HttpProbe(url, name="search", tls=trusts).check) == {}
+        for stranger in (
+            HttpProbe(url, name="search"),
+            HttpProbe(url.replace("localhost", "127.0.0.1"), name="ip", tls=trusts),
+        ):
+            with pytest.raises(obs.ProbeFailed, match=r"^error$"):
+                run_on(backend, stranger.check)
+    assert len(server.received) == 1  # Who is not who they say they are hears nothing.
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
