@@ -5,6 +5,7 @@ from __future__ import annotations
 import anyio
 import grpc
 import pytest
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.probes import OtlpProbe
@@ -37,6 +38,20 @@ def test_a_collector_that_refuses_is_told_and_its_return_too(otlp_receiver: Otlp
     assert answer_after_a_request() == (True, False)
     otlp_receiver.refuses_with = None
     assert answer_after_a_request() == (True, True)
+
+
+def test_no_check_is_a_trace() -> None:
+    """A span every two seconds for each dependency would tell of nobody's request; the application's own go on."""
+    observed = Observed()
+    enabled: list[bool] = []
+
+    @observed.obs.probes.probe("search")
+    async def asks_a_traced_client() -> None:
+        enabled.append(is_instrumentation_enabled())
+
+    assert anyio.run(observed.obs.probes.ask, "ready").ok
+    assert enabled == [False]
+    assert is_instrumentation_enabled()
 
 
 def test_a_providers_own_exporter_is_not_known() -> None:

@@ -126,6 +126,23 @@ def test_a_timeout_lets_go_of_the_connection() -> None:
     in_virtual_time(check)
 
 
+def test_a_client_that_gives_up_first_is_not_asked_again() -> None:
+    """It has waited for as long as it is to; a second time would be another wait."""
+    server = Server()
+
+    async def gives_up(_: ServerLink) -> str:
+        raise TimeoutError
+
+    async def check() -> None:
+        own = own_of(server)
+        await own.use(ServerLink.ask)
+        with pytest.raises(TimeoutError):
+            await own.use(gives_up)
+
+    in_virtual_time(check)
+    assert server.log == ["open", "drop", "dropped"]
+
+
 def test_it_is_made_anew_in_time() -> None:
     """An account that was locked refuses new connections only."""
     server = Server()
