@@ -206,8 +206,10 @@ def test_a_failure_is_one_also_where_nobody_waits_for_the_answer(app: ASGIApp, l
     """That a client has gone is worth a sampled line; what the application does wrong then is always an ERROR."""
     observed = Observed(UNDER_LOAD)
     anyio.run(ask_nobody, build_stack(app, observed.obs, [AccessLogMiddleware]))
-    written = 1 if level == "INFO" else SOME
-    assert [(line["outcome"], line["level"]) for line in observed.lines()] == [("client_disconnect", level)] * written
+    written = [(line["outcome"], line["level"]) for line in observed.lines()]
+    assert set(written) == {("client_disconnect", level)}
+    # A slow machine may begin another second, and its budget, in between.
+    assert (len(written) < SOME) is (level == "INFO")
 
 
 @pytest.mark.parametrize(
