@@ -150,7 +150,11 @@ def judge(
 # What an application says to a client of which it knows that it has left, has not left either.
 @example(
     beginning=[{"type": "http.response.start", "status": 200, "headers": []}],
-    steps=[RECEIVE, {"type": "http.response.body", "body": b"a", "more_body": True}],
+    steps=[
+        RECEIVE,
+        {"type": "http.response.body", "body": b"a", "more_body": True},
+        {"type": "http.response.zerocopysend", "file": 3, "count": 7, "more_body": True},
+    ],
     incoming=[{"type": "http.disconnect"}],
     route=None,
     method="GET",
@@ -178,6 +182,17 @@ def test_signals_of_a_request_agree(beginning: list[Message], steps: list[Messag
     incoming=[{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1006}],
     route=None,
     end="return",
+    handles=False,
+    hangs_up_after=None,
+    strict=True,
+)
+# A part of a response after a client's goodbye, which belongs to nothing.
+@example(
+    beginning=[RECEIVE, {"type": "websocket.accept"}],
+    steps=[RECEIVE, {"type": "websocket.http.response.body", "body": b"no", "more_body": False}],
+    incoming=[{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}],
+    route=None,
+    end="raise",
     handles=False,
     hangs_up_after=None,
     strict=True,
