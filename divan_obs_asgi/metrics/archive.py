@@ -51,10 +51,17 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All files of a service at one moment; `archive` is None where no worker has died yet."""
+    """
+    All files of a service at one moment.
+
+    Attributes:
+        archive: None where no worker has died yet.
+        left: whether there is something to fold, or to remove since a process was killed while it folded.
+    """
 
     archive: bytes | None
     ledgers: list[File]
+    left: bool
 
 
 class Directory:
@@ -74,7 +81,8 @@ class Directory:
             names = self._names(LEDGER)
             archive, done = self._read_archive(failed)
             with suppress(FileNotFoundError):
-                return Snapshot(archive, list(self._read_all(names - done, failed)))
+                ledgers = list(self._read_all(names - done, failed))
+                return Snapshot(archive, ledgers, bool(names & done) or not all(file.alive for file in ledgers))
         raise FileNotFoundError(f"The files in {self.path} change faster than they can be read.")
 
     def fold(self, failed: Failed) -> None:

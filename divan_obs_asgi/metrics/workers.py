@@ -98,7 +98,7 @@ class Workers:
             if exemplars:
                 self._add_exemplars(collectors)
             yield list(self._in_place_of(collectors))
-        if any(not file.alive for file in snapshot.ledgers):
+        if snapshot.left:
             self._directory.fold(failed)
 
     def _add(self, snapshot: Snapshot, failed: Failed) -> None:

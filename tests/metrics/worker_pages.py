@@ -35,11 +35,11 @@ def samples(metrics: Metrics, *names: str) -> dict[str, float]:
 
 
 def _samples(text: str, names: tuple[str, ...]) -> Iterator[tuple[str, float]]:
-    for family in text_string_to_metric_families(text):
+    wanted = "\n".join(line for line in text.splitlines() if line.startswith(names))
+    for family in text_string_to_metric_families(f"{wanted}\n"):
         for sample in family.samples:
-            if sample.name.startswith(names):
-                labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
-                yield f"{sample.name}{{{labels}}}" if labels else sample.name, sample.value
+            labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
+            yield f"{sample.name}{{{labels}}}" if labels else sample.name, sample.value
 
 
 def files(directory: Path) -> list[str]:
