@@ -82,7 +82,7 @@ class Directory:
             archive, done = self._read_archive(failed)
             with suppress(FileNotFoundError):
                 ledgers = list(self._read_all(names - done, failed))
-                return Snapshot(archive, ledgers, bool(names & done) or not all(file.alive for file in ledgers))
+                return Snapshot(archive, ledgers, sum(file.alive for file in ledgers) < len(names))
         raise FileNotFoundError(f"The files in {self.path} change faster than they can be read.")
 
     def fold(self, failed: Failed) -> None:
@@ -90,7 +90,7 @@ class Directory:
         with self._alone() as alone:
             if alone:
                 self._remove_abandoned()
-                archive, done = self._read_archive(failed)
+                archive, done = self._read_archive(failed, remove=True)
                 self._remove(done)
                 dead = [
                     file for file in self._read_all(self._names(LEDGER) - done, failed, dead=True) if not file.alive
@@ -104,7 +104,7 @@ class Directory:
             start = f"{self.prefix}-"
             return {entry.name for entry in entries if entry.name.startswith(start) and entry.name.endswith(suffix)}
 
-    def _read_archive(self, failed: Failed) -> tuple[bytes | None, frozenset[str]]:
+    def _read_archive(self, failed: Failed, *, remove: bool = False) -> tuple[bytes | None, frozenset[str]]:
         """Return the archive, and the names of the ledgers that it was made of."""
         try:
             data = self._archive.read_bytes()
@@ -113,6 +113,8 @@ class Directory:
             return None, frozenset()
         except Damaged as error:
             failed(error)
+            if remove:
+                self._remove([self._archive.name])
             return None, frozenset()
 
     def _read_all(self, names: Iterable[str], failed: Failed, *, dead: bool = False) -> Iterator[File]:

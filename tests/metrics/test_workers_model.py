@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,23 +16,23 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.metrics import archive as archiving
 from divan_obs_asgi.metrics.family import GaugeMode
-from tests.metrics.worker_pages import die, files, samples, worker
+from tests.metrics.worker_pages import (
+    Killed,
+    at_a_step_of_reading,
+    at_each_step_of_folding,
+    die,
+    files,
+    fold,
+    samples,
+    worker,
+)
 
 MODES: tuple[GaugeMode, ...] = ("livesum", "livemin", "livemax", "livemostrecent", "sum", "min", "max", "mostrecent")
 ZONES = st.sampled_from(["a", "b"])
 AMOUNTS = st.floats(min_value=0, max_value=1e9)
 LEVELS = st.integers(-(10**9), 10**9).map(float)
 WORKERS = 4
-
-
-def no_failure(error: Exception) -> None:
-    raise error
-
-
-class Killed(BaseException):
-    """A process ends here."""
 
 
 class Counted:
@@ -132,18 +130,15 @@ class Machine(RuleBasedStateMachine):
         """Somebody folds a dead worker's file, and is killed at one of the steps; at each of them somebody reads."""
         self.death(which)
         with at_each_step_of_folding(self.every_page_tells_the_model, killed_at=steps), suppress(Killed):
-            self.fold()
+            fold(self.directory)
 
     @precondition(lambda self: len(self.living) > 1)
     @rule(which=st.integers(0, WORKERS - 1), step=st.integers(0, 10))
     def fold_while_reading(self, which: int, step: int) -> None:
         """Somebody folds a dead worker's file between two steps of one who reads."""
         self.death(which)
-        with at_a_step_of_reading(step, self.fold):
+        with at_a_step_of_reading(step, lambda: fold(self.directory)):
             self.every_page_tells_the_model()
-
-    def fold(self) -> None:
-        archiving.Directory(self.directory, "divan", 500).fold(no_failure)
 
     # What must hold.
 
@@ -187,50 +182,6 @@ class Machine(RuleBasedStateMachine):
 
     def one(self, which: int) -> Counted:
         return self.living[which % len(self.living)]
-
-
-@contextmanager
-def at_each_step_of_folding(look: Callable[[], object], killed_at: int) -> Iterator[None]:
-    """Look before every file that is written, put in place or removed; at one of them, end the process."""
-    steps = itertools.count()
-    looking = False
-
-    def watched(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            nonlocal looking
-            if not looking:
-                looking = True
-                look()
-                looking = False
-                if next(steps) == killed_at:
-                    raise Killed
-            return function(*args, **kwargs)
-
-        return call
-
-    with ExitStack() as patches:
-        for owner, name in ((os, "replace"), (Path, "unlink"), (Path, "write_bytes")):
-            patches.enter_context(mock.patch.object(owner, name, watched(getattr(owner, name))))
-        yield
-
-
-@contextmanager
-def at_a_step_of_reading(step: int, happens: Callable[[], object]) -> Iterator[None]:
-    """Have something happen before one of the files, or the directory, is read."""
-    steps = itertools.count()
-
-    def watched(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if next(steps) == step:
-                happens()
-            return function(*args, **kwargs)
-
-        return call
-
-    with ExitStack() as patches:
-        for owner, name in ((os, "scandir"), (os, "pread"), (os, "open"), (Path, "read_bytes")):
-            patches.enter_context(mock.patch.object(owner, name, watched(getattr(owner, name))))
-        yield
 
 
 def merged(mode: GaugeMode, said: list[Any]) -> tuple[int, float]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from divan_obs_asgi.metrics import Format, Metrics
+from divan_obs_asgi.metrics.archive import Directory
 
 
 def worker(directory: Path, **options: object) -> Metrics:
@@ -49,3 +55,60 @@ def files(directory: Path) -> list[str]:
         next((kind for end, kind in kinds.items() if path.name.endswith(end)), path.name)
         for path in directory.iterdir()
     )
+
+
+def no_failure(error: Exception) -> None:
+    raise error
+
+
+def fold(directory: Path) -> None:
+    """Take the dead workers' files into the archive, as a worker does that starts."""
+    Directory(directory, "divan", 500).fold(no_failure)
+
+
+class Killed(BaseException):
+    """A process ends here."""
+
+
+@contextmanager
+def at_each_step_of_folding(look: Callable[[], object], killed_at: int) -> Iterator[None]:
+    """Look before every file that is written, put in place or removed; at one of them, end the process."""
+    steps = itertools.count()
+    looking = False
+
+    def watched(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            nonlocal looking
+            if not looking:
+                looking = True
+                look()
+                looking = False
+                if next(steps) == killed_at:
+                    raise Killed
+            return function(*args, **kwargs)
+
+        return call
+
+    with ExitStack() as patches:
+        for owner, name in ((os, "replace"), (Path, "unlink"), (Path, "write_bytes")):
+            patches.enter_context(mock.patch.object(owner, name, watched(getattr(owner, name))))
+        yield
+
+
+@contextmanager
+def at_a_step_of_reading(step: int, happens: Callable[[], object]) -> Iterator[None]:
+    """Have something happen before one of the files, or the directory, is read."""
+    steps = itertools.count()
+
+    def watched(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if next(steps) == step:
+                happens()
+            return function(*args, **kwargs)
+
+        return call
+
+    with ExitStack() as patches:
+        for owner, name in ((os, "scandir"), (os, "pread"), (os, "open"), (Path, "read_bytes")):
+            patches.enter_context(mock.patch.object(owner, name, watched(getattr(owner, name))))
+        yield

@@ -1,0 +1,278 @@
+"""What can go wrong with the files of several workers: processes that end at any step, forks, damage, a full disk."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from divan_obs_asgi.metrics import Metrics
+from tests.metrics.worker_pages import (
+    Killed,
+    at_a_step_of_reading,
+    at_each_step_of_folding,
+    die,
+    files,
+    fold,
+    page,
+    samples,
+    worker,
+)
+
+# What a process of its own does: count, and end in the middle of folding what another has left, by SIGKILL.
+FOLDING = """
+import os, pathlib, signal, sys
+from divan_obs_asgi.metrics import Metrics
+
+directory, step = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+at = 0
+
+def mortal(function):
+    def call(*args, **kwargs):
+        global at
+        if at == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        at += 1
+        return function(*args, **kwargs)
+    return call
+
+metrics = Metrics(directory=directory)
+metrics.chat_send.inc(4)
+os.replace = mortal(os.replace)
+pathlib.Path.unlink = mortal(pathlib.Path.unlink)
+pathlib.Path.write_bytes = mortal(pathlib.Path.write_bytes)
+print("ready", flush=True)
+sys.stdin.read()
+metrics.render()
+"""
+
+
+def sold(metrics: Metrics) -> float:
+    return samples(metrics, "divan_chat_send_total")["divan_chat_send_total"]
+
+
+@pytest.mark.parametrize("step", range(11))
+def test_who_reads_while_another_folds_counts_everything_once(tmp_path: Path, step: int) -> None:
+    """Between any two of his steps; he takes no lock."""
+    workers = [worker(tmp_path) for _ in range(4)]
+    for metrics in workers:
+        metrics.chat_send.inc()
+    die(workers[1])
+    die(workers[2])
+    with at_a_step_of_reading(step, lambda: fold(tmp_path)):
+        assert sold(workers[0]) == 4
+    assert sold(workers[3]) == 4
+
+
+@pytest.mark.parametrize("step", range(5))
+def test_who_is_killed_while_folding_loses_nothing(tmp_path: Path, step: int) -> None:
+    """At any step; and who reads at any step before sees all of it."""
+    workers = [worker(tmp_path) for _ in range(3)]
+    for metrics in workers:
+        metrics.chat_send.inc()
+    die(workers[1])
+    die(workers[2])
+
+    def look() -> None:
+        assert sold(workers[0]) == 3
+
+    with at_each_step_of_folding(look, killed_at=step), suppress(Killed):
+        fold(tmp_path)
+    assert sold(workers[0]) == 3
+    assert sold(worker(tmp_path)) == 3
+    assert [kind for kind in files(tmp_path) if not kind.endswith(".new")] == ["archive", "lock", "worker", "worker"]
+
+
+@pytest.mark.parametrize("step", [0, 1, 2])
+def test_a_process_that_is_killed_while_it_folds_has_counted(tmp_path: Path, step: int) -> None:
+    """A real one, by SIGKILL: what it counted is there, and what it was folding."""
+    first = worker(tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-c", FOLDING, str(tmp_path), str(step)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    first.chat_send.inc(3)
+    assert sold(first) == 7
+    die(first)
+    process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGKILL
+    assert sold(worker(tmp_path)) == 7
+
+
+def test_what_is_never_finished_is_removed(tmp_path: Path) -> None:
+    """A minute later, when nobody can be at it any more."""
+    metrics = worker(tmp_path)
+    old, new = tmp_path / "divan-archive-1.new", tmp_path / "divan-2.new"
+    for path in (old, new):
+        path.write_bytes(b"?")
+    os.utime(old, (time.time() - 100, time.time() - 100))
+    fold(tmp_path)
+    assert not old.exists()
+    assert new.exists()
+    page(metrics)
+
+
+def test_a_damaged_file_is_left_out(tmp_path: Path) -> None:
+    """And reported once; the page has what can be read."""
+    metrics = worker(tmp_path)
+    metrics.chat_send.inc(2)
+    damaged = tmp_path / "divan-1-0.worker"
+    for content in (b"", b"?" * 100, b"divan-1\n" + (1000).to_bytes(8, sys.byteorder) + b"?" * 1000):
+        damaged.write_bytes(content)
+        failures: list[Exception] = []
+        assert b"\ndivan_chat_send_total 2.0\n" in metrics.render(failed=failures.append)
+        assert {type(error).__name__ for error in failures} == {"Damaged"}
+        assert not damaged.exists()
+        assert sold(metrics) == 2
+
+
+def test_a_damaged_archive_begins_anew(tmp_path: Path) -> None:
+    """Also while workers run: each tells what those that live have counted."""
+    (tmp_path / "divan-archive").write_bytes(b"?")
+    metrics = worker(tmp_path)
+    metrics.chat_send.inc(2)
+    assert sold(metrics) == 2
+    (tmp_path / "divan-archive").write_bytes(b"divan-1\n" + bytes(100))
+    failures: list[Exception] = []
+    assert b"\ndivan_chat_send_total 2.0\n" in metrics.render(failed=failures.append)
+    assert [type(error).__name__ for error in failures] == ["Damaged"]
+    worker(tmp_path)
+    assert sold(metrics) == 2
+
+
+def test_a_directory_that_is_emptied_is_reported(tmp_path: Path) -> None:
+    """Somebody has removed the file of a worker that lives; the worker serves on."""
+    metrics = worker(tmp_path)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    failures: list[Exception] = []
+    metrics.render(failed=failures.append)
+    assert [str(error) for error in failures] == [f"The file of this worker is gone from {tmp_path}."]
+    metrics.chat_send.inc()
+
+
+def test_a_full_disk_breaks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """New series are told nowhere, which is logged once; those that are there go on."""
+    metrics = worker(tmp_path)
+    metrics.chat_send.inc()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with caplog.at_level(logging.ERROR):
+        for zone in range(400):
+            metrics.histogram("sizes", "Sizes.", ["zone"]).labels("x" * 400 + str(zone)).observe(1)
+    metrics.chat_send.inc()
+    assert sold(metrics) == 2
+    assert 0 < len(samples(metrics, "divan_sizes_count")) < 400
+    message = "New series are told nowhere: the file of this worker cannot grow (No space left on device)."
+    assert [record.getMessage() for record in caplog.records] == [message]
+
+
+def test_a_file_grows_with_its_series(tmp_path: Path) -> None:
+    """Beyond its first size, and what is counted before and after is in it."""
+    one, two = worker(tmp_path, max_series=2000), worker(tmp_path)
+    for metrics in (one, two):
+        metrics.chat_send.inc()
+    sizes = one.histogram("sizes", "Sizes.", ["zone"])
+    for zone in range(1000):
+        sizes.labels(str(zone)).observe(1)
+    one.chat_send.inc()
+    assert sold(two) == 3
+    assert sum(samples(two, "divan_sizes_count").values()) == 1000
+
+
+def test_a_bundle_that_is_dropped_is_a_dead_worker(tmp_path: Path) -> None:
+    """Its file is let go of with it."""
+    one, two = worker(tmp_path), worker(tmp_path)
+    two.chat_send.inc(3)
+    del two
+    gc.collect()
+    assert sold(one) == 3
+    assert files(tmp_path) == ["archive", "lock", "worker"]
+
+
+# A test session has threads, of which the child makes no use.
+in_spite_of_threads = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+
+
+def forked(function: Callable[[], object]) -> None:
+    """Call a function in a forked child, and wait for its end."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            function()
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+@in_spite_of_threads
+def test_a_forked_worker_counts_for_itself(tmp_path: Path) -> None:
+    """As gunicorn's with --preload: what was counted before the fork is counted once, and what each counts after it."""
+    metrics = worker(tmp_path)
+    metrics.chat_send.inc(3)
+    known = metrics.http_requests.labels("/", "GET", "200")
+    known.inc()
+    metrics.socketio_clients.labels("/").set(5)
+    metrics.redis_up.set(1)
+
+    def child() -> None:
+        assert files(tmp_path) == ["lock", "worker"]
+        known.inc()
+        metrics.chat_send.inc()
+        metrics.http_requests.labels("/new", "GET", "200").inc()
+        assert files(tmp_path) == ["lock", "worker", "worker"]
+        told = samples(
+            metrics, "divan_chat_send_total", "divan_http_requests_total", "divan_socketio_cl", "divan_redis_up"
+        )
+        assert told == {
+            "divan_chat_send_total": 4,
+            "divan_http_requests_total{method=GET,route=/,status=200}": 2,
+            "divan_http_requests_total{method=GET,route=/new,status=200}": 1,
+            "divan_socketio_clients{namespace=/}": 5,
+            "divan_redis_up": 1,
+        }
+
+    forked(child)
+    metrics.chat_send.inc()
+    assert sold(metrics) == 5
+    assert files(tmp_path) == ["archive", "lock", "worker"]
+
+
+@in_spite_of_threads
+def test_a_child_that_counts_nothing_leaves_no_file(tmp_path: Path) -> None:
+    """And does not keep its parent alive for others, where the parent dies first."""
+    metrics, other = worker(tmp_path), worker(tmp_path)
+    metrics.socketio_clients.labels("/").set(5)
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        theirs.send(b"!")
+        theirs.recv(1)
+        os._exit(0)
+    theirs.close()
+    assert ours.recv(1) == b"!"
+    assert files(tmp_path) == ["lock", "worker", "worker"]
+    die(metrics)
+    assert samples(other, "divan_socketio_clients") == {}
+    ours.close()
+    os.waitpid(pid, 0)
+    assert files(tmp_path) == ["archive", "lock", "worker"]
