@@ -83,7 +83,25 @@ class Value:
 
 
 class GaugeValue(Value):
-    """The number of a gauge, beside which stands when it was set: 0 for never."""
+    """The number of a gauge whose workers are summed; not a number where it was taken back."""
+
+    __slots__ = ()
+
+    def withdraw(self) -> None:
+        """Have it be told no longer."""
+        self.set(nan)
+
+    def begin(self) -> None:
+        """Be a number again, where it was withdrawn."""
+        ledger = self._ledger
+        with ledger.lock:
+            if isnan(ledger.numbers[self._at]):
+                ledger.numbers[self._at + 1] = 0.0
+                ledger.numbers[self._at] = 0.0
+
+
+class DatedGaugeValue(GaugeValue):
+    """The number of another gauge; beside it stands when it was set, 0 for never."""
 
     __slots__ = ()
 
@@ -99,18 +117,6 @@ class GaugeValue(Value):
             # In this order: who reads in between takes it for older than it is, not an older one for this.
             ledger.numbers[self._at] = value
             ledger.numbers[self._at + 1] = time.time()
-
-    def withdraw(self) -> None:
-        """Have it be told no longer."""
-        self.set(nan)
-
-    def begin(self) -> None:
-        """Be a number again, where it was withdrawn."""
-        ledger = self._ledger
-        with ledger.lock:
-            if isnan(ledger.numbers[self._at]):
-                ledger.numbers[self._at + 1] = 0.0
-                ledger.numbers[self._at] = 0.0
 
 
 class Ledger:
@@ -163,7 +169,8 @@ class Ledger:
                 return [MutexValue("", "", "", (), (), "") for _ in range(count)]  # type: ignore[no-untyped-call]
             if described.family.kind != "gauge":
                 return [Value(self, at + offset) for offset in range(count)]
-            gauge = GaugeValue(self, at)
+            is_summed = described.family.mode.endswith("sum")
+            gauge = (GaugeValue if is_summed else DatedGaugeValue)(self, at)
             gauge.begin()
             return [gauge]
 

@@ -326,8 +326,10 @@ class Metrics(Catalogue):
         elif self.workers is None:
             yield from render(collectors, form, self._created, failed)
         else:
-            with self.workers.told(collectors, failed, exemplars=form is Format.OPENMETRICS) as told:
-                yield from render(told, form, self._created, failed)
+            with self.workers.read(collectors, failed):
+                yield from (b"" for _ in self.workers.settling())
+                merged = self.workers.in_place_of(collectors, exemplars=form is Format.OPENMETRICS)
+                yield from render(merged, form, self._created, failed)
 
     def _made(self, family: Family[M_co]) -> Metric:
         wrong = _wrong(family)

@@ -81,25 +81,43 @@ class Workers:
             self._process.note(collectors())
 
     @contextmanager
-    def told(
-        self, collectors: Sequence[Collector], failed: Failed, *, exemplars: bool
-    ) -> Iterator[list[Collector | MergedFamily]]:
-        """
-        Give, in the place of this worker's collectors, those of all workers; they are as they are until it is left.
-
-        What stands for itself, an application's own collector, is this worker's alone; and so are exemplars.
-        """
+    def read(self, collectors: Sequence[Collector], failed: Failed) -> Iterator[None]:
+        """Look what all workers say; until this is left, nobody else looks, and what they said stands."""
         self._process.note(collectors)
         with self._reading:
             snapshot = self._directory.snapshot(failed)
             if all(file.name != self.ledger.name for file in snapshot.ledgers):
                 failed(FileNotFoundError(f"The file of this worker is gone from {self._directory.path}."))
             self._add(snapshot, failed)
-            if exemplars:
-                self._add_exemplars(collectors)
-            yield list(self._in_place_of(collectors))
+            yield
         if snapshot.left:
             self._directory.fold(failed)
+
+    def settling(self) -> Iterator[None]:
+        """Make one value of what they say of each series, in steps that take half a millisecond."""
+        for family in self._merge.families.values():
+            yield from family.settling()
+
+    def in_place_of(self, collectors: Sequence[Collector], *, exemplars: bool) -> Iterator[Collector | MergedFamily]:
+        """
+        Yield those of all workers in the place of this one's collectors.
+
+        What stands for itself, an application's own collector, is this worker's alone; and so are exemplars.
+        """
+        told = set()
+        for collector in collectors:
+            described = [collector.described] if isinstance(collector, Governed) else self._process.of(collector)
+            for one in described or ():
+                told.add(one.full_name)
+                family = self._merge.family(one)
+                if exemplars and isinstance(collector, (GovernedCounter, GovernedHistogram)):
+                    family.have_exemplars(collector.children())
+                yield family
+            if described is None:
+                yield collector
+        # What only others have: a family that is made when it is first needed.
+        others = {family.full_name: family for family in self._merge.families.values() if family.children()}
+        yield from (family for name, family in others.items() if name not in told)
 
     def _add(self, snapshot: Snapshot, failed: Failed) -> None:
         self._merge.begin()
@@ -114,25 +132,6 @@ class Workers:
             source = before.get(key) or Source(self._merge, takes=_everything if file.alive else outlives)
             if _added(source, file.data, failed):
                 self._sources[key] = source
-        self._merge.settle()
-
-    def _add_exemplars(self, collectors: Sequence[Collector]) -> None:
-        for collector in collectors:
-            if isinstance(collector, (GovernedCounter, GovernedHistogram)):
-                self._merge.family(collector.described).have_exemplars(collector.children())
-
-    def _in_place_of(self, collectors: Sequence[Collector]) -> Iterator[Collector | MergedFamily]:
-        told = set()
-        for collector in collectors:
-            described = [collector.described] if isinstance(collector, Governed) else self._process.of(collector)
-            for one in described or ():
-                told.add(one.full_name)
-                yield self._merge.family(one)
-            if described is None:
-                yield collector
-        # What only others have: a family that is made when it is first needed.
-        others = {family.full_name: family for family in self._merge.families.values() if family.children()}
-        yield from (family for name, family in others.items() if name not in told)
 
 
 def _added(source: Source, data: bytes, failed: Failed) -> bool:
