@@ -58,6 +58,11 @@ class Governed(MetricWrapperBase):
         return [unshared() for _ in range(count)]
 
     @property
+    def is_shared(self) -> bool:
+        """Whether several workers count this."""
+        return self._ledger is not None
+
+    @property
     def full_name(self) -> str:
         """The name with the namespace, and with `_total` of a counter."""
         return self.described.full_name
@@ -264,6 +269,11 @@ class GovernedHistogram(Governed, Histogram):
             if count:
                 bucket.inc(count)
         self._sum.inc(total)
+
+    def put(self, bucket: int, amount: float) -> None:
+        """Add an observation whose bucket is known."""
+        self._buckets[bucket].inc(1)
+        self._sum.inc(amount)
 
     def show(self, bucket: int, amount: float, trace_id: str, at_s: float) -> None:
         """Have a bucket's exemplar be a trace."""

@@ -37,12 +37,17 @@ class Tally:
 
 
 class Bins:
-    """The observations of a histogram, in plain numbers."""
+    """
+    The observations of a histogram, in plain numbers.
 
-    __slots__ = ("_counts", "_edges", "_exemplars", "_histogram", "_sum", "_told", "_told_sum")
+    Of several workers they are told at once: the others cannot ask this one, and where it is killed, nobody can.
+    """
+
+    __slots__ = ("_at_once", "_counts", "_edges", "_exemplars", "_histogram", "_sum", "_told", "_told_sum")
 
     def __init__(self, histogram: Histogram) -> None:
         self._histogram = cast(GovernedHistogram, histogram)
+        self._at_once = self._histogram.is_shared
         self._edges = self._histogram.edges
         self._counts = [0] * len(self._edges)
         self._told = list(self._counts)
@@ -52,6 +57,11 @@ class Bins:
     def observe(self, amount: float, trace: tuple[str, float] | None = None) -> None:
         """Note an observation; of a sampled trace its id and the Unix time are the exemplar."""
         index = bisect_left(self._edges, amount)  # An edge is part of its bucket.
+        if self._at_once:
+            self._histogram.put(index, amount)
+            if trace is not None:
+                self._histogram.show(index, amount, *trace)
+            return
         self._counts[index] += 1
         self._sum += amount
         if trace is not None:
@@ -59,6 +69,8 @@ class Bins:
 
     def tell(self) -> None:
         """Have the histogram say what is known here."""
+        if self._at_once:
+            return
         counts, total = list(self._counts), self._sum
         if counts == self._told:
             return

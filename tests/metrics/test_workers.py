@@ -213,7 +213,8 @@ def test_processor_time_goes_on(tmp_path: Path) -> None:
     die(two)
     left = samples(one, *names)
     assert left["process_cpu_seconds_total"] >= both["process_cpu_seconds_total"] > 0
-    assert left["process_open_fds"] < both["process_open_fds"]
+    # They are one process here, and both of them told.
+    assert both["process_open_fds"] > 1.5 * left["process_open_fds"]
     assert left["process_max_fds"] == both["process_max_fds"]
 
 

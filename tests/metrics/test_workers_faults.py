@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import gc
 import logging
 import os
@@ -109,6 +110,17 @@ def test_a_process_that_is_killed_while_it_folds_has_counted(tmp_path: Path, ste
     process.communicate(timeout=30)
     assert process.returncode == -signal.SIGKILL
     assert sold(worker(tmp_path)) == 7
+
+
+def test_a_dead_worker_is_dead_to_all_who_look(tmp_path: Path) -> None:
+    """Also to two who look at the same moment: whether its lock is held is asked without taking it."""
+    one, two = worker(tmp_path), worker(tmp_path)
+    one.socketio_clients.labels("/").set(5)
+    (path,) = [path for path in tmp_path.iterdir() if one.workers and path.name == one.workers.ledger.name]
+    die(one)
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)  # Another one who looks, just now.
+        assert samples(two, "divan_socketio_clients") == {}
 
 
 def test_what_is_never_finished_is_removed(tmp_path: Path) -> None:
