@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import anyio
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Info
 
 from divan_obs_asgi import Observability
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics import FAMILIES, Format, Metrics
+from divan_obs_asgi.metrics.tallies import Tally
+from divan_obs_asgi.metrics.workers import Workers
 from divan_obs_asgi.runtime import collect_from
 from tests.metrics.worker_pages import die, files, page, samples, worker
+from tests.stacks import BACKENDS, run_on
 
 
 def test_counts_are_summed(tmp_path: Path) -> None:
@@ -266,3 +270,26 @@ def test_every_gauge_says_how_workers_are_told_as_one() -> None:
     same_for_all = {"probe_up", "redis_up", "postgres_up", "draining", "obs_build_info"}
     assert {modes[name] for name in same_for_all} == {"livemin", "livemax"}
     assert not summed & (same_for_all | {name for name in modes if "timestamp" in name or "redis" in name})
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_is_told_when_somebody_looks_is_told_at_the_end(tmp_path: Path, backend: str) -> None:
+    """A worker that ends in order leaves nothing untold: neither events of Socket.IO nor processor time."""
+    one, two = worker(tmp_path), worker(tmp_path)
+    assert one.workers is not None
+    untold = Tally(one.chat_send)
+    one.registry.before.append(untold.tell)
+    collect_from(one.registry)
+
+    async def live(workers: Workers) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(workers.keep_noting, one.registry.collectors)
+            await anyio.sleep(0.02)
+            untold.value += 3
+            tasks.cancel_scope.cancel()
+
+    run_on(backend, live, one.workers)
+    die(one)
+    told = samples(two, "divan_chat_send_total", "process_cpu_seconds_total")
+    assert told["divan_chat_send_total"] == 3
+    assert told["process_cpu_seconds_total"] > 0
