@@ -237,3 +237,39 @@ def test_names_without_end_add_neither_series_nor_memory(packets: list[str], wel
         assert after - before < BURST / 10
 
     asyncio.run(conversation())
+
+
+def test_a_connect_that_cannot_be_read_sends_nobody_away() -> None:
+    """The client that was admitted before, by the same connection, stays."""
+    observed = Observed()
+    server = server_of(observed)
+    server.chat = Chat(server)
+
+    async def conversation() -> list[str]:
+        client = await connected(server)
+        await sends(client, "0{", "0/class,{", '0/class,{"auth"')
+        client.received()
+        await client.send('27["say","hi"]')
+        return client.received()
+
+    assert asyncio.run(conversation()) == ['37["hi"]']
+    assert observed.value("divan_socketio_clients", namespace="/") == 1
+
+
+def test_whom_the_server_sends_away_is_gone_though_the_handler_raises() -> None:
+    """The exception is the caller's, and the client is not kept for ever."""
+    observed = Observed()
+    server = server_of(observed)
+    server.chat = Chat(server)
+    server.chat.disconnects_raise = True
+
+    async def conversation() -> None:
+        client = await connected(server)
+        with pytest.raises(LookupError):
+            await server.disconnect(client.sid())
+        assert list(server.manager.get_namespaces()) == []
+        assert observed.value("divan_socketio_clients", namespace="/") == 0
+        await client.close()
+
+    asyncio.run(conversation())
+    assert server.environ == {}
