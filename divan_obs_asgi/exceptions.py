@@ -31,8 +31,8 @@ class ProbeFailed(ObservabilityError):
     """
     A probe's verdict on its dependency.
 
-    `reason` is one of a closed vocabulary, because it is published to whoever may read the health
-    endpoints; an exception's text is not, because it can hold a DSN. `details` are published too.
+    `reason` is one of a closed vocabulary, because the health endpoints tell it to the holder of the admin token; an
+    exception's text is told to nobody, because it can hold a DSN. `details` are told to everybody.
     """
 
     def __init__(self, reason: ProbeReason, **details: object) -> None:
