@@ -106,14 +106,15 @@ class Registry(CollectorRegistry):
 
     def collectors(self) -> tuple[Collector, ...]:
         """Return what is registered."""
-        self._ask()
+        self.ask()
         return tuple(self._in_order)
 
     def collect(self) -> Iterable[Samples]:
-        self._ask()
+        self.ask()
         return super().collect()
 
-    def _ask(self) -> None:
+    def ask(self) -> None:
+        """Have all that is counted elsewhere be told."""
         with self._asking:
             for tell in tuple(self.before):
                 tell()
@@ -280,10 +281,12 @@ class Metrics(Catalogue):
 
     def label_sets(self) -> Mapping[str, int]:
         """Return how many label sets each family has, by its name without the namespace."""
+        self.registry.ask()
         return {name: cast(Governed, metric).label_sets for name, metric in self._metrics.items()}
 
     def cardinality(self) -> list[Cardinality]:
         """Return how large each family is."""
+        self.registry.ask()
         return [self._cardinality(name, cast(Governed, metric)) for name, metric in tuple(self._metrics.items())]
 
     def _cardinality(self, name: str, metric: Governed) -> Cardinality:
