@@ -258,8 +258,9 @@ class Watched:
 @contextmanager
 def watched(dependency: Dependency, port: int, flags: Mapping[str, str], renew_s: float = RENEW_S) -> Iterator[Watched]:
     """Serve an application with a probe of `dependency`, and have it asked all the time."""
-    # Public, so that the reasons are told.
-    observed = Observed({"HEALTH_FAIL_AFTER": "2", "OBS_DRAIN_DELAY_S": "0", "OBS_METRICS_PUBLIC": "true", **flags})
+    # Public, so that the reasons are told; the root logger is that of all tests.
+    ours = {"OBS_METRICS_PUBLIC": "true", "OBS_DRAIN_DELAY_S": "0", "OBS_LOGGING_ENABLED": "false"}
+    observed = Observed({"HEALTH_FAIL_AFTER": "2", **ours, **flags})
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
