@@ -19,18 +19,14 @@ import divan_obs_asgi as obs
 from divan_obs_asgi.logs import PipelineHandler
 from divan_obs_asgi.testing import Conversation, converse, http_scope
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
-from tests.stacks import Observed
+from tests.stacks import Observed, logging_as_it_was
 
 
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
     """`init` and `wrap` take over the root logger, which belongs to all tests."""
-    root, uvicorn = logging.getLogger(), logging.getLogger("uvicorn.access")
-    before = list(root.handlers), root.level, uvicorn.disabled
-    yield
-    root.handlers[:], root.level, uvicorn.disabled = before
-    # Levels that loggers have remembered.
-    root.manager._clear_cache()  # type: ignore[attr-defined]
+    with logging_as_it_was():
+        yield
 
 
 def ask(app: ASGIApp, path: str = "/", **headers: str) -> Conversation:

@@ -19,14 +19,14 @@ from engineio.packet import Packet
 
 from tests.socketio_ext.sockets import connected, server_of
 from tests.socketio_ext.test_requests import poll
-from tests.stacks import Observed
+from tests.stacks import Observed, logging_as_it_was
 
 LOGGERS = ("socketio.server", "engineio.server", "asyncio")
 SECRET = "my-private-words"
 
 
 @pytest.fixture
-def output() -> Iterator[io.StringIO]:
+def output(observed: Observed) -> Iterator[io.StringIO]:
     """What a handler of the standard library writes, of all levels."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
@@ -44,9 +44,9 @@ def output() -> Iterator[io.StringIO]:
 def observed() -> Iterator[Observed]:
     """With a pipeline of JSON lines, too."""
     observed = Observed({"LOG_LEVEL": "DEBUG"})
-    observed.obs.log.install()
-    yield observed
-    logging.getLogger().handlers.pop()
+    with logging_as_it_was():
+        observed.obs.log.install()
+        yield observed
 
 
 @pytest.fixture
