@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
+from http.client import HTTPConnection, HTTPException
 from typing import ClassVar
 
 import httpx
@@ -66,7 +67,7 @@ class Service(ServerProcess):
         (self.directory / "service.py").write_text(APP)
         self.metrics = self.directory / "metrics"
         self.metrics.mkdir()
-        # Each request on a connection of its own, for any worker to take.
+        # The page of any worker.
         limits = httpx.Limits(max_keepalive_connections=0)
         self.client = httpx.Client(base_url=f"http://{self.host}:{self.port}", limits=limits, timeout=_WAIT_S)
 
@@ -88,8 +89,12 @@ class Service(ServerProcess):
         super().close()
 
     def buy(self) -> int:
-        """Send a request; returns the process id of the worker that answered."""
-        return int(self.client.post("/buy").raise_for_status().text)
+        """Send a request on a connection of its own, for any worker to take; returns its process id."""
+        with closing(HTTPConnection(self.host, self.port, timeout=_WAIT_S)) as connection:
+            connection.request("POST", "/buy")
+            answer = connection.getresponse()
+            assert answer.status == 200
+            return int(answer.read())
 
     def buy_of_all(self, *, without: int = 0) -> Counter[int]:
         """Send requests until every worker has answered some; returns how many each has."""
@@ -146,7 +151,7 @@ class Load:
     def _send(self, client: int) -> None:
         while not self._stopped.is_set():
             self._sent[client] += 1
-            with suppress(httpx.TransportError):
+            with suppress(OSError, HTTPException):
                 self._service.buy()
                 self._answered[client] += 1
 
