@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.metadata
 import importlib.util
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -84,9 +85,10 @@ SELECTION = os.environ.get("DIVAN_TESTS", "")
 
 # How long an example takes says nothing on a busy machine.
 hypothesis.settings.register_profile("divan", deadline=None)
-# For `make check`, whose answer somebody waits for.
-hypothesis.settings.register_profile("quick", deadline=None, max_examples=25)
-if os.environ.get("CI") != "true":  # there hypothesis chooses its own, deterministic profile
+# For `make check`, whose answer somebody waits for, and for a second interpreter.
+CI = os.environ.get("CI") == "true"
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=25, derandomize=CI)
+if not CI:  # there hypothesis chooses its own, deterministic profile
     hypothesis.settings.load_profile("divan")
 
 
@@ -161,6 +163,18 @@ def pytest_report_header() -> list[str]:
             for path, names in left_out.items()
         ),
     ]
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """`init`, `wrap` and `install` take over the root logger, which belongs to all tests."""
+    root, uvicorn = logging.getLogger(), logging.getLogger("uvicorn.access")
+    before = list(root.handlers), root.level, uvicorn.disabled
+    yield
+    if before != (root.handlers, root.level, uvicorn.disabled):
+        root.handlers[:], root.level, uvicorn.disabled = before
+        # Levels that loggers have remembered.
+        root.manager._clear_cache()  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import combinations
 from typing import Any, TypeVar
 
@@ -25,18 +23,6 @@ CORE: tuple[MiddlewareFactory, ...] = (
     middlewares.OpsMiddleware,
 )
 T = TypeVar("T")
-
-
-@contextmanager
-def logging_as_it_was() -> Iterator[None]:
-    """Give back the root logger, which belongs to all tests, after `init`, `wrap` or `install` have taken it over."""
-    root, uvicorn = logging.getLogger(), logging.getLogger("uvicorn.access")
-    before = list(root.handlers), root.level, uvicorn.disabled
-    yield
-    root.handlers[:], root.level, uvicorn.disabled = before
-    # Levels that loggers have remembered.
-    root.manager._clear_cache()  # type: ignore[attr-defined]
-
 
 BACKENDS: dict[str, tuple[str, dict[str, Any]]] = {
     "asyncio": ("asyncio", {}),

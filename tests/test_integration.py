@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 
 import anyio
 import pytest
@@ -19,14 +18,7 @@ import divan_obs_asgi as obs
 from divan_obs_asgi.logs import PipelineHandler
 from divan_obs_asgi.testing import Conversation, converse, http_scope
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
-from tests.stacks import Observed, logging_as_it_was
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    """`init` and `wrap` take over the root logger, which belongs to all tests."""
-    with logging_as_it_was():
-        yield
+from tests.stacks import Observed
 
 
 def ask(app: ASGIApp, path: str = "/", **headers: str) -> Conversation:

@@ -499,7 +499,8 @@ def test_what_is_queued_is_written_before_the_server_hears_of_the_end(backend: s
 def test_what_runs_beside_the_application_has_ended_before_the_server_hears_of_the_end(backend: str) -> None:
     """uvicorn ends the event loop then: what still had a connection to close would be cut off."""
     told: list[str] = []
-    obs = fresh()
+    # The watchdog wakes as often as `wait_all_tasks_blocked` looks.
+    obs = fresh(OBS_WATCHDOG_ENABLED="false")
 
     async def watch() -> None:
         try:

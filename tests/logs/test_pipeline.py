@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterator
 
 import anyio
 import pytest
@@ -21,16 +20,6 @@ from tests.stacks import Observed
 
 # Everything above one line a second is load, and none of it is kept.
 UNDER_LOAD = {"LOG_SAMPLING_BUDGET": "1", "LOG_SAMPLING_RATE_INFO": "0"}
-
-
-@pytest.fixture(autouse=True)
-def _root_logger_as_it_was() -> Iterator[None]:
-    root, uvicorn = logging.getLogger(), logging.getLogger("uvicorn.access")
-    before = list(root.handlers), root.level, uvicorn.disabled
-    yield
-    root.handlers[:], root.level, uvicorn.disabled = before
-    # Levels that loggers have remembered.
-    root.manager._clear_cache()  # type: ignore[attr-defined]
 
 
 def logger_of(observed: Observed) -> logging.Logger:

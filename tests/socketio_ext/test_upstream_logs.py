@@ -19,7 +19,7 @@ from engineio.packet import Packet
 
 from tests.socketio_ext.sockets import connected, server_of
 from tests.socketio_ext.test_requests import poll
-from tests.stacks import Observed, logging_as_it_was
+from tests.stacks import Observed
 
 LOGGERS = ("socketio.server", "engineio.server", "asyncio")
 SECRET = "my-private-words"
@@ -41,12 +41,11 @@ def output(observed: Observed) -> Iterator[io.StringIO]:
 
 
 @pytest.fixture
-def observed() -> Iterator[Observed]:
+def observed() -> Observed:
     """With a pipeline of JSON lines, too."""
     observed = Observed({"LOG_LEVEL": "DEBUG"})
-    with logging_as_it_was():
-        observed.obs.log.install()
-        yield observed
+    observed.obs.log.install()
+    return observed
 
 
 @pytest.fixture
