@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 import divan_obs_asgi as obs
 from divan_obs_asgi import cli
+from divan_obs_asgi.metrics import FAMILIES
 from divan_obs_asgi.ops.guard import Guard
 from divan_obs_asgi.ops.parts import endpoints
 from divan_obs_asgi.record import RECORD_KEY
@@ -108,11 +109,26 @@ def test_documents_name_flags_that_there_are() -> None:
     assert sorted((document, name) for document, name in written if name not in declared) == []
 
 
+def test_documents_name_metrics_that_there_are() -> None:
+    """What somebody copies from a document into a dashboard is scraped, but for names of a document's own."""
+    declared = {f"divan_{family.name}" for family in FAMILIES}
+    own = {"divan_coffees_total", "divan_slow_requests_total", "divan_token", "divan_traces"}
+    written = {
+        (path.name, name)
+        for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+        for name in re.findall(r"\bdivan_(?!obs_asgi)[a-z_]+[a-z]\b(?![*/.:])", path.read_text())
+    }
+    unknown = {
+        (document, name)
+        for document, name in written
+        if not {name, re.sub("_(bucket|count|sum)$", "", name)} & (declared | own)
+    }
+    assert sorted(unknown) == []
+
+
 def test_the_map_has_a_row_for_everything_that_is_exposed() -> None:
     """Flags and metric families of the code stand in docs/spec-map.md or in the README."""
     told = (ROOT / "docs" / "spec-map.md").read_text() + (ROOT / "README.md").read_text()
-    from divan_obs_asgi.metrics import FAMILIES
-
     missing = [family.name for family in FAMILIES if f"divan_{family.name}" not in told]
     assert missing == []
 
