@@ -41,7 +41,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	DIVAN_TESTS=core $(BIN)/pytest -q --hypothesis-profile=quick --ignore tests/redaction/test_growth.py
+	DIVAN_TESTS=core $(BIN)/pytest -q --hypothesis-profile=quick -n 2 --dist loadfile --ignore tests/redaction/test_growth.py
 
 bench: $(VENV)/.tox
 	$(TOX) -e bench

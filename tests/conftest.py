@@ -27,9 +27,10 @@ TESTS = Path(__file__).parent
 
 # Under tox PYTHONPATH names a folder of links (tox.ini); elsewhere the work tree itself is tested. It is PYTHONPATH so
 # that the processes which tests start find the same.
-if "PYTHONPATH" not in os.environ:
-    os.environ["PYTHONPATH"] = str(ROOT)
-    sys.path.insert(0, str(ROOT))
+for folder in os.environ.setdefault("PYTHONPATH", str(ROOT)).split(os.pathsep):
+    # pytest-xdist gives its processes a path of its own.
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
 
 # gRPC restarts its threads in every forked child, also in one that is about to become another program (a server of
 # these tests, under another user), where they meet closed files and end it.
