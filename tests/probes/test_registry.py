@@ -190,16 +190,17 @@ def test_all_are_asked_at_once(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", LOOPS)
 def test_an_answer_takes_as_long_as_the_slowest_probe(backend: str) -> None:
-    """Fifty dependencies that hang for 20 ms each are told within one timeout and not after a second."""
+    """Fifty dependencies that hang for 0.2 s each are told after that and not after ten seconds."""
     observed = Observed()
     for number in range(50):
-        observed.obs.probes.register(Says(f"probe_{number}", hangs, timeout=0.02))
+        observed.obs.probes.register(Says(f"probe_{number}", hangs, timeout=0.2))
 
     started = time.perf_counter()
     report = run_on(backend, observed.obs.probes.ask, "ready")
 
     assert {answer["reason"] for answer in report.checks.values()} == {"timeout"}
-    assert 0.02 <= time.perf_counter() - started < 0.5
+    # Most of what is more is what else the machine does.
+    assert 0.2 <= time.perf_counter() - started < 5.0
 
 
 @pytest.mark.parametrize("backend", LOOPS)
