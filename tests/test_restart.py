@@ -32,9 +32,10 @@ async def app(scope, receive, send):
     number = scope["query_string"]
     # Some take longer than it takes a balancer to notice.
     await asyncio.sleep(0.3 if number.endswith(b"7") else 0.01)
+    # Before the answer: who has it may look at once.
+    os.write(ledger, number + b"\\n")
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": number})
-    os.write(ledger, number + b"\\n")
 
 app = obs.wrap(app)
 """
@@ -42,7 +43,7 @@ DELAY_S = 0.8
 
 
 class Instance(ServerProcess):
-    """One instance of a service, which notes in a ledger which requests it has answered."""
+    """One instance of a service, which notes in a ledger which requests it answers."""
 
     ready_line: ClassVar[re.Pattern[str]] = re.compile("Application startup complete|Running on")
 
