@@ -126,6 +126,7 @@ class Observability:
             directory=Path(shared) if shared else None,
         )
         faults = Faults(count=lambda component: metrics.errors.labels(component).inc())
+        metrics.registry.failed = lambda error: faults.report("metrics", error)
         sink = Sink(
             log_stream,
             dropped=lambda level: metrics.logs_dropped.labels(level).inc(),

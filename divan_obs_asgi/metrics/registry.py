@@ -16,11 +16,13 @@ from prometheus_client.registry import Collector
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics import family as families
+from divan_obs_asgi.metrics.callbacks import PATIENCE_S, Callbacks
 from divan_obs_asgi.metrics.catalogue import Catalogue
 from divan_obs_asgi.metrics.domain import Domain
 from divan_obs_asgi.metrics.family import Declared, Family, GaugeMode, M_co, Metric
 from divan_obs_asgi.metrics.governed import Governed, governed
 from divan_obs_asgi.metrics.governor import MAX_SERIES, Cause, Governor
+from divan_obs_asgi.metrics.merging import MergedFamily
 from divan_obs_asgi.metrics.rendering import Format, render
 from divan_obs_asgi.metrics.workers import VARIABLE, Workers
 from divan_obs_asgi.redaction import RedactionPolicy
@@ -33,6 +35,9 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 # What prometheus_client makes of these is unknown to the ledgers of workers.
 _UNSHARED = (Counter, Gauge, Histogram, Summary)
+
+
+def _ignore(error: Exception) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +81,17 @@ class Registry(CollectorRegistry):
     Attributes:
         before: called before the metrics are read, in any thread, but in one at a time: who counts elsewhere, where
             that is cheaper, tells what was counted.
+        failed: called where one of these raises; the others are called all the same.
     """
+
+    failed: Callable[[Exception], object]
 
     def __init__(self, *, shared: bool = False) -> None:
         super().__init__(auto_describe=True)
         self._shared = shared
         self._in_order: dict[Collector, None] = {}
         self.before: list[Callable[[], object]] = []
+        self.failed = _ignore
         self._asking = threading.Lock()
 
     def register(self, collector: Collector) -> None:
@@ -115,9 +124,15 @@ class Registry(CollectorRegistry):
 
     def ask(self) -> None:
         """Have all that is counted elsewhere be told."""
+        failures = []
         with self._asking:
             for tell in tuple(self.before):
-                tell()
+                try:
+                    tell()
+                except Exception as error:
+                    failures.append(error)
+        for failure in failures:
+            self.failed(failure)
 
 
 class Metrics(Catalogue):
@@ -131,6 +146,7 @@ class Metrics(Catalogue):
     Args:
         created: whether the page has the series `_created`, which double it.
         directory: where several workers serve as one: what all of them keep their series in.
+        patience_s: how long a page waits for what the application has registered.
 
     Attributes:
         domain: what the application counts of its own events, a line each.
@@ -148,9 +164,11 @@ class Metrics(Catalogue):
         *,
         created: bool = False,
         directory: Path | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self.namespace = namespace
         self._created = created
+        self._callbacks = Callbacks(patience_s)
         self.workers = None if directory is None else Workers(directory, namespace, max_series)
         self.registry = Registry(shared=self.workers is not None)
         self._metrics: dict[str, Metric] = {}
@@ -309,7 +327,8 @@ class Metrics(Catalogue):
         Return all series, of all workers.
 
         Args:
-            failed: called where a collector that the application has registered raises; its series are missing then.
+            failed: called where a collector that the application has registered raises or hangs; its series are missing
+                then.
         """
         return b"".join(self.slices(form, failed))
 
@@ -325,14 +344,19 @@ class Metrics(Catalogue):
         """
         collectors = self.registry.collectors()
         if only is not None:
-            yield from render([one for one in collectors if one in only], form, self._created, failed)
+            yield from self._written([one for one in collectors if one in only], form, failed)
         elif self.workers is None:
-            yield from render(collectors, form, self._created, failed)
+            yield from self._written(collectors, form, failed)
         else:
             with self.workers.read(collectors, failed):
                 yield from (b"" for _ in self.workers.settling())
                 merged = self.workers.in_place_of(collectors, exemplars=form is Format.OPENMETRICS)
-                yield from render(merged, form, self._created, failed)
+                yield from self._written(merged, form, failed)
+
+    def _written(
+        self, collectors: Iterable[Collector | MergedFamily], form: Format, failed: Callable[[Exception], object]
+    ) -> Iterator[bytes]:
+        return render(collectors, form, self._created, failed, self._callbacks)
 
     def _made(self, family: Family[M_co]) -> Metric:
         wrong = _wrong(family)

@@ -12,12 +12,16 @@ from enum import Enum
 from itertools import accumulate
 from typing import Any
 
-from prometheus_client import exposition
+from prometheus_client import Counter, Histogram, Info, Summary, exposition
+from prometheus_client.gc_collector import GCCollector
 from prometheus_client.metrics_core import Metric as Samples
 from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from divan_obs_asgi.metrics.callbacks import Callbacks
 from divan_obs_asgi.metrics.governed import Governed, Shown
 from divan_obs_asgi.metrics.merging import MergedFamily
 
@@ -25,6 +29,8 @@ _go_number: Callable[[float], str] = floatToGoString
 # Below this a float is written as Python does it; from there on Go writes an exponent.
 _PLAIN_BELOW = 1e6
 _END = "# EOF\n"
+# prometheus_client's own that call nobody: a thread for each of them would cost more than they do.
+_NEVER_HANG = (Counter, Histogram, Summary, Info, GCCollector, PlatformCollector, ProcessCollector)
 
 
 class Format(Enum):
@@ -35,21 +41,26 @@ class Format(Enum):
 
 
 def render(
-    collectors: Iterable[Collector | MergedFamily], form: Format, created: bool, failed: Callable[[Exception], object]
+    collectors: Iterable[Collector | MergedFamily],
+    form: Format,
+    created: bool,
+    failed: Callable[[Exception], object],
+    callbacks: Callbacks,
 ) -> Iterator[bytes]:
     """
     Yield the page of all `collectors`, in slices that take about half a millisecond.
 
     Args:
         created: whether the series `_created` are on it (PITFALLS P33).
-        failed: called where a collector raises; the page is then without that one.
+        failed: called where a collector raises or hangs; the page is then without that one.
+        callbacks: calls what the application has registered.
     """
     for collector in collectors:
         try:
             if isinstance(collector, (Governed, MergedFamily)):
-                yield from map(_encoded, _Writer(collector, form, created).slices())
+                yield from map(_encoded, _Writer(collector, form, created, callbacks).slices())
             else:
-                yield _encoded([_foreign(collector, form, created)])
+                yield _encoded([_foreign(collector, form, created, callbacks)])
         except Exception as error:
             failed(error)
     if form is Format.OPENMETRICS:
@@ -64,8 +75,9 @@ def _encoded(lines: list[str]) -> bytes:
 class _Writer:
     """Writes one of our own metrics, or what several workers tell of one."""
 
-    def __init__(self, metric: Governed | MergedFamily, form: Format, created: bool) -> None:
+    def __init__(self, metric: Governed | MergedFamily, form: Format, created: bool, callbacks: Callbacks) -> None:
         self._metric = metric
+        self._callbacks = callbacks
         self._kind = metric.family.kind
         self._openmetrics = form is Format.OPENMETRICS
         self._created = created and self._kind != "gauge"
@@ -110,10 +122,13 @@ class _Writer:
         lines += written
 
     def _gauges(self, children: list[Any], lines: list[str]) -> None:
-        for child in children:
-            # `set_function` puts its own in the place of the method.
-            (sample,) = child._child_samples()
-            lines.append(f"{self._name}{_labels(child)} {_number(sample.value)}\n")
+        def values() -> list[float]:
+            return [sample.value for child in children for sample in child._child_samples()]
+
+        # `set_function` puts its own in the place of the method.
+        has_functions = any("_child_samples" in vars(child) for child in children)
+        told = self._callbacks.call(self._metric, f"A function of {self._name}", values) if has_functions else values()
+        lines += [f"{self._name}{_labels(child)} {_number(now)}\n" for child, now in zip(children, told, strict=True)]
 
     def _summaries(self, children: list[Any], lines: list[str]) -> None:
         for child in children:
@@ -224,12 +239,18 @@ class _One:
             yield family
 
 
-def _foreign(collector: Collector, form: Format, created: bool) -> str:
+def _foreign(collector: Collector, form: Format, created: bool, callbacks: Callbacks) -> str:
     one = _One(collector, created)
-    if form is Format.TEXT:
-        return exposition.generate_latest(one).decode()
-    page: bytes = openmetrics.generate_latest(one)  # type: ignore[no-untyped-call]
-    return page.decode().removesuffix(_END)
+
+    def write() -> str:
+        if form is Format.TEXT:
+            return exposition.generate_latest(one).decode()
+        page: bytes = openmetrics.generate_latest(one)  # type: ignore[no-untyped-call]
+        return page.decode().removesuffix(_END)
+
+    if type(collector) in _NEVER_HANG:
+        return write()
+    return callbacks.call(collector, f"The collector {type(collector).__qualname__}", write)
 
 
 __all__ = ["Format", "render"]

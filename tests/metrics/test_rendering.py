@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -141,6 +143,105 @@ def test_a_collector_that_raises_is_left_out() -> None:
     names = {family.name for family in read(page)}
     assert "divan_good" in names
     assert names.isdisjoint({"half", "divan_bad"})
+
+
+class Odd(Collector):
+    """What an application registers, and what tells of a value that is none."""
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def collect(self) -> Iterator[Samples]:
+        yield GaugeMetricFamily("odd", "Odd.", value=self.value)  # type: ignore[arg-type]
+
+    def describe(self) -> list[Samples]:
+        return []
+
+
+@pytest.mark.parametrize("value", ["text", b"1.0.0", []])
+@pytest.mark.parametrize("form", Format)
+def test_a_value_that_is_no_number_is_left_out(value: object, form: Format) -> None:
+    """Of a collector, or of a gauge's function; the page is there."""
+    metrics = Metrics()
+    metrics.registry.register(Odd(value))
+    metrics.gauge("odd", "Odd.").set_function(lambda: value)  # type: ignore[arg-type,return-value]
+    failures: list[Exception] = []
+    page = metrics.render(form, failures.append)
+    assert b"odd" not in page
+    assert len(failures) == 2
+    assert b"\ndivan_chat_send_total 0.0\n" in page
+
+
+def test_not_a_number_is_a_value() -> None:
+    """Prometheus knows it by this name."""
+    metrics = Metrics()
+    metrics.registry.register(Odd(float("nan")))
+    metrics.gauge("strange", "Strange.").set_function(lambda: float("nan"))
+    for form in Format:
+        page = metrics.render(form)
+        assert b"\nodd NaN\n" in page
+        assert b"\ndivan_strange NaN\n" in page
+
+
+class Hanging(Collector):
+    """What asks a database that does not answer."""
+
+    def __init__(self) -> None:
+        self.answer = threading.Event()
+        self.asked = 0
+
+    def __call__(self) -> float:
+        self.asked += 1
+        self.answer.wait(30)
+        return 1
+
+    def collect(self) -> Iterator[Samples]:
+        yield GaugeMetricFamily("late", "Late.", value=self())
+
+    def describe(self) -> list[Samples]:
+        return []
+
+
+@pytest.mark.parametrize("way", ["collector", "function"])
+def test_what_hangs_is_left_out_until_it_has_come_back(way: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The page does not wait for it; nor is it asked time and again, which would make a heap of waiting threads."""
+    metrics, hanging = Metrics(patience_s=0.02), Hanging()
+    failures: list[Exception] = []
+    if way == "collector":
+        metrics.registry.register(hanging)
+    else:
+        metrics.gauge("late", "Late.").set_function(hanging)
+
+    def shown() -> bool:
+        page = metrics.render(failed=failures.append)
+        assert b"\ndivan_chat_send_total 0.0\n" in page
+        return b"late 1.0\n" in page
+
+    assert [shown() for _ in range(3)] == [False] * 3
+    assert (hanging.asked, [type(failure) for failure in failures]) == (1, [TimeoutError] * 3)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == f"{WHO[way]} hangs; its series are left out until it has come back."
+    hanging.answer.set()
+    while not shown():
+        time.sleep(0.001)
+    while [thread for thread in threading.enumerate() if thread.name == "divan_obs_asgi.callback"]:
+        time.sleep(0.001)
+
+
+WHO = {"collector": "The collector Hanging", "function": "A function of divan_late"}
+
+
+def test_who_counts_elsewhere_and_fails_takes_nothing_from_the_others() -> None:
+    """The page, the sizes of the families, and what prometheus_client collects are there; the failure is told."""
+    metrics = Metrics()
+    failures: list[Exception] = []
+    metrics.registry.failed = failures.append
+    metrics.registry.before += [lambda: 1 / 0, metrics.chat_send.inc]
+    assert b"\ndivan_chat_send_total 1.0\n" in metrics.render()
+    assert metrics.registry.get_sample_value("divan_chat_send_total") == 2.0
+    assert metrics.cardinality()
+    assert metrics.label_sets()
+    assert [type(failure) for failure in failures] == [ZeroDivisionError] * 4
 
 
 def test_created_series_are_off() -> None:
