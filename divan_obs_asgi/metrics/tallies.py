@@ -11,7 +11,7 @@ from typing import cast
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from divan_obs_asgi.metrics.governed import GovernedHistogram
+from divan_obs_asgi.metrics.governed import Governed, GovernedHistogram
 
 
 class Tally:
@@ -36,18 +36,33 @@ class Tally:
             self._told = value
 
 
+class SharedTally(Tally):
+    """
+    A number of one worker among several, told whenever it changes.
+
+    The others cannot ask this one, and where it is killed, nobody can.
+    """
+
+    __slots__ = ()
+
+    @property
+    def value(self) -> int:
+        return self._told
+
+    @value.setter
+    def value(self, value: int) -> None:
+        if value != self._told:
+            self._metric.inc(value - self._told)
+            self._told = value
+
+
 class Bins:
-    """
-    The observations of a histogram, in plain numbers.
+    """The observations of a histogram, in plain numbers."""
 
-    Of several workers they are told at once: the others cannot ask this one, and where it is killed, nobody can.
-    """
-
-    __slots__ = ("_at_once", "_counts", "_edges", "_exemplars", "_histogram", "_sum", "_told", "_told_sum")
+    __slots__ = ("_counts", "_edges", "_exemplars", "_histogram", "_sum", "_told", "_told_sum")
 
     def __init__(self, histogram: Histogram) -> None:
         self._histogram = cast(GovernedHistogram, histogram)
-        self._at_once = self._histogram.is_shared
         self._edges = self._histogram.edges
         self._counts = [0] * len(self._edges)
         self._told = list(self._counts)
@@ -57,11 +72,6 @@ class Bins:
     def observe(self, amount: float, trace: tuple[str, float] | None = None) -> None:
         """Note an observation; of a sampled trace its id and the Unix time are the exemplar."""
         index = bisect_left(self._edges, amount)  # An edge is part of its bucket.
-        if self._at_once:
-            self._histogram.put(index, amount)
-            if trace is not None:
-                self._histogram.show(index, amount, *trace)
-            return
         self._counts[index] += 1
         self._sum += amount
         if trace is not None:
@@ -69,8 +79,6 @@ class Bins:
 
     def tell(self) -> None:
         """Have the histogram say what is known here."""
-        if self._at_once:
-            return
         counts, total = list(self._counts), self._sum
         if counts == self._told:
             return
@@ -82,4 +90,29 @@ class Bins:
             self._histogram.show(index, amount, trace_id, at_s)
 
 
-__all__ = ["Bins", "Tally"]
+class SharedBins(Bins):
+    """The observations of one worker among several, each told at once."""
+
+    __slots__ = ()
+
+    def observe(self, amount: float, trace: tuple[str, float] | None = None) -> None:
+        index = bisect_left(self._edges, amount)
+        self._histogram.put(index, amount)
+        if trace is not None:
+            self._histogram.show(index, amount, *trace)
+
+    def tell(self) -> None:
+        """Nothing is left to tell."""
+
+
+def tally_of(metric: Counter | Gauge) -> Tally:
+    """Return a number that the metric is told of: at once where several workers share it."""
+    return (SharedTally if cast(Governed, metric).is_shared else Tally)(metric)
+
+
+def bins_of(histogram: Histogram) -> Bins:
+    """Return the observations that the histogram is told of: at once where several workers share it."""
+    return (SharedBins if cast(Governed, histogram).is_shared else Bins)(histogram)
+
+
+__all__ = ["Bins", "SharedBins", "SharedTally", "Tally", "bins_of", "tally_of"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from prometheus_client import Counter
 
 from divan_obs_asgi.failures import own_failure
-from divan_obs_asgi.metrics.tallies import Bins, Tally
+from divan_obs_asgi.metrics.tallies import bins_of, tally_of
 from divan_obs_asgi.record import Direction, RequestRecord
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ class _End:
             metrics.http_requests.labels(route, method, _status(record.status)),
             metrics.http_outcomes.labels(route, record.outcome),
         )
-        self.duration = Bins(metrics.http_duration.labels(route, method))
-        self.first_byte = Bins(metrics.http_first_byte.labels(route, method))
-        self.size = Bins(metrics.http_response_size.labels(route, method))
+        self.duration = bins_of(metrics.http_duration.labels(route, method))
+        self.first_byte = bins_of(metrics.http_first_byte.labels(route, method))
+        self.size = bins_of(metrics.http_response_size.labels(route, method))
         self.count = self._told = 0
         self.at_once = at_once
 
@@ -80,7 +80,7 @@ class HttpTraffic:
         self._metrics = metrics
         self._known = known
         self._ends: dict[tuple[object, ...], _End] = {}
-        self._in_flight = Tally(metrics.http_in_flight)
+        self._in_flight = tally_of(metrics.http_in_flight)
         # Other workers read what this one counts, and cannot ask it; where it is killed, nobody can.
         self._at_once = metrics.workers is not None
         if not self._at_once:
@@ -89,14 +89,10 @@ class HttpTraffic:
     def begin(self, record: RequestRecord) -> Callable[[], None]:
         """Count a request as in flight until the function that is returned is called."""
         self._in_flight.value += 1
-        if self._at_once:
-            self._in_flight.tell()
         return record.count_in_flight(self._left)
 
     def _left(self) -> None:
         self._in_flight.value -= 1
-        if self._at_once:
-            self._in_flight.tell()
 
     def finish(self, record: RequestRecord) -> None:
         """Count a finished request, however it ended."""
@@ -164,7 +160,7 @@ class WebSocketTraffic:
         self._known()
         metrics, route = self._metrics, record.route
         metrics.websocket_connections.labels(route, record.outcome).inc()
-        duration = Bins(metrics.websocket_duration.labels(route))
+        duration = bins_of(metrics.websocket_duration.labels(route))
         duration.observe(record.duration_s, _trace_of(record) if record.sampled else None)
         duration.tell()
         if record.close_code is not None:

@@ -22,10 +22,8 @@ from divan_obs_asgi.metrics.process_series import ProcessSeries
 from divan_obs_asgi.metrics.records import Damaged, Described
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-# What a worker that is killed has counted elsewhere since then is told nowhere.
-_TOLD_EVERY_S = 1.0
-# Prometheus asks every 15 s. Every so many of the above.
-_NOTED_EVERY = 5
+# Prometheus asks every 15 s.
+_NOTED_EVERY_S = 5.0
 
 _logger = logging.getLogger("divan_obs_asgi.metrics")
 
@@ -64,19 +62,12 @@ class Workers:
         self._reading = threading.Lock()
 
     async def keep_noting(self, collectors: Callable[[], Sequence[Collector]]) -> None:
-        """
-        Put into the ledger what stands elsewhere, until cancelled.
-
-        What is counted in plain numbers and told when somebody looks (`Registry.before`), every second; what the
-        process tells of itself, memory and processor time, every few seconds.
-        """
+        """Note what the process tells of itself, memory and processor time, until cancelled and then once more."""
         try:
             while True:
                 noted = await anyio.to_thread.run_sync(collectors)
                 await anyio.to_thread.run_sync(self._process.note, noted)
-                for _ in range(_NOTED_EVERY):
-                    await anyio.sleep(_TOLD_EVERY_S)
-                    await anyio.to_thread.run_sync(collectors)
+                await anyio.sleep(_NOTED_EVERY_S)
         finally:
             self._process.note(collectors())
 

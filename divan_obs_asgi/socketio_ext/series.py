@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.metrics.tallies import Bins, Tally
+from divan_obs_asgi.metrics.tallies import Bins, Tally, bins_of, tally_of
 from divan_obs_asgi.record import RequestRecord
 
 
@@ -23,29 +23,44 @@ class Handling:
         self.event = event
         self.plain = plain
         self.route = f"{namespace} {event}"
-        self.events = 0
         # Made when there is something in them: a connect is no event, and what has no handler takes no time.
         self._events: Tally | None = None
         self._durations: Bins | None = None
+        self.events = 0
 
     def took(self, record: RequestRecord) -> None:
         """Note how long a call took; of a sampled trace its id is the exemplar."""
         durations = self._durations
         if durations is None:
             histogram = self._metrics.socketio_event_duration.labels(self.namespace, self.event)
-            durations = self._durations = Bins(histogram)
+            durations = self._durations = bins_of(histogram)
         seconds = record.duration_s
         durations.observe(seconds, (record.trace_id, record.started_ns / 1e9 + seconds) if record.sampled else None)
 
     def tell(self) -> None:
         """Have the metrics say what is known here."""
         if self._events is None and self.events:
-            self._events = Tally(self._metrics.socketio_events.labels(self.namespace, self.event))
+            self._events = tally_of(self._metrics.socketio_events.labels(self.namespace, self.event))
         if self._events is not None:
             self._events.value = self.events
             self._events.tell()
         if self._durations is not None:
             self._durations.tell()
+
+
+class SharedHandling(Handling):
+    """That of one worker among several: each event is told at once, for the others cannot ask this one."""
+
+    _count = 0
+
+    @property
+    def events(self) -> int:
+        return self._count
+
+    @events.setter
+    def events(self, value: int) -> None:
+        self._count = value
+        self.tell()
 
 
 class NamespaceSeries:
@@ -60,4 +75,4 @@ class NamespaceSeries:
         self.ack_duration = metrics.socketio_ack_duration.labels(label)
 
 
-__all__ = ["Handling", "NamespaceSeries"]
+__all__ = ["Handling", "NamespaceSeries", "SharedHandling"]

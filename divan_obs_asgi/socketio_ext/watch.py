@@ -9,11 +9,11 @@ from typing import Any
 
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.metrics.tallies import Tally
+from divan_obs_asgi.metrics.tallies import tally_of
 from divan_obs_asgi.socketio_ext.clients import Clients
 from divan_obs_asgi.socketio_ext.engine import size
 from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
-from divan_obs_asgi.socketio_ext.series import Handling, NamespaceSeries
+from divan_obs_asgi.socketio_ext.series import Handling, NamespaceSeries, SharedHandling
 from divan_obs_asgi.socketio_ext.transports import Transports
 
 COMPONENT = "socketio"
@@ -45,13 +45,17 @@ class Watch:
         self._faults = faults
         self.clients = Clients(metrics, names)
         self.transports = Transports(metrics)
-        self.packets_in, self._packets_out = (Tally(metrics.socketio_packets.labels(way)) for way in ("in", "out"))
-        self.bytes_in, self._bytes_out = (Tally(metrics.socketio_bytes.labels(way)) for way in ("in", "out"))
+        self.packets_in, self._packets_out = (tally_of(metrics.socketio_packets.labels(way)) for way in ("in", "out"))
+        self.bytes_in, self._bytes_out = (tally_of(metrics.socketio_bytes.labels(way)) for way in ("in", "out"))
         self.handlings: dict[tuple[str, str], Handling] = {}
         self._namespaces: dict[str, NamespaceSeries] = {}
         self._types: set[str] = set()
         self._telling = Lock()
-        metrics.registry.before.append(self.tell)
+        if metrics.workers is None:
+            self._handling = Handling
+            metrics.registry.before.append(self.tell)
+        else:
+            self._handling = SharedHandling
 
     def start_at_zero(self) -> None:
         """Have the series of what has handlers be there before something happens (PITFALLS P29)."""
@@ -72,7 +76,7 @@ class Watch:
         handling = self.handlings.get((label, name))
         if handling is None:
             plain = name is not UNKNOWN and name not in self._names.reserved
-            handling = self.handlings[label, name] = Handling(self._metrics, label, name, plain=plain)
+            handling = self.handlings[label, name] = self._handling(self._metrics, label, name, plain=plain)
         return handling
 
     def failed(self, handling: Handling, error: BaseException) -> None:

@@ -274,7 +274,7 @@ def test_every_gauge_says_how_workers_are_told_as_one() -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_what_is_told_when_somebody_looks_is_told_at_the_end(tmp_path: Path, backend: str) -> None:
-    """A worker that ends in order leaves nothing untold: neither events of Socket.IO nor processor time."""
+    """A worker that ends in order leaves nothing untold: neither what is counted elsewhere nor processor time."""
     one, two = worker(tmp_path), worker(tmp_path)
     assert one.workers is not None
     untold = Tally(one.chat_send)
