@@ -9,6 +9,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -168,14 +169,25 @@ class ExportQueue(SpanProcessor):
         if thread is not None:
             thread.join(self._limits.shutdown_s * _FOR_DRAINING if patient else 0.0)
         self._given_up = True
-        if self._exporter is not None:
+        if thread is not None and thread.is_alive():
             # Cancels an export that hangs; may hang itself, where the exporter is not ours.
-            end = threading.Thread(target=self._exporter.shutdown, name="divan-obs-export-end", daemon=True)
-            end.start()
-            end.join(max(0.0, deadline - self._clock()))
-        if thread is not None:
+            end = threading.Thread(target=self._end_exporter, name="divan-obs-export-end", daemon=True)
+            # From CPython 3.12 on, none can be started at the end of the interpreter; the hanging one ends with that.
+            with suppress(RuntimeError):
+                end.start()
+                end.join(max(0.0, deadline - self._clock()))
             thread.join(max(0.0, deadline - self._clock()))
         self._drop_the_rest()
+
+    def _end_exporter(self) -> None:
+        with self._changed:
+            exporter, self._exporter = self._exporter, None
+        if exporter is None:
+            return
+        try:
+            exporter.shutdown()
+        except Exception as error:
+            self._failed(error)
 
     def _drop_the_rest(self) -> None:
         with self._changed:
@@ -196,9 +208,16 @@ class ExportQueue(SpanProcessor):
 
     def _start_thread(self) -> None:
         with self._changed:
-            if self._thread is None and not self._ending:
-                self._thread = threading.Thread(target=self._run, name="divan-obs-export", daemon=True)
-                self._thread.start()
+            if self._thread is not None or self._ending:
+                return
+            thread = threading.Thread(target=self._run, name="divan-obs-export", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                # No memory, or too many threads: the next span tries again.
+                self._failed(error)
+            else:
+                self._thread = thread
 
     def _run(self) -> None:
         # What the exporter calls (gRPC, HTTP) must not make spans: they would be exported in turn.
@@ -213,6 +232,7 @@ class ExportQueue(SpanProcessor):
                     # A counter that raises must not be the end of all exports.
                     self._failed(error)
             self._export_the_rest()
+            self._end_exporter()
 
     def _pause_s(self) -> float:
         """Return how long to sleep: to the next attempt, or as long as a span may wait for company."""

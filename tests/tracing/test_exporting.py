@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from time import monotonic
+from unittest.mock import Mock
 
 import pytest
 from opentelemetry.sdk.resources import Resource
@@ -221,6 +222,29 @@ def test_a_shutdown_exports_what_is_left() -> None:
     exporting.end("late")
     exporting.queue.shutdown()
     assert exporting.lost == {"shutdown": 1}
+
+
+def test_a_span_is_not_lost_for_want_of_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No memory, or too many threads: the request is served, the failure told, and the next span tries again."""
+    exporting = Exporting()
+    with monkeypatch.context() as patch:
+        patch.setattr("threading.Thread.start", Mock(side_effect=RuntimeError("can't start new thread")))
+        exporting.end("a")
+    assert [str(error) for error in exporting.failures] == ["can't start new thread"]
+    exporting.end("b")
+    exporting.queue.shutdown()
+    assert exporting.collector.received == ["a", "b"]
+    assert exporting.lost == {}
+
+
+def test_an_exporter_that_cannot_end_is_told() -> None:
+    """What has been exported has been; no traceback of a thread is printed."""
+    exporting = Exporting()
+    exporting.collector.shutdown = Mock(side_effect=OSError("gone"))  # type: ignore[method-assign]
+    exporting.end("a")
+    exporting.queue.shutdown()
+    assert exporting.collector.received == ["a"]
+    assert [str(error) for error in exporting.failures] == ["gone"]
 
 
 def test_a_shutdown_ends_in_time_although_the_collector_hangs() -> None:
