@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
     from divan_obs_asgi.tracing.event_span import EventSpans
+
+
+# The call of a connect handler that python-socketio repeats with another number of arguments.
+_repeated: ContextVar[EventRecord | None] = ContextVar("divan_obs_asgi.socketio_repeated", default=None)
 
 
 class Calls:
@@ -48,11 +53,11 @@ class Calls:
             except (KeyError, TypeError):  # An event's name is what the client's JSON says: a list, too.
                 handling = self._watch.handling(namespace, event)
             record = EventRecord(handling, self._server, namespace, args)
-            if handling.plain or self._is_handled(record, event, namespace, args):
-                if self._spans is not None:
-                    record.outside = self._spans.begin(record)
-            else:
-                record.called = False
+            if not handling.plain:
+                record.called = self._is_handled(record, event, namespace, args)
+                record = self._same_connect(record)
+            if self._spans is not None and record.called:
+                record.outside = self._spans.begin(record) if record.span is None else self._spans.resume(record)
         except Exception as error:
             self._faults.report(COMPONENT, error)
             return None
@@ -67,6 +72,30 @@ class Calls:
             return self._names.handled(namespace, event)
         return True
 
+    def is_repeated(self, record: EventRecord, error: Exception) -> bool:
+        """
+        Tell whether python-socketio calls the handler again after `error`, and leave the record to that call.
+
+        Without data of the client's it tries both signatures that a connect handler may have; a decorator hides which
+        one it is, so that a TypeError of either call says nothing yet.
+        """
+        if not isinstance(error, TypeError) or not may_be_repeated(record) or record.first_error is not None:
+            return False
+        record.first_error = error
+        _repeated.set(record)
+        current_record.set(record.around)
+        if record.outside is not None:
+            self._leave(record.outside)
+        return True
+
+    def _same_connect(self, record: EventRecord) -> EventRecord:
+        """Return the record of the first call where this is the second for the same connect."""
+        first = _repeated.get()
+        if first is None:
+            return record
+        _repeated.set(None)
+        return first if may_be_repeated(record) and first.sid == record.sid else record
+
     def end(self, record: EventRecord, error: BaseException | None, result: object = None) -> None:
         """Tell everybody how the call ended; the clock of one that raised was stopped at once."""
         if error is None:
@@ -78,7 +107,7 @@ class Calls:
                 self._count_handshake(record, error, result)
             else:
                 handling.events += 1
-            if record.called and (error is None or not is_signature(error)):
+            if record.called:
                 handling.took(record)
                 # Whoever returned something was not cancelled.
                 record.outcome = "ok" if result is not None else self._outcome(record, error)
@@ -99,7 +128,7 @@ class Calls:
             self._spans.finish(record)
 
     def _outcome(self, record: EventRecord, error: BaseException | None) -> Outcome:
-        if error is None or is_refusal(error):
+        if error is None or is_refusal(record, error):
             return "cancelled" if self._was_cancelled() else "ok"
         record.error = error
         if not isinstance(error, Exception):
@@ -138,24 +167,28 @@ class Calls:
             self._watch.disconnect(record.space, reason)
             record.args, record.told = record.args[:1], {"reason": reason}
             return
-        refused = is_refusal(error) if error is not None else result is False
+        refused = is_refusal(record, error) if error is not None else result is False
         outcome = "refused" if refused else "accepted" if error is None else "error"
-        if error is None or not is_signature(error):
-            self._watch.connect(record.space, outcome)
-        record.told = {"connect": outcome}
+        self._watch.connect(record.space, outcome)
+        record.told, record.first_error = {"connect": outcome}, None
 
 
 def nothing(outside: Context) -> None:
     """Leave no span: there is none."""
 
 
-def is_refusal(error: BaseException) -> bool:
+def is_refusal(record: EventRecord, error: BaseException) -> bool:
     """Tell whether python-socketio takes an exception of a connect handler for a refusal."""
-    return isinstance(error, (Refused, ConnectionRefusedError))
+    return record.handshake_event == "connect" and isinstance(error, (Refused, ConnectionRefusedError))
+
+
+def may_be_repeated(record: EventRecord) -> bool:
+    """Tell whether a call is one of a connect handler without data of the client's."""
+    return record.called and record.handshake_event == "connect" and all(auth is None for auth in record.payload)
 
 
 def is_signature(error: BaseException) -> bool:
-    """Tell whether a handler was called with arguments that it does not take, as python-socketio tries them out."""
+    """Tell whether a handler does not take the arguments that python-socketio has called it with."""
     step = error.__traceback__
     if not isinstance(error, TypeError) or step is None:
         return False

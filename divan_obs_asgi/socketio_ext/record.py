@@ -38,6 +38,7 @@ class EventRecord(RequestRecord):
         space: the namespace, as the client calls it.
         args: the client's sid, and what it has sent.
         told: what else the line tells.
+        first_error: what the first call of a connect handler has raised, where python-socketio has called it again.
         around: the record that was current before.
         outside: what of the traces was current before.
         ids: those of trace and span, as numbers; text is made of them when somebody asks.
@@ -49,6 +50,7 @@ class EventRecord(RequestRecord):
     handshake_event = ""
     outside: Context | None = None
     told: dict[str, object] | None = None
+    first_error: Exception | None = None
     ids: tuple[int, int] | None = None
     _id = _trace_id = _span_id = ""
     has_finishers = False

@@ -145,8 +145,12 @@ class ObservedAsyncServer(socketio.AsyncServer):
             return await super()._trigger_event(event, namespace, *args)
         try:
             result = await self._upstream(event, namespace, *args)
-        except Exception as error:
+        except Exception as raised:
             record.stop()
+            if self._calls.is_repeated(record, raised):
+                raise
+            # Of two calls the one whose arguments were wrong tells nothing.
+            error = record.first_error if record.first_error is not None and is_signature(raised) else raised
             try:
                 answer = await self._answer_to(error, record)
             finally:
@@ -166,7 +170,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
 
     async def _answer_to(self, error: Exception, record: EventRecord) -> Any:
         """Call the hook; return what the client is to be acknowledged with, or None where the error goes on."""
-        if is_refusal(error) or is_signature(error):
+        if is_refusal(record, error):
             return None
         try:
             answer = self.on_error(error, record.event, record.space, record.sid)

@@ -83,6 +83,13 @@ class EventSpans(ServerSpans):
         make_current(Context({SPAN_KEY: span}))
         return before
 
+    @staticmethod
+    def resume(record: RequestRecord) -> Context:
+        """Make the span of `record` the current one again; returns what `leave` is handed."""
+        before = current()
+        make_current(Context({SPAN_KEY: record.span}))
+        return before
+
     leave = staticmethod(make_current)
 
     def finish(self, record: RequestRecord) -> None:

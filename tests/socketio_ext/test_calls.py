@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 from typing import Any
@@ -381,3 +382,133 @@ def test_an_event_that_is_called_like_pythonsocketios_own_is_an_event() -> None:
     assert observed.samples("divan_socketio_disconnects_total") == {}
     assert observed.value("divan_socketio_events_total", namespace="/", event="connect") == 1
     assert observed.value("divan_socketio_clients", namespace="/") == 1
+
+
+def test_a_refused_connection_of_the_handlers_own_is_an_error() -> None:
+    """Whom a database refuses has refused no client; only a connect handler does that by such an exception."""
+    observed = Observed({"OBS_SOCKETIO_ACK_ERRORS": "true"})
+    server = server_of(observed)
+
+    async def say(sid: str) -> None:
+        raise ConnectionRefusedError(111, "Connect call failed")
+
+    server.on("say", say)
+
+    async def conversation() -> list[str]:
+        client = await connected(server)
+        client.received()
+        await client.send('27["say"]')
+        return client.received()
+
+    (answer,) = anyio.run(conversation)
+    (line,) = events_of(observed)
+    assert "internal_error" in answer
+    assert (line["outcome"], line["error"]["type"]) == ("error", "ConnectionRefusedError")
+    assert observed.value("divan_socketio_errors_total", namespace="/", event="say", type="ConnectionRefusedError") == 1
+
+
+@pytest.mark.parametrize("words", ["", ',"one","two"'])
+def test_an_event_with_arguments_that_its_handler_does_not_take_is_an_error(words: str) -> None:
+    """The handler was never entered; the client is answered, and count, line and span tell it all the same."""
+    exported = Exported()
+    observed = Observed({**TRACED, "OBS_SOCKETIO_ACK_ERRORS": "true"}, span_exporter=exported)
+    server = server_of(observed)
+    server.on("say", lambda sid, word: word)
+
+    async def conversation() -> list[str]:
+        client = await connected(server)
+        client.received()
+        await client.send(f'27["say"{words}]')
+        return client.received()
+
+    (answer,) = anyio.run(conversation)
+    observed.obs.flush()
+    (line,) = events_of(observed)
+    assert line["request_id"] in answer
+    assert (line["outcome"], line["error"]["type"]) == ("error", "TypeError")
+    assert observed.value("divan_socketio_errors_total", namespace="/", event="say", type="TypeError") == 1
+    assert [span.name for span in exported.spans if span.name == "process / say"] == ["process / say"]
+
+
+def decorated(handler: Any) -> Any:
+    """Take any arguments, as decorators do."""
+
+    @functools.wraps(handler)
+    async def call(*args: object) -> object:
+        return await handler(*args)
+
+    return call
+
+
+async def takes_no_auth(sid: str, environ: object) -> None: ...
+
+
+async def takes_auth(sid: str, environ: object, auth: object) -> None: ...
+
+
+async def raises_without_auth(sid: str, environ: object) -> None:
+    raise TypeError("on purpose")
+
+
+async def raises_with_auth(sid: str, environ: object, auth: object) -> None:
+    raise TypeError("on purpose")
+
+
+async def takes_nothing() -> None: ...
+
+
+@pytest.mark.parametrize("auth", ["", '{"token":1}'], ids=["without_auth", "with_auth"])
+@pytest.mark.parametrize("wrapped", [lambda handler: handler, decorated], ids=["plain", "decorated"])
+@pytest.mark.parametrize("answers", [False, True])
+@pytest.mark.parametrize(
+    "handler",
+    [takes_no_auth, takes_auth, raises_without_auth, raises_with_auth, takes_nothing],
+    ids=lambda handler: handler.__name__,
+)
+def test_a_connect_is_told_once_by_what_came_of_it(handler: Any, wrapped: Any, auth: str, answers: bool) -> None:
+    """python-socketio tries a handler with and without the client's data; what counts is whether it is connected."""
+    exported = Exported()
+    observed = Observed({**TRACED, "OBS_SOCKETIO_ACK_ERRORS": str(answers)}, span_exporter=exported)
+    server = server_of(observed)
+    heard: list[str] = []
+    server.on_error = lambda error, *more: heard.append(str(error))
+    server.on("connect", wrapped(handler))
+
+    async def conversation() -> bool:
+        client = await opened(server)
+        with contextlib.suppress(TypeError):
+            await client.connect(auth=auth)
+        return bool(server.manager.is_connected(client.sid(), "/"))
+
+    accepted = anyio.run(conversation)
+    assert accepted == (handler is takes_auth or (handler is takes_no_auth and not auth))
+    observed.obs.flush()
+    (line,) = observed.lines()
+    (span,) = (span for span in exported.spans if span.name == "process / connect")
+    connects = {dict(labels)["outcome"]: n for labels, n in observed.samples("divan_socketio_connects_total").items()}
+    assert {outcome: n for outcome, n in connects.items() if n} == {"accepted" if accepted else "error": 1}
+    errors = observed.value("divan_socketio_errors_total", namespace="/", event="connect", type="TypeError")
+    durations = observed.value("divan_socketio_event_duration_seconds_count", namespace="/", event="connect")
+    assert (errors, durations, len(heard)) == (not accepted, 1, not accepted)
+    assert line["outcome"] == (span.attributes or {})["divan.outcome"] == ("ok" if accepted else "error")
+    if handler is raises_with_auth or (handler is raises_without_auth and not auth):
+        assert wrapped is decorated or heard == ["on purpose"]
+
+
+def test_a_disconnect_handler_that_raises_a_type_error_is_counted() -> None:
+    """Though python-socketio calls it again without the reason."""
+    observed = Observed()
+    server = server_of(observed)
+
+    def disconnect(sid: str, reason: str) -> None:
+        raise TypeError("on purpose")
+
+    server.on("disconnect", disconnect)
+
+    async def conversation() -> None:
+        client = await connected(server)
+        with contextlib.suppress(TypeError):
+            await client.close()
+
+    anyio.run(conversation)
+    assert observed.value("divan_socketio_errors_total", namespace="/", event="disconnect", type="TypeError") == 1
