@@ -41,6 +41,8 @@ class Governed(MetricWrapperBase):
     around_le: tuple[str, str] | None = None
     # Of a metric without labels: whether there is something to tell.
     is_told = True
+    # Whether this is the child that stands for what is over the limit.
+    is_overflow = False
 
     def __init__(self, *args: Any, described: Described, ledger: Ledger | None = None, **kwargs: Any) -> None:
         self.described = described
@@ -156,7 +158,9 @@ class Governed(MetricWrapperBase):
         self.governor.report(self.family, "limit", given)
         if self._overflown is None:
             with self._admission:
-                self._overflown = self._child((OVERFLOW,) * len(given))
+                overflown = self._child((OVERFLOW,) * len(given))
+                overflown.is_overflow = True
+                self._overflown = overflown
         return self._overflown
 
     def _child(self, told: tuple[str, ...]) -> Any:

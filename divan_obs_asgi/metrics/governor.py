@@ -28,12 +28,12 @@ class Governor:
     Says what may be told of label values, and how many label sets a family may have.
 
     Args:
-        overflowed: called with family and cause whenever a value is told as `__overflow__`.
+        overflowed: called with family, cause and how often, whenever values are told as `__overflow__`.
         max_series: label sets of a family at most, the one of the overflow included.
     """
 
     def __init__(
-        self, policy: RedactionPolicy, overflowed: Callable[[str, Cause], None], max_series: int = MAX_SERIES
+        self, policy: RedactionPolicy, overflowed: Callable[[str, Cause, int], None], max_series: int = MAX_SERIES
     ) -> None:
         self.max_series = max_series
         self._policy = policy
@@ -70,9 +70,14 @@ class Governor:
         length = sum(len(name) + len(value) for name, value in told.items())
         return told if length <= _MAX_EXEMPLAR else None
 
+    def count_more(self, family: Family[Metric], times: int) -> None:
+        """Count what was told by the child of the overflow after it was asked for."""
+        if times > 0:
+            self._overflowed(family.name, "limit", times)
+
     def report(self, family: Family[Metric], cause: Cause, given: tuple[str, ...]) -> None:
         """Count an overflow, and warn of a family's first one."""
-        self._overflowed(family.name, cause)
+        self._overflowed(family.name, cause, 1)
         if (family.name, cause) in self._warned:
             return
         with self._lock:

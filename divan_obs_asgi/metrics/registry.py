@@ -368,13 +368,13 @@ class Metrics(Catalogue):
         except ValueError as error:
             raise ImproperlyConfigured(f"The metric {family.name!r} cannot be made: {_reason(error)}.") from None
 
-    def _overflowed(self, family: str, cause: Cause) -> None:
+    def _overflowed(self, family: str, cause: Cause, times: int) -> None:
         if family == Catalogue.metrics_overflow.name:
             return  # It would never come to an end.
         child = self._overflows.get((family, cause))
         if child is None:
             child = self._overflows[family, cause] = self.metrics_overflow.labels(family, cause)
-        child.inc()
+        child.inc(times)
 
 
 def _wrong(family: Family[Metric]) -> str | None:

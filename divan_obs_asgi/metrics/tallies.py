@@ -14,26 +14,51 @@ from prometheus_client import Counter, Gauge, Histogram
 from divan_obs_asgi.metrics.governed import Governed, GovernedHistogram
 
 
+class _Overflow:
+    """Counts what is told by the child of the overflow; that it was asked for once is counted already."""
+
+    __slots__ = ("_counted", "_metric")
+
+    def __init__(self, metric: Governed) -> None:
+        self._metric = metric
+        self._counted = 1
+
+    def count(self, times: int) -> None:
+        self._metric.governor.count_more(self._metric.family, times - self._counted)
+        self._counted = 0
+
+
+def _overflow_of(metric: object) -> _Overflow | None:
+    governed = cast(Governed, metric)
+    return _Overflow(governed) if governed.is_overflow else None
+
+
 class Tally:
     """
-    A number, and the counter that is told of it, or the gauge.
+    A number of events, and the counter that is told of it, or the gauge.
 
     The event loop's thread writes it; whoever tells it only reads, and remembers how much of it was told.
     """
 
-    __slots__ = ("_metric", "_told", "value")
+    __slots__ = ("_metric", "_overflow", "_told", "value")
 
     def __init__(self, metric: Counter | Gauge) -> None:
         self._metric = metric
+        self._overflow = _overflow_of(metric)
         self._told = 0
         self.value = 0
 
     def tell(self) -> None:
         """Have the metric say what the number says."""
-        value = self.value
-        if value != self._told:
-            self._metric.inc(value - self._told)
+        self._tell(self.value)
+
+    def _tell(self, value: int) -> None:
+        new = value - self._told
+        if new:
+            self._metric.inc(new)
             self._told = value
+            if self._overflow is not None:
+                self._overflow.count(new)
 
 
 class SharedTally(Tally):
@@ -51,18 +76,17 @@ class SharedTally(Tally):
 
     @value.setter
     def value(self, value: int) -> None:
-        if value != self._told:
-            self._metric.inc(value - self._told)
-            self._told = value
+        self._tell(value)
 
 
 class Bins:
     """The observations of a histogram, in plain numbers."""
 
-    __slots__ = ("_counts", "_edges", "_exemplars", "_histogram", "_sum", "_told", "_told_sum")
+    __slots__ = ("_counts", "_edges", "_exemplars", "_histogram", "_overflow", "_sum", "_told", "_told_sum")
 
     def __init__(self, histogram: Histogram) -> None:
         self._histogram = cast(GovernedHistogram, histogram)
+        self._overflow = _overflow_of(histogram)
         self._edges = self._histogram.edges
         self._counts = [0] * len(self._edges)
         self._told = list(self._counts)
@@ -84,6 +108,8 @@ class Bins:
             return
         new = [now - before for now, before in zip(counts, self._told, strict=True)]
         self._histogram.add(new, total - self._told_sum)
+        if self._overflow is not None:
+            self._overflow.count(sum(new))
         self._told, self._told_sum = counts, total
         exemplars, self._exemplars = self._exemplars, {}
         for index, (amount, trace_id, at_s) in exemplars.items():
@@ -100,6 +126,8 @@ class SharedBins(Bins):
         self._histogram.put(index, amount)
         if trace is not None:
             self._histogram.show(index, amount, *trace)
+        if self._overflow is not None:
+            self._overflow.count(1)
 
     def tell(self) -> None:
         """Nothing is left to tell."""

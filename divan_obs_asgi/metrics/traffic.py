@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from prometheus_client import Counter
 
 from divan_obs_asgi.failures import own_failure
-from divan_obs_asgi.metrics.tallies import bins_of, tally_of
+from divan_obs_asgi.metrics.tallies import Tally, bins_of, tally_of
 from divan_obs_asgi.record import Direction, RequestRecord
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ class _End:
 
     def __init__(self, metrics: Metrics, record: RequestRecord, *, at_once: bool) -> None:
         route, method = record.route, record.method
-        self._counters: tuple[Counter, ...] = (
-            metrics.http_requests.labels(route, method, _status(record.status)),
-            metrics.http_outcomes.labels(route, record.outcome),
+        self._counters = (
+            Tally(metrics.http_requests.labels(route, method, _status(record.status))),
+            Tally(metrics.http_outcomes.labels(route, record.outcome)),
         )
         self.duration = bins_of(metrics.http_duration.labels(route, method))
         self.first_byte = bins_of(metrics.http_first_byte.labels(route, method))
@@ -57,12 +57,13 @@ class _End:
 
     def tell(self) -> None:
         """Have the metrics say what is known here."""
-        new = self.count - self._told
-        if not new:
+        count = self.count
+        if count == self._told:
             return
-        self._told += new
+        self._told = count
         for counter in self._counters:
-            counter.inc(new)
+            counter.value = count
+            counter.tell()
         self.duration.tell()
         self.first_byte.tell()
         self.size.tell()
@@ -173,13 +174,14 @@ class _Messages:
 
     def __init__(self, messages: Counter) -> None:
         self._messages = messages
-        self._known: dict[Direction, Counter] = {}
+        self._known: dict[Direction, Tally] = {}
 
     def __call__(self, record: RequestRecord, direction: Direction) -> None:
-        child = self._known.get(direction)
-        if child is None:
-            child = self._known[direction] = self._messages.labels(record.route_so_far(), direction)
-        child.inc()
+        tally = self._known.get(direction)
+        if tally is None:
+            tally = self._known[direction] = Tally(self._messages.labels(record.route_so_far(), direction))
+        tally.value += 1
+        tally.tell()
 
 
 def _status(status: int) -> str:

@@ -6,11 +6,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from divan_obs_asgi.faults import Faults
-from divan_obs_asgi.metrics import Format, HttpTraffic, Metrics
+from divan_obs_asgi.metrics import OVERFLOW, Format, HttpTraffic, Metrics, WebSocketTraffic
 from divan_obs_asgi.metrics.family import DURATION_BUCKETS_S, SIZE_BUCKETS
 from divan_obs_asgi.metrics.tallies import Bins
 from divan_obs_asgi.record import RequestRecord
@@ -123,6 +124,35 @@ def test_the_newest_sampled_trace_of_a_bucket_is_shown() -> None:
         page = metrics.render(Format.OPENMETRICS).decode()
         (line,) = [line for line in page.splitlines() if "trace_id" in line]
         assert line.endswith(f'# {{trace_id="{trace}"}} 0.3 {at_s}')
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_request_of_a_full_family_is_an_overflow(workers: int, tmp_path: Path) -> None:
+    """The counter goes on with the series of the overflow, though that is looked up once for each kind of request."""
+    metrics = Metrics(max_series=8, directory=tmp_path if workers > 1 else None)
+    traffic = HttpTraffic(metrics)
+    for number in range(90):
+        traffic.finish(ended(f"/{number % 9}"))
+        if number % 7 == 0:
+            metrics.render()
+    page = metrics.render().decode()
+    (told,) = [line for line in page.splitlines() if line.startswith("divan_http_requests_total") and OVERFLOW in line]
+    assert told.endswith(" 20.0")
+    for family in ("requests_total", "outcomes_total", "request_duration_seconds", "response_size_bytes"):
+        assert f'\ndivan_metrics_overflow_total{{cause="limit",family="http_{family}"}} 20.0\n' in page
+
+
+def test_every_message_of_a_full_family_is_an_overflow() -> None:
+    """A connection looks its series up once, and may last for a day."""
+    metrics = Metrics(max_series=2)
+    metrics.websocket_messages.labels("/other", "in")
+    record = ended("/ws")
+    WebSocketTraffic(metrics).begin(record)
+    for direction in ("in", "out", "in", "in"):
+        assert record.on_message is not None
+        record.on_message(record, direction)
+    labels = {"family": "websocket_messages_total", "cause": "limit"}
+    assert metrics.registry.get_sample_value("divan_metrics_overflow_total", labels) == 4.0
 
 
 def test_what_several_workers_count_is_told_at_once(tmp_path: Path) -> None:
