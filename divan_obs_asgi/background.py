@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import anyio
 
-from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.faults import Faults, ends_the_caller
 
 Run: TypeAlias = Callable[[], Awaitable[object]]
 Stop: TypeAlias = Callable[[], Awaitable[None]]
@@ -76,7 +76,9 @@ class Background:
     async def _run(self, name: str, run: Run) -> None:
         try:
             await run()
-        except Exception as error:
+        except BaseException as error:
+            if ends_the_caller(error):
+                raise
             self._faults.report(name, error)
 
 

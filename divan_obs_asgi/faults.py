@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
 
+import anyio
+
+# Orders to the interpreter and to coroutines, whoever happens to run when they come.
+_ORDERS = (GeneratorExit, KeyboardInterrupt, SystemExit)
 _logger = logging.getLogger("divan_obs_asgi.faults")
 
 
@@ -68,6 +74,33 @@ class Faults:
             self._inside.logging = False
 
 
+def ends_the_caller(error: BaseException) -> bool:
+    """
+    Tell whether what was raised below tells the caller to end, and is not merely what went wrong there.
+
+    A cancellation does where the caller itself is cancelled: whoever waits for a task that somebody else has cancelled
+    gets the same exception, and lives on.
+    """
+    if isinstance(error, Exception):
+        return False
+    if _is_cancelled():
+        return True
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(_ORDERS) is not None
+    return isinstance(error, _ORDERS)
+
+
+def _is_cancelled() -> bool:
+    if anyio.current_effective_deadline() == -math.inf:
+        return True
+    try:
+        # By no scope of anyio's but by asyncio's own means, as `asyncio.timeout` does.
+        task = asyncio.current_task()
+    except RuntimeError:
+        return False  # Trio has no others.
+    return task is not None and task.cancelling() > 0
+
+
 def _place(error: BaseException) -> str:
     """Return `file:line` of the innermost frame of `error`, the file without its folders."""
     frame = error.__traceback__
@@ -79,4 +112,4 @@ def _place(error: BaseException) -> str:
     return f"{filename}:{frame.tb_lineno}"
 
 
-__all__ = ["Faults"]
+__all__ = ["Faults", "ends_the_caller"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
 import anyio
@@ -99,3 +100,29 @@ def test_a_task_that_raises_takes_nobody_along() -> None:
     anyio.run(live)
     assert counted == ["poller"]
     assert told == ["goes on", "serves"]
+
+
+def test_nor_does_one_that_waits_for_what_was_cancelled() -> None:
+    """The cancellation is the other task's: probes and drain go on."""
+    counted: list[str] = []
+
+    async def poll() -> None:
+        connection = asyncio.create_task(anyio.sleep_forever())
+        await anyio.wait_all_tasks_blocked()
+        connection.cancel()
+        await connection
+
+    async def live() -> None:
+        background = Background(Faults(counted.append))
+        background.add("poller", poll)
+        background.add("probes", anyio.sleep_forever)
+        async with background.running():
+            while not counted:  # noqa: ASYNC110 - nobody sets an event
+                await anyio.sleep(0.001)
+            await anyio.wait_all_tasks_blocked()
+            names = {task.name for task in anyio.get_running_tasks()}
+            assert "divan_obs_asgi.probes" in names
+            assert "divan_obs_asgi.poller" not in names
+
+    anyio.run(live)
+    assert counted == ["poller"]

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 from anyio.abc import TaskGroup
 
+from divan_obs_asgi.faults import ends_the_caller
 from divan_obs_asgi.jobs import Job, Result
 from divan_obs_asgi.ops.answers import Refused
 from divan_obs_asgi.tracing.work import WorkSpans
@@ -67,6 +68,9 @@ class Runs:
         except Exception:
             # It is counted, logged and traced as that of every run.
             result = "error"
+        except BaseException as error:
+            if ends_the_caller(error):
+                raise
         finally:
             run.result = result
             self._started.discard(job.name)

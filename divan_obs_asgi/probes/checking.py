@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 
 import anyio
 
 from divan_obs_asgi.exceptions import ProbeFailed, ProbeReason
-from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.faults import Faults, ends_the_caller
 from divan_obs_asgi.probes.base import Probe
 from divan_obs_asgi.probes.standing import Outcome
 from divan_obs_asgi.redaction import RedactionPolicy
@@ -44,12 +43,9 @@ class Checker:
             return failure.reason, failure.details
         except TimeoutError:
             return "timeout", {}
-        except anyio.get_cancelled_exc_class() as error:
-            if anyio.current_effective_deadline() == -math.inf:
-                raise  # Somebody cancels us: the client has gone, the server ends.
-            # The check waited for something that was cancelled.
-            self._faults.report("probes", error)
-        except Exception as error:
+        except BaseException as error:
+            if ends_the_caller(error):
+                raise  # The client has gone, the server ends.
             # A bug in the probe: its text is published nowhere, it can hold a DSN.
             self._faults.report("probes", error)
         return "error", {}

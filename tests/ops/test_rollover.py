@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import orjson
 import pytest
 from starlette.responses import Response
@@ -184,6 +186,35 @@ def test_a_job_that_fails_is_told_as_failed() -> None:
     done = ask(observed, "/ops/rollover", bearer(), method="POST")
     assert answered(done) == (500, {"job": "lb_snapshot", "result": "error"})
     assert done.error is None
+
+
+def test_a_job_that_waits_for_what_was_cancelled_takes_no_other_along() -> None:
+    """It has been cancelled itself, as far as anybody can tell; other runs, and those after it, are what they were."""
+    observed = operated()
+    snapshot = Snapshot(observed)
+
+    @observed.obs.job("cancelled")
+    async def waits() -> None:
+        other = asyncio.create_task(anyio.sleep_forever())
+        await anyio.lowlevel.checkpoint()
+        other.cancel()
+        await other
+
+    async def live(stack: ASGIApp) -> None:
+        snapshot.ends = anyio.Event()
+        async with anyio.create_task_group() as group:
+            group.start_soon(post, stack)
+            await anyio.wait_all_tasks_blocked()
+            assert answered(await post(stack, {"job": "cancelled"})) == (
+                500,
+                {"job": "cancelled", "result": "cancelled"},
+            )
+            await anyio.wait_all_tasks_blocked()
+            assert observed.value("divan_jobs_running", name="lb_snapshot") == 1
+            snapshot.ends.set()
+
+    living(observed, live)
+    assert observed.value("divan_jobs_runs_total", name="lb_snapshot", result="ok") == 1
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,46 @@ def test_a_hang_a_failure_and_a_bug_are_three_answers(backend: str) -> None:
     assert observed.samples("divan_obs_errors_total") == {(("component", "probes"),): 1.0}
 
 
+class Odd(BaseException):
+    """What some test tools and task libraries raise: no `Exception`, and no order to end either."""
+
+
+@pytest.mark.parametrize("backend", LOOPS)
+@pytest.mark.parametrize("raised", [Odd(), BaseExceptionGroup("of a task group", [Odd()])], ids=["alone", "in a group"])
+def test_whatever_a_check_raises_the_service_lives_on(raised: BaseException, backend: str) -> None:
+    """Also what is no `Exception`: it is a bug of that probe, which is checked again."""
+    observed = Observed({"HEALTH_INTERVAL_S": "0.01"})
+    checked: list[int] = []
+
+    async def breaks_oddly() -> Mapping[str, object]:
+        checked.append(1)
+        raise raised
+
+    async def live() -> None:
+        with anyio.fail_after(10):
+            async with observed.obs.running():
+                while len(checked) < 3:  # noqa: ASYNC110 - nobody sets an event
+                    await anyio.sleep(0.001)
+                told = await observed.obs.probes.ask("ready")
+                assert told.checks["odd"]["reason"] == "error"
+
+    observed.obs.probes.register(Says("odd", breaks_oddly))
+    run_on(backend, live)
+
+
+@pytest.mark.parametrize("order", [KeyboardInterrupt(), SystemExit(1), BaseExceptionGroup("both", [SystemExit(1)])])
+def test_an_order_to_end_the_process_is_obeyed(order: BaseException) -> None:
+    """Ctrl-C may come while a check runs."""
+    observed = Observed()
+
+    async def is_interrupted() -> Mapping[str, object]:
+        raise order
+
+    observed.obs.probes.register(Says("interrupted", is_interrupted))
+    with pytest.raises((type(order), BaseExceptionGroup)):
+        anyio.run(observed.obs.probes.ask, "ready")
+
+
 @pytest.mark.parametrize("details", [None, [("version", "0008")], {8: "a key that is no text"}, "0008"])
 def test_a_probe_that_returns_no_details_touches_no_other(details: Any) -> None:
     """A forgotten `return {}` is a bug of that probe: "error" for it, and every other answer as it is."""
