@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 
 import anyio
 
-from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.faults import Faults, ends_the_caller
 from divan_obs_asgi.headers import replaced
 from divan_obs_asgi.signals import Chained, NotChained
 from divan_obs_asgi.types import Message, Scope, Send
@@ -76,6 +76,7 @@ class Drain:
         self._ends_at = 0.0
         self._held_back = False
         self._passed_on = False
+        self._holds = False
         self._wake: Callable[[], object] = bool
         self._chains: dict[int, Chained] = {}
 
@@ -134,18 +135,21 @@ class Drain:
                     tasks.start_soon(self._call, callback)
                 await bell.until(lambda: self._held_back)
                 await anyio.sleep(self.remaining_s())
-                if not self._passed_on:
-                    self._log_the_end()
-                    self._pass_on(signal.SIGTERM, None)
+                self._log_the_end()
+                self._let_go()
 
     def _log_the_end(self) -> None:
+        if self._passed_on:
+            return
         left = self.in_flight
         _logger.warning("SIGTERM goes on, with %d requests and %d WebSockets open.", left["http"], left["websocket"])
 
     async def _call(self, callback: Callback) -> None:
         try:
             await callback()
-        except Exception as error:
+        except BaseException as error:
+            if ends_the_caller(error):
+                raise
             self._faults.report("drain", error)
 
     # Signals.
@@ -158,8 +162,13 @@ class Drain:
                     self._chains[number] = Chained(number, self._received)
                 except NotChained as reason:
                     self._say_once(number, reason)
+            self._holds = True
             yield
         finally:
+            self._holds = False
+            self._wake = bool
+            # Whatever has ended the wait: the process is to end all the same.
+            self._let_go()
             for chained in self._chains.values():
                 chained.release()
 
@@ -169,6 +178,10 @@ class Drain:
             _logger.info("SIGTERM starts no drain: %s. POST /ops/drain does.", reason)
 
     def _received(self, number: int, frame: FrameType | None) -> None:
+        if not self._holds:
+            # Whoever came later than we did still calls us.
+            self._pass_on(number, frame)
+            return
         again = self._held_back
         self.start(signal.Signals(number).name)
         if number == signal.SIGTERM and not again and self.remaining_s() > 0:
@@ -176,6 +189,10 @@ class Drain:
             self._wake()
         else:
             self._pass_on(number, frame)
+
+    def _let_go(self) -> None:
+        if self._held_back and not self._passed_on:
+            self._pass_on(signal.SIGTERM, None)
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
         self._passed_on = True

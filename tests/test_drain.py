@@ -172,6 +172,62 @@ async def test_all_callbacks_are_told(server: Server) -> None:
     assert (told, components) == (["server_draining"], ["drain"])
 
 
+def test_a_callback_that_waits_for_what_was_cancelled_holds_up_no_end(server: Server) -> None:
+    """The cancellation is the other task's, and the process is to end by its SIGTERM all the same."""
+
+    async def emit() -> None:
+        other = asyncio.create_task(anyio.sleep_forever())
+        await anyio.lowlevel.checkpoint()
+        other.cancel()
+        await other
+
+    async def main() -> None:
+        drain.on_start(emit)
+        async with running(drain):
+            send(signal.SIGTERM)
+            await server.was_told()
+
+    components: list[str] = []
+    drain = Drain(0.02, Faults(components.append))
+    anyio.run(main)
+    assert (server.told, components) == ([signal.SIGTERM], ["drain"])
+
+
+@pytest.mark.anyio
+async def test_what_was_held_back_is_passed_on_at_the_end_of_the_application(server: Server) -> None:
+    """A server that ends by itself meanwhile, or a drain that fails, does not lose the signal."""
+    async with running(a_drain()):
+        send(signal.SIGTERM)
+        assert server.told == []
+    assert server.told == [signal.SIGTERM]
+
+    def full(drains: bool) -> None:
+        if drains:
+            raise OSError("No space left on device")
+
+    async def life() -> None:
+        async with running(a_drain(draining=full)):
+            send(signal.SIGTERM)
+            await anyio.sleep_forever()
+
+    with pytest.raises(ExceptionGroup):
+        await life()
+    assert server.told == [signal.SIGTERM, signal.SIGTERM]
+
+
+@pytest.mark.anyio
+async def test_whoever_came_later_may_go_on_calling_us(server: Server) -> None:
+    """After the application's end the signal goes through to the server; a drain by hand wakes nobody."""
+    drain = a_drain()
+    async with running(drain):
+        ours = signal.getsignal(signal.SIGTERM)
+        assert callable(ours)
+        signal.signal(signal.SIGTERM, lambda number, frame: ours(number, frame))
+    send(signal.SIGTERM)
+    assert server.told == [signal.SIGTERM]
+    assert drain.start("test")
+
+
 @pytest.mark.anyio
 async def test_the_gauge_follows(server: Server) -> None:
     """`divan_draining` is 0, and from the start of a drain 1."""
@@ -206,6 +262,7 @@ async def test_an_application_that_starts_again_serves_again(server: Server) -> 
     drain = a_drain()
     async with running(drain):
         send(signal.SIGTERM)
+    del server.told[:]
     async with running(drain):
         assert (drain.state, drain.cause) == ("serving", "")
         send(signal.SIGTERM)
