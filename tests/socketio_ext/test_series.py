@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import socketio
 
+from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.metrics.rendering import Format
 from divan_obs_asgi.metrics.tallies import Tally
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.socketio_ext import ObservedAsyncServer
+from divan_obs_asgi.socketio_ext.names import Names
 from divan_obs_asgi.socketio_ext.series import Handling
+from divan_obs_asgi.socketio_ext.watch import Watch
 from tests.stacks import Observed
 
 LABELS = {"namespace": "/", "event": "say"}
@@ -97,3 +102,21 @@ def test_what_has_handlers_is_at_zero_when_the_application_has_started() -> None
         (namespace, outcome): 0.0 for namespace in ("/", "/rooms") for outcome in ("accepted", "refused", "error")
     }
     assert {namespace for namespace, _ in told("disconnects_total", "namespace", "reason")} == {"/", "/rooms"}
+
+
+def test_a_million_strange_events_are_one_series() -> None:
+    """A client may call its events, and its namespaces, whatever it likes: neither series nor memory grow."""
+    metrics = Metrics()
+    watch = Watch(metrics, Names(socketio.AsyncServer()), Faults(lambda component: None))
+
+    def meet(count: int) -> int:
+        for number in range(count):
+            watch.handling(f"/{number}", f"event {number}").events += 1
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    before = meet(2000)
+    assert meet(1_000_000) - before < 1000
+    assert metrics.label_sets()["socketio_events_total"] == 1
+    labels = {"namespace": "__unknown__", "event": "__unknown__"}
+    assert metrics.registry.get_sample_value("divan_socketio_events_total", labels) == 1_002_000
