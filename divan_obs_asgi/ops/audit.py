@@ -26,6 +26,8 @@ def audit(scope: Scope, path: str, by: str | None, outcome: str) -> None:
         outcome: the status of the answer, or how it failed.
     """
     _logger.setLevel(_LEVEL)
+    # `logging.config` does that to all loggers that its configuration does not name (Alembic's env.py calls it).
+    _logger.disabled = False
     address = client_address(scope)
     _logger.warning(
         "%s %s: %s, for %s at %s.",

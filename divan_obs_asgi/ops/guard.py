@@ -59,7 +59,8 @@ class Guard:
             "OBS_ADMIN_TOKEN": settings.admin_token,
             "OBS_ADMIN_TOKEN_PREVIOUS": settings.admin_token_previous,
         }
-        self._digests = {flag: _digest(_bytes(token)) for flag, token in tokens.items() if token is not None}
+        # An empty one, given in code, is none: `Bearer` alone would carry it.
+        self._digests = {flag: _digest(_bytes(token)) for flag, token in tokens.items() if token}
 
     async def admit(self, scope: Scope, *, changes: bool) -> str:
         """

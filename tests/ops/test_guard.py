@@ -56,6 +56,23 @@ def test_without_a_token_nothing_is_changed(environ: dict[str, str]) -> None:
     assert detail(done) == (403, "OBS_ADMIN_TOKEN is not set: set it, and send it as 'Authorization: Bearer'.")
 
 
+@pytest.mark.parametrize("tokens", [{"admin_token": ""}, {"admin_token": NEW, "admin_token_previous": ""}], ids=str)
+@pytest.mark.parametrize("credentials", [b"Bearer", b"Bearer ", b"bearer   ", b"Bearer \t", b""])
+def test_an_empty_token_opens_nothing(tokens: dict[str, str], credentials: bytes) -> None:
+    """Code that hands over an empty variable has set none, and `Bearer` alone does not carry it."""
+    door = Guard(obs.Settings(**tokens), Observed().obs.faults)  # type: ignore[arg-type]
+    assert status(door, (b"authorization", credentials)) == (401 if tokens["admin_token"] else 403)
+
+
+@pytest.mark.parametrize("token", ["schlüssel-ключ", "two words", "a:b=c/d+e~"])
+def test_a_token_of_any_letters_is_one(token: str) -> None:
+    """As the bytes that the environment had; another spelling of them, or of `Bearer`, changes nothing."""
+    door = Guard(obs.Settings.from_env({"OBS_ADMIN_TOKEN": token}), Observed().obs.faults)
+    assert status(door, (b"authorization", b"bEARER  " + token.encode())) == 200
+    assert status(door, (b"authorization", b"Bearer " + token.encode() + b"\xff")) == 401
+    assert status(door, (b"authorization", b"Bearer " + token.encode("utf-16"))) == 401
+
+
 def test_what_is_public_is_what_can_only_be_read() -> None:
     """`OBS_METRICS_PUBLIC` opens the GETs below /ops with /metrics, and no POST."""
     observed = Observed({"OBS_METRICS_PUBLIC": "true", "OBS_ADMIN_TOKEN": NEW})
@@ -284,6 +301,16 @@ def test_the_audit_log_is_not_switched_off() -> None:
     assert len(audited(observed)) == 3
     for name in ("divan_obs_asgi", "root"):
         observed.obs.log.levels.reset(name)
+
+
+def test_a_configuration_that_does_not_know_the_audit_log_leaves_it_on() -> None:
+    """`logging.config` disables every logger that is there already and not named, as Alembic's `env.py` has it do."""
+    observed = Observed({"OBS_ADMIN_TOKEN": NEW})
+    observed.obs.log.install()
+    audit = logging.getLogger("divan_obs_asgi.audit")
+    audit.disabled = True
+    ask(observed, "/ops/loggers", bearer(NEW), method="POST", body=WISH)
+    assert len(audited(observed)) == 1
 
 
 def test_reading_is_no_use_of_what_changes_something() -> None:
