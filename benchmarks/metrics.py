@@ -20,7 +20,7 @@ import asyncio
 import gc
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,19 +91,20 @@ class Counting:
 
 
 def ours() -> Counting:
-    return _ours(OpenRecord)
+    return counting(OpenRecord)
 
 
 def sampled() -> Counting:
-    return _ours(Sampled)
+    return counting(Sampled)
 
 
 def alone() -> Counting:
-    return _ours()
+    return counting()
 
 
-def _ours(*around: type[obs.RecordMiddleware]) -> Counting:
-    bundle = obs.Observability.from_env({}, log_stream=inprocess.Sink())
+def counting(*around: type[obs.RecordMiddleware], **environ: str) -> Counting:
+    """Return ours, within these middlewares and with these flags."""
+    bundle = obs.Observability.from_env(environ, log_stream=inprocess.Sink())
     labels = {"route": ROUTE, "method": "GET", "status": "200"}
     return Counting(
         obs.build_stack(application(), bundle, [*around, MetricsMiddleware]),
@@ -198,9 +199,9 @@ async def burst(app: ASGIApp, requests: int) -> float:
     return (time.thread_time() - start) / requests * 1e6
 
 
-async def measured(rounds: int, requests: int) -> list[dict[str, Any]]:
-    """Return what each variant adds to a request."""
-    variants = {maker.__name__: maker() for maker in MAKERS}
+async def measured(variants: Mapping[str, Counting], rounds: int, requests: int) -> list[dict[str, Any]]:
+    """Return what each variant adds to a request; the first is ours."""
+    first = next(iter(variants))
     for name, counting in variants.items():
         await verify(name, counting)
     gc.collect()
@@ -222,8 +223,8 @@ async def measured(rounds: int, requests: int) -> list[dict[str, Any]]:
             "added_us": statistics.median(figures),
             "least_us": min(bursts[2 * n]) - min(bursts[2 * n + 1]),
             "spread_us": spread(figures),
-            "times_ours": statistics.median(figures) / statistics.median(added["ours"]),
-            "target_us": TARGET_US if name == "ours" else None,
+            "times_ours": statistics.median(figures) / statistics.median(added[first]),
+            "target_us": TARGET_US if name == first else None,
         }
         for n, (name, figures) in enumerate(added.items())
     ]
@@ -257,7 +258,7 @@ def main(rounds: int, requests: int, count: int, part: str | None, as_json: bool
         if part != "requests":
             result["scrapes"] = runner.run(scrapes.measured(count))
         if part != "scrape":
-            result["requests"] = runner.run(measured(rounds, requests))
+            result["requests"] = runner.run(measured({maker.__name__: maker() for maker in MAKERS}, rounds, requests))
     if as_json:
         click.echo(orjson.dumps(result, option=orjson.OPT_INDENT_2))
         return

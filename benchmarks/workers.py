@@ -1,18 +1,20 @@
 """
-Microseconds that a count costs, and milliseconds that a page does, where several workers serve as one.
+Microseconds that a request and a count cost, and milliseconds that a page does, where several workers serve as one.
 
     python -m benchmarks.workers --rounds 200
 
-Counts: an increment of a counter and an observation of a histogram with 15 buckets, of a label set that is at hand:
-alone (numbers of the process), ours (numbers of a ledger), and prometheus_client's multiprocess mode, whose values are
-mapped into memory too. Pages: four workers with a thousand label sets each, all of them in common, of a counter (1,000
-series) or of that histogram (17,000); ours as it is told by one of the workers, and prometheus_client's
-`generate_latest` over its `MultiProcessCollector`. Folding: how long the last breath of one of them takes, which is
-done once. Each is processor time of the thread; a round has each once, in a new order.
+Requests: what `MetricsMiddleware` adds to one, as metrics.py measures it, alone and with a ledger. Counts: an increment
+of a counter and an observation of a histogram with 15 buckets, of a label set that is at hand: alone (numbers of the
+process), ours (numbers of a ledger), and prometheus_client's multiprocess mode, with values mapped into memory too.
+Pages: four workers with a thousand label sets each, all of them in common, of a counter (1,000 series) or of that
+histogram (17,000); ours as it is told by one of the workers, and prometheus_client's `generate_latest` over its
+`MultiProcessCollector`. Folding: how long the last breath of one of them takes, which is done once. Each is processor
+time of the thread; a round has each once, in a new order.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import statistics
 import tempfile
@@ -24,10 +26,12 @@ from typing import Any
 from unittest import mock
 
 import click
+import uvloop
 from prometheus_client import CollectorRegistry, Counter, Histogram, values
 from prometheus_client.exposition import generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from benchmarks import metrics as requests
 from benchmarks.measuring import heading, machine, orders, spread
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.metrics.archive import Directory
@@ -81,6 +85,16 @@ def counts(directory: Path) -> dict[str, Callable[[], object]]:
         found[f"{name}: inc"] = lambda inc=child.inc: [inc() for _ in range(_BURST)]  # type: ignore[misc]
         found[f"{name}: observe"] = lambda observe=bucket.observe: [observe(0.13) for _ in range(_BURST)]  # type: ignore[misc]
     return found
+
+
+def requests_alone_and_shared(directory: Path, rounds: int) -> list[str]:
+    """Return, as lines of a table, what counting adds to a request."""
+    variants = {
+        "alone": requests.counting(requests.OpenRecord),
+        "ours, workers": requests.counting(requests.OpenRecord, PROMETHEUS_MULTIPROC_DIR=str(directory)),
+    }
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return requests.report(runner.run(requests.measured(variants, rounds, 200)))
 
 
 def pages(directory: Path, kind: str) -> dict[str, Callable[[], object]]:
@@ -152,6 +166,8 @@ def main(rounds: int) -> None:
     click.echo("\n".join(heading(machine(PACKAGES), f"{rounds} rounds of {_BURST} counts, {rounds // 10} pages")))
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
+        (directory / "requests").mkdir()
+        click.echo("\n" + "\n".join(requests_alone_and_shared(directory / "requests", rounds)))
         click.echo(f"\n{'µs of a count':40} {'median':>8} {'spread':>8}")
         for row in measured(counts(directory), rounds):
             click.echo(f"{row['name']:40} {row['median'] * 1e6 / _BURST:8.3f} {row['spread'] * 1e6 / _BURST:8.3f}")

@@ -56,13 +56,21 @@ class Governed(MetricWrapperBase):
         """Return the numbers of this label set."""
         self._created = time.time()
         if self._ledger is not None:
-            return self._ledger.values(self.described, self._labelvalues, count)
-        return [unshared() for _ in range(count)]
+            values = self._ledger.values(self.described, self._labelvalues, count)
+        else:
+            values = [unshared() for _ in range(count)]
+        self._first = values[0]
+        return values
 
     @property
     def is_shared(self) -> bool:
         """Whether several workers count this."""
         return self._ledger is not None
+
+    @property
+    def place(self) -> int | None:
+        """Where the first number of this label set stands in the ledger; None of one that stands in none."""
+        return getattr(self._first, "at", None)
 
     @property
     def full_name(self) -> str:

@@ -47,13 +47,18 @@ class Numbers(Protocol):
 
 
 class Value:
-    """A number of a ledger, with the methods of prometheus_client's values."""
+    """
+    A number of a ledger, with the methods of prometheus_client's values.
 
-    __slots__ = ("_at", "_exemplar", "_ledger")
+    Attributes:
+        at: its place among the ledger's numbers.
+    """
+
+    __slots__ = ("_exemplar", "_ledger", "at")
 
     def __init__(self, ledger: Ledger, at: int) -> None:
         self._ledger = ledger
-        self._at = at
+        self.at = at
         self._exemplar: Any = None
 
     @property
@@ -63,17 +68,17 @@ class Value:
     def inc(self, amount: float) -> None:
         ledger = self._ledger
         with ledger.lock:
-            ledger.numbers[self._at] += amount
+            ledger.numbers[self.at] += amount
 
     def set(self, value: float, timestamp: float | None = None) -> None:
         ledger = self._ledger
         with ledger.lock:
-            ledger.numbers[self._at] = value
+            ledger.numbers[self.at] = value
 
     def get(self) -> float:
         ledger = self._ledger
         with ledger.lock:
-            return ledger.numbers[self._at]
+            return ledger.numbers[self.at]
 
     def set_exemplar(self, exemplar: Any) -> None:
         self._exemplar = exemplar
@@ -95,9 +100,9 @@ class GaugeValue(Value):
         """Be a number again, where it was withdrawn."""
         ledger = self._ledger
         with ledger.lock:
-            if isnan(ledger.numbers[self._at]):
-                ledger.numbers[self._at + 1] = 0.0
-                ledger.numbers[self._at] = 0.0
+            if isnan(ledger.numbers[self.at]):
+                ledger.numbers[self.at + 1] = 0.0
+                ledger.numbers[self.at] = 0.0
 
 
 class DatedGaugeValue(GaugeValue):
@@ -108,15 +113,15 @@ class DatedGaugeValue(GaugeValue):
     def inc(self, amount: float) -> None:
         ledger = self._ledger
         with ledger.lock:
-            ledger.numbers[self._at] += amount
-            ledger.numbers[self._at + 1] = time.time()
+            ledger.numbers[self.at] += amount
+            ledger.numbers[self.at + 1] = time.time()
 
     def set(self, value: float, timestamp: float | None = None) -> None:
         ledger = self._ledger
         with ledger.lock:
             # In this order: who reads in between takes it for older than it is, not an older one for this.
-            ledger.numbers[self._at] = value
-            ledger.numbers[self._at + 1] = time.time()
+            ledger.numbers[self.at] = value
+            ledger.numbers[self.at + 1] = time.time()
 
 
 class Ledger:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 from prometheus_client import Counter
 
 from divan_obs_asgi.failures import own_failure
-from divan_obs_asgi.metrics.tallies import Tally, bins_of, tally_of
+from divan_obs_asgi.metrics.ends import OTHER, End, LedgerEnd, PlainEnd, Series, trace_of
+from divan_obs_asgi.metrics.tallies import Tally, bins_of
 from divan_obs_asgi.record import Direction, RequestRecord
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 _MAX_KNOWN = 10_000
 # RFC 6455, section 7.4.1, and what IANA has registered since; from 3000 on they are the applications' own.
 _CLOSE_CODES = frozenset({*range(1000, 1004), *range(1005, 1016)})
-_OTHER = "_OTHER"
 
 
 def _nothing() -> None: ...
@@ -32,43 +32,6 @@ class Traffic(Protocol):
     def finish(self, record: RequestRecord) -> None: ...
 
 
-class _End:
-    """
-    What requests of one route, method, status and outcome have in common: their series.
-
-    Attributes:
-        count: how many there were.
-        at_once: whether it is told after each of them.
-    """
-
-    __slots__ = ("_counters", "_told", "at_once", "count", "duration", "first_byte", "size")
-
-    def __init__(self, metrics: Metrics, record: RequestRecord, *, at_once: bool) -> None:
-        route, method = record.route, record.method
-        self._counters = (
-            Tally(metrics.http_requests.labels(route, method, _status(record.status))),
-            Tally(metrics.http_outcomes.labels(route, record.outcome)),
-        )
-        self.duration = bins_of(metrics.http_duration.labels(route, method))
-        self.first_byte = bins_of(metrics.http_first_byte.labels(route, method))
-        self.size = bins_of(metrics.http_response_size.labels(route, method))
-        self.count = self._told = 0
-        self.at_once = at_once
-
-    def tell(self) -> None:
-        """Have the metrics say what is known here."""
-        count = self.count
-        if count == self._told:
-            return
-        self._told = count
-        for counter in self._counters:
-            counter.value = count
-            counter.tell()
-        self.duration.tell()
-        self.first_byte.tell()
-        self.size.tell()
-
-
 class HttpTraffic:
     """
     Counts requests. What `waits` is counted, and in no latency.
@@ -80,38 +43,36 @@ class HttpTraffic:
     def __init__(self, metrics: Metrics, known: Callable[[], object] = _nothing) -> None:
         self._metrics = metrics
         self._known = known
-        self._ends: dict[tuple[object, ...], _End] = {}
-        self._in_flight = tally_of(metrics.http_in_flight)
-        # Other workers read what this one counts, and cannot ask it; where it is killed, nobody can.
-        self._at_once = metrics.workers is not None
-        if not self._at_once:
+        self._ends: dict[tuple[object, ...], End] = {}
+        self._in_flight = Tally(metrics.http_in_flight)
+        # Other workers read what this one counts, and cannot ask it; where it is killed, nobody can. So all of it is in
+        # their ledger at once, and nothing in plain numbers.
+        self._ledger = None if metrics.workers is None else metrics.workers.ledger
+        self._move_in_flight: Callable[[float], None] = metrics.http_in_flight._value.inc
+        if self._ledger is None:
             metrics.registry.before.append(self.tell)
 
     def begin(self, record: RequestRecord) -> Callable[[], None]:
         """Count a request as in flight until the function that is returned is called."""
-        self._in_flight.value += 1
+        if self._ledger is None:
+            self._in_flight.value += 1
+        else:
+            self._move_in_flight(1.0)
         return record.count_in_flight(self._left)
 
     def _left(self) -> None:
-        self._in_flight.value -= 1
+        if self._ledger is None:
+            self._in_flight.value -= 1
+        else:
+            self._move_in_flight(-1.0)
 
     def finish(self, record: RequestRecord) -> None:
         """Count a finished request, however it ended."""
         key = (record.route, record.method, record.status, record.outcome)
         end = self._ends.get(key) or self._resolved(key, record)
-        end.count += 1
-        first_byte_s = record.first_byte_s
-        if first_byte_s is not None:
-            end.size.observe(record.response_bytes)
-        if not record.waits:
-            trace = _trace_of(record) if record.sampled else None
-            end.duration.observe(record.duration_s, trace)
-            if first_byte_s is not None:
-                end.first_byte.observe(first_byte_s, trace)
+        end.finish(record)
         if record.error is not None:
             self._failed(record)
-        if end.at_once:
-            end.tell()
 
     def tell(self) -> None:
         """Have the metrics say what is known here."""
@@ -124,18 +85,19 @@ class HttpTraffic:
         if failure is not None:
             self._metrics.http_exceptions.labels(record.route, type(failure).__qualname__).inc()
 
-    def _resolved(self, key: tuple[object, ...], record: RequestRecord) -> _End:
+    def _resolved(self, key: tuple[object, ...], record: RequestRecord) -> End:
         self._known()
         full = len(self._ends) >= _MAX_KNOWN
-        end = _End(self._metrics, record, at_once=self._at_once or full)
+        end = self._end(Series(self._metrics, record), at_once=self._ledger is not None or full)
         if not full:
             self._ends[key] = end
         return end
 
-
-def _trace_of(record: RequestRecord) -> tuple[str, float]:
-    """Return what an exemplar tells: the trace, and when it was."""
-    return record.trace_id, record.started_ns / 1e9 + record.duration_s
+    def _end(self, series: Series, *, at_once: bool) -> End:
+        places = series.places
+        if self._ledger is not None and places is not None:
+            return LedgerEnd(series, self._ledger, places)
+        return PlainEnd(series, at_once=at_once)
 
 
 class WebSocketTraffic:
@@ -162,10 +124,10 @@ class WebSocketTraffic:
         metrics, route = self._metrics, record.route
         metrics.websocket_connections.labels(route, record.outcome).inc()
         duration = bins_of(metrics.websocket_duration.labels(route))
-        duration.observe(record.duration_s, _trace_of(record) if record.sampled else None)
+        duration.observe(record.duration_s, trace_of(record) if record.sampled else None)
         duration.tell()
         if record.close_code is not None:
-            code = str(record.close_code) if record.close_code in _CLOSE_CODES else _OTHER
+            code = str(record.close_code) if record.close_code in _CLOSE_CODES else OTHER
             metrics.websocket_closes.labels(route, code).inc()
 
 
@@ -182,11 +144,6 @@ class _Messages:
             tally = self._known[direction] = Tally(self._messages.labels(record.route_so_far(), direction))
         tally.value += 1
         tally.tell()
-
-
-def _status(status: int) -> str:
-    """RFC 9110, section 15: 100 to 599; 0 is ours, for no response. Anything else is the application's invention."""
-    return str(status) if status == 0 or 100 <= status <= 599 else _OTHER
 
 
 __all__ = ["HttpTraffic", "Traffic", "WebSocketTraffic"]

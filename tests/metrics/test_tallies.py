@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.metrics import OVERFLOW, Format, HttpTraffic, Metrics, WebSocketTraffic
 from divan_obs_asgi.metrics.family import DURATION_BUCKETS_S, SIZE_BUCKETS
+from divan_obs_asgi.metrics.ledger import Ledger
 from divan_obs_asgi.metrics.tallies import Bins
 from divan_obs_asgi.record import RequestRecord
-from divan_obs_asgi.routes import RouteTemplates
-from divan_obs_asgi.testing import http_scope
-from divan_obs_asgi.types import Message, Outcome
+from tests.metrics.ended_requests import ended
+from tests.metrics.worker_pages import no_failure
 
 SECONDS = st.floats(0, 10) | st.sampled_from(DURATION_BUCKETS_S)
-
-
-async def _receive() -> Message:
-    raise AssertionError("not asked")
-
-
-async def _send(message: Message) -> None: ...
-
-
-def ended(
-    route: str, status: int = 200, outcome: Outcome = "ok", seconds: float = 0.1, size: int | None = 0
-) -> RequestRecord:
-    """Return a finished record; one without a size was never answered."""
-    record = RequestRecord(http_scope(), _receive, _send, RouteTemplates(None), Faults(lambda component: None))
-    record.route, record.status, record.outcome, record.duration_s = route, status, outcome, seconds
-    if size is not None:
-        record.first_byte_s, record.response_bytes = seconds / 2, size
-    return record
 
 
 RECORDS = st.builds(
@@ -47,13 +33,34 @@ RECORDS = st.builds(
     st.sampled_from(["ok", "error"]),
     SECONDS,
     st.none() | st.integers(0, 10**8),
+    st.booleans(),
 )
 
 
+@contextmanager
+def metrics_of(kind: str) -> Iterator[Metrics]:
+    """Give the metrics of a process that is the only one, of a worker, or of a worker whose disk is full."""
+    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        metrics = Metrics(directory=None if kind == "alone" else Path(name))
+        if kind == "full":
+
+            def full(*_: object) -> None:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+            patch.setattr(Ledger, "_append", full)
+        yield metrics
+
+
+@pytest.mark.parametrize("kind", ["alone", "worker", "full"])
 @given(st.lists(RECORDS | st.none(), max_size=30))
-def test_requests_are_told_as_if_each_had_been_counted_at_once(steps: list[RequestRecord | None]) -> None:
+def test_requests_are_told_as_if_each_had_been_counted_at_once(kind: str, steps: list[RequestRecord | None]) -> None:
     """Page for page the same, but for how sums of fractions are rounded; a scrape in between (None) changes nothing."""
-    metrics, reference = Metrics(), Metrics()
+    with metrics_of(kind) as metrics:
+        as_if_each_had_been_counted_at_once(metrics, steps)
+
+
+def as_if_each_had_been_counted_at_once(metrics: Metrics, steps: list[RequestRecord | None]) -> None:
+    reference = Metrics()
     traffic = HttpTraffic(metrics)
     for record in steps:
         if record is None:
@@ -63,16 +70,37 @@ def test_requests_are_told_as_if_each_had_been_counted_at_once(steps: list[Reque
         at = record.route, record.method
         reference.http_requests.labels(*at, record.status).inc()
         reference.http_outcomes.labels(record.route, record.outcome).inc()
-        reference.http_duration.labels(*at).observe(record.duration_s)
-        sizes, first_bytes = reference.http_response_size.labels(*at), reference.http_first_byte.labels(*at)
+        durations, first_bytes = reference.http_duration.labels(*at), reference.http_first_byte.labels(*at)
+        sizes = reference.http_response_size.labels(*at)
         if record.first_byte_s is not None:
             sizes.observe(record.response_bytes)
-            first_bytes.observe(record.first_byte_s)
+        if not record.waits:
+            durations.observe(record.duration_s)
+            if record.first_byte_s is not None:
+                first_bytes.observe(record.first_byte_s)
     assert lines(metrics) == lines(reference)
 
 
 def lines(metrics: Metrics) -> set[str]:
-    return {line for line in metrics.render().decode().splitlines() if "_seconds_sum" not in line}
+    """Return what this process knows of requests, and no other."""
+    known = metrics.slices(Format.OPENMETRICS, no_failure, only=metrics.registry.collectors())
+    page = b"".join(known).decode().splitlines()
+    return {line for line in page if line.startswith("divan_http") and "_seconds_sum" not in line}
+
+
+@pytest.mark.parametrize("kind", ["alone", "worker", "full"])
+def test_a_sampled_trace_is_shown_by_both_of_its_durations(kind: str) -> None:
+    """Nobody looks for a trace by the size of its answer."""
+    record = ended("/a")
+    record.sampled, record.trace_id, record.started_ns = True, "ab" * 16, 10**18
+    with metrics_of(kind) as metrics:
+        HttpTraffic(metrics).finish(record)
+        shown = {line for line in lines(metrics) if "trace_id" in line}
+    trace = f'# {{trace_id="{"ab" * 16}"}}'
+    assert shown == {
+        f'divan_http_request_duration_seconds_bucket{{le="0.1",method="GET",route="/a"}} 1.0 {trace} 0.1 1000000000.1',
+        f'divan_http_first_byte_seconds_bucket{{le="0.05",method="GET",route="/a"}} 1.0 {trace} 0.05 1000000000.1',
+    }
 
 
 @given(st.lists(SECONDS), st.lists(st.floats(0, 10**8) | st.sampled_from(SIZE_BUCKETS)))

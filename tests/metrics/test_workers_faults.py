@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from divan_obs_asgi.metrics import Metrics
+from divan_obs_asgi.metrics import HttpTraffic, Metrics
+from tests.metrics.ended_requests import ended
 from tests.metrics.worker_pages import (
     Killed,
     at_a_step_of_reading,
@@ -266,6 +267,28 @@ def test_a_forked_worker_counts_for_itself(tmp_path: Path) -> None:
     metrics.chat_send.inc()
     assert sold(metrics) == 5
     assert files(tmp_path) == ["archive", "lock", "worker"]
+
+
+@in_spite_of_threads
+def test_a_forked_worker_goes_on_counting_requests_of_known_routes(tmp_path: Path) -> None:
+    """What the parent has looked up of a route's series is the child's, too, and its counts are not."""
+    metrics = worker(tmp_path)
+    traffic = HttpTraffic(metrics)
+
+    def serve() -> None:
+        leave = traffic.begin(ended("/a"))
+        traffic.finish(ended("/a"))
+        leave()
+
+    serve()
+    forked(serve)
+    serve()
+    told = samples(metrics, "divan_http_requests", "divan_http_request_duration_seconds_sum")
+    assert told == {
+        "divan_http_requests_in_flight": 0,
+        "divan_http_requests_total{method=GET,route=/a,status=200}": 3,
+        "divan_http_request_duration_seconds_sum{method=GET,route=/a}": 0.1 + 0.1 + 0.1,
+    }
 
 
 @in_spite_of_threads

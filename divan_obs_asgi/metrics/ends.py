@@ -1,0 +1,164 @@
+"""How finished requests of one route, method, status and outcome are counted: all of them change the same series."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol, cast
+
+from divan_obs_asgi.metrics.governed import Governed, GovernedHistogram
+from divan_obs_asgi.metrics.ledger import Ledger
+from divan_obs_asgi.metrics.tallies import Tally, bins_of
+from divan_obs_asgi.record import RequestRecord
+
+if TYPE_CHECKING:
+    from divan_obs_asgi.metrics.registry import Metrics
+
+OTHER = "_OTHER"
+
+
+class End(Protocol):
+    """Counts such requests."""
+
+    def finish(self, record: RequestRecord) -> None: ...
+
+    def tell(self) -> None:
+        """Have the metrics say what is known here."""
+
+
+class Series:
+    """The series that such a request changes."""
+
+    def __init__(self, metrics: Metrics, record: RequestRecord) -> None:
+        route, method = record.route, record.method
+        self.counters = (
+            metrics.http_requests.labels(route, method, _status(record.status)),
+            metrics.http_outcomes.labels(route, record.outcome),
+        )
+        self.histograms = (
+            metrics.http_duration.labels(route, method),
+            metrics.http_first_byte.labels(route, method),
+            metrics.http_response_size.labels(route, method),
+        )
+
+    @property
+    def places(self) -> Sequence[int] | None:
+        """Where they stand in the ledger of a worker; None where one stands in none, or for what is over the limit."""
+        children = [cast(Governed, metric) for metric in (*self.counters, *self.histograms)]
+        found = [child.place for child in children if not child.is_overflow]
+        return None if None in found or len(found) < len(children) else cast(Sequence[int], found)
+
+
+class PlainEnd:
+    """
+    Counts them in plain numbers.
+
+    Args:
+        at_once: whether the metrics are told after each of them.
+    """
+
+    __slots__ = ("_at_once", "_count", "_counters", "_duration", "_first_byte", "_size", "_told")
+
+    def __init__(self, series: Series, *, at_once: bool) -> None:
+        self._counters = tuple(map(Tally, series.counters))
+        self._duration, self._first_byte, self._size = map(bins_of, series.histograms)
+        self._count = self._told = 0
+        self._at_once = at_once
+
+    def finish(self, record: RequestRecord) -> None:
+        self._count += 1
+        first_byte_s = record.first_byte_s
+        if first_byte_s is not None:
+            self._size.observe(record.response_bytes)
+        if not record.waits:
+            trace = trace_of(record) if record.sampled else None
+            self._duration.observe(record.duration_s, trace)
+            if first_byte_s is not None:
+                self._first_byte.observe(first_byte_s, trace)
+        if self._at_once:
+            self.tell()
+
+    def tell(self) -> None:
+        count = self._count
+        if count == self._told:
+            return
+        self._told = count
+        for counter in self._counters:
+            counter.value = count
+            counter.tell()
+        self._duration.tell()
+        self._first_byte.tell()
+        self._size.tell()
+
+
+class LedgerEnd:
+    """
+    Counts them in the ledger of a worker: what a request changes is told at once, and the lock taken once.
+
+    Args:
+        places: where the series stand in it. Of a histogram this is the sum, which its buckets follow (records.py).
+    """
+
+    __slots__ = (
+        "_duration",
+        "_edges_s",
+        "_first_byte",
+        "_histograms",
+        "_ledger",
+        "_outcomes",
+        "_requests",
+        "_size",
+        "_sizes",
+    )
+
+    def __init__(self, series: Series, ledger: Ledger, places: Sequence[int]) -> None:
+        self._ledger = ledger
+        self._requests, self._outcomes, self._duration, self._first_byte, self._size = places
+        self._histograms = cast(tuple[GovernedHistogram, ...], series.histograms)
+        duration, _, size = self._histograms
+        self._edges_s, self._sizes = duration.edges, size.edges
+
+    def finish(self, record: RequestRecord) -> None:
+        ledger = self._ledger
+        seconds, first_byte_s = record.duration_s, record.first_byte_s
+        # `ledger.numbers` anew each time: what interrupts this may be a fork, after which they are others.
+        with ledger.lock:
+            ledger.numbers[self._requests] += 1.0
+            ledger.numbers[self._outcomes] += 1.0
+            if first_byte_s is not None:
+                bucket = 1 + bisect_left(self._sizes, record.response_bytes)  # An edge is part of its bucket.
+                ledger.numbers[self._size + bucket] += 1.0
+                ledger.numbers[self._size] += record.response_bytes
+            if record.waits:
+                return
+            bucket = 1 + bisect_left(self._edges_s, seconds)
+            ledger.numbers[self._duration + bucket] += 1.0
+            ledger.numbers[self._duration] += seconds
+            if first_byte_s is not None:
+                bucket = 1 + bisect_left(self._edges_s, first_byte_s)
+                ledger.numbers[self._first_byte + bucket] += 1.0
+                ledger.numbers[self._first_byte] += first_byte_s
+        if record.sampled:
+            self._show(record)
+
+    def _show(self, record: RequestRecord) -> None:
+        trace_id, at_s = trace_of(record)
+        for histogram, seconds in zip(self._histograms, (record.duration_s, record.first_byte_s), strict=False):
+            if seconds is not None:
+                histogram.show(bisect_left(self._edges_s, seconds), seconds, trace_id, at_s)
+
+    def tell(self) -> None:
+        """Nothing is left to tell."""
+
+
+def trace_of(record: RequestRecord) -> tuple[str, float]:
+    """Return what an exemplar tells: the trace, and when it was."""
+    return record.trace_id, record.started_ns / 1e9 + record.duration_s
+
+
+def _status(status: int) -> str:
+    """RFC 9110, section 15: 100 to 599; 0 is ours, for no response. Anything else is the application's invention."""
+    return str(status) if status == 0 or 100 <= status <= 599 else OTHER
+
+
+__all__ = ["OTHER", "End", "LedgerEnd", "PlainEnd", "Series", "trace_of"]
