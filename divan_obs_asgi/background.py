@@ -16,20 +16,21 @@ Stop: TypeAlias = Callable[[], Awaitable[None]]
 
 class Background:
     """
-    The library's own tasks, each under a name; they start and end with the application.
+    The library's own tasks; they start and end with the application.
 
-    One that raises is reported under its name and has ended; the others, and the application, go on. One that returns
-    has ended.
+    A name tells what a task is for, and several may have the same: two Socket.IO servers have one each. One that
+    raises is reported under its name and has ended; the others, and the application, go on. One that returns has ended.
     """
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
-        self._runs: dict[str, Run] = {}
+        self._runs: list[tuple[str, Run]] = []
+        self._is_running = False
         self._when_started: list[tuple[str, Callable[[], object]]] = []
 
     def add(self, name: str, run: Run) -> None:
         """Have `run` called when the application starts, and cancelled when it has ended."""
-        self._runs[name] = run
+        self._runs.append((name, run))
 
     def when_started(self, name: str, call: Callable[[], object]) -> None:
         """Have `call` called when the application has started, before its first request; it is not to take long."""
@@ -48,9 +49,23 @@ class Background:
         """
         Run all of them, until the block is left.
 
+        Within such a block another one runs nothing: they run already, where an application is wrapped twice.
+
         Yields:
             what ends them before, and returns when they have; for who has to wait for that within the block.
         """
+        if self._is_running:
+            yield _nothing
+            return
+        self._is_running = True
+        try:
+            async with self._tasks_running() as stop:
+                yield stop
+        finally:
+            self._is_running = False
+
+    @asynccontextmanager
+    async def _tasks_running(self) -> AsyncIterator[Stop]:
         scope, ended = anyio.CancelScope(), anyio.Event()
 
         async def stop() -> None:
@@ -68,7 +83,7 @@ class Background:
         try:
             with scope:
                 async with anyio.create_task_group() as tasks:
-                    for name, run in self._runs.items():
+                    for name, run in self._runs:
                         tasks.start_soon(self._run, name, run, name=f"divan_obs_asgi.{name}")
         finally:
             ended.set()
@@ -80,6 +95,10 @@ class Background:
             if ends_the_caller(error):
                 raise
             self._faults.report(name, error)
+
+
+async def _nothing() -> None:
+    """Stop what somebody else has started: it is theirs."""
 
 
 __all__ = ["Background", "Run", "Stop"]

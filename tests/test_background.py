@@ -59,6 +59,50 @@ def test_who_has_to_wait_for_the_end_can() -> None:
     assert told == ["has put its things away", "has stopped"]
 
 
+def test_several_tasks_may_have_one_name() -> None:
+    """Two Socket.IO servers of one bundle are both looked after."""
+    told: list[str] = []
+
+    async def look_after(server: str) -> None:
+        told.append(server)
+
+    async def live() -> None:
+        background = Background(Faults(told.append))
+        for server in ("chat", "admin"):
+            background.add("socketio", partial(look_after, server))
+        async with background.running():
+            await anyio.wait_all_tasks_blocked()
+
+    anyio.run(live)
+    assert told == ["chat", "admin"]
+
+
+def test_a_life_within_a_life_starts_nothing_twice() -> None:
+    """An application that is wrapped twice has two lifespans, and one set of tasks, which the outer one ends."""
+    told: list[str] = []
+
+    async def watch() -> None:
+        told.append("starts")
+        try:
+            await anyio.sleep_forever()
+        finally:
+            told.append("ends")
+
+    async def live() -> None:
+        background = Background(Faults(told.append))
+        background.add("watch", watch)
+        for _ in range(2):
+            async with background.running():
+                async with background.running() as stop:
+                    await anyio.wait_all_tasks_blocked()
+                    await stop()
+                await anyio.wait_all_tasks_blocked()
+                told.append("serves")
+
+    anyio.run(live)
+    assert told == ["starts", "serves", "ends"] * 2
+
+
 def test_what_waits_for_the_start_is_called_once_it_is_over() -> None:
     """All of it, also where one raises, which is counted under its name."""
     told: list[str] = []

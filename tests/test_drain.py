@@ -15,10 +15,14 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from asgi_lifespan import LifespanManager
 
+import divan_obs_asgi as obs
 from divan_obs_asgi.drain import DEFAULT_DELAY_S, Drain, closing
 from divan_obs_asgi.faults import Faults
-from divan_obs_asgi.types import Message
+from divan_obs_asgi.types import Message, Receive, Scope, Send
+from tests.logs.root_logger import root_logger_kept
+from tests.stacks import Observed
 
 BACKENDS = [("asyncio", {}), ("asyncio", {"use_uvloop": True}), ("trio", {})]
 
@@ -226,6 +230,22 @@ async def test_whoever_came_later_may_go_on_calling_us(server: Server) -> None:
     send(signal.SIGTERM)
     assert server.told == [signal.SIGTERM]
     assert drain.start("test")
+
+
+@pytest.mark.anyio
+async def test_an_application_that_is_wrapped_twice_ends_once(server: Server) -> None:
+    """With one bundle the signal is held back once, and reaches the server."""
+    observed = Observed({"OBS_DRAIN_DELAY_S": "0.02"})
+    with root_logger_kept():
+        wrapped: Any = obs.wrap(obs.wrap(without_lifespan, observed.obs), observed.obs)
+        async with LifespanManager(wrapped):
+            send(signal.SIGTERM)
+            await server.was_told()
+    assert server.told == [signal.SIGTERM]
+
+
+async def without_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
+    raise NotImplementedError
 
 
 @pytest.mark.anyio

@@ -421,7 +421,7 @@ def test_the_heartbeat_beats_while_the_application_lives(backend: str, supported
     now = [0.0]
     heartbeat = HeartbeatProbe(clock=lambda: now[0])
     obs = fresh()
-    obs.background.add("heartbeat", heartbeat.run)
+    obs.background.add("another heartbeat", heartbeat.run)
     answers: list[str] = []
 
     async def ask() -> None:
