@@ -175,6 +175,9 @@ class Observability:
         background.add("heartbeat", heartbeat.run)
         background.add("probes", probes.run)
         background.add("log_levels", log.levels.expire_in_time)
+        if spans is not None and tracer_provider is None and not spans.exports:
+            # Said when the application has started: `init` has given the log its handler by then.
+            background.when_started("tracing", _tell_that_no_span_leaves)
         drain = Drain(settings.drain_delay_s, faults, metrics.draining.set, signals=settings.drain_enabled)
         background.add("drain", drain.run)
         return cls(
@@ -248,6 +251,12 @@ def _background(settings: Settings, metrics: Metrics, faults: Faults) -> Backgro
         streams = RedisStreams(metrics, faults, settings.redis_streams, connect, interval_s=interval_s)
         background.add("redis_streams", streams.run)
     return background
+
+
+def _tell_that_no_span_leaves() -> None:
+    logging.getLogger("divan_obs_asgi.tracing").warning(
+        "OTEL_EXPORTER_OTLP_ENDPOINT is not set: spans are not exported."
+    )
 
 
 def _root_level(settings: Settings) -> RootLevel:

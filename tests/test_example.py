@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import json
 import os
@@ -12,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from typing import Any
 
@@ -589,7 +591,12 @@ def started(directory: Path, **flags: str) -> Iterator[tuple[subprocess.Popen[st
         **flags,
     }
     with subprocess.Popen(
-        [sys.executable, "-m", "examples.divan"], cwd=directory, env=environ, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "examples.divan"],
+        cwd=directory,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as process:
         try:
             assert process.stdout is not None
@@ -625,3 +632,47 @@ def test_python_m_serves_what_its_banner_promises(tmp_path: Path) -> None:
     assert message["text"] not in logged
     assert token not in logged
     assert (tmp_path / ".run" / "divan.sqlite3").is_file()
+
+
+def test_what_python_m_prints_is_its_banner_and_json(tmp_path: Path) -> None:
+    """From the first line to the last one, also what is said while the parts are put together."""
+    with started(tmp_path, OBS_TRACING_ENABLED="true") as (process, printed):
+        process.send_signal(signal.SIGINT)
+        logged, _ = process.communicate(timeout=PATIENCE_S)
+    before, _, _ = printed.partition("\nDivan is up:")
+    lines = [json.loads(line) for line in (before + logged).splitlines() if line]
+    told = [line["msg"] for line in lines if line["logger"] == "divan_obs_asgi.tracing"]
+    assert told == ["OTEL_EXPORTER_OTLP_ENDPOINT is not set: spans are not exported."]
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "told"),
+    [
+        ("PORT", "99999", "PORT is '99999'; expected a number up to 65535."),
+        ("LOG_LEVEL", "loud", "LOG_LEVEL is 'loud'; expected one of DEBUG, INFO, WARNING, ERROR, CRITICAL."),
+    ],
+)
+def test_a_bad_flag_is_one_line(tmp_path: Path, flag: str, value: str, told: str) -> None:
+    """Who mistypes reads what is wrong and no traceback, and the command fails."""
+    with started(tmp_path, **{flag: value}) as (process, printed):
+        assert process.wait(PATIENCE_S) == 1
+    assert printed == f"{told}\n"
+
+
+def test_what_the_example_imports_is_named_in_its_extra() -> None:
+    """An old pip overlooks `package[some_extra]`, and then `python -m examples.divan.listen` would not start."""
+    imported: set[str] = set()
+    for path in Path(examples.divan.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    imported -= sys.stdlib_module_names | {"divan_obs_asgi", "examples"}
+    named = {
+        re.split(r"[^\w-]", line, maxsplit=1)[0]
+        for line in requires("divan-obs-asgi") or ()
+        if re.search(r"extra == .(example|socketio|redis|databases)\b", line)
+    }
+    packages = packages_distributions()
+    assert sorted({packages[name][0] for name in imported} - named) == []

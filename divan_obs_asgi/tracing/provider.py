@@ -75,9 +75,7 @@ def build_server_spans(
     )
     make_exporter = _exporter_of(settings) if exporter is None else lambda: exporter
     queue = None
-    if make_exporter is None:
-        _logger.warning("OTEL_EXPORTER_OTLP_ENDPOINT is not set: spans are not exported.")
-    else:
+    if make_exporter is not None:
         limits = Limits(
             settings.export_queue,
             min(settings.export_batch, settings.export_queue),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import socket
 import sys
@@ -11,6 +12,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import uvicorn
+
+from divan_obs_asgi import ImproperlyConfigured
 
 BANNER = """
 Divan is up: {url} (its API: {url}/docs). Ctrl-C ends it.
@@ -78,8 +81,8 @@ def banner(url: str, admin_token: str) -> str:
 def main() -> None:
     made = demo_environment(os.environ)
     os.environ.update(made)
-    if not os.environ["PORT"].isdecimal():
-        sys.exit(f"PORT is {os.environ['PORT']!r}; expected a number.")
+    if not re.fullmatch("[0-9]{1,5}", os.environ["PORT"]) or int(os.environ["PORT"]) > 65535:
+        sys.exit(f"PORT is {os.environ['PORT']!r}; expected a number up to 65535.")
     # A token of yours is not printed.
     admin_token = made.get("OBS_ADMIN_TOKEN", "$OBS_ADMIN_TOKEN")
     config = uvicorn.Config(
@@ -90,8 +93,11 @@ def main() -> None:
         access_log=False,
         timeout_graceful_shutdown=3,  # a Socket.IO client that polls holds its request for half a minute
     )
-    with contextlib.suppress(KeyboardInterrupt):
-        Server(config, lambda url: print(banner(url, admin_token), flush=True)).run()
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            Server(config, lambda url: print(banner(url, admin_token), flush=True)).run()
+    except ImproperlyConfigured as wrong:
+        sys.exit(str(wrong))
 
 
 if __name__ == "__main__":
