@@ -25,7 +25,7 @@ class Once:
         answer: what was answered the first time; None while it was not.
     """
 
-    def __init__(self, asked: object, at: float) -> None:
+    def __init__(self, asked: object, at: float = 0.0) -> None:
         self.asked = asked
         self.at = at
         self.answer: Response | None = None
@@ -80,4 +80,4 @@ class Repeats:
         return len(self._known)
 
 
-__all__ = ["MAX_KEYS", "TTL_S", "Repeats"]
+__all__ = ["MAX_KEYS", "TTL_S", "Once", "Repeats"]

@@ -16,7 +16,7 @@ from divan_obs_asgi.ops.answers import Refused, json_answer
 from divan_obs_asgi.ops.bodies import read_json
 from divan_obs_asgi.ops.endpoint import REFUSAL, Content, Endpoint, Operation, Schema
 from divan_obs_asgi.ops.guard import Guard
-from divan_obs_asgi.ops.repeats import Repeats
+from divan_obs_asgi.ops.repeats import Once, Repeats
 from divan_obs_asgi.ops.runs import Runs
 
 if TYPE_CHECKING:
@@ -95,15 +95,20 @@ class Rollover:
         key = _key_of(request)
         name = self._wanted(await read_json(request))
         if key is None:
-            return await self._run(name)
+            return await self._run(name, Once(name))
         with self._repeats.once(key, name) as once:
-            if once.answer is None:
-                once.answer = await self._run(name)
-        return once.answer
+            return once.answer or await self._run(name, once)
 
-    async def _run(self, name: str) -> Response:
-        result = await self._runs.start(self._job(name), PATIENCE_S) or RUNNING
-        return json_answer({"job": name, "result": result}, _STATUS[result])
+    async def _run(self, name: str, once: Once) -> Response:
+        job = self._job(name)
+        run = self._runs.admit(job)
+        try:
+            await self._runs.carry_out(run, job, PATIENCE_S)
+        finally:
+            # Also where the request is cancelled: what goes on without it is not begun a second time.
+            result = run.result or RUNNING
+            once.answer = json_answer({"job": name, "result": result}, _STATUS[result])
+        return once.answer
 
     def _wanted(self, content: object) -> str:
         if content is None:

@@ -13,8 +13,13 @@ from divan_obs_asgi.ops.answers import Refused
 from divan_obs_asgi.tracing.work import WorkSpans
 
 
-class _Run:
-    """One run; its result is None until it has ended."""
+class Run:
+    """
+    One run.
+
+    Attributes:
+        result: None until it has ended.
+    """
 
     def __init__(self) -> None:
         self.ended = anyio.Event()
@@ -33,33 +38,37 @@ class Runs:
         """Take runs until the application ends, and end them then."""
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
+            # What was to run when the life before ended, and did not come to its first step, does not run.
+            self._started.clear()
             try:
                 await anyio.sleep_forever()
             finally:
                 self._tasks = None
 
-    async def start(self, job: Job, patience_s: float) -> Result | None:
+    def admit(self, job: Job) -> Run:
         """
-        Start `job` and return its result, or None where it runs for longer than `patience_s`.
+        Return the run that is next to be carried out.
 
         Raises:
-            Refused: 409 where it runs already.
+            Refused: 409 where the job runs already.
         """
         if job.running or job.name in self._started:
             raise Refused(409, "This job runs already.")
-        run = _Run()
         # Between here and its first step nobody else sees that it runs.
         self._started.add(job.name)
+        return Run()
+
+    async def carry_out(self, run: Run, job: Job, patience_s: float) -> None:
+        """Have `job` run; return when it has ended, or after `patience_s`."""
         if self._tasks is None:
             # A server without lifespan: there is only the request's own task to run it in.
             await self._execute(job, run)
-            return run.result
+            return
         self._tasks.start_soon(self._execute, job, run, name=f"divan_obs_asgi.rollover.{job.name}")
         with anyio.move_on_after(patience_s):
             await run.ended.wait()
-        return run.result
 
-    async def _execute(self, job: Job, run: _Run) -> None:
+    async def _execute(self, job: Job, run: Run) -> None:
         observed: Callable[[], Awaitable[object]] = self._work.background(job.run)
         result: Result = "cancelled"
         try:
@@ -77,4 +86,4 @@ class Runs:
             run.ended.set()
 
 
-__all__ = ["Runs"]
+__all__ = ["Run", "Runs"]

@@ -289,6 +289,27 @@ def test_a_key_is_one_requests() -> None:
     assert snapshot.runs == 1
 
 
+def test_a_request_that_is_cancelled_has_used_its_key() -> None:
+    """A timeout in front of us ends the request and not the job: who repeats it starts no second one."""
+    observed = operated()
+    snapshot = Snapshot(observed)
+
+    async def live(stack: ASGIApp) -> None:
+        snapshot.ends = anyio.Event()
+        async with anyio.create_task_group() as group:
+            group.start_soon(post, stack, b"", "key")
+            await anyio.wait_all_tasks_blocked()
+            group.cancel_scope.cancel()
+        assert (await post(stack)).status == 409
+        snapshot.ends.set()
+        await anyio.wait_all_tasks_blocked()
+        assert answered(await post(stack, key="key")) == (202, {"job": "lb_snapshot", "result": "running"})
+
+    living(observed, live)
+    assert snapshot.runs == 1
+    assert observed.value("divan_jobs_runs_total", name="lb_snapshot", result="ok") == 1
+
+
 def test_a_refused_request_does_not_use_its_key_up() -> None:
     """It has done nothing: it may be sent again when it can be granted."""
     observed = operated()
