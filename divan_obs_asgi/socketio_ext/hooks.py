@@ -76,7 +76,7 @@ class EngineHooks:
         self._watch.closed(eio_sid)
         if self._traces is not None:
             self._traces.closed(eio_sid)
-        before = leaving_for.get()
+        before = leaving_for.get(), touched.get()
         leaving_for.set(reason[0] if reason and isinstance(reason[0], str) else "")
         told = reason if self._tells_reason else ()
         try:
@@ -91,7 +91,8 @@ class EngineHooks:
             self._server.environ.pop(eio_sid, None)
             raise
         finally:
-            leaving_for.set(before)
+            leaving_for.set(before[0])
+            touched.set(before[1])
 
     async def forget_unfinished(self, connecting: bool = False) -> None:
         """

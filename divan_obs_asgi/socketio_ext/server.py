@@ -17,7 +17,7 @@ from divan_obs_asgi.observability import Observability
 from divan_obs_asgi.socketio_ext.calls import Calls, is_refusal, is_signature
 from divan_obs_asgi.socketio_ext.engine import ObservedEngine
 from divan_obs_asgi.socketio_ext.hooks import EngineHooks, leaving_for
-from divan_obs_asgi.socketio_ext.manager import ObservedManager, ObservedPubSubManager
+from divan_obs_asgi.socketio_ext.manager import ObservedManager, ObservedPubSubManager, touched
 from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
 from divan_obs_asgi.socketio_ext.record import EventRecord
 from divan_obs_asgi.socketio_ext.requests import EngineRequests
@@ -110,15 +110,18 @@ class ObservedAsyncServer(socketio.AsyncServer):
             _deadline.set(before)
 
     async def disconnect(self, sid: str, namespace: str | None = None, ignore_queue: bool = False) -> None:
-        before = leaving_for.get()
+        before = leaving_for.get(), touched.get()
         leaving_for.set("server disconnect")
+        touched.set(None)
         try:
             await super().disconnect(sid, namespace=namespace, ignore_queue=ignore_queue)
         except BaseException:
             await self._hooks.forget_unfinished()
             raise
         finally:
-            leaving_for.set(before)
+            leaving_for.set(before[0])
+            # A connect handler may send others away, and fail after that.
+            touched.set(before[1])
 
     def instrument(self, *args: Any, **kwargs: Any) -> Any:
         """As in `socketio.AsyncServer`; the hooks of its admin page come inside of ours."""

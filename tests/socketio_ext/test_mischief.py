@@ -273,3 +273,31 @@ def test_whom_the_server_sends_away_is_gone_though_the_handler_raises() -> None:
 
     asyncio.run(conversation())
     assert server.environ == {}
+
+
+@pytest.mark.parametrize("by_network", [False, True])
+def test_a_connect_that_sends_another_client_away_and_fails_leaves_nobody(by_network: bool) -> None:
+    """One session for each user: the new one ends the old one's, and is then turned down by an exception."""
+    observed = Observed()
+    server = server_of(observed)
+    earlier: list[Client] = []
+
+    async def connect(sid: str, environ: object, auth: object) -> None:
+        if earlier:
+            await (earlier[0].close() if by_network else server.disconnect(earlier[0].sid()))
+            raise LookupError
+
+    server.on("connect", connect)
+
+    async def conversation() -> None:
+        earlier.append(await connected(server))
+        another = await opened(server)
+        with pytest.raises(LookupError):
+            await another.connect()
+        assert list(server.manager.get_namespaces()) == []
+        # It may try again.
+        earlier.clear()
+        await another.connect()
+
+    asyncio.run(conversation())
+    assert observed.value("divan_socketio_clients", namespace="/") == 1
