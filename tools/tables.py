@@ -1,4 +1,4 @@
-"""Write the tables of flags and of metrics into README.md: `python tools/tables.py`."""
+"""Write the tables of flags and of metrics into README.md and docs/metrics.md: `python tools/tables.py`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,26 @@ from divan_obs_asgi.metrics import FAMILIES, NAMESPACE
 from divan_obs_asgi.metrics.listing import as_markdown
 from divan_obs_asgi.settings import DEFAULT_MIDDLEWARE
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "metrics.md")
+# Whom the README introduces.
+MAIN = (
+    "http_requests_total",
+    "http_request_duration_seconds",
+    "http_outcomes_total",
+    "http_requests_in_flight",
+    "websocket_connections_open",
+    "socketio_clients",
+    "socketio_events_total",
+    "redis_up",
+    "redis_latency_seconds",
+    "postgres_up",
+    "postgres_latency_seconds",
+    "jobs_runs_total",
+    "jobs_duration_seconds",
+    "event_loop_lag_seconds",
+    "obs_errors_total",
+)
 
 
 def flags() -> str:
@@ -31,11 +50,18 @@ def shown(default: object) -> str:
 
 def written_into(text: str) -> str:
     """Return `text` with the present tables, each between its two marks."""
-    for name, table in {"flags": flags(), "metrics": as_markdown(FAMILIES, NAMESPACE)}.items():
+    main = [family for family in FAMILIES if family.name in MAIN]
+    tables = {
+        "flags": flags(),
+        "main metrics": as_markdown(main, NAMESPACE),
+        "metrics": as_markdown(FAMILIES, NAMESPACE),
+    }
+    for name, table in tables.items():
         begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
         text = re.sub(f"{begin}.*{end}", lambda _, whole=f"{begin}{table}{end}": whole, text, flags=re.DOTALL)
     return text
 
 
 if __name__ == "__main__":
-    README.write_text(written_into(README.read_text()))
+    for document in DOCUMENTS:
+        document.write_text(written_into(document.read_text()))
