@@ -86,12 +86,15 @@ class ObservedManager(Manager):
             return [], {}
 
     def divan_members(self, namespace: str, room: Any, skip_sid: Any) -> int:
-        """Return how many clients of this process an emit reaches."""
-        if isinstance(room, (list, tuple)):
-            members: Any = dict(self.get_participants(namespace, room))
-        else:
-            members = self.rooms.get(namespace, {}).get(room, ())
-        return len(members) - sum(sid in members for sid in set(as_list(skip_sid)))
+        """Return how many clients of this process an emit reaches; python-socketio says what is no room."""
+        try:
+            if isinstance(room, str) or not hasattr(room, "__len__"):
+                members: Any = self.rooms.get(namespace, {}).get(room, ())
+            else:
+                members = dict(self.get_participants(namespace, room))
+            return len(members) - sum(sid in members for sid in set(as_list(skip_sid)))
+        except Exception:
+            return 0
 
 
 class ObservedPubSubManager(ObservedManager, PubSubManager):

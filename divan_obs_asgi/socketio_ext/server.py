@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import nullcontext
 from contextvars import ContextVar
 from time import perf_counter
 from typing import Any
@@ -86,18 +87,32 @@ class ObservedAsyncServer(socketio.AsyncServer):
                 self.obs.faults.report(COMPONENT, error)
         return await super().handle_request(*args, **kwargs)
 
-    async def emit(self, event: str, *args: Any, **kwargs: Any) -> None:
+    async def emit(
+        self,
+        event: str,
+        data: Any = None,
+        to: Any = None,
+        room: Any = None,
+        skip_sid: Any = None,
+        namespace: str | None = None,
+        callback: Callable[..., Any] | None = None,
+        ignore_queue: bool = False,
+    ) -> None:
         """As in `socketio.AsyncServer`, in a span of the current trace that names the event."""
-        if not self._observed:
-            await super().emit(event, *args, **kwargs)
-            return
-        if kwargs.get("callback") is not None:
-            kwargs["callback"] = self._timed(kwargs)
-        if self._traces is None or not self._traces.makes_spans:
-            await super().emit(event, *args, **kwargs)
-            return
-        with self._traces.emitting(event, kwargs.get("namespace") or "/"):
-            await super().emit(event, *args, **kwargs)
+        traces = self._traces if self._observed else None
+        if callback is not None and self._observed:
+            callback = self._timed(callback, namespace or "/")
+        with traces.emitting(event, namespace or "/") if traces is not None and traces.makes_spans else nullcontext():
+            await super().emit(
+                event,
+                data,
+                to=to,
+                room=room,
+                skip_sid=skip_sid,
+                namespace=namespace,
+                callback=callback,
+                ignore_queue=ignore_queue,
+            )
 
     async def call(self, event: str, *args: Any, **kwargs: Any) -> Any:
         """As in `socketio.AsyncServer`, timed."""
@@ -186,10 +201,9 @@ class ObservedAsyncServer(socketio.AsyncServer):
             return None
         return {"error": {"code": "internal_error", "request_id": record.request_id}} if answer is None else answer
 
-    def _timed(self, options: dict[str, Any]) -> Callable[..., Any]:
-        callback: Callable[..., Any] = options["callback"]
+    def _timed(self, callback: Callable[..., Any], namespace: str) -> Callable[..., Any]:
         try:
-            return self._watch.timed(options.get("namespace") or "/", callback, _deadline.get())
+            return self._watch.timed(namespace, callback, _deadline.get())
         except Exception as error:
             self.obs.faults.report(COMPONENT, error)
             return callback

@@ -112,6 +112,9 @@ class Watch:
 
     def heard(self, namespace: str, members: int) -> None:
         """An emit of another process has come in."""
+        self._safely(self._heard, namespace, members)
+
+    def _heard(self, namespace: str, members: int) -> None:
         series = self.series(namespace)
         (series.delivered if members else series.no_member).inc()
 
@@ -159,10 +162,12 @@ class Watch:
         series.acks["requested"].inc()
         started = perf_counter()
 
-        def acknowledged(*args: Any) -> Any:
-            now = perf_counter()
+        def count(now: float) -> None:
             series.acks["late" if deadline is not None and now > deadline else "answered"].inc()
             series.ack_duration.observe(now - started)
+
+        def acknowledged(*args: Any) -> Any:
+            self._safely(count, perf_counter())
             return callback(*args)
 
         return acknowledged

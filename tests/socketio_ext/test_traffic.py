@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import UserList
 from typing import Any
 
 import pytest
@@ -38,8 +39,8 @@ class Chat:
 
     def sids(self, names: Any) -> Any:
         """Put session ids in the place of names, and leave rooms as they are."""
-        if isinstance(names, list):
-            return [self.sids(name) for name in names]
+        if isinstance(names, (list, UserList)):
+            return type(names)(self.sids(name) for name in names)
         return self.clients[names].sid("/chat") if names in self.clients else names
 
     def have_received(self) -> set[str]:
@@ -60,6 +61,8 @@ EMITS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "to a room but one who is not in it": ({"room": "den", "skip_sid": "joe"}, {"ada", "bob"}),
     "to a room but several": ({"room": "den", "skip_sid": ["ada", "bob", "ada", "joe"]}, set()),
     "to a namespace that nobody is in": ({"namespace": "/empty"}, set()),
+    "to no room of a namespace that nobody is in": ({"namespace": "/empty", "room": []}, set()),
+    "to any sequence of rooms": ({"room": UserList(["den", "attic"])}, {"ada", "bob", "eve"}),
 }
 
 
@@ -154,6 +157,42 @@ def test_an_answer_after_the_call_has_given_up_is_late() -> None:
     asyncio.run(conversation())
     assert acks_of(observed) == {"requested": 1, "late": 1}
     assert observed.value("divan_socketio_ack_duration_seconds_sum", namespace="/chat") >= 0.01
+
+
+def test_arguments_of_an_emit_may_stand_without_their_names() -> None:
+    """The namespace and the callback are the same in either way."""
+    observed = Observed()
+    chat = Chat(observed)
+    heard: list[object] = []
+
+    async def conversation() -> None:
+        await chat.begin()
+        ada = chat.clients["ada"]
+        await chat.server.emit(
+            "question", None, ada.sid("/chat"), None, None, "/chat", lambda *told: heard.append(told)
+        )
+        await ada.send(f'3/chat,{await asked(ada)}["yes"]')
+
+    asyncio.run(conversation())
+    assert heard == [("yes",)]
+    assert acks_of(observed) == {"requested": 1, "answered": 1}
+
+
+@pytest.mark.parametrize("wish", [{"room": {1}}, {"room": {}}, {"skip_sid": [{}]}], ids=str)
+def test_what_python_socketio_takes_or_refuses_is_its_affair(wish: dict[str, Any]) -> None:
+    """A room that is none raises what it raises there; whoever is to be left out and is nobody leaves nobody out."""
+
+    async def outcome(server: Any) -> object:
+        client = await connected(server, "/")
+        client.received()
+        try:
+            await server.emit("said", **wish)
+        except Exception as error:
+            return type(error)
+        return client.received()
+
+    plain = socketio.AsyncServer(async_mode="asgi", namespaces=["/"])
+    assert asyncio.run(outcome(server_of(Observed(), namespaces=["/"]))) == asyncio.run(outcome(plain))
 
 
 @pytest.mark.parametrize("is_async", [False, True])
