@@ -50,7 +50,7 @@ class ConfigProbe:
             "REDIS_URL": settings.redis_url is None or _well_formed(settings.redis_url, _REDIS),
             "DATABASE_URL": settings.database_url is None or _well_formed(settings.database_url),
             "S3_ENDPOINT_URL": settings.s3_url is None or _well_formed(settings.s3_url, _S3),
-            "JWT_SECRET": settings.jwt_secret is None or len(settings.jwt_secret.encode()) >= JWT_SECRET_BYTES,
+            "JWT_SECRET": settings.jwt_secret is None or _bytes_in(settings.jwt_secret) >= JWT_SECRET_BYTES,
             "OTEL_EXPORTER_OTLP_ENDPOINT": not settings.tracing_enabled
             or (settings.otlp_traces_endpoint or settings.otlp_endpoint) is not None,
             "OBS_ADMIN_TOKEN": not self._guards or _is_strong(settings.admin_token),
@@ -65,6 +65,11 @@ class ConfigProbe:
         """Whether endpoints are served, somewhere in earnest, that need the token."""
         settings = self._settings
         return settings.enabled and settings.ops_enabled and settings.env != "dev"
+
+
+def _bytes_in(secret: str) -> int:
+    # How Python reads an environment variable of bytes that are no text, and back.
+    return len(secret.encode("utf-8", "surrogateescape"))
 
 
 def _is_strong(token: str | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,13 +34,13 @@ GOOD = {
         "sqlite+aiosqlite:////var/lib/divan.sqlite3",
     ],
     "S3_ENDPOINT_URL": ["https://s3.eu-central-1.amazonaws.com", "http://minio:9000"],
-    "JWT_SECRET": [LONG_ENOUGH, "é" * 16],
+    "JWT_SECRET": [LONG_ENOUGH, "é" * 16, os.fsdecode(b"\xff" * 32)],
 }
 BAD = {
     "REDIS_URL": ["redis.internal:6379", "http://redis.internal", "redis://", "redis://h:port", "redis://h:70000"],
     "DATABASE_URL": ["divan.sqlite3", "//db.internal/divan", "postgresql://", "postgresql://[::1/divan"],
     "S3_ENDPOINT_URL": ["s3.amazonaws.com", "s3://bucket", "https://", "https://s3:port"],
-    "JWT_SECRET": [LONG_ENOUGH[:-1], "hunter2", "é" * 15],
+    "JWT_SECRET": [LONG_ENOUGH[:-1], "hunter2", "é" * 15, os.fsdecode(b"\xff" * 31)],
 }
 
 
@@ -79,7 +80,7 @@ def test_a_value_that_cannot_work_fails(flag: str, value: str) -> None:
     assert report.as_json()["status"] == "fail"
     assert report.checks["config"] == {"ok": False, "reason": "error", "wrong": [flag]}
     # Not a piece of it either: what stands behind the scheme may be a password.
-    assert value.encode() not in orjson.dumps(report.as_json())
+    assert os.fsencode(value) not in orjson.dumps(report.as_json())
 
 
 def test_all_that_is_wrong_is_named_at_once() -> None:

@@ -126,6 +126,29 @@ def test_a_timeout_lets_go_of_the_connection() -> None:
     in_virtual_time(check)
 
 
+def test_a_connection_that_cannot_even_be_dropped_hides_nothing() -> None:
+    """What ended the check is told, and not how its connection took that; another one is made for the next check."""
+    server = Server()
+
+    class Broken(ServerLink):
+        async def drop(self) -> None:
+            raise RuntimeError("already gone")
+
+    async def check() -> None:
+        own = OwnConnection(lambda: Broken(server), 30.0, anyio.current_time)
+        server.hangs = True
+        with anyio.move_on_after(0.2) as timeout:
+            await own.use(ServerLink.ask)
+        assert timeout.cancelled_caught
+        server.hangs, server.up = False, False
+        with pytest.raises(ConnectionRefusedError):
+            await own.use(ServerLink.ask)
+        server.up = True
+        assert await own.use(ServerLink.ask) == "pong"
+
+    in_virtual_time(check)
+
+
 def test_a_client_that_gives_up_first_is_not_asked_again() -> None:
     """It has waited for as long as it is to; a second time would be another wait."""
     server = Server()
