@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -163,6 +164,16 @@ def test_an_order_to_end_the_process_is_obeyed(order: BaseException) -> None:
     observed.obs.probes.register(Says("interrupted", is_interrupted))
     with pytest.raises((type(order), BaseExceptionGroup)):
         anyio.run(observed.obs.probes.ask, "ready")
+
+
+def test_the_first_check_is_not_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is imported for it: OpenTelemetry's share would be a tenth of a second in which no request is served."""
+    lazily = "opentelemetry.instrumentation.utils"
+    monkeypatch.delitem(sys.modules, lazily, raising=False)
+    observed = Observed()
+    observed.obs.probes.register(Says("fine", fine))
+    assert anyio.run(observed.obs.probes.ask, "ready").ok
+    assert lazily not in sys.modules
 
 
 @pytest.mark.parametrize("details", [None, [("version", "0008")], {8: "a key that is no text"}, "0008"])
