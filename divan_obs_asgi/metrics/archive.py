@@ -17,8 +17,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from divan_obs_asgi.metrics.ledger import LEDGER, UNFINISHED, is_alive, is_mine
-from divan_obs_asgi.metrics.merging import Merge, Source, folded
+from divan_obs_asgi.metrics.folding import folded
+from divan_obs_asgi.metrics.ledger import LEDGER, UNFINISHED
+from divan_obs_asgi.metrics.locks import is_alive, is_mine
+from divan_obs_asgi.metrics.merging import Merge, Source
 from divan_obs_asgi.metrics.records import (
     HEAD,
     Damaged,
@@ -86,18 +88,26 @@ class Directory:
         raise FileNotFoundError(f"The files in {self.path} change faster than they can be read.")
 
     def fold(self, failed: Failed) -> None:
-        """Take the dead workers' ledgers into the archive; does nothing where somebody else is at it."""
-        with self._alone() as alone:
-            if alone:
-                self._remove_abandoned()
-                archive, done = self._read_archive(failed, remove=True)
-                self._remove(done)
-                dead = [
-                    file for file in self._read_all(self._names(LEDGER) - done, failed, dead=True) if not file.alive
-                ]
-                if dead:
-                    self._write_archive(_kept(archive, dead, self._max_series, failed), [file.name for file in dead])
-                    self._remove(file.name for file in dead)
+        """
+        Take the dead workers' ledgers into the archive; does nothing where somebody else is at it.
+
+        Where the disk is full or may not be written to, that is reported, and they are told from their files.
+        """
+        try:
+            with self._alone() as alone:
+                if alone:
+                    self._fold(failed)
+        except OSError as error:
+            failed(error)
+
+    def _fold(self, failed: Failed) -> None:
+        self._remove_abandoned()
+        archive, done = self._read_archive(failed, remove=True)
+        self._remove(done)
+        dead = [file for file in self._read_all(self._names(LEDGER) - done, failed, dead=True) if not file.alive]
+        if dead:
+            self._write_archive(_kept(archive, dead, self._max_series, failed), [file.name for file in dead])
+            self._remove(file.name for file in dead)
 
     def _names(self, suffix: str) -> set[str]:
         with os.scandir(self.path) as entries:
@@ -126,6 +136,8 @@ class Directory:
                 alive = is_alive(descriptor)
                 if not (alive and dead):
                     used = used_of(os.pread(descriptor, HEAD, 0))
+                    if used > os.fstat(descriptor).st_size:
+                        raise Damaged("it is cut off")
                     yield File(name, os.pread(descriptor, used, 0), alive)
             except Damaged as error:
                 failed(error)
@@ -147,8 +159,12 @@ class Directory:
             records.append(record(series_text(numbers[text], labels), values))
         body = b"".join(records)
         unfinished = self.path / f"{self.prefix}-archive-{secrets.token_hex(8)}{UNFINISHED}"
-        unfinished.write_bytes(head(HEAD + len(body)) + body)
-        os.replace(unfinished, self._archive)
+        try:
+            unfinished.write_bytes(head(HEAD + len(body)) + body)
+            os.replace(unfinished, self._archive)
+        except OSError:
+            unfinished.unlink(missing_ok=True)
+            raise
 
     def _remove(self, names: Iterable[str]) -> None:
         for name in names:

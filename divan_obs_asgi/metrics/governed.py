@@ -15,7 +15,8 @@ from prometheus_client.values import MutexValue
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics.family import Family, Metric
 from divan_obs_asgi.metrics.governor import OVERFLOW, Governor, text_of
-from divan_obs_asgi.metrics.ledger import GaugeValue, Ledger
+from divan_obs_asgi.metrics.ledger import Ledger
+from divan_obs_asgi.metrics.ledger_values import GaugeValue
 from divan_obs_asgi.metrics.records import Described
 
 # Characters of a label set that are worth remembering.

@@ -17,111 +17,21 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
-from math import isnan, nan
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from prometheus_client.values import MutexValue
 
+from divan_obs_asgi.metrics import forks, locks
+from divan_obs_asgi.metrics.ledger_values import DatedGaugeValue, GaugeValue, Numbers, Value
 from divan_obs_asgi.metrics.records import HEAD, Described, family_text, head, record, series_text
-
-try:
-    import fcntl
-
-    HAS_LOCKS = True
-except ImportError:  # Windows
-    HAS_LOCKS = False
 
 LEDGER = ".worker"
 UNFINISHED = ".new"
 _FIRST_SIZE = 1 << 16
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _logger = logging.getLogger("divan_obs_asgi.metrics")
-
-
-class Numbers(Protocol):
-    """Doubles, one beside the other."""
-
-    def __getitem__(self, at: int, /) -> float: ...
-    def __setitem__(self, at: int, value: float, /) -> None: ...
-
-
-class Value:
-    """
-    A number of a ledger, with the methods of prometheus_client's values.
-
-    Attributes:
-        at: its place among the ledger's numbers.
-    """
-
-    __slots__ = ("_exemplar", "_ledger", "at")
-
-    def __init__(self, ledger: Ledger, at: int) -> None:
-        self._ledger = ledger
-        self.at = at
-        self._exemplar: Any = None
-
-    @property
-    def _value(self) -> float:
-        return self.get()
-
-    def inc(self, amount: float) -> None:
-        ledger = self._ledger
-        with ledger.lock:
-            ledger.numbers[self.at] += amount
-
-    def set(self, value: float, timestamp: float | None = None) -> None:
-        ledger = self._ledger
-        with ledger.lock:
-            ledger.numbers[self.at] = value
-
-    def get(self) -> float:
-        ledger = self._ledger
-        with ledger.lock:
-            return ledger.numbers[self.at]
-
-    def set_exemplar(self, exemplar: Any) -> None:
-        self._exemplar = exemplar
-
-    def get_exemplar(self) -> Any:
-        return self._exemplar
-
-
-class GaugeValue(Value):
-    """The number of a gauge whose workers are summed; not a number where it was taken back."""
-
-    __slots__ = ()
-
-    def withdraw(self) -> None:
-        """Have it be told no longer."""
-        self.set(nan)
-
-    def begin(self) -> None:
-        """Be a number again, where it was withdrawn."""
-        ledger = self._ledger
-        with ledger.lock:
-            if isnan(ledger.numbers[self.at]):
-                ledger.numbers[self.at + 1] = 0.0
-                ledger.numbers[self.at] = 0.0
-
-
-class DatedGaugeValue(GaugeValue):
-    """The number of another gauge; beside it stands when it was set, 0 for never."""
-
-    __slots__ = ()
-
-    def inc(self, amount: float) -> None:
-        ledger = self._ledger
-        with ledger.lock:
-            ledger.numbers[self.at] += amount
-            ledger.numbers[self.at + 1] = time.time()
-
-    def set(self, value: float, timestamp: float | None = None) -> None:
-        ledger = self._ledger
-        with ledger.lock:
-            # In this order: who reads in between takes it for older than it is, not an older one for this.
-            ledger.numbers[self.at] = value
-            ledger.numbers[self.at + 1] = time.time()
 
 
 class Ledger:
@@ -153,12 +63,27 @@ class Ledger:
         self._used = 0
         self._map: mmap.mmap | bytearray
         self.numbers: Numbers
-        self._open(head(HEAD))
-        _ledgers.add(self)
+        try:
+            self._open(head(HEAD))
+        except OSError as error:
+            # Who is started again while the disk is full is to serve.
+            if error.errno not in _FULL:
+                raise
+            self._do_without(head(HEAD), error)
+        forks.watch(self)
 
     def close(self) -> None:
         """Be as one whose process has ended."""
         self._release()
+
+    def contents(self) -> bytes | None:
+        """Return what is in the file, from memory; None where the file was cut under it."""
+        with self.lock:
+            if isinstance(self.numbers, _Forked):
+                return self.numbers.blank
+            if self._descriptors and os.fstat(self._mapped).st_size < len(self._map):
+                return None
+            return bytes(self._map[: self._used])
 
     def values(self, described: Described, labels: Sequence[str], count: int) -> list[Any]:
         """
@@ -218,7 +143,7 @@ class Ledger:
         locked = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
         self._descriptors.append(locked)
         try:
-            fcntl.flock(locked, fcntl.LOCK_EX)
+            locks.lock(locked)
             # Opened twice: the mapping keeps its descriptor, also in a process forked off, and must keep no lock.
             self._mapped = os.open(unfinished, os.O_RDWR)
             self._descriptors.append(self._mapped)
@@ -234,12 +159,10 @@ class Ledger:
 
     def _grow(self, size: int) -> None:
         if not self._descriptors:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        if hasattr(os, "posix_fallocate"):
-            # A page that finds no room on the disk when it is written to would end the process (SIGBUS).
-            os.posix_fallocate(self._mapped, 0, size)
-        else:
-            os.truncate(self._mapped, size)
+            self._map = bytearray(self._map) + bytearray(size - len(self._map))
+            self.numbers = memoryview(self._map).cast("d")
+            return
+        _make_room(self._mapped, size)
         # The one before goes with its last reader; both show the same file.
         self._map = mmap.mmap(self._mapped, size)
         self.numbers = memoryview(self._map).cast("d")
@@ -267,10 +190,15 @@ class Ledger:
         try:
             self._open(contents)
         except OSError as error:
-            self._warn(error)
-            self._map = bytearray(contents) + bytearray(_FIRST_SIZE)
-            self._used = len(contents)
-            self.numbers = memoryview(self._map).cast("d")
+            self._do_without(contents, error)
+
+    def _do_without(self, contents: bytes, error: OSError) -> None:
+        """Count where no other worker sees it."""
+        _logger.error("What this worker counts is told by no other: no file can be made (%s).", error.strerror)
+        self.name = ""
+        self._used = len(contents)
+        self._map = bytearray(contents)
+        self._grow(max(_FIRST_SIZE, len(contents)))
 
 
 class _Forked:
@@ -282,11 +210,11 @@ class _Forked:
 
     def __init__(self, ledger: Ledger, blank: bytes) -> None:
         self._ledger = ledger
-        self._blank = blank
+        self.blank = blank
 
     def open(self) -> Numbers:
         if self._ledger.numbers is self:
-            self._ledger.reopen(self._blank)
+            self._ledger.reopen(self.blank)
         return self._ledger.numbers
 
     def __getitem__(self, at: int, /) -> float:
@@ -296,9 +224,20 @@ class _Forked:
         self.open()[at] = value
 
 
-_ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
-# Those whose locks are held during a fork.
-_held: list[Ledger] = []
+def _make_room(descriptor: int, size: int) -> None:
+    """
+    Have a file be so large.
+
+    A page of it that finds no room on the disk when it is written to would end the process (SIGBUS).
+    """
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except (AttributeError, OSError) as error:
+        # macOS has none; and musl (Alpine) does not stand in for a file system that cannot.
+        if isinstance(error, OSError) and error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+        before = os.fstat(descriptor).st_size
+        os.pwrite(descriptor, bytes(size - before), before)
 
 
 def _close(descriptors: list[int]) -> None:
@@ -306,46 +245,4 @@ def _close(descriptors: list[int]) -> None:
         os.close(descriptors.pop())
 
 
-def _before_fork() -> None:
-    _held[:] = _ledgers
-    for ledger in _held:
-        ledger.lock.acquire()
-
-
-def _after_fork_in_parent() -> None:
-    while _held:
-        _held.pop().lock.release()
-
-
-def _after_fork_in_child() -> None:
-    while _held:
-        ledger = _held.pop()
-        ledger.forked()
-        ledger.lock.release()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
-
-
-def is_alive(descriptor: int) -> bool:
-    """Tell whether the process of an open ledger lives."""
-    try:
-        # Shared, so that two who ask do not take each other for the owner.
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
-    return False
-
-
-def is_mine(descriptor: int) -> bool:
-    """Lock an open file, until it is closed; tell whether nobody else had."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-__all__ = ["HAS_LOCKS", "LEDGER", "UNFINISHED", "GaugeValue", "Ledger", "Value", "is_alive", "is_mine"]
+__all__ = ["LEDGER", "UNFINISHED", "Ledger"]

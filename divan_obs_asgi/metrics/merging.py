@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from math import fsum, isfinite, isnan
 from typing import Any
 
 from prometheus_client.samples import Sample
 
 from divan_obs_asgi.metrics.family import Family, Metric
-from divan_obs_asgi.metrics.governor import OVERFLOW
 from divan_obs_asgi.metrics.records import Contents, Described, FamilyKey
+from divan_obs_asgi.metrics.sums import gauge_of, total
 
 # Label sets that are made one in a go; those of histograms take 5 µs.
 _AT_A_TIME = 100
@@ -194,87 +193,4 @@ class Source:
             child.parts.append(numbers[start:end])
 
 
-def total(numbers: Sequence[float]) -> float:
-    """Return the sum, rounded once: the order in which workers come and go does not show in it."""
-    try:
-        return fsum(numbers)
-    except (OverflowError, ValueError):  # It is infinite, or there are both infinities in it.
-        return sum(numbers)
-
-
-def exact(numbers: Iterable[float]) -> list[float]:
-    """
-    Return numbers whose sum is that of the given ones exactly, though no double can be.
-
-    So it does not show when dead workers are folded: one rounding more, and a counter could go back by the last of its
-    bits, which Prometheus takes for a restart. (J. R. Shewchuk, Adaptive Precision Floating-Point Arithmetic, 1996.)
-    """
-    partials: list[float] = []
-    for given in numbers:
-        number = given
-        kept = 0
-        for partial in partials:
-            larger, smaller = (number, partial) if abs(number) >= abs(partial) else (partial, number)
-            number = larger + smaller
-            rest = smaller - (number - larger)
-            if rest:
-                partials[kept] = rest
-                kept += 1
-        partials[kept:] = [number]
-    return partials if all(map(isfinite, partials)) else [sum(numbers)]
-
-
-def gauge_of(mode: str, parts: Sequence[Sequence[float]]) -> float | None:
-    """Return what one gauge tells of several workers'; None where none has set it."""
-    kind = mode.removeprefix("live")
-    if kind == "sum":
-        # One that was never set counts as 0: it is incremented.
-        numbers = [value for value, _ in parts if not isnan(value)]
-        return total(numbers) if numbers else None
-    told = [(at, value) for value, at in parts if at]
-    if kind == "mostrecent":
-        _, value = max(told, default=(0.0, float("nan")))
-        return None if isnan(value) else value
-    values = [value for _, value in told if not isnan(value)]
-    return (min if kind == "min" else max)(values, default=None)
-
-
-def folded(merge: Merge, max_series: int) -> Iterator[tuple[Described, tuple[str, ...], list[float]]]:
-    """
-    Yield what is to be kept of dead workers: family, label set and numbers, as many times as it takes to be exact.
-
-    Of a family at most `max_series` label sets are kept; what is over is told as `__overflow__`, of a gauge not at all.
-    """
-    for family in merge.families.values():
-        kept = family.all()[: max_series - 1]
-        over = family.all()[max_series - 1 :]
-        described = family.described
-        if described.family.kind == "gauge":
-            for child in kept:
-                yield from _kept_gauge(described, child)
-            continue
-        for child in kept:
-            yield described, child.labels, _exactly(child.parts)
-        if over:
-            labels = (OVERFLOW,) * len(described.family.labels)
-            yield described, labels, _exactly([part for child in over for part in child.parts])
-
-
-def _kept_gauge(described: Described, child: MergedChild) -> Iterator[tuple[Described, tuple[str, ...], list[float]]]:
-    value = gauge_of(described.family.mode, child.parts)
-    if value is not None:
-        yield described, child.labels, [value, max(at for _, at in child.parts)]
-
-
-def _exactly(parts: Sequence[array[float]]) -> list[float]:
-    *columns, created = zip(*parts, strict=True)
-    sums = [exact(column) for column in columns]
-    since = min(filter(None, created), default=0.0)
-    numbers: list[float] = []
-    for at in range(max(map(len, sums))):
-        numbers += [partials[at] if at < len(partials) else 0.0 for partials in sums]
-        numbers.append(0.0 if at else since)
-    return numbers
-
-
-__all__ = ["Merge", "MergedChild", "MergedFamily", "MergedValue", "Source", "folded", "gauge_of", "total"]
+__all__ = ["Merge", "MergedChild", "MergedFamily", "MergedValue", "Source"]

@@ -14,9 +14,10 @@ import anyio.to_thread
 from prometheus_client.registry import Collector
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
-from divan_obs_asgi.metrics.archive import Directory, Failed, Snapshot, outlives
+from divan_obs_asgi.metrics.archive import Directory, Failed, File, Snapshot, outlives
 from divan_obs_asgi.metrics.governed import Governed, GovernedCounter, GovernedHistogram
-from divan_obs_asgi.metrics.ledger import HAS_LOCKS, Ledger
+from divan_obs_asgi.metrics.ledger import Ledger
+from divan_obs_asgi.metrics.locks import HAS_LOCKS
 from divan_obs_asgi.metrics.merging import Merge, MergedFamily, Source
 from divan_obs_asgi.metrics.process_series import ProcessSeries
 from divan_obs_asgi.metrics.records import Damaged, Described
@@ -49,12 +50,12 @@ class Workers:
         self._directory = Directory(directory, namespace, max_series)
         try:
             self.ledger = Ledger(directory, namespace)
-            self._directory.fold(_log)
         except OSError as error:
             raise ImproperlyConfigured(
                 f"{VARIABLE} is {str(directory)!r}, where no file can be made and locked ({error.strerror}); "
                 "expected a directory of this host that the service may write to."
             ) from None
+        self._directory.fold(_log)
         self._process = ProcessSeries(self.ledger)
         self._merge = Merge()
         self._archive: tuple[bytes | None, Source | None] = (None, None)
@@ -76,9 +77,7 @@ class Workers:
         """Look what all workers say; until this is left, nobody else looks, and what they said stands."""
         self._process.note(collectors)
         with self._reading:
-            snapshot = self._directory.snapshot(failed)
-            if all(file.name != self.ledger.name for file in snapshot.ledgers):
-                failed(FileNotFoundError(f"The file of this worker is gone from {self._directory.path}."))
+            snapshot = self._snapshot(failed)
             self._add(snapshot, failed)
             yield
         if snapshot.left:
@@ -110,6 +109,20 @@ class Workers:
         others = {family.full_name: family for family in self._merge.families.values() if family.children()}
         yield from (family for name, family in others.items() if name not in told)
 
+    def _snapshot(self, failed: Failed) -> Snapshot:
+        """Return the files, and what this worker has counted where its own one is not among them."""
+        try:
+            snapshot = self._directory.snapshot(failed)
+        except OSError as error:
+            failed(error)
+            snapshot = Snapshot(None, [], left=False)
+        if all(file.name != self.ledger.name for file in snapshot.ledgers):
+            failed(FileNotFoundError(f"The file of this worker is gone from {self._directory.path}."))
+            contents = self.ledger.contents()
+            if contents is not None:
+                snapshot.ledgers.append(File(self.ledger.name, contents, alive=True))
+        return snapshot
+
     def _add(self, snapshot: Snapshot, failed: Failed) -> None:
         self._merge.begin()
         if snapshot.archive is not None:
@@ -139,7 +152,10 @@ def _everything(described: Described) -> bool:
 
 
 def _log(error: Exception) -> None:
-    _logger.error("A file of earlier workers cannot be read; its series begin anew: %s.", error)
+    if isinstance(error, Damaged):
+        _logger.error("A file of earlier workers cannot be read; its series begin anew: %s.", error)
+    else:
+        _logger.error("The files of earlier workers stay as they are: %s.", error)
 
 
 def _refuse_what_is_no_directory(directory: Path) -> None:

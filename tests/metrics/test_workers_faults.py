@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from divan_obs_asgi.metrics import HttpTraffic, Metrics
+from divan_obs_asgi.metrics import HttpTraffic, Metrics, forks
+from divan_obs_asgi.metrics.records import head
 from tests.metrics.ended_requests import ended
 from tests.metrics.worker_pages import (
     Killed,
@@ -165,15 +167,53 @@ def test_a_damaged_archive_begins_anew(tmp_path: Path) -> None:
     assert sold(metrics) == 2
 
 
-def test_a_directory_that_is_emptied_is_reported(tmp_path: Path) -> None:
-    """Somebody has removed the file of a worker that lives; the worker serves on."""
-    metrics = worker(tmp_path)
-    for path in tmp_path.iterdir():
-        path.unlink()
+@pytest.mark.parametrize("size", [0, 10, 100, 1003, 3000])
+@pytest.mark.parametrize("lives", [True, False])
+def test_a_file_that_is_cut_is_left_out(tmp_path: Path, size: int, lives: bool) -> None:
+    """Wherever it was cut, and though it could be read before."""
+    one, two = worker(tmp_path), worker(tmp_path)
+    for metrics in (one, two):
+        metrics.chat_send.inc()
+    assert sold(one) == 2
+    assert two.workers is not None
+    os.truncate(tmp_path / two.workers.ledger.name, size)
+    if not lives:
+        die(two)
     failures: list[Exception] = []
-    metrics.render(failed=failures.append)
-    assert [str(error) for error in failures] == [f"The file of this worker is gone from {tmp_path}."]
+    assert b"\ndivan_chat_send_total 1.0\n" in one.render(failed=failures.append)
+    assert {type(error).__name__ for error in failures} == {"Damaged"}
+
+
+def test_a_file_that_says_it_is_huge_is_left_out(tmp_path: Path) -> None:
+    """Nobody reads as many bytes as a damaged head asks for."""
+    metrics = worker(tmp_path)
     metrics.chat_send.inc()
+    (tmp_path / "divan-1-0.worker").write_bytes(head(2**62) + b"?" * 100)
+    failures: list[Exception] = []
+    assert b"\ndivan_chat_send_total 1.0\n" in metrics.render(failed=failures.append)
+    assert {type(error).__name__ for error in failures} == {"Damaged"}
+
+
+@pytest.mark.parametrize("gone", ["file", "directory"])
+def test_a_worker_whose_file_is_gone_serves_on(tmp_path: Path, gone: str) -> None:
+    """It is reported, and its own page has its counts."""
+    directory = tmp_path / "metrics"
+    directory.mkdir()
+    metrics = worker(directory)
+    metrics.chat_send.inc()
+    for path in directory.iterdir():
+        path.unlink()
+    if gone == "directory":
+        directory.rmdir()
+    for count in (2, 3):
+        metrics.chat_send.inc()
+        failures: list[Exception] = []
+        assert f"\ndivan_chat_send_total {count}.0\n".encode() in metrics.render(failed=failures.append)
+        assert str(failures[-1]) == f"The file of this worker is gone from {directory}."
+
+
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_full_disk_breaks_nothing(
@@ -182,10 +222,6 @@ def test_a_full_disk_breaks_nothing(
     """New series are told nowhere, which is logged once; those that are there go on."""
     metrics = worker(tmp_path)
     metrics.chat_send.inc()
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
     monkeypatch.setattr(os, "posix_fallocate", full)
     with caplog.at_level(logging.ERROR):
         for zone in range(400):
@@ -195,6 +231,55 @@ def test_a_full_disk_breaks_nothing(
     assert 0 < len(samples(metrics, "divan_sizes_count")) < 400
     message = "New series are told nowhere: the file of this worker cannot grow (No space left on device)."
     assert [record.getMessage() for record in caplog.records] == [message]
+
+
+def test_a_worker_that_starts_while_the_disk_is_full_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged; its own page has what it counts, however much, and the others go on without it."""
+    one, two = worker(tmp_path), worker(tmp_path)
+    for metrics in (one, two):
+        metrics.chat_send.inc()
+    die(two)
+    with monkeypatch.context() as patch, caplog.at_level(logging.ERROR):
+        patch.setattr(os, "posix_fallocate", full)
+        patch.setattr(Path, "write_bytes", full)
+        late = worker(tmp_path)
+        late.chat_send.inc(3)
+        sizes = late.histogram("sizes", "Sizes.", ["zone"])
+        for zone in range(400):
+            sizes.labels("x" * 400 + str(zone)).observe(1)
+        failures: list[Exception] = []
+        told = late.render(failed=failures.append)
+        assert b"\ndivan_chat_send_total 5.0\n" in told
+        assert told.count(b"\ndivan_sizes_count{") == 400
+        # A dead worker's file stays as it is, and is told.
+        assert b"\ndivan_chat_send_total 2.0\n" in one.render(failed=failures.append)
+        assert files(tmp_path) == ["lock", "worker", "worker"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "What this worker counts is told by no other: no file can be made (No space left on device).",
+        "The files of earlier workers stay as they are: [Errno 28] No space left on device.",
+    ]
+    assert sold(one) == 2
+    assert files(tmp_path) == ["archive", "lock", "worker"]
+
+
+@pytest.mark.parametrize("error", [errno.EOPNOTSUPP, errno.EINVAL])
+def test_a_file_system_that_sets_no_room_aside_will_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    """musl hands on that it cannot (Alpine), where glibc writes zeros."""
+
+    def cannot(*_: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, "posix_fallocate", cannot)
+    one, two = worker(tmp_path), worker(tmp_path)
+    one.chat_send.inc(2)
+    for zone in range(400):
+        one.histogram("sizes", "Sizes.", ["zone"]).labels("x" * 400 + str(zone)).observe(1)
+    assert sold(two) == 2
+    assert len(samples(two, "divan_sizes_count")) == 400
 
 
 def test_a_file_grows_with_its_series(tmp_path: Path) -> None:
@@ -289,6 +374,25 @@ def test_a_forked_worker_goes_on_counting_requests_of_known_routes(tmp_path: Pat
         "divan_http_requests_total{method=GET,route=/a,status=200}": 3,
         "divan_http_request_duration_seconds_sum{method=GET,route=/a}": 0.1 + 0.1 + 0.1,
     }
+
+
+def test_two_threads_may_fork_at_a_time(tmp_path: Path) -> None:
+    """Each lets go of the locks that it holds meanwhile: where one stayed held, the next count would wait for ever."""
+    metrics = worker(tmp_path)
+    assert metrics.workers is not None
+
+    def fork() -> None:
+        forks.before_fork()
+        forks.after_fork_in_parent()
+
+    other = threading.Thread(target=fork, daemon=True)
+    forks.before_fork()
+    other.start()
+    other.join(0.05)
+    forks.after_fork_in_parent()
+    other.join(30)
+    assert metrics.workers.ledger.lock.acquire(timeout=30)
+    metrics.workers.ledger.lock.release()
 
 
 @in_spite_of_threads
