@@ -1,4 +1,4 @@
-"""What python-socketio, Engine.IO and asyncio log by themselves, without the ids of sessions and without payloads."""
+"""What python-socketio, Engine.IO and asyncio log by themselves, without sessions, rooms and payloads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import weakref
 from typing import Any
 
 from divan_obs_asgi.logs.lines import HIDDEN_KEY
-from divan_obs_asgi.redaction.text import HIDDEN
+from divan_obs_asgi.redaction.text import HIDDEN, marker
 from divan_obs_asgi.socketio_ext.record import shape_of
 from divan_obs_asgi.socketio_ext.watch import COMPONENT
 
@@ -17,6 +17,19 @@ from divan_obs_asgi.socketio_ext.watch import COMPONENT
 _ASYNCIO = "asyncio"
 # Engine.IO's last argument is a packet with what a client has sent, or is sent: "%s: Received packet %s data %s".
 _WITH_PACKET = re.compile(r"(?:packet %s data|received) %s\b")
+# python-socketio's lines with a room, which may be called like a person, and where it stands among the arguments.
+_ROOM_AT = {
+    'emitting event "%s" to %s [%s]': 1,
+    "%s is entering room %s [%s]": 1,
+    "%s is leaving room %s [%s]": 1,
+    "room %s is closing [%s]": 0,
+}
+_TO_EVERYBODY = "all"
+_ROOM = marker("room")
+# And the one with an event as a client calls it.
+_EVENT = 'received event "%s" from %s [%s]'
+# Engine.IO names a session that it does not know, which may well be one of another process.
+_NAMED = re.compile(r"\b(Invalid session|for session) (?!None\b).+?(?= is not connected| \(further |\Z)", re.DOTALL)
 # engineio.BaseServer.generate_id: 12 random bytes and a number of 3, in base64; an application may have others.
 _ID = re.compile(r"[\w-]{8,128}")
 _RANDOM_BYTES, _OWN_LENGTH = 12, 20
@@ -50,14 +63,29 @@ class SessionFilter(logging.Filter):
 
     def _mask(self, record: logging.LogRecord) -> None:
         if isinstance(record.args, tuple) and record.args:
-            arguments: list[object] = list(record.args)
-            if isinstance(record.msg, str) and _WITH_PACKET.search(record.msg):
-                arguments[-1] = shape_of(arguments[-1])
-            record.args = tuple(self._masked(value) if isinstance(value, str) else value for value in arguments)
-        if self._ids_in(message := record.getMessage()):
-            record.msg, record.args = self._masked(message), ()
+            arguments = [self._masked(value) if isinstance(value, str) else value for value in record.args]
+            if isinstance(record.msg, str):
+                self._hide(record.msg, arguments)
+            record.args = tuple(arguments)
+        message = record.getMessage()
+        masked = _NAMED.sub(rf"\1 {HIDDEN}", self._masked(message))
+        if masked != message:
+            record.msg, record.args = masked, ()
         if record.exc_info and record.exc_info[1] is not None:
             self._mask_error(record, record.exc_info)
+
+    def _hide(self, line: str, arguments: list[Any]) -> None:
+        """Put something else in the place of what a client has sent, and of rooms."""
+        server = self._server()
+        if _WITH_PACKET.search(line):
+            arguments[-1] = shape_of(arguments[-1])
+        elif line in _ROOM_AT:
+            room = arguments[_ROOM_AT[line]]
+            if room not in (HIDDEN, _TO_EVERYBODY):
+                arguments[_ROOM_AT[line]] = _ROOM
+        elif line == _EVENT and server is not None:
+            event, _, namespace = arguments
+            arguments[0] = server._names.event(namespace, event)
 
     def _mask_error(self, record: logging.LogRecord, exc_info: Any) -> None:
         text = _formatter.formatException(exc_info)

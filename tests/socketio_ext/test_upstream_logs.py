@@ -11,18 +11,21 @@ import io
 import logging
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import anyio
+import httpx
 import pytest
 import socketio
 from engineio.packet import Packet
 
 from tests.socketio_ext.sockets import connected, server_of
-from tests.socketio_ext.test_requests import poll
+from tests.socketio_ext.test_requests import POLLING, poll
 from tests.stacks import Observed
 
 LOGGERS = ("socketio.server", "engineio.server", "asyncio")
 SECRET = "my-private-words"
+ROOM = "room-of-ada-lovelace"
 
 
 @pytest.fixture
@@ -54,8 +57,11 @@ def server(observed: Observed) -> Iterator[Any]:
     server = server_of(observed, logger=True, engineio_logger=True, async_handlers=True)
 
     async def say(sid: str, text: str) -> str:
-        await server.enter_room(sid, "den")
-        await server.emit("said", text, to=sid)
+        await server.enter_room(sid, ROOM)
+        for room in (sid, ROOM, [sid, ROOM], None):
+            await server.emit("said", text, to=room)
+        await server.leave_room(sid, ROOM)
+        await server.close_room(ROOM)
         return text
 
     async def fail(sid: str, text: str) -> None:
@@ -92,6 +98,8 @@ def test_no_id_of_a_session_and_no_payload_is_logged(server: Any, observed: Obse
             f'421["say","{SECRET}"]',
             f'42["fail","{SECRET}"]',
             f'43["{SECRET}"]',
+            f'42["{SECRET}"]',
+            f'42[["{SECRET}"]]',
             "41",
             f'421["say","{SECRET}"]',
         ):
@@ -107,11 +115,17 @@ def test_no_id_of_a_session_and_no_payload_is_logged(server: Any, observed: Obse
     gc.collect()  # By then asyncio has told what nobody has asked for.
     lines = str([line for line in observed.lines() if line["logger"] in LOGGERS])
     for told in (output.getvalue(), lines):
-        assert [secret for secret in (*credentials, SECRET) if secret in told] == []
+        assert [secret for secret in (*credentials, SECRET, ROOM) if secret in told] == []
         for message in (
             "received event",
+            "__unknown__",
             "entering room",
+            "leaving room",
+            "[redacted:room] is closing",
             "emitting event",
+            "to [redacted:session]",
+            "to [redacted:room]",
+            "to all",
             "Cannot send to sid",
             "Received packet MESSAGE",
         ):
@@ -119,6 +133,24 @@ def test_no_id_of_a_session_and_no_payload_is_logged(server: Any, observed: Obse
         assert "nobody is [redacted:session]" in told
         assert "string:" in told
     assert observed.samples("divan_obs_errors_total") == {}
+
+
+def test_a_session_of_another_process_is_not_told(server: Any, observed: Observed, output: io.StringIO) -> None:
+    """Where a balancer brings a client to the wrong process, Engine.IO logs the session that it does not know."""
+    foreign = server_of(observed).eio
+    sessions = [foreign.generate_id() for _ in range(50)][-2:]
+
+    async def knock() -> None:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(socketio.ASGIApp(server)), base_url="http://a"
+        ) as http:
+            for session in (*sessions, "of our own%making"):
+                for ask in (http.get, http.post):
+                    assert (await ask(f"{POLLING}&sid={quote(session)}")).status_code == 400
+
+    anyio.run(knock)
+    assert [session for session in (*sessions, "making") if session in output.getvalue()] == []
+    assert "Invalid session [redacted:session]" in output.getvalue()
 
 
 def test_what_is_no_session_is_left_as_it_is(server: Any, output: io.StringIO) -> None:
