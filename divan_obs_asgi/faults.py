@@ -74,6 +74,18 @@ class Faults:
             self._inside.logging = False
 
 
+def is_order(error: BaseException) -> bool:
+    """
+    Tell whether what synchronous code has raised is for its caller, and is not merely what went wrong there.
+
+    A cancellation is not: it is delivered where somebody awaits, so that this one is of something whose result was
+    asked for. Nor is the panic of an extension module.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(_ORDERS) is not None
+    return isinstance(error, _ORDERS)
+
+
 def ends_the_caller(error: BaseException) -> bool:
     """
     Tell whether what was raised below tells the caller to end, and is not merely what went wrong there.
@@ -83,11 +95,7 @@ def ends_the_caller(error: BaseException) -> bool:
     """
     if isinstance(error, Exception):
         return False
-    if _is_cancelled():
-        return True
-    if isinstance(error, BaseExceptionGroup):
-        return error.subgroup(_ORDERS) is not None
-    return isinstance(error, _ORDERS)
+    return _is_cancelled() or is_order(error)
 
 
 def _is_cancelled() -> bool:
@@ -112,4 +120,4 @@ def _place(error: BaseException) -> str:
     return f"{filename}:{frame.tb_lineno}"
 
 
-__all__ = ["Faults", "ends_the_caller"]
+__all__ = ["Faults", "ends_the_caller", "is_order"]

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from divan_obs_asgi import headers
 from divan_obs_asgi.failures import own_failure
-from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.faults import Faults, is_order
 from divan_obs_asgi.routes import ROUTE_KEY, UNMATCHED, RouteTemplates
 from divan_obs_asgi.types import ConnectionKind, Message, Outcome, Receive, Scope, Send
 
@@ -357,7 +357,9 @@ class RequestRecord:
             return
         try:
             self.on_message(self, direction)
-        except Exception as error:
+        except BaseException as error:
+            if is_order(error):
+                raise
             self._faults.report("record", error)
 
     def _server_closed(self, message: Message) -> None:
@@ -413,7 +415,9 @@ class RequestRecord:
         for component, finisher in reversed(tuple(self._finishers.items())):
             try:
                 finisher(self)
-            except Exception as error:
+            except BaseException as error:
+                if is_order(error):
+                    raise
                 faults.report(component, error)
 
     def _route(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
+from divan_obs_asgi.faults import is_order
 from divan_obs_asgi.record import RECORD_KEY, RequestRecord, current_record
 from divan_obs_asgi.routes import RouteTemplates
 from divan_obs_asgi.types import CONNECTIONS, ASGIApp, Receive, Scope, Send
@@ -93,7 +94,9 @@ class RecordMiddleware(ABC):
         for observer in self._observers:
             try:
                 to_undo = observer.observe(scope, record)
-            except Exception as error:
+            except BaseException as error:
+                if is_order(error):
+                    raise
                 self.obs.faults.report(observer.component, error)
             else:
                 if to_undo is not None:
@@ -104,7 +107,9 @@ class RecordMiddleware(ABC):
         for component, to_undo in reversed(undo):
             try:
                 to_undo()
-            except Exception as error:
+            except BaseException as error:
+                if is_order(error):
+                    raise
                 self.obs.faults.report(component, error)
 
 

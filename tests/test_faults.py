@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from asyncio import CancelledError
 from typing import Any
 
 import anyio
@@ -33,6 +34,10 @@ class Counts(dict[str, int]):
         self[component] = self.get(component, 0) + 1
 
 
+class Panic(BaseException):
+    """What an extension module written in Rust raises for a bug of its own is no Exception (pyo3)."""
+
+
 class BreaksInObserve(RecordMiddleware):
     component = "breaks_in_observe"
 
@@ -60,6 +65,35 @@ class BreaksInUndo(RecordMiddleware):
         raise RuntimeError("s3cret")
 
 
+class PanicsInObserve(RecordMiddleware):
+    component = "panics_in_observe"
+
+    def observe(self, scope: Scope, record: RequestRecord) -> None:
+        raise Panic
+
+
+class WaitsForWhatWasCancelled(RecordMiddleware):
+    component = "waits_for_what_was_cancelled"
+
+    def observe(self, scope: Scope, record: RequestRecord) -> Undo:
+        record.add_finisher(self.component, lambda record: self.ask())
+        return bool
+
+    def ask(self) -> None:
+        # What `task.result()` raises in synchronous code, too.
+        raise CancelledError
+
+
+class PanicsInUndo(RecordMiddleware):
+    component = "panics_in_undo"
+
+    def observe(self, scope: Scope, record: RequestRecord) -> Undo:
+        return self.undo
+
+    def undo(self) -> None:
+        raise Panic
+
+
 class ReturnsNonsense(RecordMiddleware):
     component = "returns_nonsense"
 
@@ -67,7 +101,15 @@ class ReturnsNonsense(RecordMiddleware):
         return 42
 
 
-BROKEN: tuple[type[RecordMiddleware], ...] = (BreaksInObserve, BreaksInFinisher, BreaksInUndo, ReturnsNonsense)
+BROKEN: tuple[type[RecordMiddleware], ...] = (
+    BreaksInObserve,
+    BreaksInFinisher,
+    BreaksInUndo,
+    PanicsInObserve,
+    WaitsForWhatWasCancelled,
+    PanicsInUndo,
+    ReturnsNonsense,
+)
 
 
 def with_clock(observed: Observed, clock: Clock) -> Observability:
@@ -105,6 +147,22 @@ def test_the_others_work_on_beside_a_broken_middleware(broken: type[RecordMiddle
     assert [line["msg"] for line in observed.lines() if line["logger"] == "divan_obs_asgi.access"] == [
         "GET __unmatched__"
     ]
+
+
+@pytest.mark.parametrize("order", [KeyboardInterrupt, SystemExit])
+def test_an_order_to_end_is_no_failure(order: type[BaseException]) -> None:
+    """Ctrl-C, whoever happens to run when it comes, is for the process."""
+
+    class Interrupted(RecordMiddleware):
+        component = "interrupted"
+
+        def observe(self, scope: Scope, record: RequestRecord) -> None:
+            raise order
+
+    observed = Observed()
+    done = anyio.run(converse, build_stack(hello, observed.obs, [Interrupted]), http_scope())
+    assert isinstance(done.error, order)
+    assert observed.value("divan_obs_errors_total", component="interrupted") == 0
 
 
 @pytest.mark.parametrize("broken", BROKEN)
