@@ -8,7 +8,7 @@ import math
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic
 from types import FrameType
 from typing import Literal, TypeAlias
@@ -236,7 +236,9 @@ def closing(scope: Scope, send: Send) -> Send:
 
     async def send_last(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": replaced(message.get("headers", ()), {b"connection": b"close"})}
+            # A malformed list of headers is between the application and its server.
+            with suppress(Exception):
+                message = {**message, "headers": replaced(message.get("headers", ()), {b"connection": b"close"})}
         await send(message)
 
     return send_last

@@ -46,7 +46,7 @@ class RedactedErrorBodies:
         held: list[Message] = []
 
         async def send_redacted(message: Message) -> None:
-            if message["type"] == "http.response.start" and _announces_text(message):
+            if message["type"] == "http.response.start" and self._may_be_redacted(message):
                 # Its content-length depends on the body, which comes next.
                 held.append(message)
                 return
@@ -69,9 +69,18 @@ class RedactedErrorBodies:
         if held:
             await send(held.pop())
 
-    def _redacted(self, start: Message, body: Message) -> tuple[Message, Message]:
-        before = body.get("body", b"")
+    def _may_be_redacted(self, start: Message) -> bool:
         try:
+            return _announces_text(start)
+        except Exception as error:
+            # A message that is none; what its server makes of it is not for an observer to decide.
+            self.obs.faults.report("redaction", error)
+            return False
+
+    def _redacted(self, start: Message, body: Message) -> tuple[Message, Message]:
+        before = body.get("body") or b""
+        try:
+            before = bytes(before)  # Servers take a memoryview, too.
             content = _content(before, _content_type(start), self._policy)
         except Exception as error:
             # Fail closed: an error's body is worth less than what it may give away.
@@ -121,7 +130,7 @@ def _headers(start: Message, length: int) -> RawHeaders:
 
 
 def _announces_text(start: Message) -> bool:
-    if start["status"] < _FIRST_FAILURE:
+    if int(start["status"]) < _FIRST_FAILURE:
         return False
     content_type = _content_type(start)
     if not (_JSON.match(content_type) or _TEXTUAL.match(content_type)):

@@ -429,3 +429,6 @@ async def test_while_draining_a_response_is_the_last_of_its_connection(
         {"type": "http.response.start", "status": 200, "headers": headers},
         {"type": "http.response.body"},
     ]
+    malformed = {"type": "http.response.start", "status": 200, "headers": None}
+    await last(malformed)
+    assert sent[-1] is malformed

@@ -378,6 +378,27 @@ def test_what_the_policy_cannot_do_is_left_out() -> None:
     assert observed.value("divan_obs_errors_total", component="redaction") == 1
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"type": "http.response.start"},
+        {"type": "http.response.start", "status": None, "headers": []},
+        {"type": "http.response.start", "status": 500, "headers": None},
+        {"type": "http.response.start", "status": 500, "headers": [(b"content-type",)]},
+    ],
+)
+def test_a_start_that_is_none_is_the_servers_business(odd: dict[str, Any]) -> None:
+    """It is forwarded as it is; what its server makes of it is not for an observer to decide."""
+    conversation = answered(Answer(dict(odd), body(TEXT.encode())), stack=False)
+    assert [conversation.error, conversation.sent[0]] == [None, odd]
+
+
+def test_a_status_may_be_a_text_and_a_body_a_view() -> None:
+    """Some servers take them."""
+    answer = Answer({**start(), "status": "500"}, {**body(b""), "body": memoryview(TEXT.encode())})
+    assert answered(answer, stack=False).body == TOLD.encode()
+
+
 def test_starlettes_debug_page_is_redacted() -> None:
     """With `debug=True` it shows the exception to everyone."""
 
