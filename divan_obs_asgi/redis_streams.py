@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 5.0
 # An id is a time where Redis made it. What is smaller (September 2001) somebody has made up.
 _PLAUSIBLE_MS = 1e12
+
+# What is raised where an answer has another shape than that of Redis.
+_NO_ANSWER = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 
 _Group = tuple[str, str]
 
@@ -80,18 +85,28 @@ class RedisStreams:
 
     async def _ask(self, redis: Redis) -> dict[Gauge, dict[_Group, float]]:
         found: dict[Gauge, dict[_Group, float]] = {gauge: {} for gauge in self._told}
-        seconds, microseconds = await redis.time()
+        now_s = await self._now_s(redis)
         for stream in self._streams:
-            for group in await self._groups(redis, stream):
-                key = (stream, group["name"])
-                found[self._metrics.redis_stream_pending][key] = group["pending"]
-                # Redis cannot tell it after deletions, or for a group that began in the middle; before 7 never.
-                if group.get("lag") is not None:
-                    found[self._metrics.redis_stream_lag][key] = group["lag"]
-                age_s = await self._age_s(redis, key, group["pending"], seconds + microseconds / 1e6)
-                if age_s is not None:
-                    found[self._metrics.redis_stream_oldest_pending][key] = age_s
+            with self._reported():
+                for group in await self._groups(redis, stream):
+                    with self._reported():
+                        for gauge, (key, value) in (await self._of_group(redis, stream, group, now_s)).items():
+                            found[gauge][key] = value
         return found
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        """Report an answer that nobody can make sense of, and go on to what else there is to ask."""
+        try:
+            yield
+        except _NO_ANSWER as error:
+            self._faults.report("redis_streams", error)
+
+    async def _now_s(self, redis: Redis) -> float | None:
+        with self._reported():
+            seconds, microseconds = await redis.time()
+            return float(seconds) + float(microseconds) / 1e6
+        return None
 
     async def _groups(self, redis: Redis, stream: str) -> Sequence[Mapping[str, Any]]:
         from redis.exceptions import ResponseError
@@ -104,7 +119,24 @@ class RedisStreams:
                 self._faults.report("redis_streams", error)
             return []
 
-    async def _age_s(self, redis: Redis, key: _Group, pending: int, now_s: float) -> float | None:
+    async def _of_group(
+        self, redis: Redis, stream: str, group: Mapping[str, Any], now_s: float | None
+    ) -> dict[Gauge, tuple[_Group, float]]:
+        name, pending, lag = group["name"], _count(group["pending"]), group.get("lag")
+        if not isinstance(name, str):
+            raise TypeError("no name")
+        key = (stream, name)
+        found = {self._metrics.redis_stream_pending: pending}
+        # Redis cannot tell it after deletions, or for a group that began in the middle; before 7 never.
+        if lag is not None:
+            found[self._metrics.redis_stream_lag] = _count(lag)
+        if now_s is not None:
+            age_s = await self._age_s(redis, key, pending, now_s)
+            if age_s is not None:
+                found[self._metrics.redis_stream_oldest_pending] = age_s
+        return {gauge: (key, value) for gauge, value in found.items()}
+
+    async def _age_s(self, redis: Redis, key: _Group, pending: float, now_s: float) -> float | None:
         """Return how long ago the oldest pending entry was added, by the clock of Redis, which also makes the ids."""
         from redis.exceptions import ResponseError
 
@@ -127,6 +159,13 @@ class RedisStreams:
             for key in before - now.keys():
                 self._metrics.forget(gauge, *key)
             self._told[gauge] = set(now)
+
+
+def _count(said: Any) -> float:
+    count = float(said)
+    if not 0 <= count < inf:
+        raise ValueError("no count")
+    return count
 
 
 def client_of(url: str | None) -> Callable[[], Redis]:

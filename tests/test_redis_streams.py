@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import anyio
 import pytest
@@ -165,6 +166,79 @@ def test_a_name_that_is_no_text_hides_no_other(redis_server: RedisServer) -> Non
         watched.obs.metrics.render()
 
     with_redis(watched, act)
+
+
+class Answering:
+    """A client of something that speaks like Redis, and is none, or an early version of it."""
+
+    def __init__(self, groups: object, pending: object, time: object = (1_700_000_000, 0)) -> None:
+        self.groups, self.pending, self.now = groups, pending, time
+
+    async def time(self) -> object:
+        return self.now
+
+    async def xinfo_groups(self, stream: str) -> object:
+        return self.groups if stream == STREAM else [{"name": GROUP, "pending": 0, "lag": 3}]
+
+    async def xpending(self, stream: str, group: str) -> object:
+        return self.pending
+
+
+def look_of(observed: Observed, *streams: str) -> Callable[[Any], Awaitable[None]]:
+    def connect() -> Redis:
+        raise AssertionError("not asked")
+
+    return RedisStreams(observed.obs.metrics, observed.obs.faults, streams, connect).look
+
+
+ODD: list[tuple[object, object]] = [
+    (None, None),
+    ("OK", None),
+    ([None], None),
+    ([["name", GROUP]], None),
+    ([{}], None),
+    ([{"name": GROUP}], None),
+    ([{"name": GROUP, "pending": None}], None),
+    ([{"name": GROUP, "pending": "many"}], None),
+    ([{"name": [GROUP], "pending": 0}], None),
+    ([{"name": GROUP, "pending": 0, "lag": "much"}], None),
+    ([{"name": GROUP, "pending": 0, "lag": float("nan")}], None),
+    ([{"name": GROUP, "pending": 0, "lag": [1]}], None),
+    ([{"name": GROUP, "pending": 1}], None),
+    ([{"name": GROUP, "pending": 1}], []),
+    ([{"name": GROUP, "pending": 1}], {}),
+    ([{"name": GROUP, "pending": 1}], {"min": "tomorrow"}),
+    ([{"name": GROUP, "pending": 10**400}], {"min": None}),
+]
+
+
+@pytest.mark.parametrize(("groups", "pending"), ODD)
+def test_an_answer_that_is_none_hides_no_other(groups: object, pending: object) -> None:
+    """What cannot be made sense of is reported and absent; the other streams are told, and the watch goes on."""
+    observed = Observed()
+    look = look_of(observed, STREAM, "chat")
+    for looks in (1, 2):
+        anyio.run(look, Answering(groups, pending))
+        assert observed.samples(LAG) == {(("group", GROUP), ("stream", "chat")): 3}
+        assert observed.value("divan_obs_errors_total", component="redis_streams") >= looks
+
+
+def test_a_group_that_is_none_hides_no_other_of_its_stream() -> None:
+    """Each is told by itself."""
+    observed = Observed()
+    anyio.run(look_of(observed, STREAM), Answering([{"name": "odd"}, {"name": GROUP, "pending": 0, "lag": 7}], None))
+    assert observed.samples(LAG) == {KEY: 7}
+    assert observed.value("divan_obs_errors_total", component="redis_streams") == 1
+
+
+@pytest.mark.parametrize("now", [None, 5, ("soon", 0), ()])
+def test_a_clock_that_is_none_hides_ages_only(now: object) -> None:
+    """Without the time of Redis nobody knows how old an entry is; lag and pending are known all the same."""
+    observed = Observed()
+    answering = Answering([{"name": GROUP, "pending": 2, "lag": 7}], {"min": "1700000000000-0"}, now)
+    anyio.run(look_of(observed, STREAM), answering)
+    assert (observed.samples(LAG), observed.samples(PENDING)) == ({KEY: 7}, {KEY: 2})
+    assert observed.samples(AGE) == {}
 
 
 @pytest.mark.parametrize("loop", LOOPS)
