@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from prometheus_client import Gauge
+
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.metrics.tallies import Bins, Tally, bins_of, tally_of
 from divan_obs_asgi.record import RequestRecord
@@ -75,4 +77,17 @@ class NamespaceSeries:
         self.ack_duration = metrics.socketio_ack_duration.labels(label)
 
 
-__all__ = ["Handling", "NamespaceSeries", "SharedHandling"]
+class Share:
+    """What one server adds to a gauge: others of the same process add theirs."""
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        self._told = 0
+
+    def tell(self, value: int) -> None:
+        if value != self._told:
+            self._gauge.inc(value - self._told)
+            self._told = value
+
+
+__all__ = ["Handling", "NamespaceSeries", "Share", "SharedHandling"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import anyio
+import pytest
 
 from tests.socketio_ext.sockets import connected, opened, server_of
 from tests.stacks import Observed
@@ -155,3 +156,36 @@ def test_a_client_that_goes_while_its_connect_handler_runs_leaves_no_ghost() -> 
     assert list(server.manager.get_namespaces()) == []
     assert observed.value("divan_socketio_clients", namespace="/") == 0
     assert len(told) == 1
+
+
+def test_the_clients_of_several_servers_are_added_up() -> None:
+    """An application may have one for its users and one for its staff; each compares its own part."""
+    observed = Observed()
+    servers = [server_of(observed, namespaces=["/"]) for _ in range(2)]
+
+    def told() -> tuple[float, float]:
+        clients = observed.value("divan_socketio_clients", namespace="/")
+        return clients, observed.value("divan_socketio_transports", transport="polling")
+
+    async def conversation() -> None:
+        ada, bob, eve = [await connected(server) for server in (servers[0], servers[1], servers[1])]
+        assert told() == (3, 3)
+        for server in servers:
+            await server._compare()
+        assert told() == (3, 3)
+        await ada.close()
+        assert told() == (2, 2)
+        await bob.close()
+        del servers[1].manager.rooms["/"]
+        servers[1].eio.sockets.clear()
+        started = anyio.current_time()
+        async with observed.obs.running():
+            while any(told()):
+                assert anyio.current_time() - started < 10
+                await anyio.sleep(0.01)
+        await eve.close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("divan_obs_asgi.socketio_ext.server.RECONCILE_EVERY_S", 0.01)
+        anyio.run(conversation)
+    assert told() == (0, 0)
