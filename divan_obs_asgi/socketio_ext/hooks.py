@@ -18,7 +18,8 @@ from divan_obs_asgi.socketio_ext.watch import Watch
 
 # Why clients are dismissed here; python-socketio tells the handler since 5.12.
 leaving_for: ContextVar[str] = ContextVar("divan_obs_asgi.socketio_leaving_for", default="client disconnect")
-_CONNECT = "0"
+# A packet's type, as a number and as the first letter of a packet that is text.
+_CONNECT, _CONNECT_LETTER = 0, "0"
 
 
 class EngineHooks:
@@ -33,6 +34,8 @@ class EngineHooks:
         self._traces = traces
         self._inner: dict[str, Any] = {}
         self._packets, self._bytes = watch.packets_in, watch.bytes_in
+        # Another serializer, such as MessagePack's, which is another class or has this method of its own.
+        self._has_own_form = server.packet_class.decode.__module__ != "socketio.packet"
 
     def install(self) -> None:
         """Stand around the handlers that are registered now."""
@@ -57,7 +60,7 @@ class EngineHooks:
         self._packets.value += 1
         is_text = isinstance(data, str)
         self._bytes.value += len(data) if is_text and data.isascii() else size(data)
-        connecting = is_text and data[:1] == _CONNECT
+        connecting = self._is_connect(data) if self._has_own_form else is_text and data[:1] == _CONNECT_LETTER
         if connecting:
             # What an earlier connect has left here is none of this one.
             touched.set(None)
@@ -135,7 +138,13 @@ class EngineHooks:
         if record is not None and record.outcome is not None:
             del scope[RECORD_KEY]
 
-    def _count_unheard(self, eio_sid: str, data: str) -> None:
+    def _is_connect(self, data: Any) -> bool:
+        try:
+            return bool(self._server.packet_class(encoded_packet=data).packet_type == _CONNECT)
+        except Exception:
+            return False  # No packet; python-socketio says so.
+
+    def _count_unheard(self, eio_sid: str, data: Any) -> None:
         """Count a connect that python-socketio turns down without asking a handler."""
         try:
             namespace = self._server.packet_class(encoded_packet=data).namespace or "/"

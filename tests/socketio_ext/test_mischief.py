@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -301,3 +302,47 @@ def test_a_connect_that_sends_another_client_away_and_fails_leaves_nobody(by_net
 
     asyncio.run(conversation())
     assert observed.value("divan_socketio_clients", namespace="/") == 1
+
+
+class WholePacket(socketio.packet.Packet):
+    """A packet that is bytes as a whole, as in MessagePack."""
+
+    uses_binary_events = False
+
+    def encode(self) -> bytes:
+        return json.dumps([self.packet_type, self.namespace, self.id, self.data]).encode()
+
+    def decode(self, encoded_packet: bytes) -> None:
+        self.packet_type, self.namespace, self.id, self.data = json.loads(encoded_packet)
+
+
+def test_a_serializer_of_another_form_changes_nothing() -> None:
+    """Connects are counted by their end, and who goes or fails while it connects leaves nobody."""
+    observed = Observed()
+    server = server_of(observed, serializer=WholePacket)
+    server.chat = Chat(server)
+
+    def connecting(wish: object = None, namespace: str = "/") -> bytes:
+        return json.dumps([socketio.packet.CONNECT, namespace, None, wish]).encode()
+
+    async def conversation() -> list[Any]:
+        client = await opened(server)
+        await sends(client, b"no packet", connecting({"do": "raise"}), connecting({"do": "refuse"}))
+        await sends(client, connecting(namespace="/nowhere"), connecting(), connecting())
+        client.received()
+        await client.send(json.dumps([socketio.packet.EVENT, "/", 7, ["say", "hi"]]).encode())
+        (answer,) = client.received()
+        going = await opened(server)
+        task = asyncio.create_task(going.send(connecting({"do": "wait"})))
+        await server.chat.entered.wait()
+        await going.close()
+        server.chat.release.set()
+        await task
+        await client.close()
+        assert list(server.manager.get_namespaces()) == []
+        return list(json.loads(answer))
+
+    assert asyncio.run(conversation()) == [socketio.packet.ACK, "/", 7, ["hi"]]
+    outcomes = {dict(labels)["outcome"]: n for labels, n in observed.samples("divan_socketio_connects_total").items()}
+    assert outcomes == {"accepted": 2, "refused": 1, "error": 1, "duplicate": 1, "unknown_namespace": 1}
+    assert not any(observed.samples("divan_socketio_clients").values())
