@@ -10,13 +10,13 @@ from typing import Any, Self, cast
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.samples import Exemplar, Sample
-from prometheus_client.values import MutexValue
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics.family import Family, Metric
 from divan_obs_asgi.metrics.governor import OVERFLOW, Governor, text_of
 from divan_obs_asgi.metrics.ledger import Ledger
 from divan_obs_asgi.metrics.ledger_values import GaugeValue
+from divan_obs_asgi.metrics.local import local_values
 from divan_obs_asgi.metrics.records import Described
 
 # Characters of a label set that are worth remembering.
@@ -59,7 +59,7 @@ class Governed(MetricWrapperBase):
         if self._ledger is not None:
             values = self._ledger.values(self.described, self._labelvalues, count)
         else:
-            values = [unshared() for _ in range(count)]
+            values = local_values(count)
         self._first = values[0]
         return values
 
@@ -256,7 +256,7 @@ class GovernedGauge(Governed, Gauge):
     def withdraw(self) -> None:
         if isinstance(self._value, GaugeValue):
             self._value.withdraw()
-            self._value = unshared()
+            (self._value,) = local_values(1)
 
     def set_function(self, f: Callable[[], float]) -> None:
         if self._ledger is not None:
@@ -298,11 +298,6 @@ class GovernedSummary(Governed, Summary):
 
     def _metric_init(self) -> None:
         self._count, self._sum = self._values(2)
-
-
-def unshared() -> MutexValue:
-    """Return a number of this process."""
-    return MutexValue("", "", "", (), (), "")  # type: ignore[no-untyped-call]
 
 
 def governed(

@@ -19,6 +19,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 from divan_obs_asgi.metrics.callbacks import Callbacks
@@ -88,8 +89,8 @@ class _Writer:
         told_name = self._name if self._openmetrics else self._full_name
         lines = self._head(told_name, self._kind)
         children = self._metric.children()
-        # Of gauges all, or none, where one raises.
-        size = _SLICE.get(self._kind) or max(1, len(children))
+        # Of functions all, or none, where one raises.
+        size = len(children) if self._has_functions(children) else _SLICE[self._kind]
         for start in range(0, len(children), size):
             _WRITE[self._kind](self, children[start : start + size], lines)
             yield lines
@@ -122,13 +123,18 @@ class _Writer:
         lines += written
 
     def _gauges(self, children: list[Any], lines: list[str]) -> None:
-        def values() -> list[float]:
+        def from_functions() -> list[float]:
             return [sample.value for child in children for sample in child._child_samples()]
 
-        # `set_function` puts its own in the place of the method.
-        has_functions = any("_child_samples" in vars(child) for child in children)
-        told = self._callbacks.call(self._metric, f"A function of {self._name}", values) if has_functions else values()
+        if self._has_functions(children):
+            told = self._callbacks.call(self._metric, f"A function of {self._name}", from_functions)
+        else:
+            told = [child._value.get() for child in children]
         lines += [f"{self._name}{_labels(child)} {_number(now)}\n" for child, now in zip(children, told, strict=True)]
+
+    def _has_functions(self, children: list[Any]) -> bool:
+        # `set_function` puts its own in the place of the method.
+        return self._kind == "gauge" and any("_child_samples" in vars(child) for child in children)
 
     def _summaries(self, children: list[Any], lines: list[str]) -> None:
         for child in children:
@@ -145,13 +151,14 @@ class _Writer:
         for child in children:
             before, after = _around_le(child)
             start, end = f"{name}{before}", f"{after}}} "
-            counts = list(accumulate([value._value for value in child._buckets]))
-            total = counts[-1]
-            told = list(map(repr if total < _PLAIN_BELOW else _number, counts))
-            if self._openmetrics:
+            buckets = child._buckets
+            counts = list(accumulate([value._value for value in buckets]))
+            # These are whole numbers, and a whole number is made text in half the time of a float.
+            told = [f"{int(now)}.0" for now in counts] if counts[-1] < _PLAIN_BELOW else list(map(_number, counts))
+            if self._openmetrics and any(value._exemplar for value in buckets):
                 lines += [
                     f"{start}{edge}{end}{count}{_exemplar(value)}\n"
-                    for edge, count, value in zip(edges, told, child._buckets, strict=True)
+                    for edge, count, value in zip(edges, told, buckets, strict=True)
                 ]
             else:
                 lines += [f"{start}{edge}{end}{count}\n" for edge, count in zip(edges, told, strict=True)]
@@ -164,7 +171,7 @@ class _Writer:
 
 
 # Children that are written in about half a millisecond.
-_SLICE = {"counter": 500, "summary": 250, "histogram": 50}
+_SLICE = {"counter": 500, "gauge": 500, "summary": 250, "histogram": 50}
 _WRITE: dict[str, Callable[[_Writer, list[Any], list[str]], None]] = {
     "counter": _Writer._counters,
     "gauge": _Writer._gauges,
@@ -208,15 +215,17 @@ def _escaped(value: str) -> str:
 
 
 def _exemplar(value: Any) -> str:
-    exemplar = getattr(value, "_exemplar", None)  # None in multiprocess mode, which keeps no exemplars.
+    exemplar = value._exemplar
     if exemplar is None:
         return ""
-    text: str | None = getattr(exemplar, "text", None)
-    if text is None:
-        pairs = ",".join(f'{name}="{_escaped(told)}"' for name, told in sorted(exemplar.labels.items()))
-        text = f" # {{{pairs}}} {_go_number(exemplar.value)} {exemplar.timestamp}"
-        if isinstance(exemplar, Shown):
-            exemplar.text = text
+    return getattr(exemplar, "text", None) or _written(exemplar)
+
+
+def _written(exemplar: Exemplar) -> str:
+    pairs = ",".join(f'{name}="{_escaped(told)}"' for name, told in sorted(exemplar.labels.items()))
+    text = f" # {{{pairs}}} {_go_number(exemplar.value)} {exemplar.timestamp}"
+    if isinstance(exemplar, Shown):
+        exemplar.text = text
     return text
 
 

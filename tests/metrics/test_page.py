@@ -175,3 +175,11 @@ def test_a_compressed_page_is_the_same_page() -> None:
     packed = anyio.run(lambda: pages.page(Format.TEXT, compressed=True))
     assert gzip.decompress(packed) == b"TEXT 1"
     assert packed[4:8] == bytes(4)
+
+
+def test_a_compressed_page_has_all_its_parts() -> None:
+    """However they come: thousands of them, small and large."""
+    parts = [b"%d," % number * (number % 50) for number in range(5000)]
+    pages = Pages(lambda form: iter(parts))
+    packed = anyio.run(lambda: pages.page(Format.TEXT, compressed=True))
+    assert gzip.decompress(packed) == b"".join(parts)
