@@ -57,6 +57,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
         self._rooms = Rooms(obs.metrics, self._names) if obs.settings.socketio_room_sizes else None
         self._answers_errors = obs.settings.socketio_ack_errors
         self._hooks = EngineHooks(self, self._watch, self._names, obs.faults, self._traces)
+        self._has_begun = False
         if not self._observed:
             return
         shares = isinstance(self.manager, AsyncPubSubManager)
@@ -81,6 +82,8 @@ class ObservedAsyncServer(socketio.AsyncServer):
         """As in `socketio.AsyncServer`; the stack around it learns which requests are long polls (PITFALLS P26)."""
         if self._observed:
             try:
+                if not self._has_begun:
+                    self._begin_alone()
                 scope, receive, *others = args
                 args = (scope, self._requests.begin(scope, receive), *others)
             except Exception as error:
@@ -213,6 +216,17 @@ class ObservedAsyncServer(socketio.AsyncServer):
         for namespace in list(self.manager.get_namespaces()):
             # To those who are connected here: the other processes go on.
             await self.emit(DRAINING, told, namespace=namespace, ignore_queue=True)
+
+    def _begin_alone(self) -> None:
+        """
+        Do at the first request what belongs to the application's start, where no lifespan has come to the stack.
+
+        `socketio.ASGIApp` with `on_startup` or `on_shutdown` keeps it from the application inside (PITFALLS P5).
+        """
+        self._has_begun = True
+        if not self.obs.background.is_running:
+            self._alone = self.start_background_task(self._reconcile)
+            self._watch.start_at_zero()
 
     async def _reconcile(self) -> None:
         while True:

@@ -1,14 +1,25 @@
 """However the Socket.IO server and the HTTP application stand to each other: both are observed, and each as itself."""
 
+# python-socketio is not annotated.
+# mypy: allow-untyped-calls
+
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
+import httpx
 import pytest
+import socketio
+from starlette.applications import Starlette
 
+import divan_obs_asgi as obs
+from tests.servers.asgi import serve
 from tests.servers.otlp import attributes
 from tests.socketio_ext.javascript_client import JavaScriptClients
 from tests.socketio_ext.service import Service, ids_of_span
+from tests.socketio_ext.sockets import server_of
+from tests.stacks import Observed
 
 WAYS = ("over", "under", "mount", "fastapi")
 TRANSPORTS = (["polling"], ["websocket"], ["polling", "websocket"])
@@ -79,3 +90,26 @@ def leaks(service: Service, credentials: set[str]) -> list[str]:
     """Return what has left the process with a credential in it."""
     spans = map(str, service.receiver.resource_spans())
     return [text for text in (*service.output, *spans) if any(credential in text for credential in credentials)]
+
+
+@pytest.mark.parametrize("hooks", [{}, {"on_startup": lambda: None}], ids=["lifespan", "on_startup"])
+def test_the_gauges_are_compared_where_no_lifespan_comes_to_the_stack(
+    hooks: dict[str, Callable[[], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`socketio.ASGIApp` with a start of its own keeps the lifespan from the application inside."""
+    monkeypatch.setattr("divan_obs_asgi.socketio_ext.server.RECONCILE_EVERY_S", 0.01)
+    observed = Observed()
+    server = server_of(observed)
+    server.on("say", lambda sid: None)
+    app = socketio.ASGIApp(server, other_asgi_app=obs.build_stack(Starlette(), observed.obs), **hooks)
+    with serve(app) as serving:
+        opened = httpx.get(f"{serving.url}/socket.io/?EIO=4&transport=polling")
+        assert opened.status_code == 200
+        assert observed.samples("divan_socketio_events_total") == {(("event", "say"), ("namespace", "/")): 0}
+        # As no client can do it.
+        server.eio.sockets.clear()
+        deadline = time.monotonic() + 10
+        while observed.value("divan_socketio_transports", transport="polling"):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert observed.value("divan_socketio_corrections_total", gauge="transports") == 1
