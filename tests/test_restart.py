@@ -19,6 +19,8 @@ import pytest
 
 from tests.servers.process import ServerProcess
 
+pytestmark = pytest.mark.slow
+
 APP = """
 import asyncio, os
 

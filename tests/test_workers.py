@@ -24,6 +24,8 @@ from tests.metrics.worker_pages import files
 from tests.servers.process import ServerProcess
 from tests.servers.prometheus import PrometheusServer
 
+pytestmark = pytest.mark.slow
+
 APP = """
 import asyncio, os
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 
 import anyio
+import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -26,6 +27,8 @@ from divan_obs_asgi.routes import RouteTemplates
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.types import Message, Scope
 from tests.stacks import Observed
+
+pytestmark = pytest.mark.slow
 
 # Blocks of memory: far fewer than there are strangers, and more than what comes and goes by itself.
 FLAT = 1000
