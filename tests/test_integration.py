@@ -101,7 +101,7 @@ class Database:
     name = "database"
     group: obs.probes.Group = "ready"
     critical = True
-    timeout = 1.0
+    timeout = 10.0
 
     async def check(self) -> dict[str, object]:
         return {}

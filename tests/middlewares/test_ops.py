@@ -77,7 +77,7 @@ class Down:
     """A probe of something that is down, and tells the log."""
 
     name = "redis"
-    timeout = 1.0
+    timeout = 10.0
     critical = True
     group: obs.probes.Group = "ready"
 

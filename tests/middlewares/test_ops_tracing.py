@@ -16,7 +16,7 @@ class Flag:
     """A probe that is well or not."""
 
     name = "redis"
-    timeout = 1.0
+    timeout = 10.0
     critical = True
     group: obs.probes.Group = "ready"
     up = True

@@ -29,7 +29,7 @@ BEARER = (b"authorization", f"Bearer {TOKEN}".encode())
 class Dependency:
     """A probe that passes while its dependency is up."""
 
-    timeout = 1.0
+    timeout = 10.0
     critical = True
 
     def __init__(self, group: obs.probes.Group, name: str = "redis") -> None:

@@ -29,7 +29,7 @@ SCRAPER = (b"accept", b"application/openmetrics-text;version=1.0.0;q=0.5,text/pl
 class Dependency:
     """A probe that says what the test wants."""
 
-    timeout = 1.0
+    timeout = 10.0
 
     def __init__(
         self, name: str, group: Group = "ready", *, critical: bool = True, details: Mapping[str, object] | None = None

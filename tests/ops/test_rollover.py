@@ -22,6 +22,11 @@ from tests.ops.asking import application, ask, bearer, detail, operated, told
 from tests.stacks import BACKENDS, Observed, run_on
 
 
+@pytest.fixture(autouse=True)
+def _a_busy_machine_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollover, "PATIENCE_S", 30.0)
+
+
 class Snapshot:
     """A job that waits for the test."""
 
@@ -52,7 +57,7 @@ def living(observed: Observed, live: Callable[[ASGIApp], Awaitable[None]], backe
 
     async def main() -> None:
         stack = obs.build_stack(application, observed.obs)
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             async with observed.obs.running():
                 await anyio.wait_all_tasks_blocked()
                 await live(stack)

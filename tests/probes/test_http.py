@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ssl
 import subprocess
@@ -17,8 +16,9 @@ from hypothesis import strategies as st
 import divan_obs_asgi as obs
 from divan_obs_asgi.probes import HttpProbe, S3Probe, TcpProbe
 from divan_obs_asgi.probes.http import _first_status
+from tests.probes.leftovers import Open
 from tests.probes.listening import hangs, listening, says
-from tests.servers.process import free_port, program, sockets
+from tests.servers.process import free_port, program
 from tests.stacks import BACKENDS, Observed, run_on
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -132,16 +132,12 @@ def test_a_url_that_hangs_is_a_timeout_and_leaves_nothing_behind() -> None:
     observed = Observed()
 
     async def check() -> None:
-        before = len(asyncio.all_tasks()), sockets()
+        before = Open.now()
         for _ in range(30):
             report = await observed.obs.probes.ask("ready")
             assert report.checks["search"]["reason"] == "timeout"
-        await anyio.sleep(0.01)
-        assert len(asyncio.all_tasks()) == before[0]
         # The listener's ends are this process's too, and go when they hear of it.
-        with anyio.fail_after(5):
-            while sockets() > before[1]:  # noqa: ASYNC110 - they do not tell
-                await anyio.sleep(0.01)
+        await before.until_no_more()
 
     with listening(hangs) as server:
         observed.obs.probes.register(HttpProbe(url_of(server.port), name="search", timeout=0.02))

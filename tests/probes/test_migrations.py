@@ -63,7 +63,7 @@ def test_a_schema_that_is_new_enough_tells_its_version(url: str, applied: str, m
 
     async def check() -> obs.probes.Report:
         async with migrated_to(url, applied) as database:
-            observed.obs.probes.register(MigrationsProbe(database, minimum))
+            observed.obs.probes.register(MigrationsProbe(database, minimum, timeout=3.0))
             return await observed.obs.probes.ask("ready")
 
     report = anyio.run(check)
@@ -91,7 +91,7 @@ def test_a_schema_that_is_too_old_is_outdated(url: str, applied: str, minimum: s
 
     async def check() -> obs.probes.Report:
         async with migrated_to(url, applied) as database:
-            observed.obs.probes.register(MigrationsProbe(database, minimum))
+            observed.obs.probes.register(MigrationsProbe(database, minimum, timeout=3.0))
             return await observed.obs.probes.ask("ready")
 
     report = anyio.run(check)
@@ -108,7 +108,7 @@ def test_a_database_without_a_migration_is_outdated(url: str, minimum: str | Non
 
     async def check() -> obs.probes.Report:
         async with migrated_to(url, None) as database:
-            observed.obs.probes.register(MigrationsProbe(database, minimum))
+            observed.obs.probes.register(MigrationsProbe(database, minimum, timeout=3.0))
             return await observed.obs.probes.ask("ready")
 
     report = anyio.run(check)
@@ -129,7 +129,7 @@ def test_hashes_have_the_order_that_one_gives_them(url: str, applied: str, ok: b
 
     async def check() -> obs.probes.Report:
         async with migrated_to(url, applied) as database:
-            observed.obs.probes.register(MigrationsProbe(database, "1f2a", order=REVISIONS))
+            observed.obs.probes.register(MigrationsProbe(database, "1f2a", order=REVISIONS, timeout=3.0))
             return await observed.obs.probes.ask("ready")
 
     assert anyio.run(check).ok is ok
@@ -204,7 +204,7 @@ def test_a_database_that_knows_no_migrations_is_an_error(url: str) -> None:
 
     async def check() -> obs.probes.Report:
         async with Database(url) as database:
-            observed.obs.probes.register(MigrationsProbe(database, "0008"))
+            observed.obs.probes.register(MigrationsProbe(database, "0008", timeout=3.0))
             return await observed.obs.probes.ask("ready")
 
     answer = anyio.run(check).checks["migrations"]

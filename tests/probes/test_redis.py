@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -17,12 +16,14 @@ from redis.asyncio import Redis
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.probes import RedisProbe
-from tests.servers.process import sockets
+from tests.probes.leftovers import Open
 from tests.servers.redis import RedisServer
 from tests.stacks import Observed, run_on
 
 # redis-py is made for asyncio.
 LOOPS = ("asyncio", "uvloop")
+# Of checks whose time is not what is tested: the machine may be busy.
+PATIENCE_S = 5.0
 
 
 @asynccontextmanager
@@ -40,12 +41,12 @@ async def answer_of(observed: Observed) -> Mapping[str, object]:
 
 @pytest.mark.parametrize("backend", LOOPS)
 def test_a_redis_that_answers_is_up(redis_server: RedisServer, backend: str) -> None:
-    """A PING within 200 ms, and the time it took."""
+    """It answers PING, and the time it took is told."""
     observed = Observed()
 
     async def check() -> Mapping[str, object]:
         async with client_of(redis_server.url) as redis:
-            observed.obs.probes.register(RedisProbe(redis))
+            observed.obs.probes.register(RedisProbe(redis, timeout=PATIENCE_S))
             return await answer_of(observed)
 
     answer = run_on(backend, check)
@@ -53,10 +54,10 @@ def test_a_redis_that_answers_is_up(redis_server: RedisServer, backend: str) -> 
     assert answer["ok"] is True
     assert set(answer) == {"ok", "latency_ms"}
     assert isinstance(answer["latency_ms"], int)
-    assert answer["latency_ms"] < 200
+    assert answer["latency_ms"] < PATIENCE_S * 1e3
     assert observed.value("divan_redis_up") == 1.0
     assert observed.value("divan_redis_latency_seconds_count") == 1.0
-    assert 0.0 < observed.value("divan_redis_latency_seconds_sum") < 0.2
+    assert 0.0 < observed.value("divan_redis_latency_seconds_sum") < PATIENCE_S
 
 
 @pytest.mark.parametrize("backend", LOOPS)
@@ -66,7 +67,7 @@ def test_a_stopped_redis_refuses_and_comes_back(redis_server: RedisServer, backe
 
     async def check() -> None:
         async with client_of(redis_server.url) as redis:
-            observed.obs.probes.register(RedisProbe(redis))
+            observed.obs.probes.register(RedisProbe(redis, timeout=PATIENCE_S))
             assert (await answer_of(observed))["ok"] is True
             with redis_server.down():
                 answer = await answer_of(observed)
@@ -117,7 +118,7 @@ def test_a_wrong_password_is_told_apart(redis_server: RedisServer, credentials: 
 
     async def check() -> Mapping[str, object]:
         async with client_of(url) as redis, password_of(redis_server, "not-a-secret"):
-            observed.obs.probes.register(RedisProbe(redis))
+            observed.obs.probes.register(RedisProbe(redis, timeout=PATIENCE_S))
             return await answer_of(observed)
 
     answer = anyio.run(check)
@@ -165,7 +166,7 @@ def test_another_name_keeps_to_its_own_series(redis_server: RedisServer) -> None
 
     async def check() -> None:
         async with client_of(redis_server.url) as redis, client_of("redis://127.0.0.1:1/0") as cache:
-            observed.obs.probes.register(RedisProbe(redis))
+            observed.obs.probes.register(RedisProbe(redis, timeout=PATIENCE_S))
             observed.obs.probes.register(RedisProbe(cache, name="redis_cache", critical=False))
             report = await observed.obs.probes.ask("ready")
             assert report.ok
@@ -220,12 +221,12 @@ def test_a_hanging_redis_leaves_nothing_behind(redis_server: RedisServer, backen
         async with client_of(redis_server.url) as admin, client_of(redis_server.url) as redis:
             observed = Observed()
             observed.obs.probes.register(RedisProbe(redis, timeout=0.02))
-            before = await connections_to(admin), len(asyncio.all_tasks()), sockets()
+            connected, before = await connections_to(admin), Open.now()
             with redis_server.paused():
                 for _ in range(30):
                     assert (await answer_of(observed))["reason"] == "timeout"
-                assert (len(asyncio.all_tasks()), sockets()) == before[1:]
-            await until_connected(admin, before[0])
+                await before.until_no_more()
+            await until_connected(admin, connected)
 
     run_on(backend, check)
 

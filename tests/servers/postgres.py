@@ -61,7 +61,7 @@ class PostgresServer(ServerProcess):
             "full_page_writes": "off",
             "synchronous_commit": "off",
             "shared_buffers": "16MB",
-            "max_connections": "50",
+            "max_connections": "200",
         }
         settings = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         return [self._program, "-D", str(self._data), *settings]
