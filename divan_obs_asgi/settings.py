@@ -352,7 +352,10 @@ class Settings:
                 got = repr(text) if told else "set to a bad value"
                 wrong.append(f"{flag.name} is {got}; expected {expected}.")
         if wrong:
-            raise ImproperlyConfigured("\n".join(wrong))
+            # Not made, for it cannot be: to tell also which of those that could be read contradict each other.
+            readable = object.__new__(cls)
+            readable.__dict__.update(values)
+            raise ImproperlyConfigured("\n".join([*wrong, *readable.contradictions()]))
         settings = cls(**values)
         # Not an argument: whoever replaces a value has said it in code.
         object.__setattr__(settings, "_read", values)

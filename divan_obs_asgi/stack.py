@@ -74,7 +74,13 @@ def build_stack(
     places: deque[Place] = deque()
     wrong: list[str] = []
     causes: list[Exception] = []
-    for name, factory in reversed(_resolved(obs.settings.middleware if middleware is None else middleware)):
+    for entry in reversed(obs.settings.middleware if middleware is None else middleware):
+        try:
+            name, factory = _imported(entry) if isinstance(entry, str) else _named(entry)
+        except ImproperlyConfigured as problem:
+            wrong.insert(0, str(problem))
+            causes.insert(0, problem)
+            continue
         try:
             wrapped = cast("ASGIApp | None", factory(chain, obs))
         except MiddlewareNotUsed as reason:
@@ -101,19 +107,6 @@ def build_stack(
     if own_port is not None:
         serve_on_own_port(stack, obs, own_port)
     return stack
-
-
-def _resolved(entries: Sequence[str | MiddlewareFactory]) -> list[tuple[str, MiddlewareFactory]]:
-    factories: list[tuple[str, MiddlewareFactory]] = []
-    wrong: list[str] = []
-    for entry in entries:
-        try:
-            factories.append(_imported(entry) if isinstance(entry, str) else _named(entry))
-        except ImproperlyConfigured as problem:
-            wrong.append(str(problem))
-    if wrong:
-        raise ImproperlyConfigured("\n".join(wrong))
-    return factories
 
 
 def _named(entry: MiddlewareFactory) -> tuple[str, MiddlewareFactory]:

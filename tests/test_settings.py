@@ -237,6 +237,18 @@ def test_all_bad_flags_are_in_one_error() -> None:
     ]
 
 
+def test_flags_that_contradict_each_other_are_in_the_same_error() -> None:
+    """Who has mended what could not be read does not meet the next error at the next start."""
+    environ = {"LOG_LEVEL": "loud", "OBS_METRICS_PUBLIC": "true", "OBS_ENV": "prod", "OBS_REDACT_IP": "hash"}
+    with pytest.raises(ImproperlyConfigured) as caught:
+        Settings.from_env(environ)
+    assert [line.split()[0] for line in str(caught.value).splitlines()] == [
+        "LOG_LEVEL",
+        "OBS_METRICS_PUBLIC",
+        "OBS_REDACT_IP",
+    ]
+
+
 @pytest.mark.parametrize("env", ["prod", "staging"])
 def test_public_metrics_are_for_development_only(env: str) -> None:
     """Metrics without a token are refused where strangers can ask for them."""

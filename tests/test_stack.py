@@ -190,6 +190,16 @@ def test_all_factories_that_return_nothing_are_in_one_error() -> None:
     assert f"{HERE}.also_gives_nothing " in message
 
 
+def test_paths_and_factories_that_are_wrong_are_in_one_error() -> None:
+    """Who has mended a path does not meet the next error at the next start."""
+    message = problem(f"{HERE}.gives_nothing", "nowhere.at.all", f"{HERE}.also_gives_nothing")
+    assert re.findall(r"^OBS_MIDDLEWARE: \S*?(\w+)'? ", message, re.MULTILINE) == [
+        "gives_nothing",
+        "all",
+        "also_gives_nothing",
+    ]
+
+
 def test_errors_are_told_in_the_order_of_the_list() -> None:
     """Which is not the order in which the chain is built; the cause is that of the first."""
 
