@@ -86,6 +86,11 @@ def is_order(error: BaseException) -> bool:
     return isinstance(error, _ORDERS)
 
 
+def is_of_another(error: BaseException) -> bool:
+    """Tell whether this is the cancellation of a task that the caller has waited for, and not the caller's own."""
+    return isinstance(error, asyncio.CancelledError) and not _is_cancelled()
+
+
 def ends_the_caller(error: BaseException) -> bool:
     """
     Tell whether what was raised below tells the caller to end, and is not merely what went wrong there.
@@ -120,4 +125,4 @@ def _place(error: BaseException) -> str:
     return f"{filename}:{frame.tb_lineno}"
 
 
-__all__ = ["Faults", "ends_the_caller", "is_order"]
+__all__ = ["Faults", "ends_the_caller", "is_of_another", "is_order"]

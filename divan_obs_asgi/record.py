@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from divan_obs_asgi import headers
 from divan_obs_asgi.failures import own_failure
-from divan_obs_asgi.faults import Faults, is_order
+from divan_obs_asgi.faults import Faults, is_of_another, is_order
 from divan_obs_asgi.routes import ROUTE_KEY, UNMATCHED, RouteTemplates
 from divan_obs_asgi.types import ConnectionKind, Message, Outcome, Receive, Scope, Send
 
@@ -266,7 +266,7 @@ class RequestRecord:
             self.error = error
         if self.disconnected:
             self._finish(self._left())
-        elif not isinstance(error, Exception):
+        elif not isinstance(error, Exception) and not is_of_another(error):
             # asyncio.CancelledError, trio.Cancelled, GeneratorExit, KeyboardInterrupt: somebody else's decision.
             self._finish("cancelled")
         elif self.status:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from typing import Any
 
@@ -84,6 +85,31 @@ def test_a_cancelled_request_is_cancelled(backend: str, started: bool, status: i
     witness = Witness(app, Observed().obs)
     anyio.run(main, backend=backend)
     assert [(record.outcome, record.status) for record in witness.finished] == [("cancelled", status)]
+
+
+@pytest.mark.parametrize(("started", "outcome", "status"), [(False, "error", 500), (True, "error_after_start", 200)])
+def test_who_waits_for_what_was_cancelled_has_failed(started: bool, outcome: str, status: int) -> None:
+    """Nobody has cancelled the request, and its server answers 500 as for any exception."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if started:
+            await send({"type": "http.response.start", "status": 200})
+        another = asyncio.create_task(asyncio.sleep(60))
+        another.cancel()
+        await another
+
+    async def main() -> None:
+        with pytest.raises(asyncio.CancelledError):
+            await witness(http_scope(), receive, send)
+
+    async def receive() -> Message:
+        raise AssertionError("not called")
+
+    async def send(message: Message) -> None: ...
+
+    witness = Witness(app, Observed().obs)
+    anyio.run(main)
+    assert [(record.outcome, record.status) for record in witness.finished] == [(outcome, status)]
 
 
 def test_a_background_task_is_no_latency() -> None:
