@@ -67,7 +67,8 @@ class Pages:
         async with self._locks.setdefault(kind, anyio.Lock()):
             page = self._pages.get(kind)
             if page is None or not self._is_good(page, asked_at):
-                page = await anyio.to_thread.run_sync(self._make, form, compressed)
+                # A limit of its own: where all of the application's threads hang, this page has to say so.
+                page = await anyio.to_thread.run_sync(self._make, form, compressed, limiter=anyio.CapacityLimiter(1))
                 self._pages[kind] = page
             return page.body
 

@@ -85,6 +85,25 @@ def test_all_who_ask_meanwhile_share_it(backend: str) -> None:
     assert bodies == [b"TEXT 1"] * 50 + [b"TEXT 2"]
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_it_is_made_though_all_threads_of_the_application_hang(backend: str) -> None:
+    """Forty requests that wait for a database take all that anyio has; this is when somebody looks at the page."""
+    pages, go = Rendering().made(), threading.Event()
+    bodies: list[bytes] = []
+
+    async def ask() -> None:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = 1
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(anyio.to_thread.run_sync, go.wait, 30)
+            await anyio.wait_all_tasks_blocked()
+            with anyio.move_on_after(10):
+                bodies.append(await pages.page(Format.TEXT, compressed=False))
+            go.set()
+
+    run_on(backend, ask)
+    assert bodies == [b"TEXT 1"]
+
+
 def test_a_cheap_page_is_always_new() -> None:
     """Whoever has just done something finds it counted."""
     rendering = Rendering()
