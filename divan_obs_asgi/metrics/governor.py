@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, TypeAlias
@@ -17,6 +18,8 @@ MAX_SERIES = 500
 _MAX_VALUE = 500
 # OpenMetrics, section "Exemplars": names and values together.
 _MAX_EXEMPLAR = 128
+# One with another name makes the whole page unreadable to Prometheus; `__` is for its own use.
+_EXEMPLAR_NAME = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
 
 Cause: TypeAlias = Literal["limit", "vocabulary"]
 
@@ -65,7 +68,9 @@ class Governor:
         return told if told.isascii() else told.encode("utf-8", "replace").decode()
 
     def exemplar(self, labels: Mapping[str, str]) -> dict[str, str] | None:
-        """Return what may be told of an exemplar; None where it is too long to be one."""
+        """Return what may be told of an exemplar; None where it is none: too long, or with a name that is none."""
+        if not all(isinstance(name, str) and _EXEMPLAR_NAME.fullmatch(name) for name in labels):
+            return None
         told = {name: self.told(name, text_of(value)) for name, value in labels.items()}
         length = sum(len(name) + len(value) for name, value in told.items())
         return told if length <= _MAX_EXEMPLAR else None

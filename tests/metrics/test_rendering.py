@@ -268,3 +268,14 @@ def test_an_exemplar_that_is_too_long_is_left_out() -> None:
     metrics = Metrics()
     metrics.invites_sent.inc(exemplar={"note": "long " * 30})
     assert b"\ndivan_invites_sent_total 1.0\n" in metrics.render(Format.OPENMETRICS)
+
+
+@pytest.mark.parametrize("name", ["user id", "user-id", "", "é", "9a", "__name__", "a\n", 7])
+def test_an_exemplar_with_a_name_that_is_none_is_left_out(name: str) -> None:
+    """Prometheus could read nothing of the page; prometheus_client raises for some of them into the application."""
+    metrics = Metrics()
+    metrics.invites_sent.inc(exemplar={name: "1"})
+    metrics.redis_ping_duration.observe(0.1, {name: "1"})
+    page = metrics.render(Format.OPENMETRICS).decode()
+    assert "\ndivan_invites_sent_total 1.0\n" in page
+    assert {family.name for family in read(page)} >= {"divan_invites_sent", "divan_redis_ping_duration_seconds"}
