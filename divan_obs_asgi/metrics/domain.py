@@ -83,7 +83,7 @@ class Domain:
 def _class_of(radius_m: float) -> str:
     try:
         return next((str(edge) for edge in RADIUS_CLASSES_M if radius_m <= edge), BEYOND)
-    except TypeError:
+    except Exception:
         return "unknown"  # In no vocabulary: it is counted as an overflow, and warned about.
 
 

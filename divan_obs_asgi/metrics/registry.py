@@ -248,7 +248,7 @@ class Metrics(Catalogue):
         Raises:
             ImproperlyConfigured: where there are none.
         """
-        listed = [values] if isinstance(values, str) else [str(value) for value in values]
+        listed = _listed(values)
         if not listed:
             raise ImproperlyConfigured(f"The label {label!r} was declared without values.")
         self._governor.declare(label, listed)
@@ -261,10 +261,21 @@ class Metrics(Catalogue):
 
         A rate over a series that begins with its first event does not see that event. At most half of the label sets
         that a family may have are made in this way.
+
+        Raises:
+            ImproperlyConfigured: where these are not the labels of the metric.
         """
-        family = cast(Governed, metric).family
-        for combination in product(*(tuple(values[name]) for name in family.labels)):
-            if cast(Governed, metric).label_sets >= self._governor.max_series // 2:
+        own, values_of = cast(Governed, metric), {name: _listed(given) for name, given in values.items()}
+        labels = own.family.labels
+        if set(labels) != values_of.keys():
+            raise ImproperlyConfigured(
+                f"The metric {own.family.name!r} has the labels {', '.join(labels)}; "
+                f"got values of {', '.join(values_of) or 'none'}."
+            )
+        if not labels:
+            return
+        for combination in product(*map(values_of.__getitem__, labels)):
+            if own.label_sets >= self._governor.max_series // 2:
                 return
             metric.labels(*combination)
 
@@ -375,6 +386,11 @@ class Metrics(Catalogue):
         if child is None:
             child = self._overflows[family, cause] = self.metrics_overflow.labels(family, cause)
         child.inc(times)
+
+
+def _listed(values: Iterable[str]) -> list[str]:
+    """A text is one value, and not its letters."""
+    return [values] if isinstance(values, str) else [str(value) for value in values]
 
 
 def _wrong(family: Family[Metric]) -> str | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import tracemalloc
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -149,7 +151,7 @@ def test_a_radius_is_told_as_its_class(radius_m: float, told: str) -> None:
     assert series(metrics, "divan_proximity_queries_total") == {(told,): 1.0}
 
 
-@pytest.mark.parametrize("odd", [None, "wide", object(), [1]])
+@pytest.mark.parametrize("odd", [None, "wide", object(), [1], Decimal("nan")])
 def test_a_hook_that_is_handed_nonsense_counts_it(odd: object) -> None:
     """The host's mistake is seen in the metric, and not as a failing request."""
     metrics = Metrics()
@@ -343,6 +345,24 @@ def test_series_can_start_at_zero() -> None:
     assert series(metrics, "divan_lb_snapshots_total") == {("day", "campus"): 0.0, ("week", "campus"): 0.0}
     metrics.start_at_zero(metrics.lb_snapshots, period=map(str, range(100)), scope=["campus"])
     assert metrics.label_sets()["lb_snapshots_total"] == 4
+
+
+def test_what_starts_at_zero_may_be_one_value() -> None:
+    """A text is one value and not its letters; what has no labels is at zero anyway."""
+    metrics = Metrics()
+    metrics.start_at_zero(metrics.lb_snapshots, period="day", scope=("campus",))
+    metrics.start_at_zero(metrics.chat_send)
+    assert series(metrics, "divan_lb_snapshots_total") == {("day", "campus"): 0.0}
+    assert series(metrics, "divan_chat_send_total") == {(): 0.0}
+
+
+@pytest.mark.parametrize("values", [{}, {"period": ["day"]}, {"period": ["day"], "scope": ["campus"], "area": ["x"]}])
+def test_what_starts_at_zero_has_all_its_labels(values: dict[str, list[str]]) -> None:
+    """Else it is told which ones there are."""
+    metrics = Metrics()
+    told = f"The metric 'lb_snapshots_total' has the labels period, scope; got values of {', '.join(values) or 'none'}."
+    with pytest.raises(ImproperlyConfigured, match=f"^{re.escape(told)}$"):
+        metrics.start_at_zero(metrics.lb_snapshots, **values)
 
 
 def test_the_namespace_is_the_services_own() -> None:
