@@ -84,11 +84,12 @@ FOLDERS = ("benchmarks", "examples", "tests")
 #: `core`: leave out every test that needs an extra. `all`: refuse to leave out any. Unset: run what can run here.
 SELECTION = os.environ.get("DIVAN_TESTS", "")
 
-# How long an example takes says nothing on a busy machine.
-hypothesis.settings.register_profile("divan", deadline=None)
+# How long an example takes, or is looked for, says nothing on a busy machine.
+PATIENT = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("divan", PATIENT)
 # For `make check`, whose answer somebody waits for, and for a second interpreter.
 CI = os.environ.get("CI") == "true"
-hypothesis.settings.register_profile("quick", deadline=None, max_examples=25, derandomize=CI)
+hypothesis.settings.register_profile("quick", PATIENT, max_examples=25, derandomize=CI)
 if not CI:  # there hypothesis chooses its own, deterministic profile
     hypothesis.settings.load_profile("divan")
 

@@ -113,7 +113,7 @@ def test_a_service_that_hangs_does_not_hang_the_command(pieces: tuple[bytes, ...
         started = time.monotonic()
         result = probe("--timeout", "0.3", url)
         assert told(result) == (1, "", "no answer within 0.3 s\n")
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 15
 
 
 def test_what_is_no_http_is_no_answer() -> None:

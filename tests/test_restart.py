@@ -41,7 +41,7 @@ async def app(scope, receive, send):
 
 app = obs.wrap(app)
 """
-DELAY_S = 0.8
+DELAY_S = 2.0
 
 
 class Instance(ServerProcess):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 
@@ -23,10 +24,12 @@ class Watched(Observed):
     def __init__(self) -> None:
         super().__init__()
         self.obs.log.install()
-        self.watchdog = Watchdog(self.obs.metrics, self.obs.faults, stall_s=0.02, interval_s=0.01)
+        self.watchdog = Watchdog(self.obs.metrics, self.obs.faults, stall_s=0.05, interval_s=0.01)
 
-    def told(self) -> list[dict[str, object]]:
-        return [line for line in self.lines() if line["logger"] == "divan_obs_asgi.watchdog"]
+    def told(self, where: str = "Watched.hold_up_the_loop") -> list[dict[str, object]]:
+        """Return the lines about one place: a busy machine may hold up the loop anywhere."""
+        lines = [line for line in self.lines() if line["logger"] == "divan_obs_asgi.watchdog"]
+        return [line for line in lines if where in str(line["blocked_at"])]
 
     def hold_up_the_loop(self, password: str = SECRET) -> None:
         """Block until the watchdog has seen it, as long as that takes on a busy machine."""
@@ -60,17 +63,17 @@ def watched() -> Iterator[Watched]:
 def test_the_code_that_blocks_is_named(watched: Watched, backend: str) -> None:
     """By file, line and function, on every event loop; not by a value that it works on."""
     watched.run(backend, watched.hold_up_the_loop, lambda: bool(watched.told()))
-    assert watched.value(STALLS) == 1
+    assert watched.value(STALLS) >= 1
     (line,) = watched.told()
     assert line["level"] == "WARNING"
     place = str(line["blocked_at"])
     assert place.startswith("tests/test_watchdog.py:")
     assert place.endswith("Watched.hold_up_the_loop")
-    assert str(line["msg"]).startswith("The event loop was blocked for 0.")
+    assert re.match(r"The event loop was blocked for \d+\.\d{3} s at ", str(line["msg"]))
     assert place in str(line["msg"])
     blocked_ms, stack = line["blocked_ms"], line["blocked_stack"]
     assert isinstance(blocked_ms, int)
-    assert blocked_ms >= 20
+    assert blocked_ms >= 50
     assert isinstance(stack, list)
     assert any("Watched.hold_up_the_loop" in frame for frame in stack)
     assert SECRET not in watched.stream.getvalue().decode()
@@ -86,15 +89,14 @@ def test_the_application_is_named_and_not_the_library_in_which_it_waits(watched:
             for _ in range(20_000):
                 json.loads("[" * 500 + "]" * 500)
 
-    watched.run("asyncio", encode, lambda: bool(watched.told()))
-    (line,) = watched.told()
-    assert "test_watchdog.py" in str(line["blocked_at"])
+    watched.run("asyncio", encode, lambda: bool(watched.told("")))
+    assert watched.told(".encode")
 
 
 def test_a_place_is_told_once_a_minute_and_counted_each_time(watched: Watched) -> None:
     """A service that blocks all the time does not drown its own log."""
     watched.run("asyncio", watched.hold_up_the_loop, lambda: bool(watched.told()))
-    watched.run("asyncio", watched.hold_up_the_loop, lambda: watched.value(STALLS) == 2)
+    watched.run("asyncio", watched.hold_up_the_loop, lambda: watched.value(STALLS) >= 2)
     assert len(watched.told()) == 1
 
 
@@ -115,12 +117,13 @@ def test_it_runs_with_the_application_unless_switched_off() -> None:
     """OBS_WATCHDOG_ENABLED=false takes the task and its thread away."""
     count = "divan_event_loop_lag_seconds_count"
 
-    async def live(observed: Observed) -> None:
-        async with observed.obs.running():
-            await anyio.sleep(0.2)
-
     on, off = Observed(), Observed({"OBS_WATCHDOG_ENABLED": "false"})
-    for observed in (on, off):
-        anyio.run(live, observed)
-    assert on.value(count) > 0
+
+    async def live() -> None:
+        async with on.obs.running(), off.obs.running():
+            with anyio.fail_after(20):
+                while not on.value(count):  # noqa: ASYNC110 - it sets no event
+                    await anyio.sleep(0.01)
+
+    anyio.run(live)
     assert off.value(count) == 0

@@ -307,7 +307,7 @@ def test_a_burst_of_warnings_waits_once(slow: Slow, capfd: pytest.CaptureFixture
     started = time.perf_counter()
     for _ in range(1000):
         kept.sink.put(b"warning", logging.WARNING)
-    assert time.perf_counter() - started < 20 * sink_module.PATIENCE_S
+    assert time.perf_counter() - started < 500 * sink_module.PATIENCE_S
     assert capfd.readouterr().err == "warning\n" * 1000
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import traceback
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -202,6 +202,6 @@ def test_what_only_sounds_alike_stays(text: str) -> None:
 )
 def test_reading_takes_no_longer_than_its_length(piece: str) -> None:
     """No message makes it try again and again."""
-    started = perf_counter()
+    started = process_time()
     POLICY.redact_text(piece * (60_000 // len(piece)))
-    assert perf_counter() - started < 1.0
+    assert process_time() - started < 1.0

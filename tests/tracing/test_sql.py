@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -53,9 +53,9 @@ def test_any_text_is_read_and_reading_twice_changes_nothing(statement: str) -> N
 @pytest.mark.parametrize("piece", ["'", "$", "$a$", "/*", "--", '"', "''", "\\'", "1", "1e", "a.", "*/"])
 def test_reading_takes_no_longer_than_its_length(piece: str) -> None:
     """No statement makes it try again and again: 100,000 characters are read in far less than a second."""
-    started = perf_counter()
+    started = process_time()
     without_literals(piece * (100_000 // len(piece)))
-    assert perf_counter() - started < 1.0
+    assert process_time() - started < 1.0
 
 
 @pytest.mark.parametrize(
