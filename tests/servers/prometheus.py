@@ -11,7 +11,7 @@ import httpx
 
 from tests.servers.process import ServerProcess, program
 
-_WAIT_S = 20.0
+_WAIT_S = 60.0
 
 
 class PrometheusServer(ServerProcess):
@@ -30,7 +30,7 @@ class PrometheusServer(ServerProcess):
         super().__init__()
         self._client = httpx.Client(base_url=f"http://{self.host}:{self.port}")
         (self.directory / "prometheus.yml").write_text(
-            "global: {scrape_interval: 200ms, scrape_timeout: 200ms}\n"
+            "global: {scrape_interval: 500ms, scrape_timeout: 500ms}\n"
             "scrape_configs:\n"
             "  - job_name: service\n"
             f"    authorization: {{credentials: {token}}}\n"
