@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 from click.testing import CliRunner
+from starlette.applications import Starlette
 
 import divan_obs_asgi as obs
 from divan_obs_asgi import cli
@@ -109,6 +111,15 @@ def test_the_documented_metrics_count() -> None:
         'divan_coffees_total{size="small"} 0.0',
     ):
         assert f"{told}\n" in page
+
+
+@pytest.mark.parametrize("document", ["jobs.md", "logs.md", "drain.md", "health.md"])
+def test_what_a_document_shows_runs(document: str) -> None:
+    """Its examples can be copied, one after the other; those of other libraries are in test_docs_with_extras.py."""
+    shown: dict[str, Any] = {"obs": obs, "observability": obs.Observability.from_env({}), "app": Starlette()}
+    for code in blocks(document, "python"):
+        if "structlog" not in code and "redis" not in code:
+            exec(code, shown)
 
 
 def test_documents_name_flags_that_there_are() -> None:
