@@ -7,6 +7,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.websockets import WebSocket
 from starlette.routing import Mount, Route, Router
 
+from divan_obs_asgi.routes import declared_routes
 from divan_obs_asgi.testing import http_scope, websocket_scope
 from tests.test_routes import Copies, ok, raw, routes_of
 
@@ -110,6 +111,15 @@ def test_a_starlette_router_mounted_beside_included_ones() -> None:
     app = service()
     app.router.routes.append(Mount("/plain", routes=[Route("/users/{user}", ok)]))
     assert routes_of(app, http_scope("/plain/users/ann")) == [("/plain/users/{user}", 200)]
+
+
+def test_what_is_declared_is_what_is_told() -> None:
+    """The series of a route are at zero under the very name that its requests have."""
+    app = service()
+    app.mount("/sub", service())
+    declared = {route.template for route in declared_routes(app)}
+    names = [name for name, _ in NAMES.values() if name != "__unmatched__"]
+    assert declared >= {*names, "/api/outer/chat/{room}", *(f"/sub{name}" for name in names)}
 
 
 @pytest.mark.parametrize("path", [path for path in NAMES if "seven" not in path])

@@ -28,10 +28,18 @@ class MetricsMiddleware(RecordMiddleware):
             raise MiddlewareNotUsed("OBS_METRICS_ENABLED is false")
         super().__init__(app, obs)
         known = KnownSeries(obs.metrics, app)
-        obs.background.when_started("known_series", known.start)
+
+        def start() -> None:
+            try:
+                known.start()
+            except Exception as error:
+                # A route table that cannot be read; requests are counted all the same.
+                obs.faults.report("known_series", error)
+
+        obs.background.when_started("known_series", start)
         self._traffic: dict[str, Traffic] = {
-            "http": HttpTraffic(obs.metrics, known.start),
-            "websocket": WebSocketTraffic(obs.metrics, known.start),
+            "http": HttpTraffic(obs.metrics, start),
+            "websocket": WebSocketTraffic(obs.metrics, start),
         }
 
     def observe(self, scope: Scope, record: RequestRecord) -> Undo | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+import anyio
 import pytest
 from asgi_lifespan import LifespanManager
 from starlette.applications import Starlette
@@ -21,7 +22,7 @@ from divan_obs_asgi.metrics.known import KnownSeries
 from divan_obs_asgi.middlewares import MetricsMiddleware
 from divan_obs_asgi.routes import DeclaredRoute, declared_routes
 from divan_obs_asgi.testing import converse, http_scope
-from divan_obs_asgi.types import ASGIApp
+from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
 from tests.stacks import BACKENDS, Observed, run_on
 
 
@@ -164,6 +165,27 @@ def test_a_declared_status_is_that_of_a_success() -> None:
     page = metrics.render().decode()
     for status in (201, 500):
         assert f'divan_http_requests_total{{method="POST",route="/rooms",status="{status}"}} 0.0\n' in page
+
+
+class Unreadable:
+    """An application whose route table cannot be read."""
+
+    @property
+    def routes(self) -> list[object]:
+        raise RuntimeError("not yet")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("hello")(scope, receive, send)
+
+
+def test_where_the_routes_cannot_be_read_requests_are_counted() -> None:
+    """The first one too; that nothing is known from the start is a failure of ours, and told."""
+    observed = Observed()
+    stack = obs.build_stack(Unreadable(), observed.obs, [MetricsMiddleware])
+    for _ in range(2):
+        anyio.run(converse, stack, http_scope("/"))
+    assert list(observed.samples("divan_http_requests_total").values()) == [2.0]
+    assert observed.value("divan_obs_errors_total", component="known_series") == 1.0
 
 
 def many(count: int) -> Starlette:
