@@ -183,7 +183,7 @@ def test_the_connection_is_the_probes_own(redis_server: RedisServer, backend: st
 
     async def check() -> None:
         async with client_of(redis_server.url) as admin, client_of(redis_server.url, max_connections=1) as redis:
-            taken = await redis.connection_pool.get_connection()
+            taken = await redis.client()
             before = await connections_to(admin)
             probe = RedisProbe(redis)
             for _ in range(5):
@@ -192,7 +192,7 @@ def test_the_connection_is_the_probes_own(redis_server: RedisServer, backend: st
             assert own not in before
             await probe.aclose()
             await until_connected(admin, before)
-            await redis.connection_pool.release(taken)
+            await taken.aclose()
 
     run_on(backend, check)
 
