@@ -6,8 +6,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from types import TracebackType
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import anyio.to_thread
@@ -127,7 +128,7 @@ class Jobs:
         failure: Exception | None = None
         self._begin(job)
         try:
-            with self._work.span(f"job {job.name}", **{"divan.job.name": job.name}):
+            with _Harmless(self._work.span(f"job {job.name}", **{"divan.job.name": job.name}), self._faults):
                 yield
             result = "ok"
         except Exception as error:
@@ -163,6 +164,33 @@ class Jobs:
             # Not as exc_info: a handler beside our own would print the text as it is.
             fields["error"] = describe_error(failure, self._policy)
         _logger.log(level, "job %s: %s", name, result, extra=fields)
+
+
+class _Harmless:
+    """A span that, where it cannot be begun or ended, is reported: a processor of the application's may raise."""
+
+    def __init__(self, span: AbstractContextManager[object], faults: Faults) -> None:
+        self._span = span
+        self._faults = faults
+        self._begun = False
+
+    def __enter__(self) -> None:
+        try:
+            self._span.__enter__()
+            self._begun = True
+        except Exception as error:
+            self._faults.report("jobs", error)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if not self._begun:
+            return
+        try:
+            self._span.__exit__(kind, error, traceback)
+        except Exception as failure:
+            if failure is not error:
+                self._faults.report("jobs", failure)
 
 
 __all__ = ["RESULTS", "Job", "Jobs", "Result"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -249,6 +250,45 @@ def test_a_failure_of_the_observers_reaches_nobody() -> None:
     jobs = Jobs(bundle.metrics, bundle.work, bundle.redaction, bundle.faults, now=no_time)
     assert jobs.register("sweep", lambda: "swept")() == "swept"
     assert observed.value("divan_obs_errors_total", component="jobs") == 1
+
+
+class Broken:
+    """A tracer whose spans cannot be begun, or not be ended."""
+
+    def __init__(self, when: str) -> None:
+        self.when = when
+
+    @contextmanager
+    def start_as_current_span(self, *_: object, **__: object) -> Iterator[Any]:
+        if self.when == "begun":
+            raise RuntimeError
+        try:
+            yield SimpleNamespace(is_recording=lambda: False)
+        finally:
+            if self.when == "ended":
+                raise RuntimeError
+
+
+@pytest.mark.parametrize("when", ["begun", "ended"])
+def test_a_span_that_breaks_breaks_no_job(when: str) -> None:
+    """A processor of the application's may raise; the job has run, and what it returns and raises comes through."""
+    observed = Observed()
+    bundle = observed.obs
+    tracer: Any = Broken(when)
+    work = WorkSpans(lambda: tracer, bundle.redaction)
+    jobs = Jobs(bundle.metrics, work, bundle.redaction, bundle.faults)
+    assert jobs.register("sweep", lambda: "swept")() == "swept"
+    error = KeyError("mine")
+
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(KeyError) as raised:
+        jobs.register("fail", fail)()
+    assert raised.value is error
+    assert observed.value("divan_jobs_runs_total", name="sweep", result="ok") == 1
+    assert observed.value("divan_jobs_runs_total", name="fail", result="error") == 1
+    assert observed.value("divan_obs_errors_total", component="jobs") == 2
 
 
 def test_the_documented_jobs_run() -> None:
