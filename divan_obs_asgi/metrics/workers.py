@@ -63,8 +63,13 @@ class Workers:
         self._reading = threading.Lock()
 
     async def keep_noting(self, collectors: Callable[[], Sequence[Collector]]) -> None:
-        """Note what the process tells of itself, memory and processor time, until cancelled and then once more."""
+        """
+        Note what the process tells of itself, memory and processor time, until cancelled and then once more.
+
+        Before that, take dead workers' files into the archive: this one may be forked off one that did so long ago.
+        """
         try:
+            await anyio.to_thread.run_sync(self._directory.fold, _log)
             while True:
                 noted = await anyio.to_thread.run_sync(collectors)
                 await anyio.to_thread.run_sync(self._process.note, noted)

@@ -17,7 +17,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import anyio
 import pytest
+from prometheus_client.registry import Collector
 
 from divan_obs_asgi.metrics import HttpTraffic, Metrics, forks
 from divan_obs_asgi.metrics.records import head
@@ -393,6 +395,36 @@ def test_two_threads_may_fork_at_a_time(tmp_path: Path) -> None:
     other.join(30)
     assert metrics.workers.ledger.lock.acquire(timeout=30)
     metrics.workers.ledger.lock.release()
+
+
+@in_spite_of_threads
+def test_forked_workers_that_are_recycled_leave_no_files(tmp_path: Path) -> None:
+    """Also where nobody scrapes: the next one takes the files of the dead into the archive when it starts."""
+    metrics = worker(tmp_path)
+    assert metrics.workers is not None
+    keep_noting = metrics.workers.keep_noting
+
+    async def live() -> None:
+        noted: list[object] = []
+
+        def collectors() -> tuple[Collector, ...]:
+            noted.append(None)
+            return ()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(keep_noting, collectors)
+            while not noted:  # noqa: ASYNC110 - a thread does what is waited for
+                await anyio.sleep(0.001)
+            tasks.cancel_scope.cancel()
+
+    def child() -> None:
+        metrics.chat_send.inc()
+        anyio.run(live)
+
+    for _ in range(4):
+        forked(child)
+    assert files(tmp_path) == ["archive", "lock", "worker", "worker"]
+    assert sold(metrics) == 4
 
 
 @in_spite_of_threads
