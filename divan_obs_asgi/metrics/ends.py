@@ -6,9 +6,10 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
+from divan_obs_asgi.metrics.family import Metric
 from divan_obs_asgi.metrics.governed import Governed, GovernedHistogram
 from divan_obs_asgi.metrics.ledger import Ledger
-from divan_obs_asgi.metrics.tallies import Tally, bins_of
+from divan_obs_asgi.metrics.tallies import Tally, bins_of, child_of
 from divan_obs_asgi.record import RequestRecord
 
 if TYPE_CHECKING:
@@ -32,19 +33,24 @@ class Series:
     def __init__(self, metrics: Metrics, record: RequestRecord) -> None:
         route, method = record.route, record.method
         self.counters = (
-            metrics.http_requests.labels(route, method, _status(record.status)),
-            metrics.http_outcomes.labels(route, record.outcome),
+            child_of(metrics.http_requests, route, method, _status(record.status)),
+            child_of(metrics.http_outcomes, route, str(record.outcome)),
         )
         self.histograms = (
-            metrics.http_duration.labels(route, method),
-            metrics.http_first_byte.labels(route, method),
-            metrics.http_response_size.labels(route, method),
+            child_of(metrics.http_duration, route, method),
+            child_of(metrics.http_first_byte, route, method),
+            child_of(metrics.http_response_size, route, method),
         )
+
+    @property
+    def children(self) -> tuple[Metric, ...]:
+        """The same for all requests that change the same."""
+        return (*self.counters, *self.histograms)
 
     @property
     def places(self) -> Sequence[int] | None:
         """Where they stand in the ledger of a worker; None where one stands in none, or for what is over the limit."""
-        children = [cast(Governed, metric) for metric in (*self.counters, *self.histograms)]
+        children = [cast(Governed, metric) for metric in self.children]
         found = [child.place for child in children if not child.is_overflow]
         return None if None in found or len(found) < len(children) else cast(Sequence[int], found)
 

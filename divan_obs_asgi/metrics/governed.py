@@ -133,13 +133,22 @@ class Governed(MetricWrapperBase):
         child = self._known.get(given)
         return child if child is not None else self._admit(given)
 
-    def _admit(self, given: tuple[str, ...]) -> Any:
+    def labels_of_a_tally(self, *given: str) -> Any:
+        """Return the child as `labels` does, for who calls `count_overflow` where it is that of the overflow."""
+        child = self._known.get(given)
+        return child if child is not None else self._admit(given, times=0)
+
+    def count_overflow(self, times: int) -> None:
+        """Count that this child stood for something else so many times."""
+        self.governor.count_overflow(self.family, "limit", times)
+
+    def _admit(self, given: tuple[str, ...], times: int = 1) -> Any:
         names = self.family.labels
         if len(given) != len(names) or not names:
             return super().labels(*given)  # Raises, and says why.
         if self._full() and not self._rewrites:
             # Redaction would make none of the known ones of it: a million strangers cost next to nothing.
-            return self._overflow(given)
+            return self._overflow(given, times)
         listed = tuple(map(self._listed, names, given))
         told = tuple(map(self.governor.told, names, listed))
         with self._admission:
@@ -155,7 +164,7 @@ class Governed(MetricWrapperBase):
             else:
                 child = None
         if child is None:
-            return self._overflow(given)
+            return self._overflow(given, times)
         if listed != given:
             self.governor.report(self.family, "vocabulary", given)
         return child
@@ -163,8 +172,8 @@ class Governed(MetricWrapperBase):
     def _full(self) -> bool:
         return len(self._told) >= self.governor.max_series - 1  # The last one is the overflow's.
 
-    def _overflow(self, given: tuple[str, ...]) -> Any:
-        self.governor.report(self.family, "limit", given)
+    def _overflow(self, given: tuple[str, ...], times: int) -> Any:
+        self.governor.report(self.family, "limit", given, times)
         if self._overflown is None:
             with self._admission:
                 overflown = self._child((OVERFLOW,) * len(given))

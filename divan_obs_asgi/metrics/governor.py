@@ -75,14 +75,14 @@ class Governor:
         length = sum(len(name) + len(value) for name, value in told.items())
         return told if length <= _MAX_EXEMPLAR else None
 
-    def count_more(self, family: Family[Metric], times: int) -> None:
-        """Count what was told by the child of the overflow after it was asked for."""
-        if times > 0:
-            self._overflowed(family.name, "limit", times)
+    def count_overflow(self, family: Family[Metric], cause: Cause, times: int) -> None:
+        """Count what was told as `__overflow__`."""
+        if times:
+            self._overflowed(family.name, cause, times)
 
-    def report(self, family: Family[Metric], cause: Cause, given: tuple[str, ...]) -> None:
+    def report(self, family: Family[Metric], cause: Cause, given: tuple[str, ...], times: int = 1) -> None:
         """Count an overflow, and warn of a family's first one."""
-        self._overflowed(family.name, cause, 1)
+        self.count_overflow(family, cause, times)
         if (family.name, cause) in self._warned:
             return
         with self._lock:

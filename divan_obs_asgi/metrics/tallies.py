@@ -7,30 +7,24 @@ prometheus_client's locks and checks cost more than all else that is done for a 
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import cast
+from typing import TypeVar, cast
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from divan_obs_asgi.metrics.family import Metric
 from divan_obs_asgi.metrics.governed import Governed, GovernedHistogram
 
-
-class _Overflow:
-    """Counts what is told by the child of the overflow; that it was asked for once is counted already."""
-
-    __slots__ = ("_counted", "_metric")
-
-    def __init__(self, metric: Governed) -> None:
-        self._metric = metric
-        self._counted = 1
-
-    def count(self, times: int) -> None:
-        self._metric.governor.count_more(self._metric.family, times - self._counted)
-        self._counted = 0
+M = TypeVar("M", bound=Metric)
 
 
-def _overflow_of(metric: object) -> _Overflow | None:
+def child_of(metric: M, *values: str) -> M:
+    """Return the child of a label set, for a tally: it counts by itself what it tells as the overflow."""
+    return cast(M, cast(Governed, metric).labels_of_a_tally(*values))
+
+
+def _overflow_of(metric: object) -> Governed | None:
     governed = cast(Governed, metric)
-    return _Overflow(governed) if governed.is_overflow else None
+    return governed if governed.is_overflow else None
 
 
 class Tally:
@@ -58,7 +52,7 @@ class Tally:
             self._metric.inc(new)
             self._told = value
             if self._overflow is not None:
-                self._overflow.count(new)
+                self._overflow.count_overflow(new)
 
 
 class SharedTally(Tally):
@@ -109,7 +103,7 @@ class Bins:
         new = [now - before for now, before in zip(counts, self._told, strict=True)]
         self._histogram.add(new, total - self._told_sum)
         if self._overflow is not None:
-            self._overflow.count(sum(new))
+            self._overflow.count_overflow(sum(new))
         self._told, self._told_sum = counts, total
         exemplars, self._exemplars = self._exemplars, {}
         for index, (amount, trace_id, at_s) in exemplars.items():
@@ -127,7 +121,7 @@ class SharedBins(Bins):
         if trace is not None:
             self._histogram.show(index, amount, *trace)
         if self._overflow is not None:
-            self._overflow.count(1)
+            self._overflow.count_overflow(1)
 
     def tell(self) -> None:
         """Nothing is left to tell."""
@@ -143,4 +137,4 @@ def bins_of(histogram: Histogram) -> Bins:
     return (SharedBins if cast(Governed, histogram).is_shared else Bins)(histogram)
 
 
-__all__ = ["Bins", "SharedBins", "SharedTally", "Tally", "bins_of", "tally_of"]
+__all__ = ["Bins", "SharedBins", "SharedTally", "Tally", "bins_of", "child_of", "tally_of"]

@@ -9,13 +9,14 @@ from prometheus_client import Counter
 
 from divan_obs_asgi.failures import own_failure
 from divan_obs_asgi.metrics.ends import OTHER, End, LedgerEnd, PlainEnd, Series, trace_of
-from divan_obs_asgi.metrics.tallies import Tally, bins_of
+from divan_obs_asgi.metrics.family import Metric
+from divan_obs_asgi.metrics.tallies import Tally, bins_of, child_of
 from divan_obs_asgi.record import Direction, RequestRecord
 
 if TYPE_CHECKING:
     from divan_obs_asgi.metrics.registry import Metrics
 
-# Series to remember: `labels()` costs more than counting. Beyond this something invents routes.
+# Kinds of requests to remember: to look their series up costs more than counting. Beyond this something invents routes.
 _MAX_KNOWN = 10_000
 # RFC 6455, section 7.4.1, and what IANA has registered since; from 3000 on they are the applications' own.
 _CLOSE_CODES = frozenset({*range(1000, 1004), *range(1005, 1016)})
@@ -43,7 +44,8 @@ class HttpTraffic:
     def __init__(self, metrics: Metrics, known: Callable[[], object] = _nothing) -> None:
         self._metrics = metrics
         self._known = known
-        self._ends: dict[tuple[object, ...], End] = {}
+        self._ends: dict[tuple[Metric, ...], End] = {}
+        self._by_key: dict[tuple[object, ...], End] = {}
         self._in_flight = Tally(metrics.http_in_flight)
         # Other workers read what this one counts, and cannot ask it; where it is killed, nobody can. So all of it is in
         # their ledger at once, and nothing in plain numbers.
@@ -69,7 +71,7 @@ class HttpTraffic:
     def finish(self, record: RequestRecord) -> None:
         """Count a finished request, however it ended."""
         key = (record.route, record.method, record.status, record.outcome)
-        end = self._ends.get(key) or self._resolved(key, record)
+        end = self._by_key.get(key) or self._resolved(key, record)
         end.finish(record)
         if record.error is not None:
             self._failed(record)
@@ -87,17 +89,20 @@ class HttpTraffic:
 
     def _resolved(self, key: tuple[object, ...], record: RequestRecord) -> End:
         self._known()
-        full = len(self._ends) >= _MAX_KNOWN
-        end = self._end(Series(self._metrics, record), at_once=self._ledger is not None or full)
-        if not full:
-            self._ends[key] = end
+        series = Series(self._metrics, record)
+        # What is over the limit is one end, however many routes there are.
+        end = self._ends.get(series.children)
+        if end is None:
+            end = self._ends[series.children] = self._end(series)
+        if len(self._by_key) < _MAX_KNOWN:
+            self._by_key[key] = end
         return end
 
-    def _end(self, series: Series, *, at_once: bool) -> End:
+    def _end(self, series: Series) -> End:
         places = series.places
         if self._ledger is not None and places is not None:
             return LedgerEnd(series, self._ledger, places)
-        return PlainEnd(series, at_once=at_once)
+        return PlainEnd(series, at_once=self._ledger is not None)
 
 
 class WebSocketTraffic:
@@ -123,7 +128,7 @@ class WebSocketTraffic:
         self._known()
         metrics, route = self._metrics, record.route
         metrics.websocket_connections.labels(route, record.outcome).inc()
-        duration = bins_of(metrics.websocket_duration.labels(route))
+        duration = bins_of(child_of(metrics.websocket_duration, route))
         duration.observe(record.duration_s, trace_of(record) if record.sampled else None)
         duration.tell()
         if record.close_code is not None:
@@ -141,7 +146,7 @@ class _Messages:
     def __call__(self, record: RequestRecord, direction: Direction) -> None:
         tally = self._known.get(direction)
         if tally is None:
-            tally = self._known[direction] = Tally(self._messages.labels(record.route_so_far(), direction))
+            tally = self._known[direction] = Tally(child_of(self._messages, record.route_so_far(), direction))
         tally.value += 1
         tally.tell()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import Gauge
 
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.metrics.tallies import Bins, Tally, bins_of, tally_of
+from divan_obs_asgi.metrics.tallies import Bins, Tally, bins_of, child_of, tally_of
 from divan_obs_asgi.record import RequestRecord
 
 
@@ -34,7 +34,7 @@ class Handling:
         """Note how long a call took; of a sampled trace its id is the exemplar."""
         durations = self._durations
         if durations is None:
-            histogram = self._metrics.socketio_event_duration.labels(self.namespace, self.event)
+            histogram = child_of(self._metrics.socketio_event_duration, self.namespace, self.event)
             durations = self._durations = bins_of(histogram)
         seconds = record.duration_s
         durations.observe(seconds, (record.trace_id, record.started_ns / 1e9 + seconds) if record.sampled else None)
@@ -42,7 +42,7 @@ class Handling:
     def tell(self) -> None:
         """Have the metrics say what is known here."""
         if self._events is None and self.events:
-            self._events = tally_of(self._metrics.socketio_events.labels(self.namespace, self.event))
+            self._events = tally_of(child_of(self._metrics.socketio_events, self.namespace, self.event))
         if self._events is not None:
             self._events.value = self.events
             self._events.tell()

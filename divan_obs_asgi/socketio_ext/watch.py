@@ -9,7 +9,7 @@ from typing import Any
 
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.metrics.tallies import tally_of
+from divan_obs_asgi.metrics.tallies import child_of, tally_of
 from divan_obs_asgi.socketio_ext.clients import Clients
 from divan_obs_asgi.socketio_ext.engine import size
 from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
@@ -45,8 +45,9 @@ class Watch:
         self._faults = faults
         self.clients = Clients(metrics, names)
         self.transports = Transports(metrics)
-        self.packets_in, self._packets_out = (tally_of(metrics.socketio_packets.labels(way)) for way in ("in", "out"))
-        self.bytes_in, self._bytes_out = (tally_of(metrics.socketio_bytes.labels(way)) for way in ("in", "out"))
+        packets, sizes = metrics.socketio_packets, metrics.socketio_bytes
+        self.packets_in, self._packets_out = (tally_of(child_of(packets, way)) for way in ("in", "out"))
+        self.bytes_in, self._bytes_out = (tally_of(child_of(sizes, way)) for way in ("in", "out"))
         self.handlings: dict[tuple[str, str], Handling] = {}
         self._namespaces: dict[str, NamespaceSeries] = {}
         self._types: set[str] = set()

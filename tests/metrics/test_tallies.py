@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -168,6 +170,27 @@ def test_every_request_of_a_full_family_is_an_overflow(workers: int, tmp_path: P
     assert told.endswith(" 20.0")
     for family in ("requests_total", "outcomes_total", "request_duration_seconds", "response_size_bytes"):
         assert f'\ndivan_metrics_overflow_total{{cause="limit",family="http_{family}"}} 20.0\n' in page
+
+
+def test_routes_without_end_cost_a_request_each_and_no_memory() -> None:
+    """An application that declares paths for templates: what is over the limit is counted as one."""
+    metrics = Metrics(max_series=20)
+    traffic = HttpTraffic(metrics)
+
+    def meet(start: int, end: int) -> int:
+        for number in range(start, end):
+            traffic.finish(ended(f"/{number}"))
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    before = meet(0, 100)
+    after = meet(100, 15_000)
+    # A hundred blocks for each kind that is told apart; some for each that is remembered.
+    assert after - before < 6 * 10_000
+    page = metrics.render().decode()
+    assert '\ndivan_metrics_overflow_total{cause="limit",family="http_requests_total"} 14981.0\n' in page
+    labels = dict.fromkeys(("route", "method", "status"), OVERFLOW)
+    assert metrics.registry.get_sample_value("divan_http_requests_total", labels) == 14981.0
 
 
 def test_every_message_of_a_full_family_is_an_overflow() -> None:
