@@ -41,6 +41,10 @@ class Processes:
             self.connect("first", service)
             self.clients.do("close", "first")
             self._has_no_client(service)
+        self.both_listen()
+
+    def both_listen(self) -> None:
+        """Return when both processes hear what is said by Redis."""
         with redis.Redis.from_url(self.redis_url) as asking:
             self.one.wait_for(lambda: dict(asking.pubsub_numsub("socketio"))[b"socketio"] == len(self.both))
 
@@ -184,3 +188,80 @@ def test_a_killed_process_leaves_no_ghost_and_its_clients_count_once_in_the_othe
             assert processes.received(name, "said", 1) == [["still here"]]
         assert processes.since(two, "divan_socketio_corrections_total") == {}
         processes.end()
+
+
+def say(processes: Processes, name: str, text: str) -> None:
+    processes.clients.do("emit", name, namespace="/chat", event="say", args=[processes.room, text])
+
+
+Told = tuple[int, int, int]
+
+
+def told_by_both(processes: Processes, one: Told, two: Told | Callable[[], Told]) -> None:
+    """Wait until each tells its emits, whom those and others have reached there, and how many others it has heard."""
+    names = ("emits_total", "emit_recipients_sum", "pubsub_messages_total")
+
+    def told() -> tuple[tuple[float, ...], ...]:
+        return tuple(
+            tuple(sum(processes.since(service, f"divan_socketio_{name}").values()) for name in names)
+            for service in processes.both
+        )
+
+    processes.one.wait_for(lambda: told() == (one, two() if callable(two) else two))
+
+
+def test_a_redis_that_goes_and_comes_back_is_outlived(processes: Processes, redis_server: RedisServer) -> None:
+    """
+    Meanwhile an emit reaches the clients of its own process, as in python-socketio, and everything else goes on;
+    afterwards it reaches all, and every count is what clients have received.
+    """
+    one, two = processes.both
+    for name, service in (("ada", one), ("bob", two)):
+        processes.connect(name, service)
+        processes.call(name, "join", processes.room)
+    told = len(one.lines())
+    with redis_server.down():
+        say(processes, "ada", "to myself")
+        assert processes.received("ada", "said", 1) == [["to myself"]]
+        processes.connect("eve", two)
+        processes.call("eve", "join", processes.room)
+        assert processes.sum("divan_socketio_clients") == {("/chat",): 3}
+        one.wait_for(lambda: any("giving up" in line["msg"] for line in one.lines()[told:]))
+    processes.both_listen()
+    told_by_both(processes, (1, 1, 0), (0, 0, 0))
+    emits = ["to myself"]
+
+    def heard(name: str) -> int:
+        return len(processes.received(name, "said", 0))
+
+    def is_heard_again() -> int:
+        # python-socketio may lose one more where it listens and connects anew at once.
+        emits.append(f"to all, {len(emits)}")
+        say(processes, "ada", emits[-1])
+        return heard("eve")
+
+    one.wait_for(is_heard_again)
+    assert len(processes.received("ada", "said", len(emits))) == len(emits)
+    one.wait_for(lambda: heard("bob") == heard("eve"))
+    told_by_both(processes, (len(emits), len(emits), 0), lambda: (0, heard("bob") + heard("eve"), heard("bob")))
+    assert processes.sum("divan_socketio_clients") == {("/chat",): 3}
+    for service in processes.both:
+        assert processes.since(service, "divan_socketio_corrections_total") == {}
+        assert processes.since(service, "divan_obs_errors_total") == {}
+        assert processes.since(service, "divan_socketio_errors_total") == {}
+
+
+def test_an_emit_waits_for_a_redis_that_hangs(processes: Processes, redis_server: RedisServer) -> None:
+    """As in python-socketio; the clients of its own process have it, and other events are served."""
+    one, two = processes.both
+    for name, service in (("ada", one), ("bob", two)):
+        processes.connect(name, service)
+        processes.call(name, "join", processes.room)
+    with redis_server.paused():
+        say(processes, "ada", "to all")
+        assert processes.received("ada", "said", 1) == [["to all"]]
+        for name in ("ada", "bob"):
+            assert processes.call(name, "join", "den") == "den"
+        told_by_both(processes, (1, 1, 0), (0, 0, 0))
+    assert processes.received("bob", "said", 1) == [["to all"]]
+    told_by_both(processes, (1, 1, 0), (0, 1, 1))
