@@ -37,6 +37,9 @@ def parse(url: str) -> SplitResult:
         ValueError: where it cannot.
     """
     parts = urlsplit(url)
+    # What no request line can carry (RFC 3986, section 2) would have to be escaped.
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError(url)
     if parts.scheme not in _CONNECTIONS or not parts.hostname or "@" in parts.netloc or parts.port == 0:
         raise ValueError(url)
     return parts

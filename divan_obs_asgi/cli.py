@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -75,6 +76,8 @@ def probe(url: str, timeout_s: float) -> None:
     The exit status is 0 where it answers with 200 to 299; 1 where it does not, and the reason is printed; 2 where the
     command is wrong. No proxy is asked, and no redirect followed.
     """
+    if math.isnan(timeout_s):  # It is in every range, as click compares.
+        raise click.BadParameter("expected a number of seconds", param_hint="--timeout")
     try:
         parts = asking.parse(url)
     except ValueError:

@@ -124,13 +124,32 @@ def test_what_is_no_http_is_no_answer() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "127.0.0.1:8000/health", "/health", "ftp://x/", "http://", "http://a:b@x/", "http://x:99999/", "http://["],
+    [
+        "",
+        "127.0.0.1:8000/health",
+        "/health",
+        "ftp://x/",
+        "http://",
+        "http://a:b@x/",
+        "http://x:99999/",
+        "http://[",
+        "http://x/health ready",
+        "http://x y/",
+        "http://x/\r\nHost: y",
+        "http://x/gesundheit/lebendig-für-immer",
+    ],
 )
 def test_what_is_no_url_is_a_wrong_command(url: str) -> None:
     """With a status of its own: 2."""
     result = probe(url)
     assert result.exit_code == 2
     assert "expected a URL like http://127.0.0.1:8000/health/ready" in result.stderr
+
+
+@pytest.mark.parametrize("timeout", ["0", "-1", "nan", "inf", "soon"])
+def test_what_is_no_time_is_a_wrong_command_too(timeout: str) -> None:
+    """Nobody would know what came of it."""
+    assert probe("--timeout", timeout, "http://127.0.0.1:1/").exit_code == 2
 
 
 def test_no_proxy_is_asked() -> None:
