@@ -46,8 +46,9 @@ def test_the_tables_of_flags_and_metrics_are_the_declarations() -> None:
     assert set(tool["MAIN"]) <= {family.name for family in FAMILIES}
 
 
-def test_the_readmes_first_application_is_observed() -> None:
+def test_the_readmes_first_application_is_observed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a newcomer copies into `app.py` answers, with an id, and is counted by its template."""
+    monkeypatch.setenv("LOG_LEVEL", "ERROR")  # Its lines go to standard output.
     shown: dict[str, Any] = {}
     exec(re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[0], shown)
     done = anyio.run(converse, shown["app"], http_scope(path="/users/42"))
@@ -114,8 +115,9 @@ def test_the_documented_metrics_count() -> None:
 
 
 @pytest.mark.parametrize("document", ["jobs.md", "logs.md", "drain.md", "health.md"])
-def test_what_a_document_shows_runs(document: str) -> None:
+def test_what_a_document_shows_runs(document: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its examples can be copied, one after the other; those of other libraries are in test_docs_with_extras.py."""
+    monkeypatch.setenv("LOG_LEVEL", "ERROR")  # Their lines go to standard output.
     shown: dict[str, Any] = {"obs": obs, "observability": obs.Observability.from_env({}), "app": Starlette()}
     for code in blocks(document, "python"):
         if "structlog" not in code and "redis" not in code:

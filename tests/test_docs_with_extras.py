@@ -26,8 +26,9 @@ from tests.test_docs import blocks
 
 
 @pytest.fixture
-def shown() -> Iterator[dict[str, Any]]:
+def shown(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """What the documents take for granted."""
+    monkeypatch.setenv("LOG_LEVEL", "ERROR")  # Their lines go to standard output.
     with contextlib.ExitStack() as stack:
         stack.callback(structlog.reset_defaults)
         stack.callback((provider := TracerProvider()).shutdown)
