@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import anyio
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 from starlette.applications import Starlette
 
 import divan_obs_asgi as obs
-from divan_obs_asgi import cli
+from divan_obs_asgi import cli, testing
 from divan_obs_asgi.metrics import FAMILIES
 from divan_obs_asgi.ops.guard import Guard
 from divan_obs_asgi.ops.parts import endpoints
@@ -150,6 +151,14 @@ def test_documents_name_metrics_that_there_are() -> None:
         if not {name, re.sub("_(bucket|count|sum)$", "", name)} & (declared | own)
     }
     assert sorted(unknown) == []
+
+
+@pytest.mark.parametrize("module", [obs, obs.middlewares, testing])
+def test_what_can_be_imported_is_documented(module: ModuleType) -> None:
+    """Somebody who finds a name in an editor can read what it is for."""
+    documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    words = set(re.findall(r"\w+", "".join(path.read_text() for path in documents)))
+    assert sorted(name for name in module.__all__ if name not in words and not name.startswith("__")) == []
 
 
 def test_the_map_has_a_row_for_everything_that_is_exposed() -> None:
