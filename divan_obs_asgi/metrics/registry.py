@@ -6,7 +6,8 @@ import re
 import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import pairwise, product
+from math import inf, isfinite
 from pathlib import Path
 from typing import cast
 
@@ -190,7 +191,7 @@ class Metrics(Catalogue):
         Raises:
             ImproperlyConfigured: where a metric of that name is something else, or the name is none.
         """
-        return self.of(families.counter(name, labels, help, families.APPLICATION))
+        return self.of(families.counter(name, _listed(labels), help, families.APPLICATION))
 
     def gauge(self, name: str, help: str, labels: Sequence[str] = (), mode: GaugeMode = "livesum") -> Gauge:
         """
@@ -202,7 +203,7 @@ class Metrics(Catalogue):
         Raises:
             ImproperlyConfigured: where a metric of that name is something else, or the name is none.
         """
-        return self.of(families.gauge(name, labels, help, families.APPLICATION, mode))
+        return self.of(families.gauge(name, _listed(labels), help, families.APPLICATION, mode))
 
     def histogram(
         self,
@@ -217,7 +218,7 @@ class Metrics(Catalogue):
         Raises:
             ImproperlyConfigured: where a metric of that name is something else, or name or buckets are none.
         """
-        return self.of(families.histogram(name, labels, help, families.APPLICATION, buckets))
+        return self.of(families.histogram(name, _listed(labels), help, families.APPLICATION, buckets))
 
     def summary(self, name: str, help: str, labels: Sequence[str] = ()) -> Summary:
         """
@@ -226,7 +227,7 @@ class Metrics(Catalogue):
         Raises:
             ImproperlyConfigured: where a metric of that name is something else, or the name is none.
         """
-        return self.of(families.summary(name, labels, help, families.APPLICATION))
+        return self.of(families.summary(name, _listed(labels), help, families.APPLICATION))
 
     def of(self, family: Family[M_co]) -> M_co:
         """Return the metric of a family, made at the first call."""
@@ -252,7 +253,7 @@ class Metrics(Catalogue):
         if not listed:
             raise ImproperlyConfigured(f"The label {label!r} was declared without values.")
         self._governor.declare(label, listed)
-        for metric in self._metrics.values():
+        for metric in tuple(self._metrics.values()):
             cast(Governed, metric).forget_judgements()
 
     def start_at_zero(self, metric: Metric, **values: Iterable[str]) -> None:
@@ -311,7 +312,7 @@ class Metrics(Catalogue):
     def label_sets(self) -> Mapping[str, int]:
         """Return how many label sets each family has, by its name without the namespace."""
         self.registry.ask()
-        return {name: cast(Governed, metric).label_sets for name, metric in self._metrics.items()}
+        return {name: cast(Governed, metric).label_sets for name, metric in tuple(self._metrics.items())}
 
     def cardinality(self) -> list[Cardinality]:
         """Return how large each family is."""
@@ -389,7 +390,7 @@ class Metrics(Catalogue):
 
 
 def _listed(values: Iterable[str]) -> list[str]:
-    """A text is one value, and not its letters."""
+    """Return them as a list; a text is one of them, and not its letters."""
     return [values] if isinstance(values, str) else [str(value) for value in values]
 
 
@@ -403,7 +404,18 @@ def _wrong(family: Family[Metric]) -> str | None:
         return "has no help; expected a sentence"
     if not all(_NAME.fullmatch(label) for label in family.labels) or len(set(family.labels)) < len(family.labels):
         return f"has the labels {', '.join(family.labels)}; expected different names in lower case, digits and _"
+    if family.kind == "histogram" and not _rise(family.buckets):
+        return f"has the buckets {', '.join(map(str, family.buckets))}; expected upper edges, each above the one before"
     return None
+
+
+def _rise(buckets: Sequence[float]) -> bool:
+    """Tell whether these are edges: of two that are equal, or that are none, Prometheus could not read the page."""
+    try:
+        edges = [float(edge) for edge in buckets]
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return all(map(isfinite, edges[:-1])) and all(one < other for one, other in pairwise([-inf, *edges]))
 
 
 def _reason(error: ValueError) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
@@ -205,6 +206,24 @@ def test_the_limit_is_a_plain_rule(asked: list[tuple[str, str]], limit: int) -> 
     assert metrics.label_sets()["lb_snapshots_total"] == len(model)
 
 
+def test_the_limit_holds_for_threads_that_ask_at_once() -> None:
+    """None is made that is too many, and nothing of the sum is lost, while somebody looks."""
+    metrics = Metrics(max_series=20)
+
+    def ask(start: int) -> None:
+        for number in range(start, start + 2000):
+            metrics.presence_heartbeats.labels(f"campus-{number % 60}").inc()
+            if number % 500 == 0:
+                metrics.render()
+
+    with ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(ask, start) for start in range(4)]:
+            done.result()
+    told = series(metrics, "divan_presence_heartbeats_total")
+    assert (len(told), sum(told.values())) == (20, 8000.0)
+    assert overflows(metrics, "presence_heartbeats_total") == told[(OVERFLOW,)]
+
+
 def test_redaction_may_make_one_of_many_also_where_it_is_full() -> None:
     """A thousand addresses are one marker, whether there is room or not."""
     metrics = Metrics(RedactionPolicy(), max_series=3)
@@ -310,6 +329,25 @@ def test_a_bad_name_is_told_at_once(name: str, help: str, labels: list[str]) -> 
     """Before the first scrape fails."""
     with pytest.raises(ImproperlyConfigured, match=f"^The metric {name!r} "):
         Metrics().counter(name, help, labels)
+
+
+@pytest.mark.parametrize(
+    "buckets", [[1, 1], [2, 1], [float("nan")], [1, float("nan")], [float("-inf"), 1], [1, *[float("inf")] * 2], ["x"]]
+)
+def test_buckets_that_no_page_can_have_are_told(buckets: list[float]) -> None:
+    """Prometheus would refuse the whole page for the sake of one histogram."""
+    told = f"The metric 'cups' has the buckets {', '.join(map(str, buckets))}; expected upper edges, each above the "
+    with pytest.raises(ImproperlyConfigured, match=f"^{re.escape(told)}one before\\.$"):
+        Metrics().histogram("cups", "Cups.", buckets=buckets)
+
+
+def test_a_text_is_one_label() -> None:
+    """And not its letters."""
+    metrics = Metrics()
+    coffees = metrics.counter("coffees_total", "Coffees.", "size")
+    coffees.labels(size="large").inc()
+    assert series(metrics, "divan_coffees_total") == {("large",): 1.0}
+    assert metrics.counter("coffees_total", "Coffees.", ["size"]) is coffees
 
 
 def test_what_prometheus_client_refuses_is_told_by_its_name() -> None:
