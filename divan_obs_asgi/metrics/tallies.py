@@ -7,6 +7,7 @@ prometheus_client's locks and checks cost more than all else that is done for a 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Callable
 from typing import TypeVar, cast
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -62,7 +63,11 @@ class SharedTally(Tally):
     The others cannot ask this one, and where it is killed, nobody can.
     """
 
-    __slots__ = ()
+    __slots__ = ("_inc",)
+
+    def __init__(self, metric: Counter | Gauge) -> None:
+        self._inc: Callable[[float], None] = metric._value.inc
+        super().__init__(metric)
 
     @property
     def value(self) -> int:
@@ -70,7 +75,11 @@ class SharedTally(Tally):
 
     @value.setter
     def value(self, value: int) -> None:
-        self._tell(value)
+        new = value - self._told
+        self._inc(new)
+        self._told = value
+        if self._overflow is not None:
+            self._overflow.count_overflow(new)
 
 
 class Bins:

@@ -42,12 +42,15 @@ class Handling:
     def tell(self) -> None:
         """Have the metrics say what is known here."""
         if self._events is None and self.events:
-            self._events = tally_of(child_of(self._metrics.socketio_events, self.namespace, self.event))
+            self._events = self._tally()
         if self._events is not None:
             self._events.value = self.events
             self._events.tell()
         if self._durations is not None:
             self._durations.tell()
+
+    def _tally(self) -> Tally:
+        return tally_of(child_of(self._metrics.socketio_events, self.namespace, self.event))
 
 
 class SharedHandling(Handling):
@@ -62,7 +65,11 @@ class SharedHandling(Handling):
     @events.setter
     def events(self, value: int) -> None:
         self._count = value
-        self.tell()
+        if self._events is not None:
+            self._events.value = value
+        elif value:
+            self._events = self._tally()
+            self._events.value = value
 
 
 class NamespaceSeries:
