@@ -1,7 +1,7 @@
 """
 What the watchdog costs a service that has nothing to do, in percent of a core.
 
-    python -m benchmarks.watchdog --seconds 60 --rounds 3
+    python -m benchmarks.watchdog --seconds 60 --rounds 4
 
 A Starlette app with our stack, served by uvicorn and asked by nobody, with `OBS_WATCHDOG_ENABLED` true and false, on
 asyncio and on uvloop; processor time of the whole process over some seconds, from two seconds after its start. A round
@@ -65,7 +65,7 @@ def side_by_side(loop: Loop, seconds: float) -> tuple[float, float]:
 
 @click.command(help=__doc__.split("\n\n")[0].strip())
 @click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(1))
-@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1))
+@click.option("--rounds", default=4, show_default=True, type=click.IntRange(1))
 @click.option("--child", type=(click.Choice(LOOPS), click.Choice(["on", "off"])), hidden=True)
 def main(seconds: float, rounds: int, child: tuple[str, str] | None) -> None:
     """Measure, and print."""
