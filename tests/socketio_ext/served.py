@@ -94,6 +94,9 @@ class Chat(socketio.AsyncNamespace):
         await self.leave_room(sid, room)
         return room
 
+    async def on_quit(self, sid: str) -> None:
+        await self.disconnect(sid)
+
     async def on_say(self, sid: str, room: str, text: object) -> None:
         await self.emit("said", text, room=room)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from typing import Self
 
 import httpx
 import pytest
+from engineio import AsyncServer as Engine
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection, connect
@@ -40,6 +41,9 @@ class Polling:
     def __exit__(self, *_: object) -> None:
         self.post("1")
         self._http.close()
+
+    def poll(self) -> str:
+        return self._http.get(self.path).text
 
     def post(self, body: str | bytes, timeout: float = 10) -> int:
         return self._http.post(self.path, content=body, timeout=timeout).status_code
@@ -170,7 +174,7 @@ def neighbour(service: Service, javascript_clients: JavaScriptClients) -> Iterat
 # What the service has handlers for. What a client says before it breaks off is heard in one round and not in the other.
 NAMED = {
     "namespace": {"/", "/chat", "__unknown__"},
-    "event": {"connect", "disconnect", "join", "leave", "say", "__unknown__"}
+    "event": {"connect", "disconnect", "join", "leave", "say", "quit", "__unknown__"}
     | {"echo", "plain", "breaks", "ask", "ask_of", "ask_in_vain"},
 }
 
@@ -203,3 +207,101 @@ def test_mischief_over_the_wire_leaves_nothing_and_disturbs_nobody(
     assert not any(service.samples("divan_socketio_corrections_total").values())
     failed = service.samples("divan_obs_errors_total")
     assert {component for (component,) in failed if failed[component,]} <= {"socketio_handler"}
+
+
+def leaves(service: Service) -> Iterator[None]:
+    with websocket(service) as client:
+        client.send("40/chat,")
+        client.send("41/chat,")
+        yield
+
+
+def ends_its_engine(service: Service) -> Iterator[None]:
+    with Polling(service) as client:
+        client.post("40/chat,")
+        client.post("1")
+        yield
+
+
+def is_sent_away(service: Service) -> Iterator[None]:
+    with websocket(service) as client:
+        client.send("40/chat,")
+        client.send('42/chat,["quit"]')
+        yield
+
+
+def posts_what_no_client_says(service: Service) -> Iterator[None]:
+    """Engine.IO ends a session that speaks as a server does, and answers when what it still has was fetched."""
+    with Polling(service) as client:
+        client.post("40/chat,")
+        with suppress(httpx.ReadTimeout):
+            client.post("6", timeout=0.2)
+        yield
+
+
+def hangs_up(service: Service) -> Iterator[None]:
+    with websocket(service) as client:
+        client.send("40/chat,")
+        client.recv(timeout=5)
+        client.socket.shutdown(socket.SHUT_RDWR)
+        yield
+
+
+def says_nothing_to_a_ping_by_websocket(service: Service) -> Iterator[None]:
+    """Engine.IO waits for any message as long as for the answer to a ping: whichever it finds out first."""
+    with websocket(service) as client:
+        client.send("40/chat,")
+        yield
+
+
+def falls_silent(service: Service) -> Iterator[None]:
+    with Polling(service) as client:
+        client.post("40/chat,")
+        yield
+
+
+def polls_twice(service: Service) -> Iterator[None]:
+    """The second poll waits in vain, for the first one has got the ping."""
+    with Polling(service) as client, ThreadPoolExecutor() as threads:
+        client.post("40/chat,")
+        client.poll()
+        polls = [threads.submit(client.poll) for _ in range(2)]
+        # Each with its ping answered, as long as there is one.
+        while not all(poll.done() for poll in polls):
+            if wait(polls, return_when=FIRST_COMPLETED).done:
+                client.post("3")
+        yield
+
+
+ENDS: dict[str, tuple[Callable[[Service], Iterator[None]], str]] = {
+    "leaves": (leaves, "client_disconnect"),
+    "ends its engine": (ends_its_engine, "client_disconnect"),
+    "is sent away": (is_sent_away, "server_disconnect"),
+    "posts what no client says": (posts_what_no_client_says, "server_disconnect"),
+    "hangs up": (hangs_up, "transport_close"),
+    "says nothing to a ping by WebSocket": (says_nothing_to_a_ping_by_websocket, "transport_close ping_timeout"),
+    "falls silent": (falls_silent, "ping_timeout"),
+    "polls twice": (polls_twice, "transport_error"),
+}
+
+
+@pytest.mark.skipif(not hasattr(Engine, "reason"), reason="This Engine.IO gives no reasons.")
+@pytest.mark.parametrize(("end", "reasons"), ENDS.values(), ids=ENDS)
+def test_every_way_to_go_has_its_reason(
+    end: Callable[[Service], Iterator[None]], reasons: str, start: Callable[..., Service]
+) -> None:
+    """The client is counted by it once, and the line of its disconnect tells the same."""
+    service = start("over", SOCKETIO_PING_INTERVAL="0.8", SOCKETIO_PING_TIMEOUT="0.6")
+    before, lines = service.samples("divan_socketio_disconnects_total"), len(service.lines())
+
+    def gone() -> dict[tuple[str, ...], float]:
+        now = service.samples("divan_socketio_disconnects_total")
+        return {labels: n - before.get(labels, 0) for labels, n in now.items() if n != before.get(labels, 0)}
+
+    with contextmanager(end)(service):
+        service.wait_for(gone)
+    service.wait_for(lambda: not any(service.samples("divan_socketio_transports").values()))
+    service.flush()
+    (told,) = [line["reason"] for line in service.lines()[lines:] if line["msg"] == "EVENT /chat disconnect"]
+    assert gone() == {("/chat", told): 1}
+    assert told in reasons.split()
