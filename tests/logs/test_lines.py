@@ -409,6 +409,34 @@ def test_a_logged_exception_is_in_the_line() -> None:
     assert "error" not in app.observed.lines()[-1]
 
 
+def test_the_end_of_a_traceback_that_is_logged_as_text_is_kept() -> None:
+    """So uvicorn tells why an application did not start; a cut at the end would leave out why."""
+    app = App()
+    frame = '  File "/srv/shop/main.py", line 7, in lifespan\n    await connect("ada@example.org")\n'
+    app.logger.error(
+        "Traceback (most recent call last):\n" + 100 * frame + "ConnectionError: no database at token=s3cr3t-7"
+    )
+    message = app.line()["msg"]
+    assert message.startswith("Traceback (most recent call last):\n  [cut:length]\n")
+    assert message.splitlines()[-3:] == [
+        '  File "/srv/shop/main.py", line 7, in lifespan',
+        '    await connect("[redacted:email]")',
+        "ConnectionError: no database at token=[redacted:credential]",
+    ]
+    assert len(message) < 2048
+
+
+@pytest.mark.parametrize("text", ["", "Error: no tea", "x" * 5000, "x\n" * 2000])
+def test_a_traceback_that_is_logged_as_text_is_bounded(text: str) -> None:
+    """Whatever stands in it."""
+    app = App()
+    app.logger.error("Traceback (most recent call last):\n%s", text)
+    message = app.line()["msg"]
+    assert message.startswith("Traceback (most recent call last):\n")
+    assert message.endswith(text[-100:])
+    assert len(message) < 2048
+
+
 def test_the_end_of_a_long_traceback_is_kept() -> None:
     """The last lines say what happened and where; a framework's own frames stand first."""
 
