@@ -7,11 +7,9 @@ import shutil
 from collections.abc import Mapping
 from typing import Protocol
 
-import anyio
-import anyio.to_thread
-
 from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed
 from divan_obs_asgi.probes.base import READY, Group
+from divan_obs_asgi.probes.own_thread import OwnThread
 
 
 class _Usage(Protocol):
@@ -63,28 +61,17 @@ class DiskProbe:
         self._path = path
         self._min_percent = min_free_percent or 0.0
         self._min_bytes = min_free_bytes or 0
-        # Not among those threads that the application has.
-        self._limiter = anyio.CapacityLimiter(1)
-        self._hangs = False
+        self._thread = OwnThread()
 
     async def check(self) -> Mapping[str, object]:
-        if self._hangs:
-            raise ProbeFailed("timeout")  # The thread of a check before is still there.
         try:
-            usage = await anyio.to_thread.run_sync(self._usage, abandon_on_cancel=True, limiter=self._limiter)
+            usage: _Usage = await self._thread.call(lambda: shutil.disk_usage(self._path))
         except OSError:
             raise ProbeFailed("error") from None  # The path is gone, or not ours to see.
         percent = 100 * usage.free / usage.total if usage.total else 0.0
         if percent < self._min_percent or usage.free < self._min_bytes:
             raise ProbeFailed("full", free_percent=round(percent, 1))
         return {"free_percent": round(percent, 1)}
-
-    def _usage(self) -> _Usage:
-        self._hangs = True
-        try:
-            return shutil.disk_usage(self._path)
-        finally:
-            self._hangs = False
 
 
 __all__ = ["DiskProbe"]

@@ -14,6 +14,7 @@ from anyio.abc import ByteStream
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed
 from divan_obs_asgi.probes.base import READY, Group
+from divan_obs_asgi.probes.own_thread import Names
 
 # RFC 9112, section 4: HTTP-version SP status-code SP.
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: [^\r\n]*)?\r?\n")
@@ -109,9 +110,11 @@ class HttpProbe:
         self.interval = interval
         self._target = _Target.of(url, method, headers or {}, tls)
         self._accept = accept
+        self._names = Names()
 
     async def check(self) -> Mapping[str, object]:
         try:
+            await self._names.look_up(self._target.host)
             status = await _status(self._target)
         except ssl.SSLError:
             raise ProbeFailed("error") from None  # An OSError to Python; the certificate is wrong, somebody is there.

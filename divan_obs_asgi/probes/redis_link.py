@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from divan_obs_asgi.exceptions import ProbeFailed
 from divan_obs_asgi.probes.own import OwnConnection
+from divan_obs_asgi.probes.own_thread import Names
 
 # What redis-py's pools and clusters add to their connections' arguments for their own use of them.
 _OF_THE_POOL = ("maint_notifications_", "maintenance_", "oss_cluster_maint_", "orig_", "himport_registry")
@@ -24,7 +25,8 @@ class OwnRedis:
     """
 
     def __init__(self, plans: Iterator[Plan], renew_s: float) -> None:
-        self._own = OwnConnection(lambda: _RedisLink(*next(plans)), renew_s)
+        names = Names()
+        self._own = OwnConnection(lambda: _RedisLink(*next(plans), names), renew_s)
 
     async def ask(self, *command: str) -> Any:
         """Return the answer to a command; raises what redis-py raises."""
@@ -37,14 +39,20 @@ class OwnRedis:
 class _RedisLink:
     """A connection of redis-py without pool and retries."""
 
-    def __init__(self, connection_class: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    def __init__(self, connection_class: Callable[..., Any], arguments: Mapping[str, Any], names: Names) -> None:
+        from redis.asyncio.connection import Connection
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
 
         own = {name: value for name, value in arguments.items() if not name.startswith(_OF_THE_POOL)}
         self._connection = connection_class(**{**own, "retry": Retry(NoBackoff(), 0)})
+        # What connects in another way, as fakeredis does, looks up no name.
+        connects_by_name = getattr(connection_class, "_connect", None) is Connection._connect
+        self._host = own.get("host") if connects_by_name else None
+        self._names = names
 
     async def open(self) -> None:
+        await self._names.look_up(self._host)
         await self._connection.connect()
 
     async def ask(self, *command: str) -> Any:

@@ -69,6 +69,8 @@ class Sql:
         """
         try:
             return await self._own.use(lambda link: link.scalar(query))
+        except ProbeFailed:
+            raise
         except TimeoutError:
             raise ProbeFailed("timeout") from None
         except OSError:

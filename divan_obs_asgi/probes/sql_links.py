@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeAlias
+from urllib.parse import urlsplit
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.probes.own import Link
+from divan_obs_asgi.probes.own_thread import Names
 
 # What PostgreSQL may take to say goodbye.
 _CLOSE_S = 0.5
@@ -27,24 +29,25 @@ def link_maker(source: Any) -> Maker:
     Raises:
         ImproperlyConfigured: where `source` is none of the kinds known.
     """
+    names = Names()
     if hasattr(source, "connect") and hasattr(source, "sync_engine"):
-        return lambda: _link_of_an_engine(source)
+        return lambda: _link_of_an_engine(source, names)
     if hasattr(source, "fetch_val"):
-        return lambda: _link_of_a_database(source)
+        return lambda: _link_of_a_database(source, names)
     if hasattr(source, "fetchval"):
-        return lambda: _link_of_a_pool(source)
+        return lambda: _link_of_a_pool(source, names)
     raise ImproperlyConfigured(
         f"{type(source).__name__} is no SQL source; expected databases.Database, AsyncEngine or an asyncpg pool."
     )
 
 
-def _link_of_a_database(database: Any) -> SqlLink:
+def _link_of_a_database(database: Any, names: Names) -> SqlLink:
     # Of PostgreSQL, `databases` keeps an asyncpg pool; of SQLite nothing, each query opens the file by itself.
     pool = getattr(getattr(database, "_backend", None), "_pool", None)
-    return _link_of_a_pool(pool) if hasattr(pool, "fetchval") else _Borrowed(database.fetch_val)
+    return _link_of_a_pool(pool, names) if hasattr(pool, "fetchval") else _Borrowed(database.fetch_val)
 
 
-def _link_of_a_pool(pool: Any) -> SqlLink:
+def _link_of_a_pool(pool: Any, names: Names) -> SqlLink:
     # asyncpg tells nobody how its pool connects; these have been there since 0.18, `_connect` since 0.30.
     arguments, keywords = getattr(pool, "_connect_args", None), getattr(pool, "_connect_kwargs", None)
     if arguments is None or keywords is None:
@@ -53,9 +56,22 @@ def _link_of_a_pool(pool: Any) -> SqlLink:
     async def connect() -> Any:
         import asyncpg
 
+        await names.look_up(host_of(*arguments, **keywords))
         return await getattr(pool, "_connect", asyncpg.connect)(*arguments, **keywords)
 
     return _AsyncpgLink(connect)
+
+
+def host_of(dsn: object = None, *_: object, **keywords: object) -> object:
+    """Return the host that `asyncpg.connect` would look up with these arguments, where it is the only one."""
+    host = keywords.get("host")
+    if host is None and isinstance(dsn, str):
+        try:
+            parts = urlsplit(dsn)
+            host = None if "," in parts.netloc else parts.hostname
+        except ValueError:
+            return None
+    return host
 
 
 class _AsyncpgLink:
@@ -80,7 +96,7 @@ class _AsyncpgLink:
             self._connection.terminate()
 
 
-def _link_of_an_engine(engine: Any) -> SqlLink:
+def _link_of_an_engine(engine: Any, names: Names) -> SqlLink:
     from sqlalchemy import text
     from sqlalchemy.engine import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -94,18 +110,20 @@ def _link_of_an_engine(engine: Any) -> SqlLink:
     if isinstance(shared.pool, (StaticPool, SingletonThreadPool)):
         return _Borrowed(scalar)  # A database in memory lives in its one connection.
     # The application's dialect and events, another pool.
-    return _EngineLink(AsyncEngine(Engine(shared.pool.recreate(), shared.dialect, shared.url)))
+    return _EngineLink(AsyncEngine(Engine(shared.pool.recreate(), shared.dialect, shared.url)), names)
 
 
 class _EngineLink:
     """A connection of SQLAlchemy from an engine that is the link's own."""
 
-    def __init__(self, engine: Any) -> None:
+    def __init__(self, engine: Any, names: Names) -> None:
         self._engine = engine
+        self._names = names
         self._connection: Any = None
         self._driver: Any = None
 
     async def open(self) -> None:
+        await self._names.look_up(self._engine.url.host)
         self._connection = await self._engine.connect()
         self._driver = (await self._connection.get_raw_connection()).driver_connection
 
@@ -151,4 +169,4 @@ class _Borrowed:
         """Nothing is kept open."""
 
 
-__all__ = ["Maker", "SqlLink", "link_maker"]
+__all__ = ["Maker", "SqlLink", "host_of", "link_maker"]

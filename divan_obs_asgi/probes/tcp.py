@@ -8,6 +8,7 @@ import anyio
 
 from divan_obs_asgi.exceptions import ProbeFailed
 from divan_obs_asgi.probes.base import READY, Group
+from divan_obs_asgi.probes.own_thread import Names
 
 
 class TcpProbe:
@@ -30,9 +31,11 @@ class TcpProbe:
         self.group = group
         self.interval = interval
         self._address = (host, port)
+        self._names = Names()
 
     async def check(self) -> Mapping[str, object]:
         try:
+            await self._names.look_up(self._address[0])
             stream = await anyio.connect_tcp(*self._address)
         except OSError:
             raise ProbeFailed("refused") from None
