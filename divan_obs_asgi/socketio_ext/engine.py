@@ -23,11 +23,4 @@ class ObservedEngine(Engine):
         await super().send_packet(sid, pkt)
 
 
-def size(data: object) -> int:
-    """Return the bytes of a packet's payload; one that was read as JSON is no packet of Socket.IO."""
-    if isinstance(data, str):
-        return len(data) if data.isascii() else len(data.encode("utf-8", "replace"))
-    return len(data) if isinstance(data, (bytes, bytearray)) else 0
-
-
-__all__ = ["ObservedEngine", "size"]
+__all__ = ["ObservedEngine"]

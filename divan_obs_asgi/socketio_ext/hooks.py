@@ -9,12 +9,11 @@ from typing import Any
 
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.record import RECORD_KEY
-from divan_obs_asgi.socketio_ext.engine import size
 from divan_obs_asgi.socketio_ext.manager import touched
 from divan_obs_asgi.socketio_ext.names import Names
 from divan_obs_asgi.socketio_ext.record import HANDSHAKE_KEY, Handshake
 from divan_obs_asgi.socketio_ext.traces import Traces
-from divan_obs_asgi.socketio_ext.watch import Watch
+from divan_obs_asgi.socketio_ext.watch import Watch, size
 
 # Why clients are dismissed here; python-socketio tells the handler since 5.12.
 leaving_for: ContextVar[str] = ContextVar("divan_obs_asgi.socketio_leaving_for", default="client disconnect")

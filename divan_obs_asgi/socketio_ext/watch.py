@@ -11,7 +11,6 @@ from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.metrics.tallies import child_of, tally_of
 from divan_obs_asgi.socketio_ext.clients import Clients
-from divan_obs_asgi.socketio_ext.engine import size
 from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
 from divan_obs_asgi.socketio_ext.series import Handling, NamespaceSeries, SharedHandling
 from divan_obs_asgi.socketio_ext.transports import Transports
@@ -184,9 +183,16 @@ class Watch:
             self.report(error)
 
 
+def size(data: object) -> int:
+    """Return the bytes of a packet's payload; one that was read as JSON is no packet of Socket.IO."""
+    if isinstance(data, str):
+        return len(data) if data.isascii() else len(data.encode("utf-8", "replace"))
+    return len(data) if isinstance(data, (bytes, bytearray)) else 0
+
+
 def label_of(reason: object) -> str:
     """Return the label of a reason for a disconnect."""
     return REASONS.get(reason, OTHER) if isinstance(reason, str) else OTHER
 
 
-__all__ = ["COMPONENT", "OTHER", "OTHER_TYPE", "REASONS", "Watch", "label_of"]
+__all__ = ["COMPONENT", "OTHER", "OTHER_TYPE", "REASONS", "Watch", "label_of", "size"]
