@@ -47,7 +47,7 @@ bench: $(VENV)/.tox
 	$(TOX) -e bench
 
 clean:
-	rm -rf $(VENV) .node .tox build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .node .run .tox build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Print the interpreters to use, one path a line, oldest first: all of pyenv's from 3.11 on, or else the python3 on PATH.
+# Print the interpreters to use, one path a line, oldest first: all of pyenv's from 3.11 on, or else one on PATH.
 set -eu
 
 new_enough() {
@@ -17,10 +17,14 @@ if command -v pyenv >/dev/null 2>&1; then
     done
 fi
 if [ -z "$found" ]; then
-    python=$(command -v python3 || true)
-    if [ -z "$python" ] || ! new_enough "$python"; then
-        echo "No Python 3.11 or newer: there is none in pyenv, and python3 on PATH is older or missing." >&2
-        exit 1
-    fi
-    echo "$python"
+    # The python3 of a distribution may be older than another one that was installed beside it.
+    for name in python3 python3.11 python3.12 python3.13 python3.14; do
+        python=$(command -v "$name" || true)
+        if [ -n "$python" ] && new_enough "$python"; then
+            echo "$python"
+            exit
+        fi
+    done
+    echo "No Python 3.11 or newer: there is none in pyenv and none on PATH." >&2
+    exit 1
 fi
