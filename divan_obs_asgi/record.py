@@ -75,7 +75,7 @@ class RequestRecord:
             `record.waits = True` and `record.declare_route("/socket.io")`.
         details: what else the line tells, as it is; the library's own, and nothing that a client has sent.
         hidden: ids that are credentials, and stand in no line of this connection.
-        log_rate, kept_lines: what the logs have decided and kept of this connection.
+        log_rate, kept_lines, late_lines: what the logs have decided, kept and, after the end, told of this connection.
     """
 
     # Most connections leave most of these as they are; what is not assigned costs nothing.
@@ -100,6 +100,7 @@ class RequestRecord:
     fields: dict[str, object] | None = None
     log_rate: float | None = None
     kept_lines: Any = None
+    late_lines = 0
     details: dict[str, object] | None = None
     hidden: tuple[str, ...] = ()
     _trailers = False

@@ -67,7 +67,11 @@ class Logs:
         level = record.levelno
         rate = 1.0 if self._root.writes(record) else 0.0
         if rate and level < logging.WARNING and request is not None:
-            rate = self._sampler.rate_of(request)
+            if request.outcome is None:
+                rate = self._sampler.rate_of(request)
+            else:
+                # What outlives its request may do so for hours; what was decided then says nothing of now.
+                rate = self._sampler.rate_for(request.trace_id, request.request_id)
         if rate:
             self.sink.put(self._lines.application(record, request, rate), level)
         elif request is not None and self._recorder.wants(request):

@@ -31,7 +31,10 @@ class FlightRecorder:
 
     def wants(self, record: RequestRecord) -> bool:
         """Return whether a line of this connection is worth making, that would otherwise be dropped."""
-        return self._max_lines > 0 and (record.outcome is None or self.tells_of(record))
+        if record.outcome is None:
+            return self._max_lines > 0
+        # What outlives its request, a consumer that the first one has started, would else be told of for ever.
+        return record.late_lines < self._max_lines and self.tells_of(record)
 
     def tells_of(self, record: RequestRecord) -> bool:
         """Return whether the finished record is one that everything is told of."""
@@ -42,8 +45,9 @@ class FlightRecorder:
         return 0 < self._slow_s < record.duration_s and not record.lingers
 
     def keep(self, record: RequestRecord, line: bytes, level: int) -> None:
-        """Keep a line; one that comes after the end (a background task's) is written at once."""
+        """Keep a line; one that comes after the end (a background task's) is written at once, as many as are kept."""
         if record.outcome is not None:
+            record.late_lines += 1
             self._write(line, level)
             return
         ring = record.kept_lines

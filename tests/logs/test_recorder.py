@@ -155,6 +155,43 @@ def test_a_line_after_a_bad_end_is_told_at_once() -> None:
     assert ("afterwards", True) in told(observed)
 
 
+def test_what_outlives_its_request_does_not_tell_everything_for_ever() -> None:
+    """A consumer that a failed or slow request has started is soon as quiet as LOG_LEVEL says."""
+    observed = Observed({"LOG_RECORDER_LINES": "3"})
+    observed.obs.log.install()
+    logger = logging.getLogger("tests.recorder")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        logger.debug("before")
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+        await send({"type": "http.response.body"})
+        for number in range(10):
+            logger.debug("detail %d", number)
+            logger.info("news %d", number)
+
+    anyio.run(ask, build_stack(app, observed.obs, STACK))
+    details = [message for message, recorded in told(observed) if recorded]
+    assert details == ["before", "detail 0", "detail 1", "detail 2"]
+    assert ("news 9", False) in told(observed)
+
+
+def test_what_outlives_its_request_is_sampled_by_the_present_load() -> None:
+    """And not by what there was when the request began, hours ago."""
+    observed = loaded()
+    logger = logging.getLogger("tests.recorder")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        logger.info("uses up the budget")
+        logger.info("under load")
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+        observed.obs.log._sampler._second = -1  # Another one begins.
+        logger.info("long afterwards")
+
+    anyio.run(ask, build_stack(app, observed.obs, STACK), 2)
+    assert told(observed).count(("long afterwards", False)) == 2
+
+
 def test_a_secret_is_redacted_when_it_is_recorded() -> None:
     """What waits in memory is what would be written."""
     observed = loaded()
