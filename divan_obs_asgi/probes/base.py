@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Protocol, TypeAlias, runtime_checkable
+from typing import Final, Protocol, TypeAlias, TypedDict, Unpack, runtime_checkable
 
 # "live", "ready" and "startup" have a meaning of their own; any other name is a group of the service's own.
 Group: TypeAlias = str
@@ -52,4 +52,33 @@ class Probe(Protocol):
         """
 
 
-__all__ = ["LIVE", "READY", "STARTUP", "Group", "Probe"]
+class Options(TypedDict, total=False):
+    """What every probe of the library can be told, beside its name; `Probe` says what it means."""
+
+    timeout: float
+    critical: bool
+    group: Group
+    interval: float | None
+    fail_after: int | None
+    recover_after: int | None
+
+
+class NamedProbe:
+    """The attributes of a probe that takes `Options`; what it is not told is as its class has it."""
+
+    timeout: float = 1.0
+    critical: bool = True
+    group: Group = READY
+    interval: float | None = None
+    fail_after: int | None = None
+    recover_after: int | None = None
+
+    def __init__(self, name: str, **options: Unpack[Options]) -> None:
+        for option, value in options.items():
+            if option not in Options.__annotations__:
+                raise TypeError(f"{type(self).__name__} got an unexpected keyword argument {option!r}.")
+            setattr(self, option, value)
+        self.name = name
+
+
+__all__ = ["LIVE", "READY", "STARTUP", "Group", "NamedProbe", "Options", "Probe"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, Unpack
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed
-from divan_obs_asgi.probes.base import READY, Group
+from divan_obs_asgi.probes.base import NamedProbe, Options
 from divan_obs_asgi.probes.own_thread import OwnThread
 
 
@@ -22,7 +22,7 @@ class _Usage(Protocol):
     def free(self) -> int: ...
 
 
-class DiskProbe:
+class DiskProbe(NamedProbe):
     """
     Readiness: the file system of `path` has room for what the service writes.
 
@@ -42,10 +42,7 @@ class DiskProbe:
         min_free_percent: float | None = None,
         min_free_bytes: int | None = None,
         name: str = "disk",
-        timeout: float = 1.0,
-        critical: bool = True,
-        group: Group = READY,
-        interval: float | None = None,
+        **options: Unpack[Options],
     ) -> None:
         if min_free_percent is None and min_free_bytes is None:
             raise ImproperlyConfigured(f"Probe {name!r} asks for no room; give min_free_percent or min_free_bytes.")
@@ -53,11 +50,7 @@ class DiskProbe:
             raise ImproperlyConfigured(f"Probe {name!r} has min_free_percent {min_free_percent!r}; expected 0 to 100.")
         if min_free_bytes is not None and min_free_bytes <= 0:
             raise ImproperlyConfigured(f"Probe {name!r} has min_free_bytes {min_free_bytes!r}; expected more than 0.")
-        self.name = name
-        self.timeout = timeout
-        self.critical = critical
-        self.group = group
-        self.interval = interval
+        super().__init__(name, **options)
         self._path = path
         self._min_percent = min_free_percent or 0.0
         self._min_bytes = min_free_bytes or 0

@@ -6,14 +6,14 @@ import re
 import ssl
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, Unpack
 from urllib.parse import urlsplit
 
 import anyio
 from anyio.abc import ByteStream
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed
-from divan_obs_asgi.probes.base import READY, Group
+from divan_obs_asgi.probes.base import NamedProbe, Options
 from divan_obs_asgi.probes.own_thread import Names
 
 # RFC 9112, section 4: HTTP-version SP status-code SP.
@@ -72,7 +72,7 @@ def _request(method: str, path: str, headers: Mapping[str, str]) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
-class HttpProbe:
+class HttpProbe(NamedProbe):
     """
     Readiness: a URL answers with one of the statuses expected.
 
@@ -98,16 +98,9 @@ class HttpProbe:
         headers: Mapping[str, str] | None = None,
         accept: Collection[int] = range(200, 300),
         tls: ssl.SSLContext | None = None,
-        timeout: float = 1.0,
-        critical: bool = True,
-        group: Group = READY,
-        interval: float | None = None,
+        **options: Unpack[Options],
     ) -> None:
-        self.name = name
-        self.timeout = timeout
-        self.critical = critical
-        self.group = group
-        self.interval = interval
+        super().__init__(name, **options)
         self._target = _Target.of(url, method, headers or {}, tls)
         self._accept = accept
         self._names = Names()

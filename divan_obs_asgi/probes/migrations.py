@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Unpack
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed
-from divan_obs_asgi.probes.base import Group
+from divan_obs_asgi.probes.base import NamedProbe, Options
 from divan_obs_asgi.probes.own import RENEW_S
 from divan_obs_asgi.probes.sql import Sql
 
@@ -32,7 +33,7 @@ def django(app: str) -> str:
     return f"SELECT max(name) FROM django_migrations WHERE app = '{app}'"
 
 
-class MigrationsProbe:
+class MigrationsProbe(NamedProbe):
     """
     Readiness: the applied migration is at least `minimum` (SPEC: `HEALTH_MIN_MIGRATION`).
 
@@ -52,6 +53,8 @@ class MigrationsProbe:
         ImproperlyConfigured: where `minimum` is not in `order`.
     """
 
+    timeout = 0.3
+
     def __init__(
         self,
         source: object,
@@ -60,17 +63,12 @@ class MigrationsProbe:
         query: str = ALEMBIC,
         order: Sequence[str] | None = None,
         name: str = "migrations",
-        timeout: float = 0.3,
-        critical: bool = True,
-        group: Group = "ready",
         renew_s: float = RENEW_S,
+        **options: Unpack[Options],
     ) -> None:
         if order is not None and minimum is not None and minimum not in order:
             raise ImproperlyConfigured(f"The oldest migration is to be {minimum!r}, which is not in the order given.")
-        self.name = name
-        self.timeout = timeout
-        self.critical = critical
-        self.group: Group = group
+        super().__init__(name, **options)
         self._minimum = minimum
         self._query = query
         self._order = order

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, Unpack
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed
-from divan_obs_asgi.probes.base import READY, Group
+from divan_obs_asgi.probes.base import NamedProbe, Options
 
 
 class Exports(Protocol):
@@ -16,7 +16,7 @@ class Exports(Protocol):
     def export_fails(self) -> bool | None: ...
 
 
-class OtlpProbe:
+class OtlpProbe(NamedProbe):
     """
     Whether the last export of spans succeeded. Nothing is sent for it: a service without requests tells of the past.
 
@@ -29,21 +29,18 @@ class OtlpProbe:
         ImproperlyConfigured: where tracing is off.
     """
 
+    critical = False
+
     def __init__(
         self,
         spans: Exports | None,
         *,
         name: str = "otlp",
-        timeout: float = 1.0,
-        critical: bool = False,
-        group: Group = READY,
+        **options: Unpack[Options],
     ) -> None:
         if spans is None:
             raise ImproperlyConfigured("OBS_TRACING_ENABLED is false: there is no exporter to ask.")
-        self.name = name
-        self.timeout = timeout
-        self.critical = critical
-        self.group = group
+        super().__init__(name, **options)
         self._spans = spans
 
     async def check(self) -> Mapping[str, object]:

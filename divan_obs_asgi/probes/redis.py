@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, Unpack
 
 from divan_obs_asgi.exceptions import ProbeFailed
-from divan_obs_asgi.probes.base import Group
+from divan_obs_asgi.probes.base import NamedProbe, Options
 from divan_obs_asgi.probes.own import RENEW_S
 from divan_obs_asgi.probes.redis_link import (
     OwnRedis,
@@ -23,7 +23,7 @@ class Pings(Protocol):
     def ping(self) -> Awaitable[Any]: ...
 
 
-class RedisProbe:
+class RedisProbe(NamedProbe):
     """
     Readiness: `PING` within 200 ms (SPEC section 5), on a connection of its own, made as the client's pool makes them.
 
@@ -37,21 +37,18 @@ class RedisProbe:
         ImportError: at construction, without the extra `redis`.
     """
 
+    timeout = 0.2
+
     def __init__(
         self,
         client: Pings,
         *,
         name: str = "redis",
-        timeout: float = 0.2,
-        critical: bool = True,
-        group: Group = "ready",
         renew_s: float = RENEW_S,
+        **options: Unpack[Options],
     ) -> None:
         refuse_without_redis("RedisProbe")
-        self.name = name
-        self.timeout = timeout
-        self.critical = critical
-        self.group: Group = group
+        super().__init__(name, **options)
         self._client = client
         self._manager = getattr(client, "nodes_manager", None)
         pool = getattr(client, "connection_pool", None)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from time import monotonic
+from typing import Unpack
 
 import anyio
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.probes.base import Group, Probe
+from divan_obs_asgi.probes.base import Group, Options, Probe
 from divan_obs_asgi.probes.checking import Checker
 from divan_obs_asgi.probes.function import Function, FunctionProbe
 from divan_obs_asgi.probes.refusing import refuse_what_is_no_probe
@@ -73,32 +74,11 @@ class ProbeRegistry:
             raise ImproperlyConfigured(f"A probe named {probe.name!r} is registered already.")
         self._watched[probe.name] = Watched(probe, *self._defaults)
 
-    def probe(
-        self,
-        name: str,
-        *,
-        timeout: float = 1.0,
-        critical: bool = True,
-        group: Group = "ready",
-        interval: float | None = None,
-        fail_after: int | None = None,
-        recover_after: int | None = None,
-    ) -> Callable[[Function], Function]:
+    def probe(self, name: str, **options: Unpack[Options]) -> Callable[[Function], Function]:
         """Return a decorator that registers an async function; arguments as for `FunctionProbe`."""
 
         def register(function: Function) -> Function:
-            self.register(
-                FunctionProbe(
-                    function,
-                    name,
-                    timeout=timeout,
-                    critical=critical,
-                    group=group,
-                    interval=interval,
-                    fail_after=fail_after,
-                    recover_after=recover_after,
-                )
-            )
+            self.register(FunctionProbe(function, name, **options))
             return function
 
         return register

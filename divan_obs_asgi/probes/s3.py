@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ssl
+from typing import Unpack
 
-from divan_obs_asgi.probes.base import READY, Group
+from divan_obs_asgi.probes.base import Options
 from divan_obs_asgi.probes.http import HttpProbe
 
 # Whoever answers with one of these is there and well: the request is not signed, so that S3 refuses it by 403, and
@@ -20,28 +21,17 @@ class S3Probe(HttpProbe):
         url: the endpoint, or a bucket's own; `observability.settings.s3_url`.
     """
 
+    interval = 10.0
+
     def __init__(
         self,
         url: str,
         *,
         name: str = "s3",
         tls: ssl.SSLContext | None = None,
-        timeout: float = 1.0,
-        critical: bool = True,
-        group: Group = READY,
-        interval: float | None = 10.0,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(
-            url,
-            name=name,
-            method="HEAD",
-            accept=_ANSWERS,
-            tls=tls,
-            timeout=timeout,
-            critical=critical,
-            group=group,
-            interval=interval,
-        )
+        super().__init__(url, name=name, method="HEAD", accept=_ANSWERS, tls=tls, **options)
 
 
 __all__ = ["S3Probe"]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Unpack
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed
-from divan_obs_asgi.probes.base import READY, Group
+from divan_obs_asgi.probes.base import NamedProbe, Options
 from divan_obs_asgi.probes.own import RENEW_S
 from divan_obs_asgi.probes.redis_link import OwnRedis, Plan, failure_of, plans_of_a_pool, refuse_without_redis
 
 
-class SocketIoProbe:
+class SocketIoProbe(NamedProbe):
     """
     Whether the server's `AsyncRedisManager` is subscribed to its channel, here and at the Redis.
 
@@ -29,15 +29,16 @@ class SocketIoProbe:
         ImportError: at construction, without the extra `redis`.
     """
 
+    timeout = 0.5
+    critical = False
+
     def __init__(
         self,
         server: Any,
         *,
         name: str = "socketio",
-        timeout: float = 0.5,
-        critical: bool = False,
-        group: Group = READY,
         renew_s: float = RENEW_S,
+        **options: Unpack[Options],
     ) -> None:
         manager = getattr(server, "manager", None)
         if not hasattr(manager, "pubsub") or not hasattr(manager, "channel"):
@@ -45,10 +46,7 @@ class SocketIoProbe:
                 f"The Socket.IO server's manager is {type(manager).__name__}; expected an AsyncRedisManager."
             )
         refuse_without_redis("SocketIoProbe")
-        self.name = name
-        self.timeout = timeout
-        self.critical = critical
-        self.group = group
+        super().__init__(name, **options)
         self._server = server
         self._manager: Any = manager
         self._own = OwnRedis(self._plans(), renew_s)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Unpack
 
 from divan_obs_asgi.exceptions import ProbeFailed, ProbeReason
-from divan_obs_asgi.probes.base import Group
+from divan_obs_asgi.probes.base import NamedProbe, Options
 from divan_obs_asgi.probes.own import RENEW_S, OwnConnection
 from divan_obs_asgi.probes.sql_links import SqlLink, link_maker
 
@@ -13,7 +14,7 @@ from divan_obs_asgi.probes.sql_links import SqlLink, link_maker
 _MAX_CAUSES = 8
 
 
-class SqlProbe:
+class SqlProbe(NamedProbe):
     """
     Readiness: `SELECT 1` within 300 ms (SPEC section 5), on a connection of its own.
 
@@ -24,20 +25,17 @@ class SqlProbe:
         renew_s: seconds after which the connection is made anew, so that a changed password is noticed.
     """
 
+    timeout = 0.3
+
     def __init__(
         self,
         source: object,
         *,
         name: str = "postgres",
-        timeout: float = 0.3,
-        critical: bool = True,
-        group: Group = "ready",
         renew_s: float = RENEW_S,
+        **options: Unpack[Options],
     ) -> None:
-        self.name = name
-        self.timeout = timeout
-        self.critical = critical
-        self.group: Group = group
+        super().__init__(name, **options)
         self._sql = Sql(source, renew_s)
 
     async def check(self) -> Mapping[str, object]:

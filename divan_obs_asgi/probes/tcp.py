@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Unpack
 
 import anyio
 
 from divan_obs_asgi.exceptions import ProbeFailed
-from divan_obs_asgi.probes.base import READY, Group
+from divan_obs_asgi.probes.base import NamedProbe, Options
 from divan_obs_asgi.probes.own_thread import Names
 
 
-class TcpProbe:
+class TcpProbe(NamedProbe):
     """Readiness: `host` accepts a connection at `port`, which is closed again at once."""
+
+    timeout = 0.5
 
     def __init__(
         self,
@@ -20,16 +23,9 @@ class TcpProbe:
         port: int,
         *,
         name: str,
-        timeout: float = 0.5,
-        critical: bool = True,
-        group: Group = READY,
-        interval: float | None = None,
+        **options: Unpack[Options],
     ) -> None:
-        self.name = name
-        self.timeout = timeout
-        self.critical = critical
-        self.group = group
-        self.interval = interval
+        super().__init__(name, **options)
         self._address = (host, port)
         self._names = Names()
 
