@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -657,6 +658,16 @@ def test_a_bad_flag_is_one_line(tmp_path: Path, flag: str, value: str, told: str
     with started(tmp_path, **{flag: value}) as (process, printed):
         assert process.wait(PATIENCE_S) == 1
     assert printed == f"{told}\n"
+
+
+def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:
+    """Before anything else is done; 8000 is everybody's favourite."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with started(tmp_path, PORT=str(port)) as (process, printed):
+            assert process.wait(PATIENCE_S) == 1
+    assert printed.startswith(f"Nothing can be served on 127.0.0.1 port {port}: Address already in use")
+    assert printed.count("\n") == 1
 
 
 def test_what_the_example_imports_is_named_in_its_extra() -> None:

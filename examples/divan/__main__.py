@@ -78,11 +78,24 @@ def banner(url: str, admin_token: str) -> str:
     return BANNER.format(url=url, admin_token=admin_token, python=python)
 
 
+def complaint(host: str, port: str) -> str | None:
+    """Return why nothing can be served there; uvicorn would say it last, after the application has started."""
+    if not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
+        return f"PORT is {port!r}; expected a number up to 65535."
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, int(port)), family=family).close()
+    except OSError as error:
+        return f"Nothing can be served on {host} port {port}: {error.strerror}. PORT=8001 takes another."
+    return None
+
+
 def main() -> None:
     made = demo_environment(os.environ)
     os.environ.update(made)
-    if not re.fullmatch("[0-9]{1,5}", os.environ["PORT"]) or int(os.environ["PORT"]) > 65535:
-        sys.exit(f"PORT is {os.environ['PORT']!r}; expected a number up to 65535.")
+    wrong = complaint(os.environ["HOST"], os.environ["PORT"])
+    if wrong is not None:
+        sys.exit(wrong)
     # A token of yours is not printed.
     admin_token = made.get("OBS_ADMIN_TOKEN", "$OBS_ADMIN_TOKEN")
     config = uvicorn.Config(
@@ -96,8 +109,8 @@ def main() -> None:
     try:
         with contextlib.suppress(KeyboardInterrupt):
             Server(config, lambda url: print(banner(url, admin_token), flush=True)).run()
-    except ImproperlyConfigured as wrong:
-        sys.exit(str(wrong))
+    except ImproperlyConfigured as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":
