@@ -183,6 +183,10 @@ def talk_at_length() -> None:
 if __name__ == "__main__":
     app = build(sys.argv[2])
     config = uvicorn.Config(app, host="127.0.0.1", port=int(sys.argv[1]), timeout_graceful_shutdown=1)
+    if "SOCKETIO_PATIENCE_S" in os.environ:
+        # Of a client that polled and has gone Engine.IO waits for the end of its last poll.
+        config.timeout_graceful_shutdown = float(os.environ["SOCKETIO_PATIENCE_S"])  # type: ignore[assignment]
+
     if "SOCKETIO_LOGGERS" in os.environ:
         talk_at_length()
     uvicorn.Server(config).run()

@@ -48,7 +48,7 @@ class Service(ServerProcess):
         return f"http://{self.host}:{self.port}"
 
     def command(self) -> Sequence[str]:
-        return [sys.executable, "-m", "tests.socketio_ext.served", str(self.port), self.way]
+        return [sys.executable, "-m", "tests.socketio_ext.lean", str(self.port), self.way]
 
     def popen(self, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> Any:
         return super().popen(command, env={**self._environ, **(env or {})})

@@ -27,7 +27,7 @@ TRANSPORTS = (["polling"], ["websocket"], ["polling", "websocket"])
 
 @pytest.fixture(params=WAYS)
 def service(request: pytest.FixtureRequest, start: Callable[..., Service]) -> Service:
-    return start(request.param, SOCKETIO_LOGGERS="all", LOG_LEVEL="DEBUG")
+    return start(request.param, SOCKETIO_LOGGERS="all", LOG_LEVEL="DEBUG", SOCKETIO_PATIENCE_S="0.1")
 
 
 @pytest.fixture

@@ -152,8 +152,11 @@ def test_a_client_that_the_server_sends_away_is_gone() -> None:
 
     async def conversation(url: str) -> None:
         client = await connected(url)
+        gone = anyio.Event()
+        client.on("disconnect", lambda *reason: gone.set())
         await client.emit("leave")
-        await client.wait()
+        with anyio.fail_after(PATIENCE_S):
+            await gone.wait()
 
     talk(server, conversation)
     assert observed.value("divan_socketio_clients", namespace="/") == 0
