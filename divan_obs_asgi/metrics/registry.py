@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric as Samples
 from prometheus_client.registry import Collector
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics import family as families
 from divan_obs_asgi.metrics.callbacks import PATIENCE_S, Callbacks
+from divan_obs_asgi.metrics.cardinality import Cardinality, size_of, size_of_stranger
 from divan_obs_asgi.metrics.catalogue import Catalogue
 from divan_obs_asgi.metrics.domain import Domain
 from divan_obs_asgi.metrics.family import Declared, Family, GaugeMode, M_co, Metric
@@ -51,25 +53,6 @@ class DependencyLatency:
     def observe(self, seconds: float) -> None:
         self.summary.observe(seconds)
         self.histogram.observe(seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Cardinality:
-    """
-    How large a family is in this process.
-
-    Attributes:
-        name: as it is exposed.
-        series: lines of the page.
-        over_limit, in_no_vocabulary: how often `__overflow__` stood for something else.
-    """
-
-    name: str
-    labels: tuple[str, ...]
-    label_sets: int
-    series: int
-    over_limit: int
-    in_no_vocabulary: int
 
 
 class Registry(CollectorRegistry):
@@ -118,6 +101,11 @@ class Registry(CollectorRegistry):
         """Return what is registered."""
         self.ask()
         return tuple(self._in_order)
+
+    def strangers(self) -> list[MetricWrapperBase]:
+        """Return prometheus_client's own metrics, which no governor bounds."""
+        metrics = [one for one in tuple(self._in_order) if isinstance(one, MetricWrapperBase)]
+        return [metric for metric in metrics if not isinstance(metric, Governed)]
 
     def collect(self) -> Iterable[Samples]:
         self.ask()
@@ -315,20 +303,13 @@ class Metrics(Catalogue):
         return {name: cast(Governed, metric).label_sets for name, metric in tuple(self._metrics.items())}
 
     def cardinality(self) -> list[Cardinality]:
-        """Return how large each family is."""
+        """Return how large each family is, and each metric of prometheus_client that is registered beside them."""
         self.registry.ask()
-        return [self._cardinality(name, cast(Governed, metric)) for name, metric in tuple(self._metrics.items())]
-
-    def _cardinality(self, name: str, metric: Governed) -> Cardinality:
-        label_sets = metric.label_sets
-        return Cardinality(
-            name=metric.full_name,
-            labels=metric.family.labels,
-            label_sets=label_sets,
-            series=label_sets * metric.series_each,
-            over_limit=self._overflow_of(name, "limit"),
-            in_no_vocabulary=self._overflow_of(name, "vocabulary"),
-        )
+        own = [
+            size_of(cast(Governed, metric), self._overflow_of(name, "limit"), self._overflow_of(name, "vocabulary"))
+            for name, metric in tuple(self._metrics.items())
+        ]
+        return [*own, *map(size_of_stranger, self.registry.strangers())]
 
     def _overflow_of(self, family: str, cause: Cause) -> int:
         child = self._overflows.get((family, cause))

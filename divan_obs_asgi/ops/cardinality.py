@@ -23,7 +23,11 @@ _CARDINALITY: Schema = {
     "properties": {
         "max_label_sets": {"type": "integer", "minimum": 1, "description": "Of one family, OBS_METRICS_MAX_SERIES."},
         "families": {"type": "integer", "minimum": 0, "description": "How many there are."},
-        "series": {"type": "integer", "minimum": 0, "description": "Of all of them: lines of the page."},
+        "series": {
+            "type": "integer",
+            "minimum": 0,
+            "description": "Of all of them: lines of the page, but for collectors'.",
+        },
         "top": {
             "type": "array",
             "description": "Those that have left something out, and then those with the most label sets.",
@@ -35,6 +39,11 @@ _CARDINALITY: Schema = {
                     "labels": {"type": "array", "items": {"type": "string"}},
                     "label_sets": _COUNT,
                     "series": _COUNT,
+                    "governed": {
+                        "type": "boolean",
+                        "description": "Whether its label sets are limited; those of a metric that the application has "
+                        "made with prometheus_client are not.",
+                    },
                     "overflowed": {
                         "type": "object",
                         "description": "Times that __overflow__ stood for something else: the family was full, or its "
@@ -44,7 +53,7 @@ _CARDINALITY: Schema = {
                         "additionalProperties": False,
                     },
                 },
-                "required": ["name", "labels", "label_sets", "series", "overflowed"],
+                "required": ["name", "labels", "label_sets", "series", "governed", "overflowed"],
                 "additionalProperties": False,
             },
         },
@@ -84,6 +93,7 @@ def _told(family: Cardinality) -> dict[str, Any]:
         "labels": list(family.labels),
         "label_sets": family.label_sets,
         "series": family.series,
+        "governed": family.is_governed,
         "overflowed": {"limit": family.over_limit, "vocabulary": family.in_no_vocabulary},
     }
 

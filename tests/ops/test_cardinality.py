@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from prometheus_client import Counter, Enum, Histogram, Info, Summary
+
 from divan_obs_asgi.metrics import FAMILIES
 from tests.ops.asking import ask, bearer, operated, told
 from tests.stacks import Observed
@@ -27,6 +29,7 @@ def test_the_largest_families_come_first() -> None:
         "labels": ["route", "method"],
         "label_sets": 40,
         "series": 40 * 17,
+        "governed": True,
         "overflowed": {"limit": 0, "vocabulary": 0},
     }
     assert (second["name"], second["label_sets"], second["series"]) == ("divan_presence_heartbeats_total", 30, 30)
@@ -58,6 +61,31 @@ def test_all_series_are_counted() -> None:
     answer = told(observed, "/ops/cardinality")
     assert answer["families"] == len(FAMILIES)
     assert answer["series"] == sum(line.startswith("divan_") for line in page)
+
+
+def test_what_no_governor_bounds_is_told_too() -> None:
+    """A metric that the application has made with prometheus_client may be the one that fills Prometheus."""
+    observed = operated()
+    registry = observed.obs.metrics.registry
+    visits = Counter("visits", "Visits.", ["visitor"], registry=registry)
+    for number in range(700):
+        visits.labels(number).inc()
+    Histogram("cups", "Cups.", registry=registry, buckets=[1, 2])
+    Summary("beans", "Beans.", registry=registry)
+    Enum("door", "Door.", states=["open", "shut"], registry=registry)
+    Info("shop", "Shop.", registry=registry).info({"town": "Bern"})
+    found = families(observed)
+    assert next(iter(found.values())) == {
+        "name": "visits_total",
+        "labels": ["visitor"],
+        "label_sets": 700,
+        "series": 700,
+        "governed": False,
+        "overflowed": {"limit": 0, "vocabulary": 0},
+    }
+    page = observed.obs.metrics.render().decode().splitlines()
+    for name in ("cups", "beans", "door", "shop_info"):
+        assert found[name]["series"] == sum(line.startswith(name) for line in page)
 
 
 def test_no_value_of_a_label_is_told() -> None:
