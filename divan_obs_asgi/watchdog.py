@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import sys
 import threading
@@ -24,6 +25,7 @@ _STILL_S = 5.0
 _EVERY_S = 60.0
 _PLACES = 200
 _FRAMES = 8
+_OF_A_TASK = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _STDLIB = str(Path(threading.__file__).parent)
 _logger = logging.getLogger(__name__)
 
@@ -34,6 +36,9 @@ class Place:
 
     at: str
     stack: tuple[str, ...]
+
+
+_NOWHERE = Place("no code of its own: other threads or processes had the processor", ())
 
 
 class Watchdog:
@@ -64,12 +69,13 @@ class Watchdog:
         self._interval_s = interval_s
         self._clock = clock
         self._beat = 0.0
+        self._beneath = 0
         self._told: dict[str, float] = {}
 
     async def run(self) -> None:
         """Beat, and be watched, until cancelled."""
         stop = threading.Event()
-        self._beat = self._clock()
+        self._beat, self._beneath = self._clock(), beneath()
         thread = threading.Thread(
             target=self._watch, args=(threading.get_ident(), stop), name="divan-obs-watchdog", daemon=True
         )
@@ -78,6 +84,7 @@ class Watchdog:
             while True:
                 due = self._clock() + self._interval_s
                 await anyio.sleep(self._interval_s)
+                self._beneath = beneath()
                 self._beat = self._clock()
                 self._lag.observe(max(0.0, self._beat - due))
         finally:
@@ -101,7 +108,7 @@ class Watchdog:
                 look_at = now + patience_s
             else:
                 self._stalls.inc()
-                self._follow(beat, _place_of(loop_thread), stop)
+                self._follow(beat, place_of(loop_thread, self._beneath) or _NOWHERE, stop)
                 look_at = self._clock() + patience_s
 
     def _follow(self, beat: float, place: Place, stop: threading.Event) -> None:
@@ -137,10 +144,25 @@ def starved(now: float, look_at: float, stall_s: float) -> bool:
     return now - look_at > stall_s
 
 
-def _place_of(thread: int) -> Place:
+def beneath() -> int:
+    """Return how many frames are beneath the task that asks: those of its event loop, and of who runs that."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_flags & _OF_A_TASK:
+        frame = frame.f_back
+    return len(list(_frames(frame)))
+
+
+def place_of(thread: int, below: int) -> Place | None:
+    """
+    Return where the thread of an event loop is; None where that runs no code, but waits.
+
+    Args:
+        below: how many frames are beneath its tasks, and not to blame for what they do.
+    """
     frames = list(_frames(sys._current_frames().get(thread)))
+    frames = frames[: max(0, len(frames) - below)]
     if not frames:
-        return Place("unknown place", ())
+        return None
     # The application's own code is what its author can change: not the socket's `recv` that it waits in.
     own = next((place for place, library in frames if not library), frames[0][0])
     return Place(own, tuple(place for place, _ in frames[:_FRAMES]))
@@ -163,4 +185,4 @@ def _short(filename: str) -> str:
     return filename[len(longest) + 1 :] if longest else filename.rpartition("/")[2]
 
 
-__all__ = ["Place", "Watchdog", "starved"]
+__all__ = ["Place", "Watchdog", "beneath", "place_of", "starved"]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
+from queue import SimpleQueue
 
 import anyio
+import anyio.to_thread
 import pytest
 
-from divan_obs_asgi.watchdog import Watchdog, starved
+from divan_obs_asgi.watchdog import Watchdog, beneath, place_of, starved
 from tests.logs.root_logger import root_logger_kept
 from tests.stacks import BACKENDS, Observed, run_on
 
@@ -91,6 +95,47 @@ def test_the_application_is_named_and_not_the_library_in_which_it_waits(watched:
 
     watched.run("asyncio", encode, lambda: bool(watched.told("")))
     assert watched.told(".encode")
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "uvloop"])
+def test_who_runs_the_loop_is_not_to_blame(watched: Watched, backend: str) -> None:
+    """Where a library alone blocks, by itself, it is named, and not the program that started the loop."""
+
+    def wait() -> None:
+        asyncio.get_running_loop().call_soon(threading.Event().wait, 0.5)
+
+    watched.run(backend, wait, lambda: bool(watched.told("Condition.wait")))
+    (line,) = watched.told("Condition.wait")
+    assert str(line["blocked_at"]).startswith("threading.py:")
+    assert "test_watchdog" not in str(line["blocked_stack"])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_loop_that_has_nothing_to_do_is_not_to_blame(backend: str) -> None:
+    """It waits for the processor, which other threads and processes have: no place of its own is told."""
+    found: SimpleQueue[tuple[int, int]] = SimpleQueue()
+
+    async def idle() -> None:
+        with anyio.move_on_after(30):
+            for _ in range(2):
+                await anyio.sleep(0.001)
+                found.put((threading.get_ident(), beneath()))
+            await anyio.sleep_forever()
+
+    async def look() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(idle)
+            await anyio.to_thread.run_sync(wait_until_idle)
+            tasks.cancel_scope.cancel()
+
+    def wait_until_idle() -> None:
+        _, end = found.get(timeout=20), time.monotonic() + 20
+        thread, below = found.get(timeout=20)
+        while (place := place_of(thread, below)) is not None and "trio" not in place.at:
+            assert time.monotonic() < end, place
+            time.sleep(0.001)
+
+    run_on(backend, look)
 
 
 def test_a_place_is_told_once_a_minute_and_counted_each_time(watched: Watched) -> None:
