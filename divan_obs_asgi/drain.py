@@ -125,10 +125,10 @@ class Drain:
         self._begin_serving()
         bell = _Bell()
         self._wake = bell.ring
-        self._draining(False)
+        self._tell(False)
         with self._chained():
             await bell.until(lambda: self.active)
-            self._draining(True)
+            self._tell(True)
             _logger.warning("%s: not ready any more; still serving for %g s.", self.cause, self.remaining_s())
             async with anyio.create_task_group() as tasks:
                 for callback in self._callbacks:
@@ -137,6 +137,12 @@ class Drain:
                 await anyio.sleep(self.remaining_s())
                 self._log_the_end()
                 self._let_go()
+
+    def _tell(self, drains: bool) -> None:
+        try:
+            self._draining(drains)
+        except Exception as error:
+            self._faults.report("drain", error)
 
     def _log_the_end(self) -> None:
         if self._passed_on:

@@ -206,24 +206,27 @@ def test_a_callback_that_waits_for_what_was_cancelled_holds_up_no_end(server: Se
 
 @pytest.mark.anyio
 async def test_what_was_held_back_is_passed_on_at_the_end_of_the_application(server: Server) -> None:
-    """A server that ends by itself meanwhile, or a drain that fails, does not lose the signal."""
+    """A server that ends by itself meanwhile does not lose the signal."""
     async with running(a_drain()):
         send(signal.SIGTERM)
         assert server.told == []
     assert server.told == [signal.SIGTERM]
 
+
+@pytest.mark.anyio
+async def test_a_gauge_that_fails_changes_nothing(server: Server) -> None:
+    """The series of several workers are files, and a disk may be full."""
+
     def full(drains: bool) -> None:
-        if drains:
-            raise OSError("No space left on device")
+        raise OSError("No space left on device")
 
-    async def life() -> None:
-        async with running(a_drain(draining=full)):
-            send(signal.SIGTERM)
-            await anyio.sleep_forever()
-
-    with pytest.raises(ExceptionGroup):
-        await life()
-    assert server.told == [signal.SIGTERM, signal.SIGTERM]
+    components: list[str] = []
+    drain = Drain(0.02, Faults(components.append), full)
+    async with running(drain):
+        send(signal.SIGTERM)
+        assert (drain.state, server.told) == ("draining", [])
+        await server.was_told()
+    assert components == ["drain", "drain"]
 
 
 @pytest.mark.anyio

@@ -152,12 +152,16 @@ class ProbeRegistry:
         return outcome
 
     def _count(self, name: str, outcome: Outcome) -> None:
-        self._metrics.probe_up.labels(name).set(outcome.ok)
-        named = self._metrics.dependency(name)
-        if named is not None:
-            up, latency = named
-            up.set(outcome.ok)
-            latency.observe(outcome.latency_s)
+        try:
+            self._metrics.probe_up.labels(name).set(outcome.ok)
+            named = self._metrics.dependency(name)
+            if named is not None:
+                up, latency = named
+                up.set(outcome.ok)
+                latency.observe(outcome.latency_s)
+        except Exception as error:
+            # Readiness does not depend on whether it can be counted.
+            self._faults.report("probes", error)
 
     async def _let_go(self, probe: Probe) -> None:
         aclose = getattr(probe, "aclose", None)

@@ -405,6 +405,19 @@ def test_an_answer_after_the_timeout_is_none(backend: str) -> None:
     assert answers(observed, backend) == {"stubborn": {"ok": False, "reason": "timeout"}}
 
 
+def test_what_cannot_be_counted_is_answered() -> None:
+    """The series of several workers are files, and a disk may be full; the dependency is what it is all the same."""
+    observed = Observed()
+
+    def full(*labels: str) -> None:
+        raise OSError("No space left on device")
+
+    observed.obs.metrics.probe_up.labels = full  # type: ignore[assignment, method-assign]
+    observed.obs.probes.register(Says("redis", fine))
+    assert anyio.run(observed.obs.probes.ask, "ready").ok
+    assert observed.value("divan_obs_errors_total", component="probes") == 1
+
+
 def test_the_last_answer_of_every_probe_is_a_series() -> None:
     """`divan_probe_up` follows each probe, and the specification's own gauges follow Redis and PostgreSQL."""
     observed = Observed()
