@@ -22,6 +22,9 @@ _STATUS_LINE_BYTES = 4096
 # RFC 9110, section 5.6.2, and what a value cannot have.
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BAD_VALUE = re.compile(r"[\x00-\x1f\x7f]|[^\x00-\xff]")
+_DEFAULTS = {"user-agent": "divan-obs", "accept": "*/*"}
+# No body is sent, and a server may want to be told (RFC 9110, section 8.6: else it answers 411).
+_LENGTH = {method: {"content-length": "0"} for method in ("POST", "PUT", "PATCH")}
 _PORTS = {"http": 80, "https": 443}
 # A request has one answer; these come before it (RFC 9110, section 15.2).
 _INTERIM = range(100, 200)
@@ -56,10 +59,15 @@ class _Target:
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         authority = host if port == _PORTS[parts.scheme] else f"{host}:{port}"
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        request = _request(method, path, {"host": authority, "user-agent": "divan-obs", "accept": "*/*", **headers})
+        request = _request(method, path, {"host": authority, **_DEFAULTS, **_lower(headers), **_LENGTH.get(method, {})})
         if parts.scheme == "http":
             return cls(parts.hostname, port, None, request)
         return cls(parts.hostname, port, tls or ssl.create_default_context(), request)
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    # Two of one name, `host` above all, are refused (RFC 9112, section 3.2).
+    return {name.lower(): value for name, value in headers.items()}
 
 
 def _request(method: str, path: str, headers: Mapping[str, str]) -> bytes:
@@ -68,7 +76,8 @@ def _request(method: str, path: str, headers: Mapping[str, str]) -> bytes:
             raise ImproperlyConfigured(f"A probe cannot send the header {name!r}: no header looks like that.")
     if not _NAME.fullmatch(method):
         raise ImproperlyConfigured(f"A probe cannot send {method!r}; expected a method like GET.")
-    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "connection: close"]
+    told = {**headers, "connection": "close"}
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in told.items())]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 

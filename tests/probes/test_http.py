@@ -41,6 +41,17 @@ def test_a_url_that_answers_is_well(backend: str) -> None:
     ]
 
 
+def test_each_header_is_sent_once() -> None:
+    """In the case in which people write them, too: a server refuses a request with two hosts."""
+    headers = {"Host": "search.internal", "ACCEPT": "text/plain", "Connection": "keep-alive", "User-Agent": "we"}
+    with listening(says(OK)) as server:
+        anyio.run(HttpProbe(url_of(server.port, "/"), name="search", method="POST", headers=headers).check)
+    assert server.received == [
+        b"POST / HTTP/1.1\r\nhost: search.internal\r\nuser-agent: we\r\naccept: text/plain\r\n"
+        b"connection: close\r\ncontent-length: 0\r\n\r\n"
+    ]
+
+
 @pytest.mark.parametrize(
     ("answer", "reason", "details"),
     [
