@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
+from divan_obs_asgi.failures import own_failure
 from divan_obs_asgi.faults import is_order
 from divan_obs_asgi.record import RECORD_KEY, RequestRecord, current_record
 from divan_obs_asgi.routes import RouteTemplates
@@ -14,6 +16,8 @@ from divan_obs_asgi.types import CONNECTIONS, ASGIApp, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
+
+_logger = logging.getLogger("divan_obs_asgi.recording")
 
 # Called when the application has returned or raised, in the task in which it was called.
 Undo: TypeAlias = Callable[[], object]
@@ -78,7 +82,10 @@ class RecordMiddleware(ABC):
         try:
             await self._inner(scope, record.receive, record.send)
         except BaseException as error:
-            record.raised(error)
+            if record.outcome is None:
+                record.raised(error)
+            else:
+                self._tell_late(record, error)
             raise
         else:
             record.returned()
@@ -102,6 +109,16 @@ class RecordMiddleware(ABC):
                 if to_undo is not None:
                     undo.append((observer.component, to_undo))
         return undo
+
+    def _tell_late(self, record: RequestRecord, error: BaseException) -> None:
+        """Log what failed after the end of the response: a background task, which is in no access line."""
+        # A framework raises again what it has answered with a 5xx.
+        if error is record.error or own_failure(error, record.hang_up) is None:
+            return
+        try:
+            _logger.error("%s %s failed after its response had ended.", record.method, record.route, exc_info=error)
+        except Exception as another:
+            self.obs.faults.report("logs", another)
 
     def _undo(self, undo: list[tuple[str, Undo]]) -> None:
         for component, to_undo in reversed(undo):

@@ -7,6 +7,11 @@ from typing import Any
 
 import anyio
 import pytest
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.record import RECORD_KEY, RequestRecord, current_record
@@ -51,6 +56,40 @@ def test_neighbours_observe_from_outside_in_and_undo_from_inside_out() -> None:
         *("inner finishes", "middle finishes", "outer finishes"),
         *("inner undoes", "middle undoes", "outer undoes"),
     ]
+
+
+def test_a_background_task_that_fails_is_told_with_the_ids_of_its_request() -> None:
+    """The server logs it, too, but not of which request it was."""
+
+    async def fail() -> None:
+        raise LookupError("no tea")
+
+    async def buy(request: Request) -> Response:
+        return Response(background=BackgroundTask(fail))
+
+    observed = Observed()
+    observed.obs.log.install()
+    app = Starlette(routes=[Route("/buy/{what}", buy)])
+    done = anyio.run(converse, obs.build_stack(app, observed.obs), http_scope("/buy/tea"))
+    access, late = observed.lines()
+    assert (access["outcome"], access["route"]) == ("ok", "/buy/{what}")
+    assert (late["level"], late["msg"]) == ("ERROR", "GET /buy/{what} failed after its response had ended.")
+    assert late["error"]["type"] == "LookupError"
+    assert [late["request_id"].encode()] == done.header(b"x-request-id")
+
+
+def test_an_exception_that_was_answered_is_told_once() -> None:
+    """Starlette answers with 500 and raises it again, for the server."""
+
+    async def buy(request: Request) -> Response:
+        raise LookupError("no tea")
+
+    observed = Observed()
+    observed.obs.log.install()
+    app = Starlette(routes=[Route("/buy", buy)])
+    done = anyio.run(converse, obs.build_stack(app, observed.obs), http_scope("/buy"))
+    assert isinstance(done.error, LookupError)
+    assert [(line["status"], line["error"]["type"]) for line in observed.lines()] == [(500, "LookupError")]
 
 
 class PassesOn:
