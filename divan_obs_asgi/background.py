@@ -20,15 +20,12 @@ class Background:
 
     A name tells what a task is for, and several may have the same: two Socket.IO servers have one each. One that
     raises is reported under its name and has ended; the others, and the application, go on. One that returns has ended.
-
-    Attributes:
-        is_running: whether they run now; they never do where a server speaks no lifespan, or somebody keeps it back.
     """
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
         self._runs: list[tuple[str, Run]] = []
-        self.is_running = False
+        self._is_running = False
         self._when_started: list[tuple[str, Callable[[], object]]] = []
 
     def add(self, name: str, run: Run) -> None:
@@ -57,15 +54,15 @@ class Background:
         Yields:
             what ends them before, and returns when they have; for who has to wait for that within the block.
         """
-        if self.is_running:
+        if self._is_running:
             yield _nothing
             return
-        self.is_running = True
+        self._is_running = True
         try:
             async with self._tasks_running() as stop:
                 yield stop
         finally:
-            self.is_running = False
+            self._is_running = False
 
     @asynccontextmanager
     async def _tasks_running(self) -> AsyncIterator[Stop]:

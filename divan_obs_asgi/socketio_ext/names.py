@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import getattr_static
 from typing import Any
 
 UNKNOWN = "__unknown__"
@@ -38,8 +39,10 @@ class Names:
         """Return the label of an event: its name where a handler has it; a catch-all handler has none."""
         if not isinstance(event, str) or event == "*":
             return UNKNOWN
-        known = event in self.reserved or self._registered(namespace, event)
-        return event if known else UNKNOWN
+        if event in self.reserved or any(event in known for known in self._functions(namespace)):
+            return event
+        # Written in the code: an object may find a method for whatever a client calls.
+        return event if getattr_static(self._methods(namespace), f"on_{event}", None) is not None else UNKNOWN
 
     def accepted(self, namespace: str) -> bool:
         """Tell whether a client may ask to connect to a namespace."""

@@ -46,8 +46,10 @@ class ObservedAsyncServer(socketio.AsyncServer):
     def __init__(self, *args: Any, obs: Observability, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.obs = obs
-        self._upstream = super()._trigger_event
         self._observed = obs.settings.enabled and obs.settings.socketio_enabled
+        if not self._observed:
+            return
+        self._upstream = super()._trigger_event
         self._names = Names(self)
         self._watch = Watch(obs.metrics, self._names, obs.faults)
         self._calls = Calls(self, self._watch, self._names, obs)
@@ -57,9 +59,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
         self._rooms = Rooms(obs.metrics, self._names) if obs.settings.socketio_room_sizes else None
         self._answers_errors = obs.settings.socketio_ack_errors
         self._hooks = EngineHooks(self, self._watch, self._names, obs.faults, self._traces)
-        self._has_begun = False
-        if not self._observed:
-            return
+        self._compares = False
         shares = isinstance(self.manager, AsyncPubSubManager)
         for instance, mixin in (
             (self.manager, ObservedPubSubManager if shares else ObservedManager),
@@ -71,7 +71,8 @@ class ObservedAsyncServer(socketio.AsyncServer):
             except Exception as error:
                 # One with __slots__ or written in C: the reconciler still sees what it holds.
                 obs.faults.report(COMPONENT, error)
-        self.manager.divan_traces = self._traces
+        if isinstance(self.manager, ObservedManager):
+            self.manager.divan_traces = self._traces
         self._hooks.install()
         mask_sessions(self)
         obs.background.add("socketio", self._reconcile)
@@ -82,7 +83,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
         """As in `socketio.AsyncServer`; the stack around it learns which requests are long polls (PITFALLS P26)."""
         if self._observed:
             try:
-                if not self._has_begun:
+                if not self._compares:
                     self._begin_alone()
                 scope, receive, *others = args
                 args = (scope, self._requests.begin(scope, receive), *others)
@@ -128,6 +129,9 @@ class ObservedAsyncServer(socketio.AsyncServer):
             _deadline.set(before)
 
     async def disconnect(self, sid: str, namespace: str | None = None, ignore_queue: bool = False) -> None:
+        if not self._observed:
+            await super().disconnect(sid, namespace=namespace, ignore_queue=ignore_queue)
+            return
         before = leaving_for.get(), touched.get()
         leaving_for.set("server disconnect")
         touched.set(None)
@@ -221,14 +225,15 @@ class ObservedAsyncServer(socketio.AsyncServer):
         """
         Do at the first request what belongs to the application's start, where no lifespan has come to the stack.
 
-        `socketio.ASGIApp` with `on_startup` or `on_shutdown` keeps it from the application inside (PITFALLS P5).
+        Or one has before this server was made. `socketio.ASGIApp` with `on_startup` or `on_shutdown` keeps it from the
+        application inside (PITFALLS P5).
         """
-        self._has_begun = True
-        if not self.obs.background.is_running:
-            self._alone = self.start_background_task(self._reconcile)
-            self._watch.start_at_zero()
+        self._compares = True
+        self._alone = self.start_background_task(self._reconcile)
+        self._watch.start_at_zero()
 
     async def _reconcile(self) -> None:
+        self._compares = True
         while True:
             await anyio.sleep(RECONCILE_EVERY_S)
             await self._compare()

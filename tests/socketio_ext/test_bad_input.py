@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+import socketio
 
 from tests.socketio_ext.sockets import connected, opened, server_of
 from tests.stacks import Observed
@@ -44,6 +45,34 @@ def test_invented_names_add_no_series() -> None:
     anyio.run(conversation)
     assert observed.value("divan_socketio_events_total", namespace="/", event="__unknown__") == 1000
     assert sum(observed.samples("divan_socketio_clients").values()) == 0
+
+
+class Dynamic(socketio.AsyncNamespace):
+    """Finds a method for every event."""
+
+    async def on_say(self, sid: str, *more: object) -> None: ...
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("on_"):
+            raise AttributeError(name)
+        return self.on_say
+
+
+def test_names_that_an_object_finds_methods_for_are_the_clients() -> None:
+    """Called they are, and no labels; those which stand in its class are."""
+    observed = Observed()
+    server = server_of(observed)
+    server.register_namespace(Dynamic("/d"))
+
+    async def conversation() -> None:
+        client = await connected(server, "/d")
+        for event in ("say", "one", "two"):
+            await client.send(f'2/d,["{event}"]')
+
+    anyio.run(conversation)
+    events = {dict(labels)["event"]: n for labels, n in observed.samples("divan_socketio_events_total").items()}
+    assert events == {"say": 1, "__unknown__": 2}
+    assert observed.value("divan_socketio_event_duration_seconds_count", namespace="/d", event="__unknown__") == 2
 
 
 def test_connects_are_counted_by_their_end() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -92,17 +93,24 @@ def leaks(service: Service, credentials: set[str]) -> list[str]:
     return [text for text in (*service.output, *spans) if any(credential in text for credential in credentials)]
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["", "late"])
 @pytest.mark.parametrize("hooks", [{}, {"on_startup": lambda: None}], ids=["lifespan", "on_startup"])
 def test_the_gauges_are_compared_where_no_lifespan_comes_to_the_stack(
-    hooks: dict[str, Callable[[], None]], monkeypatch: pytest.MonkeyPatch
+    hooks: dict[str, Callable[[], None]], late: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`socketio.ASGIApp` with a start of its own keeps the lifespan from the application inside."""
+    """`socketio.ASGIApp` with a start of its own keeps the lifespan from inside; or the server is made after it."""
     monkeypatch.setattr("divan_obs_asgi.socketio_ext.server.RECONCILE_EVERY_S", 0.01)
     observed = Observed()
-    server = server_of(observed)
-    server.on("say", lambda sid: None)
-    app = socketio.ASGIApp(server, other_asgi_app=obs.build_stack(Starlette(), observed.obs), **hooks)
+
+    def made() -> Any:
+        server = server_of(observed)
+        server.on("say", lambda sid: None)
+        return server
+
+    first = made()
+    app = socketio.ASGIApp(first, other_asgi_app=obs.build_stack(Starlette(), observed.obs), **hooks)
     with serve(app) as serving:
+        server = app.engineio_server = made() if late else first
         opened = httpx.get(f"{serving.url}/socket.io/?EIO=4&transport=polling")
         assert opened.status_code == 200
         assert observed.samples("divan_socketio_events_total") == {(("event", "say"), ("namespace", "/")): 0}

@@ -163,15 +163,30 @@ def test_a_client_that_the_server_sends_away_is_gone() -> None:
 
 
 def test_switched_off_it_is_the_plain_server() -> None:
-    """OBS_SOCKETIO_ENABLED=false leaves no series."""
+    """OBS_SOCKETIO_ENABLED=false leaves no series, and everything does what it does there."""
     observed = Observed({"OBS_SOCKETIO_ENABLED": "false"})
     server = server_of(observed, namespaces=["/"])
+    gone = anyio.Event()
+
+    async def ask(sid: str) -> None:
+        assert await server.call("question", to=sid, timeout=PATIENCE_S) == "yes"
+        await server.disconnect(sid)
+
+    server.on("ask", ask)
 
     async def conversation(url: str) -> None:
-        await (await connected(url)).disconnect()
+        client = await connected(url)
+        client.on("question", lambda: "yes")
+        client.on("disconnect", lambda *reason: gone.set())
+        await client.emit("ask")
+        with anyio.fail_after(PATIENCE_S):
+            await gone.wait()
 
     talk(server, conversation)
-    assert observed.samples("divan_socketio_clients") == {}
+    samples = [sample for family in observed.obs.metrics.registry.collect() for sample in family.samples]
+    told = [sample for sample in samples if sample.name.startswith("divan_socketio_") and "_created" not in sample.name]
+    # The one without labels is there from the start.
+    assert [(sample.name, sample.value) for sample in told] == [("divan_socketio_upgrades_total", 0)]
 
 
 def test_without_python_socketio_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
