@@ -43,11 +43,21 @@ class OwnConnection(Generic[L]):
         make: makes a link that is not open yet.
         renew_s: seconds after which the connection is made anew.
         clock: seconds, monotonic.
+        is_full: tells of what opening has raised whether the server has no room for another connection; then the old
+            one goes on. Whoever has let go of it first would find it taken, on all instances at once.
     """
 
-    def __init__(self, make: Callable[[], L], renew_s: float = RENEW_S, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        make: Callable[[], L],
+        renew_s: float = RENEW_S,
+        clock: Callable[[], float] = monotonic,
+        *,
+        is_full: Callable[[Exception], bool] = lambda error: False,
+    ) -> None:
         self._make = make
         self._renew_s = renew_s
+        self._is_full = is_full
         self._clock = clock
         self._link: L | None = None
         self._opened_at = 0.0
@@ -55,7 +65,7 @@ class OwnConnection(Generic[L]):
     async def use(self, work: Callable[[L], Awaitable[T]]) -> T:
         """Return what `work` returns; raises what it raises, or what opening raises."""
         if self._link is not None and self._clock() - self._opened_at >= self._renew_s:
-            await self.aclose()
+            await self._renew(self._link)
         if self._link is not None:
             try:
                 return await self._attempt(work)
@@ -69,13 +79,22 @@ class OwnConnection(Generic[L]):
         """Close the connection, if there is one; a later `use` opens another one."""
         link, self._link = self._link, None
         if link is not None:
-            try:
-                await link.close()
-            except Exception:
-                await _drop(link)  # The server has gone first.
-            except BaseException:
-                await _drop(link)
+            await _close(link)
+
+    async def _renew(self, old: L) -> None:
+        link, self._link = self._make(), None
+        try:
+            await link.open()
+        except BaseException as error:
+            await _drop(link)
+            if not isinstance(error, Exception) or not self._is_full(error):
+                await _drop(old)
                 raise
+            await self._keep(old)
+        else:
+            await self._keep(link)
+            await _close(old)
+        self._opened_at = self._clock()
 
     async def _attempt(self, work: Callable[[L], Awaitable[T]]) -> T:
         link, self._link = self._link, None
@@ -89,11 +108,24 @@ class OwnConnection(Generic[L]):
             if link is not None:
                 await _drop(link)
             raise
+        await self._keep(link)
+        return result
+
+    async def _keep(self, link: L) -> None:
         if self._link is None:
             self._link = link
         else:  # Somebody else has asked meanwhile, and theirs is kept.
             await _drop(link)
-        return result
+
+
+async def _close(link: Link) -> None:
+    try:
+        await link.close()
+    except Exception:
+        await _drop(link)  # The server has gone first.
+    except BaseException:
+        await _drop(link)
+        raise
 
 
 async def _drop(link: Link) -> None:

@@ -26,7 +26,7 @@ class OwnRedis:
 
     def __init__(self, plans: Iterator[Plan], renew_s: float) -> None:
         names = Names()
-        self._own = OwnConnection(lambda: _RedisLink(*next(plans), names), renew_s)
+        self._own = OwnConnection(lambda: _RedisLink(*next(plans), names), renew_s, is_full=_is_full)
 
     async def ask(self, *command: str) -> Any:
         """Return the answer to a command; raises what redis-py raises."""
@@ -88,6 +88,11 @@ def refuse_without_redis(for_whom: str) -> None:
         import redis  # noqa: F401
     except ImportError:
         raise ImportError(f"{for_whom} needs redis: pip install 'divan-obs-asgi[redis]'.") from None
+
+
+def _is_full(error: Exception) -> bool:
+    # Redis' own words, under a code that it has for everything.
+    return "max number of clients reached" in str(error)
 
 
 def failure_of(error: Exception) -> ProbeFailed | None:

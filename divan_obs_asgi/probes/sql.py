@@ -56,7 +56,7 @@ class Sql:
     """
 
     def __init__(self, source: object, renew_s: float = RENEW_S) -> None:
-        self._own: OwnConnection[SqlLink] = OwnConnection(link_maker(source), renew_s)
+        self._own: OwnConnection[SqlLink] = OwnConnection(link_maker(source), renew_s, is_full=_is_full)
 
     async def scalar(self, query: str) -> object:
         """
@@ -78,6 +78,11 @@ class Sql:
 
     async def aclose(self) -> None:
         await self._own.aclose()
+
+
+def _is_full(error: Exception) -> bool:
+    # PostgreSQL, appendix A: too_many_connections, of the server or of the role.
+    return any(getattr(cause, "sqlstate", None) == "53300" for cause in _causes(error))
 
 
 def _reason(error: BaseException) -> ProbeReason:

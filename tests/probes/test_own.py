@@ -32,7 +32,7 @@ class ServerLink:
     async def open(self) -> None:
         self._server.log.append("open")
         if not self._server.up:
-            raise ConnectionRefusedError
+            raise ConnectionRefusedError("refused")
 
     async def ask(self) -> str:
         if self._server.hangs:
@@ -180,7 +180,45 @@ def test_it_is_made_anew_in_time() -> None:
         await own.use(ServerLink.ask)
 
     in_virtual_time(check)
-    assert server.log == ["open", "close", "open"]
+    assert server.log == ["open", "open", "close"]
+
+
+def test_where_there_is_no_room_for_another_the_old_one_goes_on() -> None:
+    """It is not given up for one that cannot be had; after as long it is tried again."""
+    server = Server()
+
+    async def check() -> None:
+        own = OwnConnection(
+            lambda: ServerLink(server), 30.0, anyio.current_time, is_full=lambda error: "refused" in str(error)
+        )
+        await own.use(ServerLink.ask)
+        server.up = False
+        await anyio.sleep(30.0)
+        for _ in range(20):
+            assert await own.use(ServerLink.ask) == "pong"
+            await anyio.sleep(1.0)
+        server.up = True
+        await anyio.sleep(10.0)
+        assert await own.use(ServerLink.ask) == "pong"
+
+    in_virtual_time(check)
+    assert server.log == ["open", "open", "drop", "dropped", "open", "close"]
+
+
+def test_what_cannot_be_made_anew_is_given_up() -> None:
+    """Another password, say: the old connection would say "ok" for ever."""
+    server = Server()
+
+    async def check() -> None:
+        own = own_of(server)
+        await own.use(ServerLink.ask)
+        server.up = False
+        await anyio.sleep(30.0)
+        with pytest.raises(ConnectionRefusedError):
+            await own.use(ServerLink.ask)
+
+    in_virtual_time(check)
+    assert server.log == ["open", "open", *["drop", "dropped"] * 2]
 
 
 def test_the_end_of_a_dead_connection_is_no_error() -> None:

@@ -213,6 +213,25 @@ def test_an_old_connection_is_made_anew(redis_server: RedisServer) -> None:
     anyio.run(check)
 
 
+def test_a_redis_without_room_for_another_connection_is_up(redis_server: RedisServer) -> None:
+    """It answers those that it has."""
+
+    async def check() -> None:
+        async with client_of(redis_server.url) as redis, client_of(redis_server.url) as admin:
+            probe = RedisProbe(redis, renew_s=0.0)
+            assert await probe.check() == {}
+            most = str((await admin.config_get("maxclients"))["maxclients"])
+            await admin.config_set("maxclients", len(await connections_to(admin)) - 1)
+            try:
+                for _ in range(3):
+                    assert await probe.check() == {}
+            finally:
+                await admin.config_set("maxclients", most)
+            await probe.aclose()
+
+    anyio.run(check)
+
+
 @pytest.mark.parametrize("backend", LOOPS)
 def test_a_hanging_redis_leaves_nothing_behind(redis_server: RedisServer, backend: str) -> None:
     """Thirty checks in a row that time out, as in a minute: no task, no open socket, no connection at the server."""

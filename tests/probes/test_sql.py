@@ -355,6 +355,32 @@ def test_an_old_connection_is_made_anew(postgres_server: PostgresServer, source:
     run("asyncio", check)
 
 
+@each_source
+def test_a_database_without_room_for_another_connection_is_up(postgres_server: PostgresServer, source: Source) -> None:
+    """It answers those that it has; a probe that had let go of its own would take all instances out of rotation."""
+
+    async def check() -> None:
+        async with admin_of(postgres_server.url) as admin:
+            await admin.execute("CREATE ROLE limited LOGIN PASSWORD 'limited'")
+            try:
+                url = postgres_server.url.replace(
+                    f"{postgres_server.role}:{postgres_server.password}", "limited:limited"
+                )
+                async with source(url) as database:
+                    probe, first = SqlProbe(database, renew_s=0.0), SqlProbe(database)
+                    assert await probe.check() == {}
+                    await admin.execute("ALTER ROLE limited CONNECTION LIMIT 0")
+                    for _ in range(3):
+                        assert await probe.check() == {}
+                    with pytest.raises(obs.ProbeFailed, match=r"^error$"):
+                        await first.check()
+                    await probe.aclose()
+            finally:
+                await admin.execute("DROP ROLE limited")
+
+    run("asyncio", check)
+
+
 @each_loop
 def test_sqlite_is_a_database_too(tmp_path: Path, backend: str) -> None:
     """Under a name of its own, it does not feed the series of PostgreSQL."""
