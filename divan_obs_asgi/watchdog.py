@@ -149,7 +149,11 @@ def beneath() -> int:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_flags & _OF_A_TASK:
         frame = frame.f_back
-    return len(list(_frames(frame)))
+    count = 0
+    while frame is not None:
+        count += 1
+        frame = frame.f_back
+    return count
 
 
 def place_of(thread: int, below: int) -> Place | None:
