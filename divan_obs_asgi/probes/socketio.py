@@ -49,13 +49,13 @@ class SocketIoProbe(NamedProbe):
         super().__init__(name, **options)
         self._server = server
         self._manager: Any = manager
+        self._listening: Any = None
         self._own = OwnRedis(self._plans(), renew_s)
 
     async def check(self) -> Mapping[str, object]:
         if not self._server.manager_initialized:
             return {"subscribed": False}
-        connection = getattr(self._manager.pubsub, "connection", None)
-        if self._manager.thread.done() or connection is None or not connection.is_connected:
+        if self._manager.thread.done() or not self._listens():
             raise ProbeFailed("refused")
         try:
             _, subscribers = await self._own.ask("PUBSUB", "NUMSUB", self._manager.channel)
@@ -74,10 +74,26 @@ class SocketIoProbe(NamedProbe):
         """Close the connection; the next check opens another one."""
         await self._own.aclose()
 
+    def _listens(self) -> bool:
+        """
+        Tell whether the subscription's connection stands.
+
+        A message that could not be published makes the manager another `pubsub`, which nobody listens by until the one
+        that goes on has failed.
+        """
+        if is_connected(self._manager.pubsub):
+            self._listening = self._manager.pubsub
+        return is_connected(self._listening)
+
     def _plans(self) -> Iterator[Plan]:
         # The manager makes a new client each time it connects anew.
         while True:
             yield next(plans_of_a_pool(self._manager.redis.connection_pool))
+
+
+def is_connected(pubsub: Any) -> bool:
+    connection = getattr(pubsub, "connection", None)
+    return connection is not None and bool(connection.is_connected)
 
 
 __all__ = ["SocketIoProbe"]

@@ -60,6 +60,32 @@ def test_a_server_that_hears_the_others_is_well(redis_server: RedisServer) -> No
     anyio.run(check)
 
 
+def test_a_server_that_publishes_by_another_connection_hears_the_others_still(redis_server: RedisServer) -> None:
+    """After a message that could not be published python-socketio connects anew, and listens by the old connection."""
+
+    async def check() -> None:
+        async with listening_server(redis_server.url) as server:
+            probe = SocketIoProbe(server)
+            await until_well(probe, 5.0)
+            subscribed, first = server.manager.pubsub, server.manager.redis
+            server.manager.connected = False
+            await server.manager._publish({"method": "callback"})
+            second = server.manager.redis
+            assert server.manager.pubsub is not subscribed
+            assert await probe.check() == {"subscribed": True}
+            with redis_server.down():
+                await anyio.lowlevel.checkpoint()
+                with pytest.raises(obs.ProbeFailed, match=r"^refused$"):
+                    await probe.check()
+            await until_well(probe, 10.0)
+            await probe.aclose()
+            # Left open by python-socketio.
+            for connection in (subscribed, first, second):
+                await connection.aclose()
+
+    anyio.run(check)
+
+
 def test_a_listener_that_has_ended_is_told(redis_server: RedisServer) -> None:
     """Redis is well, and nobody in this process reads from it any more."""
 
