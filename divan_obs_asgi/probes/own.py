@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import monotonic
 from typing import Final, Generic, Protocol, TypeVar
 
 import anyio
+
+from divan_obs_asgi.exceptions import ProbeFailed
 
 # A password that was changed is asked for by new connections only: so often one is made.
 RENEW_S: Final = 30.0
@@ -85,16 +88,26 @@ class OwnConnection(Generic[L]):
         link, self._link = self._make(), None
         try:
             await link.open()
-        except BaseException as error:
+        except Exception as error:
             await _drop(link)
-            if not isinstance(error, Exception) or not self._is_full(error):
+            if not self._is_no_word_of_it(error):
                 await _drop(old)
                 raise
             await self._keep(old)
+        except BaseException:
+            # The time is over. Whether the server hangs or the way to it, the next check finds out with the old one.
+            await _drop(link)
+            await self._keep(old)
+            raise
         else:
             await self._keep(link)
             await _close(old)
-        self._opened_at = self._clock()
+        finally:
+            self._opened_at = self._clock()
+
+    def _is_no_word_of_it(self, error: Exception) -> bool:
+        """Tell whether what opening has raised says nothing against the server: a name server did, or it is full."""
+        return isinstance(error, (socket.gaierror, ProbeFailed)) or self._is_full(error)
 
     async def _attempt(self, work: Callable[[L], Awaitable[T]]) -> T:
         link, self._link = self._link, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -9,6 +10,7 @@ import anyio
 import pytest
 import trio.testing
 
+from divan_obs_asgi.exceptions import ProbeFailed
 from divan_obs_asgi.probes.own import OwnConnection
 
 T = TypeVar("T")
@@ -203,6 +205,52 @@ def test_where_there_is_no_room_for_another_the_old_one_goes_on() -> None:
 
     in_virtual_time(check)
     assert server.log == ["open", "open", "drop", "dropped", "open", "close"]
+
+
+@pytest.mark.parametrize(
+    "failure", [socket.gaierror(socket.EAI_AGAIN, "try again"), ProbeFailed("timeout")], ids=["fails", "hangs"]
+)
+def test_without_a_name_server_the_old_one_goes_on(failure: Exception) -> None:
+    """It is the server that is asked about, and that one answers."""
+    server = Server()
+
+    class Named(ServerLink):
+        async def open(self) -> None:
+            await super().open()
+            if len(server.log) > 1:
+                raise failure
+
+    async def check() -> None:
+        own = OwnConnection(lambda: Named(server), 30.0, anyio.current_time)
+        for _ in range(40):
+            assert await own.use(ServerLink.ask) == "pong"
+            await anyio.sleep(1.0)
+
+    in_virtual_time(check)
+    assert server.log == ["open", "open", "drop", "dropped"]
+
+
+def test_what_hangs_when_it_is_to_be_made_anew_costs_one_check() -> None:
+    """The next one asks on the old connection, and tells what that says."""
+    server = Server()
+
+    class Hangs(ServerLink):
+        async def open(self) -> None:
+            await super().open()
+            if len(server.log) > 1:
+                await anyio.sleep_forever()
+
+    async def check() -> None:
+        own = OwnConnection(lambda: Hangs(server), 30.0, anyio.current_time)
+        await own.use(ServerLink.ask)
+        await anyio.sleep(30.0)
+        with anyio.move_on_after(0.2) as timeout:
+            await own.use(ServerLink.ask)
+        assert timeout.cancelled_caught
+        assert await own.use(ServerLink.ask) == "pong"
+
+    in_virtual_time(check)
+    assert server.log == ["open", "open", "drop", "dropped"]
 
 
 def test_what_cannot_be_made_anew_is_given_up() -> None:
