@@ -34,7 +34,7 @@ def describe_error(error: BaseException, policy: RedactionPolicy) -> dict[str, s
     return {
         "type": kind,
         "fingerprint": hashlib.sha256(f"{kind}|{places}".encode("utf-8", "replace")).hexdigest()[:16],
-        "traceback": policy.redact_text(text),
+        "traceback": policy.redact_traceback(text),
     }
 
 

@@ -15,7 +15,7 @@ import orjson
 from divan_obs_asgi.failures import own_failure
 from divan_obs_asgi.logs.errors import describe_error, describe_stack
 from divan_obs_asgi.record import RequestRecord
-from divan_obs_asgi.redaction import Limits, RedactionPolicy
+from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.redaction.text import HIDDEN
 
 ACCESS_LOGGER = "divan_obs_asgi.access"
@@ -38,9 +38,6 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
 _MAX_FIELDS = 32
 # Names of levels and loggers are short; what is longer was made of something else.
 _MAX_NAME = 200
-# How Starlette's lifespan tells a server why the application did not start: as text, which uvicorn logs.
-_TRACEBACK = "Traceback (most recent call last):\n"
-_ROOM = 1900
 _ACCESS_LEVELS = {
     "ok": logging.INFO,
     "client_disconnect": logging.INFO,
@@ -84,7 +81,6 @@ class Lines:
         self._env = env
         self._commit = commit
         self._policy = policy
-        self._uncut = policy.having(limits=Limits(text=1 << 16))
 
     def access(self, record: RequestRecord, level: int, sample_rate: float, recorded: bool = False) -> bytes:
         """Return the line of a finished record."""
@@ -171,15 +167,9 @@ class Lines:
             # A template that does not fit its arguments: the template is ours, the arguments may be secret.
             template = record.msg if isinstance(record.msg, str) else type(record.msg).__name__
             message = f"{template} [{type(error).__name__} while formatting]"
-        return self._end_of(message) if message.startswith(_TRACEBACK) else self._policy.redact_text(message)
-
-    def _end_of(self, text: str) -> str:
-        """Return a traceback without its beginning where it is long: its end says most, and nobody else tells it."""
-        told = self._uncut.redact_text(text)
-        if len(told) <= _ROOM:
-            return told
-        end = told[-_ROOM:]
-        return f"{_TRACEBACK}  [cut:length]\n{end[end.find(chr(10)) + 1 :]}"
+        # How Starlette's lifespan tells a server why the application did not start: as text, which uvicorn logs.
+        is_traceback = message.startswith("Traceback (most recent call last):\n")
+        return self._policy.redact_traceback(message) if is_traceback else self._policy.redact_text(message)
 
     def _add_fields(self, line: dict[str, Any], fields: Mapping[Any, object]) -> None:
         for key, value in islice(fields.items(), _MAX_FIELDS):

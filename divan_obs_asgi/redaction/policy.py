@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _MAX_READ = 65_536
 _UNSURE = 4096
 _CUT_TEXT = "[cut:length]"
+_TRACEBACK = "Traceback (most recent call last):\n"
 _UNREADABLE = marker("unreadable")
 
 # Short texts that are met again and again, or are ids: a look instead of a search.
@@ -40,8 +41,8 @@ class RedactionPolicy:
     """
     Decides what of a value may leave the process.
 
-    `redact`, `redact_text` and `redact_field` never raise, change nothing and give the same for their own result; a
-    marker (`[redacted:email]`) names the rule and never the secret.
+    `redact`, `redact_text`, `redact_traceback` and `redact_field` never raise, change nothing and give the same for
+    their own result; a marker (`[redacted:email]`) names the rule and never the secret.
 
     Args:
         rules: those that hold; `DEFAULT_RULES + (mine,)` adds one.
@@ -134,6 +135,13 @@ class RedactionPolicy:
         except Exception:
             return _UNREADABLE
 
+    def redact_traceback(self, text: str) -> str:
+        """Return a traceback without secrets; a long one without its beginning, because its end says most."""
+        try:
+            return self._traceback(text)
+        except Exception:
+            return _UNREADABLE
+
     def redact_field(self, key: str, value: object) -> JSON:
         """Return what may be told of `value` under `key`."""
         try:
@@ -190,6 +198,19 @@ class RedactionPolicy:
             return self._shortened(text)
         text = self._texts.replaced(text)
         return text if not limit or len(text) <= limit else self._shortened(text)
+
+    def _traceback(self, text: str) -> str:
+        limit = self._limits.text
+        if not limit or len(text) <= limit:
+            return self._text(text)
+        # A secret that is cut in two here is too far from the end to be told.
+        told = self._texts.replaced(_encodable(text[-max(_MAX_READ, 2 * limit) :]))
+        head = f"{_TRACEBACK if text.startswith(_TRACEBACK) else ''}{_CUT_TEXT}\n"
+        room = limit - len(head)
+        if room <= 0:
+            return self._shortened(told)
+        end = told[-room:]
+        return head + end[end.find("\n") + 1 :]
 
     def _shortened(self, text: str) -> str:
         end = self._limits.text - len(_CUT_TEXT)

@@ -121,6 +121,8 @@ class SpanRedactor:
                 value = without_query(value)
             elif key in _QUERIES:
                 value = names_only(value)
+            elif key == _STACKTRACE:
+                value = self._policy.redact_traceback(value)
         redacted = self._policy.redact_field(key, value)
         if isinstance(redacted, (str, bool, int, float)):
             return redacted

@@ -159,7 +159,7 @@ def record_error(span: Span, error: Exception, policy: RedactionPolicy, hidden: 
         {
             "exception.type": kind,
             "exception.message": policy.redact_text(message),
-            "exception.stacktrace": policy.redact_text(places),
+            "exception.stacktrace": policy.redact_traceback(places),
         },
     )
     span.set_attribute("error.type", kind)

@@ -379,6 +379,31 @@ def test_a_long_text_says_that_it_was_cut() -> None:
     assert told.endswith("[cut:length]")
 
 
+@pytest.mark.parametrize("frames", [1, 40, 3000])
+@pytest.mark.parametrize("limit", [0, 20, 500, 2048, 70_000])
+def test_of_a_long_traceback_the_end_is_told(frames: int, limit: int) -> None:
+    """What happened stands in its last line; a secret is found before anything is cut."""
+    policy = RedactionPolicy(limits=Limits(text=limit))
+    text = "Traceback (most recent call last):\n" + frames * f'  File "a.py", line 7, in buy\n    ask("{TOKEN}")\n'
+    text += "LookupError: no tea"
+    told = policy.redact_traceback(text)
+    assert policy.redact_traceback(told) == told
+    assert TOKEN[:12] not in told
+    assert not limit or len(told) <= limit
+    if limit != 20:
+        assert told.startswith("Traceback (most recent call last):\n")
+        assert told.endswith('")\nLookupError: no tea')
+
+
+@given(st.integers(0, 300), texts_with_a_secret())
+def test_no_secret_survives_in_a_traceback(lines: int, planted: Planted) -> None:
+    """Wherever it is cut."""
+    policy = RedactionPolicy(limits=Limits(text=200))
+    told = policy.redact_traceback(f"{planted.value}\n" + "x\n" * lines)
+    assert_no_secret(told, {planted.secret.kind: planted.secret.text})
+    assert len(told) <= 200
+
+
 @pytest.mark.parametrize("at", range(1990, 2060, 3))
 def test_a_secret_is_found_before_the_text_is_cut(at: int) -> None:
     """The half of a token that fits is no less a secret."""

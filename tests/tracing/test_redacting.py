@@ -77,6 +77,28 @@ def test_every_part_of_a_span_is_redacted(monkeypatch: pytest.MonkeyPatch) -> No
     assert observed.value("divan_redactions_total", rule="github_token", sink="span") >= 6
 
 
+def test_of_a_long_stacktrace_the_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By our own span and by one that somebody else has recorded: the innermost frames say where it happened."""
+
+    def ask(depth: int) -> None:
+        if depth == 0:
+            raise LookupError("no tea")
+        answer(depth - 1)
+
+    def answer(depth: int) -> None:
+        ask(depth)
+
+    with tracing(monkeypatch) as (tracer, exported, observed):
+        with pytest.raises(LookupError), observed.obs.work.span("ours"):
+            ask(60)
+        with pytest.raises(LookupError), tracer.start_as_current_span("theirs"):
+            ask(60)
+        observed.obs.flush()
+        told = [str((span.events[0].attributes or {})["exception.stacktrace"]) for span in exported.spans]
+    assert [text.endswith("LookupError: no tea\n") for text in told] == [True, True]
+    assert max(map(len, told)) <= 2048
+
+
 def test_the_resource_is_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
     """What an operator writes into OTEL_RESOURCE_ATTRIBUTES is sent with every span."""
     with tracing(monkeypatch) as (tracer, exported, observed):
