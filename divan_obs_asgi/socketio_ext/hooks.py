@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.record import RECORD_KEY
 from divan_obs_asgi.socketio_ext.manager import touched
 from divan_obs_asgi.socketio_ext.names import Names
@@ -24,12 +23,11 @@ _CONNECT, _CONNECT_LETTER = 0, "0"
 class EngineHooks:
     """Counts what comes in by Engine.IO, and cleans up after a handler that raised."""
 
-    def __init__(self, server: Any, watch: Watch, names: Names, faults: Faults, traces: Traces | None) -> None:
+    def __init__(self, server: Any, watch: Watch, names: Names, traces: Traces | None) -> None:
         self._server = server
         self._engine = server.eio
         self._watch = watch
         self._names = names
-        self._faults = faults
         self._traces = traces
         self._inner: dict[str, Any] = {}
         self._packets, self._bytes = watch.packets_in, watch.bytes_in
@@ -88,8 +86,8 @@ class EngineHooks:
             while await self._forget_dismissed(eio_sid):
                 try:
                     await self._inner["disconnect"](eio_sid, *told)
-                except Exception as error:
-                    self._faults.report("socketio_handler", error)
+                except Exception:
+                    continue  # Told by its own call, and the first one is raised.
             self._server.environ.pop(eio_sid, None)
             raise
         finally:

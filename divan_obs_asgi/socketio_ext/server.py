@@ -58,7 +58,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
         self._traces = Traces(obs) if obs.spans is not None else None
         self._rooms = Rooms(obs.metrics, self._names) if obs.settings.socketio_room_sizes else None
         self._answers_errors = obs.settings.socketio_ack_errors
-        self._hooks = EngineHooks(self, self._watch, self._names, obs.faults, self._traces)
+        self._hooks = EngineHooks(self, self._watch, self._names, self._traces)
         self._compares = False
         shares = isinstance(self.manager, AsyncPubSubManager)
         for instance, mixin in (

@@ -512,3 +512,32 @@ def test_a_disconnect_handler_that_raises_a_type_error_is_counted() -> None:
 
     anyio.run(conversation)
     assert observed.value("divan_socketio_errors_total", namespace="/", event="disconnect", type="TypeError") == 1
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_hook_that_raises_changes_nothing(is_async: bool) -> None:
+    """It is counted by itself; the client is answered, and the handler's error told, as without it."""
+    observed = Observed({"OBS_SOCKETIO_ACK_ERRORS": "true"})
+    server = server_of(observed)
+
+    def on_error(error: Exception, event: str, namespace: str, sid: str) -> object:
+        raise RuntimeError(f"{sid} and a secret")
+
+    async def on_error_later(*told: Any) -> object:
+        return on_error(*told)
+
+    server.on_error = on_error_later if is_async else on_error
+    server.on("say", lambda sid: 1 / 0)
+
+    async def conversation() -> list[str]:
+        client = await connected(server)
+        client.received()
+        await client.send('27["say"]')
+        return client.received()
+
+    (answer,) = anyio.run(conversation)
+    (line,) = events_of(observed)
+    assert json.loads(answer[2:]) == [{"error": {"code": "internal_error", "request_id": line["request_id"]}}]
+    assert (line["outcome"], line["error"]["type"]) == ("error", "ZeroDivisionError")
+    assert observed.value("divan_obs_errors_total", component="socketio_on_error") == 1
+    assert "secret" not in observed.stream.getvalue().decode()

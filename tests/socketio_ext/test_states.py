@@ -235,7 +235,7 @@ class Sessions(RuleBasedStateMachine):
         self.server._watch.reconcile(self.server.manager, self.server.eio.sockets)
         told = self.told()
         assert by("gauge", told, "divan_socketio_corrections_total") == {}
-        assert by("component", told, "divan_obs_errors_total").keys() <= {"socketio_handler"}
+        assert by("component", told, "divan_obs_errors_total") == {}
 
     def clients_are_those_of_the_manager(self, told: Told) -> None:
         manager = self.server.manager
