@@ -48,7 +48,6 @@ def filled() -> obs.Observability:
             duration = Bins(metrics.http_duration.labels(route, method))
             for _ in range(200):
                 duration.observe(values.expovariate(5), (f"{values.getrandbits(128):032x}", values.uniform(1e9, 2e9)))
-            duration.tell()
         for status in ("200", "404", "500"):
             metrics.http_requests.labels(route, "GET", status).inc(values.randrange(10**7))
     gauges = metrics.gauge("queue_depth", "Depth of a queue.", ["queue"])

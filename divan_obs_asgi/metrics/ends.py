@@ -23,9 +23,6 @@ class End(Protocol):
 
     def finish(self, record: RequestRecord) -> None: ...
 
-    def tell(self) -> None:
-        """Have the metrics say what is known here."""
-
 
 class Series:
     """The series that such a request changes."""
@@ -48,31 +45,26 @@ class Series:
         return (*self.counters, *self.histograms)
 
     @property
+    def are_limited(self) -> bool:
+        """Whether one of them stands for what is over the limit."""
+        return any(cast(Governed, metric).is_overflow for metric in self.children)
+
+    @property
     def places(self) -> Sequence[int] | None:
-        """Where they stand in the ledger of a worker; None where one stands in none, or for what is over the limit."""
-        children = [cast(Governed, metric) for metric in self.children]
-        found = [child.place for child in children if not child.is_overflow]
-        return None if None in found or len(found) < len(children) else cast(Sequence[int], found)
+        """Where they stand in the ledger of a worker; None where one stands in none."""
+        found = [cast(Governed, metric).place for metric in self.children]
+        return None if None in found else cast(Sequence[int], found)
 
 
-class PlainEnd:
-    """
-    Counts them in plain numbers.
+class _Timed:
+    """The part of an end that knows histograms."""
 
-    Args:
-        at_once: whether the metrics are told after each of them.
-    """
+    __slots__ = ("_duration", "_first_byte", "_size")
 
-    __slots__ = ("_at_once", "_count", "_counters", "_duration", "_first_byte", "_size", "_told")
-
-    def __init__(self, series: Series, *, at_once: bool) -> None:
-        self._counters = tuple(map(Tally, series.counters))
+    def __init__(self, series: Series) -> None:
         self._duration, self._first_byte, self._size = map(bins_of, series.histograms)
-        self._count = self._told = 0
-        self._at_once = at_once
 
-    def finish(self, record: RequestRecord) -> None:
-        self._count += 1
+    def _observe(self, record: RequestRecord) -> None:
         first_byte_s = record.first_byte_s
         if first_byte_s is not None:
             self._size.observe(record.response_bytes)
@@ -81,20 +73,37 @@ class PlainEnd:
             self._duration.observe(record.duration_s, trace)
             if first_byte_s is not None:
                 self._first_byte.observe(first_byte_s, trace)
-        if self._at_once:
-            self.tell()
 
-    def tell(self) -> None:
-        count = self._count
-        if count == self._told:
-            return
-        self._told = count
+
+class PlainEnd(_Timed):
+    """Counts them where the page of this process reads them, without a lock: as `Bins`."""
+
+    __slots__ = ("_outcomes", "_requests")
+
+    def __init__(self, series: Series) -> None:
+        super().__init__(series)
+        self._requests, self._outcomes = (counter._value for counter in series.counters)
+
+    def finish(self, record: RequestRecord) -> None:
+        self._requests._value += 1.0
+        self._outcomes._value += 1.0
+        self._observe(record)
+
+
+class OtherEnd(_Timed):
+    """Counts them one by one, where some are over the limit, or in no ledger."""
+
+    __slots__ = ("_counters",)
+
+    def __init__(self, series: Series) -> None:
+        super().__init__(series)
+        self._counters = tuple(map(Tally, series.counters))
+
+    def finish(self, record: RequestRecord) -> None:
         for counter in self._counters:
-            counter.value = count
+            counter.value += 1
             counter.tell()
-        self._duration.tell()
-        self._first_byte.tell()
-        self._size.tell()
+        self._observe(record)
 
 
 class LedgerEnd:
@@ -153,9 +162,6 @@ class LedgerEnd:
             if seconds is not None:
                 histogram.show(bisect_left(self._edges_s, seconds), seconds, trace_id, at_s)
 
-    def tell(self) -> None:
-        """Nothing is left to tell."""
-
 
 def trace_of(record: RequestRecord) -> tuple[str, float]:
     """Return what an exemplar tells: the trace, and when it was."""
@@ -167,4 +173,4 @@ def _status(status: int) -> str:
     return str(status) if status == 0 or 100 <= status <= 599 else OTHER
 
 
-__all__ = ["OTHER", "End", "LedgerEnd", "PlainEnd", "Series", "trace_of"]
+__all__ = ["OTHER", "End", "LedgerEnd", "OtherEnd", "PlainEnd", "Series", "trace_of"]

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Self, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
 from prometheus_client.metrics import MetricWrapperBase
-from prometheus_client.samples import Exemplar, Sample
+from prometheus_client.samples import Sample
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics.family import Family, Metric
 from divan_obs_asgi.metrics.governor import OVERFLOW, Governor, text_of
 from divan_obs_asgi.metrics.ledger import Ledger
 from divan_obs_asgi.metrics.ledger_values import GaugeValue
-from divan_obs_asgi.metrics.local import local_values
+from divan_obs_asgi.metrics.local import Shown, local_values
 from divan_obs_asgi.metrics.records import Described
 
 # Characters of a label set that are worth remembering.
@@ -232,12 +232,6 @@ class Governed(MetricWrapperBase):
         self._overflown = None
 
 
-class Shown(Exemplar):
-    """An exemplar that keeps what the page says of it, once it was written."""
-
-    text: str | None = None
-
-
 class GovernedCounter(Governed, Counter):
     """A counter; exemplars are redacted, and left out where they are too long."""
 
@@ -284,13 +278,6 @@ class GovernedHistogram(Governed, Histogram):
 
     def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
         super().observe(amount, exemplar and self.governor.exemplar(exemplar))
-
-    def add(self, counts: Sequence[int], total: float) -> None:
-        """Add observations that were counted elsewhere: how many fell into each bucket, and their sum."""
-        for bucket, count in zip(self._buckets, counts, strict=True):
-            if count:
-                bucket.inc(count)
-        self._sum.inc(total)
 
     def put(self, bucket: int, amount: float) -> None:
         """Add an observation whose bucket is known."""
@@ -340,4 +327,4 @@ def governed(
     return cast(Metric, metric.govern(governor))
 
 
-__all__ = ["Governed", "GovernedCounter", "GovernedGauge", "GovernedHistogram", "GovernedSummary", "Shown", "governed"]
+__all__ = ["Governed", "GovernedCounter", "GovernedGauge", "GovernedHistogram", "GovernedSummary", "governed"]

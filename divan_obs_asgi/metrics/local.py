@@ -5,6 +5,14 @@ from __future__ import annotations
 from threading import Lock
 from typing import Any
 
+from prometheus_client.samples import Exemplar
+
+
+class Shown(Exemplar):
+    """An exemplar that keeps what the page says of it, once it was written."""
+
+    text: str | None = None
+
 
 class LocalValue:
     """
@@ -35,7 +43,12 @@ class LocalValue:
         self._exemplar = exemplar
 
     def get_exemplar(self) -> Any:
-        return self._exemplar
+        exemplar = self._exemplar
+        if type(exemplar) is tuple:  # As `Bins` leaves it.
+            amount, trace_id, at_s = exemplar
+            exemplar = Shown({"trace_id": trace_id}, amount, at_s)
+            self._exemplar = exemplar
+        return exemplar
 
 
 def local_values(count: int) -> list[LocalValue]:
@@ -44,4 +57,4 @@ def local_values(count: int) -> list[LocalValue]:
     return [LocalValue(lock) for _ in range(count)]
 
 
-__all__ = ["LocalValue", "local_values"]
+__all__ = ["LocalValue", "Shown", "local_values"]

@@ -23,7 +23,8 @@ from prometheus_client.samples import Exemplar
 from prometheus_client.utils import floatToGoString
 
 from divan_obs_asgi.metrics.callbacks import Callbacks
-from divan_obs_asgi.metrics.governed import Governed, Shown
+from divan_obs_asgi.metrics.governed import Governed
+from divan_obs_asgi.metrics.local import Shown
 from divan_obs_asgi.metrics.merging import MergedFamily
 
 _go_number: Callable[[float], str] = floatToGoString
@@ -218,6 +219,8 @@ def _exemplar(value: Any) -> str:
     exemplar = value._exemplar
     if exemplar is None:
         return ""
+    if type(exemplar) is tuple:  # Of a LocalValue, as it was noted.
+        exemplar = value.get_exemplar()
     return getattr(exemplar, "text", None) or _written(exemplar)
 
 

@@ -1,5 +1,6 @@
 """
-What is counted in plain numbers, and told to the metrics when somebody looks.
+What is counted without prometheus_client: in plain numbers, which the metrics are told of when somebody looks, or in
+those that the page is made of.
 
 prometheus_client's locks and checks cost more than all else that is done for a request or an event.
 """
@@ -83,44 +84,35 @@ class SharedTally(Tally):
 
 
 class Bins:
-    """The observations of a histogram, in plain numbers."""
+    """
+    The observations of a histogram, written where its page reads them, without a lock.
 
-    __slots__ = ("_counts", "_edges", "_exemplars", "_histogram", "_overflow", "_sum", "_told", "_told_sum")
+    The event loop's thread writes them. CPython hands the interpreter over at calls and jumps, and there is none in an
+    addition to an attribute.
+    """
+
+    __slots__ = ("_buckets", "_edges", "_histogram", "_overflow", "_sum")
 
     def __init__(self, histogram: Histogram) -> None:
         self._histogram = cast(GovernedHistogram, histogram)
         self._overflow = _overflow_of(histogram)
         self._edges = self._histogram.edges
-        self._counts = [0] * len(self._edges)
-        self._told = list(self._counts)
-        self._sum = self._told_sum = 0.0
-        self._exemplars: dict[int, tuple[float, str, float]] = {}
+        self._buckets = self._histogram._buckets
+        self._sum = self._histogram._sum
 
     def observe(self, amount: float, trace: tuple[str, float] | None = None) -> None:
         """Note an observation; of a sampled trace its id and the Unix time are the exemplar."""
-        index = bisect_left(self._edges, amount)  # An edge is part of its bucket.
-        self._counts[index] += 1
-        self._sum += amount
+        bucket = self._buckets[bisect_left(self._edges, amount)]  # An edge is part of its bucket.
+        bucket._value += 1.0
+        self._sum._value += amount
         if trace is not None:
-            self._exemplars[index] = (amount, *trace)
-
-    def tell(self) -> None:
-        """Have the histogram say what is known here."""
-        counts, total = list(self._counts), self._sum
-        if counts == self._told:
-            return
-        new = [now - before for now, before in zip(counts, self._told, strict=True)]
-        self._histogram.add(new, total - self._told_sum)
+            bucket._exemplar = (amount, *trace)
         if self._overflow is not None:
-            self._overflow.count_overflow(sum(new))
-        self._told, self._told_sum = counts, total
-        exemplars, self._exemplars = self._exemplars, {}
-        for index, (amount, trace_id, at_s) in exemplars.items():
-            self._histogram.show(index, amount, trace_id, at_s)
+            self._overflow.count_overflow(1)
 
 
 class SharedBins(Bins):
-    """The observations of one worker among several, each told at once."""
+    """The observations of one worker among several, in its ledger."""
 
     __slots__ = ()
 
@@ -132,9 +124,6 @@ class SharedBins(Bins):
         if self._overflow is not None:
             self._overflow.count_overflow(1)
 
-    def tell(self) -> None:
-        """Nothing is left to tell."""
-
 
 def tally_of(metric: Counter | Gauge) -> Tally:
     """Return a number that the metric is told of: at once where several workers share it."""
@@ -142,7 +131,7 @@ def tally_of(metric: Counter | Gauge) -> Tally:
 
 
 def bins_of(histogram: Histogram) -> Bins:
-    """Return the observations that the histogram is told of: at once where several workers share it."""
+    """Return what notes the observations of a histogram, alone or among several workers."""
     return (SharedBins if cast(Governed, histogram).is_shared else Bins)(histogram)
 
 

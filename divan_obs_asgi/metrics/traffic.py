@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from prometheus_client import Counter
 
 from divan_obs_asgi.failures import own_failure
-from divan_obs_asgi.metrics.ends import OTHER, End, LedgerEnd, PlainEnd, Series, trace_of
+from divan_obs_asgi.metrics.ends import OTHER, End, LedgerEnd, OtherEnd, PlainEnd, Series, trace_of
 from divan_obs_asgi.metrics.family import Metric
 from divan_obs_asgi.metrics.tallies import Tally, bins_of, child_of
 from divan_obs_asgi.record import Direction, RequestRecord
@@ -46,25 +46,22 @@ class HttpTraffic:
         self._known = known
         self._ends: dict[tuple[Metric, ...], End] = {}
         self._by_key: dict[tuple[object, ...], End] = {}
-        self._in_flight = Tally(metrics.http_in_flight)
-        # Other workers read what this one counts, and cannot ask it; where it is killed, nobody can. So all of it is in
-        # their ledger at once, and nothing in plain numbers.
+        self._in_flight = metrics.http_in_flight._value
+        # Other workers read what this one counts, and cannot ask it; where it is killed, nobody can.
         self._ledger = None if metrics.workers is None else metrics.workers.ledger
         self._move_in_flight: Callable[[float], None] = metrics.http_in_flight._value.inc
-        if self._ledger is None:
-            metrics.registry.before.append(self.tell)
 
     def begin(self, record: RequestRecord) -> Callable[[], None]:
         """Count a request as in flight until the function that is returned is called."""
         if self._ledger is None:
-            self._in_flight.value += 1
+            self._in_flight._value += 1.0
         else:
             self._move_in_flight(1.0)
         return record.count_in_flight(self._left)
 
     def _left(self) -> None:
         if self._ledger is None:
-            self._in_flight.value -= 1
+            self._in_flight._value -= 1.0
         else:
             self._move_in_flight(-1.0)
 
@@ -75,12 +72,6 @@ class HttpTraffic:
         end.finish(record)
         if record.error is not None:
             self._failed(record)
-
-    def tell(self) -> None:
-        """Have the metrics say what is known here."""
-        self._in_flight.tell()
-        for end in tuple(self._ends.values()):
-            end.tell()
 
     def _failed(self, record: RequestRecord) -> None:
         failure = own_failure(record.error, record.hang_up)
@@ -99,10 +90,12 @@ class HttpTraffic:
         return end
 
     def _end(self, series: Series) -> End:
+        if series.are_limited:
+            return OtherEnd(series)
+        if self._ledger is None:
+            return PlainEnd(series)
         places = series.places
-        if self._ledger is not None and places is not None:
-            return LedgerEnd(series, self._ledger, places)
-        return PlainEnd(series, at_once=self._ledger is not None)
+        return OtherEnd(series) if places is None else LedgerEnd(series, self._ledger, places)
 
 
 class WebSocketTraffic:
@@ -130,7 +123,6 @@ class WebSocketTraffic:
         metrics.websocket_connections.labels(route, record.outcome).inc()
         duration = bins_of(child_of(metrics.websocket_duration, route))
         duration.observe(record.duration_s, trace_of(record) if record.sampled else None)
-        duration.tell()
         if record.close_code is not None:
             code = str(record.close_code) if record.close_code in _CLOSE_CODES else OTHER
             metrics.websocket_closes.labels(route, code).inc()

@@ -46,8 +46,6 @@ class Handling:
         if self._events is not None:
             self._events.value = self.events
             self._events.tell()
-        if self._durations is not None:
-            self._durations.tell()
 
     def _tally(self) -> Tally:
         return tally_of(child_of(self._metrics.socketio_events, self.namespace, self.event))
