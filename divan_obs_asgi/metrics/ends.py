@@ -6,6 +6,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
+from prometheus_client import Counter, Histogram
+
 from divan_obs_asgi.metrics.family import Metric
 from divan_obs_asgi.metrics.governed import Governed, GovernedHistogram
 from divan_obs_asgi.metrics.ledger import Ledger
@@ -29,14 +31,22 @@ class Series:
 
     def __init__(self, metrics: Metrics, record: RequestRecord) -> None:
         route, method = record.route, record.method
+        requests, outcomes, *histograms = self.metrics(metrics)
         self.counters = (
-            child_of(metrics.http_requests, route, method, _status(record.status)),
-            child_of(metrics.http_outcomes, route, str(record.outcome)),
+            child_of(requests, route, method, _status(record.status)),
+            child_of(outcomes, route, str(record.outcome)),
         )
-        self.histograms = (
-            child_of(metrics.http_duration, route, method),
-            child_of(metrics.http_first_byte, route, method),
-            child_of(metrics.http_response_size, route, method),
+        self.histograms = tuple(child_of(histogram, route, method) for histogram in histograms)
+
+    @staticmethod
+    def metrics(metrics: Metrics) -> tuple[Counter, Counter, Histogram, Histogram, Histogram]:
+        """Return those whose series these are."""
+        return (
+            metrics.http_requests,
+            metrics.http_outcomes,
+            metrics.http_duration,
+            metrics.http_first_byte,
+            metrics.http_response_size,
         )
 
     @property

@@ -88,6 +88,8 @@ class Governed(MetricWrapperBase):
         # Whether some value is told differently from how it was given.
         self._rewrites = False
         self._admission = threading.Lock()
+        # Called when label sets were forgotten: who keeps children looks them up again.
+        self.when_forgotten: list[Callable[[], object]] = []
         return self
 
     @property
@@ -218,6 +220,8 @@ class Governed(MetricWrapperBase):
             self._forget()
         for child in dropped.values():
             cast(Governed, child).withdraw()
+        for call in tuple(self.when_forgotten):
+            call()
 
     def withdraw(self) -> None:
         """Tell no longer of this child; what several workers have counted stays."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from prometheus_client import Counter
 
 from divan_obs_asgi.failures import own_failure
 from divan_obs_asgi.metrics.ends import OTHER, End, LedgerEnd, OtherEnd, PlainEnd, Series, trace_of
 from divan_obs_asgi.metrics.family import Metric
+from divan_obs_asgi.metrics.governed import Governed
 from divan_obs_asgi.metrics.tallies import Tally, bins_of, child_of
 from divan_obs_asgi.record import Direction, RequestRecord
 
@@ -50,6 +51,8 @@ class HttpTraffic:
         # Other workers read what this one counts, and cannot ask it; where it is killed, nobody can.
         self._ledger = None if metrics.workers is None else metrics.workers.ledger
         self._move_in_flight: Callable[[float], None] = metrics.http_in_flight._value.inc
+        for metric in Series.metrics(metrics):
+            cast(Governed, metric).when_forgotten.append(self._forget)
 
     def begin(self, record: RequestRecord) -> Callable[[], None]:
         """Count a request as in flight until the function that is returned is called."""
@@ -72,6 +75,10 @@ class HttpTraffic:
         end.finish(record)
         if record.error is not None:
             self._failed(record)
+
+    def _forget(self) -> None:
+        self._by_key.clear()
+        self._ends.clear()
 
     def _failed(self, record: RequestRecord) -> None:
         failure = own_failure(record.error, record.hang_up)

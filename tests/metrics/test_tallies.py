@@ -188,6 +188,22 @@ def test_routes_without_end_cost_a_request_each_and_no_memory() -> None:
     assert metrics.registry.get_sample_value("divan_http_requests_total", labels) == 14981.0
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_requests_are_counted_after_their_series_were_forgotten(workers: int, tmp_path: Path) -> None:
+    """As tests do between each other; series that are kept at hand are looked up again."""
+    metrics = Metrics(directory=tmp_path if workers > 1 else None)
+    traffic = HttpTraffic(metrics)
+    for _ in range(2):
+        metrics.http_requests.clear()
+        metrics.http_duration.remove("/a", "GET")
+        traffic.finish(ended("/a"))
+    # What a worker has counted is told of by all of them, and stays.
+    page = metrics.render().decode()
+    assert f'\ndivan_http_requests_total{{method="GET",route="/a",status="200"}} {workers}.0\n' in page
+    assert f'\ndivan_http_request_duration_seconds_count{{method="GET",route="/a"}} {workers}.0\n' in page
+    assert '\ndivan_http_outcomes_total{outcome="ok",route="/a"} 2.0\n' in page
+
+
 def test_every_message_of_a_full_family_is_an_overflow() -> None:
     """A connection looks its series up once, and may last for a day."""
     metrics = Metrics(max_series=2)
