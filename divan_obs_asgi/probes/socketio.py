@@ -25,7 +25,7 @@ class SocketIoProbe(NamedProbe):
         renew_s: as for `RedisProbe`.
 
     Raises:
-        ImproperlyConfigured: where the server has another manager.
+        ImproperlyConfigured: where the server has another manager, or one that only writes.
         ImportError: at construction, without the extra `redis`.
     """
 
@@ -44,6 +44,10 @@ class SocketIoProbe(NamedProbe):
         if not hasattr(manager, "pubsub") or not hasattr(manager, "channel"):
             raise ImproperlyConfigured(
                 f"The Socket.IO server's manager is {type(manager).__name__}; expected an AsyncRedisManager."
+            )
+        if getattr(manager, "write_only", False):
+            raise ImproperlyConfigured(
+                "The Socket.IO server's manager is write_only and hears nobody; leave the probe out."
             )
         refuse_without_redis("SocketIoProbe")
         super().__init__(name, **options)

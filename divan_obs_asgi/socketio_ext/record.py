@@ -162,7 +162,10 @@ def shape_of(argument: object) -> str:
         return f"object:{len(argument)}"
     if isinstance(argument, (list, tuple)):
         return f"array:{len(argument)}"
-    return "null" if argument is None else "boolean" if isinstance(argument, bool) else "number"
+    if argument is None or isinstance(argument, bool):
+        return "null" if argument is None else "boolean"
+    # MessagePack has more than JSON.
+    return "number" if isinstance(argument, (int, float)) else "other"
 
 
 __all__ = ["HANDSHAKE_KEY", "EventRecord", "Handshake", "shape_of"]

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import json
 import logging
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio
@@ -18,6 +19,7 @@ import socketio
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.record import RECORD_KEY
+from divan_obs_asgi.socketio_ext.record import shape_of
 from tests.socketio_ext.sockets import Client, connected, opened, server_of
 from tests.stacks import Observed
 from tests.tracing.exported import Exported
@@ -49,7 +51,7 @@ def test_a_call_is_a_line_with_the_payloads_shape_and_nothing_of_it() -> None:
 
     anyio.run(conversation)
     (line,) = events_of(observed)
-    assert line["namespace"], line["event"] == ("/chat", "say")
+    assert (line["namespace"], line["event"]) == ("/chat", "say")
     assert line["msg"] == "EVENT /chat say"
     assert line["payload_shape"] == ["object:2", "string:4", "array:2", "number", "null", "boolean"]
     assert (line["status"], line["outcome"], line["level"]) == (None, "ok", "INFO")
@@ -116,7 +118,7 @@ def test_line_and_span_of_an_event_carry_the_same_ids() -> None:
     assert span.parent is None
     assert [f"{link.context.trace_id:032x}" for link in span.links] == ["ab" * 16]
     attributes = dict(span.attributes or {})
-    assert attributes["socketio.event"], attributes["socketio.namespace"] == ("say", "/")
+    assert (attributes["socketio.event"], attributes["socketio.namespace"]) == ("say", "/")
     assert attributes["messaging.system"] == "socketio"
     assert attributes["divan.request_id"] == line["request_id"]
     assert "user.id" not in attributes  # OBS_REDACT_USER_ID is "drop".
@@ -541,3 +543,22 @@ def test_a_hook_that_raises_changes_nothing(is_async: bool) -> None:
     assert (line["outcome"], line["error"]["type"]) == ("error", "ZeroDivisionError")
     assert observed.value("divan_obs_errors_total", component="socketio_on_error") == 1
     assert "secret" not in observed.stream.getvalue().decode()
+
+
+@pytest.mark.parametrize(
+    ("argument", "shape"),
+    [
+        ("text", "string:4"),
+        (b"\x00\x01", "binary:2"),
+        ({"a": 1}, "object:1"),
+        ([1, 2, 3], "array:3"),
+        (1.5, "number"),
+        (False, "boolean"),
+        (None, "null"),
+        (datetime(2026, 1, 1, tzinfo=UTC), "other"),  # Of MessagePack, which has more than JSON.
+    ],
+    ids=str,
+)
+def test_a_shape_tells_the_kind_and_the_size(argument: object, shape: str) -> None:
+    """And nothing of what is in it."""
+    assert shape_of(argument) == shape
