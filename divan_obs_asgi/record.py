@@ -21,7 +21,8 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS
 OTHER_METHOD = "_OTHER"
 
 # RFC 6455, section 7.4.1: normal closure, going away, no status received. All else is an accident.
-_WEBSOCKET_GOODBYES = frozenset({1000, 1001, 1005})
+# And 1012, service restart: so uvicorn tells of every connection that is open when it ends; nobody's client has left.
+_WEBSOCKET_GOODBYES = frozenset({1000, 1001, 1005, 1012})
 _NORMAL_CLOSURE = 1000
 _NO_STATUS_RECEIVED = 1005
 _MAX_CLOSE_CODE = 0xFFFF

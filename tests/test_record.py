@@ -267,11 +267,15 @@ def test_how_a_server_closes(message: Message, close_code: int, outcome: str) ->
         ({"type": "websocket.disconnect", "code": 1005}, 1005, "ok"),
         ({"type": "websocket.disconnect", "code": 1006}, 1006, "client_disconnect"),
         ({"type": "websocket.disconnect", "code": 1011}, 1011, "client_disconnect"),
+        ({"type": "websocket.disconnect", "code": 1012}, 1012, "ok"),
         ({"type": "websocket.disconnect", "code": 4000}, 4000, "client_disconnect"),
     ],
 )
 def test_how_a_client_closes(message: Message, close_code: int, outcome: str) -> None:
-    """1000, 1001 and no code at all are goodbyes; with anything else the connection was lost."""
+    """
+    1000, 1001 and no code at all are goodbyes, as is 1012, by which a server says that it ends; with anything else the
+    connection was lost.
+    """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.accept"})
