@@ -249,6 +249,8 @@ class GovernedCounter(Governed, Counter):
 class GovernedGauge(Governed, Gauge):
     """A gauge."""
 
+    has_function = False
+
     def _metric_init(self) -> None:
         (self._value,) = self._values(1)
         self.is_told = not self.family.absent
@@ -272,6 +274,7 @@ class GovernedGauge(Governed, Gauge):
                 "set it from a task, not by set_function, or unset PROMETHEUS_MULTIPROC_DIR."
             )
         super().set_function(f)
+        self.has_function = True
 
 
 class GovernedHistogram(Governed, Histogram):

@@ -12,7 +12,7 @@ from enum import Enum
 from itertools import accumulate
 from typing import Any
 
-from prometheus_client import Counter, Histogram, Info, Summary, exposition
+from prometheus_client import Counter, Gauge, Histogram, Info, Summary, exposition
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.metrics_core import Metric as Samples
 from prometheus_client.openmetrics import exposition as openmetrics
@@ -134,8 +134,7 @@ class _Writer:
         lines += [f"{self._name}{_labels(child)} {_number(now)}\n" for child, now in zip(children, told, strict=True)]
 
     def _has_functions(self, children: list[Any]) -> bool:
-        # `set_function` puts its own in the place of the method.
-        return self._kind == "gauge" and any("_child_samples" in vars(child) for child in children)
+        return self._kind == "gauge" and any(getattr(child, "has_function", False) for child in children)
 
     def _summaries(self, children: list[Any], lines: list[str]) -> None:
         for child in children:
@@ -260,9 +259,15 @@ def _foreign(collector: Collector, form: Format, created: bool, callbacks: Callb
         page: bytes = openmetrics.generate_latest(one)  # type: ignore[no-untyped-call]
         return page.decode().removesuffix(_END)
 
-    if type(collector) in _NEVER_HANG:
+    if type(collector) in _NEVER_HANG or (type(collector) is Gauge and not _has_functions(collector)):
         return write()
     return callbacks.call(collector, f"The collector {type(collector).__qualname__}", write)
+
+
+def _has_functions(gauge: Gauge) -> bool:
+    """Tell whether a gauge of prometheus_client's asks a function: that is put in the place of a method."""
+    children = tuple(gauge._metrics.values()) if gauge._labelnames else (gauge,)
+    return any("_child_samples" in vars(child) for child in children)
 
 
 __all__ = ["Format", "render"]

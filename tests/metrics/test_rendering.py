@@ -11,7 +11,14 @@ from contextlib import contextmanager
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, GCCollector, Info, disable_created_metrics, enable_created_metrics
+from prometheus_client import (
+    CollectorRegistry,
+    Gauge,
+    GCCollector,
+    Info,
+    disable_created_metrics,
+    enable_created_metrics,
+)
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import generate_latest as text
 from prometheus_client.metrics_core import Metric as Samples
@@ -202,20 +209,24 @@ class Hanging(Collector):
         return []
 
 
-@pytest.mark.parametrize("way", ["collector", "function"])
+@pytest.mark.parametrize("way", ["collector", "function", "another's function", "another's child"])
 def test_what_hangs_is_left_out_until_it_has_come_back(way: str, caplog: pytest.LogCaptureFixture) -> None:
     """The page does not wait for it; nor is it asked time and again, which would make a heap of waiting threads."""
     metrics, hanging = Metrics(patience_s=0.02), Hanging()
     failures: list[Exception] = []
     if way == "collector":
         metrics.registry.register(hanging)
+    elif way == "another's function":
+        Gauge("late", "Late.", registry=metrics.registry).set_function(hanging)
+    elif way == "another's child":
+        Gauge("late", "Late.", ["x"], registry=metrics.registry).labels("y").set_function(hanging)
     else:
         metrics.gauge("late", "Late.").set_function(hanging)
 
     def shown() -> bool:
         page = metrics.render(failed=failures.append)
         assert b"\ndivan_chat_send_total 0.0\n" in page
-        return b"late 1.0\n" in page
+        return re.search(rb'late(\{x="y"\})? 1.0\n', page) is not None
 
     assert [shown() for _ in range(3)] == [False] * 3
     assert (hanging.asked, [type(failure) for failure in failures]) == (1, [TimeoutError] * 3)
@@ -228,7 +239,12 @@ def test_what_hangs_is_left_out_until_it_has_come_back(way: str, caplog: pytest.
         time.sleep(0.001)
 
 
-WHO = {"collector": "The collector Hanging", "function": "A function of divan_late"}
+WHO = {
+    "collector": "The collector Hanging",
+    "function": "A function of divan_late",
+    "another's function": "The collector Gauge",
+    "another's child": "The collector Gauge",
+}
 
 
 def test_who_counts_elsewhere_and_fails_takes_nothing_from_the_others() -> None:
