@@ -21,7 +21,7 @@ NAMESPACES = ("/", "/chat", "/class")
 KNOWN = st.sampled_from(NAMESPACES)
 ANY = KNOWN | st.sampled_from(["/invented", "/chat2", "/__unknown__"])
 #: What a connect handler does with a client that asks for it.
-ANSWERS = ("accept", "refuse", "raise a refusal", "raise", "raise a TypeError")
+ANSWERS = ("accept", "refuse", "raise a refusal", "raise", "raise a TypeError", "send the others away, and raise")
 PACKETS = st.sampled_from(
     [
         '2["say","hi"]',
@@ -74,7 +74,7 @@ class Sessions(RuleBasedStateMachine):
         namespaces = {"namespaces": "*"} if welcome else {}
         self.server = server_of(self.observed, always_connect=always_connect, **namespaces)
         for namespace in NAMESPACES[:2]:
-            self.server.on("connect", self.on_connect, namespace=namespace)
+            self.server.on("connect", self.admits(namespace), namespace=namespace)
             self.server.on("disconnect", self.on_disconnect, namespace=namespace)
             self.server.on("say", lambda sid, *more: more, namespace=namespace)
             self.server.on("break", lambda sid: 1 / 0, namespace=namespace)
@@ -82,17 +82,24 @@ class Sessions(RuleBasedStateMachine):
             self.server.on("room", self.joins(namespace), namespace=namespace)
         self.server.register_namespace(socketio.AsyncNamespace("/class"))
 
-    async def on_connect(self, sid: str, environ: Any, auth: Any = None) -> bool | None:
-        answer = auth.get("do") if isinstance(auth, dict) else None
-        if answer == "raise a refusal":
-            raise socketio.exceptions.ConnectionRefusedError("no")
-        if answer == "raise":
-            raise LookupError
-        if answer == "raise a TypeError":
-            raise TypeError
-        if answer == "wait":
-            await self.release.wait()
-        return False if answer == "refuse" else None
+    def admits(self, namespace: str) -> Any:
+        async def connect(sid: str, environ: Any, auth: Any = None) -> bool | None:
+            answer = str(auth.get("do")) if isinstance(auth, dict) else ""
+            if answer == "raise a refusal":
+                raise socketio.exceptions.ConnectionRefusedError("no")
+            if "others" in answer:
+                for other, _ in list(self.server.manager.get_participants(namespace, None)):
+                    if other != sid:
+                        await self.quietly(self.server.disconnect(other, namespace=namespace))
+            if answer == "raise a TypeError":
+                raise TypeError
+            if "raise" in answer:
+                raise LookupError
+            if answer == "wait":
+                await self.release.wait()
+            return False if answer == "refuse" else None
+
+        return connect
 
     async def on_disconnect(self, sid: str, *reason: Any) -> None:
         if self.disconnects_raise:
