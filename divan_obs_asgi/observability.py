@@ -222,7 +222,8 @@ class Observability:
     async def flush_in_thread(self) -> None:
         """Call `flush` without holding up the event loop."""
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(self.flush)
+            # Not one of the threads that frameworks hand out: the application's plain functions may hold all of them.
+            await anyio.to_thread.run_sync(self.flush, limiter=anyio.CapacityLimiter(1))
 
     def flush(self) -> None:
         """Hand queued spans to the exporter and queued lines to the stream; blocks as long as a shutdown may."""

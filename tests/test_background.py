@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from functools import partial
 
 import anyio
+import anyio.to_thread
+import pytest
 
 from divan_obs_asgi.background import Background
 from divan_obs_asgi.faults import Faults
+from tests.stacks import BACKENDS, Observed, run_on
 
 
 def test_tasks_start_with_the_application_and_end_with_it() -> None:
@@ -170,3 +174,33 @@ def test_nor_does_one_that_waits_for_what_was_cancelled() -> None:
 
     anyio.run(live)
     assert counted == ["poller"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_end_waits_for_no_thread_of_the_application(backend: str) -> None:
+    """Its plain functions may hold all the threads that frameworks hand out; what is queued is written all the same."""
+    observed = Observed()
+    release = threading.Event()
+
+    async def end() -> None:
+        async def hold() -> None:
+            await anyio.to_thread.run_sync(release.wait)
+
+        anyio.to_thread.current_default_thread_limiter().total_tokens = 1
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(hold)
+            await anyio.wait_all_tasks_blocked()
+            ended = anyio.Event()
+
+            async def flush() -> None:
+                await observed.obs.flush_in_thread()
+                ended.set()
+
+            tasks.start_soon(flush)
+            try:
+                with anyio.fail_after(20):
+                    await ended.wait()
+            finally:
+                release.set()
+
+    run_on(backend, end)

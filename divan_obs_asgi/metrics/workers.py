@@ -68,11 +68,13 @@ class Workers:
 
         Before that, take dead workers' files into the archive: this one may be forked off one that did so long ago.
         """
+        # The application's plain functions may hold all the threads that frameworks hand out.
+        limiter = anyio.CapacityLimiter(1)
         try:
-            await anyio.to_thread.run_sync(self._directory.fold, _log)
+            await anyio.to_thread.run_sync(self._directory.fold, _log, limiter=limiter)
             while True:
-                noted = await anyio.to_thread.run_sync(collectors)
-                await anyio.to_thread.run_sync(self._process.note, noted)
+                noted = await anyio.to_thread.run_sync(collectors, limiter=limiter)
+                await anyio.to_thread.run_sync(self._process.note, noted, limiter=limiter)
                 await anyio.sleep(_NOTED_EVERY_S)
         finally:
             self._process.note(collectors())

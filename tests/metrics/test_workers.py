@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import threading
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Info
 
@@ -270,6 +272,34 @@ def test_every_gauge_says_how_workers_are_told_as_one() -> None:
     same_for_all = {"probe_up", "redis_up", "postgres_up", "draining", "obs_build_info"}
     assert {modes[name] for name in same_for_all} == {"livemin", "livemax"}
     assert not summed & (same_for_all | {name for name in modes if "timestamp" in name or "redis" in name})
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_process_is_noted_while_the_application_holds_all_threads(tmp_path: Path, backend: str) -> None:
+    """Its plain functions may wait for a database, and take all the threads that frameworks hand out."""
+    one, two = worker(tmp_path), worker(tmp_path)
+    assert one.workers is not None
+    collect_from(one.registry)
+
+    release = threading.Event()
+
+    async def live(workers: Workers) -> None:
+        async def hold() -> None:
+            await anyio.to_thread.run_sync(release.wait)
+
+        anyio.to_thread.current_default_thread_limiter().total_tokens = 1
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(hold)
+            tasks.start_soon(workers.keep_noting, one.registry.collectors)
+            try:
+                with anyio.fail_after(20):
+                    while not samples(two, "process_cpu_seconds_total"):  # noqa: ASYNC110 - a thread notes it
+                        await anyio.sleep(0.01)
+            finally:
+                release.set()
+                tasks.cancel_scope.cancel()
+
+    run_on(backend, live, one.workers)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
