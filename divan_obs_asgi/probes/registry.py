@@ -105,7 +105,11 @@ class ProbeRegistry:
                 for one in due:
                     tasks.start_soon(self._check_for_an_asker, one)
         told_at = self._clock()
-        return Report({one.probe.name: one.result(told_at) for one in watched})
+        results = {one.probe.name: one.result(told_at) for one in watched}
+        for name, result in results.items():
+            if result.reason == "stale":
+                self._tell(name, up=False)
+        return Report(results)
 
     def recheck(self) -> None:
         """
@@ -148,17 +152,18 @@ class ProbeRegistry:
             if not watched.kept_watch:
                 # Nobody knows when it will be asked again, and on which event loop.
                 await self._let_go(watched.probe)
-        self._count(watched.probe.name, outcome)
+        self._tell(watched.probe.name, up=outcome.ok, latency_s=outcome.latency_s)
         return outcome
 
-    def _count(self, name: str, outcome: Outcome) -> None:
+    def _tell(self, name: str, *, up: bool, latency_s: float | None = None) -> None:
         try:
-            self._metrics.probe_up.labels(name).set(outcome.ok)
+            self._metrics.probe_up.labels(name).set(up)
             named = self._metrics.dependency(name)
             if named is not None:
-                up, latency = named
-                up.set(outcome.ok)
-                latency.observe(outcome.latency_s)
+                named_up, latency = named
+                named_up.set(up)
+                if latency_s is not None:
+                    latency.observe(latency_s)
         except Exception as error:
             # Readiness does not depend on whether it can be counted.
             self._faults.report("probes", error)

@@ -44,10 +44,17 @@ class Dependency:
         self.closed += 1
 
 
-def registry_of(*probes: obs.probes.Probe, interval_s: float = 2.0, fail_after: int = 2) -> ProbeRegistry:
+def registry_of(
+    *probes: obs.probes.Probe, interval_s: float = 2.0, fail_after: int = 2, metrics: Metrics | None = None
+) -> ProbeRegistry:
     faults = Faults(count=lambda component: None)
     registry = ProbeRegistry(
-        Metrics(), obs.RedactionPolicy(), faults, anyio.current_time, interval_s=interval_s, fail_after=fail_after
+        metrics or Metrics(),
+        obs.RedactionPolicy(),
+        faults,
+        anyio.current_time,
+        interval_s=interval_s,
+        fail_after=fail_after,
     )
     for probe in probes:
         registry.register(probe)
@@ -180,14 +187,18 @@ def test_an_ok_that_is_not_renewed_expires() -> None:
     redis, postgres = Stubborn(), Dependency("postgres")
 
     async def gets_stuck() -> None:
-        registry = registry_of(redis, postgres)
+        registry = registry_of(redis, postgres, metrics=metrics)
         async with watching(registry):
             redis.takes_s = 30.0
             assert 4.0 < await seconds_until(registry, lambda report: not report.ok) < 6.5
             report = await registry.ask("ready")
             assert report.checks["redis"]["reason"] == "stale"
             assert report.results["postgres"].ok
+            # Alerts read the gauges, which the check that is stuck has left at 1.
+            assert [value(name) for name in ("divan_redis_up", "divan_postgres_up")] == [0.0, 1.0]
 
+    metrics = Metrics()
+    value = metrics.registry.get_sample_value
     in_virtual_time(gets_stuck)
 
 
