@@ -97,8 +97,8 @@ def test_a_collector_that_refuses_connections() -> None:
     service.observed.obs.flush()
     service.ask()
     service.shut_down()
+    # For which reason depends on when the next attempt is due.
     assert service.lost(*REASONS) == 2 * REQUESTS
-    assert service.lost("circuit_open") > 0
 
 
 def test_a_collector_that_accepts_and_never_answers(listener: socket.socket) -> None:
