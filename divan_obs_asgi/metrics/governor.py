@@ -18,7 +18,7 @@ MAX_SERIES = 500
 _MAX_VALUE = 500
 # OpenMetrics, section "Exemplars": names and values together.
 _MAX_EXEMPLAR = 128
-# One with another name makes the whole page unreadable to Prometheus; `__` is for its own use.
+# `__` is for Prometheus's own use.
 _EXEMPLAR_NAME = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
 
 Cause: TypeAlias = Literal["limit", "vocabulary"]
@@ -69,9 +69,9 @@ class Governor:
 
     def exemplar(self, labels: Mapping[str, str]) -> dict[str, str] | None:
         """Return what may be told of an exemplar; None where it is none: too long, or with a name that is none."""
-        if not all(isinstance(name, str) and _EXEMPLAR_NAME.fullmatch(name) for name in labels):
+        told = {name: self.told(name, text_of(value)).replace("\0", "\ufffd") for name, value in labels.items()}
+        if not can_be_read(told):
             return None
-        told = {name: self.told(name, text_of(value)) for name, value in labels.items()}
         length = sum(len(name) + len(value) for name, value in told.items())
         return told if length <= _MAX_EXEMPLAR else None
 
@@ -105,6 +105,14 @@ class Governor:
             )
 
 
+def can_be_read(exemplar: Mapping[str, str]) -> bool:
+    """Tell whether Prometheus reads an exemplar; of a page with one that it does not, it reads nothing."""
+    return all(
+        isinstance(name, str) and _EXEMPLAR_NAME.fullmatch(name) and "\0" not in value
+        for name, value in exemplar.items()
+    )
+
+
 def text_of(value: object) -> str:
     """Return a value as text, whatever its `__str__` does."""
     try:
@@ -113,4 +121,4 @@ def text_of(value: object) -> str:
         return UNREADABLE
 
 
-__all__ = ["MAX_SERIES", "OVERFLOW", "UNREADABLE", "Cause", "Governor", "text_of"]
+__all__ = ["MAX_SERIES", "OVERFLOW", "UNREADABLE", "Cause", "Governor", "can_be_read", "text_of"]

@@ -19,11 +19,12 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
-from prometheus_client.samples import Exemplar
+from prometheus_client.samples import Exemplar, Sample
 from prometheus_client.utils import floatToGoString
 
 from divan_obs_asgi.metrics.callbacks import Callbacks
 from divan_obs_asgi.metrics.governed import Governed
+from divan_obs_asgi.metrics.governor import can_be_read
 from divan_obs_asgi.metrics.local import Shown
 from divan_obs_asgi.metrics.merging import MergedFamily
 
@@ -236,7 +237,7 @@ def _no_exemplar(value: Any) -> str:
 
 
 class _One:
-    """A registry of one collector, without `_created` where they are not wanted."""
+    """A registry of one collector, without `_created` where they are not wanted, and exemplars that nobody reads."""
 
     def __init__(self, collector: Collector, created: bool) -> None:
         self._collector = collector
@@ -247,7 +248,14 @@ class _One:
             if not self._created and family.type in ("counter", "histogram", "summary"):
                 name = f"{family.name}_created"
                 family.samples = [sample for sample in family.samples if sample.name != name]
+            if any(sample.exemplar and not can_be_read(sample.exemplar.labels) for sample in family.samples):
+                family.samples = [_readable(sample) for sample in family.samples]
             yield family
+
+
+def _readable(sample: Sample) -> Sample:
+    exemplar = sample.exemplar
+    return sample if exemplar is None or can_be_read(exemplar.labels) else sample._replace(exemplar=None)
 
 
 def _foreign(collector: Collector, form: Format, created: bool, callbacks: Callbacks) -> str:
