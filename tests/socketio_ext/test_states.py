@@ -291,5 +291,5 @@ def by(label: str, told: Told, name: str) -> dict[str, float]:
     return {labels[label]: value for labels, value in told.get(name, ()) if value}
 
 
-Sessions.TestCase.settings = settings(max_examples=80, stateful_step_count=30)
+Sessions.TestCase.settings = settings(max_examples=50, stateful_step_count=30)
 TestSessions = Sessions.TestCase
