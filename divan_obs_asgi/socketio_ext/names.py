@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from inspect import getattr_static
 from typing import Any
 
@@ -55,10 +56,13 @@ class Names:
         )
 
     def handled(self, namespace: str, event: object) -> bool:
-        """Tell whether python-socketio finds somebody to call."""
-        if not isinstance(event, str) or self._registered(namespace, event):
-            return isinstance(event, str)
-        if event not in self.reserved and any("*" in known for known in self._functions(namespace)):
+        """Tell whether python-socketio finds somebody to call; a client may call an event by a number, or nothing."""
+        if isinstance(event, str) and self._registered(namespace, event):
+            return True
+        functions = self._functions(namespace)
+        if functions and not isinstance(event, Hashable):
+            return False  # It looks it up, and fails.
+        if event not in self._server.reserved_events and any("*" in known for known in functions):
             return True
         methods = self._methods(namespace)
         # A namespace class that dispatches by itself takes everything.

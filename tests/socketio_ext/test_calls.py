@@ -257,6 +257,41 @@ def test_what_nobody_handles_is_counted_and_neither_logged_nor_traced() -> None:
     assert observed.value("divan_socketio_events_total", namespace="/", event="__unknown__") == 1
 
 
+@pytest.mark.parametrize("event", ["1", "null", "true", "1.5", '"*"', '["say"]', "{}"])
+@pytest.mark.parametrize("by_class", [False, True], ids=["catch_all", "class"])
+def test_a_handler_of_everything_is_observed_however_an_event_is_called(event: str, by_class: bool) -> None:
+    """A name need not be text; where python-socketio fails to look it up, nobody is called."""
+    observed = Observed({"OBS_SOCKETIO_ACK_ERRORS": "true"})
+    server = server_of(observed)
+    called: list[object] = []
+
+    def everything(name: object, *more: object) -> None:
+        if name not in ("connect", "disconnect"):
+            called.append(name)
+            raise LookupError
+
+    class Own(socketio.AsyncNamespace):
+        async def trigger_event(self, event: str, *args: Any) -> Any:
+            everything(event)
+
+    if by_class:
+        server.register_namespace(Own("/all"))
+    else:
+        server.on("*", everything, namespace="/all")
+
+    async def conversation() -> None:
+        client = await connected(server, "/all")
+        with contextlib.suppress(TypeError):
+            await client.send(f"2/all,[{event}]")
+
+    anyio.run(conversation)
+    assert len(called) == (by_class or event not in ('["say"]', "{}"))
+    assert [line["outcome"] for line in events_of(observed)] == ["error"] * len(called)
+    errors = observed.samples("divan_socketio_errors_total")
+    assert errors == ({(("event", "__unknown__"), ("namespace", "/all"), ("type", "LookupError")): 1} if called else {})
+    assert observed.value("divan_socketio_events_total", namespace="/all", event="__unknown__") == 1
+
+
 @pytest.mark.parametrize("always_connect", [False, True])
 @pytest.mark.parametrize("answers", [False, True])
 def test_a_client_whose_connect_handler_fails_is_told_where_the_flag_says_so(
