@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
+import anyio
 import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response
@@ -51,9 +52,9 @@ class TraceTest:
             raise Refused(409, "OBS_TRACING_ENABLED is false.")
         if not spans.exports:
             raise Refused(409, "OTEL_EXPORTER_OTLP_ENDPOINT is not set: spans are not exported.")
-        # The thread ends by itself; a client that leaves does not wait for it.
+        # The thread ends by itself; a client that leaves does not wait for it. All others of the application may hang.
         trace_id, outcome = await anyio.to_thread.run_sync(
-            partial(spans.send_test_span, PATIENCE_S), abandon_on_cancel=True
+            partial(spans.send_test_span, PATIENCE_S), abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1)
         )
         return json_answer({"trace_id": trace_id, "outcome": outcome}, _STATUS[outcome])
 

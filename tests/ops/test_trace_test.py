@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 from typing import Any
 
 import anyio
+import anyio.lowlevel
+import anyio.to_thread
 import grpc
 import orjson
 import pytest
@@ -70,6 +73,30 @@ def test_a_collector_that_is_not_there() -> None:
     answer = ask({"OTEL_EXPORTER_OTLP_ENDPOINT": f"grpc://127.0.0.1:{free_port()}"}, BEARER)
     assert answer.status == 502
     assert orjson.loads(answer.body)["outcome"] == "refused"
+
+
+def test_it_is_answered_though_all_threads_of_the_application_hang() -> None:
+    """An operator who asks what is wrong does not wait with those that wait for a database."""
+    endpoint = f"grpc://127.0.0.1:{free_port()}"
+    observed = Observed(
+        {"OBS_ADMIN_TOKEN": TOKEN, "OBS_TRACING_ENABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
+    )
+    stack, go, answers = obs.build_stack(application, observed.obs), threading.Event(), []
+    scope = http_scope("/ops/trace/test", method="POST", headers=[BEARER])
+
+    async def operate() -> None:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = 1
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(anyio.to_thread.run_sync, go.wait, 30)
+            await anyio.lowlevel.checkpoint()
+            with anyio.move_on_after(10):
+                answers.append(await converse(stack, scope, [{"type": "http.request"}]))
+            go.set()
+
+    anyio.run(operate)
+    provider: Any = observed.obs.spans and observed.obs.spans.provider
+    provider.shutdown()
+    assert [answer.status for answer in answers] == [502]
 
 
 def test_a_collector_that_answers_an_error(otlp_receiver: OtlpReceiver) -> None:
