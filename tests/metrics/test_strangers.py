@@ -31,7 +31,7 @@ from tests.stacks import Observed
 pytestmark = pytest.mark.slow
 
 # Blocks of memory: far fewer than there are strangers, and more than what comes and goes by itself.
-FLAT = 1000
+FLAT = 3000
 
 
 async def user(request: Request) -> PlainTextResponse:
