@@ -26,6 +26,7 @@ class Callbacks:
     def __init__(self, patience_s: float = PATIENCE_S) -> None:
         self._patience_s = patience_s
         self._hanging: set[object] = set()
+        self._warned: set[str] = set()
 
     def call(self, key: object, name: str, function: Callable[[], T]) -> T:
         """
@@ -33,7 +34,7 @@ class Callbacks:
 
         Args:
             key: what must not hang twice.
-            name: for the log.
+            name: for the log, which tells of it once.
 
         Raises:
             TimeoutError: where it has not returned in time, or hangs since an earlier call.
@@ -47,7 +48,9 @@ class Callbacks:
             return future.result(self._patience_s)
         except TimeoutError:
             if not future.done():
-                _logger.warning("%s hangs; its series are left out until it has come back.", name)
+                if name not in self._warned:
+                    self._warned.add(name)
+                    _logger.warning("%s hangs; its series are left out until it has come back.", name)
                 self._hanging.add(key)
                 future.add_done_callback(lambda done: self._hanging.discard(key))
             raise
