@@ -55,7 +55,7 @@ async def redis():
 """
 TOKEN = "a-token-for-scrapers"
 WORKERS = 2
-_WAIT_S = 20.0
+_WAIT_S = 60.0
 COUNT = 'divan_http_requests_total{route="/buy",method="POST",status="200"}'
 IN_FLIGHT = "divan_http_requests_in_flight"
 
