@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Callable
 from contextlib import nullcontext
 from contextvars import ContextVar
-from time import perf_counter
 from typing import Any
 
 import anyio
@@ -26,13 +25,13 @@ from divan_obs_asgi.socketio_ext.rooms import Rooms
 from divan_obs_asgi.socketio_ext.subclassing import become
 from divan_obs_asgi.socketio_ext.traces import Traces
 from divan_obs_asgi.socketio_ext.upstream_logs import mask_sessions
-from divan_obs_asgi.socketio_ext.watch import COMPONENT, Watch
+from divan_obs_asgi.socketio_ext.watch import COMPONENT, Calling, Watch
 
 RECONCILE_EVERY_S = 10
 # What clients hear when the service takes its leave.
 DRAINING = "server_draining"
-# When `call` will have given up.
-_deadline: ContextVar[float | None] = ContextVar("divan_obs_asgi.socketio_deadline", default=None)
+# The `call` that an emit is of.
+_calling: ContextVar[Calling | None] = ContextVar("divan_obs_asgi.socketio_calling", default=None)
 
 
 class ObservedAsyncServer(socketio.AsyncServer):
@@ -120,13 +119,15 @@ class ObservedAsyncServer(socketio.AsyncServer):
 
     async def call(self, event: str, *args: Any, **kwargs: Any) -> Any:
         """As in `socketio.AsyncServer`, timed."""
-        timeout = kwargs.get("timeout", args[4] if len(args) > 4 else 60)
-        before = _deadline.get()
-        _deadline.set(None if timeout is None else perf_counter() + timeout)
+        before, calling = _calling.get(), Calling()
+        _calling.set(calling)
         try:
             return await super().call(event, *args, **kwargs)
+        except BaseException:
+            calling.gave_up = True
+            raise
         finally:
-            _deadline.set(before)
+            _calling.set(before)
 
     async def disconnect(self, sid: str, namespace: str | None = None, ignore_queue: bool = False) -> None:
         if not self._observed:
@@ -210,7 +211,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
 
     def _timed(self, callback: Callable[..., Any], namespace: str) -> Callable[..., Any]:
         try:
-            return self._watch.timed(namespace, callback, _deadline.get())
+            return self._watch.timed(namespace, callback, _calling.get())
         except Exception as error:
             self.obs.faults.report(COMPONENT, error)
             return callback

@@ -30,6 +30,12 @@ _MAX_TYPES = 100
 OTHER_TYPE = "_OTHER"
 
 
+class Calling:
+    """A `call`, which waits for an answer until it gives up."""
+
+    gave_up = False
+
+
 class Watch:
     """
     Counts; never raises.
@@ -156,14 +162,14 @@ class Watch:
         self._safely(self.clients.reconcile, manager)
         self._safely(self.transports.reconcile, sockets)
 
-    def timed(self, namespace: str, callback: Callable[..., Any], deadline: float | None) -> Callable[..., Any]:
+    def timed(self, namespace: str, callback: Callable[..., Any], calling: Calling | None) -> Callable[..., Any]:
         """Return the callback of an emit, counted and timed when the client acknowledges."""
         series = self.series(namespace)
         series.acks["requested"].inc()
         started = perf_counter()
 
         def count(now: float) -> None:
-            series.acks["late" if deadline is not None and now > deadline else "answered"].inc()
+            series.acks["late" if calling is not None and calling.gave_up else "answered"].inc()
             series.ack_duration.observe(now - started)
 
         def acknowledged(*args: Any) -> Any:
@@ -195,4 +201,4 @@ def label_of(reason: object) -> str:
     return REASONS.get(reason, OTHER) if isinstance(reason, str) else OTHER
 
 
-__all__ = ["COMPONENT", "OTHER", "OTHER_TYPE", "REASONS", "Watch", "label_of", "size"]
+__all__ = ["COMPONENT", "OTHER", "OTHER_TYPE", "REASONS", "Calling", "Watch", "label_of", "size"]

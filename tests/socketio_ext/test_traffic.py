@@ -138,6 +138,33 @@ def test_a_call_is_answered_in_the_time_that_the_client_takes() -> None:
     assert 0.02 <= observed.value("divan_socketio_ack_duration_seconds_sum", namespace="/chat") < 5
 
 
+def test_an_answer_that_the_call_has_waited_for_is_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its patience begins when the question has been sent, which through Redis may take its time."""
+    observed = Observed()
+    chat = Chat(observed, async_handlers=True)
+    sent = asyncio.Event()
+    emit = chat.server.manager.emit
+
+    async def emit_slowly(*args: Any, **options: Any) -> None:
+        await emit(*args, **options)
+        await sent.wait()
+
+    async def conversation() -> object:
+        await chat.begin()
+        monkeypatch.setattr(chat.server.manager, "emit", emit_slowly)
+        ada = chat.clients["ada"]
+        call = chat.server.call("question", to=ada.sid("/chat"), namespace="/chat", timeout=0.01)
+        calling = asyncio.create_task(call)
+        number = await asked(ada)
+        await asyncio.sleep(0.02)
+        await ada.send(f'3/chat,{number}["yes"]')
+        sent.set()
+        return await calling
+
+    assert asyncio.run(conversation()) == "yes"
+    assert acks_of(observed) == {"requested": 1, "answered": 1}
+
+
 def test_an_answer_after_the_call_has_given_up_is_late() -> None:
     """And timed, too: it says how long the deadline had to be."""
     observed = Observed()
