@@ -115,7 +115,9 @@ def test_no_warning_is_lost_when_the_server_is_ended_under_load(server: Uvicorn)
 
     sold = ledger.read_text().split()
     lines = [json.loads(line) for line in server.log if line.startswith("{")]
-    logged = [line["msg"].removeprefix("sold ") for line in lines if line["logger"] == "shop"]
+    # On a busy machine some request is slow, and tells its details.
+    warned = [line for line in lines if line["logger"] == "shop" and line["level"] != "DEBUG"]
+    logged = [line["msg"].removeprefix("sold ") for line in warned]
     assert len(sold) >= 600
     assert sorted(logged) == sorted(sold)
     assert all(line.keys() >= MANDATORY for line in lines)
