@@ -24,9 +24,7 @@ class Transports:
 
     def opened(self, eio_sid: str, environ: Mapping[str, Any]) -> None:
         """Note a connection, with its handshake."""
-        upgrade = environ.get("HTTP_UPGRADE")
-        name = _WEBSOCKET if isinstance(upgrade, str) and upgrade.lower() == _WEBSOCKET else _POLLING
-        self._open[name].add(eio_sid)
+        self._open[_WEBSOCKET if _is_websocket(environ) else _POLLING].add(eio_sid)
         self._tell()
 
     def closed(self, eio_sid: str) -> None:
@@ -60,6 +58,15 @@ class Transports:
     def _tell(self) -> None:
         for name, members in self._open.items():
             self._shares[name].tell(len(members))
+
+
+def _is_websocket(environ: Mapping[str, Any]) -> bool:
+    scope = environ.get("asgi.scope")
+    if isinstance(scope, dict) and "type" in scope:
+        return bool(scope["type"] == _WEBSOCKET)
+    # Elsewhere there is the header, which a client that polls may send as well.
+    upgrade = environ.get("HTTP_UPGRADE")
+    return isinstance(upgrade, str) and upgrade.lower() == _WEBSOCKET
 
 
 __all__ = ["Transports"]

@@ -285,6 +285,20 @@ def test_every_reason_that_engineio_has_is_a_label() -> None:
     assert known <= REASONS.keys()
 
 
+def test_a_client_that_polls_is_told_as_one_whatever_it_says_of_itself() -> None:
+    """By a header it may claim to be a WebSocket."""
+    observed = Observed()
+    server = server_of(observed)
+    handshake = {"asgi.scope": {"type": "http"}, "HTTP_UPGRADE": "websocket"}
+
+    async def conversation() -> None:
+        await opened(server, handshake)
+
+    asyncio.run(conversation())
+    assert observed.value("divan_socketio_transports", transport="polling") == 1
+    assert observed.value("divan_socketio_transports", transport="websocket") == 0
+
+
 def test_an_upgrade_moves_a_connection_from_one_transport_to_the_other() -> None:
     """It is one connection before, and one afterwards; one that began by WebSocket is no upgrade."""
     observed = Observed()
