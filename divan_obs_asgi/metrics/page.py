@@ -27,7 +27,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 # CPython hands the interpreter over after 5 ms of asking (sys.getswitchinterval): so long the event loop would stand
 # still, time and again. A thread that sleeps hands it over at once.
 _BREATH_S = 0.00005
-_AT_A_TIME_S = 0.002
+_AT_A_TIME_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
