@@ -11,7 +11,7 @@ from prometheus_client import Counter, Histogram
 from divan_obs_asgi.metrics.family import Metric
 from divan_obs_asgi.metrics.governed import Governed, GovernedHistogram
 from divan_obs_asgi.metrics.ledger import Ledger
-from divan_obs_asgi.metrics.tallies import Tally, bins_of, child_of
+from divan_obs_asgi.metrics.tallies import Tally, bins_of, child_of, trace_of
 from divan_obs_asgi.record import RequestRecord
 
 if TYPE_CHECKING:
@@ -173,14 +173,9 @@ class LedgerEnd:
                 histogram.show(bisect_left(self._edges_s, seconds), seconds, trace_id, at_s)
 
 
-def trace_of(record: RequestRecord) -> tuple[str, float]:
-    """Return what an exemplar tells: the trace, and when it was."""
-    return record.trace_id, record.started_ns / 1e9 + record.duration_s
-
-
 def _status(status: int) -> str:
     """RFC 9110, section 15: 100 to 599; 0 is ours, for no response. Anything else is the application's invention."""
     return str(status) if status == 0 or 100 <= status <= 599 else OTHER
 
 
-__all__ = ["OTHER", "End", "LedgerEnd", "OtherEnd", "PlainEnd", "Series", "trace_of"]
+__all__ = ["OTHER", "End", "LedgerEnd", "OtherEnd", "PlainEnd", "Series"]

@@ -11,10 +11,11 @@ from bisect import bisect_left
 from collections.abc import Callable
 from typing import TypeVar, cast
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Histogram
 
 from divan_obs_asgi.metrics.family import Metric
 from divan_obs_asgi.metrics.governed import Governed, GovernedHistogram
+from divan_obs_asgi.record import RequestRecord
 
 M = TypeVar("M", bound=Metric)
 
@@ -31,27 +32,25 @@ def _overflow_of(metric: object) -> Governed | None:
 
 class Tally:
     """
-    A number of events, and the counter that is told of it, or the gauge.
+    A number of events, and the counter that is told of it.
 
     The event loop's thread writes it; whoever tells it only reads, and remembers how much of it was told.
     """
 
-    __slots__ = ("_metric", "_overflow", "_told", "value")
+    __slots__ = ("_counter", "_overflow", "_told", "value")
 
-    def __init__(self, metric: Counter | Gauge) -> None:
-        self._metric = metric
-        self._overflow = _overflow_of(metric)
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._overflow = _overflow_of(counter)
         self._told = 0
         self.value = 0
 
     def tell(self) -> None:
-        """Have the metric say what the number says."""
-        self._tell(self.value)
-
-    def _tell(self, value: int) -> None:
+        """Have the counter say what the number says."""
+        value = self.value
         new = value - self._told
         if new:
-            self._metric.inc(new)
+            self._counter.inc(new)
             self._told = value
             if self._overflow is not None:
                 self._overflow.count_overflow(new)
@@ -66,9 +65,9 @@ class SharedTally(Tally):
 
     __slots__ = ("_inc",)
 
-    def __init__(self, metric: Counter | Gauge) -> None:
-        self._inc: Callable[[float], None] = metric._value.inc
-        super().__init__(metric)
+    def __init__(self, counter: Counter) -> None:
+        self._inc: Callable[[float], None] = counter._value.inc
+        super().__init__(counter)
 
     @property
     def value(self) -> int:
@@ -125,9 +124,9 @@ class SharedBins(Bins):
             self._overflow.count_overflow(1)
 
 
-def tally_of(metric: Counter | Gauge) -> Tally:
-    """Return a number that the metric is told of: at once where several workers share it."""
-    return (SharedTally if cast(Governed, metric).is_shared else Tally)(metric)
+def tally_of(counter: Counter) -> Tally:
+    """Return a number that the counter is told of: at once where several workers share it."""
+    return (SharedTally if cast(Governed, counter).is_shared else Tally)(counter)
 
 
 def bins_of(histogram: Histogram) -> Bins:
@@ -135,4 +134,9 @@ def bins_of(histogram: Histogram) -> Bins:
     return (SharedBins if cast(Governed, histogram).is_shared else Bins)(histogram)
 
 
-__all__ = ["Bins", "SharedBins", "SharedTally", "Tally", "bins_of", "child_of", "tally_of"]
+def trace_of(record: RequestRecord) -> tuple[str, float]:
+    """Return what an exemplar tells: the trace, and when it was."""
+    return record.trace_id, record.started_ns / 1e9 + record.duration_s
+
+
+__all__ = ["Bins", "SharedBins", "SharedTally", "Tally", "bins_of", "child_of", "tally_of", "trace_of"]

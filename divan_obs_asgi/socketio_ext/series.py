@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import Gauge
 
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.metrics.tallies import Bins, Tally, bins_of, child_of, tally_of
+from divan_obs_asgi.metrics.tallies import Bins, Tally, bins_of, child_of, tally_of, trace_of
 from divan_obs_asgi.record import RequestRecord
 
 
@@ -36,8 +36,7 @@ class Handling:
         if durations is None:
             histogram = child_of(self._metrics.socketio_event_duration, self.namespace, self.event)
             durations = self._durations = bins_of(histogram)
-        seconds = record.duration_s
-        durations.observe(seconds, (record.trace_id, record.started_ns / 1e9 + seconds) if record.sampled else None)
+        durations.observe(record.duration_s, trace_of(record) if record.sampled else None)
 
     def tell(self) -> None:
         """Have the metrics say what is known here."""
