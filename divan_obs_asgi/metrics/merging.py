@@ -37,7 +37,6 @@ class MergedChild:
         self.around_le: tuple[str, str] | None = None
         self._labelnames = described.family.labels
         self._labelvalues = labels
-        self._width = described.width
         self._is_gauge = described.family.kind == "gauge"
         self._created = 0.0
         self._values = [MergedValue() for _ in range(1 if self._is_gauge else described.width - 1)]
