@@ -16,6 +16,7 @@ from divan_obs_asgi.failures import own_failure
 from divan_obs_asgi.logs.errors import describe_error, describe_stack
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.redaction.policy import TRACEBACK
 from divan_obs_asgi.redaction.text import HIDDEN
 
 ACCESS_LOGGER = "divan_obs_asgi.access"
@@ -168,7 +169,7 @@ class Lines:
             template = record.msg if isinstance(record.msg, str) else type(record.msg).__name__
             message = f"{template} [{type(error).__name__} while formatting]"
         # How Starlette's lifespan tells a server why the application did not start: as text, which uvicorn logs.
-        is_traceback = message.startswith("Traceback (most recent call last):\n")
+        is_traceback = message.startswith(TRACEBACK)
         return self._policy.redact_traceback(message) if is_traceback else self._policy.redact_text(message)
 
     def _add_fields(self, line: dict[str, Any], fields: Mapping[Any, object]) -> None:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _MAX_READ = 65_536
 _UNSURE = 4096
 _CUT_TEXT = "[cut:length]"
-_TRACEBACK = "Traceback (most recent call last):\n"
+# How Python begins one.
+TRACEBACK = "Traceback (most recent call last):\n"
 _UNREADABLE = marker("unreadable")
 
 # Short texts that are met again and again, or are ids: a look instead of a search.
@@ -205,7 +206,7 @@ class RedactionPolicy:
             return self._text(text)
         # A secret that is cut in two here is too far from the end to be told.
         told = self._texts.replaced(_encodable(text[-max(_MAX_READ, 2 * limit) :]))
-        head = f"{_TRACEBACK if text.startswith(_TRACEBACK) else ''}{_CUT_TEXT}\n"
+        head = f"{TRACEBACK if text.startswith(TRACEBACK) else ''}{_CUT_TEXT}\n"
         room = limit - len(head)
         if room <= 0:
             return self._shortened(told)
@@ -269,4 +270,4 @@ def _uncounted(rule: str) -> None:
     """Count for nobody."""
 
 
-__all__ = ["RedactionPolicy"]
+__all__ = ["TRACEBACK", "RedactionPolicy"]
