@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -231,15 +230,20 @@ def test_what_hangs_is_left_out_until_it_has_come_back(way: str, caplog: pytest.
     assert [shown() for _ in range(3)] == [False] * 3
     assert (hanging.asked, [type(failure) for failure in failures]) == (1, [TimeoutError] * 3)
     hanging.answer.set()
-    while not shown():
-        time.sleep(0.001)
+    for thread in callbacks():
+        thread.join()
+    assert shown()
     hanging.answer.clear()
     assert not shown()
     hanging.answer.set()
     (line,) = [record.getMessage() for record in caplog.records]
     assert line == f"{WHO[way]} hangs; its series are left out until it has come back."
-    while [thread for thread in threading.enumerate() if thread.name == "divan_obs_asgi.callback"]:
-        time.sleep(0.001)
+    for thread in callbacks():
+        thread.join()
+
+
+def callbacks() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "divan_obs_asgi.callback"]
 
 
 WHO = {
