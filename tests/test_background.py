@@ -15,20 +15,21 @@ from divan_obs_asgi.faults import Faults
 from tests.stacks import BACKENDS, Observed, run_on
 
 
+async def watch(told: list[str]) -> None:
+    told.append("starts")
+    try:
+        await anyio.sleep_forever()
+    finally:
+        told.append("ends")
+
+
 def test_tasks_start_with_the_application_and_end_with_it() -> None:
     """None of them outlives it."""
     told: list[str] = []
 
-    async def watch() -> None:
-        told.append("starts")
-        try:
-            await anyio.sleep_forever()
-        finally:
-            told.append("ends")
-
     async def live() -> None:
         background = Background(Faults(told.append))
-        background.add("watch", watch)
+        background.add("watch", partial(watch, told))
         async with background.running():
             await anyio.wait_all_tasks_blocked()
             told.append("serves")
@@ -85,16 +86,9 @@ def test_a_life_within_a_life_starts_nothing_twice() -> None:
     """An application that is wrapped twice has two lifespans, and one set of tasks, which the outer one ends."""
     told: list[str] = []
 
-    async def watch() -> None:
-        told.append("starts")
-        try:
-            await anyio.sleep_forever()
-        finally:
-            told.append("ends")
-
     async def live() -> None:
         background = Background(Faults(told.append))
-        background.add("watch", watch)
+        background.add("watch", partial(watch, told))
         for _ in range(2):
             async with background.running():
                 async with background.running() as stop:

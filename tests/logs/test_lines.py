@@ -27,6 +27,7 @@ from divan_obs_asgi.logs import PipelineHandler, timestamp
 from divan_obs_asgi.middlewares import AccessLogMiddleware, RequestIdMiddleware
 from divan_obs_asgi.testing import SCENARIOS, Scenario, converse, http_scope
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
+from tests.recursion import ask
 from tests.stacks import Observed
 
 # SPEC, section 2, without the two that are only there where the application binds them (`user_id?`, `ip?`).
@@ -439,16 +440,6 @@ def test_a_traceback_that_is_logged_as_text_is_bounded(text: str) -> None:
 
 def test_the_end_of_a_long_traceback_is_kept() -> None:
     """The last lines say what happened and where; a framework's own frames stand first."""
-
-    # Two by turns: frames that are all alike are folded into one.
-    def ask(depth: int) -> None:
-        if depth == 0:
-            raise LookupError("no tea")
-        answer(depth - 1)
-
-    def answer(depth: int) -> None:
-        ask(depth)
-
     app = App()
     try:
         ask(40)

@@ -75,3 +75,11 @@ async def connected(server: Any, namespace: str = "/") -> Client:
     client = await opened(server)
     await client.connect(namespace)
     return client
+
+
+async def answers_to(server: Any, packet: str) -> list[str]:
+    """Return what a client hears that has connected and sends this."""
+    client = await connected(server)
+    client.received()
+    await client.send(packet)
+    return client.received()

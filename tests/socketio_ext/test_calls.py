@@ -20,7 +20,7 @@ import socketio
 import divan_obs_asgi as obs
 from divan_obs_asgi.record import RECORD_KEY
 from divan_obs_asgi.socketio_ext.record import shape_of
-from tests.socketio_ext.sockets import Client, connected, opened, server_of
+from tests.socketio_ext.sockets import Client, answers_to, connected, opened, server_of
 from tests.stacks import Observed
 from tests.tracing.exported import Exported
 
@@ -218,13 +218,7 @@ def test_the_hook_hears_of_every_error_and_may_answer_for_it() -> None:
     server.on_error = on_error
     server.on("say", lambda sid: 1 / 0)
 
-    async def conversation() -> list[str]:
-        client = await connected(server)
-        client.received()
-        await client.send('27["say"]')
-        return client.received()
-
-    assert anyio.run(conversation) == ['37[{"sorry":true}]']
+    assert anyio.run(answers_to, server, '27["say"]') == ['37[{"sorry":true}]']
     assert heard == [("ZeroDivisionError", "say", "/")]
 
 
@@ -431,13 +425,7 @@ def test_a_refused_connection_of_the_handlers_own_is_an_error() -> None:
 
     server.on("say", say)
 
-    async def conversation() -> list[str]:
-        client = await connected(server)
-        client.received()
-        await client.send('27["say"]')
-        return client.received()
-
-    (answer,) = anyio.run(conversation)
+    (answer,) = anyio.run(answers_to, server, '27["say"]')
     (line,) = events_of(observed)
     assert "internal_error" in answer
     assert (line["outcome"], line["error"]["type"]) == ("error", "ConnectionRefusedError")
@@ -452,13 +440,7 @@ def test_an_event_with_arguments_that_its_handler_does_not_take_is_an_error(word
     server = server_of(observed)
     server.on("say", lambda sid, word: word)
 
-    async def conversation() -> list[str]:
-        client = await connected(server)
-        client.received()
-        await client.send(f'27["say"{words}]')
-        return client.received()
-
-    (answer,) = anyio.run(conversation)
+    (answer,) = anyio.run(answers_to, server, f'27["say"{words}]')
     observed.obs.flush()
     (line,) = events_of(observed)
     assert line["request_id"] in answer
@@ -566,13 +548,7 @@ def test_a_hook_that_raises_changes_nothing(is_async: bool) -> None:
     server.on_error = on_error_later if is_async else on_error
     server.on("say", lambda sid: 1 / 0)
 
-    async def conversation() -> list[str]:
-        client = await connected(server)
-        client.received()
-        await client.send('27["say"]')
-        return client.received()
-
-    (answer,) = anyio.run(conversation)
+    (answer,) = anyio.run(answers_to, server, '27["say"]')
     (line,) = events_of(observed)
     assert json.loads(answer[2:]) == [{"error": {"code": "internal_error", "request_id": line["request_id"]}}]
     assert (line["outcome"], line["error"]["type"]) == ("error", "ZeroDivisionError")

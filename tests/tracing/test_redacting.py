@@ -19,6 +19,7 @@ from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.testing import assert_no_secret
 from divan_obs_asgi.testing.strategies import Planted, texts_with_a_secret
 from divan_obs_asgi.tracing.redacting import SpanRedactor
+from tests.recursion import ask
 from tests.stacks import Observed
 from tests.tracing.exported import Exported
 
@@ -79,15 +80,6 @@ def test_every_part_of_a_span_is_redacted(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_of_a_long_stacktrace_the_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """By our own span and by one that somebody else has recorded: the innermost frames say where it happened."""
-
-    def ask(depth: int) -> None:
-        if depth == 0:
-            raise LookupError("no tea")
-        answer(depth - 1)
-
-    def answer(depth: int) -> None:
-        ask(depth)
-
     with tracing(monkeypatch) as (tracer, exported, observed):
         with pytest.raises(LookupError), observed.obs.work.span("ours"):
             ask(60)
