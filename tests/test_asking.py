@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 import divan_obs_asgi as obs
 from divan_obs_asgi import cli
 from divan_obs_asgi.types import Receive, Scope, Send
+from tests.patience import PATIENCE_S
 from tests.servers.asgi import serve
 from tests.stacks import Observed
 
@@ -49,7 +50,7 @@ def speaking(*pieces: bytes, pause_s: float = 0.0) -> Iterator[str]:
                 connection.sendall(piece)
                 if done.wait(pause_s):
                     return
-            done.wait(20)
+            done.wait(PATIENCE_S)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=speak, args=(listener,))

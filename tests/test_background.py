@@ -12,6 +12,7 @@ import pytest
 
 from divan_obs_asgi.background import Background
 from divan_obs_asgi.faults import Faults
+from tests.patience import PATIENCE_S
 from tests.stacks import BACKENDS, Observed, run_on
 
 
@@ -192,7 +193,7 @@ def test_the_end_waits_for_no_thread_of_the_application(backend: str) -> None:
 
             tasks.start_soon(flush)
             try:
-                with anyio.fail_after(20):
+                with anyio.fail_after(PATIENCE_S):
                     await ended.wait()
             finally:
                 release.set()

@@ -17,10 +17,10 @@ from starlette.routing import Route
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.types import ASGIApp
+from tests.patience import PATIENCE_S
 from tests.servers.asgi import Serving, serve
 from tests.stacks import Observed
 
-PATIENCE_S = 10.0
 # What the stack adds, and the time.
 OURS = (b"x-request-id:", b"traceparent:", b"date:")
 

@@ -22,6 +22,7 @@ from divan_obs_asgi.drain import DEFAULT_DELAY_S, Drain, closing
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.types import Message, Receive, Scope, Send
 from tests.logs.root_logger import root_logger_kept
+from tests.patience import PATIENCE_S
 from tests.stacks import Observed
 
 BACKENDS = [("asyncio", {}), ("asyncio", {"use_uvloop": True}), ("trio", {})]
@@ -54,7 +55,7 @@ class Server:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what a signal handler does."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(PATIENCE_S):
         while not condition():  # noqa: ASYNC110 - it sets no event
             await anyio.sleep(0.001)
 

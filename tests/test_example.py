@@ -38,12 +38,12 @@ from examples.divan.listen import listen
 from examples.divan.presence import Presence
 from examples.divan.realtime import NAMESPACE
 from examples.divan.storage import database_of, migrate, opened, redis_of
+from tests.patience import PATIENCE_S
 from tests.servers.asgi import Serving, serve
 from tests.servers.promtool import complaints
 
 read: Callable[[str], Iterator[Samples]] = text_string_to_metric_families
 
-PATIENCE_S = 10.0
 ADMIN = {"Authorization": "Bearer an-admin-token-for-tests"}
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import httpx
 import socketio
 
+from tests.patience import PATIENCE_S
 from tests.servers.otlp import OtlpReceiver, attributes
-from tests.test_example import PATIENCE_S, started
+from tests.test_example import started
 
 
 def test_one_message_in_line_span_counter_and_ear(tmp_path: Path, otlp_receiver: OtlpReceiver) -> None:

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.redis_streams import RedisStreams, client_of
+from tests.patience import PATIENCE_S
 from tests.servers.redis import RedisServer
 from tests.stacks import Observed, run_on
 
@@ -56,7 +57,7 @@ def with_redis(watched: Watched, act: Callable[[Redis], Awaitable[None]], loop: 
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(20):
+    with anyio.fail_after(PATIENCE_S):
         while not condition():  # noqa: ASYNC110 - what is waited for is in Redis
             await anyio.sleep(0.01)
 

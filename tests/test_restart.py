@@ -17,6 +17,7 @@ import anyio.to_thread
 import httpx
 import pytest
 
+from tests.patience import PATIENCE_S
 from tests.servers.process import ServerProcess
 
 pytestmark = pytest.mark.slow
@@ -25,6 +26,7 @@ APP = """
 import asyncio, os
 
 import divan_obs_asgi as obs
+from tests.patience import PATIENCE_S
 
 ledger = os.open("ledger", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
@@ -99,7 +101,7 @@ class Balancer:
     async def send(self, *, keep_alive: bool) -> None:
         """Send one request after the other."""
         limits = httpx.Limits(max_keepalive_connections=4 if keep_alive else 0)
-        async with httpx.AsyncClient(limits=limits, timeout=5.0) as client:
+        async with httpx.AsyncClient(limits=limits, timeout=PATIENCE_S) as client:
             while not self._stopped:
                 if not self.ready:
                     await anyio.sleep(0.01)
@@ -130,7 +132,7 @@ class Balancer:
             self._stopped = True
 
     async def until_ready(self, count: int) -> None:
-        with anyio.fail_after(20):
+        with anyio.fail_after(PATIENCE_S):
             while len(self.ready) < count:  # noqa: ASYNC110 - it waits for another process
                 await anyio.sleep(0.02)
 

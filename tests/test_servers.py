@@ -20,6 +20,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from tests.patience import PATIENCE_S
 from tests.servers.asgi import serve
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import missing, program
@@ -58,7 +59,7 @@ def test_a_paused_redis_hangs(redis_server: RedisServer) -> None:
 def test_redis_listens_on_the_loopback_interface_only(redis_server: RedisServer) -> None:
     """Nobody else on the network can reach a test's server, not even over another loopback address."""
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.2", redis_server.port), timeout=5)
+        socket.create_connection(("127.0.0.2", redis_server.port), timeout=PATIENCE_S)
 
 
 def test_postgres_answers_again_after_a_stop_and_after_a_crash(postgres_server: PostgresServer) -> None:

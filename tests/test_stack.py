@@ -21,6 +21,7 @@ from divan_obs_asgi.probes import HeartbeatProbe
 from divan_obs_asgi.stack import MiddlewareFactory, Stack
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
+from tests.patience import PATIENCE_S
 from tests.stacks import Observed, run_on
 
 HERE = __name__
@@ -256,7 +257,7 @@ def live(backend: str, app: ASGIApp, obs: Observability | None = None) -> tuple[
     scope: Scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
 
     async def start_and_stop() -> tuple[list[Message], BaseException | None]:
-        with anyio.fail_after(5):
+        with anyio.fail_after(PATIENCE_S):
             done = await converse(build_stack(app, obs or fresh()), scope, [STARTUP, SHUTDOWN])
         return done.sent, done.error
 

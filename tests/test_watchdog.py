@@ -16,6 +16,7 @@ import pytest
 
 from divan_obs_asgi.watchdog import Watchdog, beneath, place_of, starved
 from tests.logs.root_logger import root_logger_kept
+from tests.patience import PATIENCE_S
 from tests.stacks import BACKENDS, Observed, run_on
 
 SECRET = "hunter2"
@@ -47,7 +48,7 @@ class Watched(Observed):
                 tasks.start_soon(self.watchdog.run)
                 await anyio.sleep(0.03)
                 act()
-                with anyio.fail_after(20):
+                with anyio.fail_after(PATIENCE_S):
                     while True:
                         await anyio.sleep(0.1)
                         if done():
@@ -130,8 +131,8 @@ def test_a_loop_that_has_nothing_to_do_is_not_to_blame(backend: str) -> None:
             tasks.cancel_scope.cancel()
 
     def wait_until_idle() -> None:
-        _, end = found.get(timeout=20), time.monotonic() + 20
-        thread, below = found.get(timeout=20)
+        _, end = found.get(timeout=PATIENCE_S), time.monotonic() + PATIENCE_S
+        thread, below = found.get(timeout=PATIENCE_S)
         while (place := place_of(thread, below)) is not None and "trio" not in place.at:
             assert time.monotonic() < end, place
             time.sleep(0.001)
@@ -167,7 +168,7 @@ def test_it_runs_with_the_application_unless_switched_off() -> None:
 
     async def live() -> None:
         async with on.obs.running(), off.obs.running():
-            with anyio.fail_after(20):
+            with anyio.fail_after(PATIENCE_S):
                 while not on.value(count):  # noqa: ASYNC110 - it sets no event
                     await anyio.sleep(0.01)
 

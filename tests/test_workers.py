@@ -22,6 +22,7 @@ import httpx
 import pytest
 
 from tests.metrics.worker_pages import files
+from tests.patience import PATIENCE_S
 from tests.servers.process import ServerProcess, missing
 from tests.servers.prometheus import PrometheusServer
 
@@ -35,6 +36,7 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
 import divan_obs_asgi as obs
+from tests.patience import PATIENCE_S
 
 async def buy(request):
     return PlainTextResponse(str(os.getpid()))
@@ -55,7 +57,6 @@ async def redis():
 """
 TOKEN = "a-token-for-scrapers"
 WORKERS = 2
-_WAIT_S = 60.0
 COUNT = 'divan_http_requests_total{route="/buy",method="POST",status="200"}'
 IN_FLIGHT = "divan_http_requests_in_flight"
 
@@ -82,7 +83,7 @@ class Service(ServerProcess):
         self.metrics.mkdir()
         # The page of any worker.
         limits = httpx.Limits(max_keepalive_connections=0)
-        self.client = httpx.Client(base_url=f"http://{self.host}:{self.port}", limits=limits, timeout=_WAIT_S)
+        self.client = httpx.Client(base_url=f"http://{self.host}:{self.port}", limits=limits, timeout=PATIENCE_S)
 
     def command(self) -> Sequence[str]:
         options = [option.format(port=self.port) for option in SERVERS[self.server]]
@@ -105,7 +106,7 @@ class Service(ServerProcess):
 
     def buy(self) -> int:
         """Send a request on a connection of its own, for any worker to take; returns its process id."""
-        with closing(HTTPConnection(self.host, self.port, timeout=_WAIT_S)) as connection:
+        with closing(HTTPConnection(self.host, self.port, timeout=PATIENCE_S)) as connection:
             connection.request("POST", "/buy")
             answer = connection.getresponse()
             assert answer.status == 200
@@ -114,7 +115,7 @@ class Service(ServerProcess):
     def buy_of_all(self, *, without: int = 0) -> Counter[int]:
         """Send requests until every worker has answered some; returns how many each has."""
         answers: Counter[int] = Counter()
-        end = time.monotonic() + _WAIT_S
+        end = time.monotonic() + PATIENCE_S
         with ThreadPoolExecutor(8) as threads:
             while len(answers) < WORKERS or min(answers.values()) < 5:
                 assert time.monotonic() < end, f"only {dict(answers)} answered"
@@ -195,7 +196,7 @@ def end(pid: int, how: signal.Signals) -> None:
     descriptor = os.pidfd_open(pid)
     try:
         signal.pidfd_send_signal(descriptor, how)
-        assert select.select([descriptor], [], [], _WAIT_S)[0]
+        assert select.select([descriptor], [], [], PATIENCE_S)[0]
     finally:
         os.close(descriptor)
 

@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 
 from divan_obs_asgi.logs import ByteStream, Sink
 from divan_obs_asgi.logs import sink as sink_module
-
-PATIENCE_S = 10.0
+from tests.patience import PATIENCE_S
 
 
 class Slow:
@@ -569,12 +568,12 @@ class Stream:
     def flush(self): ...
 s = sink(Stream())
 s.put(b"parent", logging.INFO)
-assert Stream.done.wait(10)
+assert Stream.done.wait(30)
 Stream.done = threading.Event()
 pid = os.fork()
 if pid == 0:
     s.put(b"child", logging.INFO)
-    os._exit(0 if Stream.done.wait(10) else 1)
+    os._exit(0 if Stream.done.wait(30) else 1)
 assert os.waitpid(pid, 0)[1] == 0
 """
     )

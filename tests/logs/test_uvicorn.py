@@ -15,12 +15,14 @@ from typing import IO, ClassVar
 
 import pytest
 
+from tests.patience import PATIENCE_S
 from tests.servers.process import START_TIMEOUT_S, STOP_TIMEOUT_S, ServerProcess
 
 APP = """
 import asyncio, itertools, logging, os
 
 import divan_obs_asgi as obs
+from tests.patience import PATIENCE_S
 
 logger = logging.getLogger("shop")
 ledger = os.open("ledger", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -70,7 +72,7 @@ class Uvicorn(ServerProcess):
 
     def ask(self) -> int | None:
         """Return the id of the worker that answered, None where none does."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=10)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE_S)
         with suppress(OSError, http.client.HTTPException):
             connection.request("GET", "/", headers={"connection": "close"})
             return int(connection.getresponse().read())

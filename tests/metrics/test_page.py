@@ -12,6 +12,7 @@ import anyio.to_thread
 import pytest
 
 from divan_obs_asgi.metrics import Format, Pages
+from tests.patience import PATIENCE_S
 from tests.stacks import BACKENDS, run_on
 
 
@@ -28,7 +29,7 @@ class Rendering:
         self.cost_s = 0.0
 
     def __call__(self, form: Format) -> Iterator[bytes]:
-        self.go.wait(5)
+        self.go.wait(PATIENCE_S)
         self.pages += 1
         self.spent += self.cost_s
         self.threads.add(threading.get_ident())

@@ -18,6 +18,7 @@ from divan_obs_asgi.metrics.tallies import Tally
 from divan_obs_asgi.metrics.workers import Workers
 from divan_obs_asgi.runtime import collect_from
 from tests.metrics.worker_pages import die, files, page, samples, worker
+from tests.patience import PATIENCE_S
 from tests.stacks import BACKENDS, run_on
 
 
@@ -292,7 +293,7 @@ def test_a_process_is_noted_while_the_application_holds_all_threads(tmp_path: Pa
             tasks.start_soon(hold)
             tasks.start_soon(workers.keep_noting, one.registry.collectors)
             try:
-                with anyio.fail_after(20):
+                with anyio.fail_after(PATIENCE_S):
                     while not samples(two, "process_cpu_seconds_total"):  # noqa: ASYNC110 - a thread notes it
                         await anyio.sleep(0.01)
             finally:

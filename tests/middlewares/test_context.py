@@ -20,6 +20,7 @@ from divan_obs_asgi.record import RequestRecord, current_record
 from divan_obs_asgi.stack import MiddlewareFactory
 from divan_obs_asgi.testing import Conversation, converse, http_scope, websocket_scope
 from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
+from tests.patience import PATIENCE_S
 from tests.servers.asgi import Serving, serve
 from tests.stacks import BACKENDS, Observed, run_on
 
@@ -46,7 +47,7 @@ async def says_who(scope: Scope, receive: Receive, send: Send) -> None:
 
 def pipelines(serving: Serving) -> list[str]:
     """Send two requests at once, on one connection, and return both answers."""
-    with socket.create_connection((serving.host, serving.port), timeout=10) as connection:
+    with socket.create_connection((serving.host, serving.port), timeout=PATIENCE_S) as connection:
         connection.sendall(
             b"GET /first HTTP/1.1\r\nHost: a\r\n\r\nGET /second HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
         )
@@ -57,7 +58,7 @@ def pipelines(serving: Serving) -> list[str]:
 
 def keeps_alive_after_a_large_body(serving: Serving) -> list[str]:
     """Send a large body, read the answer, and send another request on the same connection."""
-    connection = http.client.HTTPConnection(serving.host, serving.port, timeout=10)
+    connection = http.client.HTTPConnection(serving.host, serving.port, timeout=PATIENCE_S)
     try:
         connection.request("POST", "/first", body=LARGE)
         first = connection.getresponse().read().decode()
@@ -144,7 +145,7 @@ def test_a_long_row_of_requests_stays_apart(protocol: str) -> None:
     """The twelfth request of a connection is as clean as the second one."""
 
     def client(serving: Serving) -> list[str]:
-        connection = http.client.HTTPConnection(serving.host, serving.port, timeout=10)
+        connection = http.client.HTTPConnection(serving.host, serving.port, timeout=PATIENCE_S)
         found = []
         for number in range(12):
             connection.request("POST", f"/{number}", body=LARGE if number % 3 == 0 else b"")

@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
+from tests.patience import PATIENCE_S
 from tests.servers.asgi import serve
 from tests.stacks import Observed
 from tests.tracing.exported import Exported
@@ -21,7 +22,7 @@ LARGE = b"x" * 200_000
 def spans_found(app: ASGIApp) -> None:
     """Send three requests on one connection, one of them large, two of them at once."""
     with serve(app, lifespan="off", http="httptools", loop="asyncio") as serving:
-        connection = http.client.HTTPConnection(serving.host, serving.port, timeout=10)
+        connection = http.client.HTTPConnection(serving.host, serving.port, timeout=PATIENCE_S)
         connection.request("POST", "/", body=LARGE)
         connection.getresponse().read()
         assert isinstance(connection.sock, socket.socket)

@@ -20,6 +20,7 @@ from divan_obs_asgi.ops.loggers import Wish, read_wish
 from divan_obs_asgi.testing import Conversation, converse, http_scope
 from divan_obs_asgi.types import Message, Receive, Scope, Send
 from tests.logs.root_logger import root_logger_kept
+from tests.patience import PATIENCE_S
 from tests.stacks import BACKENDS, Observed, run_on
 
 NAME = "tests.ops.loggers"
@@ -120,7 +121,7 @@ def test_a_level_goes_back_without_anybody_asking() -> None:
 
 def with_a_limit(live: Any) -> None:
     async def main() -> None:
-        with anyio.fail_after(10):
+        with anyio.fail_after(PATIENCE_S):
             await live()
 
     anyio.run(main)

@@ -23,12 +23,12 @@ from divan_obs_asgi.ops.own_port import OwnPort
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.types import Receive, Scope, Send
 from tests.ops.asking import TOKEN, application, operated
+from tests.patience import PATIENCE_S
 from tests.servers.asgi import Serving, serve
 from tests.servers.process import ServerProcess, free_port
 from tests.stacks import Observed
 
 OPERATOR = {"Authorization": f"Bearer {TOKEN}"}
-PATIENCE_S = 30.0
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:

@@ -19,6 +19,7 @@ from divan_obs_asgi.ops.repeats import Repeats
 from divan_obs_asgi.testing import Conversation, converse, http_scope
 from divan_obs_asgi.types import ASGIApp, Message
 from tests.ops.asking import application, ask, bearer, detail, operated, told
+from tests.patience import PATIENCE_S
 from tests.stacks import BACKENDS, Observed, run_on
 
 
@@ -57,7 +58,7 @@ def living(observed: Observed, live: Callable[[ASGIApp], Awaitable[None]], backe
 
     async def main() -> None:
         stack = obs.build_stack(application, observed.obs)
-        with anyio.fail_after(30):
+        with anyio.fail_after(PATIENCE_S):
             async with observed.obs.running():
                 await anyio.wait_all_tasks_blocked()
                 await live(stack)

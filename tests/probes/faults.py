@@ -25,6 +25,7 @@ from contextlib import (
     contextmanager,
 )
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPConnection
 from typing import Any
 
@@ -38,8 +39,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 import divan_obs_asgi as obs
-from divan_obs_asgi.probes import Probe, RedisProbe, SqlProbe
+from divan_obs_asgi.probes import RedisProbe, SqlProbe
 from divan_obs_asgi.probes.own import RENEW_S
+from tests.patience import PATIENCE_S
 from tests.servers.asgi import serve
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import ServerProcess, sockets
@@ -59,11 +61,11 @@ class Dependency(ABC):
 
     server: ServerProcess
     name: str
-    #: The probe's own, as SPEC section 5 wants it.
+    #: What the probe's is by default.
     timeout_s: float
 
     @abstractmethod
-    def probe(self, port: int, renew_s: float) -> AbstractAsyncContextManager[Probe]:
+    def probe(self, port: int, renew_s: float) -> AbstractAsyncContextManager[RedisProbe | SqlProbe]:
         """Give a probe of the server, asked at `port`, as long as its client is open."""
 
     @abstractmethod
@@ -82,7 +84,7 @@ class RedisDependency(Dependency):
         self._locked = False
 
     @asynccontextmanager
-    async def probe(self, port: int, renew_s: float) -> AsyncIterator[Probe]:
+    async def probe(self, port: int, renew_s: float) -> AsyncIterator[RedisProbe | SqlProbe]:
         async with redis.asyncio.Redis(host=self.server.host, port=port) as client:
             yield RedisProbe(client, renew_s=renew_s)
 
@@ -106,7 +108,7 @@ class PostgresDependency(Dependency):
         return f"postgresql://{server.role}:{password}@{server.host}:{port}/{server.database}"
 
     @asynccontextmanager
-    async def probe(self, port: int, renew_s: float) -> AsyncIterator[Probe]:
+    async def probe(self, port: int, renew_s: float) -> AsyncIterator[RedisProbe | SqlProbe]:
         async with asyncpg.create_pool(self._url(port, self.server.password), min_size=0) as pool:
             yield SqlProbe(pool, renew_s=renew_s)
 
@@ -210,7 +212,7 @@ class Answers:
     failures: list[Exception] = field(default_factory=list)
 
     def ask(self, port: int, end: threading.Event) -> None:
-        client = HTTPConnection("127.0.0.1", port, timeout=10.0)
+        client = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
         while not end.is_set():
             try:
                 self.told.append(answer_of(client, self.path))
@@ -229,7 +231,7 @@ class Watched:
 
     port: int
     name: str
-    timeout_s: float
+    probe: RedisProbe | SqlProbe
     live: Answers = field(default_factory=lambda: Answers("/health/live"))
     ready: Answers = field(default_factory=lambda: Answers("/health/ready?verbose"))
     work: Answers = field(default_factory=lambda: Answers("/work"))
@@ -247,38 +249,61 @@ class Watched:
             time.sleep(PAUSE_S)
         raise TimeoutError(f"/health/ready did not say {status} in {patience_s} s but {self.ready.told[-1]}.")
 
+    def until_answered(self, times: int, patience_s: float) -> None:
+        """Wait until each asker has had so many answers more."""
+        awaited = {asker.path: len(asker.told) + times for asker in self.askers}
+        until = time.monotonic() + patience_s
+        while late := [asker.path for asker in self.askers if len(asker.told) < awaited[asker.path]]:
+            if time.monotonic() > until:
+                raise TimeoutError(f"{late} had not {times} answers in {patience_s} s.")
+            time.sleep(PAUSE_S)
+
     def left_open(self) -> Mapping[str, int]:
         """Return the application's tasks, but for those that answer requests, and its sockets."""
-        client = HTTPConnection("127.0.0.1", self.port, timeout=10.0)
+        client = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         found: dict[str, int] = json.loads(answer_of(client, "/open").body)
         client.close()
         return found
 
 
 @contextmanager
-def watched(dependency: Dependency, port: int, flags: Mapping[str, str], renew_s: float = RENEW_S) -> Iterator[Watched]:
-    """Serve an application with a probe of `dependency`, and have it asked all the time."""
+def watched(
+    dependency: Dependency,
+    port: int,
+    flags: Mapping[str, str],
+    renew_s: float = RENEW_S,
+    timeout_s: float | None = None,
+) -> Iterator[Watched]:
+    """
+    Serve an application with a probe of `dependency`, and have it asked all the time.
+
+    Args:
+        timeout_s: the probe's; None for what it is by default.
+    """
     # Public, so that the reasons are told; the root logger is that of all tests.
     ours = {"OBS_METRICS_PUBLIC": "true", "OBS_DRAIN_DELAY_S": "0", "OBS_LOGGING_ENABLED": "false"}
     observed = Observed({"HEALTH_FAIL_AFTER": "2", **ours, **flags})
+    registered: list[RedisProbe | SqlProbe] = []
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with dependency.probe(port, renew_s) as probe:
+            probe.timeout = timeout_s or dependency.timeout_s
             observed.obs.probes.register(probe)
+            registered.append(probe)
             yield
 
     routes = [Route("/work", work), Route("/open", what_is_open)]
     app = obs.wrap(Starlette(routes=routes, lifespan=lifespan), observed.obs)
     end = threading.Event()
     with serve(app) as serving, ExitStack() as stack:
-        service = Watched(serving.port, dependency.name, dependency.timeout_s)
+        service = Watched(serving.port, dependency.name, registered[0])
         for asker in service.askers:
             thread = threading.Thread(target=asker.ask, args=(serving.port, end), daemon=True)
             thread.start()
             stack.callback(thread.join, 10.0)
         stack.callback(end.set)
-        service.first(200, time.monotonic(), 10.0)
+        service.first(200, time.monotonic(), PATIENCE_S)
         yield service
 
 
@@ -320,13 +345,15 @@ class Course:
     grown: Mapping[str, int]
 
 
-def course_of(service: Watched, breaks: AbstractContextManager[None], lasts_s: float, patience_s: float) -> Course:
-    """Break the dependency until readiness says so, and for `lasts_s` more, and mend it."""
+def course_of(
+    service: Watched, breaks: AbstractContextManager[None], lasts: Callable[[], object], patience_s: float
+) -> Course:
+    """Break the dependency until readiness says so and `lasts` has returned, and mend it."""
     with breaks:
         broken_at = time.monotonic()
         broken = service.first(503, broken_at, patience_s)
         before = service.left_open()
-        time.sleep(lasts_s)
+        lasts()
         grown = grown_since(before, service)
     mended_at = time.monotonic()
     mended = service.first(200, mended_at, patience_s)
@@ -359,7 +386,7 @@ def main() -> None:
             with Proxy(dependency.server.port) as proxy:
                 port = proxy.port if fault.by_proxy else dependency.server.port
                 with watched(dependency, port, {"HEALTH_INTERVAL_S": "2"}) as service:
-                    course = course_of(service, fault.breaks(dependency, proxy), 10.0, 60.0)
+                    course = course_of(service, fault.breaks(dependency, proxy), partial(time.sleep, 10.0), 60.0)
                     took = sorted(answer.took_s for answer in service.work.since(course.broken_at))
             seconds = f"{course.told_s:.1f} s | {course.recovered_s:.1f} s"
             p99_ms = 1e3 * took[len(took) * 99 // 100]

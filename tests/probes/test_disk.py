@@ -11,6 +11,7 @@ import pytest
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.probes import DiskProbe
+from tests.patience import PATIENCE_S
 from tests.stacks import BACKENDS, run_on
 
 
@@ -66,7 +67,7 @@ def test_a_disk_that_hangs_holds_up_one_thread() -> None:
                 await probe.check()
         assert path.asked == 1
         path.answers.set()
-        with anyio.fail_after(30):
+        with anyio.fail_after(PATIENCE_S):
             while await still_hangs(probe):  # noqa: ASYNC110 - the operating system does not tell
                 await anyio.sleep(0.001)
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import divan_obs_asgi as obs
 from divan_obs_asgi.probes import YOYO, MigrationsProbe, django
 from divan_obs_asgi.probes.migrations import _reaches
+from tests.patience import PATIENCE_S
 from tests.servers.postgres import PostgresServer
 from tests.stacks import Observed
 
@@ -63,7 +64,7 @@ def test_a_schema_that_is_new_enough_tells_its_version(url: str, applied: str, m
 
     async def check() -> obs.probes.Report:
         async with migrated_to(url, applied) as database:
-            observed.obs.probes.register(MigrationsProbe(database, minimum, timeout=3.0))
+            observed.obs.probes.register(MigrationsProbe(database, minimum, timeout=PATIENCE_S))
             return await observed.obs.probes.ask("ready")
 
     report = anyio.run(check)
@@ -91,7 +92,7 @@ def test_a_schema_that_is_too_old_is_outdated(url: str, applied: str, minimum: s
 
     async def check() -> obs.probes.Report:
         async with migrated_to(url, applied) as database:
-            observed.obs.probes.register(MigrationsProbe(database, minimum, timeout=3.0))
+            observed.obs.probes.register(MigrationsProbe(database, minimum, timeout=PATIENCE_S))
             return await observed.obs.probes.ask("ready")
 
     report = anyio.run(check)
@@ -108,7 +109,7 @@ def test_a_database_without_a_migration_is_outdated(url: str, minimum: str | Non
 
     async def check() -> obs.probes.Report:
         async with migrated_to(url, None) as database:
-            observed.obs.probes.register(MigrationsProbe(database, minimum, timeout=3.0))
+            observed.obs.probes.register(MigrationsProbe(database, minimum, timeout=PATIENCE_S))
             return await observed.obs.probes.ask("ready")
 
     report = anyio.run(check)
@@ -129,7 +130,7 @@ def test_hashes_have_the_order_that_one_gives_them(url: str, applied: str, ok: b
 
     async def check() -> obs.probes.Report:
         async with migrated_to(url, applied) as database:
-            observed.obs.probes.register(MigrationsProbe(database, "1f2a", order=REVISIONS, timeout=3.0))
+            observed.obs.probes.register(MigrationsProbe(database, "1f2a", order=REVISIONS, timeout=PATIENCE_S))
             return await observed.obs.probes.ask("ready")
 
     assert anyio.run(check).ok is ok
@@ -204,7 +205,7 @@ def test_a_database_that_knows_no_migrations_is_an_error(url: str) -> None:
 
     async def check() -> obs.probes.Report:
         async with Database(url) as database:
-            observed.obs.probes.register(MigrationsProbe(database, "0008", timeout=3.0))
+            observed.obs.probes.register(MigrationsProbe(database, "0008", timeout=PATIENCE_S))
             return await observed.obs.probes.ask("ready")
 
     answer = anyio.run(check).checks["migrations"]
@@ -233,7 +234,7 @@ def test_postgresql_is_asked_in_the_same_way(postgres_server: PostgresServer, ap
     async def check() -> obs.probes.Report:
         async with migrated_to(postgres_server.url, applied) as database:
             minimum = observed.obs.settings.health_min_migration
-            observed.obs.probes.register(MigrationsProbe(database, minimum, timeout=3.0))
+            observed.obs.probes.register(MigrationsProbe(database, minimum, timeout=PATIENCE_S))
             return await observed.obs.probes.ask("ready")
 
     report = anyio.run(check)

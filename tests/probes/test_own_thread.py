@@ -15,6 +15,7 @@ import divan_obs_asgi as obs
 from divan_obs_asgi.probes import HttpProbe, RedisProbe, SqlProbe, TcpProbe
 from divan_obs_asgi.probes.own_thread import Names
 from divan_obs_asgi.probes.sql_links import host_of
+from tests.patience import PATIENCE_S
 from tests.stacks import Observed
 
 HOST = "db.internal"
@@ -97,7 +98,7 @@ def test_a_name_server_that_hangs_costs_one_thread(making: Making, name_server: 
             assert len(name_server.asked) == 1
             assert not name_server.asked[0].startswith("asyncio")
             name_server.answers.set()
-            with anyio.fail_after(30):
+            with anyio.fail_after(PATIENCE_S):
                 while (await observed.obs.probes.ask("ready")).checks["asked"]["reason"] != "refused":  # noqa: ASYNC110 - asking is what is tested
                     await anyio.sleep(0.01)
 

@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.probes import RedisProbe
+from tests.patience import PATIENCE_S
 from tests.servers.redis import ClusterServer, RedisServer, SentinelServer
 
 MASTER = "divan"
@@ -95,7 +96,7 @@ def test_a_cluster_is_well_while_all_its_slots_are_served(cluster_server: Cluste
             with pytest.raises(obs.ProbeFailed, match=r"^error$"):
                 await probe.check()
             await node.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-            with anyio.fail_after(5):
+            with anyio.fail_after(PATIENCE_S):
                 while await is_failing(probe):  # noqa: ASYNC110 - Redis does not tell; it takes two seconds
                     await anyio.sleep(0.02)
             assert await probe.check() == {}

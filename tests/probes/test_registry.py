@@ -19,6 +19,7 @@ import divan_obs_asgi as obs
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.probes import Group, ProbeRegistry
+from tests.patience import PATIENCE_S
 from tests.stacks import Observed, run_on
 
 DSN = "postgresql://divan:hunter2@db.internal/divan"
@@ -142,7 +143,7 @@ def test_whatever_a_check_raises_the_service_lives_on(raised: BaseException, bac
         raise raised
 
     async def live() -> None:
-        with anyio.fail_after(10):
+        with anyio.fail_after(PATIENCE_S):
             async with observed.obs.running():
                 while len(checked) < 3:  # noqa: ASYNC110 - nobody sets an event
                     await anyio.sleep(0.001)

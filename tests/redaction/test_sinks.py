@@ -17,9 +17,9 @@ import httpx
 import pytest
 
 from divan_obs_asgi.testing import assert_no_secret
+from tests.patience import PATIENCE_S
 from tests.servers.otlp import OtlpReceiver
 
-PATIENCE_S = 30.0
 ADMIN = "an-admin-token-for-tests"
 SECRETS = {
     "token": "ghp_c4n4rYc4n4rYc4n4rYc4n4rYc4n4rYc4n4rY",

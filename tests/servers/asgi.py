@@ -12,8 +12,8 @@ from typing import Any
 
 import uvicorn
 
-START_TIMEOUT_S = 15.0
-STOP_TIMEOUT_S = 15.0
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
 
 
 class _Server(uvicorn.Server):

@@ -18,6 +18,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
+from tests.patience import PATIENCE_S
+
 AttributeValue = str | bool | int | float | bytes | None | list["AttributeValue"]
 
 
@@ -71,7 +73,7 @@ class OtlpReceiver(TraceServiceServicer):
     def Export(self, request: ExportTraceServiceRequest, context: grpc.ServicerContext) -> ExportTraceServiceResponse:
         self.requests += 1
         # Bounded: the receiver's own end waits for its threads.
-        self.answers.wait(20.0)
+        self.answers.wait(PATIENCE_S)
         if self.refuses_with is not None:
             context.abort(self.refuses_with, "on purpose")
         with self._arrived:

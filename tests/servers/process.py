@@ -21,8 +21,8 @@ from typing import IO, ClassVar, NoReturn, Self
 
 import pytest
 
-START_TIMEOUT_S = 30.0
-STOP_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
 
 # Waits until the session has closed its end of the pipe, in whatever way it ended (SIGKILL included), then ends the
 # server that the pid file names and removes the directory. No pid file: the session has already done so itself.

@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from tests.patience import PATIENCE_S
 from tests.servers.process import missing, program
 
 SOURCE = Path(__file__).parent / "javascript"
@@ -80,7 +81,7 @@ class JavaScriptClients:
         return answer["ok"]
 
     def end(self) -> None:
-        self._process.communicate(timeout=10)
+        self._process.communicate(timeout=PATIENCE_S)
 
 
 class ClientError(Exception):

@@ -16,9 +16,9 @@ import anyio
 import socketio
 from anyio.from_thread import start_blocking_portal
 
+from tests.patience import PATIENCE_S
 from tests.socketio_ext.javascript_client import ClientError
 
-PATIENCE_S = 10.0
 #: Later than the server waits for the answer to `late_question`.
 ANSWERS_LATE_S = 0.2
 

@@ -31,6 +31,7 @@ from starlette.routing import Route
 
 import divan_obs_asgi
 from divan_obs_asgi import Observability
+from tests.patience import PATIENCE_S
 
 logger = logging.getLogger("served")
 doorman = asyncio.Event()
@@ -51,10 +52,10 @@ def handlers_of(server: socketio.AsyncServer) -> None:
         raise LookupError("on purpose")
 
     async def ask(sid: str, question: str) -> object:
-        return await server.call("question", question, to=sid, timeout=10)
+        return await server.call("question", question, to=sid, timeout=PATIENCE_S)
 
     async def ask_of(sid: str, other: str, question: str) -> object:
-        return await server.call("question", question, to=other, timeout=10)
+        return await server.call("question", question, to=other, timeout=PATIENCE_S)
 
     async def ask_in_vain(sid: str) -> str:
         try:

@@ -14,11 +14,11 @@ import httpx
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.patience import PATIENCE_S
 from tests.servers.otlp import OtlpReceiver
 from tests.servers.process import ServerProcess
 
 TOKEN = "an-admin-token-for-tests"
-PATIENCE_S = 10.0
 POLL_S = 0.01
 
 

@@ -14,11 +14,10 @@ import socketio
 from opentelemetry import trace
 
 import divan_obs_asgi as obs
+from tests.patience import PATIENCE_S
 from tests.servers.asgi import serve
 from tests.servers.process import program
 from tests.test_docs import blocks
-
-PATIENCE_S = 10.0
 
 
 def shown(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import socketio
 from starlette.applications import Starlette
 
 import divan_obs_asgi as obs
+from tests.patience import PATIENCE_S
 from tests.servers.asgi import serve
 from tests.servers.otlp import attributes
 from tests.socketio_ext.javascript_client import JavaScriptClients
@@ -116,7 +117,7 @@ def test_the_gauges_are_compared_where_no_lifespan_comes_to_the_stack(
         assert observed.samples("divan_socketio_events_total") == {(("event", "say"), ("namespace", "/")): 0}
         # As no client can do it.
         server.eio.sockets.clear()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_S
         while observed.value("divan_socketio_transports", transport="polling"):
             assert time.monotonic() < deadline
             time.sleep(0.01)

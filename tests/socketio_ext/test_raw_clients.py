@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection, connect
 
+from tests.patience import PATIENCE_S
 from tests.socketio_ext.javascript_client import JavaScriptClients
 from tests.socketio_ext.service import Service
 
@@ -109,10 +110,10 @@ def upgrades_half(service: Service, number: int) -> None:
         client.post("40/chat,")
         with websocket(service, f"&sid={client.sid}") as upgrade:
             upgrade.send("2probe")
-            assert upgrade.recv(timeout=5) == "3probe"
+            assert upgrade.recv(timeout=PATIENCE_S) == "3probe"
             upgrade.send("not an upgrade")
             with suppress(ConnectionClosed):
-                upgrade.recv(timeout=5)
+                upgrade.recv(timeout=PATIENCE_S)
 
 
 def goes_while_connecting(service: Service, number: int) -> None:
@@ -242,7 +243,7 @@ def posts_what_no_client_says(service: Service) -> Iterator[None]:
 def hangs_up(service: Service) -> Iterator[None]:
     with websocket(service) as client:
         client.send("40/chat,")
-        client.recv(timeout=5)
+        client.recv(timeout=PATIENCE_S)
         client.socket.shutdown(socket.SHUT_RDWR)
         yield
 

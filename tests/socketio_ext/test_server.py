@@ -14,10 +14,9 @@ import pytest
 import socketio
 
 import divan_obs_asgi as obs
+from tests.patience import PATIENCE_S
 from tests.servers.asgi import serve
 from tests.stacks import Observed
-
-PATIENCE_S = 5.0
 
 
 async def connected(url: str, namespace: str = "/") -> socketio.AsyncClient:

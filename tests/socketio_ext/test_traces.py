@@ -18,13 +18,13 @@ import socketio
 from opentelemetry.sdk.trace import ReadableSpan
 from socketio.async_pubsub_manager import AsyncPubSubManager
 
+from tests.patience import PATIENCE_S
 from tests.servers.redis import RedisServer
 from tests.socketio_ext.sockets import Client, opened, server_of
 from tests.stacks import Observed
 from tests.tracing.exported import Exported
 
 TRACED = {"OBS_TRACING_ENABLED": "true", "OBS_SOCKETIO_EMIT_SPANS": "true", "OBS_SOCKETIO_CLIENT_TRACES": "true"}
-PATIENCE_S = 10.0
 ASKS = {"QUERY_STRING": "EIO=4&divan_traces=1"}
 
 

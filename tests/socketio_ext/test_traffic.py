@@ -14,6 +14,7 @@ import socketio
 from engineio import AsyncServer as Engine
 
 from divan_obs_asgi.socketio_ext.watch import REASONS
+from tests.patience import PATIENCE_S
 from tests.socketio_ext.sockets import Client, connected, opened, server_of
 from tests.stacks import Observed
 
@@ -112,7 +113,7 @@ def acks_of(observed: Observed) -> dict[str, float]:
 
 async def asked(client: Client) -> str:
     """Wait until a client is asked for an acknowledgement; return its number."""
-    packet = await asyncio.wait_for(client.socket.queue.get(), 5)
+    packet = await asyncio.wait_for(client.socket.queue.get(), PATIENCE_S)
     return str(packet.data).removeprefix("2/chat,").partition("[")[0]
 
 

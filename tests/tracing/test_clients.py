@@ -26,6 +26,7 @@ from starlette.routing import Route
 import divan_obs_asgi as obs
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.tracing.clients import Clients
+from tests.patience import PATIENCE_S
 from tests.servers.asgi import serve
 from tests.servers.otlp import OtlpReceiver, attributes
 from tests.servers.postgres import PostgresServer
@@ -80,7 +81,7 @@ def application(observed: Observed, neighbour_url: str, redis_url: str, postgres
         url = neighbour_url.replace("//", "//planted-user-info:planted-user-info@") + "/n?q=planted-query"
         async with httpx.AsyncClient() as client:
             heard["httpx"] = (await client.get(url, headers={"authorization": f"Bearer {TOKEN}"})).json()
-        heard["requests"] = (await anyio.to_thread.run_sync(lambda: requests.get(url, timeout=10))).json()
+        heard["requests"] = (await anyio.to_thread.run_sync(lambda: requests.get(url, timeout=PATIENCE_S))).json()
 
         engine = sqlalchemy.ext.asyncio.create_async_engine(postgres_url.replace("postgresql:", "postgresql+asyncpg:"))
         async with engine.connect() as connection:

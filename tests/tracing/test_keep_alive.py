@@ -14,6 +14,7 @@ from opentelemetry.trace import SpanKind, get_tracer
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
+from tests.patience import PATIENCE_S
 from tests.servers.asgi import serve
 from tests.stacks import Observed
 from tests.tracing.exported import Exported
@@ -30,7 +31,7 @@ def parent_header(trace_id: str) -> str:
 def converse_on_one_connection(app: ASGIApp) -> None:
     """Send a large request, then four at once: the server has read the next one before it answers the one before."""
     with serve(app, lifespan="off") as serving:
-        connection = http.client.HTTPConnection(serving.host, serving.port, timeout=10)
+        connection = http.client.HTTPConnection(serving.host, serving.port, timeout=PATIENCE_S)
         connection.request("POST", "/", body=LARGE, headers={"traceparent": parent_header(TRACES[0])})
         connection.getresponse().read()
         assert isinstance(connection.sock, socket.socket)
