@@ -13,10 +13,11 @@ TOX_UV ?= tox-uv
 export UV_PYTHON_DOWNLOADS ?= never
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-# Evaluated by the recipes that need it only: the folders of the interpreters for PATH, and the tox environments.
+# Evaluated by the recipes that need it only: the folders of the interpreters for PATH, and the tox environments. Without
+# extras on the oldest interpreter, which proves that the core needs none; with all of them on every interpreter.
 PY_FOLDERS = $(shell tools/pythons.sh | xargs -n 1 dirname | tr '\n' :)
-PY_ENVS = $(shell for python in $$(tools/pythons.sh); do \
-	$$python -c 'import sys; py = "py%d%d" % sys.version_info[:2]; print(f",{py}-core,{py}-all", end="")'; done)
+PYS = $(shell for python in $$(tools/pythons.sh); do $$python -c 'import sys; print("py%d%d" % sys.version_info[:2])'; done)
+PY_ENVS = $(addprefix -e ,$(firstword $(PYS))-core $(addsuffix -all,$(PYS)))
 TOX = PATH="$(PY_FOLDERS)$$PATH" $(BIN)/tox run -q --colored no --no-list-dependencies
 
 .PHONY: help run test test-setup check bench clean
@@ -32,7 +33,7 @@ run: $(VENV)/.run
 	@exec $(BIN)/python -m examples.divan
 
 test: test-setup
-	$(TOX) -e lint,types,growth,natives-oldest,socketio-oldest$(PY_ENVS)
+	$(TOX) -e lint,types,growth,natives-oldest,socketio-oldest $(PY_ENVS)
 
 test-setup: $(VENV)/.tox
 	@tools/ensure_servers.sh
