@@ -635,6 +635,7 @@ def test_python_m_serves_what_its_banner_promises(tmp_path: Path) -> None:
     assert (tmp_path / ".run" / "divan.sqlite3").is_file()
 
 
+@pytest.mark.slow
 def test_what_python_m_prints_is_its_banner_and_json(tmp_path: Path) -> None:
     """From the first line to the last one, also what is said while the parts are put together."""
     with started(tmp_path, OBS_TRACING_ENABLED="true") as (process, printed):

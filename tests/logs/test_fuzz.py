@@ -7,6 +7,7 @@ import logging
 from typing import Any, NoReturn
 
 import anyio
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -95,6 +96,7 @@ def strict(line: bytes) -> Any:
     return json.loads(line.decode("utf-8"), parse_constant=refuse, object_pairs_hook=once)
 
 
+@pytest.mark.slow
 @given(
     steps=st.lists(LINES | BINDINGS, max_size=8),
     end=ENDS,

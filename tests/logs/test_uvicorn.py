@@ -89,6 +89,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Uvicorn]:
         server.close()
 
 
+@pytest.mark.slow
 def test_no_warning_is_lost_when_the_server_is_ended_under_load(server: Uvicorn) -> None:
     """SIGTERM in the middle of hundreds of requests: every line of WARNING or above is there, and all are JSON."""
     server.start()

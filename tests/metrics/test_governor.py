@@ -253,6 +253,7 @@ def test_what_is_removed_makes_room() -> None:
     assert metrics.label_sets()["rooms"] == 0
 
 
+@pytest.mark.slow
 def test_a_million_strangers_cost_nothing() -> None:
     """Neither memory nor series grow with distinct values; what is over the limit is found out at once."""
     metrics = Metrics()

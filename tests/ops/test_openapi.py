@@ -16,6 +16,7 @@ from tests.servers.process import ServerProcess
 
 APP = """
 import divan_obs_asgi as obs
+import pytest
 
 bundle = obs.Observability.from_env()
 
@@ -52,6 +53,7 @@ class Service(ServerProcess):
         return super().popen(command, env=flags)
 
 
+@pytest.mark.slow
 def test_the_endpoints_are_as_described() -> None:
     """Statuses, media types, shapes, what is refused, methods, and the need of the token: of all of them."""
     service = Service().start()

@@ -125,6 +125,7 @@ def test_lines_are_told_as_they_come() -> None:
     assert list(islice(redacted_lines(endless, POLICY), 3)) == ["tok [redacted:github_token]\n"] * 3
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_input() -> None:
     """Ten thousand different lines, some of a key's, take no more than a hundred."""
 

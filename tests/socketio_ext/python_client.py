@@ -19,9 +19,6 @@ from anyio.from_thread import start_blocking_portal
 from tests.patience import PATIENCE_S
 from tests.socketio_ext.javascript_client import ClientError
 
-#: Later than the server waits for the answer to `late_question`.
-ANSWERS_LATE_S = 0.2
-
 
 class _Client:
     """One client, with what it has received."""
@@ -31,6 +28,8 @@ class _Client:
         self.received: list[tuple[str, str, list[object]]] = []
         self.connects: dict[str, int] = {}
         self.wanted: list[str] = []
+        #: Set when a call has returned; with it the server has given up waiting for the answer to `late_question`.
+        self.called = anyio.Event()
 
     def join(self, namespace: str) -> None:
         """Listen to a namespace, before it is connected to."""
@@ -38,7 +37,7 @@ class _Client:
         async def kept(event: str, *args: object) -> object:
             self.received.append((namespace, event, list(args)))
             if event == "late_question":
-                await anyio.sleep(ANSWERS_LATE_S)
+                await self.called.wait()
             return args
 
         async def connected() -> None:
@@ -105,7 +104,10 @@ class PythonClients:
         await client.io.emit(event, tuple(_bytes(args)), namespace=namespace)
 
     async def _call(self, client: _Client, namespace: str, event: str, args: list[Any]) -> Any:
-        return await client.io.call(event, tuple(_bytes(args)), namespace=namespace, timeout=int(PATIENCE_S))
+        answer = await client.io.call(event, tuple(_bytes(args)), namespace=namespace, timeout=int(PATIENCE_S))
+        client.called.set()
+        client.called = anyio.Event()
+        return answer
 
     async def _received(self, client: _Client, namespace: str, event: str, count: int) -> list[list[object]]:
         def fitting() -> list[list[object]]:

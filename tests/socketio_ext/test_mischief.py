@@ -213,6 +213,7 @@ INVENTIONS = {
 BURST = 5_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("packets", "welcome"), INVENTIONS.values(), ids=INVENTIONS)
 def test_names_without_end_add_neither_series_nor_memory(packets: list[str], welcome: bool) -> None:
     """Thousands more of them leave as many series, and as many objects in memory, as the first have left."""

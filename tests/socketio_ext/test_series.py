@@ -7,6 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 import socketio
 
 from divan_obs_asgi.faults import Faults
@@ -104,6 +105,7 @@ def test_what_has_handlers_is_at_zero_when_the_application_has_started() -> None
     assert {namespace for namespace, _ in told("disconnects_total", "namespace", "reason")} == {"/", "/rooms"}
 
 
+@pytest.mark.slow
 def test_a_million_strange_events_are_one_series() -> None:
     """A client may call its events, and its namespaces, whatever it likes: neither series nor memory grow."""
     metrics = Metrics()
