@@ -106,6 +106,10 @@ class Collector:
         self._requests.append(request)
         return b""
 
+    def forget(self) -> None:
+        """Let go of what has come."""
+        self._requests.clear()
+
     def spans(self) -> int:
         """Return how many spans have come since the last call."""
         from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
