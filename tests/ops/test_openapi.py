@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+import pytest
 import schemathesis.cli
 
 from tests.ops.asking import TOKEN
@@ -16,7 +17,6 @@ from tests.servers.process import ServerProcess
 
 APP = """
 import divan_obs_asgi as obs
-import pytest
 
 bundle = obs.Observability.from_env()
 
