@@ -1,60 +1,155 @@
-"""Standard error, for the lines that find no other way out."""
+"""Standard error, for lines that find no other way out; a thread of its own writes them, because a write may block."""
 
 from __future__ import annotations
 
+import logging
+import os
 import select
 import sys
+import threading
+from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 
+# Lines; a burst while standard error is slow.
+_QUEUE_SIZE = 1000
+# Seconds without a line after which the thread ends; the next line starts another.
+_IDLE_S = 1.0
+# Seconds that a line waits for a stream that takes nothing; those after it do not wait until it takes something.
+_PATIENCE_S = 0.5
 # POSIX: a pipe that is ready for writing takes at least PIPE_BUF bytes, which is 512 or more; 4096 on Linux.
-_AT_ONCE = getattr(select, "PIPE_BUF", 512)
+_PIPE_AT_ONCE = getattr(select, "PIPE_BUF", 512)
 
 
-def write_to_stderr(line: bytes) -> bool:
-    """
-    Write one line (without its newline) to standard error, unless that would block or fails.
+class StandardError:
+    """Takes lines without blocking, whatever stands behind `sys.stderr`: a full pipe, a terminal, a custom object."""
 
-    Returns:
-        whether all of it was written.
-    """
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin with nothing, as in a new process."""
+        self._lines: deque[tuple[bytes, Callable[[], object]]] = deque()
+        # Reentrant: a signal handler may log while its own thread is in here.
+        self._changed = threading.Condition(threading.RLock())
+        self._thread: threading.Thread | None = None
+
+    def put(self, line: bytes, lost: Callable[[], object] = bool) -> bool:
+        """
+        Queue one line (without its newline).
+
+        Args:
+            lost: called where the line cannot be written after all.
+
+        Returns:
+            whether it was queued; False where the queue is full or no thread can be started.
+        """
+        with self._changed:
+            if sys.stderr is None or len(self._lines) >= _QUEUE_SIZE or not self._has_writer():
+                return False
+            self._lines.append((line, lost))
+            self._changed.notify_all()
+        return True
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything is written; return whether it was."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._lines, timeout_s)
+
+    def _has_writer(self) -> bool:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="divan-obs-stderr", daemon=True)
+            try:
+                self._thread.start()
+            except RuntimeError:
+                # The interpreter is shutting down, or the host is at a limit.
+                self._thread = None
+        return self._thread is not None
+
+    def _run(self) -> None:
+        good = True
+        while True:
+            with self._changed:
+                if not self._changed.wait_for(lambda: self._lines, _IDLE_S):
+                    self._thread = None
+                    return
+                line, lost = self._lines[0]
+            good = _write(line + b"\n", _PATIENCE_S if good else 0.0)
+            if not good:
+                lost()
+            with self._changed:
+                self._lines.popleft()
+                self._changed.notify_all()
+
+
+def _write(data: bytes, patience_s: float) -> bool:
+    """Write to standard error below its buffer, whose lock would block other threads that print; may block."""
     try:
         stream = sys.stderr
-        if stream is None:
-            return False
-        with suppress(Exception):
+        descriptor = _descriptor(stream)
+        if descriptor is None:
+            stream.write(data.decode())
             stream.flush()
-        raw = _raw(stream)
-        if raw is None:
-            stream.write(line.decode() + "\n")
             return True
-        descriptor, write = raw
-        left = memoryview(line + b"\n")
+        left = memoryview(data)
         while left:
-            if not _takes_more(descriptor):
+            if not wait_until_writable(descriptor, patience_s):
                 return False
-            left = left[write(left[:_AT_ONCE]) or 0 :]
+            left = left[os.write(descriptor, left[:_PIPE_AT_ONCE]) :]
         return True
     except Exception:
         # There is nobody left to tell.
         return False
 
 
-def _raw(stream: object) -> tuple[int, Callable[[memoryview], int | None]] | None:
-    """Return a stream's descriptor and unbuffered `write`, or None for one that is only in memory."""
-    raw = getattr(getattr(stream, "buffer", None), "raw", None)
+def _descriptor(stream: object) -> int | None:
+    """Return a stream's file descriptor; None for one that is only in memory, or takes text only."""
     try:
-        return (raw.fileno(), raw.write) if raw is not None else None
+        descriptor = stream.fileno()  # type: ignore[attr-defined]
     except (OSError, AttributeError):
         return None
+    return descriptor if isinstance(descriptor, int) else None
 
 
-def _takes_more(descriptor: int) -> bool:
+def wait_until_writable(descriptor: int, timeout_s: float | None = None) -> bool:
+    """Return whether the descriptor takes something, or fails at once; wait for that as long as `timeout_s`."""
     if not hasattr(select, "poll"):  # Windows: only sockets can be asked.
         return True
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
-    return any(event & select.POLLOUT for _, event in poll.poll(0))
+    return bool(poll.poll(None if timeout_s is None else timeout_s * 1e3))
 
 
-__all__ = ["write_to_stderr"]
+class LastResortHandler(logging.Handler):
+    """
+    Does for the library's own loggers what `logging.lastResort` does, and does not block.
+
+    Python writes a WARNING that has no handler to standard error, in the thread that logs: the event loop's.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if logging.lastResort is not None and not self._has_another(record):
+            try:
+                standard_error.put(self.format(record).encode("utf-8", "backslashreplace"))
+            except Exception:
+                self.handleError(record)
+
+    def _has_another(self, record: logging.LogRecord) -> bool:
+        logger: logging.Logger | None = logging.getLogger(record.name)
+        while logger is not None:
+            if any(handler is not self for handler in logger.handlers):
+                return True
+            logger = logger.parent if logger.propagate else None
+        return False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Do nothing: the standard library's would write to standard error."""
+
+
+# The process has one standard error, and so it has one queue and one thread for it.
+standard_error = StandardError()
+os.register_at_fork(after_in_child=standard_error.reset)
+
+__all__ = ["LastResortHandler", "StandardError", "standard_error", "wait_until_writable"]

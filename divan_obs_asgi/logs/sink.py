@@ -13,9 +13,11 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
+from functools import partial
+from time import monotonic
 from typing import Protocol
 
-from divan_obs_asgi.logs.last_resort import write_to_stderr
+from divan_obs_asgi.logs.last_resort import standard_error, wait_until_writable
 
 # Lines; at half a kilobyte each about 5 MB.
 QUEUE_SIZE = 10_000
@@ -50,7 +52,9 @@ class Sink:
 
     When the queue is full, a line below WARNING is dropped and counted. One of WARNING or above waits for room, for
     50 ms at most; the next ones do not wait again until there was room, so that a burst cannot hold up an event loop
-    for longer. Then they go to standard error, where that takes them without waiting.
+    for longer. Then they go to standard error, which has a queue and a thread of its own.
+
+    Only that thread and the sink's own write to a stream: where it is a full pipe, a write never returns.
 
     What a write did not take is kept and tried again, sooner first and then every two seconds; its lines stay
     whole and in order.
@@ -113,7 +117,7 @@ class Sink:
 
     def flush(self, timeout_s: float = FLUSH_S) -> bool:
         """
-        Have everything written that is queued, by this thread where the stream cannot hold it up.
+        Have everything written that is queued; by this thread where the stream is in memory, or no thread can start.
 
         Returns:
             whether it was; False where the stream fails or takes longer.
@@ -123,7 +127,7 @@ class Sink:
                 return True
             if self._is_called_by_a_writer():
                 return False  # It waits for nobody, least of all for itself.
-            if (self._writing or self._may_block()) and self._wake():
+            if (self._writing or not self._is_in_memory()) and self._wake():
                 # The round that is under way may have missed the last lines.
                 awaited = self._rounds + (2 if self._writing else 1)
                 self._asked += 1
@@ -134,7 +138,7 @@ class Sink:
             if self._writing:
                 return False
             self._writing = threading.get_ident()
-        return self._write_all()
+        return self._write_all(at_once=True)
 
     def close(self, timeout_s: float = FLUSH_S) -> None:
         """Write everything that is queued and end the thread; a later `put` starts a new one."""
@@ -158,10 +162,13 @@ class Sink:
                     if self._changed.wait_for(lambda: len(self._lines) < self._size, PATIENCE_S):
                         return True
                     self._impatient = True
-            if write_to_stderr(line):
+            if standard_error.put(line, partial(self._drop, level)):
                 return False
-        self._dropped(_LEVEL_NAMES[min(max(level // 10, 1), 5)])
+        self._drop(level)
         return False
+
+    def _drop(self, level: int) -> None:
+        self._dropped(_LEVEL_NAMES[min(max(level // 10, 1), 5)])
 
     def _wake(self) -> bool:
         """Have the writer look at the queue; return whether there is one."""
@@ -226,14 +233,19 @@ class Sink:
             self._writing = threading.get_ident()
         return self._write_all()
 
-    def _write_all(self) -> bool:
-        """Write what an earlier round has left, and what is queued; return whether all of it was taken."""
+    def _write_all(self, *, at_once: bool = False) -> bool:
+        """
+        Write what an earlier round has left, and what is queued; return whether all of it was taken.
+
+        Args:
+            at_once: fail where the stream would block.
+        """
         good, failure = False, None
         try:
             if self._unwritten:
-                self._write()
+                self._write(at_once)
             self._take()
-            self._write()
+            self._write(at_once)
             good = True
         except Exception as error:
             failure = error
@@ -255,15 +267,22 @@ class Sink:
         with self._changed:
             self._changed.notify_all()  # There is room.
 
-    def _write(self) -> None:
+    def _write(self, at_once: bool) -> None:
         if not self._unwritten:
             return
         stream = self._present_stream()
         raw = stream if isinstance(stream, io.RawIOBase) else getattr(stream, "raw", None)
         if isinstance(raw, io.RawIOBase):
             # Below the buffer, which does not tell how much of a failed write has left.
+            descriptor = _descriptor(raw)
+            if at_once and descriptor is not None and not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                self._write_in_pieces(partial(_write_at_once, descriptor), _PIPE_AT_ONCE)
+                return
+            if descriptor is not None:
+                # Whoever blocks in `flush` holds the buffer's lock, and Python aborts where it needs that at its end.
+                wait_until_writable(descriptor)
             stream.flush()
-            self._write_raw(raw)
+            self._write_in_pieces(partial(_write_raw, raw), _PIPE_AT_ONCE if _is_pipe(raw) else len(self._unwritten))
         else:
             stream.write(self._unwritten)
             stream.flush()
@@ -272,26 +291,50 @@ class Sink:
     def _present_stream(self) -> ByteStream:
         return self._stream if self._stream is not None else _standard_output()
 
-    def _may_block(self) -> bool:
-        """Return whether the stream is a pipe, a terminal or the like, which may take nothing for ever."""
-        try:
-            descriptor = getattr(self._present_stream(), "fileno", None)
-            return descriptor is not None and not stat.S_ISREG(os.fstat(descriptor()).st_mode)
-        except (OSError, ValueError):
-            return False  # Only in memory, or closed.
+    def _is_in_memory(self) -> bool:
+        """Return whether a write cannot block; of a custom object nobody knows, nor of a file on a network."""
+        stream = self._present_stream()
+        return isinstance(sys.stdout if isinstance(stream, _TextOutput) else stream, (io.BytesIO, io.StringIO))
 
-    def _write_raw(self, raw: io.RawIOBase) -> None:
+    def _write_in_pieces(self, write: Callable[[memoryview], int], size: int) -> None:
         data, done = self._unwritten, 0
         view = memoryview(data)
-        at_once = _PIPE_AT_ONCE if _is_pipe(raw) else len(data)
         try:
             while done < len(data):
-                written = raw.write(view[done : _end_of_lines(data, done, at_once)])
-                if written is None and not select.select([], [raw], [], _MAX_RETRY_S)[1]:
-                    raise BlockingIOError("the stream does not block, and takes nothing")
-                done += written or 0
+                done += write(view[done : _end_of_lines(data, done, size)])
         finally:
             self._unwritten = data[done:]
+
+
+def _write_raw(raw: io.RawIOBase, data: memoryview) -> int:
+    written = raw.write(data)
+    if written is None and not wait_until_writable(raw.fileno(), _MAX_RETRY_S):
+        raise BlockingIOError("the stream does not block, and takes nothing")
+    return written or 0
+
+
+def _write_at_once(descriptor: int, data: memoryview) -> int:
+    """Write what the stream takes without blocking; BlockingIOError where that is nothing."""
+    try:
+        # A description of its own: to make the shared one non-blocking would surprise other processes.
+        own = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError:
+        # A socket, another user's pipe, another system than Linux. POSIX: a pipe that is ready for writing takes at
+        # least PIPE_BUF bytes; where it is shared, another process may be quicker.
+        if os.isatty(descriptor) or not wait_until_writable(descriptor, 0.0):
+            raise BlockingIOError("the stream takes nothing") from None
+        return os.write(descriptor, data[:_PIPE_AT_ONCE])
+    try:
+        return os.write(own, data)
+    finally:
+        os.close(own)
+
+
+def _descriptor(raw: io.RawIOBase) -> int | None:
+    try:
+        return raw.fileno()
+    except OSError:
+        return None
 
 
 def _is_pipe(raw: io.RawIOBase) -> bool:
@@ -328,13 +371,16 @@ _sinks: weakref.WeakSet[Sink] = weakref.WeakSet()
 
 def end_all(timeout_s: float = FLUSH_S) -> None:
     """Have all sinks of this process write what they have, as its end is near."""
+    deadline = monotonic() + timeout_s
     for sink in list(_sinks):
-        sink.end(timeout_s)
+        sink.end(max(0.0, deadline - monotonic()))
+    standard_error.flush(max(0.0, deadline - monotonic()))
 
 
 def _flush_before_fork() -> None:
+    deadline = monotonic() + _FORK_FLUSH_S
     for sink in list(_sinks):
-        sink.flush(_FORK_FLUSH_S)
+        sink.flush(max(0.0, deadline - monotonic()))
 
 
 def _forget_parent() -> None:

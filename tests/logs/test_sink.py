@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from divan_obs_asgi.logs import ByteStream, Sink
 from divan_obs_asgi.logs import sink as sink_module
+from divan_obs_asgi.logs.last_resort import standard_error
 from tests.patience import PATIENCE_S
 
 
@@ -296,6 +297,7 @@ def test_a_warning_that_finds_no_room_goes_to_standard_error(slow: Slow, capfd: 
     kept.sink.put(b"warning", logging.WARNING)
     kept.sink.put(b"error", logging.ERROR)
     kept.sink.put(b"info", logging.INFO)
+    assert standard_error.flush(PATIENCE_S)
     assert capfd.readouterr().err == "warning\nerror\n"
     assert kept.dropped == ["INFO"]
 
@@ -307,6 +309,7 @@ def test_a_burst_of_warnings_waits_once(slow: Slow, capfd: pytest.CaptureFixture
     for _ in range(1000):
         kept.sink.put(b"warning", logging.WARNING)
     assert time.perf_counter() - started < 500 * sink_module.PATIENCE_S
+    assert standard_error.flush(PATIENCE_S)
     assert capfd.readouterr().err == "warning\n" * 1000
 
 
@@ -331,6 +334,7 @@ def test_where_standard_error_takes_nothing_a_warning_is_counted(slow: Slow, mon
         monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(io.BufferedWriter(stuffed)))
         kept = full(slow)
         kept.sink.put(b"warning", logging.WARNING)
+        assert standard_error.flush(PATIENCE_S)
         monkeypatch.setattr(sys, "stderr", None)
         kept.sink.put(b"critical", logging.CRITICAL)
     assert kept.dropped == ["WARNING", "CRITICAL"]
