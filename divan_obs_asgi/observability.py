@@ -175,6 +175,7 @@ class Observability:
         background.add("heartbeat", heartbeat.run)
         background.add("probes", probes.run)
         background.add("log_levels", log.levels.expire_in_time)
+        background.add("log_limit", log.tell_left_out_in_time)
         if spans is not None and tracer_provider is None and not spans.exports:
             # Said when the application has started: `init` has given the log its handler by then.
             background.when_started("tracing", _tell_that_no_span_leaves)
@@ -232,7 +233,7 @@ class Observability:
                 self.spans.flush(int(self.settings.tracing_shutdown_timeout_s * 1000))
             except Exception as error:
                 self.faults.report("tracing", error)
-        self.log.sink.flush()
+        self.log.flush()
 
 
 def _background(settings: Settings, metrics: Metrics, faults: Faults) -> Background:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from typing import Any
+
+import anyio
 
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.logs.lines import ACCESS_LOGGER, Lines, access_level
+from divan_obs_asgi.logs.minute_limit import MinuteLimit
 from divan_obs_asgi.logs.recorder import FlightRecorder
 from divan_obs_asgi.logs.root_level import RootLevel
 from divan_obs_asgi.logs.runtime_levels import RuntimeLevels
 from divan_obs_asgi.logs.sampling import Sampler
 from divan_obs_asgi.logs.server_loggers import adopt_server_loggers
-from divan_obs_asgi.logs.sink import Sink
+from divan_obs_asgi.logs.sink import FLUSH_S, Sink
 from divan_obs_asgi.logs.termination import flush_on_termination
+from divan_obs_asgi.logs.uncaught import install_hooks
 from divan_obs_asgi.record import RequestRecord, current_record
 
 
@@ -33,9 +38,13 @@ class Logs:
         self._root = root
         self._faults = faults
         self._access_logger = logging.getLogger(ACCESS_LOGGER)
-        self._own_access_line: bool | None = None
+        self._own_access_line = False
+        self._installed: _Installed | None = None
+        self._limit = MinuteLimit()
         self.levels = RuntimeLevels(root)
         self.sink = sink
+        # Weakly: the sink must not keep its pipeline.
+        sink.last_words = weakref.WeakMethod(self.tell_left_out)
 
     def access(self, record: RequestRecord) -> None:
         """Write the line of a finished record, unless level or sampling drop it."""
@@ -64,6 +73,8 @@ class Logs:
     def _application(self, record: logging.LogRecord, request: RequestRecord | None) -> None:
         if self.levels.changes:
             self.levels.expire()
+        if self._limit.is_over:
+            self.tell_left_out()
         level = record.levelno
         rate = 1.0 if self._root.writes(record) else 0.0
         if rate and level < logging.WARNING and request is not None:
@@ -73,7 +84,8 @@ class Logs:
                 # What outlives its request may do so for hours; what was decided then says nothing of now.
                 rate = self._sampler.rate_for(request.trace_id, request.request_id)
         if rate:
-            self.sink.put(self._lines.application(record, request, rate), level)
+            if self._limit.allows(record):
+                self.sink.put(self._lines.application(record, request, rate), level)
         elif request is not None and self._recorder.wants(request):
             self._recorder.keep(request, self._lines.application(record, request, 1.0, recorded=True), level)
 
@@ -84,6 +96,26 @@ class Logs:
             self.sink.put(self._lines.unreadable(record, current_record.get()), logging.ERROR)
         except Exception as another:
             self._faults.report("logs", another)
+
+    def tell_left_out(self) -> None:
+        """Write how many lines of those that clients can cause were left out since the last time; never raises."""
+        try:
+            for record in self._limit.take():
+                self.sink.put(self._lines.application(record, None, 1.0), record.levelno)
+        except Exception as error:
+            self._faults.report("logs", error)
+
+    async def tell_left_out_in_time(self) -> None:
+        """Do it after each such minute also where nothing is logged; ends by being cancelled."""
+        while True:
+            await anyio.sleep(1.0)
+            if self._limit.is_over:
+                self.tell_left_out()
+
+    def flush(self, timeout_s: float = FLUSH_S) -> bool:
+        """Have everything written that is queued, and the counts of what was left out; return whether it was."""
+        self.tell_left_out()
+        return self.sink.flush(timeout_s)
 
     def bind(self, **fields: object) -> None:
         """Add business fields to the line of the request in which this is called; outside of one, nothing."""
@@ -106,15 +138,19 @@ class Logs:
             if isinstance(handler, PipelineHandler):
                 root.removeHandler(handler)
         self._root.install()
-        root.addHandler(PipelineHandler(self))
+        handler = PipelineHandler(self)
+        root.addHandler(handler)
+        self._installed = _Installed(handler)
         self._own_access_line = own_access_line
         self.adopt_server_loggers()
+        # The hooks and the loggers are the process', and may outlive this pipeline.
+        install_hooks(self._installed.pipeline)
         flush_on_termination()
 
     def adopt_server_loggers(self) -> None:
         """Do it again for a server that set up its loggers since; where nothing is installed, do nothing."""
-        if self._own_access_line is not None:
-            adopt_server_loggers(own_access_line=self._own_access_line)
+        if self._installed is not None and self._installed.is_there():
+            adopt_server_loggers(self._installed.is_there, own_access_line=self._own_access_line)
 
 
 class PipelineHandler(logging.Handler):
@@ -122,21 +158,35 @@ class PipelineHandler(logging.Handler):
 
     def __init__(self, logs: Logs) -> None:
         super().__init__()
-        self._logs = logs
+        self.logs = logs
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._logs.application(record)
+        self.logs.application(record)
 
     def handle(self, record: logging.LogRecord) -> Any:
         # The sink has its own lock; logging's would only serialize the formatting.
         try:
             emitted = self.filter(record)
         except Exception as error:
-            self._logs.unreadable(record, error)
+            self.logs.unreadable(record, error)
             return False
         if emitted:
             self.emit(record if emitted is True else emitted)
         return emitted
+
+
+class _Installed:
+    """A pipeline as long as it is at the root logger, without keeping it alive."""
+
+    def __init__(self, handler: PipelineHandler) -> None:
+        self._handler = weakref.ref(handler)
+
+    def is_there(self) -> bool:
+        return self.pipeline() is not None
+
+    def pipeline(self) -> Logs | None:
+        handler = self._handler()
+        return handler.logs if handler is not None and handler in logging.root.handlers else None
 
 
 __all__ = ["Logs", "PipelineHandler"]

@@ -1,31 +1,92 @@
-"""The loggers of the servers, which bring handlers and a format of their own."""
+"""The loggers of servers and of Engine.IO, which bring handlers and a format of their own."""
 
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Callable
+
+from divan_obs_asgi.redaction.text import HIDDEN, marker
 
 _ACCESS = ("uvicorn.access", "hypercorn.access", "gunicorn.access")
-_OTHERS = ("uvicorn", "uvicorn.error", "uvicorn.asgi", "hypercorn.error", "gunicorn.error")
+_SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.asgi", "hypercorn.error", "gunicorn.error")
+_ENGINES = ("engineio.server", "socketio.server", "engineio.client", "socketio.client")
+# Engine.IO names a session that it does not know, which may well be one of another process.
+_SESSION = re.compile(r"\b(Invalid session|for session) (?!None\b).+?(?= is not connected| \(further |\Z)", re.DOTALL)
+# And an origin, which is whatever a client has put there.
+_ORIGIN = re.compile(r"\A.*(?= is not an accepted origin\.)", re.DOTALL)
+_SOME_ORIGIN = marker("origin")
 
 
-def adopt_server_loggers(*, own_access_line: bool) -> None:
+class Adopted(logging.Filter):
     """
-    Have what uvicorn, hypercorn and gunicorn log go to the root logger's handlers, once and in one format.
+    Has what a logger gets written by the pipeline only, and once.
 
-    Only handlers that write to a stream or a file are taken off; one that sends records elsewhere stays.
+    A logger asks its filters before its handlers. So it does not matter when a server sets its handlers up: Engine.IO
+    does so where the first one is made, hypercorn at its first line, and both may come after the lifespan has begun.
+
+    Args:
+        is_installed: whether there is a pipeline at the root logger.
+        silent: whether nothing is written: there is a line for each connection already.
+    """
+
+    def __init__(self, is_installed: Callable[[], bool], *, silent: bool) -> None:
+        super().__init__()
+        self._is_installed = is_installed
+        self._silent = silent
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not self._is_installed():
+            return True
+        if self._silent:
+            return False
+        logger: logging.Logger | None = logging.getLogger(record.name)
+        while logger is not None and logger is not logging.root:
+            _release(logger)
+            logger = logger.parent
+        if record.name in _ENGINES:
+            _mask(record)
+        return True
+
+
+def adopt_server_loggers(is_installed: Callable[[], bool], *, own_access_line: bool) -> None:
+    """
+    Have what servers and Engine.IO log go to the root logger's handlers, once and in one format.
+
+    Only handlers that write to a stream or a file are taken off; one that sends records elsewhere stays. Of Engine.IO's
+    and python-socketio's only those for standard error, which they set by themselves.
 
     Args:
         own_access_line: whether there is a line for each connection already; then theirs are switched off.
     """
-    for name in (*_ACCESS, *_OTHERS):
+    for name in (*_ACCESS, *_SERVERS, *_ENGINES):
         logger = logging.getLogger(name)
-        for handler in list(logger.handlers):
-            if isinstance(handler, logging.StreamHandler):
-                logger.removeHandler(handler)
+        for earlier in [one for one in logger.filters if isinstance(one, Adopted)]:
+            logger.removeFilter(earlier)
+        silent = own_access_line and name in _ACCESS
+        logger.addFilter(Adopted(is_installed, silent=silent))
+        _release(logger)
+        if silent:
+            logger.disabled = True
+
+
+def _release(logger: logging.Logger) -> None:
+    for handler in list(logger.handlers):
+        is_engines = logger.name in _ENGINES
+        if type(handler) is logging.StreamHandler if is_engines else isinstance(handler, logging.StreamHandler):
+            logger.removeHandler(handler)
+    if not logger.propagate:
         logger.propagate = True
-    if own_access_line:
-        for name in _ACCESS:
-            logging.getLogger(name).disabled = True
 
 
-__all__ = ["adopt_server_loggers"]
+def _mask(record: logging.LogRecord) -> None:
+    if isinstance(record.msg, str) and not record.args:
+        record.msg = without_clients_words(record.msg)
+
+
+def without_clients_words(message: str) -> str:
+    """Return a line of Engine.IO's without the session or the origin that a client has named."""
+    return _ORIGIN.sub(_SOME_ORIGIN, _SESSION.sub(rf"\1 {HIDDEN}", message))
+
+
+__all__ = ["Adopted", "adopt_server_loggers", "without_clients_words"]

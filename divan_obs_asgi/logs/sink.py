@@ -63,6 +63,9 @@ class Sink:
         stream: default is standard output, looked up at each write (a test or a reload may replace it).
         dropped: called with the level's name for each line that is lost.
         failed: called with the exception of a failed write.
+
+    Attributes:
+        last_words: returns what is called before the last flush, or None; it may add lines.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Sink:
         self._dropped = dropped
         self._failed = failed
         self._size = size
+        self.last_words: Callable[[], Callable[[], object] | None] = _nothing
         self._reset()
         _sinks.add(self)
 
@@ -151,6 +155,9 @@ class Sink:
 
     def end(self, timeout_s: float = FLUSH_S) -> bool:
         """The process may end at any moment: write what is queued, and from here on each line before `put` returns."""
+        last_words = self.last_words()
+        if last_words is not None:
+            last_words()
         self._ending = True
         return self.flush(timeout_s)
 
@@ -359,6 +366,10 @@ class _TextOutput:
 
     def flush(self) -> object:
         return sys.stdout.flush()
+
+
+def _nothing() -> None:
+    """Return that there are no last words."""
 
 
 def _standard_output() -> ByteStream:

@@ -9,6 +9,7 @@ import weakref
 from typing import Any
 
 from divan_obs_asgi.logs.lines import HIDDEN_KEY
+from divan_obs_asgi.logs.server_loggers import without_clients_words
 from divan_obs_asgi.redaction.text import HIDDEN, marker
 from divan_obs_asgi.socketio_ext.record import shape_of
 from divan_obs_asgi.socketio_ext.watch import COMPONENT
@@ -28,8 +29,6 @@ _TO_EVERYBODY = "all"
 _ROOM = marker("room")
 # And the one with an event as a client calls it.
 _EVENT = 'received event "%s" from %s [%s]'
-# Engine.IO names a session that it does not know, which may well be one of another process.
-_NAMED = re.compile(r"\b(Invalid session|for session) (?!None\b).+?(?= is not connected| \(further |\Z)", re.DOTALL)
 # engineio.BaseServer.generate_id: 12 random bytes and a number of 3, in base64; an application may have others.
 _ID = re.compile(r"[\w-]{8,128}")
 _RANDOM_BYTES, _OWN_LENGTH = 12, 20
@@ -68,7 +67,7 @@ class SessionFilter(logging.Filter):
                 self._hide(record.msg, arguments)
             record.args = tuple(arguments)
         message = record.getMessage()
-        masked = _NAMED.sub(rf"\1 {HIDDEN}", self._masked(message))
+        masked = without_clients_words(self._masked(message))
         if masked != message:
             record.msg, record.args = masked, ()
         if record.exc_info and record.exc_info[1] is not None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.process import START_TIMEOUT_S, free_port
+from tests.servers.process import free_port
 
 APP = """
 import logging, os, sys
@@ -49,6 +49,8 @@ async def app(scope, receive, send):
 bundle = obs.Observability.from_env()
 app = obs.wrap(app, bundle)
 """
+# Seconds; on a busy machine a start may take long.
+PATIENCE_S = 90.0
 # Seconds from SIGTERM to the end: the drain, the flush at the end of the lifespan, and the one at exit.
 END_S = 30.0
 
@@ -122,20 +124,21 @@ class Started:
         )
 
     def answers(self, path: str = "/") -> bytes:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=START_TIMEOUT_S)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         connection.request("GET", path)
         body = connection.getresponse().read()
         connection.close()
         return body
 
     def wait(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             assert self.process.poll() is None
             assert time.monotonic() < deadline
             with suppress(ConnectionError):
                 self.answers("/quiet")
                 return
+            time.sleep(0.05)
 
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)

@@ -1,0 +1,283 @@
+"""What other parts of the process write to streams by themselves comes as JSON, redacted, once, and within a limit."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers.process import free_port
+
+APP = """
+import os
+from functools import partial
+
+import socketio
+from starlette.applications import Starlette
+
+import divan_obs_asgi as obs
+from divan_obs_asgi.socketio_ext import ObservedAsyncServer
+
+how, kind, when = os.environ["WAY"].split("-")
+bundle = obs.Observability.from_env()
+make = socketio.AsyncServer if kind == "plain" else partial(ObservedAsyncServer, obs=bundle)
+make = partial(make, async_mode="asgi", cors_allowed_origins=["https://good.example"])
+server = make() if when == "before" else None
+
+async def late(scope, receive, send):
+    await inner(scope, receive, send)
+
+async def nothing():
+    pass
+
+if how == "init":
+    other = Starlette()
+    obs.init(other, bundle)
+else:
+    app = obs.wrap(late, bundle)
+server = server or make()
+if how == "init":
+    # With `on_startup` no lifespan comes to the application inside.
+    app = socketio.ASGIApp(server, other_asgi_app=other, on_startup=nothing)
+else:
+    inner = socketio.ASGIApp(server)
+
+@server.on("fail")
+async def fail(sid):
+    raise LookupError("the application's own fault")
+"""
+# Seconds; on a busy machine a start may take long.
+PATIENCE_S = 90.0
+POLLING = "/socket.io/?EIO=4&transport=polling"
+SECRET = "hunter2-s3cr3t"
+PACKETS, ORIGINS, FAILURES = 60, 20, 15
+
+
+class Chat:
+    """`uvicorn chat:app`, and a client that sends what it likes."""
+
+    def __init__(self, directory: Path, way: str) -> None:
+        (directory / "chat.py").write_text(APP)
+        self.port = free_port()
+        command = [sys.executable, "-m", "uvicorn", "chat:app", "--port", str(self.port), "--app-dir", str(directory)]
+        self.out, self.err = directory / "out", directory / "err"
+        with self.out.open("wb") as out, self.err.open("wb") as err:
+            self.process = subprocess.Popen(command, stdout=out, stderr=err, env={**os.environ, "WAY": way})
+
+    def ask(self, method: str, path: str, body: str | None = None, **headers: str) -> bytes:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse().read()
+        connection.close()
+        return answer
+
+    def wait(self) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None
+            with suppress(ConnectionError):
+                self.ask("GET", "/")
+                return
+            time.sleep(0.05)
+        raise TimeoutError
+
+    def end(self) -> list[dict[str, Any]]:
+        """End the server; return the lines of both streams, which are JSON all of them."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(PATIENCE_S)
+        return [json.loads(line) for line in (self.out.read_text() + self.err.read_text()).splitlines()]
+
+
+@pytest.fixture(params=["init-plain-before", "init-observed-after", "wrap-plain-after", "wrap-observed-before"])
+def chat(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Chat]:
+    chat = Chat(tmp_path, request.param)
+    try:
+        chat.wait()
+        yield chat
+    finally:
+        chat.process.kill()
+        chat.process.wait(PATIENCE_S)
+
+
+def test_a_malicious_client_of_engine_io_writes_little_and_tells_nothing(chat: Chat) -> None:
+    """Malformed packets, foreign origins, invented sessions: a few lines each, and how many more there were."""
+    sid = json.loads(chat.ask("GET", POLLING)[1:])["sid"]
+    chat.ask("POST", f"{POLLING}&sid={sid}", "40")
+    for _ in range(PACKETS // 10):
+        chat.ask("POST", f"{POLLING}&sid={sid}", "\x1e".join([f'42/x,{{"password":"{SECRET}"'] * 10))
+    for number in range(ORIGINS):
+        chat.ask("GET", POLLING, origin=f"https://{SECRET}-{number}.example")
+        chat.ask("GET", f"{POLLING}&sid={SECRET}-{number}")
+    lines = chat.end()
+    assert SECRET not in json.dumps(lines)
+    told = [line for line in lines if "message async handler error" in line["msg"]]
+    counts = [line["left_out"] for line in lines if "left_out" in line and line["logger"] == "engineio.server"]
+    assert 0 < len(told) <= 20  # Where a minute ends in between, it begins again.
+    assert len(told) + sum(counts) == PACKETS
+    origins = [line["msg"] for line in lines if "accepted origin" in line["msg"]]
+    assert len(origins) == 1
+    assert origins[0].startswith("[redacted:origin] is not an accepted origin.")
+
+
+def test_what_is_no_http_writes_little(chat: Chat) -> None:
+    """uvicorn's line about it, too."""
+    for _ in range(30):
+        with socket.create_connection(("127.0.0.1", chat.port), PATIENCE_S) as client:
+            client.sendall(b"no http at all\r\n\r\n")
+            while client.recv(4096):
+                pass
+    lines = [line for line in chat.end() if line["logger"] == "uvicorn.error" and line["level"] == "WARNING"]
+    told = [line for line in lines if line["msg"].startswith("Invalid HTTP request")]
+    assert 0 < len(told) <= 20
+    assert len(told) + sum(line.get("left_out", 0) for line in lines) == 30
+
+
+def test_the_applications_own_failures_are_never_limited(chat: Chat) -> None:
+    """Each is told, also where Engine.IO logs them at the place of a malformed packet."""
+    sid = json.loads(chat.ask("GET", POLLING)[1:])["sid"]
+    chat.ask("POST", f"{POLLING}&sid={sid}", "40")
+    for _ in range(FAILURES):
+        chat.ask("POST", f"{POLLING}&sid={sid}", '42["fail"]')
+    lines = chat.end()
+    failures = [line for line in lines if line.get("error", {}).get("type") == "LookupError" and line["status"] is None]
+    assert len([line for line in failures if line["logger"] in ("asyncio", "engineio.server")]) == FAILURES
+    assert [line for line in lines if "left_out" in line] == []
+
+
+# What Python writes by itself.
+
+START = """
+import gc, sys, threading, warnings
+import divan_obs_asgi as obs
+
+bundle = obs.Observability.from_env({})
+bundle.log.install()
+"""
+
+
+def run(script: str, **streams: Any) -> tuple[int, list[dict[str, Any]], str]:
+    """Run a program of its own; return how it ended, its lines, and what it wrote to standard error."""
+    command = [sys.executable, "-c", START + script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
+
+
+def test_an_uncaught_exception_is_one_line_and_the_process_fails() -> None:
+    """Written before the end, redacted, and not a second time."""
+    code, lines, stderr = run(f"raise LookupError('password={SECRET}')")
+    assert (code, stderr) == (1, "")
+    (line,) = lines
+    assert (line["level"], line["logger"]) == ("CRITICAL", "divan_obs_asgi.uncaught")
+    assert line["error"]["type"] == "LookupError"
+    assert SECRET not in json.dumps(line)
+
+
+def test_an_uncaught_exception_in_a_thread_is_one_line() -> None:
+    """With the thread's name."""
+    script = f"""
+def work():
+    raise LookupError('password={SECRET}')
+thread = threading.Thread(target=work, name="worker")
+thread.start()
+thread.join()
+"""
+    code, lines, stderr = run(script)
+    assert (code, stderr) == (0, "")
+    (line,) = lines
+    assert (line["level"], line["thread_name"], line["error"]["type"]) == ("ERROR", "worker", "LookupError")
+    assert SECRET not in json.dumps(line)
+
+
+def test_an_exception_that_nobody_can_catch_is_one_line() -> None:
+    """In `__del__`: with the name of what raised it, and not with its `repr`."""
+    script = f"""
+class Held:
+    def __repr__(self):
+        return 'password={SECRET}'
+    def __del__(self):
+        raise LookupError('password={SECRET}')
+held = Held()
+del held
+gc.collect()
+"""
+    code, lines, stderr = run(script)
+    assert (code, stderr) == (0, "")
+    (line,) = lines
+    assert (line["level"], line["ignored_in"], line["error"]["type"]) == ("ERROR", "Held.__del__", "LookupError")
+    assert SECRET not in json.dumps(line)
+
+
+def test_a_warning_is_one_line() -> None:
+    """Under the name that the standard library has for them."""
+    code, lines, stderr = run(f"warnings.warn('token={SECRET}', RuntimeWarning)")
+    assert (code, stderr) == (0, "")
+    (line,) = lines
+    assert (line["level"], line["logger"]) == ("WARNING", "py.warnings")
+    assert line["msg"].startswith("RuntimeWarning: ")
+    assert SECRET not in json.dumps(line)
+
+
+def test_ctrl_c_is_as_it_was() -> None:
+    """An order and no failure."""
+    code, lines, stderr = run("raise KeyboardInterrupt")
+    assert (code, lines) == (-signal.SIGINT, [])
+    assert stderr.endswith("KeyboardInterrupt\n")
+
+
+def test_a_hook_of_somebody_else_is_called_too() -> None:
+    """An error tracker's, which was set before."""
+    before = "import sys\nsys.excepthook = lambda *_: print('tracked', file=sys.stderr)\n"
+    script = "raise LookupError"
+    done = subprocess.run(
+        [sys.executable, "-c", before + START + script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stderr == "tracked\n"
+    assert json.loads(done.stdout)["error"]["type"] == "LookupError"
+
+
+def test_where_the_line_cannot_be_written_only_the_type_is() -> None:
+    """A closed standard output: nothing of the text reaches standard error."""
+    script = f"sys.stdout.close()\nraise LookupError('password={SECRET}')"
+    _, _, stderr = run(script)
+    assert SECRET not in stderr
+    assert "uncaught LookupError" in stderr
+
+
+def test_without_a_pipeline_python_writes_as_before() -> None:
+    """The hooks outlive the bundle, and hold nothing of it."""
+    script = """
+import logging, weakref
+gone = weakref.ref(bundle.log)
+logging.root.handlers.clear()
+del bundle
+gc.collect()
+assert gone() is None
+raise LookupError
+"""
+    code, lines, stderr = run(script)
+    assert (code, lines) == (1, [])
+    assert stderr.endswith("LookupError\n")
+
+
+def test_a_stack_alone_takes_nothing_over() -> None:
+    """`build_stack` leaves the process as it is."""
+    script = """
+import sys
+import divan_obs_asgi as obs
+hooks = sys.excepthook, sys.unraisablehook
+obs.build_stack(lambda scope, receive, send: None, obs.Observability.from_env({}))
+assert hooks == (sys.__excepthook__, sys.__unraisablehook__)
+assert hooks == (sys.excepthook, sys.unraisablehook)
+"""
+    subprocess.run([sys.executable, "-c", script], timeout=60, check=True)
