@@ -101,6 +101,7 @@ class Chat:
 
 @pytest.fixture(params=["init-plain-before", "init-observed-after", "wrap-plain-after", "wrap-observed-before"])
 def chat(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Chat]:
+    pytest.importorskip("socketio")
     chat = Chat(tmp_path, request.param)
     try:
         chat.wait()

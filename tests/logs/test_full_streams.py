@@ -49,6 +49,8 @@ async def app(scope, receive, send):
 bundle = obs.Observability.from_env()
 app = obs.wrap(app, bundle)
 """
+# Each waits for what a stream does not take until the end.
+pytestmark = pytest.mark.slow
 # Seconds; on a busy machine a start may take long.
 PATIENCE_S = 90.0
 # Seconds from SIGTERM to the end: the drain, the flush at the end of the lifespan, and the one at exit.
