@@ -8,6 +8,7 @@ from types import TracebackType
 
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.redaction.databases import MARKER, caused_by_a_database, frames_only
+from divan_obs_asgi.redaction.view import Places
 
 # What a traceback may take: frames, and characters below what the policy cuts a text to.
 _FRAMES = 6
@@ -15,7 +16,7 @@ _ROOM = 2000
 _UNREADABLE = "[redacted:unreadable]"
 
 
-def describe_error(error: BaseException, policy: RedactionPolicy) -> dict[str, str]:
+def describe_error(error: BaseException, policy: RedactionPolicy, places: Places | None = None) -> dict[str, str]:
     """
     Return the type, a fingerprint that stays the same from run to run, and the redacted traceback; never raises.
 
@@ -23,7 +24,7 @@ def describe_error(error: BaseException, policy: RedactionPolicy) -> dict[str, s
     recursion went. Of a database's exception the traceback has the places only, since its text repeats what is stored.
     """
     kind = policy.redact_text(type(error).__qualname__)
-    places = "".join(f"{place};" for place in dict.fromkeys(_places(error.__traceback__)))
+    path = "".join(f"{place};" for place in dict.fromkeys(_places(error.__traceback__)))
     try:
         text = _traceback(error)
         if caused_by_a_database(error):
@@ -33,14 +34,14 @@ def describe_error(error: BaseException, policy: RedactionPolicy) -> dict[str, s
         text = _UNREADABLE
     return {
         "type": kind,
-        "fingerprint": hashlib.sha256(f"{kind}|{places}".encode("utf-8", "replace")).hexdigest()[:16],
-        "traceback": policy.redact_traceback(text),
+        "fingerprint": hashlib.sha256(f"{kind}|{path}".encode("utf-8", "replace")).hexdigest()[:16],
+        "traceback": policy.redact_traceback(text, places),
     }
 
 
-def describe_stack(text: str, policy: RedactionPolicy) -> str:
+def describe_stack(text: str, policy: RedactionPolicy, places: Places | None = None) -> str:
     """Return the end of what `stack_info=True` gave, redacted."""
-    return policy.redact_text("\n".join(text.splitlines()[-2 * _FRAMES :]))
+    return policy.redact_text("\n".join(text.splitlines()[-2 * _FRAMES :]), places)
 
 
 def _places(step: TracebackType | None) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from divan_obs_asgi.redaction.view import Found, View
+from divan_obs_asgi.redaction.view import UNREAD, Found, View
 
 # RFC 5322's dot-atom without the characters that logs use as delimiters, read backwards from the "@".
 _LOCAL_BACKWARDS = re.compile(rb"[A-Za-z0-9_%+'.-]{1,64}")
@@ -26,17 +26,23 @@ def find_emails(view: View) -> Iterable[Found]:
     """Return e-mail addresses, also with an encoded "@"."""
     raw = view.raw
     if view.encoded or (b"\\" in raw and b"\\u0040" in view.lower) or (b"&" in raw and b"&#64;" in raw):
-        return _addresses(raw, (match.span() for match in _AT.finditer(view.lower)))
-    return _addresses(raw, _plain(raw)) if b"@" in raw else ()
+        return _addresses(view, (match.span() for match in _AT.finditer(view.lower)))
+    return _addresses(view, _plain(raw)) if b"@" in raw else ()
 
 
-def _addresses(raw: bytes, signs: Iterable[tuple[int, int]]) -> Iterator[Found]:
+def _addresses(view: View, signs: Iterable[tuple[int, int]]) -> Iterator[Found]:
+    raw = view.raw
     end = 0
     for start, stop in signs:
+        if not view.takes():
+            yield max(end, start - 64), len(raw), UNREAD
+            return
+        domain = _DOMAIN.match(raw, stop)
+        if domain is None:
+            continue
         window = raw[max(end, start - 64) : start][::-1]
         local = _LOCAL_BACKWARDS.match(window)
-        domain = _DOMAIN.match(raw, stop)
-        if local is None or domain is None or _DENSITY.match(domain[0]) or _is_user_info(raw, start):
+        if local is None or _DENSITY.match(domain[0]) or _is_user_info(raw, start):
             continue
         name = local[0][::-1].lstrip(b".'%+-")
         if not name or (name in (b"git", b"hg") and raw[domain.end() : domain.end() + 1] in (b":", b"/")):
@@ -56,17 +62,23 @@ def find_phones(view: View) -> Iterable[Found]:
     raw = view.raw
     found: list[Found] = []
     if b"+" in raw:
-        found += _numbers(raw, _PHONE)
+        found += _numbers(view, _PHONE)
     if view.encoded:
-        found += _numbers(raw, _PHONE_ENCODED)
+        found += _numbers(view, _PHONE_ENCODED)
     if b"0" * 11 in view.classes:
-        found += _numbers(raw, _PHONE_00)
+        found += _numbers(view, _PHONE_00)
     return found
 
 
-def _numbers(raw: bytes, pattern: re.Pattern[bytes]) -> list[Found]:
-    places = (match.span() for match in pattern.finditer(raw))
-    return [(start, end, "phone") for start, end in places if start == 0 or not chr(raw[start - 1]).isalnum()]
+def _numbers(view: View, pattern: re.Pattern[bytes]) -> Iterator[Found]:
+    raw = view.raw
+    for match in pattern.finditer(raw):
+        start, end = match.span()
+        if not view.takes():
+            yield start, len(raw), UNREAD
+            return
+        if start == 0 or not chr(raw[start - 1]).isalnum():
+            yield start, end, "phone"
 
 
 def _plain(raw: bytes) -> Iterator[tuple[int, int]]:

@@ -7,11 +7,12 @@ import binascii
 import re
 from collections.abc import Iterable, Iterator
 
-from divan_obs_asgi.redaction.view import Found, View
+from divan_obs_asgi.redaction.view import UNREAD, Found, View
 
 _SCHEME_SIGN = re.compile(rb"b(?:earer|asic)[\s%+\"]")
 # RFC 6750, section 2.1 (b68token) and RFC 7617.
-_SCHEME = re.compile(rb"b(?:earer|asic)(?:\s|%20|\+|\"\s?:\s?\"){1,4}\"?([a-z0-9._~+/%-]{4,}+=*+)(?![\w=])")
+_SCHEME = re.compile(rb"b(?:earer|asic)(?:\s|%20|\+|\"\s?:\s?\"){1,4}\"?([a-z0-9._~+/%-]{4,}+=*+)")
+_GOES_ON = re.compile(rb"[\w=]")
 _ARGUMENT = re.compile(
     rb"--[a-z0-9-]{0,32}?(?:password|passwd|passphrase|secret|token|api-?key|private-key|access-key)[ \t]{1,4}"
     rb"['\"]?([^\s'\"-][^\s'\"]{0,4096})"
@@ -23,8 +24,10 @@ _PEM = re.compile(
     re.DOTALL,
 )
 # RFC 3986, section 3.2: the authority ends at the first of these.
-_AUTHORITY = re.compile(rb"[^\s/?#\"'<>\\,|`(){}]{0,1024}")
-_WHOLE_URL = re.compile(rb"[^\s\"'<>\\|`?,]{0,2048}")
+_AUTHORITY = re.compile(rb"[^\s/?#\"'<>\\,|`(){}]{0,1024}+")
+_LONGEST_URL = 2048
+_AT = re.compile(rb"@|%40")
+_END_OF_URL = re.compile(rb"[\s\"'<>\\|`?,]")
 _WEB = re.compile(rb"(?:https?|wss?)\Z", re.IGNORECASE)
 _PORT = re.compile(rb"[^@:]*:\d{0,5}\Z")
 
@@ -36,7 +39,13 @@ def find_schemes(view: View) -> Iterable[Found]:
 
 def _credentials(view: View) -> Iterator[Found]:
     for match in _SCHEME.finditer(view.lower):
+        if not view.takes():
+            yield match.start(1), len(view.raw), UNREAD
+            return
         if match.start() and chr(view.lower[match.start() - 1]).isalnum():
+            continue
+        # "bearer a1b2=c3" is a pair, and another rule's. Nothing in it is read again: it would be once for each scheme.
+        if _GOES_ON.match(view.lower, match.end()):
             continue
         credentials = view.raw[match.start(1) : match.end(1)]
         if _is_credential(credentials, basic=match[0].startswith(b"basic")):
@@ -47,14 +56,22 @@ def find_arguments(view: View) -> Iterable[Found]:
     """Return what follows an option of a command line whose name tells a secret: `--password hunter2`."""
     if b" --" not in view.raw and b"'--" not in view.raw and not view.raw.startswith(b"--"):
         return ()
-    return [(match.start(1), match.end(1), "credential") for match in _ARGUMENT.finditer(view.lower)]
+    return _until_unread(view, _ARGUMENT.finditer(view.lower), 1, "credential")
 
 
 def find_private_keys(view: View) -> Iterable[Found]:
     """Return PEM private keys, armour included."""
     if b"PRIVATE KEY" not in view.raw:
         return ()
-    return [(match.start(), match.end(), "private_key") for match in _PEM.finditer(view.raw)]
+    return _until_unread(view, _PEM.finditer(view.raw), 0, "private_key")
+
+
+def _until_unread(view: View, matches: Iterable[re.Match[bytes]], group: int, name: str) -> Iterator[Found]:
+    for match in matches:
+        if not view.takes():
+            yield match.start(group), len(view.raw), UNREAD
+            return
+        yield match.start(group), match.end(group), name
 
 
 def find_user_info(view: View) -> Iterable[Found]:
@@ -62,15 +79,31 @@ def find_user_info(view: View) -> Iterable[Found]:
     if b"@" not in view.raw and not view.encoded:
         return ()
     signs = (b"://", b"%3a%2f%2f", b"%3A%2F%2F") if view.encoded else (b"://",)
-    return [place for sign in signs for place in _user_infos(view.raw, sign)]
+    return [place for sign in signs for place in _user_infos(view, sign)]
 
 
-def _user_infos(raw: bytes, sign: bytes) -> Iterator[Found]:
+def _user_infos(view: View, sign: bytes) -> Iterator[Found]:
+    raw = view.raw
     start = raw.find(sign)
+    at = url_end = -1
     while start >= 0:
         begin = start + len(sign)
-        web = _WEB.search(raw, max(0, start - 5), start) is not None
-        end = _user_info_end(raw, begin, web)
+        # Both are looked for once, and not again for each URL in front of them.
+        if at < begin:
+            found = _AT.search(raw, begin)
+            if found is None:
+                return
+            at = found.start()
+        if url_end < begin:
+            delimiter = _END_OF_URL.search(raw, begin)
+            url_end = len(raw) if delimiter is None else delimiter.start()
+        end = begin
+        if at - begin < _LONGEST_URL and at <= url_end:
+            if not view.takes():
+                yield begin, len(raw), UNREAD
+                return
+            web = _WEB.search(raw, max(0, start - 5), start) is not None
+            end = _user_info_end(raw, begin, web, min(url_end, begin + _LONGEST_URL))
         if end > begin and raw[begin:end] not in (b"git", b"hg", b"svn"):
             yield begin, end, "userinfo"
         start = raw.find(sign, max(begin, end))
@@ -96,15 +129,13 @@ def _is_user_and_password(value: bytes) -> bool:
         return False
 
 
-def _user_info_end(raw: bytes, begin: int, web: bool) -> int:
+def _user_info_end(raw: bytes, begin: int, web: bool, url_end: int) -> int:
     """Return where the user info ends, before its "@"; `begin` where there is none."""
     authority = _AUTHORITY.match(raw, begin)
     assert authority is not None
     # A password may have "@" and "/" in it, unescaped; the path of a web page may have an "@" too.
     if not web or (b":" in authority[0] and b"@" not in authority[0] and not _PORT.match(authority[0])):
-        url = _WHOLE_URL.match(raw, begin)
-        assert url is not None
-        at = raw.rfind(b"@", begin, url.end())
+        at = raw.rfind(b"@", begin, url_end)
         if at >= 0 and b":" in raw[begin:at]:
             return at
     for sign in (b"@", b"%40"):

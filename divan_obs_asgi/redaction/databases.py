@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from divan_obs_asgi.redaction.text import marker
-from divan_obs_asgi.redaction.view import Found, View
+from divan_obs_asgi.redaction.view import UNREAD, Found, View
 
 _NAME = "database"
 MARKER = marker(_NAME)
@@ -43,7 +43,7 @@ _VALUES = re.compile(
     rb"|[Kk]ey \([^)\n]{0,256}\)=\((?P<key>.*?)"
     rb"(?=\) (?:already exists|is not present|is still|conflicts with)|\)\.(?:\n|\\+n|\Z)|\Z)"
     rb"|Failing row contains \((?P<row>.*?)(?=\)\.(?:\n|\\+n|\Z)|\Z)"
-    rb"|invalid input (?:syntax|value) for [^:\n]{1,64}: \\*\"(?P<input>.*?)(?=\\*\"(?:\n|\\+n|\Z)|\Z)"
+    rb"|invalid input (?:syntax|value) for [^:\n]{1,64}: \\*\"(?P<input>.*?)(?=(?<!\\)\\{0,15}+\"(?:\n|\\+n|\Z)|\Z)"
     rb"|Duplicate entry '(?P<entry>.*?)(?=' for key|\n|\Z)",
     re.DOTALL,
 )
@@ -86,6 +86,9 @@ def frames_only(stacktrace: str) -> str:
 def find_values(view: View) -> Iterable[Found]:
     """Return the values that a database's message repeats, where it is known how it does that."""
     for match in _VALUES.finditer(view.raw):
+        if not view.takes():
+            yield match.start(), len(view.raw), UNREAD
+            return
         group = match.lastgroup
         if group is not None and match[group] and not _REDACTED.fullmatch(match[group]):
             yield match.start(group), match.end(group), _NAME

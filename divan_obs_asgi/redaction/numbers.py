@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from divan_obs_asgi.redaction.view import CLASSES, GROUPING, Found, View
+from divan_obs_asgi.redaction.view import CLASSES, GROUPING, UNREAD, Found, View
 
 _CARD = re.compile(
     rb"(?<![\w.])(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{1,4}(?:\1\d{1,3})?|\d{4}([ -])\d{6}\2\d{4,5})(?!\w|[.-]\d)"
@@ -62,14 +62,18 @@ _LATITUDE_BACKWARDS = re.compile(rb"(\d{1,3}[-+]?)(?![\d.]|[ \t]?[,;/][ \t]?\d|\
 
 def find_cards(view: View) -> Iterable[Found]:
     """Return card numbers: an issuer's digits, a length it has, and the check digit (ISO/IEC 7812-1, annex B)."""
-    return _cards(view.numbers) if b"0" * 13 in view.classes else ()
+    return _cards(view) if b"0" * 13 in view.classes else ()
 
 
-def _cards(raw: bytes) -> Iterator[Found]:
+def _cards(view: View) -> Iterator[Found]:
+    raw = view.numbers
     shapes = raw.translate(_SHAPES)
     for sign in _CARD_SIGNS:
         start = shapes.find(sign)
         while start >= 0:
+            if not view.takes():
+                yield start, len(raw), UNREAD
+                return
             match = _CARD.match(raw, start)
             if match is not None and _is_card(raw, match):
                 yield match.start(), match.end(), "card"
@@ -87,13 +91,17 @@ def _is_card(raw: bytes, match: re.Match[bytes]) -> bool:
 
 def find_ibans(view: View) -> Iterable[Found]:
     """Return bank accounts: a country, the length it has, and the check digits (ISO 7064, mod 97-10)."""
-    return _accounts(view.numbers) if _ACCOUNT_SIGN in view.classes else ()
+    return _accounts(view) if _ACCOUNT_SIGN in view.classes else ()
 
 
-def _accounts(raw: bytes) -> Iterator[Found]:
+def _accounts(view: View) -> Iterator[Found]:
+    raw = view.numbers
     shapes = raw.translate(CLASSES)
     start = shapes.find(_ACCOUNT_SIGN)
     while start >= 0:
+        if not view.takes():
+            yield start, len(raw), UNREAD
+            return
         match = _IBAN.match(raw, start)
         end = _end_of_account(raw, match) if match is not None else 0
         if end and mod97(raw[start:end].translate(None, GROUPING)) == 1:
@@ -103,12 +111,16 @@ def _accounts(raw: bytes) -> Iterator[Found]:
 
 def find_positions(view: View) -> Iterable[Found]:
     """Return latitude and longitude, both with at least four decimals (some eleven metres)."""
-    return _positions(view.numbers) if _TWO.search(view.classes) else ()
+    return _positions(view) if _TWO.search(view.classes) else ()
 
 
-def _positions(raw: bytes) -> Iterator[Found]:
+def _positions(view: View) -> Iterator[Found]:
+    raw = view.numbers
     for match in _LONGITUDE.finditer(raw):
         point = match.start()
+        if not view.takes():
+            yield max(0, point - 8), len(raw), UNREAD
+            return
         before = _LATITUDE_BACKWARDS.match(raw[max(0, point - 8) : point][::-1])
         if before is None:
             continue

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import TypeAlias
 
 from divan_obs_asgi.redaction.keys import (
     BODY,
@@ -18,7 +17,7 @@ from divan_obs_asgi.redaction.keys import (
     words,
 )
 from divan_obs_asgi.redaction.patterns import JOINT, any_of
-from divan_obs_asgi.redaction.view import Found, View
+from divan_obs_asgi.redaction.view import UNREAD, Found, View
 
 # What stands between key and value, made one: separators "=", quotes and closing brackets '"'.
 _ALIKE = bytes.maketrans(b":>'\\`]\tABCDEFGHIJKLMNOPQRSTUVWXYZ", b'==""""\x20abcdefghijklmnopqrstuvwxyz')
@@ -44,8 +43,11 @@ _END_QUOTED = {
 }
 _BARE = re.compile(rb"[^\s&,;)\]}>\"'<|`]+")
 _LINE = re.compile(rb"(?i:digest|oauth|signature|aws4-hmac-sha256)\s[^\r\n]+|[^\r\n\"']*[^\s\"']")
-_WORDS = re.compile(rb"[^\r\n&\"'|]+?(?=\s{1,8}[\w.-]{1,64}[\"']?[=:]|\s*(?:[\r\n&\"'|]|\Z))")
-_NAMES = re.compile(rb"[^\r\n&\"'|,;)(<>]+?(?=\s{1,8}[\w.-]{1,64}[\"']?[=:]|\s*(?:[\r\n&\"'|,;)(<>]|\Z))")
+_WORDS = re.compile(rb"[^\r\n&\"'|]+")
+_NAMES = re.compile(rb"[^\r\n&\"'|,;)(<>]+")
+# Ends both: the next key.
+_NEXT_KEY = re.compile(rb"\s{1,8}[\w.-]{1,64}[\"']?[=:]")
+_LONGEST_NEXT_KEY = 80
 _NUMBERS = re.compile(rb"[-+]?\d[-+\d.,; \t]*(?:\d|[NSEW](?![A-Za-z]))|[-+]?\d")
 _DIALLED = re.compile(rb"\+?[\d(][\d ().\-/]{3,24}\d")
 _IN_TAGS = re.compile(rb"[^<]+")
@@ -82,6 +84,8 @@ _SECRET_LOOK = re.compile(rb"[^\s]*[\d_!#$%^&*+/=~-]|[a-z]+[A-Z]|[^\s]{20}")
 _AMOUNT = re.compile(rb"\d+(?:\.\d+)?\s?(?:[kKmMgG]i?)?[bB](?:ytes?)?\b|\d+ (?:chars|characters|items|lines|parts)\b")
 # `Authorization` and `Cookie` are headers, whose values have spaces and semicolons.
 _TO_THE_END = words("cookie set-cookie set_cookie authorization proxy-authorization proxy_authorization")
+# Their values end otherwise than at the next blank.
+_SENTENCES = frozenset({BODY, PERSON, PHONE, POSITION})
 _MAX_BRACKETS = 64
 
 
@@ -118,20 +122,27 @@ class PairRule:
             for code, char in _ENCODED:
                 alike = alike.replace(code, char)
         signs = alike.translate(_ALIKE, _AROUND)[::-1]
-        sign = self._signs.search(signs)
-        return () if sign is None else self._values(view.raw, alike, signs, sign)
+        if self._signs.search(signs) is None:
+            return ()
+        # In a bounded text those that stand first are looked at: they are the last ones here.
+        places = [match.start() for match in self._signs.finditer(signs)]
+        read = view.takes(len(places))
+        return self._values(view.raw, alike, signs, places, len(places) - read)
 
-    def _values(self, raw: bytes, alike: bytes, signs: bytes, sign: re.Match[bytes] | None) -> Iterator[Found]:
+    def _values(self, raw: bytes, alike: bytes, signs: bytes, places: list[int], unread: int) -> Iterator[Found]:
         backwards = alike.translate(_ALIKE)[::-1]
         # The separators of both, in order, are the same.
         separators = [match.start() for match in _SEPARATOR.finditer(backwards)]
         size = len(raw)
         passed = counted = 0
-        ends: dict[re.Pattern[bytes], tuple[int, int]] = {}
-        while sign is not None:
-            at = sign.start()
+        ends = _Ends()
+        for number, at in enumerate(places):
             passed += signs.count(b"=", counted, at)
             counted = at
+            if number < unread:
+                if number == unread - 1:
+                    yield size - separators[passed], size, UNREAD
+                continue
             match = self._key.match(backwards, separators[passed])
             key_start = size - match.end("key") if match is not None else 0
             # A marker that stands in front of a separator is no key.
@@ -141,10 +152,25 @@ class PairRule:
                 place = name and _value(raw, size - match.start(), key_start, key, name, ends)
                 if name and place:
                     yield *place, name
-            sign = self._signs.search(signs, at + 1)
 
 
-_Ends: TypeAlias = dict[re.Pattern[bytes], tuple[int, int]]
+class _Ends(dict[re.Pattern[bytes], tuple[int, int]]):
+    """
+    What is known of the text behind a place, which is read backwards: nothing of it is read twice.
+
+    Attributes:
+        brackets: for each bracket that opened a value, where its value ends.
+        next_key: where the last sentence began, and where the next key behind it stands.
+        blanks: for each end of a sentence, where the blanks in front of it begin.
+        bare: where the key of the last bare value begins, and where that value ends: in `sid=pin=x` it is both's.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.brackets: dict[int, int] = {}
+        self.next_key: tuple[int, int] | None = None
+        self.blanks: dict[int, int] = {}
+        self.bare = (-1, -1)
 
 
 def _run(pattern: re.Pattern[bytes], raw: bytes, begin: int, ends: _Ends) -> tuple[int, int] | None:
@@ -165,6 +191,11 @@ def _value(raw: bytes, start: int, key_start: int, key: str, name: str, ends: _E
         if raw[key_start - 1 : key_start] not in (b"<", b":"):
             return None
         return _kept(raw, _run(_IN_TAGS, raw, start, ends))
+    glued = name not in _SENTENCES and " " not in key and raw[key_start : start - 1] == key.encode()
+    glued = glued and key.lower() not in _TO_THE_END
+    if glued and start == ends.bare[0]:
+        ends.bare = key_start, ends.bare[1]
+        return start, ends.bare[1]
     opening = _OPENING.match(raw, start)
     assert opening is not None
     begin, quote = opening.end(), opening["quote"]
@@ -177,16 +208,18 @@ def _value(raw: bytes, start: int, key_start: int, key: str, name: str, ends: _E
     if _stands_for_none(raw, begin, len(raw)):
         return None
     if raw[begin : begin + 1] in _CLOSING:
-        return begin, _matching_bracket(raw, begin)
+        return begin, _matching_bracket(raw, begin, ends)
     if name == POSITION and (numbers := _NUMBERS.match(raw, begin)):
         return numbers.span()
     if name == PHONE and (dialled := _DIALLED.match(raw, begin)):
         return dialled.span()
     if name == BODY and raw[key_start - 1 : key_start] not in (b'"', b"'"):
-        return None if _AMOUNT.match(raw, begin) else _span(_WORDS.match(raw, begin))
+        return None if _AMOUNT.match(raw, begin) else _sentence(_WORDS, raw, begin, ends)
     if name == PERSON and raw[key_start - 1 : key_start] not in (b'"', b"'"):
-        return _span(_NAMES.match(raw, begin))
+        return _sentence(_NAMES, raw, begin, ends)
     value = _run(_BARE, raw, begin, ends)
+    if value is not None and glued and begin == start:
+        ends.bare = key_start, value[1]
     if value is None or _CALL.fullmatch(raw, *value):
         return None
     spaced = begin > start and raw[start - 1 : start] == b":"
@@ -195,8 +228,21 @@ def _value(raw: bytes, start: int, key_start: int, key: str, name: str, ends: _E
     return value
 
 
-def _span(value: re.Match[bytes] | None) -> tuple[int, int] | None:
-    return None if value is None else value.span()
+def _sentence(pattern: re.Pattern[bytes], raw: bytes, begin: int, ends: _Ends) -> tuple[int, int] | None:
+    """Return where the words are that begin here: up to a delimiter, or to the next key with its blank."""
+    run = _run(pattern, raw, begin, ends)
+    if run is None:
+        return None
+    known, next_key = ends.next_key or (len(raw), len(raw))
+    match = _NEXT_KEY.search(raw, begin + 1, known + _LONGEST_NEXT_KEY)
+    if match is not None and match.start() <= known:
+        next_key = match.start()
+    ends.next_key = (begin, next_key)
+    end = min(run[1], next_key)
+    if end not in ends.blanks:
+        ends.blanks[end] = begin + len(raw[begin:end].rstrip())
+    # Where all in front of the end is blank, there is another value's.
+    return (begin, ends.blanks[end]) if ends.blanks[end] > begin else None
 
 
 def _kept(raw: bytes, value: tuple[int, int] | None) -> tuple[int, int] | None:
@@ -242,8 +288,13 @@ def _quoted(raw: bytes, begin: int, quote: bytes) -> tuple[int, int] | None:
     return None if begin == end or _is_nothing(raw, begin, end) else (begin, end)
 
 
-def _matching_bracket(raw: bytes, begin: int) -> int:
+def _matching_bracket(raw: bytes, begin: int, ends: _Ends) -> int:
     """Return the end of what the bracket at `begin` opens; the end of the text where it is not closed."""
+    ends.brackets[begin] = end = _end_of_bracket(raw, begin, ends.brackets)
+    return end
+
+
+def _end_of_bracket(raw: bytes, begin: int, known: dict[int, int]) -> int:
     depth = 0
     position = begin
     for _ in range(_MAX_BRACKETS):
@@ -251,6 +302,9 @@ def _matching_bracket(raw: bytes, begin: int) -> int:
         if match is None:
             return len(raw)
         char = match[0]
+        position = known.get(match.start(), 0)
+        if position:
+            continue
         position = match.end()
         if char in (b'"', b"'"):
             skipped = _END_QUOTED[char].match(raw, position)

@@ -14,15 +14,25 @@ from divan_obs_asgi.redaction.pseudonyms import IpPolicy, Pseudonyms, UserIdPoli
 from divan_obs_asgi.redaction.rules import DEFAULT_RULES, KEEP, FieldRule, Rule, TextRule
 from divan_obs_asgi.redaction.text import MARKER, TextRedactor, TextRules, marker
 from divan_obs_asgi.redaction.tokens import TokenShape
+from divan_obs_asgi.redaction.view import Places
 from divan_obs_asgi.redaction.walk import JSON, Limits, Walk
 
 if TYPE_CHECKING:
     from divan_obs_asgi.settings import Settings
 
-# What is read of a text at most, and how much of its end is then not told: a secret that was cut in two there may not
-# be recognised.
-_MAX_READ = 65_536
-_UNSURE = 4096
+# Rules read so much of a text beyond what is told of it: a secret that begins in what is told ends here, or is hidden
+# to its end all the same. The longest that shows by its end only is the user info of a URL.
+_MARGIN = 2048
+# What else may be a secret that shows by its end, as the first part of a JWT is: a word that goes on where the text is
+# cut. It is left out, however long it is.
+_OPEN_WORD_BACKWARDS = re.compile(r"[\w.%~-]*")
+# Characters that are told, for each place that rules may look at: a marker is hardly shorter.
+_PLACE = 20
+_LEAST_PLACES = 100
+# Where a traceback may be cut: between two frames, and not in a message.
+_BETWEEN_FRAMES = re.compile(
+    r"^[ |+]*(?:Traceback \(most recent call last\):$|File \"[^\"\n]*\", line [0-9]+)", re.MULTILINE
+)
 _CUT_TEXT = "[cut:length]"
 # How Python begins one.
 TRACEBACK = "Traceback (most recent call last):\n"
@@ -89,6 +99,8 @@ class RedactionPolicy:
         self._pseudonymous = frozenset(rule.name for rule in self._pseudonyms.rules())
         self._keys = KeyIndex([*self._pseudonyms.rules(), *key_rules], self._options["allow_keys"])
         self._limits = limits
+        self._read = limits.text + _MARGIN
+        self._places = max(_LEAST_PLACES, limits.text // _PLACE) if limits.text else 0
         self._count = count or _uncounted
         for_texts = tuple(rule for rule in rules if isinstance(rule, (KeyRule, TokenShape, TextRule)))
         self._texts = TextRedactor(
@@ -129,17 +141,21 @@ class RedactionPolicy:
         except Exception:
             return {"redacted": _UNREADABLE}
 
-    def redact_text(self, text: str) -> str:
+    def line_places(self) -> Places | None:
+        """Return how many places of all texts of one log line rules may look at, for the methods below."""
+        return Places(self._places) if self._places else None
+
+    def redact_text(self, text: str, places: Places | None = None) -> str:
         """Return `text` without secrets, cut to bounded length."""
         try:
-            return self._text(text)
+            return self._text(text, places)
         except Exception:
             return _UNREADABLE
 
-    def redact_traceback(self, text: str) -> str:
+    def redact_traceback(self, text: str, places: Places | None = None) -> str:
         """Return a traceback without secrets; a long one without its beginning, because its end says most."""
         try:
-            return self._traceback(text)
+            return self._traceback(text, places)
         except Exception:
             return _UNREADABLE
 
@@ -150,12 +166,33 @@ class RedactionPolicy:
         except Exception:
             return _UNREADABLE
 
+    def redact_fields(self, fields: Mapping[Any, object], room: int, places: Places | None = None) -> dict[str, JSON]:
+        """
+        Return what may be told of the fields of a log line: as `redact_field` each, and bounded all together.
+
+        Args:
+            room: characters of keys and values that are read.
+            places: of the line, as from `line_places`.
+        """
+        walk = self._walk(room, places)
+        told: dict[str, JSON] = {}
+        for key, value in fields.items():
+            try:
+                name = walk.text(key if isinstance(key, str) else type(key).__name__)
+                told[name] = walk.value(self._field(name, value), self._limits.depth)
+            except Exception:
+                told["redacted"] = _UNREADABLE
+        return told
+
     def pseudonym(self, text: str) -> str:
         """Return a keyed hash of an id that is a credential: it joins what belongs together, and opens nothing."""
         return self._pseudonyms.hashed(text)
 
-    def _walk(self) -> Walk:
-        return Walk(self._limits, self._text, self._field, self._plain_keys, self._clean)
+    def _walk(self, room: int = 0, places: Places | None = None) -> Walk:
+        if places is None:
+            places = self.line_places()
+        room = room or self._limits.total
+        return Walk(self._limits, self._text, self._field, self._plain_keys, self._clean, places, room)
 
     def _field(self, key: str, value: object) -> object:
         for rule in self._own:
@@ -179,33 +216,44 @@ class RedactionPolicy:
         self._count(name)
         return marker(name)
 
-    def _text(self, text: str) -> str:
+    def _text(self, text: str, places: Places | None = None) -> str:
         short = len(text) <= _SHORT
         if short and (text in self._clean or _ID.fullmatch(text)):
             return text
-        told = self._found(_encodable(text))
+        told = self._found(text, places)
         if short and told == text:
             _remember(self._clean, text)
         return told
 
-    def _found(self, text: str) -> str:
+    def _found(self, text: str, places: Places | None) -> str:
+        if places is None and self._places:
+            places = Places(self._places)
+        limit = self._limits.text
+        cut = 0 < limit < len(text) - _MARGIN
+        if cut:
+            text = text[: self._read]
+        text = _encodable(text)
         if "\\u00" in text and text[:1] in '[{"':
             text = self._unescaped(text)
-        limit = self._limits.text
         # Redact first, cut after: a secret that was cut would no longer look like one.
-        if limit and len(text) > max(_MAX_READ, 2 * limit):
-            read = max(_MAX_READ, 2 * limit)
-            text = self._texts.replaced(text[:read], until=read - _UNSURE)
-            return self._shortened(text)
-        text = self._texts.replaced(text)
+        if cut:
+            return self._shortened(self._texts.replaced(text, _safe_end(text), places))
+        text = self._texts.replaced(text, None, places)
         return text if not limit or len(text) <= limit else self._shortened(text)
 
-    def _traceback(self, text: str) -> str:
+    def _traceback(self, text: str, places: Places | None) -> str:
         limit = self._limits.text
         if not limit or len(text) <= limit:
-            return self._text(text)
-        # A secret that is cut in two here is too far from the end to be told.
-        told = self._texts.replaced(_encodable(text[-max(_MAX_READ, 2 * limit) :]))
+            return self._text(text, places)
+        end = text
+        if len(text) > self._read:
+            end = text[-self._read :]
+            frame = _BETWEEN_FRAMES.search(end)
+            if frame is None:
+                # It ends in a message that is longer than what is told: a secret in it may have begun before.
+                return self._text(text, places)
+            end = end[frame.start() :]
+        told = self._texts.replaced(_encodable(end), None, places or Places(self._places))
         head = f"{TRACEBACK if text.startswith(TRACEBACK) else ''}{_CUT_TEXT}\n"
         room = limit - len(head)
         if room <= 0:
@@ -258,6 +306,13 @@ def _encodable(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-8", "replace").decode()
     return text
+
+
+def _safe_end(text: str) -> int:
+    """Return up to where a text may be told that was cut at its end: a secret that begins in front of it is whole."""
+    word = _OPEN_WORD_BACKWARDS.match(text[::-1])
+    assert word is not None
+    return max(0, min(len(text) - _MARGIN, len(text) - word.end()))
 
 
 def _remember(known: set[str], text: str) -> None:

@@ -18,7 +18,7 @@ from divan_obs_asgi.redaction.databases import VALUES_SIGN, find_values
 from divan_obs_asgi.redaction.keys import KEY_RULES, KeyRule
 from divan_obs_asgi.redaction.numbers import find_cards, find_ibans, find_positions
 from divan_obs_asgi.redaction.tokens import TOKEN_SHAPES, TokenShape
-from divan_obs_asgi.redaction.view import Found, View
+from divan_obs_asgi.redaction.view import UNREAD, Found, View
 
 
 class Keep:
@@ -64,6 +64,9 @@ class TextRule:
 
         def find(view: View) -> Iterator[Found]:
             for match in compiled.finditer(view.raw):
+                if not view.takes():
+                    yield match.start(), len(view.raw), UNREAD
+                    return
                 yield match.start(), match.end(), name
 
         return cls(find)

@@ -10,7 +10,7 @@ from divan_obs_asgi.redaction.keys import KeyIndex, KeyRule
 from divan_obs_asgi.redaction.pairs import PairRule
 from divan_obs_asgi.redaction.signs import Signs
 from divan_obs_asgi.redaction.tokens import TokenRule, TokenShape
-from divan_obs_asgi.redaction.view import Found, View
+from divan_obs_asgi.redaction.view import Found, Places, View
 
 MARKER = re.compile(r"\[redacted:[a-z0-9_ -]{1,64}\]")
 
@@ -77,15 +77,16 @@ class TextRedactor:
         self._rules = rules
         self._count = count
 
-    def replaced(self, text: str, until: int | None = None) -> str:
+    def replaced(self, text: str, until: int | None = None, places: Places | None = None) -> str:
         """
         Return `text` with markers in the place of secrets; the very same object where there is none.
 
         Args:
             until: what begins after this position is left out.
+            places: how many places may be looked at; without it, all.
         """
         for _ in range(_PASSES):
-            found = self._rules.found(View(text))
+            found = self._rules.found(View(text, places))
             if not found:
                 return text if until is None else text[:until]
             text, touching = self._with_markers(text, found, until)

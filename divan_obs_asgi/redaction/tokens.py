@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from divan_obs_asgi.redaction.patterns import any_of
-from divan_obs_asgi.redaction.view import Found, View
+from divan_obs_asgi.redaction.view import UNREAD, Found, View
 
 # All of them have a run of at least so many letters, digits, "_" and "-", and little else in a log has.
 _RUN = 20
@@ -18,10 +18,15 @@ _SIGN = b"a" * _RUN
 _BEFORE = 8
 _LONGEST_BEFORE = 96
 # Behind the first character: that no letter or digit stands in front of it, but for the end of an escape.
-_BEGINNING = r"(?:(?<![A-Za-z0-9].)|(?<=\\[nrt].)|(?<=%[0-9A-Fa-f][0-9A-Fa-f].))"
+# The first look decides for most letters.
+_BEGINNING = r"(?<![G-Zg-moqsu-z].)(?:(?<![A-Za-z0-9].)|(?<=\\[nrt].)|(?<=%[0-9A-Fa-f][0-9A-Fa-f].))"
 # What looks back, which RE2 does not.
 _LOOKS = re.compile(r"\(\?<[=!](?:\\.|[^()\\])*\)")
 # A token begins where no letter or digit stands in front of it; %3D, %20, \n and the like are an end too.
+# The rest of a shape that goes on behind the run in which it begins: `[\w-]{10,}\.`. Whether it does is asked once for
+# all tokens that may begin in the run.
+_RUN_FIRST = re.compile(r"\[\\w-\]\{(?P<least>\d+),\}(?P<after>.+)")
+_END_OF_RUN = re.compile(rb"[\w-]*+")
 _ESCAPED = re.compile(rb"%[0-9A-Fa-f]{2}|\\[nrt]|\\u[0-9a-fA-F]{4}")
 
 
@@ -51,7 +56,41 @@ class TokenShape:
             raise ValueError(f"TokenShape {self.name!r} has the prefixes {self.prefixes!r}; expected ASCII text.")
 
 
-_Compiled: TypeAlias = tuple[str, bytes, re.Pattern[bytes], re.Pattern[bytes] | None]
+class _Rest:
+    """
+    What follows a prefix. Reads no run twice.
+
+    A pattern that begins with a run, and goes on behind it, would read the run again for each prefix in it, to find
+    every time that what it needs does not follow.
+    """
+
+    __slots__ = ("_after", "_least", "_whole")
+
+    def __init__(self, pattern: str) -> None:
+        run_first = _RUN_FIRST.fullmatch(pattern)
+        self._whole = re.compile(pattern.encode())
+        self._after = None if run_first is None else re.compile(run_first["after"].encode())
+        self._least = 0 if run_first is None else int(run_first["least"])
+
+    def end(self, raw: bytes, start: int, memory: _Memory) -> int:
+        """Return where the token ends whose rest begins at `start`; 0 where there is none."""
+        if self._after is None:
+            match = self._whole.match(raw, start)
+            return 0 if match is None else match.end()
+        run_end, end = memory.get(self, (0, 0))
+        if start > run_end:
+            run = _END_OF_RUN.match(raw, start)
+            assert run is not None
+            run_end = run.end()
+            after = self._after.match(raw, run_end)
+            end = 0 if after is None else after.end()
+            memory[self] = run_end, end
+        return end if run_end - start >= self._least else 0
+
+
+# Of each rest, the end of the run that was read last, and of the token that it belongs to.
+_Memory: TypeAlias = dict[_Rest, tuple[int, int]]
+_Compiled: TypeAlias = tuple[str, bytes, _Rest, re.Pattern[bytes] | None]
 
 
 def _shape(name: str, prefixes: str, rest: str, before: str = "") -> TokenShape:
@@ -80,7 +119,7 @@ TOKEN_SHAPES: tuple[TokenShape, ...] = (
     _shape("stripe_key", "whsec_", r"[\w+/-]{16,}=*"),
     _shape("anthropic_key", "sk-ant-", r"[\w-]{16,}"),
     # OpenAI, and those who copy it. CSS has long classes that begin so, without capitals and digits.
-    _shape("openai_key", "sk-", r"(?:(?=[\w-]{0,255}\d)(?=[\w-]{0,255}[A-Z])[\w-]{20,}|[a-z0-9]{32,})"),
+    _shape("openai_key", "sk-", r"(?:(?=[A-Za-z_-]{0,255}+\d)(?=[a-z0-9_-]{0,255}+[A-Z])[\w-]{20,}|[a-z0-9]{32,})"),
     _shape("twilio_key", "SK AC", r"[0-9a-fA-F]{32}(?![A-Za-z0-9])"),
     _shape("sendgrid_key", "SG.", r"[\w-]{16,}\.[\w-]{16,}"),
     _shape("npm_token", "npm_", r"[A-Za-z0-9]{30,}"),
@@ -123,15 +162,23 @@ class TokenRule:
         self._all = tuple(shapes)
         self._shapes: dict[bytes, list[_Compiled]] = {}
         for shape in self._all:
-            rest = re.compile(shape.rest.encode())
+            rest = _Rest(shape.rest)
             before = re.compile(f"(?:{shape.before})\\Z".encode()) if shape.before else None
             for prefix in shape.prefixes:
                 anchor, sign = _told_from_hex(prefix)
                 self._shapes.setdefault(sign, []).append((shape.name, prefix[:anchor].encode(), rest, before))
         signs = [sign.decode() for sign in self._shapes]
-        # A sign of one letter is everywhere; where it cannot begin a token is decided while it is searched for.
-        letters = [sign for sign in signs if len(sign) == 1 and sign.isalnum()]
-        patterns = [any_of(sign for sign in signs if sign not in letters), *(sign + _BEGINNING for sign in letters)]
+        # Letters are everywhere; where they cannot begin a token is decided while they are searched for.
+        letters = {
+            sign
+            for sign in signs
+            if sign[0].isalnum() and all(_begins_with(shape) for shape in self._shapes[sign.encode()])
+        }
+        patterns = [any_of(sign for sign in signs if sign not in letters)]
+        for first in sorted({sign[0] for sign in letters}):
+            following = any_of(sign[1:] for sign in letters if sign[0] == first and len(sign) > 1)
+            optional = "?" if first in letters else ""
+            patterns.append(f"{first}{_BEGINNING}" + (f"(?:{following}){optional}" if following else ""))
         self._signs = re.compile("|".join(filter(None, patterns)).encode())
 
     @property
@@ -149,6 +196,7 @@ class TokenRule:
         next_run = raw.translate(_RUN_BYTES).find
         search = self._signs.search
         found: list[Found] = []
+        memory: _Memory = {}
         start = next_run(_SIGN)
         while start >= 0:
             stop = next_run(b" ", start + _RUN)
@@ -156,34 +204,46 @@ class TokenRule:
                 stop = len(raw)
             first = search(raw, start - _BEFORE if start > _BEFORE else 0, stop)
             if first is not None:
-                found += self._tokens(raw, first, stop)
+                found += self._tokens(view, first, stop, memory)
                 if found and found[-1][1] > stop:
                     stop = found[-1][1]
             start = next_run(_SIGN, stop)
         return found
 
-    def _tokens(self, raw: bytes, sign: re.Match[bytes] | None, stop: int) -> Iterator[Found]:
+    def _tokens(self, view: View, sign: re.Match[bytes] | None, stop: int, memory: _Memory) -> Iterator[Found]:
+        raw = view.raw
         while sign is not None:
-            token = self._token(raw, sign)
+            if not view.takes():
+                yield sign.start(), len(raw), UNREAD
+                return
+            token = self._token(raw, sign, memory)
             if token is not None:
                 yield token
             sign = self._signs.search(raw, sign.start() + 1 if token is None else token[1], stop)
 
-    def _token(self, raw: bytes, sign: re.Match[bytes]) -> Found | None:
+    def _token(self, raw: bytes, sign: re.Match[bytes], memory: _Memory) -> Found | None:
         for name, hex_part, rest, before in self._shapes[sign[0]]:
             start = sign.start() - len(hex_part)
             if before is None and (start < 0 or not _begins(raw, start)):
                 continue
-            match = rest.match(raw, sign.end())
-            if match is None or not raw.startswith(hex_part, max(start, 0)):
+            if not raw.startswith(hex_part, max(start, 0)):
+                continue
+            end = rest.end(raw, sign.end(), memory)
+            if not end:
                 continue
             if before is not None:
                 begin = before.search(raw, max(0, start - _LONGEST_BEFORE), start)
                 if begin is not None:
-                    return begin.start(), match.end(), name
+                    return begin.start(), end, name
             else:
-                return start, match.end(), name
+                return start, end, name
         return None
+
+
+def _begins_with(shape: _Compiled) -> bool:
+    """Tell whether the tokens of the shape begin with the sign that they are searched for by."""
+    _, hex_part, _, before = shape
+    return not hex_part and before is None
 
 
 def _told_from_hex(prefix: str) -> tuple[int, bytes]:

@@ -10,9 +10,31 @@ from typing import TypeAlias
 # Where a secret stands in a text, and what the marker calls it.
 Found: TypeAlias = tuple[int, int, str]
 
+UNREAD = "unread"
+"""What a rule calls the rest of a text in which too many places look like a secret."""
+
 GROUPING = b" -"
 _ENCODED = re.compile(rb"%[0-9A-Fa-f]{2}")
 CLASSES = bytes(48 if 48 <= code < 58 else 65 if 65 <= code < 91 else code for code in range(256))
+
+
+class Places:
+    """
+    How many places of a text, or of all texts of one value, rules may look at: each may cost microseconds.
+
+    A text that holds more is not read to its end: the rule that finds none left redacts the rest as `UNREAD`.
+    """
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def take(self, wanted: int) -> int:
+        """Return how many of `wanted` places are left, and count them."""
+        taken = min(wanted, self.left)
+        self.left -= taken
+        return taken
 
 
 class View:
@@ -29,8 +51,13 @@ class View:
         encoded: whether there may be percent-encoded characters.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, places: Places | None = None) -> None:
         self.raw = text.encode("ascii", _HANDLER)
+        self._places = places
+
+    def takes(self, wanted: int = 1) -> int:
+        """Return how many more places a rule may look at: as many as it wants, or what is left of `Places`."""
+        return wanted if self._places is None else self._places.take(wanted)
 
     @cached_property
     def lower(self) -> bytes:
@@ -62,4 +89,4 @@ def _stand_in(error: UnicodeError) -> tuple[str, int]:
 _HANDLER = "divan_obs_asgi.redaction.view"
 codecs.register_error(_HANDLER, _stand_in)
 
-__all__ = ["CLASSES", "GROUPING", "Found", "View"]
+__all__ = ["CLASSES", "GROUPING", "UNREAD", "Found", "Places", "View"]

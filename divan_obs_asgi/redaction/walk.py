@@ -19,6 +19,7 @@ from typing import Any, TypeAlias, TypeGuard
 
 from divan_obs_asgi.redaction.databases import MARKER as DATABASE
 from divan_obs_asgi.redaction.databases import caused_by_a_database
+from divan_obs_asgi.redaction.view import Places
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
@@ -67,15 +68,17 @@ class Limits:
 class Walk:
     """One value's way through the policy."""
 
-    __slots__ = ("_clean", "_field", "_left", "_limits", "_plain_keys", "_text")
+    __slots__ = ("_clean", "_field", "_left", "_limits", "_places", "_plain_keys", "_redacted")
 
     def __init__(
         self,
         limits: Limits,
-        text: Callable[[str], str],
+        text: Callable[[str, Places | None], str],
         field: Callable[[str, object], object],
         plain_keys: Set[str],
         clean: Set[str],
+        places: Places | None,
+        room: int,
     ) -> None:
         """
         Args:
@@ -83,13 +86,16 @@ class Walk:
             field: returns what stands for a value under a key: itself, or a marker.
             plain_keys: keys that need neither.
             clean: short texts that hold nothing.
+            places: how many places of all texts together the rules may look at.
+            room: characters that are read of all texts and keys together.
         """
         self._limits = limits
-        self._text = text
+        self._redacted = text
         self._field = field
         self._plain_keys = plain_keys
         self._clean = clean
-        self._left = limits.total
+        self._places = places
+        self._left = room
 
     def value(self, value: object, depth: int) -> JSON:
         """Return `value` as JSON; `depth` more levels may follow."""
@@ -98,7 +104,7 @@ class Walk:
             if value in self._clean and self._left > _SHORT:
                 self._left -= len(value)  # type: ignore[arg-type]
                 return value  # type: ignore[return-value]
-            return self._measured(self._text(value))  # type: ignore[arg-type]
+            return self.text(value)  # type: ignore[arg-type]
         self._left -= _SCALAR
         if value is None or kind is bool or (kind is int and -_CARD_SIZED < value < _CARD_SIZED):  # type: ignore[operator]
             return value  # type: ignore[return-value]
@@ -109,11 +115,11 @@ class Walk:
         if isinstance(value, enum.Enum):
             return self.value(value.value, depth)
         if isinstance(value, str):
-            return self._measured(self._text(str.__str__(value)))
+            return self.text(str.__str__(value))
         if isinstance(value, (bytes, bytearray, memoryview)):
-            return self._measured(self._bytes(value))
+            return self._bytes(value)
         if isinstance(value, _AS_TEXT):
-            return self._measured(self._text(str(value)))
+            return self.text(str(value))
         if depth <= 0:
             return f"{_CUT}depth]"
         if self._left <= 0:
@@ -133,6 +139,16 @@ class Walk:
             return self._exception(value, depth)
         # Fail closed: a generator may be endless, a lazy object may ask a database, a repr may hold anything.
         return f"[redacted:type {_ascii(type(value).__name__)}]"
+
+    def text(self, text: str) -> str:
+        """Return a text without secrets; what is read of it counts, also where little is left of it."""
+        if self._left <= 0 and text and not text.startswith(_OWN):
+            return f"{_CUT}size]"
+        told = self._redacted(text, self._places)
+        read = min(len(text), 2 * self._limits.text) if self._limits.text else 0
+        if read > len(told):
+            self._left -= read - len(told)
+        return self._measured(told)
 
     def mapping(self, value: Mapping[Any, object], depth: int, items: int) -> JSON:
         """Return a map with at most `items` of its entries."""
@@ -173,7 +189,7 @@ class Walk:
         if 2 <= len(kept) <= 3 and all(isinstance(item, float) for item in kept[:2]):
             # A position without a key: as a text it would be one.
             pair = f"{kept[0]!r}, {kept[1]!r}"
-            hidden = self._text(pair)
+            hidden = self._plain(pair)
             if hidden != pair:
                 return hidden
         return kept
@@ -185,7 +201,7 @@ class Walk:
 
     def _exception(self, error: BaseException, depth: int) -> JSON:
         if caused_by_a_database(error):
-            return {"type": self._text(type(error).__qualname__), "args": [DATABASE]}
+            return {"type": self._plain(type(error).__qualname__), "args": [DATABASE]}
         told: dict[object, object] = {"type": type(error).__qualname__, "args": list(error.args)}
         notes = getattr(error, "__notes__", None)
         if notes:
@@ -207,19 +223,19 @@ class Walk:
         if self._limits.text and value.bit_length() > 4 * self._limits.text:
             return f"{_CUT}number]"
         text = str(int(value))
-        told = self._text(text)
+        told = self._plain(text)
         return int(value) if told == text and -_EXACT < value < _EXACT else told
 
     def _bytes(self, value: bytes | bytearray | memoryview) -> str:
         data = bytes(value)
         try:
-            return self._text(data.decode())
+            return self.text(data.decode())
         except UnicodeDecodeError:
             return f"{_CUT}{len(data)} bytes]"
 
     def _name(self, key: object) -> str:
         if type(key) is str:
-            name = self._text(key)
+            name = self._plain(key)
         elif key is None or isinstance(key, (str, int, float, bytes, *_AS_TEXT)):
             told = self.value(key, 0)
             name = told if isinstance(told, str) else str(told)
@@ -228,6 +244,9 @@ class Walk:
         if name != _REST:
             self._left -= len(name)
         return name
+
+    def _plain(self, text: str) -> str:
+        return self._redacted(text, self._places)
 
     def _measured(self, text: str) -> str:
         # The policy's own words are free, so that its result is measured as its input was.
