@@ -136,13 +136,11 @@ class PairRule:
         size = len(raw)
         passed = counted = 0
         ends = _Ends()
-        for number, at in enumerate(places):
+        if unread:
+            yield size - separators[signs.count(b"=", 0, places[unread - 1])], size, UNREAD
+        for at in places[unread:]:
             passed += signs.count(b"=", counted, at)
             counted = at
-            if number < unread:
-                if number == unread - 1:
-                    yield size - separators[passed], size, UNREAD
-                continue
             match = self._key.match(backwards, separators[passed])
             key_start = size - match.end("key") if match is not None else 0
             # A marker that stands in front of a separator is no key.

@@ -429,12 +429,12 @@ def test_the_end_of_a_traceback_that_is_logged_as_text_is_kept() -> None:
 
 @pytest.mark.parametrize("text", ["", "Error: no tea", "x" * 5000, "x\n" * 2000])
 def test_a_traceback_that_is_logged_as_text_is_bounded(text: str) -> None:
-    """Whatever stands in it."""
+    """Whatever stands in it; its end is told where that is no message which may hold half a secret."""
     app = App()
     app.logger.error("Traceback (most recent call last):\n%s", text)
     message = app.line()["msg"]
     assert message.startswith("Traceback (most recent call last):\n")
-    assert message.endswith(text[-100:])
+    assert message.endswith(text[-100:] if len(text) < 4096 else "[cut:length]")
     assert len(message) <= 2048
 
 
