@@ -13,10 +13,10 @@ from opentelemetry.util.types import Attributes, AttributeValue
 
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.redaction.databases import MARKER, frames_only, tells_of_a_database
+from divan_obs_asgi.redaction.sql import commands_only, without_literals
 from divan_obs_asgi.routes import UNMATCHED
 from divan_obs_asgi.tracing.server_span import NAME
 from divan_obs_asgi.tracing.span import RecordingSpan
-from divan_obs_asgi.tracing.sql import commands_only, without_literals
 from divan_obs_asgi.tracing.urls import names_only, with_path, without_query
 
 # What our spans say of themselves: templates, closed vocabularies, ids that were checked when they came in, an address

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from divan_obs_asgi.tracing.sql import commands_only, without_literals
+from divan_obs_asgi.redaction.sql import commands_only, without_literals
 from divan_obs_asgi.tracing.urls import names_only, with_path, without_query
 
 STATEMENTS = {
