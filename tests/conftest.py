@@ -43,6 +43,7 @@ EXTRA_OF_LIBRARY = {
     "engineio": "socketio",
     "socketio": "socketio",
     "redis": "redis",
+    "requests": "test-all",
     "aiosqlite": "databases",
     "asyncpg": "databases",
     "databases": "databases",

@@ -16,12 +16,18 @@ _ROOM = 2000
 _UNREADABLE = "[redacted:unreadable]"
 
 
-def describe_error(error: BaseException, policy: RedactionPolicy, places: Places | None = None) -> dict[str, str]:
+def describe_error(
+    error: BaseException, policy: RedactionPolicy, places: Places | None = None, *, places_only: bool = False
+) -> dict[str, str]:
     """
     Return the type, a fingerprint that stays the same from run to run, and the redacted traceback; never raises.
 
     The fingerprint is of the type and the functions on the way, each once: not of the text, nor of how deep a
     recursion went. Of a database's exception the traceback has the places only, since its text repeats what is stored.
+
+    Args:
+        places: of the line that it stands in, as from `RedactionPolicy.line_places`.
+        places_only: the traceback has the places only, too, of any other exception.
     """
     kind = policy.redact_text(type(error).__qualname__)
     path = "".join(f"{place};" for place in dict.fromkeys(_places(error.__traceback__)))
@@ -29,6 +35,8 @@ def describe_error(error: BaseException, policy: RedactionPolicy, places: Places
         text = _traceback(error)
         if caused_by_a_database(error):
             text = f"{frames_only(text)}\n{kind}: {MARKER}"
+        elif places_only:
+            text = f"{frames_only(text)}\n{kind}"
     except Exception:
         # Fail closed (PITFALLS P38): an exception whose author made a mistake is named by its type.
         text = _UNREADABLE

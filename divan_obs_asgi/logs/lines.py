@@ -14,6 +14,7 @@ import orjson
 
 from divan_obs_asgi.failures import own_failure
 from divan_obs_asgi.logs.errors import describe_error, describe_stack
+from divan_obs_asgi.logs.libraries import reducer_of
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.redaction.policy import TRACEBACK
@@ -125,11 +126,16 @@ class Lines:
         """Return the line of a LogRecord, with the ids of the request in which it was written."""
         line = self._head(record, request)
         places = self._policy.line_places()
-        line["msg"] = self._message(record, places)
+        reducer = reducer_of(record.name)
+        reduced = reducer(record) if reducer is not None else None
+        line["msg"] = self._message(record, places) if reduced is None else self._policy.redact_text(reduced, places)
         line["sample_rate"] = sample_rate
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) and len(record.exc_info) == 3 else None
         if isinstance(error, BaseException):
-            line["error"] = describe_error(error, self._policy, places)
+            line["error"] = describe_error(error, self._policy, places, places_only=reduced is not None)
+        if reduced is not None:
+            # Fields of a library's line are its objects: a connection, a request.
+            return _finished(line, recorded, request.hidden if request is not None else ())
         if isinstance(record.stack_info, str):
             line["stack"] = describe_stack(record.stack_info, self._policy, places)
         extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}

@@ -6,9 +6,11 @@ import logging
 import re
 from collections.abc import Callable
 
+from divan_obs_asgi.logs.libraries import is_handshake
 from divan_obs_asgi.redaction.text import HIDDEN, marker
 
 _ACCESS = ("uvicorn.access", "hypercorn.access", "gunicorn.access")
+_HANDSHAKES = "uvicorn.error"
 _SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.asgi", "hypercorn.error", "gunicorn.error")
 _ENGINES = ("engineio.server", "socketio.server", "engineio.client", "socketio.client")
 # Engine.IO names a session that it does not know, which may well be one of another process.
@@ -27,18 +29,18 @@ class Adopted(logging.Filter):
 
     Args:
         is_installed: whether there is a pipeline at the root logger.
-        silent: whether nothing is written: there is a line for each connection already.
+        is_unwanted: whether a record is dropped, because there is a line for each connection already.
     """
 
-    def __init__(self, is_installed: Callable[[], bool], *, silent: bool) -> None:
+    def __init__(self, is_installed: Callable[[], bool], is_unwanted: Callable[[logging.LogRecord], bool]) -> None:
         super().__init__()
         self._is_installed = is_installed
-        self._silent = silent
+        self._is_unwanted = is_unwanted
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not self._is_installed():
             return True
-        if self._silent:
+        if self._is_unwanted(record):
             return False
         logger: logging.Logger | None = logging.getLogger(record.name)
         while logger is not None and logger is not logging.root:
@@ -63,11 +65,26 @@ def adopt_server_loggers(is_installed: Callable[[], bool], *, own_access_line: b
         logger = logging.getLogger(name)
         for earlier in [one for one in logger.filters if isinstance(one, Adopted)]:
             logger.removeFilter(earlier)
-        silent = own_access_line and name in _ACCESS
-        logger.addFilter(Adopted(is_installed, silent=silent))
+        unwanted = _unwanted_of(name) if own_access_line else _nothing
+        logger.addFilter(Adopted(is_installed, unwanted))
         _release(logger)
-        if silent:
+        if unwanted is _anything:
             logger.disabled = True
+
+
+def _unwanted_of(name: str) -> Callable[[logging.LogRecord], bool]:
+    if name in _ACCESS:
+        return _anything
+    # uvicorn's line for each WebSocket is an access line among those for errors.
+    return is_handshake if name == _HANDSHAKES else _nothing
+
+
+def _anything(record: logging.LogRecord) -> bool:
+    return True
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    return False
 
 
 def _release(logger: logging.Logger) -> None:

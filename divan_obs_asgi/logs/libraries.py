@@ -1,0 +1,348 @@
+"""
+What may be written of a line of a database, HTTP or WebSocket library: no data, at any level.
+
+Such libraries log what passes through them: statements with their parameters, URLs, headers, frames, bodies.
+`LIBRARIES` names a reducer for each logger. A line that its reducer does not know becomes the library's own words: the
+format string without its arguments, or a marker where the text was put together beforehand.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+from divan_obs_asgi.redaction.sql import without_literals
+from divan_obs_asgi.redaction.text import marker
+
+# Returns the text of the line, or None for a line that is written like the application's own.
+Reducer: TypeAlias = Callable[[logging.LogRecord], str | None]
+
+_UNKNOWN = marker("library")
+# From the pipeline's frame to the one that called the logger, through logging and a wrapper or two of the library.
+_MAX_FRAMES = 24
+_LONGEST_READ = 16_384
+
+
+# The library's own words.
+
+
+def words(record: logging.LogRecord) -> str:
+    """Return the text of a log call as it stands in the source, without arguments; a marker for any other."""
+    message = record.msg
+    if type(message) is str and _is_in_source(message):
+        # uvicorn and others put an address in front.
+        return message.removeprefix("%s - ").removeprefix("%s").strip()
+    return _UNKNOWN
+
+
+def _is_in_source(text: str) -> bool:
+    """
+    Tell whether `text` is a constant of a function that is being called, so that no data can be in it.
+
+    logging hands the object on as it is. What was put together (an f-string, `+`, `%`) is another object.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    for _ in range(_MAX_FRAMES):
+        if frame is None:
+            return False
+        if any(constant is text for constant in frame.f_code.co_consts):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _arguments(record: logging.LogRecord) -> tuple[Any, ...]:
+    return record.args if isinstance(record.args, tuple) else ()
+
+
+# Databases.
+
+_STATEMENT = re.compile(
+    r"\s*(?:/\*.*?\*/\s*)?(?:SELECT|INSERT|UPDATE|DELETE|WITH|MERGE|REPLACE|CREATE|ALTER|DROP|TRUNCATE|BEGIN|COMMIT"
+    r"|ROLLBACK|SAVEPOINT|RELEASE|START|SET|SHOW|PRAGMA|EXPLAIN|ANALYZE|VACUUM|CALL|COPY|LOCK|LISTEN|NOTIFY|VALUES)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+# How SQLAlchemy writes a long statement: what comes after it may begin within a literal.
+_LEFT_OUT = re.compile(r"\.\.\. \(\d+ characters truncated\)")
+# MySQL and SQLite read "text" as a value where they can: a name is what stands next to a dot or behind such a word.
+_DOUBLE_QUOTED = re.compile(
+    r"(?P<name>(?<=\.)\"\w{1,63}\"|\"\w{1,63}\"(?=\.)|\b(?:from|into|update|join|table) \"\w{1,63}\")"
+    r"|\"[^\"]*(?:\"|\Z)",
+    re.IGNORECASE,
+)
+
+
+def statement(record: logging.LogRecord) -> str:
+    """Return the statement without literals; its parameters are never there."""
+    if (found := next(filter(None, map(_statement_in, _candidates(record))), None)) is not None:
+        return found
+    return words(record)
+
+
+def _candidates(record: logging.LogRecord) -> tuple[object, ...]:
+    arguments = _arguments(record)
+    if isinstance(record.msg, tuple):  # peewee: (statement, parameters)
+        return record.msg[:1]
+    return arguments if arguments else (record.msg,)
+
+
+def _statement_in(value: object) -> str | None:
+    if isinstance(value, functools.partial):  # aiosqlite: a call that its thread is to make
+        called = getattr(value.func, "__name__", "")
+        return f"{called} {_statement_in(value.args[0]) or '' if value.args else ''}".strip()
+    if not isinstance(value, str) or not _STATEMENT.match(value):
+        return None
+    text = value
+    if left_out := _LEFT_OUT.search(text):
+        text = text[: left_out.start()]
+    if "\\" in text:
+        # Whether it escapes the quote behind it depends on the database: nothing from the first quote on.
+        text = re.split("['\"$\\\\]", text, maxsplit=1)[0] + "?"
+    return _DOUBLE_QUOTED.sub(lambda match: match["name"] or "?", without_literals(text))
+
+
+# HTTP clients.
+
+
+def httpx(record: logging.LogRecord) -> str:
+    """Return method, host and status of 'HTTP Request: %s %s "%s %d %s"'."""
+    arguments = _arguments(record)
+    if record.msg == 'HTTP Request: %s %s "%s %d %s"' and len(arguments) == 5:
+        method, url, _, status, _ = arguments
+        return f"HTTP Request: {_method(method)} {_host(str(url))} {int(status)}"
+    return words(record)
+
+
+def urllib3(record: logging.LogRecord) -> str:
+    """Return method, host, status and size of '%s://%s:%s "%s %s %s" %s %s'."""
+    arguments = _arguments(record)
+    if record.msg == '%s://%s:%s "%s %s %s" %s %s' and len(arguments) == 8:
+        scheme, host, port, method, _, _, status, size = arguments
+        return (
+            f"HTTP request: {_method(method)} {_host(f'{scheme}://{host}:{port}')} {int(status)} {_size(size)}".rstrip()
+        )
+    return words(record)
+
+
+_EVENT = re.compile(r"(?P<event>[a-z_]{1,64}\.(?:started|complete|failed))(?: (?P<what>return_value|exception)=)?")
+_EXCEPTION = re.compile(r"[A-Za-z_]\w{0,63}(?=\()")
+_HEADER = re.compile(rb"[A-Za-z0-9-]{1,64}")
+
+
+def httpcore(record: logging.LogRecord) -> str:
+    """Return the event of "receive_response_headers.complete return_value=(...)", status, and the names of headers."""
+    message = record.msg
+    match = _EVENT.match(message) if isinstance(message, str) else None
+    if match is None:
+        return words(record)
+    rest = message[match.end() :]
+    if match["what"] == "exception":
+        kind = _EXCEPTION.match(rest)
+        return f"{match['event']} {kind[0]}" if kind else match["event"]
+    if match["what"] == "return_value":
+        return " ".join([match["event"], *_answer(rest)])
+    return match["event"]
+
+
+def _answer(text: str) -> list[str]:
+    if len(text) > _LONGEST_READ:
+        return []
+    try:
+        # (b'HTTP/1.1', 200, b'OK', [(b'content-type', b'text/html'), ...]); of HTTP/2 (200, [...]).
+        parts = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return []
+    told: list[str] = []
+    for part in parts if isinstance(parts, tuple) else ():
+        if type(part) is int:
+            told.append(str(part))
+        elif isinstance(part, list):
+            names = [pair[0] for pair in part if isinstance(pair, tuple) and len(pair) == 2]
+            told += [name.decode() for name in names if isinstance(name, bytes) and _HEADER.fullmatch(name)]
+    return told
+
+
+def _method(value: object) -> str:
+    return value if isinstance(value, str) and re.fullmatch("[A-Z]{1,16}", value) else "?"
+
+
+def _host(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+        return f"{parts.scheme}://{parts.hostname or '?'}{port}"
+    except ValueError:
+        return "?"
+
+
+def _size(value: object) -> str:
+    return str(value) if isinstance(value, int) or (isinstance(value, str) and value.isdecimal()) else ""
+
+
+# WebSocket libraries.
+
+
+def frames(record: logging.LogRecord) -> str:
+    """Return what websockets logs of a connection: kinds and sizes of frames, names of headers, states."""
+    arguments = _arguments(record)
+    if record.msg in ("< %s", "> %s") and len(arguments) == 1:
+        opcode, data = getattr(arguments[0], "opcode", None), getattr(arguments[0], "data", None)
+        size = f" {len(data)} bytes" if isinstance(data, (bytes, bytearray, memoryview)) else ""
+        return f"{record.msg[0]} {getattr(opcode, 'name', 'frame')}{size}"
+    if record.msg in ("< %s: %s", "> %s: %s") and len(arguments) == 2:
+        name = str(arguments[0])
+        return f"{record.msg[0]} {name if _HEADER.fullmatch(name.encode()) else 'header'}"
+    if arguments and type(arguments[0]) is int:
+        # A status, with the words for it; a size.
+        return words(record).replace("%d %s", str(arguments[0])).replace("%d", str(arguments[0]))
+    return words(record)
+
+
+# Servers.
+
+_HANDSHAKE = '%s - "WebSocket %s" '
+# What uvicorn says of itself, and not of a client.
+_OF_THE_SERVER = ("Uvicorn running on ", "Error loading ", "Loading environment ")
+
+
+def is_handshake(record: logging.LogRecord) -> bool:
+    """Return whether this is uvicorn's line for a WebSocket's handshake, which has address, path and query."""
+    return isinstance(record.msg, str) and record.msg.startswith(_HANDSHAKE)
+
+
+def uvicorn(record: logging.LogRecord) -> str | None:
+    """
+    Return a handshake's verdict, and what the WebSocket library may say of a connection, for it logs here.
+
+    uvicorn's other lines, the application's exceptions among them, and those that an application writes here are left.
+    """
+    if is_handshake(record):
+        verdict = record.msg[len(_HANDSHAKE) :]
+        arguments = _arguments(record)
+        if verdict == "%d":
+            verdict = str(int(arguments[-1])) if arguments else "?"
+        return f"WebSocket {verdict.strip('[]')}"
+    if _is_file_of(record.pathname, "websockets", "wsproto", "h11", "h2", "httptools", "zttp"):
+        return frames(record)
+    if not _is_file_of(record.pathname, "uvicorn"):
+        return None
+    arguments = _arguments(record)
+    if all(type(argument) is int for argument in arguments) or str(record.msg).startswith(_OF_THE_SERVER):
+        return None
+    return words(record)
+
+
+def _is_file_of(file: str, *packages: str) -> bool:
+    for package in packages:
+        for folder in getattr(sys.modules.get(package), "__path__", ()):
+            if file.startswith(os.path.join(folder, "")):
+                return True
+    return False
+
+
+def access(record: logging.LogRecord) -> str:
+    """Return method and status of a server's own access line."""
+    arguments: Any = record.args
+    if isinstance(arguments, Mapping):  # gunicorn, hypercorn: atoms of the Apache format; granian: names
+        method, status = arguments.get("m", arguments.get("method")), arguments.get("s", arguments.get("status"))
+    elif isinstance(arguments, tuple) and len(arguments) == 5:  # uvicorn: '%s - "%s %s HTTP/%s" %d'
+        method, status = arguments[1], arguments[4]
+    else:
+        return words(record)
+    return f"{_method(method)} {_size(status)}".rstrip()
+
+
+def _all(reducer: Reducer, names: str) -> dict[str, Reducer]:
+    return dict.fromkeys(names.split(), reducer)
+
+
+#: Loggers of libraries, each with those below it. A new one is a line here.
+LIBRARIES: Mapping[str, Reducer] = {
+    # Databases.
+    **_all(
+        statement,
+        """
+        aiomysql aioodbc aiopg aiosqlite asyncmy asyncpg clickhouse_connect clickhouse_driver databases
+        django.db duckdb gino mysql oracledb peewee piccolo pony psycopg psycopg2 psycopg_pool pymysql pyodbc
+        snowflake sqlalchemy sqlmodel tortoise trino
+        """,
+    ),
+    **_all(
+        words,
+        """
+        aiocache aiomcache aioredis beanie cassandra coredis elastic_transport elasticsearch fakeredis glide
+        influxdb_client motor neo4j opensearch opensearchpy pymemcache pymongo redis rediscluster valkey
+        """,
+    ),
+    # HTTP, and what is made of it.
+    "httpcore": httpcore,
+    "httpx": httpx,
+    "urllib3": urllib3,
+    **_all(
+        words,
+        """
+        aiobotocore aiohttp aioquic anthropic authlib azure boto boto3 botocore curl_cffi django.channels.server
+        geventhttpclient gql google.api_core google.auth google.cloud googleapiclient grpc h2 h11 hpack httpcore2
+        httplib2 httptools hubspot hvac hyperframe msal niquests oauthlib openai pycurl requests requests_oauthlib
+        s3transfer sendgrid slack_sdk stripe suds tornado treq twilio urllib3_future werkzeug wreq zeep
+        """,
+    ),
+    # WebSockets, and brokers.
+    "websockets": frames,
+    **_all(
+        words,
+        """
+        aio_pika aiokafka aiormq amqp autobahn confluent_kafka engineio.client kafka kombu nats paho picows
+        pika pusher simple_websocket socketio.client websocket wsproto
+        """,
+    ),
+    # Servers.
+    "uvicorn.error": uvicorn,
+    "uvicorn.asgi": words,
+    **_all(access, "daphne granian.access gunicorn.access hypercorn.access sanic.access uvicorn.access"),
+}
+# Words that an application may call its logger, too: they are a library's where it is loaded.
+_PLAIN_WORDS = frozenset(
+    """
+    amqp azure beanie cassandra elasticsearch glide kafka motor mysql nats opensearch piccolo pony pusher redis requests
+    stripe tornado twilio websocket
+    """.split()  # noqa: SIM905
+)
+_VENDORED = re.compile(r"\.(?:_?vendor(?:ed)?|third_party)\.")
+
+
+def reducer_of(name: object) -> Reducer | None:
+    """Return what reduces the lines of a logger; None for one that is no library's."""
+    if not isinstance(name, str):
+        return None
+    reducer = _listed(name)
+    if reducer is not None and (top := name.partition(".")[0]) in _PLAIN_WORDS and top not in sys.modules:
+        return None
+    return reducer
+
+
+@functools.lru_cache(maxsize=4096)
+def _listed(name: str) -> Reducer | None:
+    # A copy that another package brings along: pip._vendor.urllib3, shop.vendor.databases.
+    name = _VENDORED.split(name)[-1]
+    while name:
+        if name in LIBRARIES:
+            return LIBRARIES[name]
+        name = name.rpartition(".")[0]
+    return None
+
+
+def names_a_library(name: str) -> bool:
+    """Return whether a logger has the name of a library that is listed here."""
+    return reducer_of(name) is not None
+
+
+__all__ = ["LIBRARIES", "is_handshake", "names_a_library", "reducer_of"]
