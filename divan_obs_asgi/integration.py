@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -46,7 +47,7 @@ def init(app: Starlette, obs: Observability | None = None) -> Observability:
     if stack is not framework:
         # Starlette calls this once, at the first message; the instance's own attribute goes before its class's method.
         app.build_middleware_stack = lambda: framework.built(stack)  # type: ignore[method-assign]
-    _take_over(obs)
+    _take_over(obs, _calling_module())
     if obs.spans is not None and obs.settings.tracing_native == "suppress":
         _stand_down(app)
     return obs
@@ -63,16 +64,23 @@ def wrap(app: ASGIApp, obs: Observability | None = None) -> ASGIApp:
     app = guarantee_single_callable(app)  # type: ignore[no-untyped-call]
     stack = build_stack(app, obs)
     if stack is not app:
-        _take_over(obs)
+        _take_over(obs, _calling_module())
     return stack
 
 
-def _take_over(obs: Observability) -> None:
+def _calling_module() -> str:
+    """Return the name of the module that called `init` or `wrap`: it is the application's."""
+    module = sys._getframe(2).f_globals
+    # Under `python -m shop` the module is called __main__, and its package is shop.
+    return str(module.get("__package__") or module.get("__name__") or "")
+
+
+def _take_over(obs: Observability, application: str) -> None:
     """Set what a process has one of: the root logger's handler, the global tracer provider, the clients' spans."""
     if not obs.settings.enabled:
         return
     if obs.settings.logging_enabled:
-        obs.log.install(own_access_line=obs.settings.access_log_enabled)
+        obs.log.install(own_access_line=obs.settings.access_log_enabled, application=application)
     if obs.spans is not None:
         from divan_obs_asgi.tracing.provider import make_global
 

@@ -146,6 +146,14 @@ def some_of(*choices: str) -> Callable[[str], tuple[str, ...]]:
     return read
 
 
+def logger_names(text: str) -> tuple[str, ...]:
+    """Read a comma-separated list of loggers."""
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not all(re.fullmatch(r"[\w-]+(\.[\w-]+)*", logger) and len(logger) <= 128 for logger in names):
+        raise ValueError("names of loggers, separated by commas: botocore, shop.cache")
+    return names
+
+
 def conventions(text: str) -> tuple[str, ...]:
     """Read OTEL_SEMCONV_STABILITY_OPT_IN, whose list other libraries may extend."""
     return tuple(part.strip().lower() for part in text.split(",") if part.strip())
@@ -211,6 +219,7 @@ __all__ = [
     "integer",
     "key_names",
     "key_words",
+    "logger_names",
     "migration",
     "name",
     "namespace",

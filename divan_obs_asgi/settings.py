@@ -20,6 +20,7 @@ from divan_obs_asgi.readers import (
     integer,
     key_names,
     key_words,
+    logger_names,
     migration,
     name,
     namespace,
@@ -224,6 +225,12 @@ class Settings:
     )
     log_recorder_lines: int = _flag(
         "LOG_RECORDER_LINES", integer, 100, "Unwritten lines that a request keeps for a bad end; 0 for no recorder."
+    )
+    log_recorder_loggers: tuple[str, ...] = _flag(
+        "LOG_RECORDER_LOGGERS",
+        logger_names,
+        (),
+        "Loggers of libraries whose suppressed lines the flight recorder keeps too: `botocore,aiokafka`.",
     )
     log_recorder_bytes: int = _flag("LOG_RECORDER_BYTES", positive_integer, 65536, "The same, in bytes.")
     log_slow_ms: int = _flag(

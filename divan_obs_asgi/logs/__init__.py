@@ -4,6 +4,7 @@ import logging
 
 from divan_obs_asgi.logs.last_resort import LastResortHandler
 from divan_obs_asgi.logs.lines import Lines, timestamp
+from divan_obs_asgi.logs.own_loggers import OwnLoggers
 from divan_obs_asgi.logs.pipeline import Logs, PipelineHandler
 from divan_obs_asgi.logs.recorder import FlightRecorder
 from divan_obs_asgi.logs.root_level import RootLevel
@@ -19,6 +20,7 @@ __all__ = [
     "FlightRecorder",
     "Lines",
     "Logs",
+    "OwnLoggers",
     "PipelineHandler",
     "RootLevel",
     "Sampler",

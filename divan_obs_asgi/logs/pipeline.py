@@ -11,6 +11,7 @@ import anyio
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.logs.lines import ACCESS_LOGGER, Lines, access_level
 from divan_obs_asgi.logs.minute_limit import MinuteLimit
+from divan_obs_asgi.logs.own_loggers import OwnLoggers
 from divan_obs_asgi.logs.recorder import FlightRecorder
 from divan_obs_asgi.logs.root_level import RootLevel
 from divan_obs_asgi.logs.runtime_levels import RuntimeLevels
@@ -26,15 +27,24 @@ class Logs:
     """
     JSON lines: one for each connection, and one for each record of the standard library's logging.
 
-    Level first, then sampling; what one of them drops of a connection goes to the flight recorder.
+    Level first, then sampling; what one of them drops of a connection goes to the flight recorder. Of what the level
+    drops, only lines of the application's own loggers do.
     """
 
     def __init__(
-        self, lines: Lines, sampler: Sampler, recorder: FlightRecorder, sink: Sink, root: RootLevel, faults: Faults
+        self,
+        lines: Lines,
+        sampler: Sampler,
+        recorder: FlightRecorder,
+        own_loggers: OwnLoggers,
+        sink: Sink,
+        root: RootLevel,
+        faults: Faults,
     ) -> None:
         self._lines = lines
         self._sampler = sampler
         self._recorder = recorder
+        self._own_loggers = own_loggers
         self._root = root
         self._faults = faults
         self._access_logger = logging.getLogger(ACCESS_LOGGER)
@@ -76,8 +86,9 @@ class Logs:
         if self._limit.is_over:
             self.tell_left_out()
         level = record.levelno
-        rate = 1.0 if self._root.writes(record) else 0.0
-        if rate and level < logging.WARNING and request is not None:
+        writes = self._root.writes(record)
+        rate = 1.0 if writes else 0.0
+        if writes and level < logging.WARNING and request is not None:
             if request.outcome is None:
                 rate = self._sampler.rate_of(request)
             else:
@@ -86,7 +97,7 @@ class Logs:
         if rate:
             if self._limit.allows(record):
                 self.sink.put(self._lines.application(record, request, rate), level)
-        elif request is not None and self._recorder.wants(request):
+        elif request is not None and self._recorder.wants(request) and (writes or self._own_loggers.wrote(record)):
             self._recorder.keep(request, self._lines.application(record, request, 1.0, recorded=True), level)
 
     def unreadable(self, record: logging.LogRecord, error: Exception) -> None:
@@ -123,7 +134,7 @@ class Logs:
         if record is not None:
             record.bind(**fields)
 
-    def install(self, *, own_access_line: bool = True) -> None:
+    def install(self, *, own_access_line: bool = True, application: str = "") -> None:
         """
         Send the root logger, and the servers' loggers, through this pipeline.
 
@@ -132,7 +143,10 @@ class Logs:
 
         Args:
             own_access_line: whether there is a line for each connection; then the servers' are switched off.
+            application: a module of the application, whose package's loggers are its own wherever it is installed.
         """
+        if application:
+            self._own_loggers.add_package(application)
         root = logging.getLogger()
         for handler in list(root.handlers):
             if isinstance(handler, PipelineHandler):
