@@ -70,6 +70,14 @@ _STATEMENT = re.compile(
     r"|ROLLBACK|SAVEPOINT|RELEASE|START|SET|SHOW|PRAGMA|EXPLAIN|ANALYZE|VACUUM|CALL|COPY|LOCK|LISTEN|NOTIFY|VALUES)\b",
     re.IGNORECASE | re.DOTALL,
 )
+# Where the statement stands among the arguments; any other may be a value that only begins like one.
+_STATEMENT_AT: Mapping[object, int] = {
+    "Query: %s Args: %s": 0,  # databases
+    "executing %s": 0,  # aiosqlite
+    "operation %s completed": 0,
+    "(%.3f) %s; args=%s; alias=%s": 1,  # django.db.backends
+    "%s: %s": 0,  # tortoise
+}
 # How SQLAlchemy writes a long statement: what comes after it may begin within a literal.
 _LEFT_OUT = re.compile(r"\.\.\. \(\d+ characters truncated\)")
 # MySQL and SQLite read "text" as a value where they can: a name is what stands next to a dot or behind such a word.
@@ -91,7 +99,10 @@ def _candidates(record: logging.LogRecord) -> tuple[object, ...]:
     arguments = _arguments(record)
     if isinstance(record.msg, tuple):  # peewee: (statement, parameters)
         return record.msg[:1]
-    return arguments if arguments else (record.msg,)
+    if not arguments:
+        return (record.msg,)
+    position = _STATEMENT_AT.get(record.msg)
+    return arguments[position : position + 1] if position is not None else ()
 
 
 def _statement_in(value: object) -> str | None:
@@ -275,6 +286,8 @@ LIBRARIES: Mapping[str, Reducer] = {
         snowflake sqlalchemy sqlmodel tortoise trino
         """,
     ),
+    # Notices of a server, which may quote what it was asked.
+    "sqlalchemy.dialects": words,
     **_all(
         words,
         """

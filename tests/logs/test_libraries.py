@@ -126,6 +126,31 @@ def test_a_line_of_a_library_that_nobody_knows_is_its_own_words(observed: Observ
     assert error["traceback"].startswith('  File "')
 
 
+def test_a_value_that_begins_like_a_statement_is_none(observed: Observed) -> None:
+    """The statement stands where its library puts it, and nowhere else."""
+    text = f"select {SECRETS['path']}"
+    logging.getLogger("databases").debug("Row %s", text)
+    logging.getLogger("sqlalchemy.dialects.postgresql").info(f"{text}!")
+    assert_no_secret(observed.stream.getvalue(), SECRETS)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        r"SELECT * FROM t WHERE a = '\' AND b = 'adalovelace'",
+        "INSERT INTO t VALUES ('it''s adalovelace', $$adalovelace$$, \"adalovelace\")",
+        "INSERT INTO t VALUES ('a' ... (1234 characters truncated) ... adalovelace', 2)",
+        "SELECT 'adalovelace",
+    ],
+)
+def test_a_statement_is_told_without_literals(observed: Observed, said: str) -> None:
+    """Whatever the database takes for one, and where it was cut."""
+    logging.getLogger("databases").debug("Query: %s Args: %s", said, "()")
+    logging.getLogger("sqlalchemy.engine.Engine").debug(f"{said} ")
+    assert_no_secret(observed.stream.getvalue(), SECRETS)
+    assert all(line.startswith(said[:6]) for line in by(observed, "databases") + by(observed, "sqlalchemy"))
+
+
 @pytest.mark.parametrize("name", ["shop", "shop.httpx", "websocket", "httpxx", "root", "uvicorn.error"])
 def test_an_applications_line_is_untouched(observed: Observed, name: str) -> None:
     """Also where it writes to the server's logger, as many do, or has a library's name for a word."""
