@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import socket
 import subprocess
 import sys
 from collections import deque
@@ -245,8 +246,11 @@ def test_a_websocket_is_not_told_by_its_server(ws: str, level: str, own_line: st
         for kind in verdicts:
             url = f"ws://{server.host}:{server.port}/{kind}/{SECRETS['path']}?sweet={SECRETS['query']}"
             try:
-                with connect(url, additional_headers={"x-kitchen": SECRETS["header"]}, open_timeout=30) as client:
-                    clients.append(f"{client.local_address[0]}:{client.local_address[1]}")
+                # A socket of its own, for a server that closes at once leaves none to ask for its address.
+                sock = socket.create_connection((server.host, server.port), timeout=30)
+                clients.append("{}:{}".format(*sock.getsockname()))
+                headers = {"x-kitchen": SECRETS["header"]}
+                with connect(url, sock=sock, additional_headers=headers, open_timeout=30) as client:
                     if kind == "open":
                         client.send(SECRETS["frame"])
                         assert client.recv(timeout=30) == SECRETS["sent"]
