@@ -18,6 +18,9 @@ _LIBRARY_FOLDER = re.compile(r"[\\/](?:site-packages|dist-packages|_?vendor(?:ed
 _LIBRARY_ROOTS = tuple(
     {os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
+# Where a log call seems to stand that goes through structlog, by a logger which was there before structlog was set up.
+# Such a record is decided by its logger's name alone.
+_WRAPPER = re.compile(r"[\\/]structlog[\\/]\w+\.py$")
 # Decisions that are remembered; an application that makes a logger for each of its users has more of them.
 _MAX_KNOWN = 4096
 
@@ -66,7 +69,8 @@ class OwnLoggers:
             return False
         # The name first: a library may give its caller's file (`stacklevel`), and a thread pool that calls an
         # application's `logger.info` is the caller there.
-        return all(map(self._is_own_file, _paths_of_module(name) or [file]))
+        files = _paths_of_module(name) or ([] if _WRAPPER.search(file) else [file])
+        return all(map(self._is_own_file, files))
 
     def _is_own_file(self, file: str) -> bool:
         path = os.path.abspath(file)

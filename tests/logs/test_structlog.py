@@ -77,6 +77,21 @@ def test_an_event_of_a_failed_request_is_recorded(observed: Observed) -> None:
     assert detail["request_id"] == access["request_id"] != ""
 
 
+def test_a_logger_from_before_structlog_is_the_applications_too(observed: Observed) -> None:
+    """The standard library takes structlog's own file for the place of such a log call."""
+    logging.setLoggerClass(logging.Logger)
+    logging.getLogger("made_before")
+    structlog.stdlib.LoggerFactory()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        structlog.get_logger("made_before").debug("looking for tea")
+        raise LookupError
+
+    anyio.run(converse, build_stack(app, observed.obs), http_scope())
+    detail, _ = observed.lines()
+    assert (detail["msg"], detail["logger"]) == ("looking for tea", "made_before")
+
+
 def test_it_needs_no_structlog() -> None:
     """It is a function of three arguments."""
     arguments, keywords = structlog_processor(logging.getLogger("shop"), "info", {"event": "hello", "a": 1})
