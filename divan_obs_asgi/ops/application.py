@@ -11,7 +11,6 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 
 from divan_obs_asgi.ops.answers import NOT_STORED, Refused
-from divan_obs_asgi.ops.audit import audit
 from divan_obs_asgi.ops.endpoint import Endpoint, Operation
 from divan_obs_asgi.ops.guard import Guard
 from divan_obs_asgi.ops.paths import is_plain, path_below_root, resolved
@@ -91,17 +90,17 @@ class OpsApplication:
     async def _not_found(self, request: Request, path: str) -> Response:
         if is_below_ops(path):
             # What there is, and what not, is for operators.
-            await self._guard.admit(request.scope, changes=False)
+            await self._guard.admit(request.scope, self.route(path), changes=False)
         raise _NOT_FOUND
 
     async def _answered(self, request: Request, endpoint: Endpoint, operation: Operation) -> Response:
         if not operation.changes:
             if endpoint.guarded:
-                await self._guard.admit(request.scope, changes=False)
+                await self._guard.admit(request.scope, endpoint.path, changes=False)
             return await operation.answer(request)
-        by, outcome = None, "failed"
+        by = await self._guard.admit(request.scope, endpoint.path, changes=True)
+        outcome = "failed"
         try:
-            by = await self._guard.admit(request.scope, changes=True)
             response = await operation.answer(request)
             outcome = str(response.status_code)
             return response
@@ -109,7 +108,7 @@ class OpsApplication:
             outcome = str(refused.status)
             raise
         finally:
-            audit(request.scope, endpoint.path, by, outcome)
+            self._guard.audit.used(request.scope, endpoint.path, by, outcome)
 
     def _found(self, path: str) -> tuple[Endpoint, dict[str, Any]] | None:
         endpoint = self._exact.get(path)

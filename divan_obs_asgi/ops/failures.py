@@ -3,45 +3,45 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 
 WINDOW_S = 60.0
-# Of more addresses than this the one that failed longest ago is forgotten; who has so many needs no patience.
+# Of more addresses than this the one that failed longest ago is forgotten.
 MAX_ADDRESSES = 4096
 
 
 class Failures:
     """
-    Remembers the failures of the last minute, of a bounded number of addresses.
+    Counts the failures of a minute, of a bounded number of addresses; one costs the same however often it fails.
 
     Args:
-        most: as many in a minute are allowed.
+        most: as many in a minute are allowed; the minute of an address begins with its first one.
         clock: seconds, monotonic.
     """
 
     def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = most
         self._clock = clock
-        self._times: OrderedDict[str, deque[float]] = OrderedDict()
+        # When its minute began, and how many there were.
+        self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def wait_s(self, address: str) -> float:
-        """Return for how many seconds `address` is not to be listened to; 0 where it is."""
-        times = self._times.get(address)
-        if times is None or len(times) < self._most:
-            return 0.0
-        return max(0.0, times[0] + WINDOW_S - self._clock())
+        """Return for how many seconds `address` has to wait; 0 where it has not."""
+        began, count = self._counts.get(address, (0.0, 0))
+        return max(0.0, began + WINDOW_S - self._clock()) if count >= self._most else 0.0
 
     def add(self, address: str) -> None:
-        """Remember that `address` has failed."""
-        times = self._times.setdefault(address, deque(maxlen=self._most))
-        times.append(self._clock())
-        self._times.move_to_end(address)
-        if len(self._times) > MAX_ADDRESSES:
-            self._times.popitem(last=False)
+        """Count a failure of `address`."""
+        now = self._clock()
+        began, count = self._counts.get(address, (now, 0))
+        self._counts[address] = (began, count + 1) if now - began < WINDOW_S else (now, 1)
+        self._counts.move_to_end(address)
+        if len(self._counts) > MAX_ADDRESSES:
+            self._counts.popitem(last=False)
 
     def __len__(self) -> int:
-        return len(self._times)
+        return len(self._counts)
 
 
 __all__ = ["MAX_ADDRESSES", "WINDOW_S", "Failures"]

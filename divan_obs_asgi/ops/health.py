@@ -84,7 +84,7 @@ class Health:
             # 200 whatever they say: Prometheus reads no page that comes with another status.
             body = await self._gauges.page(Format.OPENMETRICS, compressed=False)
             return Response(body, 200, {**NOT_STORED, "vary": "accept"}, Format.OPENMETRICS.value)
-        content = self._content(group, report, verbose=await self._is_told_more(request))
+        content = self._content(group, report, verbose=await self._is_told_more(group, request))
         status = 200 if content["status"] == "ok" else 503
         if media_type == HTML:
             return Response(page(f"/health/{group}", content), status, PAGE_HEADERS, HTML)
@@ -111,11 +111,11 @@ class Health:
         status = {"status": "ok" if ok else "fail"}
         return status if group == "live" and not verbose else {**status, "checks": checks}
 
-    async def _is_told_more(self, request: Request) -> bool:
+    async def _is_told_more(self, group: Group, request: Request) -> bool:
         if "verbose" not in request.query_params or (self._has_own_port and OWN_PORT_KEY not in request.scope):
             return False
         try:
-            await self._guard.admit(request.scope, changes=False)
+            await self._guard.admit(request.scope, f"/health/{group}", changes=False)
         except Refused:
             return False
         return True

@@ -13,6 +13,7 @@ import pytest
 import divan_obs_asgi as obs
 from divan_obs_asgi.ops import failures, guard
 from divan_obs_asgi.ops.answers import Refused
+from divan_obs_asgi.ops.audit import MAX_REFUSALS
 from divan_obs_asgi.ops.failures import Failures
 from divan_obs_asgi.ops.guard import Guard
 from divan_obs_asgi.testing import converse, http_scope
@@ -89,27 +90,71 @@ def status(guard: Guard, *headers: tuple[bytes, bytes], client: str = "192.0.2.7
     """Return the status with which a request is refused, or 200."""
     scope = {**http_scope("/metrics", headers=headers), "client": (client, 1)}
     try:
-        anyio.run(lambda: guard.admit(scope, changes=False))
+        anyio.run(lambda: guard.admit(scope, "/metrics", changes=False))
     except Refused as refused:
         return refused.status
     return 200
 
 
 def test_who_guesses_has_to_wait() -> None:
-    """
-    After so many wrong tokens in a minute the address is not listened to, whatever it sends; the others are. When the
-    minute is over it may try as often again.
-    """
+    """After so many wrong tokens in a minute the address gets 429 for further ones; when it is over, 401 again."""
     clock = Clock()
     door = guarding(clock)
     assert [status(door, bearer(f"guess {number}")) for number in range(5)] == [401, 401, 401, 429, 429]
-    assert status(door, bearer(NEW)) == 429
-    assert status(door, bearer(NEW), client="192.0.2.8") == 200
     clock.now += failures.WINDOW_S - 0.1
-    assert status(door, bearer(NEW)) == 429
+    assert status(door, bearer("guess")) == 429
     clock.now += 0.1
-    assert status(door, bearer(NEW)) == 200
     assert [status(door, bearer("guess")) for _ in range(4)] == [401, 401, 401, 429]
+
+
+def test_the_right_token_always_passes() -> None:
+    """Behind an ingress all clients have one address: whoever guesses there does not lock the scraper out."""
+    settings = obs.Settings(admin_token=NEW, admin_token_previous=OLD, ops_max_failures=3)
+    door = Guard(settings, Observed().obs.faults, None, Clock())
+    assert [status(door, bearer("guess")) for _ in range(100)] == [401] * 3 + [429] * 97
+    assert [status(door, bearer(token)) for token in (NEW, OLD, "guess", NEW)] == [200, 200, 429, 200]
+
+
+NO_TOKENS: dict[str, list[tuple[bytes, bytes]]] = {
+    "none": [],
+    "basic": [(b"authorization", b"Basic dXNlcjpwYXNzd29yZA==")],
+    "the token under another scheme": [(b"authorization", f"Token {NEW}".encode())],
+    "the token alone": [(b"authorization", NEW.encode())],
+    "the right one twice": [bearer(NEW), bearer(NEW)],
+    "a wrong one beside the right one": [bearer("guess"), bearer(NEW)],
+    "nothing after the scheme": [(b"authorization", b"Bearer ")],
+    "no text": [(b"authorization", b"\xff\x00\xfe")],
+    "empty": [(b"authorization", b"")],
+}
+
+
+@pytest.mark.parametrize("headers", NO_TOKENS.values(), ids=list(NO_TOKENS))
+def test_what_is_no_bearer_token_counts_against_nobody(headers: list[tuple[bytes, bytes]]) -> None:
+    """It is refused each time, and is neither a guess nor a line of the audit log."""
+    door = guarding(Clock(), most=1)
+    assert {status(door, *headers) for _ in range(20)} == {401}
+    assert [status(door, bearer("guess")), status(door, bearer("guess"))] == [401, 429]
+
+
+@pytest.mark.parametrize("length", [1025, 60_000])
+def test_a_token_of_any_length_is_right_where_it_is_ours(length: int) -> None:
+    """And wrong where it is not."""
+    long = "aB3" * length
+    door = Guard(obs.Settings(admin_token=long, ops_max_failures=1), Observed().obs.faults)
+    assert [status(door, bearer(token)) for token in (long, long[:-1], f"{long}x", long)] == [200, 401, 429, 200]
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/ops/loggers", "/ops/there-is-none", "/health/ready?verbose"])
+def test_no_endpoint_locks_another_one(path: str) -> None:
+    """Wrong tokens are counted wherever they are sent; the right one passes everywhere."""
+    observed = Observed({"OBS_ADMIN_TOKEN": NEW, "OBS_OPS_MAX_FAILURES": "2"})
+    stack = obs.build_stack(application, observed.obs)
+    path, _, query = path.partition("?")
+    scope = {**http_scope(path, headers=[bearer("guess")]), "query_string": query.encode()}
+    for _ in range(5):
+        anyio.run(converse, stack, dict(scope))
+    scrape = [anyio.run(converse, stack, http_scope("/metrics", headers=[bearer(token)])) for token in ("guess", NEW)]
+    assert [done.status for done in scrape] == [429, 200]
 
 
 def test_the_answer_says_how_long() -> None:
@@ -118,22 +163,15 @@ def test_the_answer_says_how_long() -> None:
     stack = obs.build_stack(application, observed.obs)
     scopes = [http_scope("/metrics", headers=[bearer("wrong")]) for _ in range(2)]
     _, done = [anyio.run(converse, stack, scope) for scope in scopes]
-    assert detail(done) == (429, "Too many failures from this address; wait.")
+    assert detail(done) == (429, "Too many wrong tokens from this address; wait.")
     (seconds,) = done.header(b"retry-after")
     assert 55 <= int(seconds) <= 60
-
-
-def test_who_sends_no_token_does_not_guess() -> None:
-    """A crawler behind the proxy of everybody else does not lock Prometheus out."""
-    door = guarding(Clock())
-    assert {status(door) for _ in range(20)} == {401}
-    assert status(door, bearer(NEW)) == 200
 
 
 def test_success_does_not_make_up_for_failures() -> None:
     """Otherwise whoever has an account of any kind could reset the count of guesses at another one."""
     door = guarding(Clock(), most=2)
-    assert [status(door, bearer(token)) for token in ("a", NEW, "b", NEW)] == [401, 200, 401, 429]
+    assert [status(door, bearer(token)) for token in ("a", NEW, "b", NEW, "c")] == [401, 200, 401, 200, 429]
 
 
 def test_a_client_with_ipv6_has_one_address() -> None:
@@ -151,9 +189,8 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failures, "MAX_ADDRESSES", 10)
     remembered = Failures(2, Clock())
     for number in range(1000):
-        remembered.add(f"address {number}")
-        remembered.add(f"address {number}")
-        remembered.add(f"address {number}")
+        for _ in range(3):
+            remembered.add(f"address {number}")
     assert len(remembered) == 10
     assert [remembered.wait_s(f"address {number}") for number in (0, 989, 990, 999)] == [0.0, 0.0, 60.0, 60.0]
 
@@ -335,3 +372,70 @@ def test_a_use_that_fails_is_told_too() -> None:
     done = anyio.run(converse, obs.build_stack(application, observed.obs), scope, [body])
     assert (done.status, type(done.error)) == (500, RuntimeError)
     assert audited(observed) == ["POST /ops/loggers: failed, for the holder of OBS_ADMIN_TOKEN at 192.0.2.7."]
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/ops/tasks", "/ops/there-is-none", "/health/ready?verbose"])
+def test_a_wrong_token_is_told_wherever_it_is_sent(path: str) -> None:
+    """Somebody guesses, or has an old one; the path is the template, and nothing of the token is in the line."""
+    observed = Observed({"OBS_ADMIN_TOKEN": NEW})
+    observed.obs.log.install()
+    path, _, query = path.partition("?")
+    stack = obs.build_stack(application, observed.obs)
+    scope = {**http_scope(path, headers=[bearer("guess-of-today")]), "query_string": query.encode()}
+    anyio.run(converse, stack, scope)
+    told = path.replace("there-is-none", "{unknown}")
+    assert audited(observed) == [f"GET {told}: 401, for a stranger at 192.0.2.7."]
+    assert b"guess-of-today" not in observed.stream.getvalue()
+
+
+def test_refusals_are_told_up_to_so_many_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """Anybody can cause them: the rest of a minute is one line with their number, after it or at the end."""
+    clock = Clock()
+    door = guarding(clock)
+
+    def guess(times: int) -> list[str]:
+        caplog.clear()
+        for number in range(times):
+            status(door, bearer("guess"), client=f"192.0.{number % 250}.7")
+        return [record.getMessage() for record in caplog.records if record.name == "divan_obs_asgi.audit"]
+
+    assert len(guess(MAX_REFUSALS + 100)) == MAX_REFUSALS
+    clock.now += failures.WINDOW_S
+    first, *others = guess(2)
+    assert first == "100 more requests were refused within a minute; they have no lines."
+    assert len(others) == 2
+    assert len(guess(MAX_REFUSALS)) == MAX_REFUSALS - 2
+    caplog.clear()
+    anyio.run(_end_at_once, door)
+    assert [record.getMessage() for record in caplog.records] == [
+        "2 more requests were refused within a minute; they have no lines."
+    ]
+
+
+async def _end_at_once(door: Guard) -> None:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(door.audit.keep_telling)
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+
+
+def test_uses_are_told_however_many_were_refused() -> None:
+    """Strangers do not push the holders of tokens out of the audit log."""
+    observed = Observed({"OBS_ADMIN_TOKEN": NEW})
+    observed.obs.log.install()
+    stack = obs.build_stack(application, observed.obs)
+    body = {"type": "http.request", "body": WISH, "more_body": False}
+    tokens = ["guess"] * (MAX_REFUSALS + 5) + [NEW]
+    for token in tokens:
+        anyio.run(converse, stack, http_scope("/ops/loggers", method="POST", headers=[bearer(token)]), [body])
+    assert audited(observed)[MAX_REFUSALS:] == [
+        "POST /ops/loggers: 200, for the holder of OBS_ADMIN_TOKEN at 192.0.2.7."
+    ]
+
+
+def test_an_invented_method_is_not_in_the_audit_log() -> None:
+    """Nothing that a client chooses but its address is."""
+    observed = Observed({"OBS_ADMIN_TOKEN": NEW})
+    observed.obs.log.install()
+    ask(observed, "/ops/there-is-none", bearer("guess"), method="FORGED")
+    assert audited(observed) == ["(other) /ops/{unknown}: 401, for a stranger at 192.0.2.7."]
