@@ -11,6 +11,9 @@ from divan_obs_asgi.redaction.keys import split_words
 
 # Each is a question to Redis, every few seconds.
 MAX_STREAMS = 100
+# A secret that nobody can guess has as many characters, and as many different ones; 16 hexadecimal digits are 64 bits.
+SECRET_LENGTH = 16
+DIFFERENT_CHARACTERS = 6
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?|\.[0-9]{1,9}")
 
 
@@ -100,7 +103,15 @@ def token(text: str) -> str | None:
     """Read a bearer token; one that no header can carry (RFC 9110, section 5.5) would never match."""
     if text != text.strip() or re.search(r"[\x00-\x1f\x7f]", text):
         raise ValueError("no control characters, and no blank at either end")
+    # `docker run --env-file` and systemd's EnvironmentFile differ in whether they take them off.
+    if text[0] in "\"'" and text[0] == text[-1]:
+        raise ValueError("no quotes around it")
     return text
+
+
+def is_guessable(secret: str) -> bool:
+    """Tell whether a secret is short, or has few different characters: `abcabcabc...`."""
+    return len(secret) < SECRET_LENGTH or len(set(secret)) < DIFFERENT_CHARACTERS
 
 
 def dotted_paths(text: str) -> tuple[str, ...]:
@@ -209,7 +220,9 @@ def key_names(text: str) -> tuple[str, ...]:
 
 
 __all__ = [
+    "DIFFERENT_CHARACTERS",
     "MAX_STREAMS",
+    "SECRET_LENGTH",
     "address",
     "boolean",
     "conventions",
@@ -217,6 +230,7 @@ __all__ = [
     "directory",
     "dotted_paths",
     "integer",
+    "is_guessable",
     "key_names",
     "key_words",
     "logger_names",

@@ -11,6 +11,8 @@ from typing import Any, Self, TypeVar, cast
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.readers import (
+    DIFFERENT_CHARACTERS,
+    SECRET_LENGTH,
     address,
     boolean,
     conventions,
@@ -18,6 +20,7 @@ from divan_obs_asgi.readers import (
     directory,
     dotted_paths,
     integer,
+    is_guessable,
     key_names,
     key_words,
     logger_names,
@@ -52,7 +55,8 @@ DEFAULT_MIDDLEWARE = tuple(
         "OpsMiddleware",
     )
 )
-HASH_KEY_LENGTH = 16
+# Where the service serves nobody in earnest, a token may be one that is easily typed.
+IN_PLAY = ("dev", "test")
 # The names the standard library knows, so that `logging.getLevelName` agrees.
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 # The names that the OpenTelemetry specification gives to OTEL_TRACES_SAMPLER.
@@ -92,6 +96,7 @@ class InForce:
     source: str
 
 
+_FEW_CHARACTERS = f"fewer than {SECRET_LENGTH} characters, or fewer than {DIFFERENT_CHARACTERS} different ones"
 # Where a value can have come from: nobody has set it, the environment has, or a keyword argument.
 SOURCES = ("default", "environment", "code")
 _ABSENT = object()
@@ -382,11 +387,32 @@ class Settings:
                 "set OBS_ADMIN_TOKEN and scrape with it."
             )
         for flag, policy in (("OBS_REDACT_USER_ID", self.redact_user_id), ("OBS_REDACT_IP", self.redact_ip)):
-            if policy == "hash" and len(self.redact_hash_key or "") < HASH_KEY_LENGTH:
+            if policy == "hash" and self._is_weak_key(self.redact_hash_key or ""):
                 wrong.append(
-                    f"{flag} is 'hash' and OBS_REDACT_HASH_KEY has fewer than {HASH_KEY_LENGTH} characters: whoever "
+                    f"{flag} is 'hash' and OBS_REDACT_HASH_KEY has {_FEW_CHARACTERS}: whoever "
                     "can guess it can name everybody. Set a random one, the same for all workers."
                 )
+        return wrong + self._bad_tokens()
+
+    def _is_weak_key(self, key: str) -> bool:
+        return len(key) < SECRET_LENGTH or (self.env not in IN_PLAY and is_guessable(key))
+
+    def _bad_tokens(self) -> list[str]:
+        """Return a sentence for each admin token that opens what is served in earnest to whoever guesses it."""
+        if not self.enabled or not self.ops_enabled or self.env in IN_PLAY:
+            return []
+        tokens = {"OBS_ADMIN_TOKEN": self.admin_token, "OBS_ADMIN_TOKEN_PREVIOUS": self.admin_token_previous}
+        wrong = [
+            f"{flag} has {_FEW_CHARACTERS}, with OBS_ENV={self.env!r}: it can be guessed. "
+            "Set a random one: openssl rand -hex 32."
+            for flag, token in tokens.items()
+            if token and is_guessable(token)
+        ]
+        if self.admin_token and self.admin_token == self.admin_token_previous:
+            wrong.append(
+                "OBS_ADMIN_TOKEN_PREVIOUS is the same as OBS_ADMIN_TOKEN; expected the one before, or nothing once "
+                "all clients have the new one."
+            )
         return wrong
 
     def in_force(self) -> list[InForce]:

@@ -266,6 +266,55 @@ def test_public_metrics_work_in_development() -> None:
     assert Settings.from_env({"OBS_METRICS_PUBLIC": "true", "OBS_ENV": "dev"}).metrics_public
 
 
+FEW = "fewer than 16 characters, or fewer than 6 different ones"
+RANDOM = "9f86d081884c7d659a2feaa0"
+
+
+@pytest.mark.parametrize("env", ["prod", "staging", "Dev"])
+@pytest.mark.parametrize("flag", ["OBS_ADMIN_TOKEN", "OBS_ADMIN_TOKEN_PREVIOUS"])
+@pytest.mark.parametrize("token", ["x", "changeme", RANDOM[:15], "x" * 64, "abc" * 20, "12345" * 5])
+def test_a_token_that_can_be_guessed_is_refused(env: str, flag: str, token: str) -> None:
+    """At start-up, with every other flag that is wrong, and without its value; on a developer's machine any will do."""
+    environ = {"OBS_ADMIN_TOKEN": RANDOM, flag: token}
+    with pytest.raises(ImproperlyConfigured) as caught:
+        Settings.from_env({**environ, "OBS_ENV": env, "LOG_LEVEL": "loud"})
+    others, mine = str(caught.value).splitlines()
+    assert others.startswith("LOG_LEVEL")
+    assert mine == (
+        f"{flag} has {FEW}, with OBS_ENV='{env}': it can be guessed. Set a random one: openssl rand -hex 32."
+    )
+    for fine in ({"OBS_ENV": "dev"}, {"OBS_ENV": "test"}, {"OBS_ENV": env, "OBS_OPS_ENABLED": "false"}):
+        Settings.from_env({**environ, **fine})
+    with pytest.raises(ImproperlyConfigured, match="it can be guessed"):
+        Settings(admin_token=token, env=env)
+
+
+@pytest.mark.parametrize("token", [RANDOM[:16], RANDOM, "the-token-of-today", "ключ-от-всех-дверей"])
+def test_a_token_that_nobody_guesses_will_do(token: str) -> None:
+    """As long as one of 64 bits, in any letters."""
+    assert Settings.from_env({"OBS_ENV": "prod", "OBS_ADMIN_TOKEN": token}).admin_token == token
+
+
+def test_a_token_is_not_the_one_before() -> None:
+    """Who has changed it believes that the old one is worth nothing soon."""
+    environ = {"OBS_ADMIN_TOKEN": RANDOM, "OBS_ADMIN_TOKEN_PREVIOUS": RANDOM}
+    with pytest.raises(ImproperlyConfigured, match="OBS_ADMIN_TOKEN_PREVIOUS is the same as OBS_ADMIN_TOKEN"):
+        Settings.from_env({**environ, "OBS_ENV": "prod"})
+    assert Settings.from_env(environ)
+
+
+@pytest.mark.parametrize("flag", ["OBS_ADMIN_TOKEN", "OBS_ADMIN_TOKEN_PREVIOUS"])
+@pytest.mark.parametrize(
+    "token", [f"{RANDOM}\n", f" {RANDOM}", f'"{RANDOM}"', f"'{RANDOM}'", f"{RANDOM[:9]}\r\n{RANDOM}"]
+)
+def test_what_a_file_has_around_a_token_is_no_part_of_it(flag: str, token: str) -> None:
+    """A newline, blanks and quotes would be a token that no client sends; that is said at start-up."""
+    with pytest.raises(ImproperlyConfigured) as caught:
+        Settings.from_env({flag: token})
+    assert str(caught.value).startswith(f"{flag} is set to a bad value; expected no ")
+    assert RANDOM not in str(caught.value)
+
+
 @pytest.mark.parametrize("flag", SECRETS)
 def test_a_secret_is_not_in_the_repr(flag: str) -> None:
     """Settings may be printed in a log or a debugger."""
@@ -289,6 +338,8 @@ def test_a_hash_needs_a_key_that_nobody_guesses(flag: str) -> None:
     assert str(caught.value).startswith(f"{flag} is 'hash' and OBS_REDACT_HASH_KEY has fewer than 16 characters")
     assert "short" not in str(caught.value)
     assert Settings.from_env({flag: "hash", "OBS_REDACT_HASH_KEY": "k" * 16})
+    with pytest.raises(ImproperlyConfigured, match="OBS_REDACT_HASH_KEY has fewer"):
+        Settings.from_env({flag: "hash", "OBS_REDACT_HASH_KEY": "k" * 16, "OBS_ENV": "prod"})
 
 
 def test_what_holds_credentials_is_secret() -> None:

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from divan_obs_asgi.exceptions import ProbeFailed
 from divan_obs_asgi.probes.base import STARTUP, Group
-from divan_obs_asgi.settings import Settings
+from divan_obs_asgi.readers import DIFFERENT_CHARACTERS
+from divan_obs_asgi.settings import IN_PLAY, Settings
 
 # RFC 7518, section 3.2: a key of at least the size of the hash output, 256 bits for HS256.
 JWT_SECRET_BYTES = 32
@@ -50,7 +51,7 @@ class ConfigProbe:
             "REDIS_URL": settings.redis_url is None or _well_formed(settings.redis_url, _REDIS),
             "DATABASE_URL": settings.database_url is None or _well_formed(settings.database_url),
             "S3_ENDPOINT_URL": settings.s3_url is None or _well_formed(settings.s3_url, _S3),
-            "JWT_SECRET": settings.jwt_secret is None or _bytes_in(settings.jwt_secret) >= JWT_SECRET_BYTES,
+            "JWT_SECRET": settings.jwt_secret is None or self._is_long_enough(settings.jwt_secret),
             "OTEL_EXPORTER_OTLP_ENDPOINT": not settings.tracing_enabled
             or (settings.otlp_traces_endpoint or settings.otlp_endpoint) is not None,
             "OBS_ADMIN_TOKEN": not self._guards or _is_strong(settings.admin_token),
@@ -59,6 +60,11 @@ class ConfigProbe:
             or _is_strong(settings.admin_token_previous),
         }
         return [flag for flag, fine in answers.items() if not fine]
+
+    def _is_long_enough(self, key: str) -> bool:
+        if self._settings.env not in IN_PLAY and len(set(key)) < DIFFERENT_CHARACTERS:
+            return False
+        return _bytes_in(key) >= JWT_SECRET_BYTES
 
     @property
     def _guards(self) -> bool:

@@ -120,10 +120,11 @@ STRONG = "kXzVq8Hw0cUe4bS1mTfY2g"
         ({}, ["OBS_ADMIN_TOKEN"]),
         ({"OBS_ADMIN_TOKEN": ""}, ["OBS_ADMIN_TOKEN"]),
         ({"OBS_ADMIN_TOKEN": STRONG[:-1]}, ["OBS_ADMIN_TOKEN"]),
-        ({"OBS_ADMIN_TOKEN": "changeme"}, ["OBS_ADMIN_TOKEN"]),
-        ({"OBS_ADMIN_TOKEN": "abc" * 20}, ["OBS_ADMIN_TOKEN"]),
+        ({"OBS_ADMIN_TOKEN": "abcdefg" * 20}, ["OBS_ADMIN_TOKEN"]),
         ({"OBS_ADMIN_TOKEN": STRONG}, []),
-        ({"OBS_ADMIN_TOKEN": STRONG, "OBS_ADMIN_TOKEN_PREVIOUS": "hunter2"}, ["OBS_ADMIN_TOKEN_PREVIOUS"]),
+        ({"OBS_ADMIN_TOKEN": STRONG, "OBS_ADMIN_TOKEN_PREVIOUS": STRONG[1:]}, ["OBS_ADMIN_TOKEN_PREVIOUS"]),
+        ({"OBS_ADMIN_TOKEN": STRONG, "JWT_SECRET": "x" * 32}, ["JWT_SECRET"]),
+        ({"OBS_ADMIN_TOKEN": STRONG, "JWT_SECRET": STRONG * 2}, []),
         ({"OBS_ADMIN_TOKEN": STRONG, "OBS_ADMIN_TOKEN_PREVIOUS": STRONG[::-1]}, []),
         ({"OBS_OPS_ENABLED": "false"}, []),
         ({"OBS_ENABLED": "false"}, []),
@@ -138,7 +139,7 @@ def test_in_earnest_the_token_is_one_that_nobody_guesses(environ: dict[str, str]
 def test_startup_tells_all_that_is_wrong_and_no_value() -> None:
     """One answer of 503 with the names of all flags that are wrong; mended, the next start answers 200."""
     bad = {flag: values[0] for flag, values in BAD.items()}
-    tokens = {"OBS_ADMIN_TOKEN": "hunter2", "OBS_ADMIN_TOKEN_PREVIOUS": "hunter1"}
+    tokens = {"OBS_ADMIN_TOKEN": "hunter2-hunter2-", "OBS_ADMIN_TOKEN_PREVIOUS": "hunter1-hunter1-"}
     observed = Observed({"OBS_ENV": "prod", **bad, **tokens})
     answer = ask(observed, "/health/startup")
     assert answer.status == 503
