@@ -54,6 +54,11 @@ observability = obs.init(app)
 @observability.probes.probe("redis")
 async def redis():
     return {}
+
+# A page that costs some milliseconds.
+for name in ("sizes", "times"):
+    for zone in range(400):
+        observability.metrics.histogram(name, "Many.", ["zone"]).labels(str(zone)).observe(1)
 """
 TOKEN = "a-token-for-scrapers"
 WORKERS = 2
@@ -135,9 +140,13 @@ class Service(ServerProcess):
         masters = ["worker"] if self.server == "gunicorn, preloaded" else []
         assert files(self.metrics) == ["archive", "lock", *masters, "worker", "worker"]
 
+    def page(self) -> str:
+        """Return the page of some worker."""
+        return self.client.get("/metrics", headers={"authorization": f"Bearer {TOKEN}"}).raise_for_status().text
+
     def counted(self) -> float:
         """Return how many requests the page of some worker tells of."""
-        page = self.client.get("/metrics", headers={"authorization": f"Bearer {TOKEN}"}).raise_for_status().text
+        page = self.page()
         found = re.search(r'^divan_http_requests_total\{.*route="/buy",status="200"\} (\S+)$', page, re.MULTILINE)
         return float(found[1]) if found else 0.0
 
@@ -237,3 +246,19 @@ def test_under_load_no_answer_is_uncounted(service: Service) -> None:
     # The one that was killed may have been about to count one more: the client had its answer a moment before.
     assert load.answered - 1 <= service.counted() - sum(others) <= load.sent
     service.has_files_of_the_living()
+
+
+COUNTERS = re.compile(r"^(\S+(?:_total|_count|_sum|_bucket)(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
+
+
+def test_a_later_scrape_never_goes_back(service: Service) -> None:
+    """Whichever worker answers, and however soon: no counter of any family is smaller than on a page before."""
+    load = Load(service)
+    before: dict[str, float] = {}
+    with load.running():
+        for _ in range(60):
+            page = {name: float(value) for name, value in COUNTERS.findall(service.page())}
+            went_back = {name: (before[name], page.get(name)) for name in before if page.get(name, -1.0) < before[name]}
+            assert went_back == {}
+            before = page
+    assert load.answered > 0
