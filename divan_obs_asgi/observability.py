@@ -155,6 +155,9 @@ class Observability:
         heartbeat = HeartbeatProbe()
         probes.register(heartbeat)
         probes.register(ConfigProbe(settings))
+        if metrics.workers is not None:
+            # Of no weight: a service without the metrics of its other workers does its work.
+            probes.probe("metrics_directory", critical=False, interval=0, fail_after=1)(metrics.workers.check)
         tracing = settings.enabled and settings.tracing_enabled
         spans = (
             _server_spans(settings, tracer_provider, span_exporter, metrics.counting(policy, "span"), metrics, faults)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
@@ -127,6 +128,12 @@ class Service(ServerProcess):
                 answers.update(threads.map(lambda _: self.buy(), range(16)))
         assert without not in answers
         return answers
+
+    def wait_until(self, happened: Callable[[], bool]) -> None:
+        end = time.monotonic() + _WAIT_S
+        while not happened():
+            assert time.monotonic() < end, "\n".join(self.log)
+            time.sleep(0.05)
 
     @contextmanager
     def request_under_way(self) -> Iterator[int]:
@@ -262,3 +269,22 @@ def test_a_later_scrape_never_goes_back(service: Service) -> None:
             assert went_back == {}
             before = page
     assert load.answered > 0
+
+
+@pytest.mark.parametrize("service", ["uvicorn", "gunicorn"], indirect=True)
+def test_a_running_service_goes_on_without_its_directory(service: Service) -> None:
+    """A worker that is started meanwhile serves, too; the metrics are shared again when there can be a directory."""
+    shutil.rmtree(service.metrics)
+    service.metrics.touch()
+    with service.request_under_way() as victim:
+        pass
+    end(victim, signal.SIGKILL)
+    service.buy_of_all(without=victim)
+    service.page()
+    alone = "The metrics of this worker are on its own page only: no file can be made in"
+    service.wait_until(lambda: any(alone in line for line in service.log))
+    service.metrics.unlink()
+    service.wait_until(lambda: service.metrics.is_dir() and files(service.metrics).count("worker") == WORKERS)
+    before = service.counted()
+    sent = service.buy_of_all().total()
+    service.wait_until(lambda: service.counted() == before + sent)

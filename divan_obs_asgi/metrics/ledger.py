@@ -29,7 +29,6 @@ from divan_obs_asgi.metrics.records import HEAD, Described, family_text, head, r
 LEDGER = ".worker"
 UNFINISHED = ".new"
 _FIRST_SIZE = 1 << 16
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _logger = logging.getLogger("divan_obs_asgi.metrics")
 
@@ -41,13 +40,12 @@ class Ledger:
     Args:
         prefix: what the file's name begins with.
 
+    Where no file can be made or locked, it counts in memory, and `restore` tries again.
+
     Attributes:
-        name: of the file.
+        name: of the file; empty where there is none.
         lock: to be held by who reads or writes numbers.
         numbers: the file, as doubles.
-
-    Raises:
-        OSError: where the file cannot be made or locked.
     """
 
     def __init__(self, directory: Path, prefix: str) -> None:
@@ -61,20 +59,50 @@ class Ledger:
         self._descriptors: list[int] = []
         self._release = weakref.finalize(self, _close, self._descriptors)
         self._used = 0
+        self.name = ""
+        self._mapped = -1
         self._map: mmap.mmap | bytearray
         self.numbers: Numbers
         try:
             self._open(head(HEAD))
-        except OSError as error:
-            # Who is started again while the disk is full is to serve.
-            if error.errno not in _FULL:
-                raise
-            self._do_without(head(HEAD), error)
+        except OSError:
+            # Who is started again while the disk is full or the directory is away is to serve.
+            self._do_without(head(HEAD))
         forks.watch(self)
 
     def close(self) -> None:
         """Be as one whose process has ended."""
         self._release()
+
+    def is_shared(self) -> bool:
+        """Tell whether other workers can find the file."""
+        try:
+            os.stat(self._directory / self.name)
+        except OSError:
+            return False
+        return self.name != ""
+
+    def restore(self) -> None:
+        """
+        Have a file again where it is gone or never was, with all that was counted.
+
+        Raises:
+            OSError: where none can be made; then everything is as it was.
+        """
+        with self.lock:
+            contents = self.contents()
+            if self.is_shared() or contents is None:
+                return
+            before = self.name, self._used, self._mapped, self._map, self.numbers
+            descriptors = self._descriptors[:]
+            self._descriptors.clear()
+            try:
+                self._open(contents)
+            except OSError:
+                self._descriptors.extend(descriptors)
+                self.name, self._used, self._mapped, self._map, self.numbers = before
+                raise
+            _close(descriptors)
 
     def contents(self) -> bytes | None:
         """Return what is in the file, from memory; None where the file was cut under it."""
@@ -189,12 +217,11 @@ class Ledger:
         """Have a file again, with what is known and no counts."""
         try:
             self._open(contents)
-        except OSError as error:
-            self._do_without(contents, error)
+        except OSError:
+            self._do_without(contents)
 
-    def _do_without(self, contents: bytes, error: OSError) -> None:
+    def _do_without(self, contents: bytes) -> None:
         """Count where no other worker sees it."""
-        _logger.error("What this worker counts is told by no other: no file can be made (%s).", error.strerror)
         self.name = ""
         self._used = len(contents)
         self._map = bytearray(contents)

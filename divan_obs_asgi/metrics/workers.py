@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
 from prometheus_client.registry import Collector
 
-from divan_obs_asgi.exceptions import ImproperlyConfigured
+from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed
 from divan_obs_asgi.metrics.archive import Directory, Failed, File, Snapshot, outlives
 from divan_obs_asgi.metrics.governed import Governed, GovernedCounter, GovernedHistogram
 from divan_obs_asgi.metrics.ledger import Ledger
@@ -34,7 +33,9 @@ class Workers:
     The ledger of this worker, and what all of them have counted.
 
     Args:
-        directory: of this service alone; what an earlier run of it has left there goes on.
+        directory: of this service alone, made where it is missing; what an earlier run of it has left there goes on.
+            Where no file can be made in it, the metrics of each worker are on its own page only: a worker that refused
+            to start would be started again and again, in a service that runs.
         namespace: of the metrics; bundles of other namespaces use the directory without meeting.
         max_series: label sets of a family that are kept of dead workers.
 
@@ -42,20 +43,22 @@ class Workers:
         ledger: what this worker counts.
 
     Raises:
-        ImproperlyConfigured: where the directory cannot be used.
+        ImproperlyConfigured: where the system has no file locks.
     """
 
     def __init__(self, directory: Path, namespace: str, max_series: int) -> None:
-        _refuse_what_is_no_directory(directory)
-        self._directory = Directory(directory, namespace, max_series)
-        try:
-            self.ledger = Ledger(directory, namespace)
-        except OSError as error:
+        if not HAS_LOCKS:
             raise ImproperlyConfigured(
-                f"{VARIABLE} is {str(directory)!r}, where no file can be made and locked ({error.strerror}); "
-                "expected a directory of this host that the service may write to."
-            ) from None
-        self._directory.fold(_log)
+                f"{VARIABLE} is {str(directory)!r}; several workers need a system with file locks. Unset it."
+            )
+        with suppress(OSError):
+            directory.mkdir(parents=True, exist_ok=True)
+        self._directory = Directory(directory, namespace, max_series)
+        self.ledger = Ledger(directory, namespace)
+        self._is_alone = False
+        self._share()
+        if not self._is_alone:
+            self._directory.fold(_log)
         self._process = ProcessSeries(self.ledger)
         self._merge = Merge()
         self._archive: tuple[bytes | None, Source | None] = (None, None)
@@ -71,19 +74,54 @@ class Workers:
         # The application's plain functions may hold all the threads that frameworks hand out.
         limiter = anyio.CapacityLimiter(1)
         try:
-            await anyio.to_thread.run_sync(self._directory.fold, _log, limiter=limiter)
+            if not self._is_alone:
+                await anyio.to_thread.run_sync(self._directory.fold, _log, limiter=limiter)
             while True:
+                await anyio.to_thread.run_sync(self._share, limiter=limiter)
                 noted = await anyio.to_thread.run_sync(collectors, limiter=limiter)
                 await anyio.to_thread.run_sync(self._process.note, noted, limiter=limiter)
                 await anyio.sleep(_NOTED_EVERY_S)
         finally:
             self._process.note(collectors())
 
+    async def check(self) -> dict[str, object]:
+        """
+        Pass while the other workers can see what this one counts.
+
+        Raises:
+            ProbeFailed: while they cannot.
+        """
+        if self._is_alone:
+            raise ProbeFailed("error")
+        return {}
+
+    def _share(self) -> None:
+        """Make the file of this worker again where it was taken away; log once if that fails."""
+        if self.ledger.is_shared():
+            return
+        was_there = self.ledger.name != ""
+        try:
+            self._directory.path.mkdir(parents=True, exist_ok=True)
+            self.ledger.restore()
+        except OSError as error:
+            if not self._is_alone:
+                self._is_alone = True
+                _logger.error(
+                    "The metrics of this worker are on its own page only: no file can be made in %s (%s).",
+                    self._directory.path,
+                    error.strerror,
+                )
+            return
+        if self._is_alone or was_there:
+            self._is_alone = False
+            _logger.warning("The metrics of this worker are shared again, by a new file in %s.", self._directory.path)
+
     @contextmanager
     def read(self, collectors: Sequence[Collector], failed: Failed) -> Iterator[None]:
         """Look what all workers say; until this is left, nobody else looks, and what they said stands."""
         self._process.note(collectors)
         with self._reading:
+            self._share()
             snapshot = self._snapshot(failed)
             self._add(snapshot, failed)
             yield
@@ -163,16 +201,6 @@ def _log(error: Exception) -> None:
         _logger.error("A file of earlier workers cannot be read; its series begin anew: %s.", error)
     else:
         _logger.error("The files of earlier workers stay as they are: %s.", error)
-
-
-def _refuse_what_is_no_directory(directory: Path) -> None:
-    told = f"{VARIABLE} is {str(directory)!r}"
-    if not HAS_LOCKS:
-        raise ImproperlyConfigured(f"{told}; several workers need a system with file locks. Unset it.")
-    if not directory.is_dir():
-        raise ImproperlyConfigured(f"{told}, which is no directory; make one for this service alone.")
-    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
-        raise ImproperlyConfigured(f"{told}, which this process may not write to; it is to belong to the service.")
 
 
 __all__ = ["VARIABLE", "Workers"]

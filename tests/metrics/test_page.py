@@ -137,8 +137,9 @@ def test_a_cheap_page_is_always_new() -> None:
 @pytest.mark.parametrize(("cost_s", "rests"), [(0.004, 0.0), (0.05, 0.2), (3.0, 1.0)])
 def test_a_costly_page_is_new_too(cost_s: float, rests: float) -> None:
     """
-    Whoever asks right after it waits for a while, so that pages take a fifth of the time at most, and gets a new one: an
-    old one would have a counter go back where another worker's page has told of more.
+    Whoever asks right after it waits for a while, so that pages take a fifth of the time at most, and gets a new one.
+
+    An old one would have a counter go back where another worker's page has told of more.
     """
     rendering = Rendering()
     rendering.cost_s = cost_s

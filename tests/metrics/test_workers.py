@@ -8,6 +8,7 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
+import orjson
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Info
 
@@ -18,8 +19,9 @@ from divan_obs_asgi.metrics.tallies import Tally
 from divan_obs_asgi.metrics.workers import Workers
 from divan_obs_asgi.runtime import collect_from
 from tests.metrics.worker_pages import die, files, page, samples, worker
+from tests.ops.asking import ask
 from tests.patience import PATIENCE_S
-from tests.stacks import BACKENDS, run_on
+from tests.stacks import BACKENDS, Observed, run_on
 
 
 def test_counts_are_summed(tmp_path: Path) -> None:
@@ -250,20 +252,35 @@ def test_what_an_application_collects_itself_is_its_workers_own(tmp_path: Path) 
     assert isinstance(metrics.registry, CollectorRegistry)
 
 
-def test_a_directory_that_is_none_is_refused(tmp_path: Path) -> None:
-    """At start-up, with what to do."""
-    missing = tmp_path / "metrics"
-    message = f"PROMETHEUS_MULTIPROC_DIR is '{missing}', which is no directory; make one for this service alone."
-    with pytest.raises(ImproperlyConfigured, match=f"^{re.escape(message)}$"):
-        Observability.from_env({"PROMETHEUS_MULTIPROC_DIR": str(missing)})
-    # A switch that is off touches nothing.
-    Observability.from_env({"PROMETHEUS_MULTIPROC_DIR": str(missing), "OBS_ENABLED": "false"})
+def test_a_directory_that_is_missing_is_made(tmp_path: Path) -> None:
+    """With those above it, at the start of the first worker; a switch that is off touches nothing."""
+    missing = tmp_path / "run" / "metrics"
+    flags = {"PROMETHEUS_MULTIPROC_DIR": str(missing)}
+    Observability.from_env({**flags, "OBS_ENABLED": "false"})
+    assert not missing.exists()
+    bundle = Observability.from_env(flags)
+    assert files(missing) == ["lock", "worker"]
+    assert bundle.metrics.workers is not None
 
 
-def test_a_directory_that_cannot_be_written_to_is_refused() -> None:
-    """At start-up, and not when a worker first counts."""
-    with pytest.raises(ImproperlyConfigured, match=r"no file can be made and locked|this process may not write to"):
-        worker(Path("/proc"))
+@pytest.mark.parametrize("kind", ["not writable", "a file", "below a file"])
+def test_a_worker_starts_though_no_file_can_be_made(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    """One that refused would be started again and again; it says once that its metrics are on its own page only."""
+    taken = tmp_path / "taken"
+    taken.touch()
+    directory = {"not writable": Path("/proc"), "a file": taken, "below a file": taken / "metrics"}[kind]
+    observed = Observed({"PROMETHEUS_MULTIPROC_DIR": str(directory)})
+    observed.obs.metrics.chat_send.inc(2)
+    failures: list[Exception] = []
+    for _ in range(3):
+        assert b"\ndivan_chat_send_total 2.0\n" in observed.obs.metrics.render(failed=failures.append)
+    assert len(failures) >= 3
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith(f"The metrics of this worker are on its own page only: no file can be made in {directory} (")
+    answer = ask(observed, "/health/ready")
+    assert (answer.status, orjson.loads(answer.body)["checks"]["metrics_directory"]["ok"]) == (200, False)
 
 
 def test_every_gauge_says_how_workers_are_told_as_one() -> None:

@@ -7,6 +7,7 @@ import fcntl
 import gc
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -197,21 +198,72 @@ def test_a_file_that_says_it_is_huge_is_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("gone", ["file", "directory"])
-def test_a_worker_whose_file_is_gone_serves_on(tmp_path: Path, gone: str) -> None:
-    """It is reported, and its own page has its counts."""
+def test_a_worker_whose_file_is_gone_makes_it_again(
+    tmp_path: Path, gone: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With what it had counted, for the others too; that is logged once."""
     directory = tmp_path / "metrics"
-    directory.mkdir()
-    metrics = worker(directory)
-    metrics.chat_send.inc()
+    one, two = worker(directory), worker(directory)
+    for metrics in (one, two):
+        metrics.chat_send.inc()
     for path in directory.iterdir():
         path.unlink()
     if gone == "directory":
         directory.rmdir()
-    for count in (2, 3):
+    one.chat_send.inc()
+    assert sold(one) == 2
+    assert sold(two) == 3
+    for metrics in (one, two):
         metrics.chat_send.inc()
+        metrics.histogram("sizes", "Sizes.", ["zone"]).labels("new").observe(1)
+    assert [sold(one), sold(two)] == [5, 5]
+    assert samples(one, "divan_sizes_count") == {"divan_sizes_count{zone=new}": 2}
+    told = f"The metrics of this worker are shared again, by a new file in {directory}."
+    assert [record.getMessage() for record in caplog.records] == [told, told]
+
+
+def test_a_worker_shares_again_when_there_is_a_directory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It was replaced by a file meanwhile, and the worker served on, with all its counts on its own page."""
+    directory = tmp_path / "metrics"
+    one, two = worker(directory), worker(directory)
+    for metrics in (one, two):
+        metrics.chat_send.inc()
+    shutil.rmtree(directory)
+    directory.touch()
+    started_meanwhile = worker(directory)
+    everybody = (one, two, started_meanwhile)
+    sizes = [metrics.histogram("sizes", "Sizes.", ["zone"]) for metrics in everybody]
+    for metrics, its_sizes in zip(everybody, sizes, strict=True):
+        metrics.chat_send.inc()
+        for zone in range(400):
+            its_sizes.labels("x" * 400 + str(zone)).observe(1)
         failures: list[Exception] = []
-        assert f"\ndivan_chat_send_total {count}.0\n".encode() in metrics.render(failed=failures.append)
-        assert str(failures[-1]) == f"The file of this worker is gone from {directory}."
+        assert metrics.render(failed=failures.append).count(b"\ndivan_sizes_count{") == 400
+        assert failures
+    assert [record.levelname for record in caplog.records] == ["ERROR"] * 3
+    directory.unlink()
+    for metrics in everybody:
+        sold(metrics)
+    assert [sold(metrics) for metrics in everybody] == [5, 5, 5]
+    assert sum(samples(one, "divan_sizes_count").values()) == 1200
+    assert [record.levelname for record in caplog.records] == ["ERROR"] * 3 + ["WARNING"] * 3
+
+
+def test_what_cannot_be_restored_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk may be full, or the directory be taken away again, at any step."""
+    directory = tmp_path / "metrics"
+    metrics = worker(directory)
+    metrics.chat_send.inc()
+    shutil.rmtree(directory)
+    for name in ("posix_fallocate", "rename", "open"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, full)
+            failures: list[Exception] = []
+            metrics.render(failed=failures.append)
+            assert failures
+        metrics.chat_send.inc()
+    assert sold(metrics) == 4
+    assert files(directory) == ["worker"]
 
 
 def full(*_: object) -> None:
@@ -259,11 +311,13 @@ def test_a_worker_that_starts_while_the_disk_is_full_serves(
         assert b"\ndivan_chat_send_total 2.0\n" in one.render(failed=failures.append)
         assert files(tmp_path) == ["lock", "worker", "worker"]
     assert [record.getMessage() for record in caplog.records] == [
-        "What this worker counts is told by no other: no file can be made (No space left on device).",
-        "The files of earlier workers stay as they are: [Errno 28] No space left on device.",
+        f"The metrics of this worker are on its own page only: no file can be made in {tmp_path} "
+        "(No space left on device)."
     ]
-    assert sold(one) == 2
-    assert files(tmp_path) == ["archive", "lock", "worker"]
+    # When there is room again, the others see all of it.
+    late.render()
+    assert sold(one) == 5
+    assert files(tmp_path) == ["archive", "lock", "worker", "worker"]
 
 
 @pytest.mark.parametrize("error", [errno.EOPNOTSUPP, errno.EINVAL])
