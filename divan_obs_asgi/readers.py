@@ -211,6 +211,15 @@ def migration(text: str) -> str | None:
     return value
 
 
+def path_prefix(text: str) -> str:
+    """Read a path that others stand below; the root is none."""
+    value = text.strip().rstrip("/")
+    segments = value.split("/")[1:]
+    if value and not (re.fullmatch(r"(/[A-Za-z0-9._~-]{1,64}){1,8}", value) and not {".", ".."} & set(segments)):
+        raise ValueError("a path like /internal, of letters, digits and ._~-")
+    return value
+
+
 def key_names(text: str) -> tuple[str, ...]:
     """Read a comma-separated list of keys of Redis, each once."""
     keys = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
@@ -240,6 +249,7 @@ __all__ = [
     "networks",
     "one_of",
     "otlp_endpoint",
+    "path_prefix",
     "port",
     "positive_integer",
     "seconds",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from divan_obs_asgi.types import Scope
@@ -38,6 +41,30 @@ class DeclaredRoute:
 def declared_routes(app: object) -> Iterator[DeclaredRoute]:
     """Yield the routes of the framework that `app` wraps, under the names that `RouteTemplates` gives them."""
     yield from _declared(_routes_below(app), "", _MAX_MOUNTS)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpPath:
+    """
+    A path at which an application answers HTTP.
+
+    Attributes:
+        takes_all_below: whether another application is mounted there whose routes cannot be listed.
+    """
+
+    template: str
+    takes_all_below: bool = False
+
+
+def http_paths(app: object) -> Iterator[HttpPath]:
+    """Yield the paths of the framework that `app` wraps; none where it has no list of them that is known here."""
+    yield from _http_paths(_routes_below(app), "", _MAX_MOUNTS)
+    for wrapped in _wrapped(app):
+        yield from (HttpPath(_in_braces(rule)) for rule in _werkzeug_rules(wrapped))
+        handlers = sys.modules.get("django.core.handlers.asgi")
+        if handlers is not None and isinstance(wrapped, handlers.ASGIHandler):
+            resolver = import_module("django.urls").get_resolver()
+            yield from (HttpPath(path) for path in _django_paths(resolver.url_patterns, "/", _MAX_MOUNTS))
 
 
 class RouteTemplates:
@@ -152,6 +179,56 @@ def _declared(routes: Iterable[Any], prefix: str, depth: int) -> Iterator[Declar
             yield DeclaredRoute(prefix + path, methods, getattr(route, "status_code", None) or 200)
 
 
+def _http_paths(routes: Iterable[Any], prefix: str, depth: int) -> Iterator[HttpPath]:
+    for route in routes:
+        if hasattr(route, "routes"):
+            # starlette.routing.Host takes nothing of the path.
+            mount = prefix + (_mount_template(route) if hasattr(route, "path_regex") else "")
+            below = list(_routes_below(route)) if depth else []
+            yield HttpPath(mount, takes_all_below=not below)
+            yield from _http_paths(below, mount, depth - 1)
+            continue
+        path = _path_of(route)
+        # Those of WebSockets are no rivals; Litestar's mounts have no methods either.
+        if path is not None and (hasattr(route, "methods") or "WebSocket" not in type(route).__name__):
+            is_mount = bool(getattr(getattr(route, "route_handler", None), "is_mount", False))
+            yield HttpPath(prefix + path, takes_all_below=is_mount)
+
+
+def _wrapped(app: object) -> Iterator[object]:
+    """Yield an application, and what it wraps."""
+    for _ in range(_MAX_WRAPPERS):
+        if app is None:
+            return
+        yield app
+        app = getattr(app, "app", None) or getattr(app, "other_asgi_app", None)
+
+
+def _werkzeug_rules(app: object) -> list[str]:
+    """Return the rules of Quart."""
+    list_them = getattr(getattr(app, "url_map", None), "iter_rules", None)
+    return [] if list_them is None else [rule.rule for rule in list_them() if not getattr(rule, "websocket", False)]
+
+
+def _django_paths(patterns: Iterable[Any], prefix: str, depth: int) -> Iterator[str]:
+    for pattern in patterns:
+        text = str(pattern.pattern)
+        if hasattr(pattern.pattern, "_regex"):
+            text = text.removeprefix("^").removesuffix("$").removesuffix(r"\Z")
+            if re.escape(text.replace("/", "")) != text.replace("/", ""):
+                continue  # Which paths it matches is not known.
+        path = prefix + _in_braces(text)
+        if not hasattr(pattern, "url_patterns"):
+            yield path
+        elif depth:
+            yield from _django_paths(pattern.url_patterns, path, depth - 1)
+
+
+def _in_braces(rule: str) -> str:
+    """Return `/rooms/<int:id>` as `/rooms/{int:id}`."""
+    return rule.replace("<", "{").replace(">", "}")
+
+
 def _methods_of(route: Any) -> tuple[str, ...]:
     methods = route.methods
     if methods is None:
@@ -212,4 +289,4 @@ def _is_host(route: Any, scope: Scope) -> bool:
     return hasattr(route, "host_regex") and route.matches(scope)[0].name != "NONE"
 
 
-__all__ = ["ROUTE_KEY", "UNMATCHED", "DeclaredRoute", "RouteTemplates", "declared_routes"]
+__all__ = ["ROUTE_KEY", "UNMATCHED", "DeclaredRoute", "HttpPath", "RouteTemplates", "declared_routes", "http_paths"]

@@ -30,6 +30,7 @@ from divan_obs_asgi.readers import (
     networks,
     one_of,
     otlp_endpoint,
+    path_prefix,
     port,
     positive_integer,
     seconds,
@@ -206,6 +207,9 @@ class Settings:
     )
     ops_networks: tuple[str, ...] = _flag(
         "OBS_OPS_NETWORKS", networks, (), "Networks that may ask the guarded endpoints: 10.0.0.0/8, fd00::/8; all."
+    )
+    ops_prefix: str = _flag(
+        "OBS_OPS_PREFIX", path_prefix, "", "A path to move /health, /metrics and /ops below, for example /internal."
     )
     ops_port: int | None = _flag(
         "OBS_OPS_PORT", port, None, "A port of its own for /metrics and /ops; then they are nowhere else."

@@ -42,6 +42,8 @@ EXAMPLES = [
     ("OBS_ADMIN_TOKEN_PREVIOUS", "", "admin_token_previous", None),
     ("OBS_OPS_MAX_FAILURES", "3", "ops_max_failures", 3),
     ("OBS_OPS_NETWORKS", "10.0.0.0/8, ::1", "ops_networks", ("10.0.0.0/8", "::1/128")),
+    ("OBS_OPS_PREFIX", "/internal/divan/", "ops_prefix", "/internal/divan"),
+    ("OBS_OPS_PREFIX", "/", "ops_prefix", ""),
     ("OBS_OPS_PORT", "9464", "ops_port", 9464),
     ("OBS_OPS_HOST", "0.0.0.0", "ops_host", "0.0.0.0"),
     ("OBS_OPS_HOST", "localhost", "ops_host", "127.0.0.1"),
@@ -119,6 +121,14 @@ BAD = [
     ),
     ("LOG_SAMPLING_RATE_INFO", "0_0.5", "LOG_SAMPLING_RATE_INFO is '0_0.5'; expected a number from 0 to 1."),
     ("OBS_NAMESPACE", "divan_", "OBS_NAMESPACE is 'divan_'; expected lower-case letters, digits and _, like divan."),
+    *(
+        (
+            "OBS_OPS_PREFIX",
+            bad,
+            f"OBS_OPS_PREFIX is {bad!r}; expected a path like /internal, of letters, digits and ._~-.",
+        )
+        for bad in ("internal", "/a//b", "/a/../b", "/.", "/{tenant}", "/a b")
+    ),
     ("OBS_OPS_PORT", "0", "OBS_OPS_PORT is '0'; expected a port from 1 to 65535."),
     ("OBS_OPS_PORT", "65536", "OBS_OPS_PORT is '65536'; expected a port from 1 to 65535."),
     (

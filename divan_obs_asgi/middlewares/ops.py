@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
 from divan_obs_asgi.ops import build_ops_app
-from divan_obs_asgi.ops.application import is_below_ops
 from divan_obs_asgi.ops.own_port import OWN_PORT_KEY
 from divan_obs_asgi.ops.paths import path_below_root
+from divan_obs_asgi.ops.shadowed import warn_of_shadowed_routes
 from divan_obs_asgi.record import RECORD_KEY
 from divan_obs_asgi.routes import ROUTE_KEY
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 class OpsMiddleware:
     """
-    Answer `/health/*`, `/metrics` and `/ops/*`; everything else is the application's.
+    Answer `/health/*`, `/metrics` and `/ops/*`, below OBS_OPS_PREFIX; everything else is the application's.
 
     With OBS_OPS_PORT only `/health/*` is answered beside the application; everything is on that port, and there the
     application is not.
@@ -34,6 +34,8 @@ class OpsMiddleware:
         self.app = app
         self._ops = build_ops_app(obs)
         self._has_own_port = obs.settings.ops_port is not None
+        # Routes may be added until the application has started.
+        obs.background.when_started("ops", lambda: warn_of_shadowed_routes(app, self._is_answered_here, self._ops))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -45,10 +47,14 @@ class OpsMiddleware:
             record = scope.get(RECORD_KEY)
             if record is not None:
                 # What operators do is told, whether it changes something or not.
-                record.housekeeping = not is_below_ops(route)
+                record.housekeeping = not self._ops.is_below_ops(route)
             await self._ops(scope, receive, send)
             return
         await self.app(scope, receive, send)
+
+    def _is_answered_here(self, path: str) -> bool:
+        """Tell whether a path is not the application's, on the port of the application."""
+        return self._ops.owns(path) and not (self._has_own_port and not self._ops.is_for_everybody(path))
 
     def _is_elsewhere(self, scope: Scope, path: str) -> bool:
         return OWN_PORT_KEY not in scope and not self._ops.is_for_everybody(path)

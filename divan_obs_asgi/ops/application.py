@@ -27,10 +27,15 @@ class OpsApplication:
 
     A path that is a guarded one in another spelling (`//metrics`, `/x/../ops`) is `refused_spelling`: neither the
     operators' answer, which a proxy's rule may have meant to block, nor the application's.
+
+    Args:
+        prefix: what stands before all paths of the endpoints.
     """
 
-    def __init__(self, endpoints: Iterable[Endpoint], guard: Guard) -> None:
+    def __init__(self, endpoints: Iterable[Endpoint], guard: Guard, prefix: str = "") -> None:
         self.endpoints = tuple(endpoints)
+        self.prefix = prefix
+        self._ops = prefix + OPS
         self._guard = guard
         self._exact = {endpoint.path: endpoint for endpoint in self.endpoints if "{" not in endpoint.path}
         self._templates = [
@@ -46,7 +51,11 @@ class OpsApplication:
             return True
         if self._sign.search(path) is None:
             return False
-        return self._found(path) is not None or is_below_ops(path) or self._is_guarded(resolved(path))
+        return self._found(path) is not None or self.is_below_ops(path) or self._is_guarded(resolved(path))
+
+    def is_below_ops(self, path: str) -> bool:
+        """Tell whether a path is one for operators."""
+        return path == self._ops or path.startswith(f"{self._ops}/")
 
     def is_for_everybody(self, path: str) -> bool:
         """Tell whether a path is that of an endpoint without a guard."""
@@ -56,7 +65,7 @@ class OpsApplication:
     def route(self, path: str) -> str:
         """Return the template of a path that is owned."""
         endpoint, _ = self._found(path) or (None, {})
-        return endpoint.path if endpoint is not None else f"{OPS}/{{unknown}}"
+        return endpoint.path if endpoint is not None else f"{self._ops}/{{unknown}}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", "only requests are answered here"
@@ -88,7 +97,7 @@ class OpsApplication:
             return Refused(400, "The client has gone.").answer()  # Nobody reads it.
 
     async def _not_found(self, request: Request, path: str) -> Response:
-        if is_below_ops(path):
+        if self.is_below_ops(path):
             # What there is, and what not, is for operators.
             await self._guard.admit(request.scope, self.route(path), changes=False)
         raise _NOT_FOUND
@@ -122,12 +131,7 @@ class OpsApplication:
 
     def _is_guarded(self, path: str) -> bool:
         found = self._found(path)
-        return is_below_ops(path) if found is None else found[0].guarded
+        return self.is_below_ops(path) if found is None else found[0].guarded
 
 
-def is_below_ops(path: str) -> bool:
-    """Tell whether a path is one for operators."""
-    return path == OPS or path.startswith(f"{OPS}/")
-
-
-__all__ = ["OPS", "OpsApplication", "is_below_ops"]
+__all__ = ["OPS", "OpsApplication"]

@@ -43,6 +43,7 @@ class Health:
     def __init__(self, obs: Observability, guard: Guard) -> None:
         self._obs = obs
         self._guard = guard
+        self._prefix = obs.settings.ops_prefix
         self._has_own_port = obs.settings.ops_port is not None
         metrics = obs.metrics
         told = {
@@ -87,7 +88,7 @@ class Health:
         content = self._content(group, report, verbose=await self._is_told_more(group, request))
         status = 200 if content["status"] == "ok" else 503
         if media_type == HTML:
-            return Response(page(f"/health/{group}", content), status, PAGE_HEADERS, HTML)
+            return Response(page(f"{self._prefix}/health/{group}", content), status, PAGE_HEADERS, HTML)
         return json_answer(content, status, {"vary": "accept"})
 
     async def one(self, group: Group, request: Request) -> Response:
@@ -115,7 +116,7 @@ class Health:
         if "verbose" not in request.query_params or (self._has_own_port and OWN_PORT_KEY not in request.scope):
             return False
         try:
-            await self._guard.admit(request.scope, f"/health/{group}", changes=False)
+            await self._guard.admit(request.scope, f"{self._prefix}/health/{group}", changes=False)
         except Refused:
             return False
         return True

@@ -34,6 +34,8 @@ def keep_off(app: ASGIApp) -> ASGIApp:
         elif scope["type"] == "http":
             await _NOT_FOUND.answer()(scope, receive, send)
 
+    # Where the routes of the application are looked for, as in every middleware.
+    off_the_own_port.app = app  # type: ignore[attr-defined]
     return off_the_own_port
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from divan_obs_asgi.ops.application import OpsApplication
@@ -49,8 +50,11 @@ PARTS: tuple[type[Part], ...] = (
 
 def endpoints(obs: Observability, guard: Guard) -> list[Endpoint]:
     """Return what is declared, in the order in which it is told."""
-    declared = [endpoint for part in PARTS for endpoint in part(obs, guard).endpoints()]
-    declared.extend(Directory(obs, declared).endpoints())
+    prefix = obs.settings.ops_prefix
+    declared: list[Endpoint] = []
+    parts: list[Part] = [part(obs, guard) for part in PARTS]
+    for part in (*parts, Directory(obs, declared)):
+        declared.extend(replace(endpoint, path=prefix + endpoint.path) for endpoint in part.endpoints())
     return declared
 
 
@@ -58,7 +62,7 @@ def build_ops_app(obs: Observability) -> OpsApplication:
     """Return the application that answers the ops endpoints of `obs`."""
     guard = Guard(obs.settings, obs.faults, obs.authorize)
     obs.background.add("audit", guard.audit.keep_telling)
-    return OpsApplication(endpoints(obs, guard), guard)
+    return OpsApplication(endpoints(obs, guard), guard, obs.settings.ops_prefix)
 
 
 __all__ = ["PARTS", "Part", "build_ops_app", "endpoints"]

@@ -18,20 +18,18 @@ OPERATOR = {"Authorization": f"Bearer {TOKEN}"}
 
 
 class Service(ServerProcess):
-    """A service of one process, or of several workers."""
+    """A service of one process."""
 
-    ready_line: ClassVar[re.Pattern[str]] = re.compile("Application startup complete")
+    ready_line: ClassVar[re.Pattern[str]] = re.compile("Uvicorn running on")
 
-    def __init__(self, app: str, flags: Mapping[str, str], workers: int = 1) -> None:
+    def __init__(self, app: str, flags: Mapping[str, str]) -> None:
         super().__init__()
         self.flags = {"OBS_ADMIN_TOKEN": TOKEN, "OBS_DRAIN_DELAY_S": "0", **flags}
-        self.workers = workers
         (self.directory / "service.py").write_text(app)
         self.client = httpx.Client(base_url=f"http://{self.host}:{self.port}", timeout=30)
 
     def command(self) -> Sequence[str]:
-        options = ["--port", str(self.port), "--workers", str(self.workers), "--no-access-log"]
-        return [sys.executable, "-m", "uvicorn", *options, "service:app"]
+        return [sys.executable, "-m", "uvicorn", "--port", str(self.port), "--no-access-log", "service:app"]
 
     def popen(self, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         return super().popen(command, env={**self.flags, **(env or {})})
@@ -42,7 +40,7 @@ class Service(ServerProcess):
 
 
 @contextmanager
-def served(app: str, flags: Mapping[str, str] | None = None, workers: int = 1) -> Iterator[Service]:
+def served(app: str, flags: Mapping[str, str] | None = None) -> Iterator[Service]:
     """Serve the module `app`, whose application is called so, too."""
-    with closing(Service(app, flags or {}, workers)) as service:
+    with closing(Service(app, flags or {})) as service:
         yield service.start()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.ops.asking import TOKEN
@@ -28,6 +30,10 @@ def test_a_client_does_not_blind_the_scraper(own_port: bool) -> None:
     port = free_port()
     with served(APP, {"OBS_OPS_PORT": str(port)} if own_port else {}) as service:
         url = f"http://127.0.0.1:{port}" if own_port else ""
+        until = time.monotonic() + 30
+        while own_port and not service.client.get("/health/ready").json()["checks"]["ops_port"]["ok"]:
+            assert time.monotonic() < until, "nobody listens on the port of its own"
+            time.sleep(0.05)
         for path in ("/metrics", "/ops/none", "/health/ready?verbose"):
             for headers in WRONG * 6:
                 service.client.get(f"{url}{path}", headers=headers)

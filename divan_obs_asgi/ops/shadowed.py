@@ -1,0 +1,55 @@
+"""Routes of the application that are never reached, because ours have their paths."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from divan_obs_asgi.ops.application import OpsApplication
+from divan_obs_asgi.routes import HttpPath, http_paths
+
+_LISTED = 10
+_PARAMETER = re.compile(r"\{[^}]*\}")
+_logger = logging.getLogger("divan_obs_asgi.ops")
+
+
+def warn_of_shadowed_routes(app: object, is_answered_here: Callable[[str], bool], ops: OpsApplication) -> None:
+    """Log one warning that names the routes of `app` which ours stand before, where its routes can be listed."""
+    ours = [endpoint.path for endpoint in ops.endpoints if "{" not in endpoint.path and is_answered_here(endpoint.path)]
+    is_shadowed = partial(_is_shadowed, is_answered_here=is_answered_here, ours=ours, prefix=ops.prefix)
+    shadowed = sorted({path.template for path in http_paths(app) if is_shadowed(path)})
+    if not shadowed:
+        return
+    more = f" and {len(shadowed) - _LISTED} more" if len(shadowed) > _LISTED else ""
+    _logger.warning(
+        "The application's own %s%s cannot be reached: health, metrics and ops are served there. "
+        "Set OBS_OPS_PREFIX, for example to /internal, to move them, or OBS_OPS_ENABLED=false to switch them off.",
+        ", ".join(shadowed[:_LISTED]),
+        more,
+    )
+
+
+def _is_shadowed(path: HttpPath, is_answered_here: Callable[[str], bool], ours: Sequence[str], prefix: str) -> bool:
+    # What is for all that nobody else answers is no rival: `/{path:path}`, a mount at `/`, or either below our prefix.
+    if not path.template.startswith(f"{prefix}/"):
+        return False
+    if _first_segment(path.template, prefix) not in {_first_segment(one, prefix) for one in ours}:
+        return False
+    pattern = _pattern(path)
+    return is_answered_here(_PARAMETER.sub("x", path.template)) or any(pattern.fullmatch(one) for one in ours)
+
+
+def _first_segment(path: str, prefix: str) -> str:
+    return path.removeprefix(prefix).split("/")[1]
+
+
+def _pattern(path: HttpPath) -> re.Pattern[str]:
+    parts = _PARAMETER.split(path.template.rstrip("/"))
+    wildcards = [".*" if "path" in found else "[^/]+" for found in _PARAMETER.findall(path.template)]
+    pattern = "".join(re.escape(part) + wildcard for part, wildcard in zip(parts, [*wildcards, ""], strict=True))
+    return re.compile(f"{pattern}(/.*)?" if path.takes_all_below else pattern)
+
+
+__all__ = ["warn_of_shadowed_routes"]
