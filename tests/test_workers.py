@@ -130,7 +130,7 @@ class Service(ServerProcess):
         return answers
 
     def wait_until(self, happened: Callable[[], bool]) -> None:
-        end = time.monotonic() + _WAIT_S
+        end = time.monotonic() + PATIENCE_S
         while not happened():
             assert time.monotonic() < end, "\n".join(self.log)
             time.sleep(0.05)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.ops.asking import TOKEN
 from tests.ops.service import OPERATOR, served
+from tests.patience import PATIENCE_S
 from tests.servers.process import free_port
 
 APP = """
@@ -30,7 +31,7 @@ def test_a_client_does_not_blind_the_scraper(own_port: bool) -> None:
     port = free_port()
     with served(APP, {"OBS_OPS_PORT": str(port)} if own_port else {}) as service:
         url = f"http://127.0.0.1:{port}" if own_port else ""
-        until = time.monotonic() + 30
+        until = time.monotonic() + PATIENCE_S
         while own_port and not service.client.get("/health/ready").json()["checks"]["ops_port"]["ok"]:
             assert time.monotonic() < until, "nobody listens on the port of its own"
             time.sleep(0.05)
