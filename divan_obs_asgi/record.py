@@ -29,6 +29,9 @@ _MAX_CLOSE_CODE = 0xFFFF
 # Codes from here on say that the server itself failed (1011 internal error, 1012 restart, 1013 try later).
 _WEBSOCKET_SERVER_ERRORS = range(1011, 1015)
 
+# W3C Trace Context, level 2, section 3.2.2.5.
+_SAMPLED, _RANDOM = 0x01, 0x02
+
 # What is no number in every JSON.
 _TOO_LONG = 1 << 53
 
@@ -68,6 +71,8 @@ class RequestRecord:
         hang_up: what `send` raised to say that the client has gone.
         request_id, trace_id, span_id: lower-case hex or text; empty where nobody assigned one.
         sampled: whether the trace is recorded; None without tracing.
+        random_trace: whether the trace's id is random, as far as the one says who made it.
+        trace_flags: both, as W3C Trace Context has them.
         fields: business fields for the log line, bound by the application.
         housekeeping: asked for the service's own sake (health, metrics): no finisher is called where it succeeds.
         waits: answered when there is something to tell, as Engine.IO's long polling is: how long it takes is in no
@@ -97,6 +102,7 @@ class RequestRecord:
     trace_id = ""
     span_id = ""
     sampled: bool | None = None
+    random_trace = True
     span: Any = None
     fields: dict[str, object] | None = None
     log_rate: float | None = None
@@ -136,6 +142,10 @@ class RequestRecord:
         self.method: str = method if method in METHODS else OTHER_METHOD
 
     # What middlewares read and add.
+
+    @property
+    def trace_flags(self) -> int:
+        return (_SAMPLED if self.sampled else 0) | (_RANDOM if self.random_trace else 0)
 
     @property
     def request_headers(self) -> dict[bytes, bytes]:

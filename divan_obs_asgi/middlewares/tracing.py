@@ -69,7 +69,7 @@ def _called_by(record: RequestRecord, headers: RawHeaders) -> RawHeaders:
     """Return request headers in which the span of `record` is the caller's."""
     ours = record.span.get_span_context()
     changed = [pair for pair in headers if pair[0] not in (b"traceparent", b"tracestate")]
-    changed.append((b"traceparent", render(record.trace_id, record.span_id, bool(record.sampled))))
+    changed.append((b"traceparent", render(record.trace_id, record.span_id, record.trace_flags)))
     if ours.trace_state:
         changed.append((b"tracestate", ours.trace_state.to_header().encode("ascii")))
     return changed

@@ -126,7 +126,7 @@ class EngineHooks:
     def _keep_handshake(self, environ: Any) -> None:
         record = _scope_of(environ).get(RECORD_KEY)
         if record is not None:
-            environ[HANDSHAKE_KEY] = Handshake(record.trace_id, record.span_id, record.sampled)
+            environ[HANDSHAKE_KEY] = Handshake(record.trace_id, record.span_id, record.trace_flags)
 
     def _let_go_of_handshake(self, eio_sid: str) -> None:
         """Have a record not outlive its request by as long as the client is there, whose scope is kept."""

@@ -23,7 +23,7 @@ class Handshake(NamedTuple):
 
     trace_id: str
     span_id: str
-    sampled: bool | None
+    trace_flags: int
 
 
 class EventRecord(RequestRecord):

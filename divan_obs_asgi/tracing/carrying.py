@@ -25,8 +25,7 @@ def carried() -> str:
     ids = get_current_span().get_span_context()
     if not ids.is_valid:
         return ""
-    sampled = ids.trace_flags.sampled
-    return traceparent.render(format_trace_id(ids.trace_id), format_span_id(ids.span_id), sampled).decode()
+    return traceparent.render(format_trace_id(ids.trace_id), format_span_id(ids.span_id), ids.trace_flags).decode()
 
 
 @contextmanager

@@ -9,11 +9,12 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Span, SpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import SamplingResult
-from opentelemetry.trace import Link, SpanKind, TraceState, format_span_id, format_trace_id
+from opentelemetry.trace import Link, SpanKind, TraceState, format_span_id, format_trace_id, get_current_span
 from opentelemetry.trace import Span as AnySpan
 from opentelemetry.util.types import Attributes
 
 from divan_obs_asgi.record import RequestRecord
+from divan_obs_asgi.tracing import traceparent
 from divan_obs_asgi.tracing.sampling import TraceSampler
 
 # The record of the connection whose framework has not started its span yet.
@@ -57,6 +58,9 @@ class AdoptingSampler(TraceSampler):
         if record is not None and kind is SpanKind.SERVER and not result.decision.is_sampled():
             record.trace_id = format_trace_id(trace_id)
             record.sampled = False
+            caller = get_current_span(parent_context).get_span_context()
+            # Those that are made here are random.
+            record.random_trace = not caller.is_valid or bool(caller.trace_flags & traceparent.RANDOM)
         return result
 
 

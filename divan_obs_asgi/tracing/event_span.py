@@ -18,7 +18,7 @@ from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing.attributes import Attributes, error_type
 from divan_obs_asgi.tracing.current import current, make_current
 from divan_obs_asgi.tracing.exporting import ExportQueue
-from divan_obs_asgi.tracing.fast_spans import FastServerSpans
+from divan_obs_asgi.tracing.fast_spans import SAMPLED_RANDOM, FastServerSpans
 from divan_obs_asgi.tracing.keep import FAILED
 from divan_obs_asgi.tracing.parents import EMPTY
 from divan_obs_asgi.tracing.sampling import TraceSampler
@@ -29,7 +29,6 @@ from divan_obs_asgi.tracing.work import record_error
 from divan_obs_asgi.types import Scope
 
 _USER_ID = "user_id"
-_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 # Of a trace's id and of a span's.
 _TRACE_BITS, _SPAN_BITS = 128, 64
 _SPAN_MASK = (1 << _SPAN_BITS) - 1
@@ -45,7 +44,7 @@ class Handshake(Protocol):
     def span_id(self) -> str: ...
 
     @property
-    def sampled(self) -> bool | None: ...
+    def trace_flags(self) -> int: ...
 
 
 class Event(Protocol):
@@ -128,7 +127,7 @@ class EventSpans(ServerSpans):
         handshake = record.handshake()  # type: ignore[attr-defined]
         if handshake is None or not handshake.trace_id:
             return ()
-        flags = TraceFlags(TraceFlags.SAMPLED if handshake.sampled else TraceFlags.DEFAULT)
+        flags = TraceFlags(handshake.trace_flags)
         return (Link(SpanContext(int(handshake.trace_id, 16), int(handshake.span_id, 16), False, flags)),)
 
     def _name(self, record: RequestRecord) -> str:
@@ -158,8 +157,8 @@ class FastEventSpans(EventSpans, FastServerSpans):
         record.ids = trace_id, span_id  # type: ignore[attr-defined]
         record.sampled = sampled = self._sampler.samples(trace_id, None)
         if not sampled:
-            return UnsampledSpan(trace_id, span_id, None)
-        identity = SpanContext(trace_id, span_id, False, _SAMPLED)
+            return UnsampledSpan(trace_id, span_id, None, True)
+        identity = SpanContext(trace_id, span_id, False, SAMPLED_RANDOM)
         span = self._recording(identity, None, record, self._at_start(scope, record))
         self._processor.on_start(span, context)  # type: ignore[arg-type]
         return span

@@ -14,6 +14,7 @@ from opentelemetry.trace import Span, SpanContext, SpanKind, TraceFlags, format_
 
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.settings import Settings
+from divan_obs_asgi.tracing import traceparent
 from divan_obs_asgi.tracing.attributes import Attributes, seen
 from divan_obs_asgi.tracing.exporting import ExportQueue
 from divan_obs_asgi.tracing.keep import FAILED, Reason, TailKeep
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from divan_obs_asgi.redaction import RedactionPolicy
     from divan_obs_asgi.tracing.event_span import EventSpans
 
-_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+_SAMPLED = TraceFlags(traceparent.SAMPLED)
+# Ids of our own are random in every bit (W3C Trace Context, level 2, section 3.2.2.5.2).
+SAMPLED_RANDOM = TraceFlags(traceparent.SAMPLED | traceparent.RANDOM)
 _SPAN_BITS = 64
 _SPAN_MASK = (1 << _SPAN_BITS) - 1
 
@@ -79,7 +82,7 @@ class FastServerSpans(ServerSpans):
         assert self._queue is not None
         ids = self._sdk.id_generator
         trace_id = ids.generate_trace_id()
-        identity = SpanContext(trace_id, ids.generate_span_id(), False, _SAMPLED)
+        identity = SpanContext(trace_id, ids.generate_span_id(), False, SAMPLED_RANDOM)
         # Recorded whatever the sampler says.
         span = RecordingSpan(
             TEST_SPAN, identity, None, SpanKind.INTERNAL, self._sdk.resource, self._scope, time_ns(), {}
@@ -99,20 +102,24 @@ class FastServerSpans(ServerSpans):
             trace_id = chance >> _SPAN_BITS or 1
             sampled = self._sampler.samples(trace_id, None)
             state = None
+            random = True
         else:
             trace_id = parent.trace_id
             sampled = self._sampler.samples(trace_id, parent.trace_flags.sampled)
             state = parent.trace_state
+            random = bool(parent.trace_flags & traceparent.RANDOM)
+            if not random:
+                record.random_trace = False
         # Half the cost of formatting.
         record.trace_id = trace_id.to_bytes(16).hex()
         record.span_id = span_id.to_bytes(8).hex()
         record.sampled = sampled
         if not sampled:
-            unsampled = UnsampledSpan(trace_id, span_id, state)
+            unsampled = UnsampledSpan(trace_id, span_id, state, random)
             if self._keep is not None:
                 unsampled.parent, unsampled.seen = parent, seen(scope)
             return unsampled
-        identity = SpanContext(trace_id, span_id, False, _SAMPLED, state)
+        identity = SpanContext(trace_id, span_id, False, SAMPLED_RANDOM if random else _SAMPLED, state)
         span = self._recording(identity, parent, record, self._at_start(scope, record))
         self._processor.on_start(span, context)  # type: ignore[arg-type]
         return span
@@ -146,11 +153,11 @@ class FastServerSpans(ServerSpans):
         self._processor.on_end(span)
 
     def _kept(self, unsampled: UnsampledSpan, record: RequestRecord, reason: Reason) -> RecordingSpan:
-        trace_id, span_id, state = unsampled.ids
-        identity = SpanContext(trace_id, span_id, False, _SAMPLED, state)
+        trace_id, span_id, state, random = unsampled.ids
+        identity = SpanContext(trace_id, span_id, False, SAMPLED_RANDOM if random else _SAMPLED, state)
         # Marked: whoever computes rates from spans must know that this one stands for itself only.
         attributes = {**self._at_start(unsampled.seen, record), "divan.kept": reason}
         return self._recording(identity, unsampled.parent, record, attributes)
 
 
-__all__ = ["FastServerSpans"]
+__all__ = ["SAMPLED_RANDOM", "FastServerSpans"]

@@ -15,6 +15,33 @@ from divan_obs_asgi.types import Scope
 EMPTY = Context()
 
 
+class CallersState(TraceState):
+    """
+    The caller's `tracestate` by the grammar of level 2.
+
+    The SDK knows level 1 only, and leaves out, with a warning for each, members whose keys are of level 2.
+    """
+
+    def __init__(self, members: dict[str, str]) -> None:
+        self._dict = members
+
+    def add(self, key: str, value: str) -> TraceState:
+        return self if key in self._dict else self.update(key, value)
+
+    def update(self, key: str, value: str) -> TraceState:
+        others = self._without(key)
+        if len(others) >= tracestate.MEMBERS or not tracestate.is_member(key, value):
+            return self
+        # Section 3.5: what has changed stands at the beginning.
+        return CallersState({key: value, **others})
+
+    def delete(self, key: str) -> TraceState:
+        return CallersState(self._without(key))
+
+    def _without(self, key: str) -> dict[str, str]:
+        return {name: value for name, value in self._dict.items() if name != key}
+
+
 def parent_of(scope: Scope, present: Mapping[bytes, bytes]) -> tuple[SpanContext | None, Context]:
     """Read the W3C headers into an empty context."""
     parent = None
@@ -33,8 +60,8 @@ def parent_of(scope: Scope, present: Mapping[bytes, bytes]) -> tuple[SpanContext
 def _span_context(parent: traceparent.TraceParent, scope: Scope, present: Mapping[bytes, bytes]) -> SpanContext:
     state = None
     if b"tracestate" in present:
-        state = TraceState(tracestate.parse(headers.values(scope["headers"], b"tracestate")))
+        state = CallersState(tracestate.parse(headers.values(scope["headers"], b"tracestate")))
     return SpanContext(int(parent.trace_id, 16), int(parent.span_id, 16), True, TraceFlags(parent.flags), state)
 
 
-__all__ = ["EMPTY", "parent_of"]
+__all__ = ["EMPTY", "CallersState", "parent_of"]

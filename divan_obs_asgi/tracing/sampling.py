@@ -30,7 +30,7 @@ class TraceSampler(Sampler):
         """Decide for a span of this trace; `parent_sampled` is None where it has no parent."""
         if parent_sampled is not None and self._parent_decides:
             return parent_sampled
-        # The low 64 bits are the ones that have to be random (W3C Trace Context level 2, section 3.2.2.3).
+        # As the SDK: by the low 64 bits, of which W3C Trace Context (level 2, section 3.2.2.3) wants 56 to be random.
         return (trace_id & TraceIdRatioBased.TRACE_ID_LIMIT) < self._bound
 
     def should_sample(

@@ -117,7 +117,7 @@ class ServerSpans(SpanContent, ABC):
 
     def tell(self, record: RequestRecord) -> None:
         """Set the response headers that name the span."""
-        value = traceparent.render(record.trace_id, record.span_id, record.sampled is True)
+        value = traceparent.render(record.trace_id, record.span_id, record.trace_flags)
         if self._only_traceparent:
             record.set_header(b"traceparent", value)
             return
@@ -169,6 +169,7 @@ def fill(record: RequestRecord, identity: SpanContext) -> None:
     record.trace_id = format_trace_id(identity.trace_id)
     record.span_id = format_span_id(identity.span_id)
     record.sampled = identity.trace_flags.sampled
+    record.random_trace = bool(identity.trace_flags & traceparent.RANDOM)
 
 
 __all__ = ["COMPONENT", "ERROR", "NAME", "SPAN_KEY", "TEST_SPAN", "Answer", "ServerSpans", "fill"]

@@ -27,9 +27,12 @@ from opentelemetry.trace import (
 )
 from opentelemetry.util.types import Attributes, AttributeValue
 
+from divan_obs_asgi.tracing import traceparent
+
 _logger = logging.getLogger("divan_obs_asgi.tracing")
 _UNSET = Status(StatusCode.UNSET)
 _NOT_SAMPLED = TraceFlags(TraceFlags.DEFAULT)
+_ONLY_RANDOM = TraceFlags(traceparent.RANDOM)
 # One for all: it holds what SpanLimits reads from OTEL_*_LIMIT once.
 _LIMITS = SpanLimits()
 
@@ -191,7 +194,7 @@ class UnsampledSpan(NonRecordingSpan):
     A span that is not recorded, whose context is made when somebody asks: a child span, an outgoing request.
 
     Attributes:
-        ids: trace id, span id, trace state.
+        ids: trace id, span id, trace state, and whether the trace id is random.
         parent: the caller's span.
         seen: what a recorded one would tell of its start, where it may be kept after all.
     """
@@ -199,12 +202,12 @@ class UnsampledSpan(NonRecordingSpan):
     parent: SpanContext | None = None
     seen: Mapping[str, Any] = MappingProxyType({})
 
-    def __init__(self, trace_id: int, span_id: int, state: TraceState | None) -> None:
-        self.ids = trace_id, span_id, state
+    def __init__(self, trace_id: int, span_id: int, state: TraceState | None, random: bool) -> None:
+        self.ids = trace_id, span_id, state, random
 
     def get_span_context(self) -> SpanContext:
-        trace_id, span_id, state = self.ids
-        return SpanContext(trace_id, span_id, False, _NOT_SAMPLED, state)
+        trace_id, span_id, state, random = self.ids
+        return SpanContext(trace_id, span_id, False, _ONLY_RANDOM if random else _NOT_SAMPLED, state)
 
 
 __all__ = ["RecordingSpan", "UnsampledSpan"]

@@ -7,11 +7,14 @@ from typing import NamedTuple
 
 # Section 3.2: two hex digits of version, then for version 00 exactly these fields.
 _TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
-_SAMPLED = 0x01
+# Section 3.2.2.5, trace-flags. The others are reserved, and sent on as zero.
+SAMPLED = 0x01
+RANDOM = 0x02
+_KNOWN = SAMPLED | RANDOM
 
 
 class TraceParent(NamedTuple):
-    """The caller's span: ids in lower-case hex, and whether the caller records it."""
+    """The caller's span: ids in lower-case hex, and those of its flags that level 2 knows."""
 
     trace_id: str
     span_id: str
@@ -19,7 +22,7 @@ class TraceParent(NamedTuple):
 
     @property
     def sampled(self) -> bool:
-        return bool(self.flags & _SAMPLED)
+        return bool(self.flags & SAMPLED)
 
 
 def parse(values: list[bytes]) -> TraceParent | None:
@@ -30,18 +33,18 @@ def parse(values: list[bytes]) -> TraceParent | None:
     if match is None:
         return None
     version, trace_id, span_id, flags, rest = match.groups()
-    # Section 3.2.2.1: ff is forbidden. Section 4.1: a later version may append fields, version 00 may not.
+    # Section 3.2.2.1: ff is forbidden. Section 3.2.4: a later version may append fields, version 00 may not.
     if version == b"ff" or (version == b"00" and rest is not None):
         return None
     # Sections 3.2.2.3 and 3.2.2.4: all-zero ids are invalid.
     if trace_id == b"0" * 32 or span_id == b"0" * 16:
         return None
-    return TraceParent(trace_id.decode(), span_id.decode(), int(flags, 16))
+    return TraceParent(trace_id.decode(), span_id.decode(), int(flags, 16) & _KNOWN)
 
 
-def render(trace_id: str, span_id: str, sampled: bool) -> bytes:
-    """Return a version 00 `traceparent`."""
-    return f"00-{trace_id}-{span_id}-{'01' if sampled else '00'}".encode("ascii")
+def render(trace_id: str, span_id: str, flags: int) -> bytes:
+    """Return a version 00 `traceparent`; `flags` are of those that level 2 knows."""
+    return f"00-{trace_id}-{span_id}-0{flags & _KNOWN}".encode("ascii")
 
 
-__all__ = ["TraceParent", "parse", "render"]
+__all__ = ["RANDOM", "SAMPLED", "TraceParent", "parse", "render"]

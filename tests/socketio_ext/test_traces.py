@@ -188,7 +188,7 @@ def test_a_client_that_asks_is_told_the_trace_in_one_argument_more(data: Any, sh
 
     process, asking, others = anyio.run(conversation)
     trace_id, span_id = ids(process.span("socketio emit"))
-    trace = {"$trace": {"traceparent": f"00-{trace_id:032x}-{span_id:016x}-01"}}
+    trace = {"$trace": {"traceparent": f"00-{trace_id:032x}-{span_id:016x}-03"}}
     for told, plain in zip(asking, others, strict=True):
         arguments, attachments = parsed(told)
         without, same = parsed(plain)

@@ -189,7 +189,7 @@ def test_one_request_is_one_trace(native: str, how: str, mode: str, caller: Any)
         assert root.parent is None
     written = service.observed.lines()[-2:]
     assert [(line["trace_id"], line["span_id"]) for line in written] == [(trace_id, span_id)] * 2
-    assert answer.header(b"traceparent") == [f"00-{trace_id}-{span_id}-01".encode()]
+    assert answer.header(b"traceparent") == [f"00-{trace_id}-{span_id}-{'01' if caller else '03'}".encode()]
 
 
 @pytest.mark.parametrize("mode", NATIVE_MODES)

@@ -60,7 +60,7 @@ def test_a_request_is_a_span_and_a_line_of_one_trace(otlp_receiver: OtlpReceiver
     (line,) = mine.lines()
 
     assert (line["trace_id"], line["span_id"]) == (span.trace_id.hex(), span.span_id.hex())
-    assert answer.header(b"traceparent") == [f"00-{line['trace_id']}-{line['span_id']}-01".encode()]
+    assert answer.header(b"traceparent") == [f"00-{line['trace_id']}-{line['span_id']}-03".encode()]
     assert span.name == "GET /hello/{name}"
     assert attributes(span) == {
         "http.request.method": "GET",

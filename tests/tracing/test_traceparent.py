@@ -17,14 +17,22 @@ GOOD = f"00-{TRACE}-{SPAN}-01".encode()
     [
         (GOOD, 1),
         (GOOD[:-2] + b"00", 0),
-        (GOOD[:-2] + b"ff", 255),
+        (GOOD[:-2] + b"02", 2),
+        (GOOD[:-2] + b"03", 3),
+        (GOOD[:-2] + b"ff", 3),
+        (GOOD[:-2] + b"fc", 0),
         (b" \t" + GOOD + b" ", 1),
         (b"01" + GOOD[2:], 1),
         (b"cc" + GOOD[2:] + b"-what-the-future-brings", 1),
+        (b"fe" + GOOD[2:-2] + b"03-", 3),
     ],
 )
 def test_a_well_formed_parent_is_continued(value: bytes, flags: int) -> None:
-    """Version 00, and whatever later versions append to it (section 4.1)."""
+    """
+    Version 00, and whatever later versions append to it (W3C Trace Context, level 2, section 3.2.4).
+
+    Flags are bits and no number; those that are reserved are not taken over (section 3.2.2.5).
+    """
     assert parse([value]) == TraceParent(TRACE, SPAN, flags)
 
 
@@ -63,10 +71,10 @@ def test_any_bytes_are_read_without_an_error(value: bytes) -> None:
     assert parent is None or (len(parent.trace_id), len(parent.span_id)) == (32, 16)
 
 
-@given(st.integers(1, 2**128 - 1), st.integers(1, 2**64 - 1), st.booleans())
-def test_what_is_rendered_is_read_back(trace: int, span: int, sampled: bool) -> None:
+@given(st.integers(1, 2**128 - 1), st.integers(1, 2**64 - 1), st.integers(0, 3))
+def test_what_is_rendered_is_read_back(trace: int, span: int, flags: int) -> None:
     """What the response carries is a parent for whoever reads it."""
-    parent = parse([render(f"{trace:032x}", f"{span:016x}", sampled)])
-    assert parent == TraceParent(f"{trace:032x}", f"{span:016x}", int(sampled))
+    parent = parse([render(f"{trace:032x}", f"{span:016x}", flags)])
+    assert parent == TraceParent(f"{trace:032x}", f"{span:016x}", flags)
     assert parent is not None
-    assert parent.sampled is sampled
+    assert parent.sampled is bool(flags & 1)

@@ -9,12 +9,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry import baggage as otel_baggage
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+from opentelemetry.propagate import inject
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, DEFAULT_ON
 from opentelemetry.trace import TraceState, get_current_span
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.tracing import baggage, tracestate
-from divan_obs_asgi.types import Receive, Scope, Send
+from divan_obs_asgi.tracing.carrying import carried
+from divan_obs_asgi.tracing.parents import CallersState
+from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
 from tests.stacks import Observed
 from tests.tracing.exported import Exported
 
@@ -82,7 +89,7 @@ NEW: dict[str, Headers] = {
 
 @pytest.mark.parametrize("headers", CONTINUED.values(), ids=CONTINUED)
 def test_a_well_formed_caller_is_the_parent(headers: Headers) -> None:
-    """Also where it speaks a later version, of which the first four fields are read (section 4.1)."""
+    """Also where it speaks a later version, of which the first four fields are read (level 2, section 3.2.4)."""
     seen = Request(headers)
     assert seen.parent is not None
     assert (f"{seen.parent.trace_id:032x}", f"{seen.parent.span_id:016x}") == (TRACE, SPAN)
@@ -105,9 +112,35 @@ STATES: dict[str, tuple[list[bytes], str]] = {
     "spaces around members": ([b" a=1 ,\t b=2 "], "a=1,b=2"),
     "empty members": ([b"a=1,,b=2,"], "a=1,b=2"),
     "32 members": ([",".join(f"k{n}=v" for n in range(32)).encode()], ",".join(f"k{n}=v" for n in range(32))),
+    "32 members and empty ones": (
+        [b",".join([b"k%d=v," % n for n in range(32)])],
+        ",".join(f"k{n}=v" for n in range(32)),
+    ),
     "33 members": ([",".join(f"k{n}=v" for n in range(33)).encode()], ""),
-    "a key twice": ([b"a=1,a=2"], ""),
-    "no value": ([b"a="], ""),
+    "33 members, one of them twice": ([b"k0=v," + b",".join(b"k%d=v" % n for n in range(32))], ""),
+    "a key twice": ([b"a=1,b=2,a=3"], "a=1,b=2"),
+    "a key twice, with one value": ([b"a=1,a=1"], "a=1"),
+    "a key in two headers": ([b"a=1", b"b=2,a=3"], "a=1,b=2"),
+    "empty headers": ([b"", b"a=1", b" \t", b"b=2", b""], "a=1,b=2"),
+    "at the end of a key": ([b"foo@=1,b=2"], "foo@=1,b=2"),
+    "twice in a key": ([b"foo@@bar=1,foo@bar@baz=2"], "foo@@bar=1,foo@bar@baz=2"),
+    "at the beginning of a key": ([b"@foo=1,b=2"], ""),
+    "a digit first": ([b"0=1,9z=2"], "0=1,9z=2"),
+    "a sign first": ([b"a=1,_b=2"], ""),
+    "a key of 256": ([b"z" * 256 + b"=1,b=2"], "z" * 256 + "=1,b=2"),
+    "a key of 257": ([b"z" * 257 + b"=1,b=2"], ""),
+    "a long tenant": ([b"t" * 242 + b"@v=1,t@" + b"v" * 15 + b"=2"], "t" * 242 + "@v=1,t@" + "v" * 15 + "=2"),
+    "a value of 256": ([b"a=" + b"v" * 256], "a=" + "v" * 256),
+    "a value of 257": ([b"a=" + b"v" * 257], ""),
+    "spaces in a value": ([b"a=  x y ,b=2"], "a=  x y,b=2"),
+    "a space after a key": ([b"foo =1"], ""),
+    "a dot in a key": ([b"foo.bar=1"], ""),
+    "an equals sign in a value": ([b"foo=bar=baz"], ""),
+    "more than 512 characters": (
+        [b"a=" + b"x" * 200 + b",b=" + b"x" * 200 + b",c=" + b"x" * 200],
+        ",".join(f"{k}=" + "x" * 200 for k in "abc"),
+    ),
+    "no value": ([b"a=,b=2"], ""),
     "upper case key": ([b"A=1"], ""),
     "control character": ([b"a=\x01"], ""),
     "not ASCII": ([b"a=\xff"], ""),
@@ -116,11 +149,116 @@ STATES: dict[str, tuple[list[bytes], str]] = {
 
 
 @pytest.mark.parametrize(("values", "state"), STATES.values(), ids=STATES)
-def test_tracestate_is_taken_over_whole_or_not_at_all(values: list[bytes], state: str) -> None:
-    """A malformed state is dropped, and the parent is kept (section 3.3.1.3)."""
+def test_tracestate_is_read_by_the_grammar_of_level_2(values: list[bytes], state: str) -> None:
+    """
+    What is malformed is no list, and is dropped; the parent is kept (W3C Trace Context, level 2, section 3.3).
+
+    Several headers are one list, in their order, and its empty members say nothing (section 3.3.2). Of a key that is
+    there twice the left-most, the latest, is kept (section 3.5).
+    """
     seen = Request([(b"traceparent", GOOD), *((b"tracestate", value) for value in values)])
     assert seen.state == state
     assert seen.parent is not None
+
+
+def test_a_state_that_is_too_long_loses_whole_members() -> None:
+    """Those of more than 128 characters first, then from the end (level 2, section 3.3.3.1); the order stays."""
+    short = [f"s{n}={'x' * 100}" for n in range(10)]
+    long = [f"l{n}={'x' * 256}" for n in range(4)]
+    longest = [f"{'k' * 255}{n}={'x' * 256}" for n in range(10)]
+    longer = [f"{'k' * 254}{n}={'x' * 256}" for n in range(10, 18)]
+    assert list(tracestate.parse([",".join([*short[:5], *longest, *longer, *short[5:]]).encode()])) == [
+        key.partition("=")[0] for key in [*short[:5], *longest, *longer[:3], *short[5:]]
+    ]
+    kept = tracestate.parse([",".join([*longest, *longer[:3], *long, *short]).encode()])
+    assert len(",".join(f"{key}={value}" for key, value in kept.items())) <= 8192
+    assert [key for key in kept if key[0] == "s"] == [f"s{n}" for n in range(10)]
+
+
+def test_a_state_of_level_2_can_be_changed() -> None:
+    """Its members stay when a vendor sets its own, which moves to the beginning (level 2, section 3.5)."""
+    state: TraceState = CallersState(tracestate.parse([b"foo@=1,9=2"]))
+    assert state.add("mine", "3").to_header() == "mine=3,foo@=1,9=2"
+    assert state.add("foo@", "3") is state
+    assert state.update("9", "3").to_header() == "9=3,foo@=1"
+    assert state.update("@", "3") is state
+    assert state.delete("foo@").to_header() == "9=2"
+    full: TraceState = CallersState({f"k{n}": "v" for n in range(32)})
+    assert full.add("mine", "3") is full
+    assert full.update("k31", "w").to_header().startswith("k31=w,k0=v,")
+
+
+FLAGS = {"00": "00", "01": "01", "02": "02", "03": "03", "ff": "03", "fc": "00", "0a": "02"}
+
+
+@pytest.mark.parametrize("native", ["suppress", "nest", "defer"])
+@pytest.mark.parametrize("own_provider", [False, True], ids=["ours", "the application's"])
+@pytest.mark.parametrize(("given", "sent"), FLAGS.items())
+def test_the_random_flag_goes_on_as_it_came(given: str, sent: str, own_provider: bool, native: str) -> None:
+    """
+    To whom the service calls and in its own response; reserved flags are zero (level 2, section 3.2.2.5).
+
+    A service behind this one may sample by the bits of the trace id only where they are random.
+    """
+    seen = Propagated([(b"traceparent", GOOD[:-2] + given.encode())], own_provider, native)
+    # Where a framework's span is of the application's provider, and not sampled, nobody tells us of it.
+    unknown = own_provider and native == "defer" and sent in ("00", "02")
+    assert seen.flags == [sent] * (2 if unknown else 4)
+
+
+@pytest.mark.parametrize("own_provider", [False, True], ids=["ours", "the application's"])
+@pytest.mark.parametrize(("sampler", "sent"), [("always_on", "03"), ("always_off", "02")])
+def test_a_trace_that_begins_here_says_that_its_id_is_random(sampler: str, sent: str, own_provider: bool) -> None:
+    """Level 2, section 3.2.2.5.2: all of it is."""
+    assert Propagated([], own_provider, "suppress", sampler).flags == [sent] * 4
+
+
+def test_an_id_that_another_has_not_made_at_random_is_not_said_to_be() -> None:
+    """An application's own generator knows whether its ids are random."""
+
+    class Counted(RandomIdGenerator):
+        def is_trace_id_random(self) -> bool:
+            return False
+
+    assert Propagated([], True, "suppress", ids=Counted()).flags == ["01"] * 4
+
+
+class Propagated:
+    """The trace flags that a service sends: to another service, by message, and in two response headers."""
+
+    def __init__(
+        self,
+        headers: Headers,
+        own_provider: bool,
+        native: str,
+        sampler: str = "parentbased_always_on",
+        ids: IdGenerator | None = None,
+    ) -> None:
+        flags = {
+            "OBS_TRACING_ENABLED": "true",
+            "OBS_TRACING_NATIVE": native,
+            "OBS_TRACING_RESPONSE_HEADERS": "traceparent,traceresponse",
+            "OTEL_TRACES_SAMPLER": sampler,
+        }
+        decides = {"always_off": ALWAYS_OFF, "always_on": ALWAYS_ON}.get(sampler, DEFAULT_ON)
+        provider = TracerProvider(decides, shutdown_on_exit=False, id_generator=ids) if own_provider else None
+        observed = Observed(flags, span_exporter=None if own_provider else Exported(), tracer_provider=provider)
+        self.told: list[str] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            outgoing: dict[str, str] = {}
+            inject(outgoing)
+            self.told = [outgoing["traceparent"], carried()]
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body"})
+
+        assert observed.obs.spans is not None
+        served: ASGIApp = app
+        if native == "defer":
+            served = OpenTelemetryMiddleware(app, tracer_provider=observed.obs.spans.provider)
+        answer = anyio.run(converse, obs.build_stack(served, observed.obs), http_scope(headers=headers))
+        responses = [value.decode() for name in (b"traceparent", b"traceresponse") for value in answer.header(name)]
+        self.flags = [value[-2:] for value in self.told + responses]
 
 
 BAGGAGE: dict[str, tuple[list[bytes], dict[str, str]]] = {
@@ -157,7 +295,7 @@ def test_any_bytes_are_read_in_silence(values: list[bytes]) -> None:
     logger.addHandler(handler)
     try:
         members = tracestate.parse(values)
-        assert list(TraceState(members).items()) == members
+        assert list(CallersState(members).items()) == list(members.items())
         for name, value in baggage.parse(values).items():
             otel_baggage.set_baggage(name, value)
     finally:
@@ -175,4 +313,4 @@ state_values = st.text("".join(sorted(set(map(chr, range(0x20, 0x7F))) - {",", "
 def test_every_valid_state_is_read_as_the_sdk_reads_it(members: dict[str, str]) -> None:
     """Ours differs from the SDK's parser in being silent only."""
     text = ",".join(f"{key}={value}" for key, value in members.items())
-    assert dict(tracestate.parse([text.encode()])) == dict(TraceState.from_header([text]))
+    assert tracestate.parse([text.encode()]) == dict(TraceState.from_header([text]))
