@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from time import perf_counter, time_ns
 from typing import Any, Literal, TypeAlias
 
@@ -15,6 +15,8 @@ from divan_obs_asgi.routes import ROUTE_KEY, UNMATCHED, RouteTemplates
 from divan_obs_asgi.types import ConnectionKind, Message, Outcome, Receive, Scope, Send
 
 RECORD_KEY = "divan_obs_asgi.record"
+# The context in which a connection began, where `ContextMiddleware` has noted it.
+CONTEXT_KEY = "divan_obs_asgi.context"
 
 # RFC 9110, section 9, and PATCH (RFC 5789). Anything else is a client's invention and no label.
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
@@ -42,6 +44,9 @@ Finisher: TypeAlias = "Callable[[RequestRecord], None]"
 Direction: TypeAlias = Literal["in", "out"]
 
 current_record: ContextVar[RequestRecord | None] = ContextVar("divan_obs_asgi.current_record", default=None)
+# While a request is in its server's `send` or `receive`: the context in which it began. What finds it set where a
+# connection begins was started by the server from in there, and not by the application.
+in_server: ContextVar[Context | None] = ContextVar("divan_obs_asgi.in_server", default=None)
 
 
 class RequestRecord:
@@ -80,6 +85,7 @@ class RequestRecord:
             route where no framework has matched one: `record = scope.get(RECORD_KEY)`, and where that is not None
             `record.waits = True` and `record.declare_route("/socket.io")`.
         details: what else the line tells, as it is; the library's own, and nothing that a client has sent.
+        caller: the record of the request that has made this one within the process, while this one lasts.
         hidden: ids that are credentials, and stand in no line of this connection.
         log_rate, kept_lines, late_lines: what the logs have decided, kept and, after the end, told of this connection.
     """
@@ -109,6 +115,7 @@ class RequestRecord:
     kept_lines: Any = None
     late_lines = 0
     details: dict[str, object] | None = None
+    caller: RequestRecord | None = None
     hidden: tuple[str, ...] = ()
     _trailers = False
     _closed_s: float | None = None
@@ -137,6 +144,7 @@ class RequestRecord:
         self._faults = faults
         self._headers: dict[bytes, bytes] = {}
         self._finishers: dict[str, Finisher] = {}
+        self._began: Context | None = scope.get(CONTEXT_KEY)
         self.kind: ConnectionKind = scope["type"]
         method = scope.get("method", "GET")
         self.method: str = method if method in METHODS else OTHER_METHOD
@@ -231,6 +239,9 @@ class RequestRecord:
         kind = message["type"]
         if kind in _STARTS:
             message = self._with_headers(message)
+        began = self._began
+        if began is not None:
+            in_server.set(began)
         try:
             await self._send(message)
         except OSError as error:
@@ -238,6 +249,9 @@ class RequestRecord:
             self.disconnected = True
             self.hang_up = error
             raise
+        finally:
+            if began is not None:
+                in_server.set(None)
         after = _AFTER_SENDING.get(kind)
         if after is not None:
             try:
@@ -247,7 +261,15 @@ class RequestRecord:
                 self._faults.report("record", error)
 
     async def receive(self) -> Message:
-        message = await self._receive()
+        began = self._began
+        if began is None:
+            message = await self._receive()
+        else:
+            in_server.set(began)
+            try:
+                message = await self._receive()
+            finally:
+                in_server.set(None)
         kind = message["type"]
         if self.outcome is not None:
             return message
@@ -263,6 +285,7 @@ class RequestRecord:
     def release(self) -> None:
         """Let go of the scope, which holds the record: a cycle for each request is work for the garbage collector."""
         self._scope = {}
+        self.caller = None
 
     def returned(self) -> None:
         """The application has returned."""
@@ -462,4 +485,14 @@ _AFTER_SENDING: dict[str, Callable[[RequestRecord, Message], None]] = {
     "websocket.http.response.body": RequestRecord._body_sent,
 }
 
-__all__ = ["METHODS", "OTHER_METHOD", "RECORD_KEY", "Direction", "Finisher", "RequestRecord", "current_record"]
+__all__ = [
+    "CONTEXT_KEY",
+    "METHODS",
+    "OTHER_METHOD",
+    "RECORD_KEY",
+    "Direction",
+    "Finisher",
+    "RequestRecord",
+    "current_record",
+    "in_server",
+]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.failures import own_failure
 from divan_obs_asgi.faults import is_order
-from divan_obs_asgi.record import RECORD_KEY, RequestRecord, current_record
+from divan_obs_asgi.record import CONTEXT_KEY, RECORD_KEY, RequestRecord, current_record
 from divan_obs_asgi.routes import RouteTemplates
 from divan_obs_asgi.types import CONNECTIONS, ASGIApp, Receive, Scope, Send
 
@@ -75,9 +75,12 @@ class RecordMiddleware(ABC):
             return
         record = RequestRecord(scope, receive, send, self._routes, self.obs.faults)
         scope[RECORD_KEY] = record
-        # Unconditionally: what this task may have inherited belongs to another request (PITFALLS P1).
+        # Unconditionally: what this task may have inherited belongs to another request.
         around = current_record.get()
         current_record.set(record)
+        if around is not None and CONTEXT_KEY in scope:
+            # `ContextMiddleware` has seen to it that nothing has leaked: it is the caller's.
+            record.caller = around
         undo = self._observe(scope, record)
         try:
             await self._inner(scope, record.receive, record.send)
@@ -92,8 +95,10 @@ class RecordMiddleware(ABC):
         finally:
             if undo:
                 self._undo(undo)
-            # A request within a request (an application that calls another in process) goes on afterwards.
-            current_record.set(around if around is not None and around.outcome is None else None)
+            # A request within a request (an application that calls another in process) goes on afterwards, as a
+            # background task of it does; without `ContextMiddleware` a finished one may have leaked.
+            stays = around is not None and (around.outcome is None or record.caller is around)
+            current_record.set(around if stays else None)
             record.release()
 
     def _observe(self, scope: Scope, record: RequestRecord) -> list[tuple[str, Undo]]:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Generator
-from contextvars import Context, ContextVar, copy_context
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
-from divan_obs_asgi.types import CONNECTIONS, ASGIApp, Receive, Scope, Send
+from divan_obs_asgi.record import CONTEXT_KEY, RECORD_KEY, in_server
+from divan_obs_asgi.recording import RecordMiddleware
+from divan_obs_asgi.types import CONNECTIONS, ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
-
-CONTEXT_KEY = "divan_obs_asgi.context"
-
-# The context as it was before the request that is being served; seen at the start of another one, it has leaked.
-_before: ContextVar[Context | None] = ContextVar("divan_obs_asgi.before", default=None)
 
 
 class ContextMiddleware:
@@ -23,32 +20,61 @@ class ContextMiddleware:
     Serve every request in the context that the server was started with.
 
     uvicorn starts a request from within the previous one of its connection where the body was large or the
-    client pipelines, and the new task inherits every context variable (PITFALLS P1, Kludex/uvicorn#2912): ids,
-    the current span, what the application bound. Such a request is recognised by a variable that only a running
-    request has, and is run in a copy of the context from before; all others cost two context variable calls.
+    client pipelines, and the new task inherits every context variable (Kludex/uvicorn#2912): ids, the current span,
+    what the application bound. It does so in its `send` or its `receive`, where a variable says so; a request that
+    begins with that variable set runs in a copy of the context in which the previous one began.
+
+    A request that the application makes within the process, by httpx's `ASGITransport` or its like, is made
+    outside of these two, and sees its caller's variables.
     """
 
     def __init__(self, app: ASGIApp, obs: Observability) -> None:
         if not obs.settings.context_enabled:
             raise MiddlewareNotUsed("OBS_CONTEXT_ENABLED is false")
         self.app = app
+        # What comes next opens a record, which sets the variable and wraps `send` and `receive` anyway.
+        self._has_record = isinstance(app, RecordMiddleware) and type(app).__call__ is RecordMiddleware.__call__
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # In a stack within a stack the variable is this very request's.
+        # In a stack within a stack it is this very request's.
         if scope["type"] not in CONNECTIONS or CONTEXT_KEY in scope:
             await self.app(scope, receive, send)
             return
-        leaked = _before.get()
-        if leaked is not None:
-            clean = leaked.copy()
+        began = in_server.get()
+        if began is not None:
+            clean = began.copy()
             await _RunIn(clean, clean.run(self.__call__, scope, receive, send))
             return
-        scope[CONTEXT_KEY] = True
-        _before.set(copy_context())
-        try:
+        if self._has_record and RECORD_KEY not in scope:
+            scope[CONTEXT_KEY] = copy_context()
             await self.app(scope, receive, send)
+            return
+        scope[CONTEXT_KEY] = None
+        server = _Server(receive, send)
+        await self.app(scope, server.receive, server.send)
+
+
+class _Server:
+    """The `receive` and `send` of a server, with the variable set while they run."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._began = copy_context()
+        self._receive = receive
+        self._send = send
+
+    async def receive(self) -> Message:
+        in_server.set(self._began)
+        try:
+            return await self._receive()
         finally:
-            _before.set(None)
+            in_server.set(None)
+
+    async def send(self, message: Message) -> None:
+        in_server.set(self._began)
+        try:
+            await self._send(message)
+        finally:
+            in_server.set(None)
 
 
 class _RunIn:

@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from opentelemetry import context as otel_context
-from opentelemetry.context import Context
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.trace import Span
 
@@ -17,8 +16,6 @@ from divan_obs_asgi.types import ASGIApp, Scope
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
-
-_EMPTY = Context()
 
 
 class ContribTracingMiddleware(RecordMiddleware):
@@ -46,8 +43,8 @@ class ContribTracingMiddleware(RecordMiddleware):
     def observe(self, scope: Scope, record: RequestRecord) -> Undo | None:
         before = otel_context.get_current()
         if record.span is None:
-            # Upstream takes whatever span is current for its parent, and the caller's headers are lost (PITFALLS P3).
-            otel_context.attach(_EMPTY)
+            # Upstream takes whatever span is current for its parent, and the caller's headers are lost.
+            otel_context.attach(self._spans.only_in_headers(scope, record, before))
         return partial(otel_context.attach, before)
 
     def _adopt(self, span: Span, scope: Scope) -> None:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.recording import RecordMiddleware, Undo
-from divan_obs_asgi.tracing.traceparent import render
-from divan_obs_asgi.types import ASGIApp, RawHeaders, Scope
+from divan_obs_asgi.types import ASGIApp, Scope
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -31,8 +30,10 @@ class TracingMiddleware(RecordMiddleware):
             raise MiddlewareNotUsed("OBS_TRACING_ENABLED is false")
         super().__init__(app, obs)
         # Needs OpenTelemetry, and is needed only where that is.
+        from divan_obs_asgi.tracing.carrying import called_by
         from divan_obs_asgi.tracing.natives import NativeSpans
 
+        self._called_by = called_by
         self._spans = obs.spans
         self._natives = NativeSpans(app)
         self._observe_as = {"suppress": self._suppress, "nest": self._nest, "defer": self._defer}[
@@ -42,7 +43,7 @@ class TracingMiddleware(RecordMiddleware):
     def observe(self, scope: Scope, record: RequestRecord) -> Undo | None:
         if record.span is not None:
             return None  # A stack further out has traced it.
-        return self._observe_as(scope, record, self._natives.around(scope))
+        return self._observe_as(scope, record, self._natives.around(scope, called=record.caller is not None))
 
     def _suppress(self, scope: Scope, record: RequestRecord, around: Span | None) -> Undo | None:
         """One server span: ours; a framework's that has started already is its parent."""
@@ -52,7 +53,7 @@ class TracingMiddleware(RecordMiddleware):
     def _nest(self, scope: Scope, record: RequestRecord, around: Span | None) -> Undo | None:
         """Two server spans of one trace: the framework's is told in W3C headers that ours is its caller."""
         undo = self._spans.start(scope, record, around)
-        scope["headers"] = _called_by(record, scope["headers"])
+        scope["headers"] = self._called_by(record.span.get_span_context(), scope["headers"])
         return undo
 
     def _defer(self, scope: Scope, record: RequestRecord, around: Span | None) -> Undo | None:
@@ -63,16 +64,6 @@ class TracingMiddleware(RecordMiddleware):
         if self._natives.inside(scope):
             return self._spans.defer(scope, record)
         return self._spans.start(scope, record)
-
-
-def _called_by(record: RequestRecord, headers: RawHeaders) -> RawHeaders:
-    """Return request headers in which the span of `record` is the caller's."""
-    ours = record.span.get_span_context()
-    changed = [pair for pair in headers if pair[0] not in (b"traceparent", b"tracestate")]
-    changed.append((b"traceparent", render(record.trace_id, record.span_id, record.trace_flags)))
-    if ours.trace_state:
-        changed.append((b"tracestate", ours.trace_state.to_header().encode("ascii")))
-    return changed
 
 
 __all__ = ["TracingMiddleware"]

@@ -18,6 +18,7 @@ from opentelemetry.trace import (
 from divan_obs_asgi.tracing import traceparent
 from divan_obs_asgi.tracing.current import current, make_current
 from divan_obs_asgi.tracing.parents import EMPTY
+from divan_obs_asgi.types import RawHeaders
 
 
 def carried() -> str:
@@ -26,6 +27,16 @@ def carried() -> str:
     if not ids.is_valid:
         return ""
     return traceparent.render(format_trace_id(ids.trace_id), format_span_id(ids.span_id), ids.trace_flags).decode()
+
+
+def called_by(caller: SpanContext, headers: RawHeaders) -> RawHeaders:
+    """Return request headers in which this span is the caller's."""
+    changed = [pair for pair in headers if pair[0] not in (b"traceparent", b"tracestate")]
+    ids = format_trace_id(caller.trace_id), format_span_id(caller.span_id)
+    changed.append((b"traceparent", traceparent.render(*ids, caller.trace_flags)))
+    if caller.trace_state:
+        changed.append((b"tracestate", caller.trace_state.to_header().encode("ascii")))
+    return changed
 
 
 @contextmanager
@@ -44,4 +55,4 @@ def brought(told: object) -> Iterator[None]:
         make_current(before)
 
 
-__all__ = ["brought", "carried"]
+__all__ = ["brought", "called_by", "carried"]

@@ -38,11 +38,12 @@ class NativeSpans:
         self._lock = Lock()
         self._looked = _Looked()
 
-    def around(self, scope: Scope) -> Span | None:
+    def around(self, scope: Scope, *, called: bool) -> Span | None:
         """
         Return the span of a framework whose tracing stands outside of our middleware.
 
-        A current span alone is none: it may have leaked from another request (PITFALLS P3).
+        A current span alone is none: it may have leaked from another request, and where one of this process has
+        `called` it is the caller's.
         """
         telemetry = scope.get(_FASTAPI)
         if telemetry is not None:
@@ -54,7 +55,7 @@ class NativeSpans:
         span = get_current_span()
         if not span.get_span_context().is_valid:
             return None
-        return span if scope.get(_STARLETTE) is True or _is_live_of_contrib(span) else None
+        return span if scope.get(_STARLETTE) is True or (not called and _is_live_of_contrib(span)) else None
 
     def inside(self, scope: Scope) -> bool:
         """Tell whether something inside our middleware makes server spans of connections like this one."""

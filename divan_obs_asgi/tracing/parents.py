@@ -6,7 +6,15 @@ from collections.abc import Mapping
 
 from opentelemetry.baggage import set_baggage
 from opentelemetry.context import Context
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState, set_span_in_context
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    NonRecordingSpan,
+    SpanContext,
+    TraceFlags,
+    TraceState,
+    get_current_span,
+    set_span_in_context,
+)
 
 from divan_obs_asgi import headers
 from divan_obs_asgi.tracing import baggage, traceparent, tracestate
@@ -42,15 +50,22 @@ class CallersState(TraceState):
         return {name: value for name, value in self._dict.items() if name != key}
 
 
-def parent_of(scope: Scope, present: Mapping[bytes, bytes]) -> tuple[SpanContext | None, Context]:
-    """Read the W3C headers into an empty context."""
-    parent = None
-    context = EMPTY
+def parent_of(scope: Scope, present: Mapping[bytes, bytes], context: Context) -> tuple[SpanContext | None, Context]:
+    """
+    Read the W3C headers.
+
+    Args:
+        context: what the caller has left: nothing, or what is current in the one that has called within the process,
+            which is the parent where the headers name none.
+    """
     if b"traceparent" in present:
         given = traceparent.parse(headers.values(scope["headers"], b"traceparent"))
-        if given is not None:
-            parent = _span_context(given, scope, present)
-            context = set_span_in_context(NonRecordingSpan(parent), context)
+        parent = _span_context(given, scope, present) if given is not None else None
+        if parent is not None or context:
+            context = set_span_in_context(NonRecordingSpan(parent) if parent is not None else INVALID_SPAN, context)
+    else:
+        current = get_current_span(context).get_span_context()
+        parent = current if current.is_valid else None
     if b"baggage" in present:
         for name, value in baggage.parse(headers.values(scope["headers"], b"baggage")).items():
             context = set_baggage(name, value, context)

@@ -16,6 +16,7 @@ from opentelemetry.trace import (
     StatusCode,
     format_span_id,
     format_trace_id,
+    get_current_span,
     set_span_in_context,
 )
 from opentelemetry.trace import TracerProvider as AnyTracerProvider
@@ -24,6 +25,7 @@ from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing import traceparent
 from divan_obs_asgi.tracing.attributes import SpanContent
+from divan_obs_asgi.tracing.carrying import called_by
 from divan_obs_asgi.tracing.clients import Clients
 from divan_obs_asgi.tracing.current import current, make_current
 from divan_obs_asgi.tracing.deferring import waiting
@@ -82,10 +84,11 @@ class ServerSpans(SpanContent, ABC):
         if around is not None:
             parent, context = around.get_span_context(), before
         else:
-            # What this task has inherited belongs to another request: its own headers into an empty context.
+            # What this task has inherited belongs to another request, but where that is the caller in this process.
+            called = record.caller is not None
             present = record.request_headers
-            if b"traceparent" in present or b"baggage" in present:
-                parent, context = parent_of(scope, present)
+            if called or b"traceparent" in present or b"baggage" in present:
+                parent, context = parent_of(scope, present, before if called else EMPTY)
         record.span = span = self._new_span(scope, record, parent, context)
         self.tell(record)
         if record.sampled or self.finishes_unsampled:
@@ -105,8 +108,7 @@ class ServerSpans(SpanContent, ABC):
     def defer(self, scope: Scope, record: RequestRecord) -> Callable[[], object]:
         """Wait for the span of a framework that stands inside of us, which `record` will adopt."""
         before = current()
-        # Otherwise the framework would take a span that has leaked from another request for its parent (PITFALLS P3).
-        make_current(EMPTY)
+        make_current(self.only_in_headers(scope, record, before))
         waiting.set(record)
 
         def undo() -> None:
@@ -114,6 +116,21 @@ class ServerSpans(SpanContent, ABC):
             make_current(before)
 
         return undo
+
+    @staticmethod
+    def only_in_headers(scope: Scope, record: RequestRecord, context: Context) -> Context:
+        """
+        Return the context in which a framework starts its server span: without a span, for whose child it takes that.
+
+        The span of a caller within the process goes into the headers, unless others are there.
+        """
+        if record.caller is None:
+            # What has leaked from another request.
+            return EMPTY
+        caller = get_current_span(context).get_span_context()
+        if caller.is_valid and b"traceparent" not in record.request_headers:
+            scope["headers"] = called_by(caller, scope["headers"])
+        return Context({key: value for key, value in context.items() if key != SPAN_KEY})
 
     def tell(self, record: RequestRecord) -> None:
         """Set the response headers that name the span."""

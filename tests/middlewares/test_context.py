@@ -163,25 +163,40 @@ def test_it_steps_aside_where_it_is_off() -> None:
         ContextMiddleware(says_who, observed.obs)
 
 
-# From here on without a server: one request is made from within another, as uvicorn does it.
+# From here on without a server: one request is begun from within the `send` of another, as uvicorn does it.
+END: Message = {"type": "http.response.body"}
+
+
+def begins_in_send(app: ASGIApp, next_request: Callable[[], Awaitable[object]], *, backend: str) -> None:
+    """Serve a request by `app`, and have its server begin the next one while the first one is in its `send`."""
+
+    async def receive() -> Message:
+        raise AssertionError("there is nothing to receive")
+
+    async def send(message: Message) -> None:
+        await next_request()
+
+    run_on(backend, app, http_scope("/outer"), receive, send)
 
 
 def from_within(app: ASGIApp, scope: Scope, *, backend: str) -> Conversation:
     """Serve `scope` by `app` behind the middleware, from within a request that has bound something."""
     inner: list[Conversation] = []
-    stack: ASGIApp
 
     async def outer(outer_scope: Scope, receive: Receive, send: Send) -> None:
         if outer_scope["path"] != "/outer":
             await app(outer_scope, receive, send)
             return
         who.set("the outer request")
-        inner.append(await converse(stack, scope))
+        await send(END)
         assert who.get() == "the outer request"
 
     stack = ContextMiddleware(outer, Observed().obs)
-    done = run_on(backend, converse, stack, http_scope("/outer"))
-    assert done.error is None
+
+    async def next_request() -> None:
+        inner.append(await converse(stack, scope))
+
+    begins_in_send(stack, next_request, backend=backend)
     return inner[0]
 
 
@@ -205,7 +220,7 @@ asyncio_only = pytest.mark.parametrize("backend", ["asyncio", "uvloop"])
 
 @each_backend
 @pytest.mark.parametrize("scope", [http_scope("/inner"), websocket_scope("/inner")], ids=["http", "websocket"])
-def test_a_request_within_a_request_is_apart_from_it(scope: Scope, backend: str) -> None:
+def test_a_request_that_the_server_begins_in_another_is_apart_from_it(scope: Scope, backend: str) -> None:
     """In both directions: it sees nothing, and leaves nothing."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -244,13 +259,18 @@ def test_a_request_that_fails_leaves_nothing_behind(backend: str) -> None:
         found.append(who.get())
         who.set(scope["path"])
         if scope["path"] == "/outer":
-            for _ in range(2):
-                assert str((await converse(stack, http_scope("/inner"))).error) == "on purpose"
+            await send(END)
         raise ValueError("on purpose")
 
     stack: ASGIApp = ContextMiddleware(app, Observed().obs)
+
+    async def next_requests() -> None:
+        for _ in range(2):
+            assert str((await converse(stack, http_scope("/inner"))).error) == "on purpose"
+
     for _ in range(2):
-        assert str(run_on(backend, converse, stack, http_scope("/outer")).error) == "on purpose"
+        with pytest.raises(ValueError, match=r"^on purpose$"):
+            begins_in_send(stack, next_requests, backend=backend)
     assert found == ["nobody"] * 6
 
 
@@ -386,9 +406,7 @@ def test_a_cancelled_request_is_cancelled_inside(backend: str) -> None:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/outer":
-            with anyio.move_on_after(0.005) as leaving:
-                await converse(stack, http_scope("/inner"))
-            assert leaving.cancelled_caught
+            await send(END)
             return
         who.set("the request")
         try:
@@ -400,7 +418,13 @@ def test_a_cancelled_request_is_cancelled_inside(backend: str) -> None:
             raise
 
     stack = ContextMiddleware(app, Observed().obs)
-    assert run_on(backend, converse, stack, http_scope("/outer")).error is None
+
+    async def next_request() -> None:
+        with anyio.move_on_after(0.005) as leaving:
+            await converse(stack, http_scope("/inner"))
+        assert leaving.cancelled_caught
+
+    begins_in_send(stack, next_request, backend=backend)
     assert cleaned_up == ["the request"]
 
 
@@ -410,19 +434,24 @@ def test_a_cancelled_task_ends_as_cancelled(backend: str) -> None:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/outer":
-            task = asyncio.ensure_future(stack(http_scope("/inner"), receive, send))
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            task.cancel("the client has gone")
-            with pytest.raises(asyncio.CancelledError, match=r"^the client has gone$"):
-                await task
-            assert task.cancelled()
+            who.set("the outer request")
+            await send(END)
             return
         assert who.get() == "nobody"
         await anyio.sleep_forever()
 
     stack = ContextMiddleware(app, Observed().obs)
-    assert run_on(backend, converse, stack, http_scope("/outer")).error is None
+
+    async def next_request() -> None:
+        task = asyncio.ensure_future(converse(stack, http_scope("/inner")))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel("the client has gone")
+        with pytest.raises(asyncio.CancelledError, match=r"^the client has gone$"):
+            await task
+        assert task.cancelled()
+
+    begins_in_send(stack, next_request, backend=backend)
 
 
 @each_backend
@@ -499,10 +528,8 @@ def test_an_abandoned_request_is_closed() -> None:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/outer":
-            inner: Awaitable[None] = stack(http_scope("/inner"), receive, send)
-            coroutine = inner.__await__()
-            next(coroutine)
-            coroutine.close()
+            who.set("the outer request")
+            await send(END)
             return
         try:
             await anyio.sleep_forever()
@@ -510,7 +537,13 @@ def test_an_abandoned_request_is_closed() -> None:
             ended.append(who.get())
 
     stack = ContextMiddleware(app, Observed().obs)
-    assert anyio.run(converse, stack, http_scope("/outer")).error is None
+
+    async def next_request() -> None:
+        coroutine = converse(stack, http_scope("/inner")).__await__()
+        next(coroutine)
+        coroutine.close()
+
+    begins_in_send(stack, next_request, backend="asyncio")
     assert ended == ["nobody"]
 
 
@@ -524,7 +557,7 @@ def test_messages_come_and_go_as_always(backend: str) -> None:
 
     async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] == "/outer":
-            done.append(await converse(stack, http_scope("/inner"), [dict(message) for message in incoming]))
+            await send(END)
             return
         await send({"type": "http.response.start", "status": 201, "headers": []})
         for more_body in (True, False):
@@ -532,7 +565,11 @@ def test_messages_come_and_go_as_always(backend: str) -> None:
 
     done: list[Conversation] = []
     stack: ASGIApp = ContextMiddleware(echo, Observed().obs)
-    run_on(backend, converse, stack, http_scope("/outer"))
+
+    async def next_request() -> None:
+        done.append(await converse(stack, http_scope("/inner"), [dict(message) for message in incoming]))
+
+    begins_in_send(stack, next_request, backend=backend)
     assert (done[0].status, done[0].body) == (201, b"ab")
 
 
@@ -547,8 +584,8 @@ def test_it_may_stand_anywhere(backend: str) -> None:
         found.append(who.get())
         who.set(scope["path"])
         if scope["path"] == "/outer":
-            await converse(stack, http_scope("/inner"))
+            await send(END)
 
     stack = obs.build_stack(app, observed.obs, order)
-    run_on(backend, converse, stack, http_scope("/outer"))
+    begins_in_send(stack, lambda: converse(stack, http_scope("/inner")), backend=backend)
     assert found == ["nobody", "nobody"]
