@@ -12,6 +12,7 @@ from opentelemetry.trace import Span
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
 from divan_obs_asgi.record import RECORD_KEY, RequestRecord
 from divan_obs_asgi.recording import RecordMiddleware, Undo
+from divan_obs_asgi.tracing.current import is_http_suppressed
 from divan_obs_asgi.types import ASGIApp, Scope
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class ContribTracingMiddleware(RecordMiddleware):
 
     def observe(self, scope: Scope, record: RequestRecord) -> Undo | None:
         before = otel_context.get_current()
+        if is_http_suppressed(before):
+            return None  # Upstream sees it, and makes no span.
         if record.span is None:
             # Upstream takes whatever span is current for its parent, and the caller's headers are lost.
             otel_context.attach(self._spans.only_in_headers(scope, record, before))

@@ -20,7 +20,8 @@ class TracingMiddleware(RecordMiddleware):
     Continue the caller's trace (W3C Trace Context), or start one, and end its span with the record.
 
     The response carries the `traceparent` of the span (SPEC section 6). OBS_TRACING_NATIVE says what becomes of the
-    server span of a framework that traces itself.
+    server span of a framework that traces itself. Where OpenTelemetry's instrumentation is suppressed around the
+    connection there is no server span, by whomever.
     """
 
     component = "tracing"
@@ -31,8 +32,11 @@ class TracingMiddleware(RecordMiddleware):
         super().__init__(app, obs)
         # Needs OpenTelemetry, and is needed only where that is.
         from divan_obs_asgi.tracing.carrying import called_by
+        from divan_obs_asgi.tracing.current import current, is_http_suppressed
         from divan_obs_asgi.tracing.natives import NativeSpans
 
+        self._current = current
+        self._is_suppressed = is_http_suppressed
         self._called_by = called_by
         self._spans = obs.spans
         self._natives = NativeSpans(app)
@@ -43,6 +47,10 @@ class TracingMiddleware(RecordMiddleware):
     def observe(self, scope: Scope, record: RequestRecord) -> Undo | None:
         if record.span is not None:
             return None  # A stack further out has traced it.
+        context = self._current()
+        if context and self._is_suppressed(context):
+            self._natives.hide_from(scope)
+            return None
         return self._observe_as(scope, record, self._natives.around(scope, called=record.caller is not None))
 
     def _suppress(self, scope: Scope, record: RequestRecord, around: Span | None) -> Undo | None:

@@ -6,7 +6,11 @@ from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 
 from opentelemetry import context as otel_context
-from opentelemetry.context import Context
+from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_INSTRUMENTATION_KEY, Context
+
+# What `suppress_instrumentation` and `suppress_http_instrumentation` of opentelemetry-instrumentation set; the second
+# for those that knew it by its plain name.
+_SUPPRESSED = (_SUPPRESS_INSTRUMENTATION_KEY, "suppress_instrumentation")
 
 
 def _variable() -> ContextVar[Context] | None:
@@ -24,4 +28,15 @@ _found = _variable()
 current: Callable[[], Context] = _found.get if _found is not None else otel_context.get_current
 make_current: Callable[[Context], object] = _found.set if _found is not None else otel_context.attach
 
-__all__ = ["current", "make_current"]
+
+def is_suppressed(context: Context) -> bool:
+    """Tell whether somebody wants no spans but those that they start themselves."""
+    return bool(context) and any(context.get(key) for key in _SUPPRESSED)
+
+
+def is_http_suppressed(context: Context) -> bool:
+    """Tell whether somebody wants no spans of HTTP."""
+    return bool(context) and bool(is_suppressed(context) or context.get(_SUPPRESS_HTTP_INSTRUMENTATION_KEY))
+
+
+__all__ = ["current", "is_http_suppressed", "is_suppressed", "make_current"]

@@ -16,7 +16,7 @@ from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing.attributes import Attributes, error_type
-from divan_obs_asgi.tracing.current import current, make_current
+from divan_obs_asgi.tracing.current import current, is_suppressed, make_current
 from divan_obs_asgi.tracing.exporting import ExportQueue
 from divan_obs_asgi.tracing.fast_spans import SAMPLED_RANDOM, FastServerSpans
 from divan_obs_asgi.tracing.keep import FAILED
@@ -78,6 +78,8 @@ class EventSpans(ServerSpans):
     def begin(self, record: RequestRecord) -> Context:
         """Start the span of `record`, fill its ids, and make it the current one; returns what `leave` is handed."""
         before = current()
+        if is_suppressed(before):
+            return before
         span = record.span = self._new_span({}, record, None, EMPTY)
         make_current(Context({SPAN_KEY: span}))
         return before
@@ -93,6 +95,8 @@ class EventSpans(ServerSpans):
 
     def finish(self, record: RequestRecord) -> None:
         """End the span of the finished record."""
+        if record.span is None:
+            return  # Suppressed.
         if record.sampled:
             if isinstance(record.error, Exception):
                 record_error(record.span, record.error, self._policy, record.hidden)

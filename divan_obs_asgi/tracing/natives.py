@@ -63,13 +63,18 @@ class NativeSpans:
 
     def stand_down(self, scope: Scope) -> None:
         """Have what is inside our middleware make no server span for this connection."""
-        if _FASTAPI not in scope:
-            scope[_FASTAPI] = None
-        scope[_STARLETTE] = True
+        self.hide_from(scope)
         if not self._looked.done:
             for middleware in self._look().contrib:
                 # Its own option for paths without tracing, for all of them.
                 middleware.excluded_urls = _EVERYTHING
+
+    @staticmethod
+    def hide_from(scope: Scope) -> None:
+        """Have frameworks make no server span for this connection; OpenTelemetry's own middleware does not look."""
+        if _FASTAPI not in scope:
+            scope[_FASTAPI] = None
+        scope[_STARLETTE] = True
 
     def _look(self) -> _Looked:
         looked = self._looked

@@ -53,7 +53,8 @@ class WorkSpans:
         """
         Return a context manager: a span for what is done inside, a child of the current one.
 
-        An exception is recorded, redacted, and goes on; cancellation is no error.
+        An exception is recorded, redacted, and goes on; cancellation is no error. Nothing is recorded where
+        OpenTelemetry's instrumentation is suppressed.
         """
         return self._span(name, attributes, new_trace=False)
 
@@ -121,6 +122,11 @@ class WorkSpans:
             return
         from opentelemetry.context import Context
 
+        from divan_obs_asgi.tracing.current import current, is_suppressed
+
+        if is_suppressed(current()):
+            yield _NOTHING
+            return
         with tracer.start_as_current_span(
             name,
             Context() if new_trace else None,
