@@ -239,9 +239,12 @@ class RequestRecord:
         kind = message["type"]
         if kind in _STARTS:
             message = self._with_headers(message)
-        began = self._began
-        if began is not None:
-            in_server.set(began)
+            # Nothing begins before the response has ended.
+            began = None
+        else:
+            began = self._began
+            if began is not None:
+                in_server.set(began)
         try:
             await self._send(message)
         except OSError as error:

@@ -6,6 +6,7 @@ import hashlib
 import traceback
 from types import TracebackType
 
+from divan_obs_asgi.names import class_name
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.redaction.databases import MARKER, caused_by_a_database, frames_only
 from divan_obs_asgi.redaction.view import Places
@@ -29,7 +30,7 @@ def describe_error(
         places: of the line that it stands in, as from `RedactionPolicy.line_places`.
         places_only: the traceback has the places only, too, of any other exception.
     """
-    kind = policy.redact_text(type(error).__qualname__)
+    kind = policy.redact_text(class_name(type(error)))
     path = "".join(f"{place};" for place in dict.fromkeys(_places(error.__traceback__)))
     try:
         text = _traceback(error)

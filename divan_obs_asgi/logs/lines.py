@@ -158,7 +158,7 @@ class Lines:
     def _head(self, record: logging.LogRecord, request: RequestRecord | None) -> dict[str, Any]:
         return {
             "ts": timestamp(_unix_ns(record.created)),
-            "level": _written(record.levelname),
+            "level": self._policy.redact_text(_written(record.levelname)),
             "msg": "",
             "service": self._service,
             "env": self._env,
@@ -169,7 +169,7 @@ class Lines:
             "route": request.route_so_far() if request is not None else None,
             "status": None,
             "latency_ms": None,
-            "logger": _written(record.name),
+            "logger": self._policy.redact_text(_written(record.name)),
         }
 
     def _message(self, record: logging.LogRecord, places: Places | None) -> str:

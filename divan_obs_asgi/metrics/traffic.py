@@ -12,6 +12,7 @@ from divan_obs_asgi.metrics.ends import OTHER, End, LedgerEnd, OtherEnd, PlainEn
 from divan_obs_asgi.metrics.family import Metric
 from divan_obs_asgi.metrics.governed import Governed
 from divan_obs_asgi.metrics.tallies import Tally, bins_of, child_of, trace_of
+from divan_obs_asgi.names import class_name
 from divan_obs_asgi.record import Direction, RequestRecord
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class HttpTraffic:
     def _failed(self, record: RequestRecord) -> None:
         failure = own_failure(record.error, record.hang_up)
         if failure is not None:
-            self._metrics.http_exceptions.labels(record.route, type(failure).__qualname__).inc()
+            self._metrics.http_exceptions.labels(record.route, class_name(type(failure))).inc()
 
     def _resolved(self, key: tuple[object, ...], record: RequestRecord) -> End:
         self._known()

@@ -99,7 +99,8 @@ class Loggers:
         )
 
     async def describe(self, request: Request) -> Response:
-        loggers = self._obs.log.levels.describe()
+        told = self._obs.redaction.redact_text
+        loggers = {told(name): levels for name, levels in self._obs.log.levels.describe().items()}
         return json_answer({"pid": os.getpid(), "levels": list(LOG_LEVELS), "loggers": loggers})
 
     async def change(self, request: Request) -> Response:

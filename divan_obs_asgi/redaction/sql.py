@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from divan_obs_asgi.tracing.commands import redis_word
+
 # Longer statements are cut before they are read, so that the time is bounded; what a cut leaves open is a literal too.
 _LENGTH = 8192
 
@@ -39,7 +41,7 @@ def _replaced(match: re.Match[str]) -> str:
 
 def _command_only(line: str) -> str:
     words = line.split()
-    return " ".join([*words[:1], *("?" for _ in words[1:])])
+    return " ".join([*(redis_word(word) for word in words[:1]), *("?" for _ in words[1:])])
 
 
 __all__ = ["commands_only", "without_literals"]

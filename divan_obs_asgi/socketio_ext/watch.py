@@ -10,6 +10,7 @@ from typing import Any
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.metrics.tallies import child_of, tally_of
+from divan_obs_asgi.names import class_name
 from divan_obs_asgi.socketio_ext.clients import Clients
 from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
 from divan_obs_asgi.socketio_ext.series import Handling, NamespaceSeries, SharedHandling
@@ -87,7 +88,7 @@ class Watch:
 
     def failed(self, handling: Handling, error: BaseException) -> None:
         """Count what a handler raised."""
-        kind = type(error).__qualname__
+        kind = class_name(type(error))
         if kind not in self._types:
             if len(self._types) >= _MAX_TYPES:
                 kind = OTHER_TYPE

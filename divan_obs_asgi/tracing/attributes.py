@@ -10,7 +10,9 @@ from typing import Any, TypeAlias
 from opentelemetry.trace import Link, SpanKind
 from opentelemetry.util.types import AttributeValue
 
+from divan_obs_asgi.names import class_name
 from divan_obs_asgi.record import OTHER_METHOD, RequestRecord
+from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.routes import UNMATCHED
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing.keep import FAILED
@@ -45,6 +47,8 @@ class SpanContent:
 
     def __init__(self, settings: Settings) -> None:
         self._old_names = "http/dup" in settings.semconv_opt_in
+        # Also through a provider whose exporter knows no policy.
+        self._redacted = RedactionPolicy.from_settings(settings).redact_text
         self._address = _ADDRESSES[settings.tracing_client_address]
 
     def _at_start(self, scope: Mapping[str, Any], record: RequestRecord) -> Attributes:
@@ -81,7 +85,7 @@ class SpanContent:
             if record.close_code is not None:
                 attributes["websocket.close_code"] = record.close_code
         if record.outcome in FAILED:
-            attributes["error.type"] = error_type(record)
+            attributes["error.type"] = error_type(record, self._redacted)
         return attributes
 
     def _links(self, record: RequestRecord) -> tuple[Link, ...]:
@@ -98,10 +102,15 @@ class SpanContent:
                 attributes[old] = value
 
 
-def error_type(record: RequestRecord) -> str:
-    """HTTP semantic conventions: the exception's type, else the status; else what happened in place of one."""
+def error_type(record: RequestRecord, redacted: Callable[[str], str]) -> str:
+    """
+    HTTP semantic conventions: the exception's type, else the status; else what happened in place of one.
+
+    Args:
+        redacted: what the name of a class goes through, which may have been made of data.
+    """
     if record.error is not None:
-        return type(record.error).__qualname__
+        return redacted(class_name(type(record.error)))
     return str(record.status or record.outcome)
 
 

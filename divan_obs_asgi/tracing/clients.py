@@ -22,6 +22,7 @@ from opentelemetry.propagators.textmap import (
 from opentelemetry.trace import Span, TracerProvider
 
 from divan_obs_asgi.record import current_record
+from divan_obs_asgi.tracing.commands import redis_word
 
 _logger = logging.getLogger("divan_obs_asgi.tracing")
 _PACKAGE = "opentelemetry.instrumentation."
@@ -107,7 +108,7 @@ class RequestIdPropagator(TextMapPropagator):
 def _name_command(span: Span, instance: object, args: Any, kwargs: object) -> None:
     """SPEC section 3: `redis.command`; what follows it are keys and values."""
     if span.is_recording() and args and isinstance(args[0], str):
-        span.set_attribute("redis.command", args[0].split(" ", 1)[0].upper())
+        span.set_attribute("redis.command", redis_word(args[0].partition(" ")[0].upper()))
 
 
 def _is_there(module: str) -> bool:

@@ -120,7 +120,7 @@ class EventSpans(ServerSpans):
     def _at_end(self, record: RequestRecord) -> Attributes:
         attributes: Attributes = {"divan.outcome": record.outcome or "", "divan.request_id": record.request_id}
         if record.outcome in FAILED:
-            attributes["error.type"] = error_type(record)
+            attributes["error.type"] = error_type(record, self._policy.redact_text)
         if record.fields and _USER_ID in record.fields:
             told = self._policy.redact_field(_USER_ID, record.fields[_USER_ID])
             if isinstance(told, (str, int)) and not str(told).startswith("[redacted"):

@@ -8,6 +8,7 @@ from typing import Any
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanKind, Status
 from opentelemetry.util.types import Attributes, AttributeValue
 
@@ -15,6 +16,7 @@ from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.redaction.databases import MARKER, frames_only, tells_of_a_database
 from divan_obs_asgi.redaction.sql import commands_only, without_literals
 from divan_obs_asgi.routes import UNMATCHED
+from divan_obs_asgi.tracing.commands import redis_name, sql_name
 from divan_obs_asgi.tracing.server_span import NAME
 from divan_obs_asgi.tracing.span import RecordingSpan
 from divan_obs_asgi.tracing.urls import names_only, with_path, without_query
@@ -51,9 +53,12 @@ _URLS = frozenset({"url.full", "http.url", "http.target", "url.original"})
 # Of a server span: the path that the client asked for, for which there is a template, or no route at all.
 _PATHS = frozenset({"url.path", "http.target"})
 _QUERIES = frozenset({"url.query"})
+_OPERATIONS = frozenset({"db.operation", "db.operation.name"})
 _STATEMENTS = frozenset({"db.statement", "db.query.text"})
 _SYSTEMS = ("db.system", "db.system.name")
 _REDIS = "redis"
+_REDIS_CLIENT = "opentelemetry.instrumentation.redis"
+_SQL_CLIENTS = frozenset({"opentelemetry.instrumentation.sqlalchemy", "opentelemetry.instrumentation.asyncpg"})
 _TYPE, _MESSAGE, _STACKTRACE = "exception.type", "exception.message", "exception.stacktrace"
 
 
@@ -73,7 +78,7 @@ class SpanRedactor:
         quiet = any(system in (span.attributes or {}) for system in _SYSTEMS)
         quiet = quiet or any(_tells_of_a_database(event) for event in span.events)
         return _Copy(
-            name=self._name(span.name),
+            name=self._name_of(span),
             context=span.context,
             parent=span.parent,
             resource=span.resource,
@@ -84,13 +89,27 @@ class SpanRedactor:
             status=self._status(span.status, quiet),
             start_time=span.start_time,
             end_time=span.end_time,
-            instrumentation_scope=span.instrumentation_scope,
+            instrumentation_scope=self._scope(span.instrumentation_scope),
             dropped=(span.dropped_attributes, span.dropped_events, span.dropped_links),
         )
 
     def attributes(self, attributes: Attributes) -> dict[str, AttributeValue]:
         """Return attributes, of a resource, an event or a link, as they may leave the process."""
         return self._redacted(attributes or {}, _THEIRS, (attributes or {}).get("http.route"))
+
+    def _name_of(self, span: ReadableSpan) -> str:
+        maker = span.instrumentation_scope.name if span.instrumentation_scope is not None else ""
+        # Their instrumentations name a span after the first word of what is sent.
+        if maker == _REDIS_CLIENT:
+            return self._name(redis_name(span.name))
+        return self._name(sql_name(span.name) if maker in _SQL_CLIENTS else span.name)
+
+    def _scope(self, scope: InstrumentationScope | None) -> InstrumentationScope | None:
+        """Return who made a span, whose name is a module's as a rule and may be anything."""
+        if scope is None or scope.name == NAME:
+            return scope
+        version, url = (self._name(text) if text else text for text in (scope.version, scope.schema_url))
+        return InstrumentationScope(self._name(scope.name), version, url, self.attributes(scope.attributes))
 
     def _of_span(self, span: ReadableSpan) -> dict[str, AttributeValue]:
         attributes = span.attributes or {}
@@ -113,6 +132,8 @@ class SpanRedactor:
         if isinstance(value, str):
             if key in _STATEMENTS:
                 value = commands_only(value) if redis else without_literals(value)
+            elif key in _OPERATIONS:
+                value = redis_name(value) if redis else sql_name(value)
             elif isinstance(route, str) and key in _PATHS:
                 value = route
             elif isinstance(route, str) and key in _URLS:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 from divan_obs_asgi.around import around, is_async, name_of
+from divan_obs_asgi.names import class_name
 from divan_obs_asgi.record import current_record
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.redaction.databases import MARKER, caused_by_a_database, frames_only
@@ -154,7 +155,7 @@ def record_error(span: Span, error: Exception, policy: RedactionPolicy, hidden: 
 
     if not span.is_recording():
         return
-    kind = type(error).__qualname__
+    kind = policy.redact_text(class_name(type(error)))
     message, places = _text_of(error), "".join(traceback.format_exception(error))
     if caused_by_a_database(error):
         message, places = MARKER, frames_only(places)
