@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 import anyio
 
 from divan_obs_asgi.faults import Faults, ends_the_caller
-from divan_obs_asgi.headers import replaced
+from divan_obs_asgi.headers import replaced, with_lasting_headers
 from divan_obs_asgi.signals import Chained, NotChained
 from divan_obs_asgi.types import Message, Scope, Send
 
@@ -242,6 +242,7 @@ def closing(scope: Scope, send: Send) -> Send:
 
     async def send_last(message: Message) -> None:
         if message["type"] == "http.response.start":
+            message = with_lasting_headers(message)
             # A malformed list of headers is between the application and its server.
             with suppress(Exception):
                 message = {**message, "headers": replaced(message.get("headers", ()), {b"connection": b"close"})}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from divan_obs_asgi.headers import values
+from divan_obs_asgi.headers import values, with_lasting_headers
 from divan_obs_asgi.redaction import Limits, RedactionPolicy
 from divan_obs_asgi.types import ASGIApp, Message, RawHeaders, Receive, Scope, Send
 
@@ -46,6 +46,8 @@ class RedactedErrorBodies:
         held: list[Message] = []
 
         async def send_redacted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = with_lasting_headers(message)
             if message["type"] == "http.response.start" and self._may_be_redacted(message):
                 # Its content-length depends on the body, which comes next.
                 held.append(message)

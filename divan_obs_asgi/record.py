@@ -159,7 +159,7 @@ class RequestRecord:
     def request_headers(self) -> dict[bytes, bytes]:
         """The request's headers by name, made once; of several with one name the last."""
         if self._header_index is None:
-            self._header_index = dict(self._scope.get("headers", ()))
+            self._header_index = headers.by_name(self._scope.get("headers", ()))
         return self._header_index
 
     def set_header(self, name: bytes, value: bytes) -> None:
@@ -319,6 +319,8 @@ class RequestRecord:
     def _with_headers(self, message: Message) -> Message:
         if not self._headers and not self._more_headers:
             return message
+        # Outside of the `try`: what an application's generator raises is the application's.
+        message = headers.with_lasting_headers(message)
         try:
             changed = headers.replaced(message.get("headers", ()), self._headers)
             changed.extend(self._more_headers)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.failures import own_failure
 from divan_obs_asgi.faults import is_order
+from divan_obs_asgi.headers import keep_headers
 from divan_obs_asgi.record import CONTEXT_KEY, RECORD_KEY, RequestRecord, current_record
 from divan_obs_asgi.routes import RouteTemplates
 from divan_obs_asgi.types import CONNECTIONS, ASGIApp, Receive, Scope, Send
@@ -63,6 +64,7 @@ class RecordMiddleware(ABC):
         if scope["type"] not in CONNECTIONS:
             await self._inner(scope, receive, send)
             return
+        keep_headers(scope)
         record = scope.get(RECORD_KEY)
         # A finished one is that of an earlier call: somebody tries again with the same scope.
         if record is not None and record.outcome is None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from divan_obs_asgi.headers import joined, new_request_id, replaced, valid_request_id, values
+from divan_obs_asgi.headers import by_name, joined, lasting, new_request_id, replaced, valid_request_id, values
 
 ALLOWED = (string.ascii_letters + string.digits + "._:/+=-").encode()
 RAW_HEADERS = st.lists(st.tuples(st.sampled_from([b"a", b"A", b"b", b"X-Request-Id"]), st.binary(max_size=3)))
@@ -154,3 +154,22 @@ def test_all_values_of_a_header_are_found_in_order() -> None:
     """A header may stand more than once."""
     assert values([(b"a", b"1"), (b"b", b"2"), (b"a", b"3")], b"a") == [b"1", b"3"]
     assert values([], b"a") == []
+
+
+def test_headers_that_can_be_read_once_become_a_list() -> None:
+    """ASGI asks for an iterable of iterables; a list or a tuple of pairs stays the object that it is."""
+    pairs = [(b"cookie", b"a=1"), (b"accept", b"*/*")]
+    for given in (iter(pairs), (iter(pair) for pair in pairs), [iter(pair) for pair in pairs], dict(pairs).items()):
+        assert lasting(given) == pairs
+    for given in (pairs, tuple(pairs), [list(pair) for pair in pairs], [], (), None, 5):
+        assert lasting(given) is given
+
+
+def test_names_may_be_of_any_kind_of_bytes() -> None:
+    """Servers take a bytearray and a memoryview too; a text is the application's mistake, and stays one."""
+    given: Any = [[bytearray(b"X-Request-Id"), b"1"], (memoryview(b"etag"), b"2")]
+    assert replaced(given, {b"x-request-id": b"3"}) == [(memoryview(b"etag"), b"2"), (b"x-request-id", b"3")]
+    assert by_name([(bytearray(b"a"), b"1"), (b"b", b"2")]) == {b"a": b"1", b"b": b"2"}  # type: ignore[list-item]
+    for name in ("x-request-id", 1 << 40):
+        with pytest.raises(TypeError):
+            replaced([(bytearray(b"a"), b"1"), (name, b"2")], {b"a": b"3"})  # type: ignore[list-item]

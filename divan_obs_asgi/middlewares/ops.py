@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
+from divan_obs_asgi.headers import keep_headers
 from divan_obs_asgi.ops import build_ops_app
 from divan_obs_asgi.ops.own_port import OWN_PORT_KEY
 from divan_obs_asgi.ops.paths import path_below_root
@@ -43,6 +44,7 @@ class OpsMiddleware:
             return
         path = path_below_root(scope)
         if self._ops.owns(path) and not (self._has_own_port and self._is_elsewhere(scope, path)):
+            keep_headers(scope)
             scope[ROUTE_KEY] = route = self._ops.route(path)
             record = scope.get(RECORD_KEY)
             if record is not None:

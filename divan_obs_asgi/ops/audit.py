@@ -83,8 +83,8 @@ def client_address(scope: Scope) -> IPv4Address | IPv6Address | None:
     client = scope.get("client")
     try:
         address = ip_address(str(client[0]).partition("%")[0]) if client else None
-    except ValueError:
-        return None
+    except (LookupError, TypeError, ValueError):
+        return None  # Or where it can be read only once, which is the application's to do.
     return getattr(address, "ipv4_mapped", None) or address
 
 

@@ -84,6 +84,37 @@ async def other_scopes_pass(build: Build) -> None:
 
 
 @_in_time
+async def what_is_read_once_is_left(build: Build) -> None:
+    """What a server passes as an iterator (ASGI asks for no more) reaches the application with all that is in it."""
+    headers = [(b"host", b"testserver"), (b"cookie", b"a=1"), (b"authorization", b"Bearer b"), (b"X-Mine", b"c")]
+    extensions: dict[str, object] = {"http.response.push": {}}
+    for scope in (http_scope("/%41", method="POST"), websocket_scope("/%41")):
+        kind = scope["type"]
+        seen: list[object] = []
+
+        async def app(scope: Scope, receive: Receive, send: Send, seen: list[object] = seen) -> None:
+            pairs = [tuple(pair) for pair in scope["headers"]]
+            seen.extend(
+                (pairs, list(scope["subprotocols"]), list(scope["client"]), scope["extensions"], scope["state"])
+            )
+
+        scope.update(
+            {
+                "headers": (iter(pair) for pair in headers),
+                "subprotocols": iter(["chat"]),
+                "client": iter(["192.0.2.7", 51234]),
+                "extensions": extensions,
+            }
+        )
+        state = scope["state"]
+        await converse(build(app), scope)
+        assert seen[:1] == [headers], f"{kind}: the application saw the headers {seen[:1]!r}, expected {headers!r}"
+        assert seen[1:3] == [["chat"], ["192.0.2.7", 51234]], f"{kind}: the application saw {seen[1:3]!r}"
+        assert seen[3] is extensions, f"{kind}: extensions were copied"
+        assert seen[4] is state, f"{kind}: state was copied"
+
+
+@_in_time
 async def exceptions_are_the_applications_own(build: Build) -> None:
     """The very exception object comes out, not a copy, a wrapper or another."""
 
@@ -203,7 +234,11 @@ def _same(bare: Conversation, wrapped: Conversation, name: str) -> None:
     for ours, theirs in zip(wrapped.sent, bare.sent, strict=True):
         rest = {key: value for key, value in ours.items() if key != "headers"}
         assert rest == {key: value for key, value in theirs.items() if key != "headers"}, f"{name}: {rest!r}"
-        _same_headers(list(ours.get("headers", ())), list(theirs.get("headers", ())), name)
+        _same_headers(_pairs(ours), _pairs(theirs), name)
+
+
+def _pairs(message: Message) -> list[tuple[bytes, bytes]]:
+    return [(bytes(key), bytes(value)) for key, value in message.get("headers", ())]
 
 
 def _same_headers(ours: list[tuple[bytes, bytes]], theirs: list[tuple[bytes, bytes]], name: str) -> None:
@@ -222,6 +257,7 @@ CONTRACT: tuple[Check, ...] = (
     answers_are_unchanged,
     receive_is_unchanged,
     other_scopes_pass,
+    what_is_read_once_is_left,
     exceptions_are_the_applications_own,
     cancellation_goes_through,
     concurrent_requests_are_apart,

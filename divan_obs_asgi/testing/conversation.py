@@ -36,7 +36,7 @@ class Conversation:
     def header(self, name: bytes) -> list[bytes]:
         """Return all values of a response header, given in lower case."""
         headers = (pair for message in self.sent for pair in message.get("headers", ()))
-        return [value for key, value in headers if key.lower() == name]
+        return [bytes(value) for key, value in headers if bytes(key).lower() == name]
 
 
 async def converse(

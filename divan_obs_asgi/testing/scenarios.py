@@ -139,6 +139,18 @@ async def _websocket_breaks(scope: Scope, receive: Receive, send: Send) -> None:
     raise ValueError("on purpose")
 
 
+async def _generates_headers(scope: Scope, receive: Receive, send: Send) -> None:
+    pairs = [(b"content-type", b"text/plain"), (b"set-cookie", b"a=1"), (b"content-length", b"5")]
+    await send(_start(500, iter(pairs)))
+    await send(_body(b"sorry"))
+
+
+async def _buffers(scope: Scope, receive: Receive, send: Send) -> None:
+    await send(_start(headers=[[bytearray(b"X-Request-Id"), bytearray(b"its own")], [memoryview(b"etag"), b"1"]]))
+    await send({"type": "http.response.body", "body": memoryview(b"a"), "more_body": True})
+    await send({"type": "http.response.body", "body": bytearray(b"b")})
+
+
 class Interrupted(BaseException):
     """Stands for what is no `Exception`: KeyboardInterrupt, a cancellation of another library."""
 
@@ -206,6 +218,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         "ok",
         200,
     ),
+    Scenario("generated_headers", _generates_headers, http_scope, "error", 500),
+    Scenario("buffers", _buffers, http_scope, "ok", 200),
     Scenario(
         "echo",
         _echo,

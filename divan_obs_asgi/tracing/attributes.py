@@ -62,7 +62,7 @@ class SpanContent:
             attributes["network.protocol.version"] = version
         if self._address is not None:
             client = scope.get("client")
-            address = self._address(client[0]) if client else None
+            address = self._address(client[0]) if client and isinstance(client, (tuple, list)) else None
             if address is not None:
                 attributes["client.address"] = address
         return attributes

@@ -418,3 +418,13 @@ def test_the_endpoints_are_an_application_of_their_own() -> None:
     assert anyio.run(converse, app, http_scope("/health/live")).body == b'{"status":"ok"}'
     assert anyio.run(converse, app, http_scope("/metrics")).status == 401
     assert anyio.run(converse, app, http_scope("/metrics/", headers=[BEARER])).status != 200
+
+
+def test_headers_that_can_be_read_once_are_enough_for_a_guarded_endpoint() -> None:
+    """The token is read first and the rest later; some servers and test clients pass an iterator."""
+    observed = Observed({"OBS_ADMIN_TOKEN": TOKEN})
+    scope = http_scope("/metrics", headers=[BEARER, (b"accept", b"application/openmetrics-text;version=1.0.0")])
+    scope["headers"] = iter(scope["headers"])
+    answer = anyio.run(converse, OpsMiddleware(not_found, observed.obs), scope)
+    assert answer.status == 200
+    assert answer.header(b"content-type")[0].startswith(b"application/openmetrics-text")

@@ -121,6 +121,14 @@ def reads_the_body(app: ASGIApp) -> ASGIApp:
     return middleware
 
 
+def reads_the_headers(app: ASGIApp) -> ASGIApp:
+    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+        dict(scope.get("headers", ()))
+        await app(scope, receive, send)
+
+    return middleware
+
+
 def fails_after_an_error(app: ASGIApp) -> ASGIApp:
     broken: list[Exception] = []
 
@@ -147,6 +155,7 @@ def fails_after_an_error(app: ASGIApp) -> ASGIApp:
         ("exceptions_are_the_applications_own", wraps_errors),
         ("cancellation_goes_through", swallows_cancellation),
         ("other_scopes_pass", copies_the_scope),
+        ("what_is_read_once_is_left", reads_the_headers),
         ("nothing_stays_behind", leaves_a_variable),
         ("concurrent_requests_are_apart", keeps_state_on_itself),
         ("receive_is_unchanged", reads_the_body),
