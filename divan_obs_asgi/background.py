@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import TypeAlias
+import asyncio
+import sys
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
+from typing import Any, TypeAlias
 
 import anyio
+import anyio.lowlevel
 
 from divan_obs_asgi.faults import Faults, ends_the_caller
 
@@ -25,7 +30,8 @@ class Background:
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
         self._runs: list[tuple[str, Run]] = []
-        self._is_running = False
+        self._runs_on: object = None
+        self._alone: _Alone | None = None
         self._when_started: list[tuple[str, Callable[[], object]]] = []
 
     def add(self, name: str, run: Run) -> None:
@@ -44,6 +50,25 @@ class Background:
             except Exception as error:
                 self._faults.report(name, error)
 
+    async def run_alone(
+        self,
+        owner: object,
+        running: Callable[[], AbstractAsyncContextManager[object]],
+        at_end: Callable[[], Awaitable[object]],
+    ) -> None:
+        """Have a task of its own run them (in `running`) until event loop or `owner` end, or `end_alone` is called."""
+        alone = _Alone(owner)
+        self._alone = alone
+        _start_task(partial(alone.run, running, at_end))
+        with anyio.CancelScope(shield=True):
+            await alone.begun.wait()
+
+    async def end_alone(self) -> None:
+        """End what `run_alone` has started, in this event loop."""
+        alone, self._alone = self._alone, None
+        if alone is not None:
+            await alone.end()
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Stop]:
         """
@@ -54,15 +79,15 @@ class Background:
         Yields:
             what ends them before, and returns when they have; for who has to wait for that within the block.
         """
-        if self._is_running:
+        if self._runs_on is not None and not _is_closed(self._runs_on):
             yield _nothing
             return
-        self._is_running = True
+        self._runs_on = _loop()
         try:
             async with self._tasks_running() as stop:
                 yield stop
         finally:
-            self._is_running = False
+            self._runs_on = None
 
     @asynccontextmanager
     async def _tasks_running(self) -> AsyncIterator[Stop]:
@@ -95,6 +120,74 @@ class Background:
             if ends_the_caller(error):
                 raise
             self._faults.report(name, error)
+
+
+class _Alone:
+    """Runs a context without an owner."""
+
+    def __init__(self, owner: object) -> None:
+        self._scope = anyio.CancelScope()
+        self._ended = anyio.Event()
+        self.begun = anyio.Event()
+        self._loop = _loop()
+        self._owner = weakref.ref(owner, self._owner_ended)
+
+    def _owner_ended(self, owner: object) -> None:
+        # From whichever thread collects garbage.
+        with suppress(RuntimeError):
+            if isinstance(self._loop, asyncio.AbstractEventLoop):
+                self._loop.call_soon_threadsafe(self._scope.cancel)
+            else:
+                self._loop.run_sync_soon(self._scope.cancel)
+
+    async def run(
+        self, running: Callable[[], AbstractAsyncContextManager[object]], at_end: Callable[[], Awaitable[object]]
+    ) -> None:
+        try:
+            with self._scope:
+                async with running():
+                    # The group and each of its tasks have begun: an event loop that ends before would warn of these.
+                    await anyio.lowlevel.checkpoint()
+                    await anyio.lowlevel.checkpoint()
+                    self.begun.set()
+                    await anyio.sleep_forever()
+        finally:
+            self.begun.set()
+            with anyio.CancelScope(shield=True):
+                await at_end()
+            self._ended.set()
+
+    async def end(self) -> None:
+        if self._loop is _loop():
+            self._scope.cancel()
+            await self._ended.wait()
+
+
+# asyncio itself keeps no task alive.
+_tasks: set[asyncio.Task[None]] = set()
+
+
+def _loop() -> Any:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        # anyio's other backend; it runs us, so it is imported.
+        return sys.modules["trio"].lowlevel.current_trio_token()
+
+
+def _is_closed(loop: object) -> bool:
+    """Tell whether this event loop has ended, perhaps without a word to its tasks."""
+    return isinstance(loop, asyncio.AbstractEventLoop) and loop.is_closed()
+
+
+def _start_task(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    loop = _loop()
+    if not isinstance(loop, asyncio.AbstractEventLoop):
+        sys.modules["trio"].lowlevel.spawn_system_task(run)
+        return
+    task = loop.create_task(run(), name="divan_obs_asgi.alone")
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
 
 
 async def _nothing() -> None:

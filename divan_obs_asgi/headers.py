@@ -47,6 +47,8 @@ def lasting(headers: Any) -> Any:
 def keep_headers(scope: Scope) -> None:
     """Have the headers of a scope be what can be read again, before anybody reads them."""
     given = scope.get("headers")
+    if type(given) is list and (not given or type(given[0]) is tuple):
+        return  # As servers pass them.
     kept = lasting(given)
     if kept is not given:
         scope["headers"] = kept

@@ -105,15 +105,28 @@ class _Framework:
 
     def __init__(self, build: Callable[[], ASGIApp]) -> None:
         self._build = build
+        self._failure: Exception | None = None
         self.app: ASGIApp | None = None
 
     def built(self, stack: ASGIApp) -> ASGIApp:
-        """Build it, and return `stack`, which stands around this."""
-        self.app = self._build()
+        """
+        Build it, and return `stack`, which stands around this.
+
+        What a middleware of the application raises then is raised from within the stack, which logs it.
+        """
+        try:
+            self.app = self._build()
+        except Exception as error:
+            self._failure = error
         return stack
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        assert self.app is not None, "called before Starlette has built its stack"
+        if self.app is None:
+            failure, self._failure = self._failure, None
+            if failure is not None:
+                raise failure
+            # As Starlette does at each message until it succeeds.
+            self.app = self._build()
         await self.app(scope, receive, send)
 
 

@@ -2,68 +2,209 @@
 
 from __future__ import annotations
 
+import linecache
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from types import FrameType, TracebackType
+from typing import Any
+
 import anyio
 
+from divan_obs_asgi.faults import is_of_another
 from divan_obs_asgi.observability import Observability
 from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
 
+# The bundles whose lifespan is on its way inwards already.
+_KEY = "divan_obs_asgi.lifespan"
 _ENDED = frozenset({"lifespan.shutdown.complete", "lifespan.shutdown.failed"})
-_STARTED = frozenset({"lifespan.startup.complete", "lifespan.startup.failed"})
 # Who does not end by then is left behind.
 _PATIENCE_S = 3.0
 
+# What a connection's scope has and a lifespan's has not: whoever looks for one of these took it for a connection's.
+_OF_A_CONNECTION = frozenset(
+    {"client", "headers", "http_version", "method", "path", "query_string", "raw_path", "root_path", "scheme", "server"}
+)
+_OF_THE_SCOPE = re.compile(r"scope|lifespan|protocol|asgi|non-http|only http|http only", re.IGNORECASE)
+_ABOUT_THE_SCOPE = re.compile(r"scope|lifespan|protocol|type|kind|http", re.IGNORECASE)
+_logger = logging.getLogger(__name__)
 
-async def run_lifespan(app: ASGIApp, obs: Observability, scope: Scope, receive: Receive, send: Send) -> None:
+
+async def run_lifespan(
+    app: ASGIApp, obs: Observability, scope: Scope, receive: Receive, send: Send, owner: object
+) -> None:
     """
     Forward `app`'s lifespan, and keep `obs` running from before its start to after its end.
 
-    An application without lifespan raises before it has listened, or returns before it has answered (ASGI,
-    "Lifespan Protocol"); then the protocol is spoken for it, so that probes start and stop all the same. One that
-    listens and then raises could not start, and its server is to know.
-    """
-    answered = False
-    startup_received = False
-    failure: BaseException | None = None
+    What the application raises reaches the server as it does without us, and the server decides: `uvicorn --lifespan
+    on` gives up, `auto` and hypercorn go on serving. For them `obs` goes on, too. Unless it was how an application
+    says that it has no lifespan (ASGI, "Lifespan Protocol"), it is logged, and readiness fails from then on.
 
-    async def receive_and_note() -> Message:
-        nonlocal startup_received
-        message = await receive()
-        startup_received = True
+    An application that returns before it has answered raises nothing; the protocol is spoken for it.
+
+    Args:
+        owner: what has to be there for `obs` to go on without a lifespan.
+    """
+    around = scope.get(_KEY, ())
+    if any(one is obs for one in around):
+        # Wrapped twice with one bundle, which has one life.
+        await app(scope, receive, send)
+        return
+    scope[_KEY] = (*around, obs)
+    try:
+        await _Lifespan(obs, receive, send, owner).run(app, scope)
+    finally:
+        scope.pop(_KEY, None)
+
+
+class _Lifespan:
+    """One call of an application with a lifespan scope."""
+
+    def __init__(self, obs: Observability, receive: Receive, send: Send, owner: object) -> None:
+        self._obs = obs
+        self._owner = owner
+        self._receive = receive
+        self._send = send
+        self._received: set[str] = set()
+        self._sent: set[str] = set()
+
+    async def run(self, app: ASGIApp, scope: Scope) -> None:
+        obs = self._obs
+        await obs.background.end_alone()
+        obs.started(True)
+        failure: BaseException | None = None
+        async with obs.running() as stop:
+            self._stop = stop
+            try:
+                await app(scope, self.receive, self.send)
+            except BaseException as error:
+                # Kept and raised outside the task group, which would wrap it in an ExceptionGroup.
+                failure = error
+            else:
+                if "lifespan.startup.failed" not in self._sent:
+                    await self._speak_for_the_application()
+        if failure is not None:
+            if not _is_an_end(failure):
+                await self._failed(failure, scope)
+            raise failure
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._received.add(message["type"])
         return message
 
-    async def send_and_note(message: Message) -> None:
-        nonlocal answered
-        answered = answered or message["type"] in _STARTED
-        if message["type"] == "lifespan.startup.complete":
+    async def send(self, message: Message) -> None:
+        kind = message["type"]
+        self._sent.add(kind)
+        if kind == "lifespan.startup.complete":
             # What was not there before the application started may be there now.
-            obs.probes.recheck()
-            obs.background.tell_started()
-        if message["type"] in _ENDED:
+            self._obs.probes.recheck()
+            self._obs.background.tell_started()
+        elif kind == "lifespan.startup.failed":
+            self._obs.started(False)
+        elif kind in _ENDED and "lifespan.shutdown" in self._received:
             # A server may end the process as soon as it has heard this: uvicorn raises its signal again.
             with anyio.move_on_after(_PATIENCE_S):
-                await stop()
-            await obs.flush_in_thread()
-        await send(message)
+                await self._stop()
+            await self._obs.flush_in_thread()
+        await self._send(message)
 
-    async with obs.running() as stop:
-        try:
-            await app(scope, receive_and_note, send_and_note)
-        except BaseException as error:
-            # Kept and raised outside the task group, which would wrap it in an ExceptionGroup.
-            failure = error
-        if not answered and (failure is None or (isinstance(failure, Exception) and not startup_received)):
-            await _speak_for_the_application(receive, send_and_note, startup_received)
+    async def _speak_for_the_application(self) -> None:
+        if "lifespan.startup.complete" not in self._sent:
+            if "lifespan.startup" not in self._received:
+                await self.receive()
+            await self.send({"type": "lifespan.startup.complete"})
+        if not self._sent & _ENDED:
+            if "lifespan.shutdown" not in self._received:
+                await self.receive()
+            await self.send({"type": "lifespan.shutdown.complete"})
+
+    async def _failed(self, failure: BaseException, scope: Scope) -> None:
+        obs = self._obs
+        if "lifespan.shutdown" in self._received:
+            self._log("The application failed to shut down.", failure)
             return
-    if failure is not None:
-        raise failure
+        if "lifespan.startup.complete" in self._sent:
+            obs.started(True, still=False)
+            self._log("The lifespan of the application broke off; it is not ready any more.", failure)
+        elif not self._received and says_unsupported(failure, scope):
+            _logger.info("The application has no lifespan: %s.", type(failure).__name__)
+            obs.probes.recheck()
+            obs.background.tell_started()
+        else:
+            obs.started(False)
+            self._log("The application failed to start; it is not ready.", failure)
+            if "lifespan.startup.failed" in self._sent:
+                return  # No server goes on after that.
+        await obs.go_on_alone(self._owner)
+
+    def _log(self, text: str, failure: BaseException) -> None:
+        try:
+            _logger.error(text, exc_info=failure)
+        except Exception as another:
+            self._obs.faults.report("logs", another)
 
 
-async def _speak_for_the_application(receive: Receive, send: Send, startup_received: bool) -> None:
-    if not startup_received:
-        await receive()
-    await send({"type": "lifespan.startup.complete"})
-    await receive()
-    await send({"type": "lifespan.shutdown.complete"})
+def _is_an_end(error: BaseException) -> bool:
+    """Tell whether this ends the call from outside, and is not what went wrong in it."""
+    if isinstance(error, GeneratorExit):
+        return True
+    return isinstance(error, anyio.get_cancelled_exc_class()) and not is_of_another(error)
 
 
-__all__ = ["run_lifespan"]
+def says_unsupported(error: BaseException, scope: Scope) -> bool:
+    """
+    Tell whether `error` is how an application says that it has no lifespan, and not why it cannot start.
+
+    Frameworks and plain applications have no common way. What they have in common is that the code which raises has
+    the scope at hand and complains of it: `assert scope["type"] == "http"`, `raise NotImplementedError`, the KeyError
+    of `scope["path"]`, Django's, Channels' and asgiref's ValueError. A middleware that cannot be built does neither.
+    """
+    if not isinstance(error, Exception):
+        return False
+    text = _text(error)
+    if "lifespan" in text and isinstance(error, (AssertionError, NotImplementedError, ValueError, TypeError)):
+        return True
+    innermost = _innermost(error.__traceback__)
+    if innermost is None or not _has_lifespan_scope(innermost.tb_frame, scope):
+        return False
+    if isinstance(error, AssertionError):
+        return _ABOUT_THE_SCOPE.search(text or _source(innermost) or "scope") is not None
+    if isinstance(error, KeyError):
+        return error.args[:1] != () and error.args[0] in _OF_A_CONNECTION
+    return isinstance(error, NotImplementedError) or _OF_THE_SCOPE.search(text) is not None
+
+
+def _text(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
+def _innermost(traceback: TracebackType | None) -> TracebackType | None:
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback
+
+
+def _has_lifespan_scope(frame: FrameType, scope: Scope) -> bool:
+    return any(value is scope or _is_lifespan_scope(value) for value in _values(frame.f_locals))
+
+
+def _values(names: Mapping[str, Any]) -> Iterator[object]:
+    yield from names.values()
+    # An object that was made for the scope, as in ASGI 2.
+    yield getattr(names.get("self"), "__dict__", {}).get("scope")
+
+
+def _is_lifespan_scope(value: object) -> bool:
+    return isinstance(value, dict) and value.get("type") == "lifespan" and "asgi" in value
+
+
+def _source(place: TracebackType) -> str:
+    """Return the line that raised, "" where the source is not there."""
+    return linecache.getline(place.tb_frame.f_code.co_filename, place.tb_lineno).strip()
+
+
+__all__ = ["run_lifespan", "says_unsupported"]

@@ -23,6 +23,8 @@ from divan_obs_asgi.jobs import F, Jobs
 from divan_obs_asgi.logs import ByteStream, FlightRecorder, Lines, Logs, OwnLoggers, RootLevel, Sampler, Sink
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.probes import CanaryProbe, ConfigProbe, HeartbeatProbe, ProbeRegistry
+from divan_obs_asgi.probes.base import READY, STARTUP
+from divan_obs_asgi.probes.lifespan import LifespanProbe
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.redis_streams import RedisStreams, client_of
 from divan_obs_asgi.runtime import collect_from, tell_build
@@ -38,7 +40,11 @@ if TYPE_CHECKING:
     from divan_obs_asgi.tracing.server_span import ServerSpans
 
 
-@dataclass(frozen=True, slots=True)
+def _lifespan_probes() -> tuple[LifespanProbe, LifespanProbe]:
+    return LifespanProbe("lifespan", READY), LifespanProbe("lifespan_startup", STARTUP)
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Observability:
     """
     The parts of one service's observability.
@@ -67,6 +73,7 @@ class Observability:
     jobs: Jobs
     authorize: Authorize | None = None
     assembled: Assembled = field(default_factory=Assembled)
+    _lifespan: tuple[LifespanProbe, LifespanProbe] = field(default_factory=_lifespan_probes, repr=False)
 
     @classmethod
     def from_env(
@@ -223,6 +230,23 @@ class Observability:
         self.log.adopt_server_loggers()
         async with self.background.running() as stop:
             yield stop
+
+    def started(self, started: bool, *, still: bool = True) -> None:
+        """
+        Say whether the application has started; readiness follows, and so does start-up.
+
+        Args:
+            still: False where it has, and its lifespan broke off since.
+        """
+        ready, startup = self._lifespan
+        ready.failed, startup.failed = not (started and still), not started
+        for probe in self._lifespan:
+            if probe.failed and probe.name not in self.probes.names():
+                self.probes.register(probe)
+
+    async def go_on_alone(self, owner: object) -> None:
+        """Run on without a lifespan, until the event loop or `owner` ends: the server serves on."""
+        await self.background.run_alone(owner, self.running, self.flush_in_thread)
 
     async def flush_in_thread(self) -> None:
         """Call `flush` without holding up the event loop."""

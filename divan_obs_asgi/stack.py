@@ -50,7 +50,7 @@ class Stack:
             finally:
                 self._in_flight[kind] -= 1
         elif kind == "lifespan":
-            await run_lifespan(self._chain, self.obs, scope, receive, send)
+            await run_lifespan(self._chain, self.obs, scope, receive, send, self)
         else:
             await self._chain(scope, receive, send)
 

@@ -15,11 +15,11 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from asgi_lifespan import LifespanManager
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.drain import DEFAULT_DELAY_S, Drain, closing
 from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.testing import converse
 from divan_obs_asgi.types import Message, Receive, Scope, Send
 from tests.logs.root_logger import root_logger_kept
 from tests.patience import PATIENCE_S
@@ -249,9 +249,11 @@ async def test_an_application_that_is_wrapped_twice_ends_once(server: Server) ->
     observed = Observed({"OBS_DRAIN_DELAY_S": "0.02"})
     with root_logger_kept():
         wrapped: Any = obs.wrap(obs.wrap(without_lifespan, observed.obs), observed.obs)
-        async with LifespanManager(wrapped):
-            send(signal.SIGTERM)
-            await server.was_told()
+        await converse(wrapped, {"type": "lifespan", "state": {}})
+        await anyio.wait_all_tasks_blocked()
+        send(signal.SIGTERM)
+        await server.was_told()
+        await observed.obs.background.end_alone()
     assert server.told == [signal.SIGTERM]
 
 

@@ -159,10 +159,11 @@ def test_all_values_of_a_header_are_found_in_order() -> None:
 def test_headers_that_can_be_read_once_become_a_list() -> None:
     """ASGI asks for an iterable of iterables; a list or a tuple of pairs stays the object that it is."""
     pairs = [(b"cookie", b"a=1"), (b"accept", b"*/*")]
-    for given in (iter(pairs), (iter(pair) for pair in pairs), [iter(pair) for pair in pairs], dict(pairs).items()):
-        assert lasting(given) == pairs
-    for given in (pairs, tuple(pairs), [list(pair) for pair in pairs], [], (), None, 5):
-        assert lasting(given) is given
+    for passed in (iter(pairs), (iter(pair) for pair in pairs), [iter(pair) for pair in pairs], dict(pairs).items()):
+        assert lasting(passed) == pairs
+    others: list[Any] = [pairs, tuple(pairs), [list(pair) for pair in pairs], [], (), None, 5]
+    for kept in others:
+        assert lasting(kept) is kept
 
 
 def test_names_may_be_of_any_kind_of_bytes() -> None:

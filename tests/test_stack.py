@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,12 +12,15 @@ from typing import Any, cast
 import anyio
 import pytest
 from asgi_lifespan import LifespanManager
+from prometheus_client import make_asgi_app
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from divan_obs_asgi import ImproperlyConfigured, MiddlewareNotUsed, Observability, ProbeFailed, build_stack
+from divan_obs_asgi.lifespan import says_unsupported
 from divan_obs_asgi.probes import HeartbeatProbe
 from divan_obs_asgi.stack import MiddlewareFactory, Stack
 from divan_obs_asgi.testing import converse, http_scope
@@ -280,13 +284,181 @@ def test_the_applications_life_is_its_own(backend: str) -> None:
 
 
 @LOOPS
-def test_an_application_that_raises_for_a_lifespan_is_started_all_the_same(backend: str) -> None:
-    """That is how an application says that it has none (ASGI, "Lifespan Protocol")."""
+def test_an_application_without_lifespan_says_so_to_its_server(backend: str) -> None:
+    """By raising (ASGI, "Lifespan Protocol"): `uvicorn --lifespan auto` serves on, `on` gives up. It is ready."""
+    error = NotImplementedError("lifespan")
+    obs = fresh()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        raise NotImplementedError(scope["type"])
+        raise error
 
-    assert live(backend, app) == ([STARTED, STOPPED], None)
+    assert live(backend, app, obs) == ([], error)
+    assert "lifespan" not in obs.probes.names()
+
+
+@LOOPS
+def test_an_application_that_breaks_before_it_listens_is_not_ready(
+    backend: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where a middleware cannot be built. Its server hears of it, the log too, and so does who asks for health."""
+    observed = Observed()
+
+    class Broken:
+        def __init__(self, app: object) -> None:
+            raise ConnectionError("no settings")
+
+    app = Starlette(middleware=[Middleware(Broken)])  # type: ignore[arg-type]
+    sent, error = live(backend, app, observed.obs)
+    assert sent == []
+    assert isinstance(error, ConnectionError)
+    assert [(one.levelname, one.message, one.exc_info and one.exc_info[1]) for one in caplog.records] == [
+        ("ERROR", "The application failed to start; it is not ready.", error)
+    ]
+    for group in ("ready", "startup"):
+        assert not run_on(backend, observed.obs.probes.ask, group).ok
+    assert run_on(backend, observed.obs.probes.ask, "live").ok
+    # Once more, without the fault.
+    assert live(backend, Starlette(), observed.obs) == ([STARTED, STOPPED], None)
+    for group in ("ready", "startup"):
+        assert run_on(backend, observed.obs.probes.ask, group).ok
+
+
+@LOOPS
+def test_a_lifespan_that_breaks_off_while_the_application_serves(
+    backend: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it has started may be gone: not ready any more, but not to be started anew."""
+    obs, error = fresh(), ConnectionError("the pool is gone")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(STARTED)
+        raise error
+
+    assert live(backend, app, obs) == ([STARTED], error)
+    assert [one.levelname for one in caplog.records] == ["ERROR"]
+    assert not run_on(backend, obs.probes.ask, "ready").ok
+    assert run_on(backend, obs.probes.ask, "startup").ok
+
+
+@LOOPS
+def test_an_application_that_only_starts_is_stopped_for(backend: str) -> None:
+    """It returns once it has started; what runs beside it goes on to the end."""
+    ended: list[str] = []
+    obs = fresh()
+
+    async def beside() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            ended.append("beside")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(STARTED)
+
+    obs.background.add("beside", beside)
+    assert live(backend, app, obs) == ([STARTED, STOPPED], None)
+    assert ended == ["beside"]
+
+
+def raised_by(app: Any, scope: Scope) -> BaseException | None:
+    return run_on("asyncio", converse, app, scope).error
+
+
+async def asserts(scope: Scope, receive: Receive, send: Send) -> None:
+    assert scope["type"] == "http"
+
+
+async def asserts_with_a_text(scope: Scope, receive: Receive, send: Send) -> None:
+    assert scope["type"] == "http", f"unexpected scope {scope['type']}"
+
+
+async def implements_no_other(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] != "http":
+        raise NotImplementedError
+
+
+async def looks_for_the_path(scope: Scope, receive: Receive, send: Send) -> None:
+    scope["path"]
+
+
+async def as_django(scope: Scope, receive: Receive, send: Send) -> None:
+    raise ValueError(f"Django can only handle ASGI/HTTP connections, not {scope['type']}.")
+
+
+async def as_channels(scope: Scope, receive: Receive, send: Send) -> None:
+    raise ValueError(f"No application configured for scope type {scope['type']!r}")
+
+
+async def as_asgiref(scope: Scope, receive: Receive, send: Send) -> None:
+    raise ValueError("WSGI wrapper received a non-HTTP scope")
+
+
+async def passes_a_copy(scope: Scope, receive: Receive, send: Send) -> None:
+    await asserts(dict(scope), receive, send)
+
+
+async def makes_a_request(scope: Scope, receive: Receive, send: Send) -> None:
+    Request(scope, receive)
+
+
+async def asserts_its_settings(scope: Scope, receive: Receive, send: Send) -> None:
+    settings: list[str] = []
+    assert settings
+
+
+async def misses_a_setting(scope: Scope, receive: Receive, send: Send) -> None:
+    dict[str, str]()["DATABASE_URL"]
+
+
+async def raises_for_a_reason(scope: Scope, receive: Receive, send: Send) -> None:
+    raise RuntimeError("no database")
+
+
+async def builds_too_late(scope: Scope, receive: Receive, send: Send) -> None:
+    Starlette(1, 2, 3, 4, 5, 6, 7, 8)  # type: ignore[call-arg, arg-type]
+
+
+def in_a_constructor(error: Exception) -> ASGIApp:
+    class Broken:
+        def __init__(self, app: object) -> None:
+            raise error
+
+    return Starlette(middleware=[Middleware(Broken)])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("app", "unsupported"),
+    [
+        (asserts, True),
+        (asserts_with_a_text, True),
+        (implements_no_other, True),
+        (looks_for_the_path, True),
+        (as_django, True),
+        (as_channels, True),
+        (as_asgiref, True),
+        (passes_a_copy, True),
+        (makes_a_request, True),
+        (make_asgi_app(), True),
+        (asserts_its_settings, False),
+        (misses_a_setting, False),
+        (raises_for_a_reason, False),
+        (builds_too_late, False),
+        (in_a_constructor(AssertionError()), False),
+        (in_a_constructor(NotImplementedError()), False),
+        (in_a_constructor(KeyError("path")), False),
+        (in_a_constructor(ValueError("expected a scope")), False),
+        (in_a_constructor(TypeError("missing 1 argument")), False),
+        (in_a_constructor(AttributeError("path")), False),
+    ],
+)
+def test_no_lifespan_and_no_start_are_told_apart(app: ASGIApp, unsupported: bool) -> None:
+    """By who complains: code that has the scope at hand, and speaks of it."""
+    scope: Scope = {"type": "lifespan", "asgi": {"version": "3.0"}, "state": {}}
+    error = raised_by(app, scope)
+    assert error is not None
+    assert says_unsupported(error, scope) is unsupported
 
 
 @LOOPS
@@ -444,15 +616,27 @@ def test_the_heartbeat_beats_while_the_application_lives(backend: str, supported
 
     async def live_and_ask() -> None:
         await ask()
-        async with LifespanManager(cast(Any, build_stack(Starlette() if supported else hello_only, obs))):
-            await anyio.lowlevel.checkpoint()
+        async with living(build_stack(Starlette() if supported else hello_only, obs), supported):
+            await anyio.wait_all_tasks_blocked()
             await ask()
             now[0] += 11.0  # The loop has not turned for so long.
             await ask()
+        await obs.background.end_alone()
         await ask()
 
     run_on(backend, live_and_ask)
     assert answers == ["alive", "alive", "timeout", "alive"]
+
+
+@asynccontextmanager
+async def living(stack: Any, supported: bool) -> AsyncIterator[None]:
+    """While it lives: until the end of its lifespan, and without one for as long as the server goes on."""
+    if supported:
+        async with LifespanManager(stack):
+            yield
+    else:
+        await converse(stack, {"type": "lifespan", "state": {}})
+        yield
 
 
 async def hello_only(scope: Scope, receive: Receive, send: Send) -> None:
@@ -466,11 +650,38 @@ def test_what_is_queued_is_written_at_the_end(backend: str) -> None:
     observed = Observed()
 
     async def work() -> None:
-        async with LifespanManager(cast(Any, build_stack(hello_only, observed.obs))) as manager:
-            await converse(manager.app, http_scope())
+        stack = build_stack(hello_only, observed.obs)
+        await converse(stack, {"type": "lifespan", "state": {}})
+        await converse(stack, http_scope())
 
     run_on(backend, work)
     assert observed.stream.getvalue().count(b"\n") == 1
+    assert observed.obs.background._alone is not None
+
+
+def test_what_goes_on_without_a_lifespan_ends_with_its_stack() -> None:
+    """In an event loop that lives longer, as that of a test session does."""
+    obs = fresh()
+
+    async def work() -> None:
+        ended = anyio.Event()
+
+        async def beside() -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                ended.set()
+
+        obs.background.add("beside", beside)
+        stack = build_stack(hello_only, obs)
+        await converse(stack, {"type": "lifespan", "state": {}})
+        await anyio.wait_all_tasks_blocked()
+        del stack
+        gc.collect()
+        with anyio.fail_after(30):
+            await ended.wait()
+
+    anyio.run(work)
 
 
 @LOOPS

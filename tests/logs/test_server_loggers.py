@@ -77,7 +77,7 @@ def test_a_server_that_is_set_up_later_is_adopted_when_the_application_starts(
     observed.obs.log.install()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        raise NotImplementedError("no lifespan")
+        return
 
     start_uvicorn()
     messages: list[Any] = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
