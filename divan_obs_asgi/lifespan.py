@@ -106,7 +106,7 @@ class _Lifespan:
             # A server may end the process as soon as it has heard this: uvicorn raises its signal again.
             with anyio.move_on_after(_PATIENCE_S):
                 await self._stop()
-            await self._obs.flush_in_thread()
+            await self._obs.rest_in_thread()
         await self._send(message)
 
     async def _speak_for_the_application(self) -> None:

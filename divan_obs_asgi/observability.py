@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -192,7 +193,7 @@ class Observability:
             background.when_started("tracing", _tell_that_no_span_leaves)
         drain = Drain(settings.drain_delay_s, faults, metrics.draining.set, signals=settings.drain_enabled)
         background.add("drain", drain.run)
-        return cls(
+        bundle = cls(
             settings,
             redaction,
             metrics,
@@ -207,6 +208,8 @@ class Observability:
             jobs,
             authorize,
         )
+        weakref.finalize(bundle, _leave, weakref.ref(sink)).atexit = False
+        return bundle
 
     def logger(self, name: str) -> logging.Logger:
         """Return the standard library's logger; its records carry the ids of the request they are written in."""
@@ -228,6 +231,7 @@ class Observability:
         """Run what belongs to the life of the application; yields what ends it before the block is left."""
         # By now the server has set up its own.
         self.log.adopt_server_loggers()
+        self.log.sink.open()
         async with self.background.running() as stop:
             yield stop
 
@@ -246,13 +250,20 @@ class Observability:
 
     async def go_on_alone(self, owner: object) -> None:
         """Run on without a lifespan, until the event loop or `owner` ends: the server serves on."""
-        await self.background.run_alone(owner, self.running, self.flush_in_thread)
+        await self.background.run_alone(owner, self.running, self.rest_in_thread)
 
-    async def flush_in_thread(self) -> None:
-        """Call `flush` without holding up the event loop."""
+    async def rest_in_thread(self) -> None:
+        """Call `rest` without holding up the event loop."""
         with anyio.CancelScope(shield=True):
             # Not one of the threads that frameworks hand out: the application's plain functions may hold all of them.
-            await anyio.to_thread.run_sync(self.flush, limiter=anyio.CapacityLimiter(1))
+            await anyio.to_thread.run_sync(self.rest, limiter=anyio.CapacityLimiter(1))
+
+    def rest(self) -> None:
+        """As `flush`, and end the threads that do it; what comes later starts them again."""
+        self.flush()
+        if self.spans is not None:
+            self.spans.rest()
+        self.log.sink.close()
 
     def flush(self) -> None:
         """Hand queued spans to the exporter and queued lines to the stream; blocks as long as a shutdown may."""
@@ -262,6 +273,13 @@ class Observability:
             except Exception as error:
                 self.faults.report("tracing", error)
         self.log.flush()
+
+
+def _leave(sink: weakref.ref[Sink]) -> None:
+    """Called when a bundle has gone: no thread lingers for it. The root logger may have its pipeline still."""
+    left = sink()
+    if left is not None:
+        left.leave()
 
 
 def _background(settings: Settings, metrics: Metrics, faults: Faults) -> Background:

@@ -70,6 +70,7 @@ LIBRARY_OF_PART = {
     "divan_obs_asgi.tracing.event_span": "opentelemetry",
     "divan_obs_asgi.tracing.exporting": "opentelemetry",
     "divan_obs_asgi.tracing.fast_spans": "opentelemetry",
+    "divan_obs_asgi.tracing.global_provider": "opentelemetry",
     "divan_obs_asgi.tracing.natives": "opentelemetry",
     "divan_obs_asgi.tracing.parents": "opentelemetry",
     "divan_obs_asgi.tracing.provider": "opentelemetry",

@@ -188,7 +188,7 @@ def test_the_end_waits_for_no_thread_of_the_application(backend: str) -> None:
             ended = anyio.Event()
 
             async def flush() -> None:
-                await observed.obs.flush_in_thread()
+                await observed.obs.rest_in_thread()
                 ended.set()
 
             tasks.start_soon(flush)

@@ -103,6 +103,7 @@ class Sink:
         self._heard = 0
         self._closing = False
         self._ending = False
+        self._idle_s = _IDLE_S
         # Whether a line has waited in vain since the stream last took something.
         self._impatient = False
 
@@ -144,9 +145,22 @@ class Sink:
             self._writing = threading.get_ident()
         return self._write_all(at_once=True)
 
+    def open(self) -> None:
+        """Have the thread wait for further lines; so it does until `close`."""
+        self._idle_s = _IDLE_S
+
+    def leave(self) -> None:
+        """Nobody needs the sink any more: its thread ends when it has written. Waits for nothing."""
+        self._idle_s = 0.0
+        if self._changed.acquire(blocking=False):
+            self._changed.notify_all()
+            self._changed.release()
+
     def close(self, timeout_s: float = FLUSH_S) -> None:
-        """Write everything that is queued and end the thread; a later `put` starts a new one."""
-        self.flush(timeout_s)
+        """Write everything that is queued and end the thread; a later `put` starts one that does just that."""
+        self._idle_s = 0.0
+        if not self.flush(timeout_s):
+            return  # The thread goes on trying.
         with self._changed:
             thread, self._closing = self._thread, True
             self._changed.notify_all()
@@ -216,7 +230,7 @@ class Sink:
             while self._is_empty():
                 # In this order: a line that came before the second look is seen by it, a later one wakes us.
                 self._awake = False
-                if self._closing or (self._is_empty() and not self._changed.wait(_IDLE_S) and self._is_empty()):
+                if self._closing or (self._is_empty() and not self._changed.wait(self._idle_s) and self._is_empty()):
                     self._retire()
                     return False
             self._awake = True

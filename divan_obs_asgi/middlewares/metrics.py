@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING
 
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
@@ -27,20 +28,27 @@ class MetricsMiddleware(RecordMiddleware):
         if not obs.settings.metrics_enabled:
             raise MiddlewareNotUsed("OBS_METRICS_ENABLED is false")
         super().__init__(app, obs)
-        known = KnownSeries(obs.metrics, app)
+        self._known = KnownSeries(obs.metrics, app)
+        middleware = weakref.ref(self)
 
         def start() -> None:
-            try:
-                known.start()
-            except Exception as error:
-                # A route table that cannot be read; requests are counted all the same.
-                obs.faults.report("known_series", error)
+            # The metrics hold this, and a thread of the library may hold the metrics: not the bundle, too.
+            present = middleware()
+            if present is not None:
+                present._start()
 
         obs.background.when_started("known_series", start)
         self._traffic: dict[str, Traffic] = {
             "http": HttpTraffic(obs.metrics, start),
             "websocket": WebSocketTraffic(obs.metrics, start),
         }
+
+    def _start(self) -> None:
+        try:
+            self._known.start()
+        except Exception as error:
+            # A route table that cannot be read; requests are counted all the same.
+            self.obs.faults.report("known_series", error)
 
     def observe(self, scope: Scope, record: RequestRecord) -> Undo | None:
         traffic = self._traffic[record.kind]

@@ -23,6 +23,7 @@ from opentelemetry.trace import Span, TracerProvider
 
 from divan_obs_asgi.record import current_record
 from divan_obs_asgi.tracing.commands import redis_word
+from divan_obs_asgi.tracing.global_provider import OwnTracerProvider, global_provider
 
 _logger = logging.getLogger("divan_obs_asgi.tracing")
 _PACKAGE = "opentelemetry.instrumentation."
@@ -52,6 +53,8 @@ class Clients:
 
     def instrument(self) -> tuple[str, ...]:
         """Instrument what is installed, together with its instrumentation; returns what is, by this call or before."""
+        own = self._provider if isinstance(self._provider, OwnTracerProvider) else None
+        provider = self._provider if own is None else global_provider()
         for name in self._names:
             if name in self._instrumented or not (_is_there(name) and _is_there(_PACKAGE + name)):
                 continue
@@ -61,11 +64,14 @@ class Clients:
             options = {"request_hook": _name_command} if name == "redis" else {}
             try:
                 # Its own check knows the versions of its day, and would leave SQLAlchemy 2.1 without spans.
-                instrumentor.instrument(tracer_provider=self._provider, skip_dep_check=True, **options)
+                # What is patched stays patched: it must hold no provider, and go over to the next one.
+                instrumentor.instrument(tracer_provider=provider, skip_dep_check=True, **options)
             except Exception as error:
                 _logger.warning("%s is not traced: its instrumentation failed with %s.", name, type(error).__name__)
                 continue
             self._instrumented[name] = instrumentor
+            if own is not None:
+                global_provider().follow(own)
         if self._propagator_before is None and not self._instrumented.keys().isdisjoint(("httpx", "requests")):
             self._propagator_before = propagate.get_global_textmap()
             propagate.set_global_textmap(CompositePropagator([self._propagator_before, RequestIdPropagator()]))

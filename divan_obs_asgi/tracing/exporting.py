@@ -61,6 +61,7 @@ class ExportQueue(SpanProcessor):
         exporter: makes the exporter; called in the exporting thread.
         dropped: called with the reason and the number of spans that are lost.
         failed: called with what the exporter raised.
+        owns_exporter: False where it was passed to us: others may use it after us, and only `shutdown` ends it.
     """
 
     def __init__(
@@ -71,7 +72,10 @@ class ExportQueue(SpanProcessor):
         limits: Limits | None = None,
         breaker: Callable[[], CircuitBreaker] = CircuitBreaker,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        owns_exporter: bool = True,
     ) -> None:
+        self._owns_exporter = owns_exporter
         self._make_exporter = exporter
         self._make_breaker = breaker
         self._dropped = dropped
@@ -83,7 +87,7 @@ class ExportQueue(SpanProcessor):
 
     def _start_over(self) -> None:
         self._queue: deque[ReadableSpan] = deque()
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = threading.Condition(threading.RLock())
         self._awake = threading.Event()
         self._thread: threading.Thread | None = None
         self._exporter: SpanExporter | None = None
@@ -93,7 +97,9 @@ class ExportQueue(SpanProcessor):
         self._in_flight = 0
         self._hurry = False
         self._hurry_succeeded = True
+        self._stop = threading.Event()
         self._ending = False
+        self._left = False
         self._given_up = False
         self._closed = False
         self._watched: dict[int, Future[Outcome]] = {}
@@ -154,6 +160,26 @@ class ExportQueue(SpanProcessor):
         self._last_flush_failed_at = None if flushed else self._clock()
         return flushed
 
+    def rest(self) -> None:
+        """
+        Export what is queued, and end the thread and our exporter; the next span starts them again.
+
+        Where a collector takes nothing, the thread ends when it has given up the present attempt.
+        """
+        patient = self.force_flush()
+        with self._changed:
+            thread, self._thread = self._thread, None
+            self._stop.set()
+            self._stop = threading.Event()
+        self._awake.set()
+        if thread is not None and patient:
+            thread.join(self._limits.shutdown_s)
+
+    def leave(self) -> None:
+        """Nobody uses the queue any more: have its thread export the rest and end. Waits for nothing, takes no lock."""
+        self._left = self._ending = True
+        self._awake.set()
+
     def shutdown(self) -> None:
         """Export what is queued, as far as that is possible in time, count the rest as lost, and end the thread."""
         with self._changed:
@@ -210,7 +236,7 @@ class ExportQueue(SpanProcessor):
         with self._changed:
             if self._thread is not None or self._ending:
                 return
-            thread = threading.Thread(target=self._run, name="divan-obs-export", daemon=True)
+            thread = threading.Thread(target=self._run, args=(self._stop,), name="divan-obs-export", daemon=True)
             try:
                 thread.start()
             except RuntimeError as error:
@@ -219,11 +245,11 @@ class ExportQueue(SpanProcessor):
             else:
                 self._thread = thread
 
-    def _run(self) -> None:
+    def _run(self, stop: threading.Event) -> None:
         # What the exporter calls (gRPC, HTTP) must not make spans: they would be exported in turn.
         otel_context.attach(Context())
         with suppress_instrumentation():
-            while not self._ending:
+            while not (self._ending or stop.is_set()):
                 self._awake.wait(self._pause_s())
                 self._awake.clear()
                 try:
@@ -231,8 +257,10 @@ class ExportQueue(SpanProcessor):
                 except Exception as error:
                     # A counter that raises must not be the end of all exports.
                     self._failed(error)
-            self._export_the_rest()
-            self._end_exporter()
+            if self._ending:
+                self._export_the_rest()
+            if self._owns_exporter or not (self._left or stop.is_set()):
+                self._end_exporter()
 
     def _pause_s(self) -> float:
         """Return how long to sleep: to the next attempt, or as long as a span may wait for company."""

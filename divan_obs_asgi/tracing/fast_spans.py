@@ -65,6 +65,10 @@ class FastServerSpans(ServerSpans):
         )
         self.finishes_unsampled = self._keep is not None
 
+    def rest(self) -> None:
+        if self._queue is not None:
+            self._queue.rest()
+
     @property
     def exports(self) -> bool:
         return self._queue is not None

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import weakref
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,7 +15,7 @@ from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SynchronousMultiSpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SynchronousMultiSpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 
@@ -22,6 +25,7 @@ from divan_obs_asgi.tracing.deferring import AdoptingIds, AdoptingProcessor, Ado
 from divan_obs_asgi.tracing.encoding import SpanEncoder
 from divan_obs_asgi.tracing.exporting import DropReason, ExportQueue, Limits
 from divan_obs_asgi.tracing.fast_spans import FastServerSpans
+from divan_obs_asgi.tracing.global_provider import OwnTracerProvider, global_provider
 from divan_obs_asgi.tracing.redacting import RedactingExporter, SpanRedactor
 from divan_obs_asgi.tracing.sampling import TraceSampler
 
@@ -30,10 +34,6 @@ _logger = logging.getLogger("divan_obs_asgi.tracing")
 # retry, and can be interrupted. An empty collection would mean its default, and a failure is never OK.
 _NOT_RETRIED = (StatusCode.OK,)
 _PLAINTEXT = {"grpc": "http", "grpcs": "https"}
-
-
-class OwnTracerProvider(TracerProvider):
-    """The SDK's provider, set up here: as the global one it is none of the application's."""
 
 
 def provider_of_the_application() -> trace.TracerProvider | None:
@@ -82,12 +82,25 @@ def build_server_spans(
             settings.export_delay_ms / 1000,
             settings.tracing_shutdown_timeout_s,
         )
-        queue = ExportQueue(lambda: RedactingExporter(make_exporter(), redactor), dropped, failed, limits)
+        queue = ExportQueue(
+            lambda: RedactingExporter(make_exporter(), redactor),
+            dropped,
+            failed,
+            limits,
+            owns_exporter=exporter is None,
+        )
+        weakref.finalize(provider, _leave, weakref.ref(queue)).atexit = False
         provider.add_span_processor(queue)
     spans = FastServerSpans(settings, provider, processors, sampler, queue)
     if settings.tracing_native == "defer":
         processors.add_span_processor(AdoptingProcessor(spans.adopt))
     return spans
+
+
+def _leave(queue: weakref.ref[ExportQueue]) -> None:
+    left = queue()
+    if left is not None:
+        left.leave()
 
 
 def _exporter_of(settings: Settings) -> Callable[[], SpanExporter] | None:
@@ -125,20 +138,35 @@ def exporter_url(endpoint: str) -> str:
 
 
 def make_global(provider: trace.TracerProvider) -> None:
-    """Make `provider` what `opentelemetry.trace.get_tracer` uses, unless the application has set its own."""
+    """
+    Make `provider` what `opentelemetry.trace.get_tracer` uses, unless the application has set its own.
+
+    One that was set up here is held by nobody for that: the next one takes its place.
+    """
+    if isinstance(provider, OwnTracerProvider):
+        global_provider().follow(provider)
+        provider = global_provider()
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         trace.set_tracer_provider(provider)
 
 
+@lru_cache(maxsize=8)
+def _resource_of_the_process(pid: int, environ: object, service: tuple[tuple[str, str], ...]) -> Resource:
+    """The detectors have threads of their own, which cost more than all else of a provider; once will do."""
+    return Resource.create(dict(service))
+
+
 def _resource(settings: Settings, redactor: SpanRedactor) -> Resource:
     # With what OTEL_RESOURCE_ATTRIBUTES and the detectors say of the process.
-    resource = Resource.create(
-        {
-            "service.name": settings.service_name,
-            "service.version": settings.service_version,
-            "deployment.environment.name": settings.env,
-            "vcs.ref.head.revision": settings.commit,
-        }
+    resource = _resource_of_the_process(
+        os.getpid(),
+        tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("OTEL_"))),
+        (
+            ("service.name", settings.service_name),
+            ("service.version", settings.service_version),
+            ("deployment.environment.name", settings.env),
+            ("vcs.ref.head.revision", settings.commit),
+        ),
     )
     return Resource(redactor.attributes(resource.attributes), resource.schema_url)
 

@@ -159,6 +159,9 @@ class ServerSpans(SpanContent, ABC):
         if flush is not None:
             flush(timeout_ms)
 
+    def rest(self) -> None:
+        """End what exports them until the next one comes; of a provider of the application's own, nothing."""
+
     @property
     @abstractmethod
     def exports(self) -> bool:
