@@ -10,6 +10,7 @@ from asgiref.compatibility import guarantee_single_callable
 from starlette.applications import Starlette
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
+from divan_obs_asgi.logs.termination import flush_on_termination
 from divan_obs_asgi.observability import Observability
 from divan_obs_asgi.stack import build_stack
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
@@ -86,6 +87,7 @@ def _take_over(obs: Observability, application: str) -> None:
 
         make_global(obs.spans.provider)
         obs.spans.clients.instrument()
+        flush_on_termination()
 
 
 def _stand_down(app: Starlette) -> None:

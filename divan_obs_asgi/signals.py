@@ -13,6 +13,10 @@ from typing import Any, TypeAlias
 Handler: TypeAlias = Callable[[int, FrameType | None], object]
 
 
+# Called with seconds when SIGTERM is about to end the process: what is queued may be sent before.
+at_termination: list[Callable[[float], object]] = []
+
+
 class NotChained(Exception):
     """The signal is left to whoever has it; the text says why."""
 
@@ -91,4 +95,4 @@ def _is_of_a_loop(handler: object) -> bool:
     )
 
 
-__all__ = ["Chained", "Handler", "NotChained", "hand_over"]
+__all__ = ["Chained", "Handler", "NotChained", "at_termination", "hand_over"]

@@ -101,8 +101,8 @@ def test_the_core_imports_no_extra() -> None:
     """Without extras everything imports; what needs one is imported where it is used, or in a module of its own."""
     extras = {"opentelemetry", "grpc", "socketio", "engineio", "redis", "databases", "sqlalchemy", "asyncpg", "fastapi"}
     names = """
-        attributes carrying clients current deferring encoding exporting fast_spans natives parents provider redacting
-        sampling server_span span tracer_spans
+        attributes carrying clients current deferring encoding exporting fast_spans global_provider natives parents
+        provider redacting sampling server_span span tracer_spans
     """
     own_modules = {f"tracing/{name}.py" for name in names.split()}
     own_modules.add("middlewares/contrib_tracing.py")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import suppress
 from types import FrameType
 
 from divan_obs_asgi.logs.sink import end_all
-from divan_obs_asgi.signals import hand_over
+from divan_obs_asgi.signals import at_termination, hand_over
 
 # Seconds; whoever sent the signal waits, and so does an event loop that is to end in order.
 _FLUSH_S = 1.0
@@ -25,6 +26,9 @@ class FlushOnTermination:
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         end_all(_FLUSH_S)
+        for send in at_termination:
+            with suppress(Exception):
+                send(_FLUSH_S)
         hand_over(self._before, number, frame)
 
 

@@ -19,6 +19,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
+from divan_obs_asgi.signals import at_termination
 from divan_obs_asgi.tracing.breaker import CircuitBreaker
 
 DropReason: TypeAlias = Literal["queue_full", "circuit_open", "export_failed", "shutdown"]
@@ -350,6 +351,13 @@ def _start_over_after_fork() -> None:
         queue._start_over()
 
 
+def _flush_all(timeout_s: float) -> None:
+    """uvicorn ends by its signal without a word to an application that has no lifespan."""
+    for queue in list(_queues):
+        queue.force_flush(int(timeout_s * 1000))
+
+
 os.register_at_fork(after_in_child=_start_over_after_fork)
+at_termination.append(_flush_all)
 
 __all__ = ["DROP_REASONS", "DropReason", "ExportQueue", "Limits", "Outcome"]

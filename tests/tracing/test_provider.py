@@ -60,6 +60,14 @@ class Told(Exported):
 anyio.run(converse, obs.wrap(app, bundle(span_exporter=Told())), http_scope())
 """
 
+AT_TERMINATION = """
+import signal
+exported = Exported()
+signal.signal(signal.SIGTERM, lambda *_: print(names(exported)))
+anyio.run(converse, obs.wrap(app, bundle(span_exporter=exported)), http_scope())
+signal.raise_signal(signal.SIGTERM)
+"""
+
 
 def run(script: str) -> str:
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -82,6 +90,11 @@ def test_the_global_provider_goes_over_to_the_last_one() -> None:
 def test_the_last_spans_of_a_process_are_exported_at_its_end() -> None:
     """Also without a lifespan, and without a word on stderr."""
     assert run(AT_EXIT) == "['GET __unmatched__', 'work'] ended\n"
+
+
+def test_spans_are_exported_before_sigterm_ends_the_process() -> None:
+    """As where uvicorn raises its signal again and has no lifespan to end."""
+    assert run(AT_TERMINATION) == "['GET __unmatched__', 'work']\n"
 
 
 def test_a_provider_of_ours_is_known_as_one() -> None:
