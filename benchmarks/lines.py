@@ -23,7 +23,6 @@ from divan_obs_asgi import Observability, RequestRecord
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.record import current_record
 from divan_obs_asgi.routes import RouteTemplates
-from divan_obs_asgi.types import Message
 
 
 class Stream(Protocol):
@@ -169,20 +168,13 @@ def _dropped(obs: Observability) -> Callable[[], float]:
     return lambda: registry.get_sample_value(name, labels) or 0.0
 
 
-async def _receive() -> Message:
-    raise AssertionError("not asked")
-
-
-async def _send(message: Message) -> None: ...
-
-
 _FAULTS = Faults(count=lambda component: None)
 _ROUTES = RouteTemplates(None)
 
 
 def finished_request() -> RequestRecord:
     """Return a record as it is when its line is written; each is new, since a decision is remembered on it."""
-    record = RequestRecord({"type": "http", "method": "GET"}, _receive, _send, _ROUTES, _FAULTS)
+    record = RequestRecord({"type": "http", "method": "GET"}, _ROUTES, _FAULTS)
     record.route, record.status, record.outcome, record.duration_s = ROUTE, 200, "ok", 0.001234
     record.request_id = "0b5c6c1e-2f0b-4c5e-9a43-6f0f2b1f7f51"
     record.trace_id, record.span_id = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

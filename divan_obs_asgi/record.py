@@ -53,10 +53,10 @@ class RequestRecord:
     """
     One HTTP request or WebSocket connection, from the first middleware to its end.
 
-    `send` and `receive` are what the application is handed; they watch the messages and change none,
-    except for the response headers that middlewares have set. When the response has ended, or when the
-    application returned, raised or was cancelled before that, every finisher is called once, with the
-    finished record, the innermost middleware's first.
+    A `Channel` tells it what the application and its server say to each other. When the response has ended, or when
+    the application returned, raised or was cancelled before that, every finisher is called once, with the finished
+    record, the innermost middleware's first. When the call of the application has ended, the record lets go of the
+    scope, the finishers and the exception (`release`): ids, fields and figures stay for what outlives the call.
 
     Attributes:
         kind: "http" or "websocket".
@@ -72,7 +72,8 @@ class RequestRecord:
         close_code: of a WebSocket.
         messages_received, messages_sent: of a WebSocket.
         on_message: called with the record and "in" or "out" for each of these.
-        error: the exception that made the outcome, or that was being handled when a 5xx answer started.
+        error: the exception that made the outcome, or that was being handled when a 5xx answer started; None again
+            when the call of the application has ended, as is `hang_up`.
         hang_up: what `send` raised to say that the client has gone.
         request_id, trace_id, span_id: lower-case hex or text; empty where nobody assigned one.
         sampled: whether the trace is recorded; None without tracing.
@@ -128,8 +129,6 @@ class RequestRecord:
     def __init__(
         self,
         scope: Scope,
-        receive: Receive,
-        send: Send,
         routes: RouteTemplates,
         faults: Faults,
         clock: Callable[[], float] = perf_counter,
@@ -138,13 +137,10 @@ class RequestRecord:
         self._started = clock()
         self.started_ns = time_ns()
         self._scope = scope
-        self._receive = receive
-        self._send = send
         self._routes = routes
         self._faults = faults
         self._headers: dict[bytes, bytes] = {}
         self._finishers: dict[str, Finisher] = {}
-        self._began: Context | None = scope.get(CONTEXT_KEY)
         self.kind: ConnectionKind = scope["type"]
         method = scope.get("method", "GET")
         self.method: str = method if method in METHODS else OTHER_METHOD
@@ -229,32 +225,34 @@ class RequestRecord:
         """Return the route as far as it is known while the connection lasts."""
         return self.route if self.outcome is not None else self._route()
 
-    # What the application is handed.
+    # How the connection ends.
 
-    async def send(self, message: Message) -> None:
-        if self.outcome is not None:
-            # The record is closed; what an application still says is between it and its server.
-            await self._send(message)
-            return
-        kind = message["type"]
-        if kind in _STARTS:
-            message = self._with_headers(message)
-            # Nothing begins before the response has ended.
-            began = None
-        else:
-            began = self._began
-            if began is not None:
-                in_server.set(began)
-        try:
-            await self._send(message)
-        except OSError as error:
-            # ASGI 2.4: a server says by OSError that the client has gone.
-            self.disconnected = True
-            self.hang_up = error
-            raise
-        finally:
-            if began is not None:
-                in_server.set(None)
+    def release(self) -> None:
+        """
+        Let go of what may hold the record, when the call of the application has ended.
+
+        A server's `send` holds the scope, the scope holds the record, and the traceback of an exception holds frames
+        that do: each of them would be a cycle for every request, which only the garbage collector can free.
+        """
+        if self._scope.get(RECORD_KEY) is self:
+            del self._scope[RECORD_KEY]
+        self._scope = {}
+        self._finishers.clear()
+        self.caller = None
+        if self.on_message is not None:
+            self.on_message = None
+        if self.error is not None:
+            self.error = None
+        if self.hang_up is not None:
+            self.hang_up = None
+
+    def hung_up(self, error: OSError) -> None:
+        """`send` has raised: a server says so that the client has gone (ASGI 2.4)."""
+        self.disconnected = True
+        self.hang_up = error
+
+    def sent(self, kind: str, message: Message) -> None:
+        """The application has sent a message."""
         after = _AFTER_SENDING.get(kind)
         if after is not None:
             try:
@@ -263,19 +261,9 @@ class RequestRecord:
                 # A message that is none; what its server makes of it is not for an observer to decide.
                 self._faults.report("record", error)
 
-    async def receive(self) -> Message:
-        began = self._began
-        if began is None:
-            message = await self._receive()
-        else:
-            in_server.set(began)
-            try:
-                message = await self._receive()
-            finally:
-                in_server.set(None)
+    def received(self, message: Message) -> None:
+        """The application has received a message."""
         kind = message["type"]
-        if self.outcome is not None:
-            return message
         if kind == "http.disconnect":
             self.disconnected = True
         elif kind == "websocket.receive":
@@ -283,12 +271,6 @@ class RequestRecord:
             self._tell_of_message("in")
         elif kind == "websocket.disconnect":
             self._client_closed(_close_code(message, _NO_STATUS_RECEIVED))
-        return message
-
-    def release(self) -> None:
-        """Let go of the scope, which holds the record: a cycle for each request is work for the garbage collector."""
-        self._scope = {}
-        self.caller = None
 
     def returned(self) -> None:
         """The application has returned."""
@@ -316,7 +298,8 @@ class RequestRecord:
 
     # What the messages mean.
 
-    def _with_headers(self, message: Message) -> Message:
+    def with_headers(self, message: Message) -> Message:
+        """Return the start of the response with the headers that middlewares have set."""
         if not self._headers and not self._more_headers:
             return message
         # Outside of the `try`: what an application's generator raises is the application's.
@@ -470,6 +453,63 @@ class RequestRecord:
             return UNMATCHED
 
 
+class Channel:
+    """
+    What the application is handed as `send` and `receive`: they watch the messages for the record, and change none,
+    except for the response headers that middlewares have set.
+
+    Held by the application alone: one that keeps `send` beyond its call has its messages forwarded, and the record,
+    which log lines may find for as long as a task of the application lives, holds nothing of the server.
+    """
+
+    __slots__ = ("_began", "_receive", "_record", "_send")
+
+    def __init__(self, record: RequestRecord, receive: Receive, send: Send, began: Context | None = None) -> None:
+        self._record = record
+        self._receive = receive
+        self._send = send
+        self._began = began
+
+    async def send(self, message: Message) -> None:
+        record = self._record
+        if record.outcome is not None:
+            # The record is closed; what an application still says is between it and its server.
+            await self._send(message)
+            return
+        kind = message["type"]
+        if kind in _STARTS:
+            message = record.with_headers(message)
+            # Nothing begins before the response has ended.
+            began = None
+        else:
+            began = self._began
+            if began is not None:
+                in_server.set(began)
+        try:
+            await self._send(message)
+        except OSError as error:
+            record.hung_up(error)
+            raise
+        finally:
+            if began is not None:
+                in_server.set(None)
+        record.sent(kind, message)
+
+    async def receive(self) -> Message:
+        began = self._began
+        if began is None:
+            message = await self._receive()
+        else:
+            in_server.set(began)
+            try:
+                message = await self._receive()
+            finally:
+                in_server.set(None)
+        if self._record.outcome is None:
+            self._record.received(message)
+        return message
+
+
 def _close_code(message: Message, default: int) -> int:
     """Return a close code, which is two bytes (RFC 6455, section 5.5.1); `default` for what is none."""
     code = message.get("code")
@@ -495,6 +535,7 @@ __all__ = [
     "METHODS",
     "OTHER_METHOD",
     "RECORD_KEY",
+    "Channel",
     "Direction",
     "Finisher",
     "RequestRecord",

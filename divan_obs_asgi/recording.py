@@ -11,7 +11,7 @@ from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.failures import own_failure
 from divan_obs_asgi.faults import is_order
 from divan_obs_asgi.headers import keep_headers
-from divan_obs_asgi.record import CONTEXT_KEY, RECORD_KEY, RequestRecord, current_record
+from divan_obs_asgi.record import CONTEXT_KEY, RECORD_KEY, Channel, RequestRecord, current_record
 from divan_obs_asgi.routes import RouteTemplates
 from divan_obs_asgi.types import CONNECTIONS, ASGIApp, Receive, Scope, Send
 
@@ -75,7 +75,7 @@ class RecordMiddleware(ABC):
                 if undo:
                     self._undo(undo)
             return
-        record = RequestRecord(scope, receive, send, self._routes, self.obs.faults)
+        record = RequestRecord(scope, self._routes, self.obs.faults)
         scope[RECORD_KEY] = record
         # Unconditionally: what this task may have inherited belongs to another request.
         around = current_record.get()
@@ -84,8 +84,9 @@ class RecordMiddleware(ABC):
             # `ContextMiddleware` has seen to it that nothing has leaked: it is the caller's.
             record.caller = around
         undo = self._observe(scope, record)
+        channel = Channel(record, receive, send, scope.get(CONTEXT_KEY))
         try:
-            await self._inner(scope, record.receive, record.send)
+            await self._inner(scope, channel.receive, channel.send)
         except BaseException as error:
             if record.outcome is None:
                 record.raised(error)

@@ -12,7 +12,7 @@ from starlette.websockets import WebSocketDisconnect
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.faults import Faults
-from divan_obs_asgi.record import RECORD_KEY, RequestRecord, current_record
+from divan_obs_asgi.record import RECORD_KEY, Channel, RequestRecord, current_record
 from divan_obs_asgi.routes import ROUTE_KEY, RouteTemplates
 from divan_obs_asgi.testing import SCENARIOS, Scenario, converse, http_scope, websocket_scope
 from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,9 +27,14 @@ class Witness(obs.RecordMiddleware):
     def __init__(self, app: ASGIApp, bundle: obs.Observability) -> None:
         super().__init__(app, bundle)
         self.finished: list[RequestRecord] = []
+        self.errors: list[BaseException | None] = []
 
     def observe(self, scope: Scope, record: RequestRecord) -> None:
-        record.add_finisher(self.component, self.finished.append)
+        record.add_finisher(self.component, self.finish)
+
+    def finish(self, record: RequestRecord) -> None:
+        self.finished.append(record)
+        self.errors.append(record.error)
 
 
 def answering(*messages: Message) -> ASGIApp:
@@ -138,11 +143,12 @@ def test_durations_come_from_one_clock() -> None:
         clock.now += 1.0
 
     async def main() -> None:
-        record = RequestRecord(http_scope(), receive, send, RouteTemplates(None), Faults(lambda _: None), clock)
+        record = RequestRecord(http_scope(), RouteTemplates(None), Faults(lambda _: None), clock)
+        channel = Channel(record, receive, send)
         record.add_finisher("test", finished.append)
-        await record.send({"type": "http.response.start", "status": 200})
-        await record.send({"type": "http.response.body", "body": b"abc", "more_body": True})
-        await record.send({"type": "http.response.body", "body": b"de"})
+        await channel.send({"type": "http.response.start", "status": 200})
+        await channel.send({"type": "http.response.body", "body": b"abc", "more_body": True})
+        await channel.send({"type": "http.response.body", "body": b"de"})
 
     anyio.run(main)
     assert [(r.first_byte_s, r.duration_s, r.response_bytes) for r in finished] == [(1.0, 3.0, 5)]
@@ -177,7 +183,38 @@ def test_a_handled_exception_is_the_records_error() -> None:
 
     witness = Witness(app, Observed().obs)
     anyio.run(converse, witness, http_scope())
-    assert [record.error for record in witness.finished] == [error]
+    assert witness.errors == [error]
+
+
+def test_a_record_holds_no_scope_server_finisher_or_exception_when_the_call_has_ended() -> None:
+    """What outlives the call, and logs with its ids, keeps nothing else of it; messages are forwarded all the same."""
+    kept: list[Any] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        kept.extend((scope, send, current_record.get()))
+        await send({"type": "http.response.start", "status": 200})
+        raise LookupError("on purpose")
+
+    sent: list[Message] = []
+
+    async def server_sends(message: Message) -> None:
+        sent.append(message)
+
+    async def main() -> None:
+        with pytest.raises(LookupError):
+            await Witness(app, Observed().obs)(http_scope(), sleep_for_ever, server_sends)
+        await kept[1]({"type": "http.response.body"})
+
+    async def sleep_for_ever() -> Message:
+        await anyio.sleep_forever()
+        raise AssertionError("unreachable")
+
+    anyio.run(main)
+    scope, _, record = kept
+    assert RECORD_KEY not in scope
+    assert (record.outcome, record.error, record._scope, record._finishers) == ("error_after_start", None, {}, {})
+    assert all(found is not server_sends for found in vars(record).values())
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
 
 
 def test_a_finisher_that_raises_stops_no_other() -> None:
@@ -339,10 +376,9 @@ def test_tidying_up_after_a_websocket_is_not_in_its_duration() -> None:
     async def receive() -> Message:
         return left.pop(0)
 
-    record = RequestRecord(
-        websocket_scope(), receive, sent_to_nobody, RouteTemplates(app), Faults(lambda _: None), clock
-    )
-    anyio.run(app, {}, record.receive, record.send)
+    record = RequestRecord(websocket_scope(), RouteTemplates(app), Faults(lambda _: None), clock)
+    channel = Channel(record, receive, sent_to_nobody)
+    anyio.run(app, {}, channel.receive, channel.send)
     record.returned()
     assert (record.duration_s, record.outcome, record.close_code, record.messages_sent) == (2, "ok", 1001, 0)
 

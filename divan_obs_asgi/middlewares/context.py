@@ -92,6 +92,9 @@ class _RunIn:
                 awaited = self._context.run(resume, argument)
             except StopIteration:
                 return
+            finally:
+                # An exception whose traceback holds this frame, which holds the exception: a cycle.
+                argument = None
             try:
                 argument = yield awaited
                 resume = self._coroutine.send

@@ -17,7 +17,7 @@ from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.logs import FlightRecorder, PipelineHandler
 from divan_obs_asgi.logs.recorder import Ring
 from divan_obs_asgi.middlewares import AccessLogMiddleware, MetricsMiddleware, RequestIdMiddleware
-from divan_obs_asgi.record import RequestRecord
+from divan_obs_asgi.record import Channel, RequestRecord
 from divan_obs_asgi.routes import RouteTemplates
 from divan_obs_asgi.testing import SCENARIOS, Scenario, converse, http_scope, websocket_scope
 from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
@@ -254,16 +254,17 @@ async def _send(message: Message) -> None: ...
 def finished_after(seconds: float, scope: Scope) -> RequestRecord:
     clock = Clock()
     faults = Faults(count=lambda component: None)
-    record = RequestRecord(scope, _receive, _send, RouteTemplates(None), faults, clock)
+    record = RequestRecord(scope, RouteTemplates(None), faults, clock)
+    channel = Channel(record, _receive, _send)
     clock.now = seconds
 
     async def answer() -> None:
         if scope["type"] == "websocket":
-            await record.send({"type": "websocket.accept"})
-            await record.send({"type": "websocket.close"})
+            await channel.send({"type": "websocket.accept"})
+            await channel.send({"type": "websocket.close"})
         else:
-            await record.send({"type": "http.response.start", "status": 200})
-            await record.send({"type": "http.response.body"})
+            await channel.send({"type": "http.response.start", "status": 200})
+            await channel.send({"type": "http.response.body"})
 
     anyio.run(answer)
     return record

@@ -19,7 +19,7 @@ from divan_obs_asgi.middlewares import AccessLogMiddleware, RequestIdMiddleware
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.routes import RouteTemplates
 from divan_obs_asgi.testing import converse, http_scope, websocket_scope
-from divan_obs_asgi.types import Message, Receive, Scope, Send
+from divan_obs_asgi.types import Receive, Scope, Send
 from tests.stacks import Observed
 
 RATES = st.floats(0.0, 1.0)
@@ -141,15 +141,8 @@ def test_a_line_and_its_span_are_kept_together(trace_id: str, rate: float, kept:
 # A request's decision.
 
 
-async def _receive() -> Message:
-    raise AssertionError("not asked")
-
-
-async def _send(message: Message) -> None: ...
-
-
 def connection(scope: Scope, trace_id: str = "", request_id: str = "") -> RequestRecord:
-    record = RequestRecord(scope, _receive, _send, RouteTemplates(None), Faults(count=lambda component: None))
+    record = RequestRecord(scope, RouteTemplates(None), Faults(count=lambda component: None))
     record.trace_id, record.request_id = trace_id, request_id
     return record
 

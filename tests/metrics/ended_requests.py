@@ -6,14 +6,7 @@ from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.routes import RouteTemplates
 from divan_obs_asgi.testing import http_scope
-from divan_obs_asgi.types import Message, Outcome
-
-
-async def _receive() -> Message:
-    raise AssertionError("not asked")
-
-
-async def _send(message: Message) -> None: ...
+from divan_obs_asgi.types import Outcome
 
 
 def ended(
@@ -25,7 +18,7 @@ def ended(
     waits: bool = False,
 ) -> RequestRecord:
     """Return a finished record; one without a size was never answered."""
-    record = RequestRecord(http_scope(), _receive, _send, RouteTemplates(None), Faults(lambda component: None))
+    record = RequestRecord(http_scope(), RouteTemplates(None), Faults(lambda component: None))
     record.route, record.status, record.outcome, record.duration_s = route, status, outcome, seconds
     record.waits = waits
     if size is not None:

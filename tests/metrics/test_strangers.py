@@ -25,7 +25,7 @@ from divan_obs_asgi.metrics import HttpTraffic, Metrics
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.routes import RouteTemplates
 from divan_obs_asgi.testing import converse, http_scope
-from divan_obs_asgi.types import Message, Scope
+from divan_obs_asgi.types import Scope
 from tests.stacks import Observed
 
 pytestmark = pytest.mark.slow
@@ -61,20 +61,13 @@ def growth(meet: Callable[[int, int], object], count: int) -> int:
     return sys.getallocatedblocks() - before
 
 
-async def receive() -> Message:
-    raise AssertionError("not asked")
-
-
-async def send(message: Message) -> None: ...
-
-
 def meeting(metrics: Metrics, scope_of: Callable[[int], Scope]) -> Callable[[int, int], None]:
     """Return what has strangers come, each a request that is answered with 404."""
     traffic, routes, faults = HttpTraffic(metrics), RouteTemplates(application()), Faults(lambda component: None)
 
     def meet(start: int, end: int) -> None:
         for number in range(start, end):
-            record = RequestRecord(scope_of(number), receive, send, routes, faults)
+            record = RequestRecord(scope_of(number), routes, faults)
             record.add_finisher("metrics", traffic.finish)
             left = traffic.begin(record)
             record.status = 404

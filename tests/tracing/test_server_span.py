@@ -363,15 +363,11 @@ def test_no_more_is_kept_than_the_budget_allows() -> None:
     assert keep.reason(record) is None
 
 
-async def _receive() -> Message:
-    raise AssertionError("nobody sends")
-
-
 async def _send(message: Message) -> None:
     raise AssertionError("nobody answers")
 
 
-_NO_SERVER = (_receive, _send, RouteTemplates(None), Faults(count=lambda component: None))
+_NO_SERVER = (RouteTemplates(None), Faults(count=lambda component: None))
 
 
 def test_spans_are_described_by_the_service(otlp_receiver: OtlpReceiver) -> None:
