@@ -32,23 +32,31 @@ Talk = Callable[[str, int, asyncio.Event], Awaitable[int]]
 
 
 @contextmanager
-def collected() -> Iterator[list[object]]:
-    """Give the objects that only the garbage collector frees, of those made in this block, when it has been left."""
-    found: list[object] = []
+def freezing() -> Iterator[None]:
+    """Have the garbage collector run in `collected` only, and over nothing that was there before."""
     gc.collect()
-    # What was there before is none of this block's.
     gc.freeze()
     gc.disable()
     try:
-        yield found
-        gc.set_debug(gc.DEBUG_SAVEALL)
-        gc.collect()
-        found.extend(gc.garbage)
+        yield
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
         gc.unfreeze()
         gc.enable()
+
+
+@contextmanager
+def collected() -> Iterator[list[object]]:
+    """Give the objects that only the garbage collector frees, of those made in this block, when it has been left."""
+    found: list[object] = []
+    gc.collect()
+    yield found
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    gc.collect()
+    gc.set_debug(0)
+    found.extend(gc.garbage)
+    gc.garbage.clear()
 
 
 def ours(garbage: list[object]) -> Counter[str]:
@@ -123,10 +131,11 @@ async def _serve(server: str, app: ASGIApp, endings: Iterable[str], times: int) 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         async with SERVERS[server](watched, listener, server):
-            for ending in endings:
-                await come(ending, 2)  # What is made once.
-                with collected() as found[ending]:
-                    await come(ending, times)
+            with freezing():
+                for ending in endings:
+                    await come(ending, 2)  # What is made once.
+                    with collected() as found[ending]:
+                        await come(ending, times)
     return found
 
 
