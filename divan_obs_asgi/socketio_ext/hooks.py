@@ -1,4 +1,4 @@
-"""What stands around python-socketio's handlers of Engine.IO events, which are registered by a public method."""
+"""What stands around python-socketio's handlers of Engine.IO events, in their place."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class EngineHooks:
             handler = self._engine.handlers[event]
             if handler != getattr(self, event):
                 self._inner[event] = handler
-                self._engine.on(event, getattr(self, event))
+                # In its place; `on` is for python-socketio, which has registered it once.
+                self._engine.handlers[event] = getattr(self, event)
         self._message = self._inner["message"]
         parameters = inspect.signature(self._inner["disconnect"]).parameters
         self._tells_reason = len(parameters) > 1

@@ -103,7 +103,8 @@ class ObservedAsyncServer(socketio.AsyncServer):
     ) -> None:
         """As in `socketio.AsyncServer`, in a span of the current trace that names the event."""
         traces = self._traces if self._observed else None
-        if callback is not None and self._observed:
+        # What is no callable is python-socketio's to refuse, or to hand to a manager of the application's own.
+        if callable(callback) and self._observed:
             callback = self._timed(callback, namespace or "/")
         with traces.emitting(event, namespace or "/") if traces is not None and traces.makes_spans else nullcontext():
             await super().emit(

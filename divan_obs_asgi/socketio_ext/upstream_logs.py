@@ -122,10 +122,10 @@ _formatter = logging.Formatter()
 
 def mask_sessions(server: Any) -> None:
     """Have nothing that is logged about `server` tell ids of its sessions."""
-    names = {getattr(logger, "name", "") for logger in (server.logger, server.eio.logger)}
-    for name in sorted(names | {_ASYNCIO}):
-        if isinstance(name, str) and name:
-            SessionFilter(server, logging.getLogger(name))
+    # `logger=` takes anything that logs: a LoggerAdapter, or an object of another library, whose name may be anything.
+    named = [getattr(getattr(logger, "logger", logger), "name", "") for logger in (server.logger, server.eio.logger)]
+    for name in sorted({_ASYNCIO, *(name for name in named if isinstance(name, str) and name)}):
+        SessionFilter(server, logging.getLogger(name))
 
 
 __all__ = ["SessionFilter", "mask_sessions"]
