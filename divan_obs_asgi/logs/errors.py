@@ -8,7 +8,7 @@ from types import TracebackType
 
 from divan_obs_asgi.names import class_name
 from divan_obs_asgi.redaction import RedactionPolicy
-from divan_obs_asgi.redaction.databases import MARKER, caused_by_a_database, frames_only
+from divan_obs_asgi.redaction.errors import frames_only, marker_for
 from divan_obs_asgi.redaction.view import Places
 
 # What a traceback may take: frames, and characters below what the policy cuts a text to.
@@ -24,7 +24,8 @@ def describe_error(
     Return the type, a fingerprint that stays the same from run to run, and the redacted traceback; never raises.
 
     The fingerprint is of the type and the functions on the way, each once: not of the text, nor of how deep a
-    recursion went. Of a database's exception the traceback has the places only, since its text repeats what is stored.
+    recursion went. Of an exception of a database or a validation the traceback has the places only, since its text
+    repeats data.
 
     Args:
         places: of the line that it stands in, as from `RedactionPolicy.line_places`.
@@ -34,8 +35,9 @@ def describe_error(
     path = "".join(f"{place};" for place in dict.fromkeys(_places(error.__traceback__)))
     try:
         text = _traceback(error)
-        if caused_by_a_database(error):
-            text = f"{frames_only(text)}\n{kind}: {MARKER}"
+        hidden = marker_for(error)
+        if hidden is not None:
+            text = f"{frames_only(text)}\n{kind}: {hidden}"
         elif places_only:
             text = f"{frames_only(text)}\n{kind}"
     except Exception:

@@ -12,7 +12,7 @@ from divan_obs_asgi.redaction.view import UNREAD, Found, View
 _SCHEME_SIGN = re.compile(rb"b(?:earer|asic)[\s%+\"]")
 # RFC 6750, section 2.1 (b68token) and RFC 7617.
 _SCHEME = re.compile(rb"b(?:earer|asic)(?:\s|%20|\+|\"\s?:\s?\"){1,4}\"?([a-z0-9._~+/%-]{4,}+=*+)")
-_GOES_ON = re.compile(rb"[\w=]")
+_GOES_ON = re.compile(rb"[\w=]|\[redacted:")
 _ARGUMENT = re.compile(
     rb"--[a-z0-9-]{0,32}?(?:password|passwd|passphrase|secret|token|api-?key|private-key|access-key)[ \t]{1,4}"
     rb"['\"]?([^\s'\"-][^\s'\"]{0,4096})"
@@ -56,7 +56,12 @@ def find_arguments(view: View) -> Iterable[Found]:
     """Return what follows an option of a command line whose name tells a secret: `--password hunter2`."""
     if b" --" not in view.raw and b"'--" not in view.raw and not view.raw.startswith(b"--"):
         return ()
-    return _until_unread(view, _ARGUMENT.finditer(view.lower), 1, "credential")
+    return _until_unread(view, filter(_is_told, _ARGUMENT.finditer(view.lower)), 1, "credential")
+
+
+def _is_told(match: re.Match[bytes]) -> bool:
+    """Tell whether what follows an option is no marker, of an earlier pass or of a cut."""
+    return not match[1].startswith((b"[redacted:", b"[cut:"))
 
 
 def find_private_keys(view: View) -> Iterable[Found]:

@@ -34,7 +34,6 @@ _DRIVERS = (
 _OF_A_DRIVER = re.compile(rf"(?:{'|'.join(map(re.escape, _DRIVERS))})\.")
 # Where a traceback names an exception: at the start of a line, in a group behind a bar for each level.
 _NAMED = re.compile(rf"^[ |+-]*{_OF_A_DRIVER.pattern}[\w.]+(?::|$)", re.MULTILINE)
-_FRAME = re.compile(r"[ |]*File \"[^\"\n]*\", line [0-9]+, in \S+\Z")
 
 # What SQLAlchemy, PostgreSQL and MySQL write around a value. Each alternative ends somewhere, at the end of the line or
 # of the text where nothing closes the value, so that none is tried again and again.
@@ -56,31 +55,9 @@ def of_a_database(kind: str) -> bool:
     return _OF_A_DRIVER.match(kind) is not None
 
 
-def caused_by_a_database(error: BaseException) -> bool:
-    """Tell whether `error`, or any exception that its traceback shows, is a database's."""
-    seen: set[int] = set()
-    chain: list[BaseException | None] = [error]
-    while chain:
-        link = chain.pop()
-        if link is None or id(link) in seen:
-            continue
-        seen.add(id(link))
-        if any(of_a_database(f"{kind.__module__}.{kind.__qualname__}") for kind in type(link).__mro__):
-            return True
-        chain += [link.__cause__, link.__context__]
-        if isinstance(link, BaseExceptionGroup):
-            chain += link.exceptions
-    return False
-
-
-def tells_of_a_database(kind: str, stacktrace: str) -> bool:
-    """Tell the same of an exception that is a text already: by its full name, and by those in its traceback."""
-    return of_a_database(kind) or _NAMED.search(stacktrace) is not None
-
-
-def frames_only(stacktrace: str) -> str:
-    """Return the places of a traceback, without its messages and lines of code."""
-    return "\n".join(line for line in stacktrace.split("\n") if _FRAME.match(line))
+def names_a_database(stacktrace: str) -> bool:
+    """Tell whether a traceback names such an exception."""
+    return _NAMED.search(stacktrace) is not None
 
 
 def find_values(view: View) -> Iterable[Found]:
@@ -94,12 +71,4 @@ def find_values(view: View) -> Iterable[Found]:
             yield match.start(group), match.end(group), _NAME
 
 
-__all__ = [
-    "MARKER",
-    "VALUES_SIGN",
-    "caused_by_a_database",
-    "find_values",
-    "frames_only",
-    "of_a_database",
-    "tells_of_a_database",
-]
+__all__ = ["MARKER", "VALUES_SIGN", "find_values", "names_a_database", "of_a_database"]

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from divan_obs_asgi.redaction.letters import LOOK_ALIKES, plain
+
 # `userLat`, `user_lat`, `X-User-Lat` and `user.lat` are the same words, and `latency` is not `lat`.
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
 _MAX_KEY = 256
@@ -125,7 +127,7 @@ class KeyIndex:
             return self._known[key]
         except KeyError:
             pass
-        words = telling(key)
+        words = telling(_as_read(key))
         name = None
         # A key that was a secret itself is none any more: its marker is no key.
         if words not in self._allowed and not key.startswith("[redacted:"):
@@ -133,6 +135,12 @@ class KeyIndex:
         if len(self._known) < self._MEMORY and len(key) <= _MAX_KEY:
             self._known[key] = name
         return name
+
+
+def _as_read(key: str) -> str:
+    """Return a key as a person reads it: without look-alikes, unseen characters and escapes."""
+    key = plain(key[-_MAX_KEY:])
+    return key if key.isascii() else key.translate(LOOK_ALIKES)
 
 
 def split_words(key: str) -> tuple[str, ...]:

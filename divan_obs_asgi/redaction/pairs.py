@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from divan_obs_asgi.redaction.keys import (
     BODY,
@@ -20,10 +20,18 @@ from divan_obs_asgi.redaction.patterns import JOINT, any_of
 from divan_obs_asgi.redaction.view import UNREAD, Found, View
 
 # What stands between key and value, made one: separators "=", quotes and closing brackets '"'.
-_ALIKE = bytes.maketrans(b":>'\\`]\tABCDEFGHIJKLMNOPQRSTUVWXYZ", b'==""""\x20abcdefghijklmnopqrstuvwxyz')
-_ENCODED = ((b"%3d", b"  ="), (b"%3a", b"  ="), (b"%22", b'"""'), (b"%27", b'"""'), (b"%5d", b'"""'), (b"%20", b"   "))
+_ALIKE = bytes.maketrans(b":>'\\`[]\tABCDEFGHIJKLMNOPQRSTUVWXYZ", b'=="""""\x20abcdefghijklmnopqrstuvwxyz')
+_ENCODED = (
+    (b"%5b", b'"""'),
+    (b"%5d", b'"""'),
+    (b"%3d", b"  ="),
+    (b"%3a", b"  ="),
+    (b"%22", b'"""'),
+    (b"%27", b'"""'),
+    (b"%20", b"   "),
+)
 # Without what may stand in a key or around it, every key that matters is its own words and the separator.
-_AROUND = b"\"'`\\] \t-_.0123456789"
+_AROUND = b"\"'`\\[] \t-_.0123456789"
 _NO_DIGITS = str.maketrans("", "", "0123456789")
 _SEPARATOR = re.compile(b"=")
 # What a key may add to the word that gives it away: `password_2`, `token_value`, `secretRaw`.
@@ -53,6 +61,35 @@ _DIALLED = re.compile(rb"\+?[\d(][\d ().\-/]{3,24}\d")
 _IN_TAGS = re.compile(rb"[^<]+")
 _BRACKETS = re.compile(rb"[\[\]{}()\"']")
 _CLOSING = {b"[": b"]", b"{": b"}", b"(": b")"}
+
+# `$token->expires_at`
+_MEMBER = re.compile(rb"[A-Za-z_]{1,64}(?![\w.!#$%&*+/=-])")
+# Where a key begins a line, with nothing in front but blanks and the dash of a list.
+_LINE_START = re.compile(rb"(?:\A|\n|\\n)(?P<indent>[ \t]{0,32}(?:- )?)[\"']?\Z")
+# YAML's block of text, `|` and `>`; an end of line that is escaped.
+_BLOCK = re.compile(rb"[|>][-+]?[0-9]?[ \t]{0,8}(?:\r?\n|\\n)[ \t]{1,32}")
+_ABOVE = (b"|", b">")
+_ESCAPED_LINE = re.compile(rb"(?:\\r)?\\n[ \t]{1,32}")
+_REST = re.compile(rb"(?:[^\r\n\\]|\\(?![rn])){0,1024}")
+_NEXT_LINE = re.compile(rb"(?:\r?\n|(?:\\r)?\\n)(?P<indent>[ \t]{1,32})(?=[^\s])")
+_MAX_LINES = 16
+# Another key below this one, a frame of a traceback, its marks.
+_CODE = re.compile(rb"[\w.\"'-]{1,64}:(?:\s|\Z)|File \"|[~^]{2}|(?:return|raise|if|for|await|with|try|pass)\b")
+_ALONE = re.compile(rb"[^\s=:]{1,256}(?=[ \t]*(?:\r?\n|\Z))")
+# A header of ASGI, an item of a form, and how lists of both are written. A list of two is one only among lists: two
+# names in a list are as common.
+_PAIR = re.compile(
+    rb"""
+    (?:\(|(?P<list>\[)|\b(?P<name>name|key|header|field)\\{0,7}['"]?\s?[:=]\s?)\s?
+    [bBuU]?(?P<quote>\\{0,7}['"])(?P<key>[\w\ .$%-]{1,64}(?:\[\d{0,3}\])?)(?P=quote)\s?,\s{0,16}
+    (?(name)\\{0,7}['"]?value\\{0,7}['"]?\s?[:=]\s?)
+    """,
+    re.VERBOSE,
+)
+_AMONG_LISTS = re.compile(rb"[\[,]\s{0,16}\Z")
+_PAIR_ENDS = re.compile(rb"\\{0,7}['\"]?\s?,?\s?(?:[)\]]|\Z)")
+_VALUE = re.compile(rb"(?:[bBuUrR]{1,2}(?=['\"]))?(?P<quote>\\{0,7}[\"'])?")
+_ITEM = re.compile(rb"[^\s,()\[\]{}]+")
 
 # What stands in the place of a secret and is none: placeholders, code, types, results of a check.
 _NO_SECRET = re.compile(
@@ -100,18 +137,14 @@ class PairRule:
     def __init__(self, index: KeyIndex, rules: Iterable[KeyRule]) -> None:
         self._index = index
         endings = _endings(rules)
-        joint = "(?:[-_. \\t]|%20)?"
-        ends = "|".join(sorted(joint.join(map(re.escape, words)) for words in endings))
-        self.sign = (
-            f"(?i)(?:{ends})(?:{joint}(?:{'|'.join(_SUFFIXES.split())}|[0-9]{{1,3}}))?"
-            "(?:[\"'`\\\\\\] \\t]|%2[027]|%5d)*(?:[=:>]|%3[ad])"
-        )
+        self.sign = f"{_key_sign(endings)}(?:[\"'`\\\\\\[\\] \\t0-9]|%2[027]|%5[bd])*(?:-?[=:>]|%3[ad])"
         suffixes = any_of([suffix[::-1] for suffix in _SUFFIXES.split()])
         bare = any_of(["".join(words).translate(_NO_DIGITS)[::-1] for words in endings])
         self._signs = re.compile(f"=(?:{bare}|(?:{suffixes})(?:{bare}))".encode())
         keys = any_of([JOINT.join(words)[::-1] for words in endings])
         self._key = re.compile(
-            f'= {{0,4}}"{{0,6}}(?P<key>(?:(?:{suffixes}|[0-9]{{1,3}})[-_. ]?)?(?:{keys})[-_.a-z0-9]{{0,48}})'.encode()
+            f'=-? {{0,4}}"{{0,6}}(?P<key>(?:(?:{suffixes}|[0-9]{{1,3}})(?:[-_. ]|"{{1,3}})?)?'
+            f"(?:{keys})[-_.a-z0-9]{{0,48}})".encode()
         )
 
     def find(self, view: View) -> Iterable[Found]:
@@ -152,6 +185,37 @@ class PairRule:
                     yield *place, name
 
 
+class EntryRule:
+    """Finds values that stand second in an entry, where the key stands first: `('password', '...')`."""
+
+    def __init__(self, index: KeyIndex, rules: Iterable[KeyRule]) -> None:
+        self._index = index
+        self.sign = _key_sign(_endings(rules)) + r"(?:\[\d*\])?\\*[\"']\s?,"
+
+    def find(self, view: View) -> Iterator[Found]:
+        """Return the values of sensitive keys."""
+        raw, at = view.raw, 0
+        while (match := _PAIR.search(raw, at)) is not None:
+            start, at = match.start(), match.end()
+            if not view.takes():
+                yield at, len(raw), UNREAD
+                return
+            name = self._index.rule_for(match["key"].decode())
+            alone = match["list"] is not None and not _AMONG_LISTS.search(raw, max(0, start - 17), start)
+            value = None if name is None or alone else value_at(raw, at)
+            if name is None or value is None or (match["name"] is None and not _PAIR_ENDS.match(raw, value[1])):
+                continue
+            at = max(at, value[1])
+            yield *value, name
+
+
+def _key_sign(endings: Iterable[Sequence[str]]) -> str:
+    """Return a pattern of RE2 for the end of each key that may be sensitive."""
+    joint = "(?:[-_. \\t]|%20)?"
+    ends = "|".join(sorted(joint.join(map(re.escape, words)) for words in endings))
+    return f"(?i)(?:{ends})(?:{joint}(?:{'|'.join(_SUFFIXES.split())}|[0-9]{{1,3}}))?"
+
+
 class _Ends(dict[re.Pattern[bytes], tuple[int, int]]):
     """
     What is known of the text behind a place, which is read backwards: nothing of it is read twice.
@@ -185,6 +249,8 @@ def _run(pattern: re.Pattern[bytes], raw: bytes, begin: int, ends: _Ends) -> tup
 
 def _value(raw: bytes, start: int, key_start: int, key: str, name: str, ends: _Ends) -> tuple[int, int] | None:
     """Return where the value is that begins at `start`, or None where there is none worth hiding."""
+    if raw[start - 2 : start] == b"->":
+        return None if _MEMBER.match(raw, start) else _after_arrow(raw, start, ends)
     if raw[start - 1] == 62:  # The ">" of "<password>".
         if raw[key_start - 1 : key_start] not in (b"<", b":"):
             return None
@@ -199,14 +265,22 @@ def _value(raw: bytes, start: int, key_start: int, key: str, name: str, ends: _E
     begin, quote = opening.end(), opening["quote"]
     if quote:
         return _quoted(raw, begin, quote)
-    if opening.end() > start and b"\n" in opening[0] and raw[begin : begin + 1] not in b"[{":
-        return None
+    if b"\n" in opening[0] and raw[begin : begin + 1] not in b"[{":
+        return _below(raw, key_start, begin)
+    if raw[begin : begin + 1] in _ABOVE and (block := _BLOCK.match(raw, begin)) is not None:
+        return _below(raw, key_start, block.end(), block=True)
+    if (
+        raw[begin : begin + 1] == b"\\"
+        and (line := _ESCAPED_LINE.match(raw, begin))
+        and (below := _below(raw, key_start, line.end())) is not None
+    ):
+        return below
     if key.lower() in _TO_THE_END:
         return _kept(raw, _run(_LINE, raw, begin, ends))
     if _stands_for_none(raw, begin, len(raw)):
         return None
     if raw[begin : begin + 1] in _CLOSING:
-        return begin, _matching_bracket(raw, begin, ends)
+        return begin, matching_bracket(raw, begin, ends)
     if name == POSITION and (numbers := _NUMBERS.match(raw, begin)):
         return numbers.span()
     if name == PHONE and (dialled := _DIALLED.match(raw, begin)):
@@ -241,6 +315,48 @@ def _sentence(pattern: re.Pattern[bytes], raw: bytes, begin: int, ends: _Ends) -
         ends.blanks[end] = begin + len(raw[begin:end].rstrip())
     # Where all in front of the end is blank, there is another value's.
     return (begin, ends.blanks[end]) if ends.blanks[end] > begin else None
+
+
+def _after_arrow(raw: bytes, start: int, ends: _Ends) -> tuple[int, int] | None:
+    return value_at(raw, start + len(raw[start : start + 8]) - len(raw[start : start + 8].lstrip(b" \t")), ends)
+
+
+def _below(raw: bytes, key_start: int, begin: int, *, block: bool = False) -> tuple[int, int] | None:
+    """Return a value that stands below its key, as YAML and folded headers (RFC 9112, section 5.2) have it."""
+    before = _LINE_START.search(raw, max(0, key_start - 40), key_start)
+    column = len(raw[max(0, begin - 33) : begin]) - len(raw[max(0, begin - 33) : begin].rstrip(b" \t"))
+    if raw.startswith(b"- ", begin):
+        begin += 2
+    if before is None or (not block and (_CODE.match(raw, begin) or _stands_for_none(raw, begin, len(raw)))):
+        return None
+    own = len(before["indent"])
+    if column <= own:
+        word = _ALONE.match(raw, begin)
+        return word.span() if word is not None and _SECRET_LOOK.match(raw, *word.span()) else None
+    end = _REST.match(raw, begin).end()  # type: ignore[union-attr]
+    for _ in range(_MAX_LINES):
+        following = _NEXT_LINE.match(raw, end)
+        if following is None or len(following["indent"]) <= own or (not block and _CODE.match(raw, following.end())):
+            break
+        end = _REST.match(raw, following.end()).end()  # type: ignore[union-attr]
+    return begin, end
+
+
+def value_at(raw: bytes, begin: int, ends: _Ends | None = None) -> tuple[int, int] | None:
+    """Return the value that a text of Python or JSON has here; None where there is none worth hiding."""
+    opening = _VALUE.match(raw, begin)
+    assert opening is not None
+    if opening["quote"]:
+        return _quoted(raw, opening.end(), opening["quote"])
+    if _stands_for_none(raw, begin, len(raw)):
+        return None
+    if raw[begin : begin + 1] in _CLOSING:
+        return begin, matching_bracket(raw, begin, ends)
+    return _span(_ITEM.match(raw, begin))
+
+
+def _span(value: re.Match[bytes] | None) -> tuple[int, int] | None:
+    return None if value is None else value.span()
 
 
 def _kept(raw: bytes, value: tuple[int, int] | None) -> tuple[int, int] | None:
@@ -286,13 +402,15 @@ def _quoted(raw: bytes, begin: int, quote: bytes) -> tuple[int, int] | None:
     return None if begin == end or _is_nothing(raw, begin, end) else (begin, end)
 
 
-def _matching_bracket(raw: bytes, begin: int, ends: _Ends) -> int:
+def matching_bracket(raw: bytes, begin: int, ends: _Ends | None = None) -> int:
     """Return the end of what the bracket at `begin` opens; the end of the text where it is not closed."""
-    ends.brackets[begin] = end = _end_of_bracket(raw, begin, ends.brackets)
+    if ends is None:
+        ends = _Ends()
+    ends.brackets[begin] = end = _end_of_bracket(raw, begin, ends)
     return end
 
 
-def _end_of_bracket(raw: bytes, begin: int, known: dict[int, int]) -> int:
+def _end_of_bracket(raw: bytes, begin: int, ends: _Ends) -> int:
     depth = 0
     position = begin
     for _ in range(_MAX_BRACKETS):
@@ -300,14 +418,14 @@ def _end_of_bracket(raw: bytes, begin: int, known: dict[int, int]) -> int:
         if match is None:
             return len(raw)
         char = match[0]
-        position = known.get(match.start(), 0)
+        position = ends.brackets.get(match.start(), 0)
         if position:
             continue
         position = match.end()
         if char in (b'"', b"'"):
-            skipped = _END_QUOTED[char].match(raw, position)
+            skipped = _run(_END_QUOTED[char], raw, position, ends)
             assert skipped is not None
-            position = skipped.end() + 1
+            position = skipped[1] + 1
         elif char in _CLOSING:
             depth += 1
         else:
@@ -330,4 +448,4 @@ def _endings(rules: Iterable[KeyRule]) -> set[tuple[str, ...]]:
     return endings
 
 
-__all__ = ["PairRule"]
+__all__ = ["EntryRule", "PairRule", "matching_bracket", "value_at"]

@@ -34,6 +34,9 @@ _BETWEEN_FRAMES = re.compile(
     r"^[ |+]*(?:Traceback \(most recent call last\):$|File \"[^\"\n]*\", line [0-9]+)", re.MULTILINE
 )
 _CUT_TEXT = "[cut:length]"
+# So many words may be taken from the end of a text that was cut, and so much of it is read for that: a key and a value.
+_WORDS = 4
+_TAIL = 160
 # How Python begins one.
 TRACEBACK = "Traceback (most recent call last):\n"
 _UNREADABLE = marker("unreadable")
@@ -166,6 +169,13 @@ class RedactionPolicy:
         except Exception:
             return _UNREADABLE
 
+    def field(self, key: str, value: object) -> object:
+        """Return `value`, or what stands in its place under `key`; of itself nothing is redacted."""
+        try:
+            return self._field(key, value)
+        except Exception:
+            return _UNREADABLE
+
     def redact_fields(self, fields: Mapping[Any, object], room: int, places: Places | None = None) -> dict[str, JSON]:
         """
         Return what may be told of the fields of a log line: as `redact_field` each, and bounded all together.
@@ -262,11 +272,17 @@ class RedactionPolicy:
         return head + end[end.find("\n") + 1 :]
 
     def _shortened(self, text: str) -> str:
-        end = self._limits.text - len(_CUT_TEXT)
-        # Half a marker would be none.
-        bracket = text.rfind("[", max(0, end - _SHORT), end)
-        if bracket >= 0 and "]" not in text[bracket:end]:
-            end = bracket
+        room = self._limits.text - len(_CUT_TEXT)
+        for _ in range(_WORDS):
+            end = max(0, room)
+            # Half a marker would be none.
+            bracket = text.rfind("[", max(0, end - _SHORT), end)
+            if bracket >= 0 and "]" not in text[bracket:end]:
+                end = bracket
+            # Half a word may be a secret where the whole was none: "password: exp" of "password: expired".
+            if not end or not self._texts.ends_in_secret(text[max(0, end - _TAIL) : end], _CUT_TEXT):
+                break
+            room = _word_start(text, end)
         return text[:end] + _CUT_TEXT
 
     def _unescaped(self, text: str) -> str:
@@ -295,6 +311,14 @@ def _text_rules(
 
 
 _ESCAPE = re.compile(r"\\u00([2-7][0-9a-fA-F])")
+
+
+def _word_start(text: str, end: int) -> int:
+    """Return where the blank before the last word in front of `end` stands; somewhat before, where that is long."""
+    for start in range(end - 2, max(0, end - _TAIL), -1):
+        if text[start].isspace():
+            return start
+    return max(0, end - _TAIL)
 
 
 def _encodable(text: str) -> str:

@@ -18,6 +18,7 @@ from divan_obs_asgi.redaction.databases import VALUES_SIGN, find_values
 from divan_obs_asgi.redaction.keys import KEY_RULES, KeyRule
 from divan_obs_asgi.redaction.numbers import find_cards, find_ibans, find_positions
 from divan_obs_asgi.redaction.tokens import TOKEN_SHAPES, TokenShape
+from divan_obs_asgi.redaction.validation import INPUTS_SIGN, find_inputs
 from divan_obs_asgi.redaction.view import UNREAD, Found, View
 
 
@@ -83,6 +84,7 @@ DEFAULT_RULES: tuple[Rule, ...] = (
     TextRule(find_schemes, r"(?i)(?:bearer|basic)[\s%+\"]"),
     TextRule(find_emails, r"@|%40|\\u0040|&#64;"),
     TextRule(find_values, VALUES_SIGN),
+    TextRule(find_inputs, INPUTS_SIGN),
     TextRule(find_phones, r"\+[1-9](?:[ ()./-]{0,3}\d){6}|%2[bB][1-9]|00[1-9]\d{0,2}[ /(.-]{1,2}\d"),
     TextRule(find_cards, r"(?:\d(?:[ +-]|%[0-9A-Fa-f]{2})?){12}\d"),
     TextRule(find_ibans, r"[A-Z]{2}\d\d(?:(?:[ +-]|%[0-9A-Fa-f]{2})?[A-Z0-9]){11}"),

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from divan_obs_asgi.redaction.keys import KeyIndex, KeyRule
-from divan_obs_asgi.redaction.pairs import PairRule
+from divan_obs_asgi.redaction.letters import DISGUISE_SIGN, plain
+from divan_obs_asgi.redaction.pairs import EntryRule, PairRule
 from divan_obs_asgi.redaction.signs import Signs
 from divan_obs_asgi.redaction.tokens import TokenRule, TokenShape
 from divan_obs_asgi.redaction.view import Found, Places, View
@@ -58,16 +59,18 @@ class TextRules:
         if shapes:
             rules.insert(0, TokenRule(shapes))
         if key_rules:
-            rules.insert(0, PairRule(keys, key_rules))
+            rules[:0] = [PairRule(keys, key_rules), EntryRule(keys, key_rules)]
         self._finders = [rule.find for rule in rules]
-        self._signs = Signs([rule.sign for rule in rules])
+        self._signs = Signs([*(rule.sign for rule in rules), DISGUISE_SIGN])
 
-    def found(self, view: View) -> list[Found]:
-        """Return every place that a rule finds."""
+    def found(self, view: View) -> tuple[list[Found], bool]:
+        """Return every place that a rule finds, and whether letters of the text may be written as escapes."""
         found: list[Found] = []
-        for rule in self._signs.needed(view.raw):
+        needed = self._signs.needed(view.raw)
+        disguised = bool(needed) and needed[-1] == len(self._finders)
+        for rule in needed[:-1] if disguised else needed:
             found += self._finders[rule](view)
-        return found
+        return found, disguised
 
 
 class TextRedactor:
@@ -85,8 +88,16 @@ class TextRedactor:
             until: what begins after this position is left out.
             places: how many places may be looked at; without it, all.
         """
-        for _ in range(_PASSES):
-            found = self._rules.found(View(text, places))
+        found, disguised = self._rules.found(View(text, places))
+        if disguised or not text.isascii():
+            bare = plain(text)
+            if bare is not text and (read := self._rules.found(View(bare, places))[0]):
+                # A key that is disguised is written as it is read.
+                until = None if until is None else max(0, until - len(text) + len(bare))
+                text, found = bare, read
+        for number in range(_PASSES):
+            if number:
+                found, _ = self._rules.found(View(text, places))
             if not found:
                 return text if until is None else text[:until]
             text, touching = self._with_markers(text, found, until)
@@ -94,6 +105,11 @@ class TextRedactor:
             if not touching:
                 break
         return text
+
+    def ends_in_secret(self, text: str, cut: str) -> bool:
+        """Tell whether rules find something at the very end of `text`, now that it is followed by `cut`."""
+        found, _ = self._rules.found(View(text + cut))
+        return any(stop >= len(text) for _, stop, _ in found)
 
     def _with_markers(self, text: str, found: list[Found], until: int | None) -> tuple[str, bool]:
         """Return the text with markers, and whether one of them stands against a word."""

@@ -7,6 +7,8 @@ import re
 from functools import cached_property
 from typing import TypeAlias
 
+from divan_obs_asgi.redaction.letters import LOOK_ALIKES
+
 # Where a secret stands in a text, and what the marker calls it.
 Found: TypeAlias = tuple[int, int, str]
 
@@ -42,8 +44,8 @@ class View:
     A text, and what several detectors need of it.
 
     Attributes:
-        raw: ASCII, as long as the text, so that a position in one is a position in the other. A letter or digit of
-            another alphabet is "z", anything else that is not ASCII a space.
+        raw: ASCII, as long as the text, so that a position in one is a position in the other. What looks like a
+            character of ASCII is that character, any other letter or digit of another alphabet "z", the rest a space.
         lower: `raw` in lower case.
         numbers: `raw` with blanks for percent-encoded characters and plus signs, where forms have them.
         classes: `numbers` with "0" for each digit and "A" for each capital, without blanks and dashes, so that what is
@@ -80,10 +82,10 @@ class View:
 def _stand_in(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    foreign = error.object[error.start : error.end]
-    if foreign.isalnum():
-        return "z" * len(foreign), error.end
-    return "".join("z" if char.isalnum() else " " for char in foreign), error.end
+    foreign = error.object[error.start : error.end].translate(LOOK_ALIKES)
+    if foreign.isascii():
+        return foreign, error.end
+    return "".join(char if char < "\x80" else "z" if char.isalnum() else " " for char in foreign), error.end
 
 
 _HANDLER = "divan_obs_asgi.redaction.view"

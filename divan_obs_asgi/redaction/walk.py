@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeAlias, TypeGuard
 
-from divan_obs_asgi.redaction.databases import MARKER as DATABASE
-from divan_obs_asgi.redaction.databases import caused_by_a_database
+from divan_obs_asgi.redaction.errors import marker_for
+from divan_obs_asgi.redaction.validation import MARKER as VALIDATION
 from divan_obs_asgi.redaction.view import Places
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
@@ -33,6 +33,8 @@ _OWN = (_CUT, "[redacted:type ")
 _SHORT = 80
 # What a number, a null or the frame of a map counts for.
 _SCALAR = 4
+# What `errors()` of pydantic and FastAPI tell that may be the client's.
+_INPUTS = frozenset({"loc", "msg", "input", "ctx", "url"})
 _LISTS = (list, tuple, Set, deque)
 _AS_TEXT = (
     datetime.date,
@@ -145,9 +147,13 @@ class Walk:
         if self._left <= 0 and text and not text.startswith(_OWN):
             return f"{_CUT}size]"
         told = self._redacted(text, self._places)
-        read = min(len(text), 2 * self._limits.text) if self._limits.text else 0
+        # The end of what is cut is read twice.
+        read = min(len(text), 2 * self._limits.text + 2 * _SHORT) if self._limits.text else 0
         if read > len(told):
             self._left -= read - len(told)
+            if len(told) > self._left:
+                # It was read, and is not told.
+                self._left = min(self._left, 0)
         return self._measured(told)
 
     def mapping(self, value: Mapping[Any, object], depth: int, items: int) -> JSON:
@@ -172,8 +178,12 @@ class Walk:
         return kept
 
     def _named(self, value: Mapping[Any, object]) -> Mapping[Any, object]:
-        """{"name": "password", "value": "..."} is a field as well."""
-        if type(value) is not dict or "value" not in value or len(value) > self._limits.items:
+        """{"name": "password", "value": "..."} is a field as well; of a validation's error only the type is told."""
+        if type(value) is not dict:
+            return value
+        if "loc" in value and "msg" in value:
+            value = {key: VALIDATION if key in _INPUTS and item else item for key, item in value.items()}
+        if "value" not in value or len(value) > self._limits.items:
             return value
         name = value.get("name", value.get("key"))
         return {**value, "value": self._field(name, value["value"])} if isinstance(name, str) else value
@@ -185,7 +195,11 @@ class Walk:
             if len(kept) == limit and not (isinstance(item, str) and item.startswith(_CUT)):
                 kept.append(_left_out(value, limit))
                 break
-            kept.append(self.value(item, depth - 1))
+            if type(item) is list and len(item) == 2 and type(item[0]) is str and depth > 1:
+                # JSON has no tuples: [["authorization", "..."]]
+                kept.append(self._pair(item[0], item[1], depth - 1))
+            else:
+                kept.append(self.value(item, depth - 1))
         if 2 <= len(kept) <= 3 and all(isinstance(item, float) for item in kept[:2]):
             # A position without a key: as a text it would be one.
             pair = f"{kept[0]!r}, {kept[1]!r}"
@@ -200,9 +214,12 @@ class Walk:
         return [name, self.value(self._field(name, item), depth - 1)]
 
     def _exception(self, error: BaseException, depth: int) -> JSON:
-        if caused_by_a_database(error):
-            return {"type": self._plain(type(error).__qualname__), "args": [DATABASE]}
-        told: dict[object, object] = {"type": type(error).__qualname__, "args": list(error.args)}
+        hidden = marker_for(error)
+        if hidden is not None:
+            return {"type": self._plain(type(error).__qualname__), "args": [hidden]}
+        # The arguments of a UnicodeDecodeError are all the bytes that could not be read.
+        args = [str(error)] if isinstance(error, UnicodeError) else list(error.args)
+        told: dict[object, object] = {"type": type(error).__qualname__, "args": args}
         notes = getattr(error, "__notes__", None)
         if notes:
             told["notes"] = list(notes)

@@ -13,7 +13,8 @@ from opentelemetry.trace import Link, SpanKind, Status
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from divan_obs_asgi.redaction import RedactionPolicy
-from divan_obs_asgi.redaction.databases import MARKER, frames_only, tells_of_a_database
+from divan_obs_asgi.redaction.databases import MARKER as DATABASE
+from divan_obs_asgi.redaction.errors import frames_only, marker_for_text
 from divan_obs_asgi.redaction.sql import commands_only, without_literals
 from divan_obs_asgi.routes import UNMATCHED
 from divan_obs_asgi.tracing.commands import redis_name, sql_name
@@ -74,19 +75,20 @@ class SpanRedactor:
         """Return a copy of `span` that may leave the process, or `span` where it holds nothing but what we have set."""
         if type(span) is RecordingSpan and span.holds_only_ours:
             return span
-        # A database's error repeats the values that did not fit, as text that looks like any other.
-        quiet = any(system in (span.attributes or {}) for system in _SYSTEMS)
-        quiet = quiet or any(_tells_of_a_database(event) for event in span.events)
+        # The error of a database or a validation repeats values, as text that looks like any other.
+        of_a_database = any(system in (span.attributes or {}) for system in _SYSTEMS)
+        markers = [DATABASE] if of_a_database else [*filter(None, map(_marker_for, span.events))]
+        hidden = markers[0] if markers else None
         return _Copy(
             name=self._name_of(span),
             context=span.context,
             parent=span.parent,
             resource=span.resource,
             attributes=self._of_span(span),
-            events=[self._event(event, quiet) for event in span.events],
+            events=[self._event(event, hidden) for event in span.events],
             links=[Link(link.context, self.attributes(link.attributes)) for link in span.links],
             kind=span.kind,
-            status=self._status(span.status, quiet),
+            status=self._status(span.status, hidden),
             start_time=span.start_time,
             end_time=span.end_time,
             instrumentation_scope=self._scope(span.instrumentation_scope),
@@ -152,23 +154,23 @@ class SpanRedactor:
             return [str(item) for item in redacted] if redacted != list(value) else value
         return str(redacted)
 
-    def _event(self, event: Event, quiet: bool) -> Event:
+    def _event(self, event: Event, hidden: str | None) -> Event:
         attributes = dict(event.attributes or {})
-        if quiet and _MESSAGE in attributes:
-            attributes[_MESSAGE] = MARKER
-        if quiet and _STACKTRACE in attributes:
+        if hidden is not None and _MESSAGE in attributes:
+            attributes[_MESSAGE] = hidden
+        if hidden is not None and _STACKTRACE in attributes:
             attributes[_STACKTRACE] = frames_only(str(attributes[_STACKTRACE]))
         return Event(self._name(event.name), self.attributes(attributes), event.timestamp)
 
-    def _status(self, status: Status, quiet: bool) -> Status:
+    def _status(self, status: Status, hidden: str | None) -> Status:
         if not status.description:
             return status
-        return Status(status.status_code, MARKER if quiet else self._policy.redact_text(status.description))
+        return Status(status.status_code, hidden or self._policy.redact_text(status.description))
 
 
-def _tells_of_a_database(event: Event) -> bool:
+def _marker_for(event: Event) -> str | None:
     told = event.attributes or {}
-    return tells_of_a_database(str(told.get(_TYPE, "")), str(told.get(_STACKTRACE, "")))
+    return marker_for_text(str(told.get(_TYPE, "")), str(told.get(_STACKTRACE, "")))
 
 
 class RedactingExporter(SpanExporter):

@@ -12,7 +12,7 @@ from divan_obs_asgi.around import around, is_async, name_of
 from divan_obs_asgi.names import class_name
 from divan_obs_asgi.record import current_record
 from divan_obs_asgi.redaction import RedactionPolicy
-from divan_obs_asgi.redaction.databases import MARKER, caused_by_a_database, frames_only
+from divan_obs_asgi.redaction.errors import frames_only, marker_for
 from divan_obs_asgi.redaction.text import HIDDEN
 from divan_obs_asgi.version import __version__
 
@@ -157,8 +157,9 @@ def record_error(span: Span, error: Exception, policy: RedactionPolicy, hidden: 
         return
     kind = policy.redact_text(class_name(type(error)))
     message, places = _text_of(error), "".join(traceback.format_exception(error))
-    if caused_by_a_database(error):
-        message, places = MARKER, frames_only(places)
+    repeats = marker_for(error)
+    if repeats is not None:
+        message, places = repeats, frames_only(places)
     for text in hidden:
         message, places = message.replace(text, HIDDEN), places.replace(text, HIDDEN)
     span.add_event(

@@ -10,12 +10,8 @@ import pytest
 
 from divan_obs_asgi import RedactionPolicy
 from divan_obs_asgi.logs.errors import describe_error
-from divan_obs_asgi.redaction.databases import (
-    caused_by_a_database,
-    frames_only,
-    of_a_database,
-    tells_of_a_database,
-)
+from divan_obs_asgi.redaction.databases import MARKER, of_a_database
+from divan_obs_asgi.redaction.errors import frames_only, marker_for, marker_for_text
 
 POLICY = RedactionPolicy()
 STORED = "meet me at the harbour"
@@ -94,7 +90,7 @@ def test_a_chain_that_bites_its_tail_has_an_end() -> None:
     """Frameworks that raise an exception again can make its context its own."""
     one, other = ValueError("one"), ValueError("other")
     one.__context__, other.__context__ = other, one
-    assert not caused_by_a_database(one)
+    assert marker_for(one) is None
 
 
 def test_only_places_are_left_of_a_traceback() -> None:
@@ -113,9 +109,9 @@ def test_what_hides_its_cause_may_repeat_it() -> None:
     """As `raise LookupError(str(error)) from None` does."""
     error = LookupError(STORED)
     error.__context__, error.__suppress_context__ = refused_row(), True
-    assert caused_by_a_database(error)
+    assert marker_for(error) == MARKER
     error.__cause__, error.__context__ = error.__context__, None
-    assert caused_by_a_database(error)
+    assert marker_for(error) == MARKER
 
 
 def test_a_databases_exception_in_a_field_is_its_type() -> None:
@@ -144,7 +140,7 @@ def test_a_databases_exception_in_a_field_is_its_type() -> None:
 )
 def test_a_recorded_exception_tells_it_too(kind: str, stacktrace: str, expected: bool) -> None:
     """By its full name, or by the names in its traceback: of an exception that is a text already there is no more."""
-    assert tells_of_a_database(kind, stacktrace) is expected
+    assert (marker_for_text(kind, stacktrace) == MARKER) is expected
 
 
 BACKGROUND = "(Background on this error at: https://sqlalche.me/e/21/gkpj)"

@@ -1,0 +1,135 @@
+"""Letters that are not what they seem: look-alikes, needless escapes, and characters that nobody can see."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+# Of Unicode's confusables (UTS #39) those that an English word can be written with, in Cyrillic, Greek and Armenian.
+_CONFUSABLE: Final = {
+    "A": "\u0410\u0391",
+    "B": "\u0412\u0392",
+    "C": "\u0421",
+    "E": "\u0415\u0395",
+    "G": "\u050c",
+    "H": "\u041d\u0397",
+    "I": "\u0406\u0399",
+    "J": "\u0408",
+    "K": "\u041a\u039a",
+    "M": "\u041c\u039c",
+    "N": "\u039d",
+    "O": "\u041e\u039f",
+    "P": "\u0420\u03a1",
+    "S": "\u0405",
+    "T": "\u0422\u03a4",
+    "X": "\u0425\u03a7",
+    "Y": "\u0423\u03a5",
+    "Z": "\u0396",
+    "a": "\u0430\u03b1",
+    "b": "\u0432",
+    "c": "\u0441",
+    "d": "\u0501",
+    "e": "\u0435\u03b5",
+    "g": "\u0581",
+    "h": "\u04bb\u043d\u0570",
+    "i": "\u0456\u0457\u03b9\u0131",
+    "j": "\u0458\u0575",
+    "k": "\u043a\u03ba",
+    "l": "\u04cf",
+    "m": "\u043c",
+    "n": "\u043f\u03b7\u0578",
+    "o": "\u043e\u03bf\u0585",
+    "p": "\u0440\u03c1",
+    "q": "\u051b",
+    "s": "\u0455",
+    "t": "\u0442\u03c4",
+    "u": "\u03c5\u057d",
+    "v": "\u0475\u03bd",
+    "w": "\u051d\u03c9",
+    "x": "\u0445\u03c7",
+    "y": "\u0443\u03b3",
+}
+# What stands between a key and its value, or looks like it.
+_SEPARATORS: Final = {
+    ":": "\uff1a\ufe55\ua789\u2236\u02d0",
+    "=": "\uff1d\ufe66\u2192\u21d2\u27f6",
+}
+_COMPATIBLE = (
+    range(0xA0, 0x250), range(0x1D00, 0x1DC0), range(0x1E00, 0x1F00), range(0x2070, 0x20A0), range(0x2100, 0x2190),
+    range(0x2460, 0x2500), range(0xFF01, 0xFF5F), range(0x1D400, 0x1D800), range(0x1F100, 0x1F1AD),
+)  # fmt: skip
+
+
+def _look_alikes() -> dict[int, str]:
+    table: dict[int, str] = {}
+    for code in (code for codes in _COMPATIBLE for code in codes):
+        # The letter that is left without accent, width and font: U+00E9, U+FF50, U+1D429, U+24DF.
+        base = unicodedata.normalize("NFKD", chr(code)).strip("()")[:1]
+        if "!" <= base <= "~":
+            table[code] = base
+    return table | {ord(char): letter for letter, chars in (_CONFUSABLE | _SEPARATORS).items() for char in chars}
+
+
+LOOK_ALIKES: Final = _look_alikes()
+"""For `str.translate`: one character of ASCII for each that looks like it."""
+
+# All of Unicode's category Cf (format) but the signs of Arabic numbers, which are seen; fillers of Hangul, tags, the
+# grapheme joiner, and variation selectors beyond those of emoji.
+_UNSEEN = (
+    "\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
+    "\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_CONTROLS = "\x7f-\x9f\u2028\u2029"
+UNSEEN: Final = re.compile(f"[{_UNSEEN}{_CONTROLS}]")
+# Joiners belong to a word of Arabic, Persian or an Indic script and to an emoji of several: between two such.
+_JOINED = (
+    "\u0590-\u10ff\u1700-\u1cff\u2190-\u2bff\u3297\u3299"
+    "\ua800-\uabff\ufe0f\ufb1d-\ufdff\ufe70-\ufefc\U00010a00-\U00011fff\U0001f000-\U0001faff"
+)
+_DECEIVING = re.compile(f"(?:(?<=[{_JOINED}])[\u200c\u200d](?=[{_JOINED}]))|(?P<unseen>[{_UNSEEN}{_CONTROLS}])")
+# A terminal's commands (ECMA-48) and controls other than blanks and ends of lines.
+_COMMANDS = re.compile(r"\x1b\[[0-9;?]{0,32}[ -/]?[@-~]|[\0-\x08\x0b\x0c\x0e-\x1f\x7f]")
+# RFC 3986, section 2.3: a letter that is encoded is the letter. The same of JSON's, Python's and HTML's escapes.
+# None is read within another one.
+_ESCAPED = re.compile(
+    r"(?<!%)(?<!%[0-9A-Fa-f])%(4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9Aa])"
+    r"|(?<!\\)\\(?:u00|x)(4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9Aa])"
+    r"|(?<!&)&#(?:0{0,4}(6[5-9]|[789][0-9]|1[01][0-9]|12[0-2])|[xX]0{0,4}(4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9Aa]));"
+)
+
+
+DISGUISE_SIGN: Final = (
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|&#[0-9xX]"
+    r"|(?:%|\\u00|\\x)(?:4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9Aa])"
+)
+"""A pattern of RE2 for what `plain` may change in a text of ASCII."""
+
+
+def plain(text: str) -> str:
+    """Return `text` without unseen characters, and with letters in the place of their escapes; else the same object."""
+    if not text.isascii() and UNSEEN.search(text):
+        text = UNSEEN.sub("", text)
+    if not text.isprintable() and _COMMANDS.search(text):
+        text = _COMMANDS.sub("", text)
+    if ("%" in text or "\\" in text or "&#" in text) and _ESCAPED.search(text):
+        text = _ESCAPED.sub(_letter, text)
+    return text
+
+
+def visible(text: str) -> str:
+    """
+    Return `text` with U+FFFD for each character that nobody sees, or that turns the order of what is seen.
+
+    A joiner within a word or an emoji stays.
+    """
+    return _DECEIVING.sub(lambda match: match[0] if match["unseen"] is None else "\ufffd", text)
+
+
+def _letter(match: re.Match[str]) -> str:
+    code = match[1] or match[2] or match[4]
+    letter = chr(int(code, 16)) if code else chr(int(match[3]))
+    return letter if letter.isalpha() else match[0]
+
+
+__all__ = ["DISGUISE_SIGN", "LOOK_ALIKES", "UNSEEN", "plain", "visible"]
