@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -15,8 +15,11 @@ import orjson
 from divan_obs_asgi.failures import own_failure
 from divan_obs_asgi.logs.errors import describe_error, describe_stack
 from divan_obs_asgi.logs.libraries import reducer_of
+from divan_obs_asgi.names import class_name
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.redaction.errors import marker_for
+from divan_obs_asgi.redaction.letters import visible
 from divan_obs_asgi.redaction.policy import TRACEBACK
 from divan_obs_asgi.redaction.text import HIDDEN
 from divan_obs_asgi.redaction.view import Places
@@ -52,11 +55,11 @@ _ACCESS_LEVELS = {
 _LEVEL_NAMES = {logging.INFO: "INFO", logging.WARNING: "WARNING", logging.ERROR: "ERROR"}
 _HIDDEN = HIDDEN.encode()
 _RECORDED = b',"recorded":true}'
-# An escaped backslash, or a control character other than tab and the ends of lines, as orjson writes them.
-_ESCAPES = re.compile(rb"\\\\|\\u00[01][0-9a-f]|\\[bf]")
-_SHORT = {rb"\\": rb"\\", rb"\b": rb"\u2408", rb"\f": rb"\u240c"}
-# What orjson leaves as it is: DEL, the C1 controls (CSI among them), and the two line separators of Unicode.
-_RAW_CONTROLS = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
+# An escaped backslash, or a control character other than tab, as orjson writes them.
+_ESCAPES = re.compile(rb"\\\\|\\u00[01][0-9a-f]|\\[bfnr]")
+_SHORT = {rb"\\": rb"\\", rb"\b": rb"\u2408", rb"\f": rb"\u240c", rb"\n": rb"\u240a", rb"\r": rb"\u240d"}
+# Where ends of lines stay.
+_IN_LINES = _SHORT | {rb"\n": rb"\n"}
 
 
 def timestamp(unix_ns: int) -> str:
@@ -174,7 +177,7 @@ class Lines:
 
     def _message(self, record: logging.LogRecord, places: Places | None) -> str:
         try:
-            message = record.getMessage()
+            message = self._formatted(record)
         except Exception as error:
             # A template that does not fit its arguments: the template is ours, the arguments may be secret.
             template = record.msg if isinstance(record.msg, str) else type(record.msg).__name__
@@ -184,6 +187,19 @@ class Lines:
         redacted = self._policy.redact_traceback if is_traceback else self._policy.redact_text
         return redacted(message, places)
 
+    def _formatted(self, record: logging.LogRecord) -> str:
+        """Return the message with what may be told of its arguments, as far as they say what they are."""
+        arguments, template = record.args, record.msg
+        if isinstance(template, BaseException):
+            template = _of_error(template)
+        if isinstance(arguments, Mapping) and "%(" in str(template):
+            arguments = _Named(arguments, self._policy)  # type: ignore[assignment]
+        elif isinstance(arguments, tuple) and any(isinstance(argument, BaseException) for argument in arguments):
+            arguments = tuple(map(_of_error, arguments))
+        if template is record.msg and arguments is record.args:
+            return record.getMessage()
+        return str(template) % arguments if arguments else str(template)
+
     def _add_fields(self, line: dict[str, Any], fields: Mapping[Any, object], places: Places | None) -> None:
         told = self._policy.redact_fields(dict(islice(fields.items(), _MAX_FIELDS)), _FIELDS_ROOM, places)
         for name, value in told.items():
@@ -191,6 +207,23 @@ class Lines:
             line.setdefault(name, value)
         if len(fields) > _MAX_FIELDS:
             line["..."] = f"[cut:{len(fields) - _MAX_FIELDS} more]"
+
+
+class _Named:
+    """The arguments of `"%(password)s"`, which say what they are."""
+
+    def __init__(self, arguments: Mapping[Any, object], policy: RedactionPolicy) -> None:
+        self._arguments = arguments
+        self._policy = policy
+
+    def __getitem__(self, key: str) -> object:
+        return self._policy.field(key, self._arguments[key])
+
+
+def _of_error(argument: object) -> object:
+    """Return an argument; of an exception whose text repeats data its type."""
+    marker = marker_for(argument) if isinstance(argument, BaseException) else None
+    return argument if marker is None else f"{class_name(type(argument))}: {marker}"
 
 
 def _unix_ns(created: object) -> int:
@@ -208,20 +241,37 @@ def _written(name: object) -> str:
 
 def _finished(line: dict[str, Any], recorded: bool, hidden: Iterable[str] = ()) -> bytes:
     """Return one line of JSON in which no terminal and no collector finds a control character (PITFALLS P45)."""
-    data = orjson.dumps(line)
+    if "error" in line or "stack" in line or line["msg"].startswith(TRACEBACK):
+        # A traceback is one of lines; no other text is, for a reader could take the next line for another record.
+        in_lines: dict[str, Any] = {key: line[key] for key in ("msg", "error", "stack") if key in line}
+        if not line["msg"].startswith(TRACEBACK):
+            del in_lines["msg"]
+        rest = {key: value for key, value in line.items() if key not in in_lines}
+        data = _shown(rest, _picture, hidden)[:-1] + b"," + _shown(in_lines, _picture_in_lines, hidden)[1:]
+    else:
+        data = _shown(line, _picture, hidden)
+    return data[:-1] + _RECORDED if recorded else data
+
+
+def _shown(fields: dict[str, Any], picture: Callable[[re.Match[bytes]], bytes], hidden: Iterable[str]) -> bytes:
+    """Return JSON in which everything that acts on a terminal, or deceives who reads it, is a character to be seen."""
+    data = orjson.dumps(fields)
     for text in hidden:
         # Ids of letters and digits, which JSON has as they are.
         data = data.replace(text.encode(), _HIDDEN)
     if b"\\" in data:
-        data = _ESCAPES.sub(_picture, data)
-    if b"\x7f" in data or not data.isascii():
-        data = _RAW_CONTROLS.sub(b"\\\\ufffd", data)
-    return data[:-1] + _RECORDED if recorded else data
+        data = _ESCAPES.sub(picture, data)
+    # orjson leaves DEL, the C1 controls and all of Unicode as they are.
+    return visible(data.decode()).encode() if b"\x7f" in data or not data.isascii() else data
 
 
 def _picture(found: re.Match[bytes]) -> bytes:
     """Unicode has a picture of each control character, at U+2400 and on: ESC is shown as one sign, and does nothing."""
     return _SHORT.get(found[0]) or b"\\u24" + found[0][-2:]
+
+
+def _picture_in_lines(found: re.Match[bytes]) -> bytes:
+    return _IN_LINES.get(found[0]) or b"\\u24" + found[0][-2:]
 
 
 __all__ = ["ACCESS_LOGGER", "FIELDS_KEY", "HIDDEN_KEY", "Lines", "access_level", "timestamp"]

@@ -560,12 +560,59 @@ def test_what_a_terminal_would_obey_is_not_in_the_line(text: str) -> None:
     assert len(line["value"]) == len(line["more"][0]) == len(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("\r\n", "\n", "\r", "\u200b", "\u200e", "\u200f", "\u061c", "\u2060", "\ufeff", "\xad", "\U000e0041"),
+        *map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))),
+        *("a\u200db", "a\u200cb", "\u200d"),
+    ],
+)
+def test_what_deceives_a_reader_is_not_in_the_line(text: str) -> None:
+    """Neither a second line, nor text that runs backwards, nor what nobody sees: in no text but a traceback."""
+    app = App()
+    given = {"msg": "got %s", "args": (text,), "name": f"a{text}b", "levelname": text, "levelno": logging.ERROR}
+    try:
+        raise LookupError(text)
+    except LookupError:
+        given |= {"exc_info": sys.exc_info(), "value": text, f"k{text}": [text], "thread_name": text}
+    app.logger.handle(logging.makeLogRecord(given))
+    line = app.line()
+    told = line.pop("error")["traceback"].replace("\n", "")
+    told += "".join(map(str, line.values())) + "".join(line)
+    assert not set(text.replace("a", "").replace("b", "")) & set(told)
+
+
+def test_joiners_stay_where_a_word_or_an_emoji_has_them() -> None:
+    """Persian and Hindi are written with them."""
+    text = (
+        "\U0001f469\U0001f3fd\u200d\U0001f4bb \u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \u0915\u094d\u200d\u0937"
+    )
+    app = App()
+    app.logger.info("%s", text)
+    assert app.line()["msg"] == text
+
+
+def test_arguments_that_have_names_are_fields() -> None:
+    """`%(password)s` says what stands there, whatever the text around it says."""
+    app = App()
+    app.logger.info("%(user)s came with %(password)s, %(n)d", {"user": "ada", "password": "x y", "n": 3})
+    assert app.line()["msg"] == "ada came with [redacted:credential], 3"
+
+
+def test_a_mapping_that_is_a_text_is_one_of_fields() -> None:
+    """As `logging` has it for a single argument."""
+    app = App()
+    app.logger.info("got %s", {"password": "x y"})
+    assert app.line()["msg"] == "got {'password': '[redacted:credential]'}"
+
+
 @given(st.text(st.sampled_from('\\u001bf\x1b\n"')))
 def test_text_that_looks_like_an_escape_stays(text: str) -> None:
     """Only real control characters are replaced, not backslashes that stand for themselves."""
     app = App()
     app.logger.info("%s", text)
-    assert app.line()["msg"] == text.replace("\x1b", "\u241b")
+    assert app.line()["msg"] == text.replace("\x1b", "\u241b").replace("\n", "\u240a")
 
 
 def test_very_many_fields_are_cut() -> None:
