@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from divan_obs_asgi.tracing.commands import redis_word
+from divan_obs_asgi.redaction.commands import redis_word
 
 # Longer statements are cut before they are read, so that the time is bounded; what a cut leaves open is a literal too.
 _LENGTH = 8192

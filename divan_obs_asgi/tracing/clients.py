@@ -22,7 +22,7 @@ from opentelemetry.propagators.textmap import (
 from opentelemetry.trace import Span, TracerProvider
 
 from divan_obs_asgi.record import current_record
-from divan_obs_asgi.tracing.commands import redis_word
+from divan_obs_asgi.redaction.commands import redis_word
 from divan_obs_asgi.tracing.global_provider import OwnTracerProvider, global_provider
 
 _logger = logging.getLogger("divan_obs_asgi.tracing")

@@ -13,11 +13,11 @@ from opentelemetry.trace import Link, SpanKind, Status
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.redaction.commands import redis_name, sql_name
 from divan_obs_asgi.redaction.databases import MARKER as DATABASE
 from divan_obs_asgi.redaction.errors import frames_only, marker_for_text
 from divan_obs_asgi.redaction.sql import commands_only, without_literals
 from divan_obs_asgi.routes import UNMATCHED
-from divan_obs_asgi.tracing.commands import redis_name, sql_name
 from divan_obs_asgi.tracing.server_span import NAME
 from divan_obs_asgi.tracing.span import RecordingSpan
 from divan_obs_asgi.tracing.urls import names_only, with_path, without_query
