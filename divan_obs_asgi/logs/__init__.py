@@ -1,8 +1,5 @@
 """JSON logs: the lines, the sampling, the flight recorder, and the sink that never makes the event loop wait."""
 
-import logging
-
-from divan_obs_asgi.logs.last_resort import LastResortHandler
 from divan_obs_asgi.logs.lines import Lines, timestamp
 from divan_obs_asgi.logs.own_loggers import OwnLoggers
 from divan_obs_asgi.logs.pipeline import Logs, PipelineHandler
@@ -11,9 +8,6 @@ from divan_obs_asgi.logs.root_level import RootLevel
 from divan_obs_asgi.logs.sampling import Sampler
 from divan_obs_asgi.logs.sink import ByteStream, Sink
 from divan_obs_asgi.logs.structlog_bridge import structlog_processor
-
-# Before there is a pipeline, and where the application wants none.
-logging.getLogger("divan_obs_asgi").addHandler(LastResortHandler())
 
 __all__ = [
     "ByteStream",

@@ -151,5 +151,7 @@ class LastResortHandler(logging.Handler):
 # The process has one standard error, and so it has one queue and one thread for it.
 standard_error = StandardError()
 os.register_at_fork(after_in_child=standard_error.reset)
+# Before there is a pipeline, and where the application wants none.
+logging.getLogger("divan_obs_asgi").addHandler(LastResortHandler())
 
 __all__ = ["LastResortHandler", "StandardError", "standard_error", "wait_until_writable"]

@@ -35,12 +35,12 @@ class Adopted(logging.Filter):
     def __init__(self, is_installed: Callable[[], bool], is_unwanted: Callable[[logging.LogRecord], bool]) -> None:
         super().__init__()
         self._is_installed = is_installed
-        self._is_unwanted = is_unwanted
+        self.is_unwanted = is_unwanted
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not self._is_installed():
             return True
-        if self._is_unwanted(record):
+        if self.is_unwanted(record):
             return False
         logger: logging.Logger | None = logging.getLogger(record.name)
         while logger is not None and logger is not logging.root:
@@ -65,6 +65,8 @@ def adopt_server_loggers(is_installed: Callable[[], bool], *, own_access_line: b
         logger = logging.getLogger(name)
         for earlier in [one for one in logger.filters if isinstance(one, Adopted)]:
             logger.removeFilter(earlier)
+            if earlier.is_unwanted is _anything:
+                logger.disabled = False
         unwanted = _unwanted_of(name) if own_access_line else _nothing
         logger.addFilter(Adopted(is_installed, unwanted))
         _release(logger)

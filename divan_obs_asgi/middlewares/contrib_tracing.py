@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from types import NoneType
 from typing import TYPE_CHECKING
 
 from opentelemetry import context as otel_context
@@ -13,7 +14,7 @@ from divan_obs_asgi.exceptions import MiddlewareNotUsed
 from divan_obs_asgi.record import RECORD_KEY, RequestRecord
 from divan_obs_asgi.recording import RecordMiddleware, Undo
 from divan_obs_asgi.tracing.current import is_http_suppressed
-from divan_obs_asgi.types import ASGIApp, Scope
+from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
@@ -34,7 +35,7 @@ class ContribTracingMiddleware(RecordMiddleware):
             raise MiddlewareNotUsed("OBS_TRACING_ENABLED is false")
         self._spans = obs.spans
         contrib = OpenTelemetryMiddleware(
-            app,
+            _with_plain_headers(app),
             tracer_provider=obs.spans.provider,
             server_request_hook=self._adopt,
             exclude_spans=["receive", "send"],
@@ -42,6 +43,10 @@ class ContribTracingMiddleware(RecordMiddleware):
         super().__init__(contrib, obs)
 
     def observe(self, scope: Scope, record: RequestRecord) -> Undo | None:
+        for address in ("client", "server"):
+            # Upstream reads them by index; ASGI asks for no more than an iterable.
+            if not isinstance(scope.get(address), (tuple, list, NoneType)):
+                scope[address] = tuple(scope[address])
         before = otel_context.get_current()
         if is_http_suppressed(before):
             return None  # Upstream sees it, and makes no span.
@@ -54,6 +59,21 @@ class ContribTracingMiddleware(RecordMiddleware):
         record = scope.get(RECORD_KEY)
         if record is not None and record.span is None:
             self._spans.adopt(record, span)
+
+
+def _with_plain_headers(app: ASGIApp) -> ASGIApp:
+    """Have response headers be pairs of bytes: upstream reads them, an iterator to its end, and decodes them."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_plain_headers(message: Message) -> None:
+            if "headers" in message:
+                pairs = [(bytes(name), bytes(value)) for name, value in message["headers"]]
+                message = {**message, "headers": pairs}
+            await send(message)
+
+        await app(scope, receive, send_with_plain_headers)
+
+    return answer
 
 
 __all__ = ["ContribTracingMiddleware"]

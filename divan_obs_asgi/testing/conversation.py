@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from divan_obs_asgi.headers import with_lasting_headers
 from divan_obs_asgi.types import ASGIApp, Message, RawHeaders, Scope
 
 
@@ -62,7 +63,7 @@ async def converse(
     async def send(message: Message) -> None:
         if hangs_up_after is not None and len(conversation.sent) >= hangs_up_after:
             raise OSError("the client has gone")
-        conversation.sent.append(message)
+        conversation.sent.append(with_lasting_headers(message))
 
     try:
         await app(scope, receive, send)

@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import socketio
 import uvicorn
 from starlette.applications import Starlette
@@ -115,7 +116,7 @@ async def admit(request: Request) -> Response:
 
 async def flush(request: Request) -> Response:
     """Send everything that is queued, so that a test may look."""
-    await request.app.state.obs.flush_in_thread()
+    await anyio.to_thread.run_sync(request.app.state.obs.flush)
     return PlainTextResponse(str(os.getpid()))
 
 
