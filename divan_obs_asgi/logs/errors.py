@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import traceback
 from types import TracebackType
 
 from divan_obs_asgi.names import class_name
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.redaction.errors import frames_only, marker_for
-from divan_obs_asgi.redaction.view import Places
+from divan_obs_asgi.redaction.tracebacks import formatted
+from divan_obs_asgi.redaction.view import Budget
 
 # What a traceback may take: frames, and characters below what the policy cuts a text to.
 _FRAMES = 6
@@ -18,7 +18,7 @@ _UNREADABLE = "[redacted:unreadable]"
 
 
 def describe_error(
-    error: BaseException, policy: RedactionPolicy, places: Places | None = None, *, places_only: bool = False
+    error: BaseException, policy: RedactionPolicy, budget: Budget | None = None, *, places_only: bool = False
 ) -> dict[str, str]:
     """
     Return the type, a fingerprint that stays the same from run to run, and the redacted traceback; never raises.
@@ -28,13 +28,14 @@ def describe_error(
     repeats data.
 
     Args:
-        places: of the line that it stands in, as from `RedactionPolicy.line_places`.
+        budget: of the line that it stands in, as from `RedactionPolicy.line_budget`.
         places_only: the traceback has the places only, too, of any other exception.
     """
-    kind = policy.redact_text(class_name(type(error)))
+    kind = policy.redact_text(class_name(type(error)), budget)
     path = "".join(f"{place};" for place in dict.fromkeys(_places(error.__traceback__)))
     try:
-        text = _traceback(error)
+        # Its end says most: the innermost frames, and the exceptions before this one where there is room.
+        text = formatted(error, policy, budget, frames=_FRAMES, room=_ROOM)
         hidden = marker_for(error)
         if hidden is not None:
             text = f"{frames_only(text)}\n{kind}: {hidden}"
@@ -46,13 +47,13 @@ def describe_error(
     return {
         "type": kind,
         "fingerprint": hashlib.sha256(f"{kind}|{path}".encode("utf-8", "replace")).hexdigest()[:16],
-        "traceback": policy.redact_traceback(text, places),
+        "traceback": policy.redact_traceback(text, budget),
     }
 
 
-def describe_stack(text: str, policy: RedactionPolicy, places: Places | None = None) -> str:
+def describe_stack(text: str, policy: RedactionPolicy, budget: Budget | None = None) -> str:
     """Return the end of what `stack_info=True` gave, redacted."""
-    return policy.redact_text("\n".join(text.splitlines()[-2 * _FRAMES :]), places)
+    return policy.redact_text("\n".join(text.rsplit("\n", 2 * _FRAMES)[-2 * _FRAMES :]), budget)
 
 
 def _places(step: TracebackType | None) -> list[str]:
@@ -63,14 +64,6 @@ def _places(step: TracebackType | None) -> list[str]:
         places.append(f"{code.co_filename.rpartition('/')[2]}:{code.co_name}")
         step = step.tb_next
     return places
-
-
-def _traceback(error: BaseException) -> str:
-    """Return the innermost frames, with the exceptions before this one where there is room: its end says most."""
-    text = "".join(traceback.format_exception(error, limit=-_FRAMES))
-    if len(text) > _ROOM:
-        text = "".join(traceback.format_exception(error, limit=-_FRAMES, chain=False))
-    return text
 
 
 __all__ = ["describe_error", "describe_stack"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -22,7 +22,7 @@ from divan_obs_asgi.redaction.errors import marker_for
 from divan_obs_asgi.redaction.letters import visible
 from divan_obs_asgi.redaction.policy import TRACEBACK
 from divan_obs_asgi.redaction.text import HIDDEN
-from divan_obs_asgi.redaction.view import Places
+from divan_obs_asgi.redaction.view import Budget
 
 ACCESS_LOGGER = "divan_obs_asgi.access"
 # The attribute of a LogRecord that holds business fields by themselves; in `extra` some names are forbidden.
@@ -55,9 +55,9 @@ _ACCESS_LEVELS = {
 _LEVEL_NAMES = {logging.INFO: "INFO", logging.WARNING: "WARNING", logging.ERROR: "ERROR"}
 _HIDDEN = HIDDEN.encode()
 _RECORDED = b',"recorded":true}'
-# An escaped backslash, or a control character other than tab, as orjson writes them.
-_ESCAPES = re.compile(rb"\\\\|\\u00[01][0-9a-f]|\\[bfnr]")
-_SHORT = {rb"\\": rb"\\", rb"\b": rb"\u2408", rb"\f": rb"\u240c", rb"\n": rb"\u240a", rb"\r": rb"\u240d"}
+# A control character other than tab, as orjson writes them.
+_ESCAPES = re.compile(rb"\\u00[01][0-9a-f]|\\[bfnr]")
+_SHORT = {rb"\b": rb"\u2408", rb"\f": rb"\u240c", rb"\n": rb"\u240a", rb"\r": rb"\u240d"}
 # Where ends of lines stay.
 _IN_LINES = _SHORT | {rb"\n": rb"\n"}
 
@@ -120,7 +120,7 @@ class Lines:
         if error is not None:
             line["error"] = describe_error(error, self._policy)
         if fields:
-            self._add_fields(line, fields, self._policy.line_places())
+            self._add_fields(line, fields, self._policy.line_budget())
         return _finished(line, recorded, record.hidden)
 
     def application(
@@ -128,26 +128,26 @@ class Lines:
     ) -> bytes:
         """Return the line of a LogRecord, with the ids of the request in which it was written."""
         line = self._head(record, request)
-        places = self._policy.line_places()
+        budget = self._policy.line_budget()
         reducer = reducer_of(record.name)
         reduced = reducer(record) if reducer is not None else None
-        line["msg"] = self._message(record, places) if reduced is None else self._policy.redact_text(reduced, places)
+        line["msg"] = self._message(record, budget) if reduced is None else self._policy.redact_text(reduced, budget)
         line["sample_rate"] = sample_rate
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) and len(record.exc_info) == 3 else None
         if isinstance(error, BaseException):
-            line["error"] = describe_error(error, self._policy, places, places_only=reduced is not None)
+            line["error"] = describe_error(error, self._policy, budget, places_only=reduced is not None)
         if reduced is not None:
             # Fields of a library's line are its objects: a connection, a request.
             return _finished(line, recorded, request.hidden if request is not None else ())
         if isinstance(record.stack_info, str):
-            line["stack"] = describe_stack(record.stack_info, self._policy, places)
+            line["stack"] = describe_stack(record.stack_info, self._policy, budget)
         # Most records have none: asking that costs a third of looking for them.
         if not _STANDARD.issuperset(vars(record)):
             extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
-            self._add_fields(line, extra, places)
+            self._add_fields(line, extra, budget)
         fields = getattr(record, FIELDS_KEY, None)
         if isinstance(fields, Mapping):
-            self._add_fields(line, fields, places)
+            self._add_fields(line, fields, budget)
         hidden = (*(request.hidden if request is not None else ()), *getattr(record, HIDDEN_KEY, ()))
         return _finished(line, recorded, hidden)
 
@@ -175,7 +175,7 @@ class Lines:
             "logger": self._policy.redact_text(_written(record.name)),
         }
 
-    def _message(self, record: logging.LogRecord, places: Places | None) -> str:
+    def _message(self, record: logging.LogRecord, budget: Budget | None) -> str:
         try:
             message = self._formatted(record)
         except Exception as error:
@@ -185,7 +185,7 @@ class Lines:
         # How Starlette's lifespan tells a server why the application did not start: as text, which uvicorn logs.
         is_traceback = message.startswith(TRACEBACK)
         redacted = self._policy.redact_traceback if is_traceback else self._policy.redact_text
-        return redacted(message, places)
+        return redacted(message, budget)
 
     def _formatted(self, record: logging.LogRecord) -> str:
         """Return the message with what may be told of its arguments, as far as they say what they are."""
@@ -200,8 +200,8 @@ class Lines:
             return record.getMessage()
         return str(template) % arguments if arguments else str(template)
 
-    def _add_fields(self, line: dict[str, Any], fields: Mapping[Any, object], places: Places | None) -> None:
-        told = self._policy.redact_fields(dict(islice(fields.items(), _MAX_FIELDS)), _FIELDS_ROOM, places)
+    def _add_fields(self, line: dict[str, Any], fields: Mapping[Any, object], budget: Budget | None) -> None:
+        told = self._policy.redact_fields(dict(islice(fields.items(), _MAX_FIELDS)), _FIELDS_ROOM, budget)
         for name, value in told.items():
             # What the record says of itself is not for the application to overwrite.
             line.setdefault(name, value)
@@ -247,31 +247,35 @@ def _finished(line: dict[str, Any], recorded: bool, hidden: Iterable[str] = ()) 
         if not line["msg"].startswith(TRACEBACK):
             del in_lines["msg"]
         rest = {key: value for key, value in line.items() if key not in in_lines}
-        data = _shown(rest, _picture, hidden)[:-1] + b"," + _shown(in_lines, _picture_in_lines, hidden)[1:]
+        data = _shown(rest, _SHORT, hidden)[:-1] + b"," + _shown(in_lines, _IN_LINES, hidden)[1:]
     else:
-        data = _shown(line, _picture, hidden)
+        data = _shown(line, _SHORT, hidden)
     return data[:-1] + _RECORDED if recorded else data
 
 
-def _shown(fields: dict[str, Any], picture: Callable[[re.Match[bytes]], bytes], hidden: Iterable[str]) -> bytes:
+def _shown(fields: dict[str, Any], pictures: Mapping[bytes, bytes], hidden: Iterable[str]) -> bytes:
     """Return JSON in which everything that acts on a terminal, or deceives who reads it, is a character to be seen."""
     data = orjson.dumps(fields)
     for text in hidden:
         # Ids of letters and digits, which JSON has as they are.
         data = data.replace(text.encode(), _HIDDEN)
     if b"\\" in data:
-        data = _ESCAPES.sub(picture, data)
+        data = _pictured(data, pictures)
     # orjson leaves DEL, the C1 controls and all of Unicode as they are.
     return visible(data.decode()).encode() if b"\x7f" in data or not data.isascii() else data
 
 
-def _picture(found: re.Match[bytes]) -> bytes:
-    """Unicode has a picture of each control character, at U+2400 and on: ESC is shown as one sign, and does nothing."""
-    return _SHORT.get(found[0]) or b"\\u24" + found[0][-2:]
+def _pictured(data: bytes, pictures: Mapping[bytes, bytes]) -> bytes:
+    """
+    Return JSON with pictures of control characters.
 
-
-def _picture_in_lines(found: re.Match[bytes]) -> bytes:
-    return _IN_LINES.get(found[0]) or b"\\u24" + found[0][-2:]
+    Unicode has a picture of each, at U+2400 and on: ESC is shown as one sign, and does nothing. A text may consist of
+    them: each kind is replaced at once, and escaped backslashes are put away meanwhile, as what JSON never holds.
+    """
+    data = data.replace(rb"\\", b"\0")
+    for escape in set(_ESCAPES.findall(data)) if b"\\" in data else ():
+        data = data.replace(escape, pictures.get(escape) or b"\\u24" + escape[-2:])
+    return data.replace(b"\0", rb"\\")
 
 
 __all__ = ["ACCESS_LOGGER", "FIELDS_KEY", "HIDDEN_KEY", "Lines", "access_level", "timestamp"]

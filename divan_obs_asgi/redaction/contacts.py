@@ -16,6 +16,8 @@ _AT = re.compile(rb"@|%40|\\u0040|&#64;")
 _PATH_OR_END = re.compile(rb"[\s/?#\"'<>]")
 # `icon@2x.png`.
 _DENSITY = re.compile(rb"[1-4]x\.[A-Za-z]+\Z")
+# What a sign of a number costs a bounded text, for most are none.
+_SIGN_COST = 32
 # E.164: a country code that does not begin with 0, and at most 15 digits in all.
 _PHONE = re.compile(rb"\+[1-9](?:(?: ?[()][ -]?|[ ./-])?\d){6,14}(?![\w@]|\.\d)")
 _PHONE_ENCODED = re.compile(rb"%2[bB][1-9](?:(?:[ ./()+-]|%20){0,3}\d){6,14}(?![\w@]|\.\d)")
@@ -62,16 +64,20 @@ def find_phones(view: View) -> Iterable[Found]:
     raw = view.raw
     found: list[Found] = []
     if b"+" in raw:
-        found += _numbers(view, _PHONE)
+        found += _numbers(view, _PHONE, b"+")
     if view.encoded:
-        found += _numbers(view, _PHONE_ENCODED)
+        found += _numbers(view, _PHONE_ENCODED, b"%2")
     if b"0" * 11 in view.classes:
-        found += _numbers(view, _PHONE_00)
+        found += _numbers(view, _PHONE_00, b"00")
     return found
 
 
-def _numbers(view: View, pattern: re.Pattern[bytes]) -> Iterator[Found]:
+def _numbers(view: View, pattern: re.Pattern[bytes], sign: bytes) -> Iterator[Found]:
     raw = view.raw
+    wanted = raw.count(sign)
+    if view.takes(wanted, _SIGN_COST) < wanted:
+        yield raw.find(sign), len(raw), UNREAD
+        return
     for match in pattern.finditer(raw):
         start, end = match.span()
         if not view.takes():

@@ -12,9 +12,12 @@ from divan_obs_asgi.redaction.view import UNREAD, Found, View
 _SCHEME_SIGN = re.compile(rb"b(?:earer|asic)[\s%+\"]")
 # RFC 6750, section 2.1 (b68token) and RFC 7617.
 _SCHEME = re.compile(rb"b(?:earer|asic)(?:\s|%20|\+|\"\s?:\s?\"){1,4}\"?([a-z0-9._~+/%-]{4,}+=*+)")
+_DIGIT = re.compile(rb"[0-9]")
+_CAPITAL = re.compile(rb"[A-Z]")
 _GOES_ON = re.compile(rb"[\w=]|\[redacted:")
 _ARGUMENT = re.compile(
-    rb"--[a-z0-9-]{0,32}?(?:password|passwd|passphrase|secret|token|api-?key|private-key|access-key)[ \t]{1,4}"
+    rb"(?<![a-z0-9-])--[a-z0-9-]{1,64}+(?:(?<=password)|(?<=passwd)|(?<=passphrase)|(?<=secret)|(?<=token)|(?<=apikey)"
+    rb"|(?<=(?:api|ate|ess)-key))[ \t]{1,4}"
     rb"['\"]?([^\s'\"-][^\s'\"]{0,4096})"
 )
 # RFC 7468; PGP calls it a block. What does not end is a secret to the end of the text.
@@ -119,12 +122,11 @@ def _is_credential(value: bytes, *, basic: bool) -> bool:
         return True
     if len(value) < 8:
         return False
-    text = value.decode()
-    if any(char.isdigit() for char in text) and not text.isdigit():
+    if len(value) >= 32 or value.endswith(b"="):
         return True
-    if any(char.isupper() for char in text[1:]) and any(char.islower() for char in text):
+    if _DIGIT.search(value) and not value.isdigit():
         return True
-    return text.endswith("=") or len(text) >= 32
+    return _CAPITAL.search(value, 1) is not None and not value.isupper()
 
 
 def _is_user_and_password(value: bytes) -> bool:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from divan_obs_asgi.redaction.letters import LOOK_ALIKES, plain
 
 # `userLat`, `user_lat`, `X-User-Lat` and `user.lat` are the same words, and `latency` is not `lat`.
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
 _MAX_KEY = 256
+# Of a longer one, which is data and no name, the last words are heeded.
+_MAX_WORDS = 16
 _LONGEST_PHRASE = 3
 
 
@@ -97,9 +100,9 @@ class KeyRule:
         whole = " ".join(words)
         if whole in self.exact:
             return True
-        if self.strict and not self.words.isdisjoint(_runs(words)):
+        if self.strict and not self.words.isdisjoint(_runs(tuple(words))):
             return True
-        if not words or (len(words) > 1 and words[0] in _ASKS) or not self.unless.isdisjoint(_runs(words)):
+        if not words or (len(words) > 1 and words[0] in _ASKS) or not self.unless.isdisjoint(_runs(tuple(words))):
             return False
         if not self.last.isdisjoint(" ".join(words[-size:]) for size in range(2, _LONGEST_PHRASE + 1)):
             return True
@@ -107,7 +110,7 @@ class KeyRule:
             return False
         if words[-1] in self.last:
             return True
-        return not self.words.isdisjoint(_runs(words)) or (self.glued and any(map(_GLUED.search, words)))
+        return not self.words.isdisjoint(_runs(tuple(words))) or (self.glued and any(map(_GLUED.search, words)))
 
 
 class KeyIndex:
@@ -145,7 +148,7 @@ def _as_read(key: str) -> str:
 
 def split_words(key: str) -> tuple[str, ...]:
     """Return the words of a key in lower case."""
-    return tuple(word.lower() for word in _WORDS.findall(key[-_MAX_KEY:]))
+    return tuple(word.lower() for word in _WORDS.findall(key[-_MAX_KEY:])[-_MAX_WORDS:])
 
 
 def telling(key: str) -> tuple[str, ...]:
@@ -161,10 +164,14 @@ def is_about(words: Sequence[str]) -> bool:
     return len(words) > 1 and words[-1] in _ABOUT
 
 
-def _runs(words: Sequence[str]) -> Iterator[str]:
-    for size in range(1, _LONGEST_PHRASE + 1):
-        for start in range(len(words) - size + 1):
-            yield " ".join(words[start : start + size])
+# All rules ask for those of one key, one after the other.
+@lru_cache(maxsize=64)
+def _runs(words: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(
+        " ".join(words[start : start + size])
+        for size in range(1, _LONGEST_PHRASE + 1)
+        for start in range(len(words) - size + 1)
+    )
 
 
 CREDENTIAL = "credential"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 
 from divan_obs_asgi.redaction.keys import (
     BODY,
@@ -17,7 +18,7 @@ from divan_obs_asgi.redaction.keys import (
     words,
 )
 from divan_obs_asgi.redaction.patterns import JOINT, any_of
-from divan_obs_asgi.redaction.view import UNREAD, Found, View
+from divan_obs_asgi.redaction.view import SEPARATOR, UNREAD, Found, View
 
 # What stands between key and value, made one: separators "=", quotes and closing brackets '"'.
 _ALIKE = bytes.maketrans(b":>'\\`[]\tABCDEFGHIJKLMNOPQRSTUVWXYZ", b'=="""""\x20abcdefghijklmnopqrstuvwxyz')
@@ -33,7 +34,6 @@ _ENCODED = (
 # Without what may stand in a key or around it, every key that matters is its own words and the separator.
 _AROUND = b"\"'`\\[] \t-_.0123456789"
 _NO_DIGITS = str.maketrans("", "", "0123456789")
-_SEPARATOR = re.compile(b"=")
 # What a key may add to the word that gives it away: `password_2`, `token_value`, `secretRaw`.
 _SUFFIXES = """
     value raw plain text str string data encrypted enc hash hex base64 b64 id new old confirm confirmation again
@@ -154,27 +154,39 @@ class PairRule:
             alike = view.lower
             for code, char in _ENCODED:
                 alike = alike.replace(code, char)
-        signs = alike.translate(_ALIKE, _AROUND)[::-1]
+        alike = alike.translate(_ALIKE)
+        signs = alike.translate(None, _AROUND)[::-1]
         if self._signs.search(signs) is None:
             return ()
+        size = len(alike)
+        # Of what is left half at most, so that some places can be looked at.
+        wanted = alike.count(b"=")
+        read = view.takes(wanted, SEPARATOR)
+        if read < wanted:
+            size -= len(alike.split(b"=", read)[-1])
+            alike = alike[:size]
+            signs = alike.translate(None, _AROUND)[::-1]
         # In a bounded text those that stand first are looked at: they are the last ones here.
         places = [match.start() for match in self._signs.finditer(signs)]
-        read = view.takes(len(places))
-        return self._values(view.raw, alike, signs, places, len(places) - read)
+        unread = len(places) - view.takes(len(places))
+        return self._values(view.raw, alike[::-1], signs, places, unread)
 
-    def _values(self, raw: bytes, alike: bytes, signs: bytes, places: list[int], unread: int) -> Iterator[Found]:
-        backwards = alike.translate(_ALIKE)[::-1]
-        # The separators of both, in order, are the same.
-        separators = [match.start() for match in _SEPARATOR.finditer(backwards)]
-        size = len(raw)
+    def _values(self, raw: bytes, backwards: bytes, signs: bytes, places: list[int], unread: int) -> Iterator[Found]:
+        size = len(backwards)
+        # The separators of both, in order, are the same; in front of the one at `n` stand `lengths[n] + n` characters.
+        lengths = list(accumulate(map(len, backwards.split(b"="))))
         passed = counted = 0
         ends = _Ends()
         if unread:
-            yield size - separators[signs.count(b"=", 0, places[unread - 1])], size, UNREAD
+            passed = signs.count(b"=", 0, places[unread - 1])
+            yield size - lengths[passed] - passed, len(raw), UNREAD
+            passed = 0
+        elif size < len(raw):
+            yield size, len(raw), UNREAD
         for at in places[unread:]:
             passed += signs.count(b"=", counted, at)
             counted = at
-            match = self._key.match(backwards, separators[passed])
+            match = self._key.match(backwards, lengths[passed] + passed)
             key_start = size - match.end("key") if match is not None else 0
             # A marker that stands in front of a separator is no key.
             if match is not None and raw[key_start - 10 : key_start] != b"[redacted:":

@@ -14,8 +14,8 @@ from divan_obs_asgi.redaction.pseudonyms import IpPolicy, Pseudonyms, UserIdPoli
 from divan_obs_asgi.redaction.rules import DEFAULT_RULES, KEEP, FieldRule, Rule, TextRule
 from divan_obs_asgi.redaction.text import MARKER, TextRedactor, TextRules, marker
 from divan_obs_asgi.redaction.tokens import TokenShape
-from divan_obs_asgi.redaction.view import Places
-from divan_obs_asgi.redaction.walk import JSON, Limits, Walk
+from divan_obs_asgi.redaction.view import Budget
+from divan_obs_asgi.redaction.walk import ID, JSON, Limits, Walk
 
 if TYPE_CHECKING:
     from divan_obs_asgi.settings import Settings
@@ -26,13 +26,22 @@ _MARGIN = 2048
 # What else may be a secret that shows by its end, as the first part of a JWT is: a word that goes on where the text is
 # cut. It is left out, however long it is.
 _OPEN_WORD_BACKWARDS = re.compile(r"[\w.%~-]*")
-# Characters that are told, for each place that rules may look at: a marker is hardly shorter.
-_PLACE = 20
-_LEAST_PLACES = 100
-# Where a traceback may be cut: between two frames, and not in a message.
+# What rules may read of a text or a line, counted in characters a rule, for each character that is told.
+_BUDGET = 16
+_LEAST_BUDGET = 32_768
+# Where a traceback may be cut: in front of a frame.
 _BETWEEN_FRAMES = re.compile(
     r"^[ |+]*(?:Traceback \(most recent call last\):$|File \"[^\"\n]*\", line [0-9]+)", re.MULTILINE
 )
+_FRAME_SIGN = 'File "'
+# Where the last of them stands in front of a long message: so many are looked at, and so much is told in front of it.
+_TRIES = 16
+_FRAMES = 768
+# A key that goes on behind a cut, of which all lines look like nothing: base64 and hexadecimal digits (RFC 7468).
+_KEY_SIGN = re.compile(r"-----(?P<what>BEGIN|END) [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_KEY_OPENS = "-----BEGIN PRIVATE KEY-----\n"
+_KEY_SEARCHED = 65_536
+_DIGITS = re.compile(r"^[ |+>]*[\w+/=.-]{24,}[ \t\r]*$", re.MULTILINE)
 _CUT_TEXT = "[cut:length]"
 # So many words may be taken from the end of a text that was cut, and so much of it is read for that: a key and a value.
 _WORDS = 4
@@ -41,13 +50,9 @@ _TAIL = 160
 TRACEBACK = "Traceback (most recent call last):\n"
 _UNREADABLE = marker("unreadable")
 
-# Short texts that are met again and again, or are ids: a look instead of a search.
+# Short texts that are met again and again: a look instead of a search.
 _SHORT = 80
 _MEMORY = 2048
-_ID = re.compile(
-    r"(?=[0-9]*[a-f])[0-9a-f]{16,64}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
-)
 _DEFAULT_LIMITS = Limits()
 
 
@@ -103,7 +108,7 @@ class RedactionPolicy:
         self._keys = KeyIndex([*self._pseudonyms.rules(), *key_rules], self._options["allow_keys"])
         self._limits = limits
         self._read = limits.text + _MARGIN
-        self._places = max(_LEAST_PLACES, limits.text // _PLACE) if limits.text else 0
+        self._budget = max(_LEAST_BUDGET, limits.text * _BUDGET) if limits.text else 0
         self._count = count or _uncounted
         for_texts = tuple(rule for rule in rules if isinstance(rule, (KeyRule, TokenShape, TextRule)))
         self._texts = TextRedactor(
@@ -144,21 +149,32 @@ class RedactionPolicy:
         except Exception:
             return {"redacted": _UNREADABLE}
 
-    def line_places(self) -> Places | None:
-        """Return how many places of all texts of one log line rules may look at, for the methods below."""
-        return Places(self._places) if self._places else None
+    def line_budget(self) -> Budget | None:
+        """Return what rules may read of all texts of one log line together, for the methods below."""
+        return Budget(self._budget) if self._budget else None
 
-    def redact_text(self, text: str, places: Places | None = None) -> str:
-        """Return `text` without secrets, cut to bounded length."""
+    def redact_text(self, text: str, budget: Budget | None = None, limit: int = 0) -> str:
+        """
+        Return `text` without secrets, cut to bounded length.
+
+        Args:
+            budget: of the line, as from `line_budget`.
+            limit: characters that are told, where these are fewer than the policy tells.
+        """
         try:
-            return self._text(text, places)
+            told = self._text(text, budget)
+            return self._shortened(told, limit) if 0 < limit < len(told) else told
         except Exception:
             return _UNREADABLE
 
-    def redact_traceback(self, text: str, places: Places | None = None) -> str:
-        """Return a traceback without secrets; a long one without its beginning, because its end says most."""
+    def redact_traceback(self, text: str, budget: Budget | None = None) -> str:
+        """
+        Return a traceback without secrets.
+
+        Of a long one the last frames are told, and the message behind them to bounded length.
+        """
         try:
-            return self._traceback(text, places)
+            return self._traceback(text, budget)
         except Exception:
             return _UNREADABLE
 
@@ -176,15 +192,15 @@ class RedactionPolicy:
         except Exception:
             return _UNREADABLE
 
-    def redact_fields(self, fields: Mapping[Any, object], room: int, places: Places | None = None) -> dict[str, JSON]:
+    def redact_fields(self, fields: Mapping[Any, object], room: int, budget: Budget | None = None) -> dict[str, JSON]:
         """
         Return what may be told of the fields of a log line: as `redact_field` each, and bounded all together.
 
         Args:
             room: characters of keys and values that are read.
-            places: of the line, as from `line_places`.
+            budget: of the line, as from `line_budget`.
         """
-        walk = self._walk(room, places)
+        walk = self._walk(room, budget)
         told: dict[str, JSON] = {}
         for key, value in fields.items():
             try:
@@ -198,11 +214,11 @@ class RedactionPolicy:
         """Return a keyed hash of an id that is a credential: it joins what belongs together, and opens nothing."""
         return self._pseudonyms.hashed(text)
 
-    def _walk(self, room: int = 0, places: Places | None = None) -> Walk:
-        if places is None:
-            places = self.line_places()
+    def _walk(self, room: int = 0, budget: Budget | None = None) -> Walk:
         room = room or self._limits.total
-        return Walk(self._limits, self._text, self._field, self._plain_keys, self._clean, places, room)
+        return Walk(
+            self._limits, self._text, self._field, self._plain_keys, self._clean, budget or self.line_budget, room
+        )
 
     def _field(self, key: str, value: object) -> object:
         for rule in self._own:
@@ -226,18 +242,18 @@ class RedactionPolicy:
         self._count(name)
         return marker(name)
 
-    def _text(self, text: str, places: Places | None = None) -> str:
+    def _text(self, text: str, budget: Budget | None = None) -> str:
         short = len(text) <= _SHORT
-        if short and (text in self._clean or _ID.fullmatch(text)):
+        if short and (text in self._clean or ID.fullmatch(text)):
             return text
-        told = self._found(text, places)
+        told = self._found(text, budget)
         if short and told == text:
             _remember(self._clean, text)
         return told
 
-    def _found(self, text: str, places: Places | None) -> str:
-        if places is None and self._places:
-            places = Places(self._places)
+    def _found(self, text: str, budget: Budget | None) -> str:
+        if budget is None and self._budget:
+            budget = Budget(self._budget)
         limit = self._limits.text
         cut = 0 < limit < len(text) - _MARGIN
         if cut:
@@ -247,32 +263,50 @@ class RedactionPolicy:
             text = self._unescaped(text)
         # Redact first, cut after: a secret that was cut would no longer look like one.
         if cut:
-            return self._shortened(self._texts.replaced(text, _safe_end(text), places))
-        text = self._texts.replaced(text, None, places)
+            return self._shortened(self._texts.replaced(text, _safe_end(text), budget))
+        text = self._texts.replaced(text, None, budget)
         return text if not limit or len(text) <= limit else self._shortened(text)
 
-    def _traceback(self, text: str, places: Places | None) -> str:
+    def _traceback(self, text: str, budget: Budget | None) -> str:
         limit = self._limits.text
         if not limit or len(text) <= limit:
-            return self._text(text, places)
-        end = text
-        if len(text) > self._read:
-            end = text[-self._read :]
-            frame = _BETWEEN_FRAMES.search(end)
-            if frame is None:
-                # It ends in a message that is longer than what is told: a secret in it may have begun before.
-                return self._text(text, places)
-            end = end[frame.start() :]
-        told = self._texts.replaced(_encodable(end), None, places or Places(self._places))
+            return self._text(text, budget)
+        if budget is None:
+            budget = Budget(self._budget)
         head = f"{TRACEBACK if text.startswith(TRACEBACK) else ''}{_CUT_TEXT}\n"
         room = limit - len(head)
-        if room <= 0:
-            return self._shortened(told)
-        end = told[-room:]
-        return head + end[end.find("\n") + 1 :]
+        if room < _SHORT:
+            return self._text(text, budget)
+        frame = _BETWEEN_FRAMES.search(text, len(text) - room)
+        if frame is not None:
+            since, until, stop = frame.start(), None, len(text)
+        else:
+            # It ends in a long message: the frames in front of it, its type and its beginning are told.
+            last = _last_frame(text, len(text) - room)
+            if last < 0:
+                return self._text(text, budget)
+            frame = _BETWEEN_FRAMES.search(text, max(0, last - _FRAMES))
+            assert frame is not None
+            since, stop = frame.start(), min(len(text), frame.start() + self._read)
+            until = None if stop == len(text) else stop
+        if not since:
+            head = ""
+        # What begins in front of the cut, as a password of several lines, is hidden to its end.
+        start = max(0, since - _MARGIN)
+        read = _encodable(text[start:stop])
+        if until is not None:
+            until = _safe_end(read)
+        since -= start
+        if _key_is_open(text, start):
+            read, since = _KEY_OPENS + read, since + len(_KEY_OPENS)
+            until = None if until is None else until + len(_KEY_OPENS)
+        told = _DIGITS.sub(_CUT_TEXT, self._texts.replaced(read, until, budget, since))
+        if until is not None or len(told) > room:
+            told = self._shortened(told, room)
+        return head + told
 
-    def _shortened(self, text: str) -> str:
-        room = self._limits.text - len(_CUT_TEXT)
+    def _shortened(self, text: str, limit: int = 0) -> str:
+        room = (limit or self._limits.text) - len(_CUT_TEXT)
         for _ in range(_WORDS):
             end = max(0, room)
             # Half a marker would be none.
@@ -337,6 +371,24 @@ def _safe_end(text: str) -> int:
     word = _OPEN_WORD_BACKWARDS.match(text[::-1])
     assert word is not None
     return max(0, min(len(text) - _MARGIN, len(text) - word.end()))
+
+
+def _last_frame(text: str, stop: int) -> int:
+    """Return where the last line begins in front of `stop` that is a frame of a traceback; -1 where none is."""
+    for _ in range(_TRIES):
+        stop = text.rfind(_FRAME_SIGN, 0, stop)
+        if stop < 0:
+            break
+        begin = text.rfind("\n", max(0, stop - _SHORT), stop) + 1
+        if begin and _BETWEEN_FRAMES.match(text, begin):
+            return begin
+    return -1
+
+
+def _key_is_open(text: str, at: int) -> bool:
+    """Tell whether a private key begins in front of `at` that has not ended there."""
+    signs = [match["what"] for match in _KEY_SIGN.finditer(text, max(0, at - _KEY_SEARCHED), at)]
+    return signs[-1:] == ["BEGIN"]
 
 
 def _remember(known: set[str], text: str) -> None:

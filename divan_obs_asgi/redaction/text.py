@@ -11,7 +11,7 @@ from divan_obs_asgi.redaction.letters import DISGUISE_SIGN, plain
 from divan_obs_asgi.redaction.pairs import EntryRule, PairRule
 from divan_obs_asgi.redaction.signs import Signs
 from divan_obs_asgi.redaction.tokens import TokenRule, TokenShape
-from divan_obs_asgi.redaction.view import Found, Places, View
+from divan_obs_asgi.redaction.view import UNREAD, Budget, Found, View
 
 MARKER = re.compile(r"\[redacted:[a-z0-9_ -]{1,64}\]")
 
@@ -67,6 +67,8 @@ class TextRules:
         """Return every place that a rule finds, and whether letters of the text may be written as escapes."""
         found: list[Found] = []
         needed = self._signs.needed(view.raw)
+        if needed and not view.reads(len(needed)):
+            return [(0, len(view.raw), UNREAD)], False
         disguised = bool(needed) and needed[-1] == len(self._finders)
         for rule in needed[:-1] if disguised else needed:
             found += self._finders[rule](view)
@@ -80,28 +82,29 @@ class TextRedactor:
         self._rules = rules
         self._count = count
 
-    def replaced(self, text: str, until: int | None = None, places: Places | None = None) -> str:
+    def replaced(self, text: str, until: int | None = None, budget: Budget | None = None, since: int = 0) -> str:
         """
         Return `text` with markers in the place of secrets; the very same object where there is none.
 
         Args:
             until: what begins after this position is left out.
-            places: how many places may be looked at; without it, all.
+            budget: what may be read; without it, all.
+            since: what ends before this position is left out.
         """
-        found, disguised = self._rules.found(View(text, places))
+        found, disguised = self._rules.found(View(text, budget))
         if disguised or not text.isascii():
             bare = plain(text)
-            if bare is not text and (read := self._rules.found(View(bare, places))[0]):
+            if bare is not text and (read := self._rules.found(View(bare, budget))[0]):
                 # A key that is disguised is written as it is read.
                 until = None if until is None else max(0, until - len(text) + len(bare))
                 text, found = bare, read
         for number in range(_PASSES):
             if number:
-                found, _ = self._rules.found(View(text, places))
+                found, _ = self._rules.found(View(text, budget))
             if not found:
-                return text if until is None else text[:until]
-            text, touching = self._with_markers(text, found, until)
-            until = None
+                return text if until is None and not since else text[since:until]
+            text, touching = self._with_markers(text, found, until, since)
+            until, since = None, 0
             if not touching:
                 break
         return text
@@ -111,16 +114,23 @@ class TextRedactor:
         found, _ = self._rules.found(View(text + cut))
         return any(stop >= len(text) for _, stop, _ in found)
 
-    def _with_markers(self, text: str, found: list[Found], until: int | None) -> tuple[str, bool]:
+    def _with_markers(self, text: str, found: list[Found], until: int | None, since: int) -> tuple[str, bool]:
         """Return the text with markers, and whether one of them stands against a word."""
         touching = False
         found.sort()
         last = len(text) if until is None else until
         pieces: list[str] = []
-        copied = 0
+        copied = since
         for start, stop, name in found:
             if start >= last:
                 break
+            if stop <= since:
+                continue
+            if start < since == copied:
+                pieces.append(f"[redacted:{name}]")
+                self._count(name)
+                copied = stop
+                continue
             if start < copied:
                 # Two rules see one secret: the first names it, and both are hidden.
                 copied = max(copied, stop)

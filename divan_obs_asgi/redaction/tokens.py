@@ -14,6 +14,8 @@ from divan_obs_asgi.redaction.view import UNREAD, Found, View
 _RUN = 20
 _RUN_BYTES = bytes(97 if (chr(code).isalnum() and code < 128) or code in b"_-" else 32 for code in range(256))
 _SIGN = b"a" * _RUN
+# What a run costs a bounded text, beside two for each character of it.
+_RUN_COST = 64
 # What of a prefix may stand in front of the first long run: `SG.`, `xoxe.xox`.
 _BEFORE = 8
 _LONGEST_BEFORE = 96
@@ -26,6 +28,10 @@ _LOOKS = re.compile(r"\(\?<[=!](?:\\.|[^()\\])*\)")
 # The rest of a shape that goes on behind the run in which it begins: `[\w-]{10,}\.`. Whether it does is asked once for
 # all tokens that may begin in the run.
 _RUN_FIRST = re.compile(r"\[\\w-\]\{(?P<least>\d+),\}(?P<after>.+)")
+# Any other pattern is given so many characters, for it may be tried at each prefix; a token that is longer goes on to
+# the end of the word.
+_LONGEST_REST = 512
+_GOES_ON = re.compile(rb"[\w.~+/%=-]*+")
 _END_OF_RUN = re.compile(rb"[\w-]*+")
 _ESCAPED = re.compile(rb"%[0-9A-Fa-f]{2}|\\[nrt]|\\u[0-9a-fA-F]{4}")
 
@@ -75,8 +81,14 @@ class _Rest:
     def end(self, raw: bytes, start: int, memory: _Memory) -> int:
         """Return where the token ends whose rest begins at `start`; 0 where there is none."""
         if self._after is None:
-            match = self._whole.match(raw, start)
-            return 0 if match is None else match.end()
+            match = self._whole.match(raw, start, start + _LONGEST_REST)
+            if match is None:
+                return 0
+            if match.end() < start + _LONGEST_REST:
+                return match.end()
+            longer = _GOES_ON.match(raw, match.end())
+            assert longer is not None
+            return longer.end()
         run_end, end = memory.get(self, (0, 0))
         if start > run_end:
             run = _END_OF_RUN.match(raw, start)
@@ -202,6 +214,9 @@ class TokenRule:
             stop = next_run(b" ", start + _RUN)
             if stop < 0:
                 stop = len(raw)
+            if not view.takes(1, _RUN_COST + 2 * (stop - start)):
+                found.append((start, len(raw), UNREAD))
+                break
             first = search(raw, start - _BEFORE if start > _BEFORE else 0, stop)
             if first is not None:
                 found += self._tokens(view, first, stop, memory)

@@ -20,11 +20,22 @@ _ENCODED = re.compile(rb"%[0-9A-Fa-f]{2}")
 CLASSES = bytes(48 if 48 <= code < 58 else 65 if 65 <= code < 91 else code for code in range(256))
 
 
-class Places:
-    """
-    How many places of a text, or of all texts of one value, rules may look at: each may cost microseconds.
+# What a place costs that a rule looks at, counted in characters that a rule reads; measured, and rounded up. And what a
+# separator of keys and values costs that one has to find.
+PLACE = 320
+SEPARATOR = 8
 
-    A text that holds more is not read to its end: the rule that finds none left redacts the rest as `UNREAD`.
+
+class Budget:
+    """
+    What rules may read of a text, or of all texts of one line, so that their time is bounded.
+
+    Characters are counted once for each rule that needs to read them, and each place that a rule looks at as some more.
+    Where nothing is left, the rule at work redacts the rest of its text as `UNREAD`, and a text in which any rule may
+    find something is not read any more.
+
+    Attributes:
+        left: characters.
     """
 
     __slots__ = ("left",)
@@ -32,10 +43,17 @@ class Places:
     def __init__(self, left: int) -> None:
         self.left = left
 
-    def take(self, wanted: int) -> int:
-        """Return how many of `wanted` places are left, and count them."""
-        taken = min(wanted, self.left)
-        self.left -= taken
+    def read(self, characters: int) -> bool:
+        """Count characters; return whether anything was left for them."""
+        left = self.left
+        self.left = left - characters
+        return left > 0
+
+    def take(self, wanted: int, cost: int) -> int:
+        """Return how many of `wanted` places may be looked at, and count them; cheap ones take half of what is left."""
+        left = self.left if cost == PLACE else self.left // 2
+        taken = max(0, min(wanted, left // cost))
+        self.left -= taken * cost
         return taken
 
 
@@ -53,13 +71,17 @@ class View:
         encoded: whether there may be percent-encoded characters.
     """
 
-    def __init__(self, text: str, places: Places | None = None) -> None:
-        self.raw = text.encode("ascii", _HANDLER)
-        self._places = places
+    def __init__(self, text: str, budget: Budget | None = None) -> None:
+        self.raw = text.encode() if text.isascii() else _as_ascii(text)
+        self._budget = budget
 
-    def takes(self, wanted: int = 1) -> int:
-        """Return how many more places a rule may look at: as many as it wants, or what is left of `Places`."""
-        return wanted if self._places is None else self._places.take(wanted)
+    def takes(self, wanted: int = 1, cost: int = PLACE) -> int:
+        """Return how many more places a rule may look at: as many as it wants, or as the budget has."""
+        return wanted if self._budget is None else self._budget.take(wanted, cost)
+
+    def reads(self, rules: int) -> bool:
+        """Return whether so many rules may read the text, and count its characters."""
+        return self._budget is None or self._budget.read(len(self.raw) * rules)
 
     @cached_property
     def lower(self) -> bytes:
@@ -79,6 +101,29 @@ class View:
         return self.numbers.translate(CLASSES, GROUPING)
 
 
+def _as_ascii(text: str) -> bytes:
+    # A call for each run of foreign letters is the fastest way where there are few.
+    if len(text.encode("utf-8", "surrogatepass")) < len(text) + _FEW:
+        return text.encode("ascii", _HANDLER)
+    return text.translate(_STAND_INS).encode("ascii", "replace")
+
+
+class _StandIns(dict[int, str]):
+    """For `str.translate`: what stands for a character, worked out once for each."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code) if code < 128 else chr(code).encode("ascii", _HANDLER).decode()
+        if len(self) >= _MOST_STAND_INS:
+            self.clear()
+        self[code] = char
+        return char
+
+
+_FEW = 32
+_MOST_STAND_INS = 8192
+_STAND_INS = _StandIns()
+
+
 def _stand_in(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
@@ -91,4 +136,4 @@ def _stand_in(error: UnicodeError) -> tuple[str, int]:
 _HANDLER = "divan_obs_asgi.redaction.view"
 codecs.register_error(_HANDLER, _stand_in)
 
-__all__ = ["CLASSES", "GROUPING", "UNREAD", "Found", "Places", "View"]
+__all__ = ["CLASSES", "GROUPING", "SEPARATOR", "UNREAD", "Budget", "Found", "View"]

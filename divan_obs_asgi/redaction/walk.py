@@ -10,6 +10,7 @@ import fractions
 import ipaddress
 import math
 import pathlib
+import re
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
@@ -19,7 +20,7 @@ from typing import Any, TypeAlias, TypeGuard
 
 from divan_obs_asgi.redaction.errors import marker_for
 from divan_obs_asgi.redaction.validation import MARKER as VALIDATION
-from divan_obs_asgi.redaction.view import Places
+from divan_obs_asgi.redaction.view import Budget
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
@@ -35,6 +36,11 @@ _SHORT = 80
 _SCALAR = 4
 # What `errors()` of pydantic and FastAPI tell that may be the client's.
 _INPUTS = frozenset({"loc", "msg", "input", "ctx", "url"})
+# Ids and times are no secrets.
+ID = re.compile(
+    r"(?=[0-9]*[a-f])[0-9a-f]{16,64}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+    r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
+)
 _LISTS = (list, tuple, Set, deque)
 _AS_TEXT = (
     datetime.date,
@@ -70,16 +76,16 @@ class Limits:
 class Walk:
     """One value's way through the policy."""
 
-    __slots__ = ("_clean", "_field", "_left", "_limits", "_places", "_plain_keys", "_redacted")
+    __slots__ = ("_budget", "_clean", "_field", "_left", "_limits", "_plain_keys", "_redacted")
 
     def __init__(
         self,
         limits: Limits,
-        text: Callable[[str, Places | None], str],
+        text: Callable[[str, Budget | None], str],
         field: Callable[[str, object], object],
         plain_keys: Set[str],
         clean: Set[str],
-        places: Places | None,
+        budget: Budget | Callable[[], Budget | None],
         room: int,
     ) -> None:
         """
@@ -88,7 +94,7 @@ class Walk:
             field: returns what stands for a value under a key: itself, or a marker.
             plain_keys: keys that need neither.
             clean: short texts that hold nothing.
-            places: how many places of all texts together the rules may look at.
+            budget: what the rules may read of all texts together, or what makes it where a text needs to be read.
             room: characters that are read of all texts and keys together.
         """
         self._limits = limits
@@ -96,14 +102,14 @@ class Walk:
         self._field = field
         self._plain_keys = plain_keys
         self._clean = clean
-        self._places = places
+        self._budget: Budget | Callable[[], Budget | None] | None = budget
         self._left = room
 
     def value(self, value: object, depth: int) -> JSON:
         """Return `value` as JSON; `depth` more levels may follow."""
         kind = type(value)
         if kind is str:
-            if value in self._clean and self._left > _SHORT:
+            if (value in self._clean or (len(value) <= _SHORT and ID.fullmatch(value))) and self._left > _SHORT:  # type: ignore[arg-type, call-overload]
                 self._left -= len(value)  # type: ignore[arg-type]
                 return value  # type: ignore[return-value]
             return self.text(value)  # type: ignore[arg-type]
@@ -146,7 +152,7 @@ class Walk:
         """Return a text without secrets; what is read of it counts, also where little is left of it."""
         if self._left <= 0 and text and not text.startswith(_OWN):
             return f"{_CUT}size]"
-        told = self._redacted(text, self._places)
+        told = self._plain(text)
         # The end of what is cut is read twice.
         read = min(len(text), 2 * self._limits.text + 2 * _SHORT) if self._limits.text else 0
         if read > len(told):
@@ -263,7 +269,9 @@ class Walk:
         return name
 
     def _plain(self, text: str) -> str:
-        return self._redacted(text, self._places)
+        if callable(self._budget):
+            self._budget = self._budget()
+        return self._redacted(text, self._budget)
 
     def _measured(self, text: str) -> str:
         # The policy's own words are free, so that its result is measured as its input was.
@@ -294,4 +302,4 @@ def _ascii(name: str) -> str:
     return name.encode("ascii", "replace").decode()
 
 
-__all__ = ["JSON", "Limits", "Walk"]
+__all__ = ["ID", "JSON", "Limits", "Walk"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import re
+import string
 import weakref
 from typing import Any
 
@@ -31,6 +32,9 @@ _ROOM = marker("room")
 _EVENT = 'received event "%s" from %s [%s]'
 # engineio.BaseServer.generate_id: 12 random bytes and a number of 3, in base64; an application may have others.
 _ID = re.compile(r"[\w-]{8,128}")
+# Characters that are read at the beginning and at the end of a text.
+_READ = 2048
+_OF_WORDS = f"{string.ascii_letters}{string.digits}-_"
 _RANDOM_BYTES, _OWN_LENGTH = 12, 20
 
 
@@ -87,18 +91,21 @@ class SessionFilter(logging.Filter):
             arguments[0] = server._names.event(namespace, event)
 
     def _mask_error(self, record: logging.LogRecord, exc_info: Any) -> None:
-        text = _formatter.formatException(exc_info)
+        whole = _formatter.formatException(exc_info)
+        text = _bounded(whole)
         ids = self._ids_in(text)
-        if ids:
+        if ids or text is not whole:
             # The standard library's formatters take the first, and our own lines heed the second.
             record.exc_text = self._masked(text)
             setattr(record, HIDDEN_KEY, ids)
 
     def _masked(self, text: str) -> str:
-        return _ID.sub(lambda found: HIDDEN if self._is_id(found[0]) else found[0], text)
+        text = _bounded(text)
+        ids = self._ids_in(text)
+        return _ID.sub(lambda found: HIDDEN if found[0] in ids else found[0], text) if ids else text
 
     def _ids_in(self, text: str) -> tuple[str, ...]:
-        return tuple({word for word in _ID.findall(text) if self._is_id(word)})
+        return tuple(word for word in set(_ID.findall(text)) if self._is_id(word))
 
     def _is_id(self, word: str) -> bool:
         server = self._server()
@@ -118,6 +125,13 @@ class SessionFilter(logging.Filter):
 
 
 _formatter = logging.Formatter()
+
+
+def _bounded(text: str) -> str:
+    """Return beginning and end of a text that is longer than any that Engine.IO writes, without words in two parts."""
+    if len(text) <= 2 * _READ:
+        return text
+    return f"{text[:_READ].rstrip(_OF_WORDS)}[cut:length]{text[-_READ:].lstrip(_OF_WORDS)}"
 
 
 def mask_sessions(server: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import traceback
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
@@ -14,6 +13,7 @@ from divan_obs_asgi.record import current_record
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.redaction.errors import frames_only, marker_for
 from divan_obs_asgi.redaction.text import HIDDEN
+from divan_obs_asgi.redaction.tracebacks import formatted
 from divan_obs_asgi.version import __version__
 
 if TYPE_CHECKING:
@@ -156,7 +156,8 @@ def record_error(span: Span, error: Exception, policy: RedactionPolicy, hidden: 
     if not span.is_recording():
         return
     kind = policy.redact_text(class_name(type(error)))
-    message, places = _text_of(error), "".join(traceback.format_exception(error))
+    budget = policy.line_budget()
+    message, places = _text_of(error), formatted(error, policy, budget)
     repeats = marker_for(error)
     if repeats is not None:
         message, places = repeats, frames_only(places)
@@ -166,8 +167,8 @@ def record_error(span: Span, error: Exception, policy: RedactionPolicy, hidden: 
         "exception",
         {
             "exception.type": kind,
-            "exception.message": policy.redact_text(message),
-            "exception.stacktrace": policy.redact_traceback(places),
+            "exception.message": policy.redact_text(message, budget),
+            "exception.stacktrace": policy.redact_traceback(places, budget),
         },
     )
     span.set_attribute("error.type", kind)

@@ -58,11 +58,15 @@ def test_the_innermost_frames_are_shown() -> None:
     assert frames(told) == ["first", "second", "third", "fourth", "fifth", "sixth"]
 
 
-@pytest.mark.parametrize(("length", "shown"), [(10, True), (1500, True), (2000, False)])
-def test_what_came_before_is_shown_where_there_is_room(length: int, shown: bool) -> None:
+@pytest.mark.parametrize(
+    ("length", "notes", "shown"), [(10, 0, True), (1500, 0, True), (90_000, 0, True), (900, 2, False)]
+)
+def test_what_came_before_is_shown_where_there_is_room(length: int, notes: int, shown: bool) -> None:
     """The exception itself is what the line is about."""
     error = raising(LookupError("the last one"))
     error.__cause__ = raising(KeyError("x" * length))
+    for _ in range(notes):
+        error.__cause__.add_note("y" * length)
     told = describe_error(error, POLICY)["traceback"]
     assert ("KeyError" in told) is shown
     assert told.endswith("LookupError: the last one\n")

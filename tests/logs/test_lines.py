@@ -434,7 +434,7 @@ def test_a_traceback_that_is_logged_as_text_is_bounded(text: str) -> None:
     app.logger.error("Traceback (most recent call last):\n%s", text)
     message = app.line()["msg"]
     assert message.startswith("Traceback (most recent call last):\n")
-    assert message.endswith(text[-100:] if len(text) < 4096 else "[cut:length]")
+    assert message.endswith(text[-100:] if len(text) < 2048 else "[cut:length]")
     assert len(message) <= 2048
 
 

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from divan_obs_asgi.logs import Lines
+from divan_obs_asgi.logs.errors import describe_error
 from divan_obs_asgi.redaction import Limits, RedactionPolicy, TextRule
 from divan_obs_asgi.redaction.view import Found, View
 
@@ -103,3 +104,58 @@ def test_a_key_in_a_long_message_of_a_traceback_is_gone(size: int) -> None:
     told = RedactionPolicy().redact_traceback(f"{head}ValueError: {key}\n\n{head}LookupError: no tea")
     assert "MIIEvQ" not in told
     assert told.endswith("LookupError: no tea") or "[redacted:private_key]" in told
+
+
+def test_of_a_traceback_with_a_long_message_frames_and_type_are_told() -> None:
+    """An operator needs these first, whatever a client has made the message of."""
+    frames = "".join(f'  File "app.py", line {n}, in step_{n}\n    step_{n + 1}()\n' for n in range(8))
+    text = f"Traceback (most recent call last):\n{frames}app.errors.Refused: order 7, {JWT} " + "x y\n" * LONG
+    told = RedactionPolicy().redact_traceback(text)
+    assert "in step_7\n" in told
+    assert "app.errors.Refused: order 7, [redacted:jwt] x y\n" in told
+    assert told.endswith("[cut:length]")
+    assert len(told) <= Limits().text
+    assert RedactionPolicy().redact_traceback(told) == told
+
+
+@pytest.mark.parametrize("size", [100, 1500, 5000, LONG])
+def test_of_an_exception_with_a_long_message_frames_and_type_are_told(size: int) -> None:
+    """The same in a line of the log, where the cause has a long message as well."""
+    try:
+        try:
+            raise KeyError("of a client " * size)
+        except KeyError as cause:
+            raise LookupError(f"{JWT} and more\n" * size) from cause
+    except LookupError as error:
+        told = describe_error(error, RedactionPolicy())["traceback"]
+    assert "in test_of_an_exception_with_a_long_message_frames_and_type_are_told\n" in told
+    assert "\nLookupError: [redacted:jwt] and more\n" in told
+    assert JWT[:12] not in told
+
+
+FORGED = '  File "a.py", line 1, in f\n'
+
+
+@pytest.mark.parametrize("quote", ["'", "[", "("])
+@pytest.mark.parametrize("before", [3000, 1000, 100])
+@pytest.mark.parametrize("behind", [100, 1000, 1800])
+def test_the_end_of_a_secret_behind_a_forged_frame_is_gone(quote: str, before: int, behind: int) -> None:
+    """A client's text may have a line in it that looks like a frame, where a traceback is cut."""
+    text = f"Traceback (most recent call last):\n{FORGED}ValueError: " + "x y\n" * before
+    text += (
+        f"password={quote}" + "ab cd\n" * (behind // 6) + FORGED + "    hunter-22 is mine\n" + "ab\n" * (behind // 3)
+    )
+    for end in ("", FORGED + "tail\n" * 300):
+        assert "hunter-22" not in RedactionPolicy().redact_traceback(text + end)
+
+
+@pytest.mark.parametrize("line", ["MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7", "3f2a" * 10])
+@pytest.mark.parametrize("armour", ["-----BEGIN RSA PRIVATE KEY-----\n", ""])
+@pytest.mark.parametrize("lines", [30, 60, 100, 1000])
+def test_the_end_of_a_key_behind_a_forged_frame_is_gone(line: str, armour: str, lines: int) -> None:
+    """However far in front of the cut it has begun."""
+    text = f"Traceback (most recent call last):\n{FORGED}ValueError: {armour}" + f"{line}\n" * lines
+    for end in ("", FORGED, FORGED + f"{line}\n" * 20, FORGED + f"{line}\n" * 45):
+        told = RedactionPolicy().redact_traceback(text + end)
+        # Without an armour the first one is a word like any other.
+        assert told.count(line) <= (0 if armour else 1) or (not armour and len(text + end) <= 2048)
