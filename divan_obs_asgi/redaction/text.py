@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from divan_obs_asgi.redaction.keys import KeyIndex, KeyRule
-from divan_obs_asgi.redaction.letters import DISGUISE_SIGN, plain
+from divan_obs_asgi.redaction.letters import DISGUISE_SIGN, UNSEEN, plain
 from divan_obs_asgi.redaction.pairs import EntryRule, PairRule
 from divan_obs_asgi.redaction.signs import Signs
 from divan_obs_asgi.redaction.tokens import TokenRule, TokenShape
@@ -23,6 +23,8 @@ _IN_ARRAY = re.compile(r"[\[,]\s{0,3}\Z")
 _NEXT = re.compile(r"\s{0,3}[\],]")
 # What a secret was glued to may be one as well, now that it stands alone; more often than this it is an attack.
 _PASSES = 3
+# Characters that one of a text counts for which is not all ASCII: it is translated, and what cannot be seen looked for.
+_FOREIGN = 4
 _GLUE = frozenset("+=:%/_-~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
@@ -91,8 +93,12 @@ class TextRedactor:
             budget: what may be read; without it, all.
             since: what ends before this position is left out.
         """
+        foreign = not text.isascii()
+        if foreign and budget is not None and not budget.read(_FOREIGN * len(text)):
+            self._count(UNREAD)
+            return marker(UNREAD)
         found, disguised = self._rules.found(View(text, budget))
-        if disguised or not text.isascii():
+        if disguised or (foreign and UNSEEN.search(text)):
             bare = plain(text)
             if bare is not text and (read := self._rules.found(View(bare, budget))[0]):
                 # A key that is disguised is written as it is read.
