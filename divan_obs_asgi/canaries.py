@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import orjson
-from prometheus_client.openmetrics import exposition
+from prometheus_client.registry import Collector
 
 from divan_obs_asgi.logs import Lines
-from divan_obs_asgi.metrics import Metrics
+from divan_obs_asgi.metrics import Format, Metrics
 from divan_obs_asgi.probes.canary import Sink
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def metrics_sink(policy: RedactionPolicy) -> Sink:
         metrics = Metrics(policy)
         counter = metrics.counter("canaries_total", "Canaries.", ["label"])
         counter.labels(text).inc(exemplar={"note": str(fields["note"])})
-        return bytes(exposition.generate_latest(metrics.registry))  # type: ignore[no-untyped-call]
+        return b"".join(metrics.slices(Format.OPENMETRICS, _raise, [cast(Collector, counter)]))
 
     return exposed
 
@@ -72,6 +72,10 @@ def span_sink(policy: RedactionPolicy) -> Sink:
         ).encode()
 
     return exported
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 __all__ = ["health_sink", "log_sink", "metrics_sink", "span_sink"]

@@ -191,7 +191,9 @@ class Observability:
         if spans is not None and tracer_provider is None and not spans.exports:
             # Said when the application has started: `init` has given the log its handler by then.
             background.when_started("tracing", _tell_that_no_span_leaves)
-        drain = Drain(settings.drain_delay_s, faults, metrics.draining.set, signals=settings.drain_enabled)
+        drain = Drain(
+            settings.drain_delay_s, faults, lambda drains: metrics.draining.set(drains), signals=settings.drain_enabled
+        )
         background.add("drain", drain.run)
         bundle = cls(
             settings,
@@ -287,8 +289,8 @@ def _background(settings: Settings, metrics: Metrics, faults: Faults) -> Backgro
     background = Background(faults)
     if not settings.enabled:
         return background
-    tell_build(metrics, settings)
-    collect_from(metrics.registry)
+    metrics.registry.later(partial(tell_build, metrics, settings))
+    metrics.registry.later(partial(collect_from, metrics.registry))
     if metrics.workers is not None:
         background.add("process_series", partial(metrics.workers.keep_noting, metrics.registry.collectors))
     if settings.watchdog_enabled:

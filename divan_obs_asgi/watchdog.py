@@ -62,8 +62,7 @@ class Watchdog:
         interval_s: float = _INTERVAL_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._lag = metrics.event_loop_lag
-        self._stalls = metrics.event_loop_stalls
+        self._metrics = metrics
         self._faults = faults
         self._stall_s = stall_s
         self._interval_s = interval_s
@@ -75,6 +74,7 @@ class Watchdog:
     async def run(self) -> None:
         """Beat, and be watched, until cancelled."""
         stop = threading.Event()
+        lag = self._metrics.event_loop_lag
         self._beat, self._beneath = self._clock(), beneath()
         thread = threading.Thread(
             target=self._watch, args=(threading.get_ident(), stop), name="divan-obs-watchdog", daemon=True
@@ -86,7 +86,7 @@ class Watchdog:
                 await anyio.sleep(self._interval_s)
                 self._beneath = beneath()
                 self._beat = self._clock()
-                self._lag.observe(max(0.0, self._beat - due))
+                lag.observe(max(0.0, self._beat - due))
         finally:
             stop.set()
 
@@ -107,7 +107,7 @@ class Watchdog:
             elif starved(now, look_at, self._stall_s):
                 look_at = now + patience_s
             else:
-                self._stalls.inc()
+                self._metrics.event_loop_stalls.inc()
                 self._follow(beat, place_of(loop_thread, self._beneath) or _NOWHERE, stop)
                 look_at = self._clock() + patience_s
 

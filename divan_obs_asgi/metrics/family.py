@@ -70,9 +70,17 @@ class Family(Generic[M_co]):
 
 
 class Declared(Family[M_co]):
-    """A family as an attribute of `Catalogue`; of one that has the metrics, the metric itself."""
+    """
+    A family as an attribute of `Catalogue`; of one that has the metrics, the metric itself, made when it is first used.
 
-    __slots__ = ()
+    Attributes:
+        attribute: its name there; empty of a family that the application has added.
+    """
+
+    attribute = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        object.__setattr__(self, "attribute", name)
 
     @overload
     def __get__(self, holder: None, owner: type) -> Self: ...

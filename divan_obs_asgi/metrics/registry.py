@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise, product
 from math import inf, isfinite
 from pathlib import Path
@@ -14,13 +16,13 @@ from typing import cast
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric as Samples
-from prometheus_client.registry import Collector
+from prometheus_client.registry import Collector, RestrictedRegistry
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics import family as families
 from divan_obs_asgi.metrics.callbacks import PATIENCE_S, Callbacks
 from divan_obs_asgi.metrics.cardinality import Cardinality, size_of, size_of_stranger
-from divan_obs_asgi.metrics.catalogue import Catalogue
+from divan_obs_asgi.metrics.catalogue import FAMILIES, Catalogue
 from divan_obs_asgi.metrics.domain import Domain
 from divan_obs_asgi.metrics.family import Declared, Family, GaugeMode, M_co, Metric
 from divan_obs_asgi.metrics.governed import Governed, governed
@@ -77,6 +79,10 @@ class Registry(CollectorRegistry):
         self.before: list[Callable[[], object]] = []
         self.failed = _ignore
         self._asking = threading.Lock()
+        # Held where metrics are made, whoever makes them.
+        self.adding = threading.RLock()
+        self._later: deque[Callable[[], object]] = deque()
+        self._reserved: frozenset[str] = frozenset()
 
     def register(self, collector: Collector) -> None:
         """
@@ -90,24 +96,79 @@ class Registry(CollectorRegistry):
                 f"{collector} counts in one worker, and {VARIABLE} has the page tell of all of them: "
                 "make it by obs.metrics.counter, gauge, histogram or summary."
             )
+        if self._later and self._may_clash(collector):
+            self.complete()
         super().register(collector)
         self._in_order[collector] = None
+
+    def _may_clash(self, collector: Collector) -> bool:
+        """Tell whether one that is made later may have the name of a series of this one."""
+        if not isinstance(collector, Governed):
+            return True
+        family = collector.family
+        if isinstance(family, Declared) and family.attribute:
+            return False
+        return not self._reserved.isdisjoint(_series_names_of(collector.full_name))
+
+    def later(self, make: Callable[[], object], names: Iterable[str] = ()) -> None:
+        """
+        Have `make` register its collectors when somebody reads the registry, and not before.
+
+        A bundle has seventy collectors, and most bundles are made for a test that looks at none of them. Where several
+        workers serve, it is done at once: the others read what this one has, and cannot ask for it.
+
+        Args:
+            names: what nobody else may register until then.
+        """
+        self._later.append(make)
+        self._reserved |= frozenset(names)
+        if self._shared:
+            self.complete()
+
+    def complete(self) -> None:
+        """Make what is made later."""
+        if not self._later:
+            return
+        with self.adding:
+            while self._later:
+                make = self._later.popleft()
+                try:
+                    make()
+                except Exception as error:
+                    self.failed(error)
+
+    def put_first(self, collectors: Iterable[Collector]) -> None:
+        """Have these, of what is registered, be told before all others."""
+        with self._lock:
+            names = self._collector_to_names
+            in_order = dict.fromkeys(one for one in (*collectors, *self._in_order) if one in names)
+            self._collector_to_names = {one: names[one] for one in in_order}
+            self._in_order = in_order
+
+    def restricted_registry(self, names: Iterable[str]) -> RestrictedRegistry:
+        self.complete()
+        return super().restricted_registry(names)
 
     def unregister(self, collector: Collector) -> None:
         super().unregister(collector)
         self._in_order.pop(collector, None)
 
-    def collectors(self) -> tuple[Collector, ...]:
-        """Return what is registered."""
+    def collectors(self, only: Container[Collector] | None = None) -> tuple[Collector, ...]:
+        """Return what is registered; of that what is in `only`, where that is given."""
+        if only is None:
+            self.complete()
         self.ask()
-        return tuple(self._in_order)
+        registered = tuple(self._in_order)
+        return registered if only is None else tuple(one for one in registered if one in only)
 
     def strangers(self) -> list[MetricWrapperBase]:
         """Return prometheus_client's own metrics, which no governor bounds."""
+        self.complete()
         metrics = [one for one in tuple(self._in_order) if isinstance(one, MetricWrapperBase)]
         return [metric for metric in metrics if not isinstance(metric, Governed)]
 
     def collect(self) -> Iterable[Samples]:
+        self.complete()
         self.ask()
         return super().collect()
 
@@ -130,7 +191,7 @@ class Metrics(Catalogue):
 
     Label values and exemplars go through the redaction policy, and a family has at most `max_series` label sets. The
     registry is not prometheus_client's global one: a second `Observability` (tests, a reload) starts at zero and
-    collides with nothing.
+    collides with nothing. A family of the catalogue is made when it is first used, or the first page is.
 
     Args:
         created: whether the page has the series `_created`, which double it.
@@ -163,13 +224,9 @@ class Metrics(Catalogue):
         self._metrics: dict[str, Metric] = {}
         self._families: dict[str, Family[Metric]] = {}
         self._overflows: dict[tuple[str, Cause], Counter] = {}
-        self._adding = threading.Lock()
         counting = self.counting(policy or RedactionPolicy(), "metrics")
         self._governor = Governor(counting, self._overflowed, max_series)
-        for attribute, family in vars(Catalogue).items():
-            if isinstance(family, Declared):
-                # From now on the attribute is the metric itself, and `Family.__get__` is not asked.
-                setattr(self, attribute, self.of(family))
+        self.registry.later(self._make_catalogue, _series_names(namespace))
         self.domain = Domain(self)
 
     def counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:
@@ -219,12 +276,13 @@ class Metrics(Catalogue):
 
     def of(self, family: Family[M_co]) -> M_co:
         """Return the metric of a family, made at the first call."""
-        with self._adding:
+        with self.registry.adding:
             known = self._families.get(family.name)
             if known is None:
-                self._metrics[family.name] = self._made(family)
-                self._families[family.name] = family
-            elif known is not family and not _same(known, family):
+                # The catalogue's has the name also where it is not made yet.
+                known = _CATALOGUE.get(family.name, family)
+                self._make(known)
+            if known is not family and not _same(known, family):
                 raise ImproperlyConfigured(
                     f"The metric {family.name!r} is {_described(known)} already; asked for {_described(family)}."
                 )
@@ -299,11 +357,13 @@ class Metrics(Catalogue):
 
     def label_sets(self) -> Mapping[str, int]:
         """Return how many label sets each family has, by its name without the namespace."""
+        self.registry.complete()
         self.registry.ask()
         return {name: cast(Governed, metric).label_sets for name, metric in tuple(self._metrics.items())}
 
     def cardinality(self) -> list[Cardinality]:
         """Return how large each family is, and each metric of prometheus_client that is registered beside them."""
+        self.registry.complete()
         self.registry.ask()
         own = [
             size_of(cast(Governed, metric), self._overflow_of(name, "limit"), self._overflow_of(name, "vocabulary"))
@@ -335,10 +395,8 @@ class Metrics(Catalogue):
             failed: as for `render`.
             only: the metrics whose series are wanted, as this worker knows them; None for all.
         """
-        collectors = self.registry.collectors()
-        if only is not None:
-            yield from self._written([one for one in collectors if one in only], form, failed)
-        elif self.workers is None:
+        collectors = self.registry.collectors(only)
+        if only is not None or self.workers is None:
             yield from self._written(collectors, form, failed)
         else:
             with self.workers.read(collectors, failed):
@@ -350,6 +408,16 @@ class Metrics(Catalogue):
         self, collectors: Iterable[Collector | MergedFamily], form: Format, failed: Callable[[Exception], object]
     ) -> Iterator[bytes]:
         return render(collectors, form, self._created, failed, self._callbacks)
+
+    def _make_catalogue(self) -> None:
+        self.registry.put_first([cast(Collector, self.of(family)) for family in FAMILIES])
+
+    def _make(self, family: Family[M_co]) -> None:
+        metric = self._metrics[family.name] = self._made(family)
+        self._families[family.name] = family
+        if isinstance(family, Declared) and family.attribute:
+            # From now on the attribute is the metric itself, and `Declared.__get__` is not asked.
+            setattr(self, family.attribute, metric)
 
     def _made(self, family: Family[M_co]) -> Metric:
         wrong = _wrong(family)
@@ -368,6 +436,22 @@ class Metrics(Catalogue):
         if child is None:
             child = self._overflows[family, cause] = self.metrics_overflow.labels(family, cause)
         child.inc(times)
+
+
+_CATALOGUE = {family.name: family for family in FAMILIES}
+# What prometheus_client takes for one metric.
+_SUFFIXES = ("", "_total", "_bucket", "_count", "_sum", "_created")
+
+
+@lru_cache(maxsize=8)
+def _series_names(namespace: str) -> frozenset[str]:
+    """Return the names of the series of the catalogue, and some more."""
+    return frozenset(name for family in FAMILIES for name in _series_names_of(f"{namespace}_{family.name}"))
+
+
+def _series_names_of(full_name: str) -> list[str]:
+    name = full_name.removesuffix("_total")
+    return [name + suffix for suffix in _SUFFIXES]
 
 
 def _listed(values: Iterable[str]) -> list[str]:

@@ -45,7 +45,10 @@ class Health:
         self._guard = guard
         self._prefix = obs.settings.ops_prefix
         self._has_own_port = obs.settings.ops_port is not None
-        metrics = obs.metrics
+        self._gauges = Pages(self._slices)
+
+    def _slices(self, form: Format) -> Iterator[bytes]:
+        metrics = self._obs.metrics
         told = {
             metrics.probe_up,
             metrics.redis_up,
@@ -54,7 +57,7 @@ class Health:
             metrics.postgres_latency,
             metrics.draining,
         }
-        self._gauges = Pages(lambda form: metrics.slices(form, lambda error: obs.faults.report("metrics", error), told))
+        return metrics.slices(form, lambda error: self._obs.faults.report("metrics", error), told)
 
     def endpoints(self) -> Iterator[Endpoint]:
         for group, summary in _SUMMARIES.items():

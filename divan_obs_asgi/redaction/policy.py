@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -131,7 +132,18 @@ class RedactionPolicy:
 
     def having(self, **options: Any) -> Self:
         """Return the same policy but for the options that are given, as for the constructor."""
+        if options.keys() == {"count"}:
+            return self._counting(options["count"])
         return type(self)(**{**self._options, **options})
+
+    def _counting(self, count: Callable[[str], object] | None) -> Self:
+        """Return the same policy with the same rules, which are made once, and a memory of its own."""
+        other = copy(self)
+        other._options = {**self._options, "count": count}
+        other._count = count or _uncounted
+        other._texts = self._texts.counting(other._count)
+        other._clean, other._plain_keys = set(), set()
+        return other
 
     def redact(self, value: object) -> JSON:
         """Return `value` as strict JSON without secrets, cut to bounded size."""

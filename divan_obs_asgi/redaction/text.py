@@ -84,6 +84,10 @@ class TextRedactor:
         self._rules = rules
         self._count = count
 
+    def counting(self, count: Callable[[str], object]) -> TextRedactor:
+        """Return one with the same rules."""
+        return TextRedactor(self._rules, count)
+
     def replaced(self, text: str, until: int | None = None, budget: Budget | None = None, since: int = 0) -> str:
         """
         Return `text` with markers in the place of secrets; the very same object where there is none.
