@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from copy import copy
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -129,6 +129,18 @@ class RedactionPolicy:
             ip=cast(IpPolicy, settings.redact_ip),
             hash_key=settings.redact_hash_key,
         )
+
+    @property
+    def identity(self) -> Hashable | None:
+        """Equal for policies that redact alike, and None of one of which that cannot be said."""
+        if type(self) is not RedactionPolicy:
+            return None
+        identity = tuple(value for option, value in self._options.items() if option != "count")
+        try:
+            hash(identity)
+        except TypeError:
+            return None
+        return identity
 
     def having(self, **options: Any) -> Self:
         """Return the same policy but for the options that are given, as for the constructor."""
