@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Mapping
-from functools import lru_cache
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
+from weakref import WeakKeyDictionary
 
 import orjson
 from prometheus_client.registry import Collector
@@ -18,14 +18,13 @@ if TYPE_CHECKING:
     from divan_obs_asgi.redaction import RedactionPolicy
 
 
+# What canaries have found out in this process: policies do not change.
+_known: WeakKeyDictionary[RedactionPolicy, dict[str, bool]] = WeakKeyDictionary()
+
+
 def known_of(policy: RedactionPolicy) -> dict[str, bool]:
-    """Return what canaries have found out, in this process, of sinks with a policy like this one."""
-    return {} if policy.identity is None else _known_of(policy.identity)
-
-
-@lru_cache(maxsize=16)
-def _known_of(identity: Hashable) -> dict[str, bool]:
-    return {}
+    """Return which sinks with this policy are known to be tight or not, for others to add to."""
+    return _known.setdefault(policy, {})
 
 
 def log_sink(lines: Lines) -> Sink:

@@ -324,7 +324,7 @@ def _server_spans(
     faults: Faults,
 ) -> ServerSpans:
     try:
-        from divan_obs_asgi.tracing.exporting import DROP_REASONS
+        from divan_obs_asgi.tracing.exporting import DROP_REASONS, DropReason
         from divan_obs_asgi.tracing.provider import build_server_spans, provider_of_the_application
         from divan_obs_asgi.tracing.tracer_spans import TracerServerSpans
     except ImportError:
@@ -336,13 +336,19 @@ def _server_spans(
         provider = provider_of_the_application()
     if provider is not None:
         return TracerServerSpans(settings, provider)
-    # Known from the start, at zero; and a request that loses its span does not look its counter up.
-    counters = {reason: metrics.trace_spans_dropped.labels(reason) for reason in DROP_REASONS}
+
+    def lost(reason: DropReason, count: int) -> None:
+        metrics.trace_spans_dropped.labels(reason).inc(count)
+
+    def start_at_zero() -> None:
+        metrics.start_at_zero(metrics.trace_spans_dropped, reason=DROP_REASONS)
+
+    metrics.registry.later(start_at_zero)
     return build_server_spans(
         settings,
         exporter,
         redaction,
-        dropped=lambda reason, count: counters[reason].inc(count),
+        dropped=lost,
         failed=lambda error: faults.report("tracing", error),
     )
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
@@ -121,26 +121,17 @@ class RedactionPolicy:
     @classmethod
     def from_settings(cls, settings: Settings, rules: Iterable[Rule] = DEFAULT_RULES) -> Self:
         """Return the policy that the `OBS_REDACT_*` flags describe, with these rules."""
-        return cls(
-            rules,
-            keys=settings.redact_keys,
-            allow_keys=settings.redact_allow_keys,
-            user_id=cast(UserIdPolicy, settings.redact_user_id),
-            ip=cast(IpPolicy, settings.redact_ip),
-            hash_key=settings.redact_hash_key,
+        options = (
+            tuple(settings.redact_keys),
+            tuple(settings.redact_allow_keys),
+            settings.redact_user_id,
+            settings.redact_ip,
+            settings.redact_hash_key,
         )
-
-    @property
-    def identity(self) -> Hashable | None:
-        """Equal for policies that redact alike, and None of one of which that cannot be said."""
-        if type(self) is not RedactionPolicy:
-            return None
-        identity = tuple(value for option, value in self._options.items() if option != "count")
-        try:
-            hash(identity)
-        except TypeError:
-            return None
-        return identity
+        # The bundles of a process have the same flags as a rule: one policy knows the keys and texts of all of them.
+        of_flags: Callable[..., Any] = _of_flags if rules is DEFAULT_RULES else _of_flags.__wrapped__
+        policy: Self = of_flags(cls, rules, *options)
+        return policy
 
     def having(self, **options: Any) -> Self:
         """Return the same policy but for the options that are given, as for the constructor."""
@@ -149,12 +140,11 @@ class RedactionPolicy:
         return type(self)(**{**self._options, **options})
 
     def _counting(self, count: Callable[[str], object] | None) -> Self:
-        """Return the same policy with the same rules, which are made once, and a memory of its own."""
+        """Return the same policy, with the same rules and the same memory of what they have found nothing in."""
         other = copy(self)
         other._options = {**self._options, "count": count}
         other._count = count or _uncounted
         other._texts = self._texts.counting(other._count)
-        other._clean, other._plain_keys = set(), set()
         return other
 
     def redact(self, value: object) -> JSON:
@@ -349,6 +339,19 @@ class RedactionPolicy:
             return orjson.dumps(orjson.loads(text)).decode()
         except ValueError:
             return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+
+
+@lru_cache(maxsize=16)
+def _of_flags(
+    cls: Callable[..., RedactionPolicy],
+    rules: tuple[Rule, ...],
+    keys: tuple[str, ...],
+    allow_keys: tuple[str, ...],
+    user_id: UserIdPolicy,
+    ip: IpPolicy,
+    hash_key: str | None,
+) -> RedactionPolicy:
+    return cls(rules, keys=keys, allow_keys=allow_keys, user_id=user_id, ip=ip, hash_key=hash_key)
 
 
 def _key_rules(rules: Iterable[Rule], keys: tuple[str, ...]) -> list[KeyRule]:
