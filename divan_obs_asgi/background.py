@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import sys
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from typing import Any, TypeAlias
 
 import anyio
 import anyio.lowlevel
+from anyio.abc import TaskGroup
 
 from divan_obs_asgi.faults import Faults, ends_the_caller
 
 Run: TypeAlias = Callable[[], Awaitable[object]]
 Stop: TypeAlias = Callable[[], Awaitable[None]]
+
+# Seconds after the start of the application in which what nobody waits for is not begun.
+LATER_S = 0.1
 
 
 class Background:
@@ -30,13 +34,20 @@ class Background:
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
         self._runs: list[tuple[str, Run]] = []
+        self._later: list[tuple[str, Run]] = []
         self._runs_on: object = None
         self._alone: _Alone | None = None
         self._when_started: list[tuple[str, Callable[[], object]]] = []
 
-    def add(self, name: str, run: Run) -> None:
-        """Have `run` called when the application starts, and cancelled when it has ended."""
-        self._runs.append((name, run))
+    def add(self, name: str, run: Run, *, later: bool = False) -> None:
+        """
+        Have `run` called when the application starts, and cancelled when it has ended.
+
+        Args:
+            later: it does something now and then that nobody waits for, and is called a moment after the others: an
+                application that lives for one request, as a test's does, does without it.
+        """
+        (self._later if later else self._runs).append((name, run))
 
     def when_started(self, name: str, call: Callable[[], object]) -> None:
         """Have `call` called when the application has started, before its first request; it is not to take long."""
@@ -108,10 +119,16 @@ class Background:
         try:
             with scope:
                 async with anyio.create_task_group() as tasks:
-                    for name, run in self._runs:
-                        tasks.start_soon(self._run, name, run, name=f"divan_obs_asgi.{name}")
+                    self._start(tasks, self._runs)
+                    if self._later:
+                        await anyio.sleep(LATER_S)
+                        self._start(tasks, self._later)
         finally:
             ended.set()
+
+    def _start(self, tasks: TaskGroup, runs: Iterable[tuple[str, Run]]) -> None:
+        for name, run in runs:
+            tasks.start_soon(self._run, name, run, name=f"divan_obs_asgi.{name}")
 
     async def _run(self, name: str, run: Run) -> None:
         try:
@@ -194,4 +211,4 @@ async def _nothing() -> None:
     """Stop what somebody else has started: it is theirs."""
 
 
-__all__ = ["Background", "Run", "Stop"]
+__all__ = ["LATER_S", "Background", "Run", "Stop"]

@@ -184,10 +184,10 @@ class Observability:
         jobs = Jobs(metrics, work, metrics.counting(policy, "log"), faults, observing=settings.enabled)
         redaction = metrics.counting(policy, "application")
         background = _background(settings, metrics, faults)
-        background.add("heartbeat", heartbeat.run)
-        background.add("probes", probes.run)
-        background.add("log_levels", log.levels.expire_in_time)
-        background.add("log_limit", log.tell_left_out_in_time)
+        background.add("heartbeat", heartbeat.run, later=True)
+        background.add("probes", probes.run, later=True)
+        background.add("log_levels", log.levels.expire_in_time, later=True)
+        background.add("log_limit", log.tell_left_out_in_time, later=True)
         if spans is not None and tracer_provider is None and not spans.exports:
             # Said when the application has started: `init` has given the log its handler by then.
             background.when_started("tracing", _tell_that_no_span_leaves)

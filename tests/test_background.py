@@ -199,3 +199,24 @@ def test_the_end_waits_for_no_thread_of_the_application(backend: str) -> None:
                 release.set()
 
     run_on(backend, end)
+
+
+def test_what_nobody_waits_for_is_not_begun_in_a_short_life() -> None:
+    """An application that is made for a test, and serves one request, ends before."""
+    told: list[str] = []
+
+    async def note(what: str) -> None:
+        told.append(what)
+        await anyio.sleep_forever()
+
+    async def live(*, until: list[str]) -> None:
+        background = Background(Faults(lambda component: None))
+        background.add("reports", partial(note, "reports"), later=True)
+        background.add("signals", partial(note, "signals"))
+        async with background.running():
+            while told != until:  # noqa: ASYNC110 - nobody sets an event
+                await anyio.sleep(0.001)
+
+    anyio.run(partial(live, until=["signals"]))
+    told.clear()
+    anyio.run(partial(live, until=["signals", "reports"]))

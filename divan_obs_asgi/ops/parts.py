@@ -61,7 +61,7 @@ def endpoints(obs: Observability, guard: Guard) -> list[Endpoint]:
 def build_ops_app(obs: Observability) -> OpsApplication:
     """Return the application that answers the ops endpoints of `obs`."""
     guard = Guard(obs.settings, obs.faults, obs.authorize)
-    obs.background.add("audit", guard.audit.keep_telling)
+    obs.background.add("audit", guard.audit.keep_telling, later=True)
     return OpsApplication(endpoints(obs, guard), guard, obs.settings.ops_prefix)
 
 

@@ -102,6 +102,23 @@ def test_the_sinks_are_tried_once() -> None:
     assert len(tried) == 1
 
 
+def test_bundles_of_one_policy_try_them_once() -> None:
+    """Three milliseconds each, in a suite that makes hundreds of bundles."""
+    tried: list[str] = []
+
+    def sink(text: str, fields: Mapping[str, object]) -> bytes:
+        tried.append(text)
+        return b""
+
+    async def ask(policy: RedactionPolicy) -> None:
+        await CanaryProbe({"own": sink}, canaries.known_of(policy)).check()
+
+    one, other = RedactionPolicy(), RedactionPolicy()
+    for policy, times in ((one, 1), (one, 1), (other, 2)):
+        anyio.run(ask, policy)
+        assert len(tried) == times
+
+
 @pytest.mark.parametrize("name", ["find_emails", "find_positions"])
 def test_a_policy_without_one_of_the_rules_is_found(name: str) -> None:
     """As where a service has replaced the rules and forgotten one."""
