@@ -10,7 +10,7 @@ Observability for ASGI services: request ids, traces, metrics, logs, redaction, 
 from divan_obs_asgi import middlewares, probes, socketio_ext
 from divan_obs_asgi.exceptions import ImproperlyConfigured, MiddlewareNotUsed, ObservabilityError, ProbeFailed
 from divan_obs_asgi.integration import init, wrap
-from divan_obs_asgi.observability import Observability
+from divan_obs_asgi.observability import Observability, logger
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.recording import RecordMiddleware
 from divan_obs_asgi.redaction import RedactionPolicy
@@ -33,6 +33,7 @@ __all__ = [
     "background",
     "build_stack",
     "init",
+    "logger",
     "middlewares",
     "probes",
     "socketio_ext",

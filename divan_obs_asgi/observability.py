@@ -16,11 +16,11 @@ import anyio.to_thread
 
 from divan_obs_asgi import canaries
 from divan_obs_asgi.assembled import Assembled
-from divan_obs_asgi.background import Background, Stop
 from divan_obs_asgi.drain import Drain
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.jobs import F, Jobs
+from divan_obs_asgi.lifecycle import Background, Stop
 from divan_obs_asgi.logs import ByteStream, FlightRecorder, Lines, Logs, OwnLoggers, RootLevel, Sampler, Sink
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.probes import CanaryProbe, ConfigProbe, HeartbeatProbe, ProbeRegistry
@@ -41,6 +41,16 @@ if TYPE_CHECKING:
     from divan_obs_asgi.tracing.server_span import ServerSpans
 
 
+def logger(name: str) -> logging.Logger:
+    """
+    Return the standard library's logger of that name: `log = obs.logger("chat")` at the top of a module.
+
+    May be called before `init`. Until then its records go where the process's logging sends them; afterwards they are
+    JSON lines with the ids of the request in which they are written.
+    """
+    return logging.getLogger(name)
+
+
 def _lifespan_probes() -> tuple[LifespanProbe, LifespanProbe]:
     return LifespanProbe("lifespan", READY), LifespanProbe("lifespan_startup", STARTUP)
 
@@ -55,7 +65,7 @@ class Observability:
         work: makes spans of the application's own work: `work.span`, `work.traced`, `work.background`.
         background: what of the library runs beside the application.
         drain: how the service takes its leave: `drain.on_start(callback)`, `drain.start("maintenance")`.
-        jobs: what was made a job by `@obs.job(name)`, by name.
+        jobs: what was made a job by `@observability.job(name)`, by name.
         assembled: which middlewares the stacks of this bundle were made of.
         authorize: the application's own condition on who may use the guarded endpoints.
     """
@@ -214,14 +224,14 @@ class Observability:
         return bundle
 
     def logger(self, name: str) -> logging.Logger:
-        """Return the standard library's logger; its records carry the ids of the request they are written in."""
-        return logging.getLogger(name)
+        """Return the standard library's logger of that name, as the function `logger` does."""
+        return logger(name)
 
     def job(self, name: str) -> Callable[[F], F]:
         """
-        Make a function a job: `@obs.job("lb_snapshot")`. It stays as it is, plain or async.
+        Make a function a job: `@observability.job("lb_snapshot")`. It stays as it is, plain or async.
 
-        Each call is counted, timed, a span and a log line; `obs.jobs.get(name)` finds it.
+        Each call is counted, timed, a span and a log line; `observability.jobs.get(name)` finds it.
 
         Raises:
             ImproperlyConfigured: where the name is taken or is no name.
@@ -353,4 +363,4 @@ def _server_spans(
     )
 
 
-__all__ = ["Observability"]
+__all__ = ["Observability", "logger"]

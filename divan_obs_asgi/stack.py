@@ -89,7 +89,7 @@ def build_stack(
         except Exception as error:
             # The text of an exception that is not ours may hold a secret.
             why = str(error).removesuffix(".") if isinstance(error, ImproperlyConfigured) else type(error).__name__
-            wrong.insert(0, f"OBS_MIDDLEWARE: {name} raised when it was called with (app, obs): {why}.")
+            wrong.insert(0, f"OBS_MIDDLEWARE: {name} raised when it was called with (app, observability): {why}.")
             causes.insert(0, error)
             continue
         if callable(wrapped):
@@ -111,7 +111,7 @@ def build_stack(
 
 def _named(entry: MiddlewareFactory) -> tuple[str, MiddlewareFactory]:
     if not callable(entry):
-        raise ImproperlyConfigured(f"OBS_MIDDLEWARE: {entry!r} is not callable; expected (app, obs) -> app.")
+        raise ImproperlyConfigured(f"OBS_MIDDLEWARE: {entry!r} is not callable; expected (app, observability) -> app.")
     return getattr(entry, "__qualname__", repr(entry)), entry
 
 
@@ -127,7 +127,9 @@ def _imported(path: str) -> tuple[str, MiddlewareFactory]:
             f"OBS_MIDDLEWARE: {path!r} cannot be imported: its module raised {type(error).__name__}."
         ) from error
     if not callable(factory):
-        raise ImproperlyConfigured(f"OBS_MIDDLEWARE: {path!r} names nothing callable; expected (app, obs) -> app.")
+        raise ImproperlyConfigured(
+            f"OBS_MIDDLEWARE: {path!r} names nothing callable; expected (app, observability) -> app."
+        )
     return path, cast(MiddlewareFactory, factory)
 
 

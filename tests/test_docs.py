@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import io
 import re
 import runpy
+import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -123,6 +128,36 @@ def test_what_a_document_shows_runs(document: str, monkeypatch: pytest.MonkeyPat
     for code in blocks(document, "python"):
         if "structlog" not in code and "redis" not in code:
             exec(code, shown)
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Yield what users read, with its place: documents, and the strings and comments of the code."""
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")]:
+        yield path.name, path.read_text()
+    for path in [*Path(inspect.getfile(obs)).parent.rglob("*.py"), *ROOT.glob("examples/**/*.py")]:
+        code = path.read_text()
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield f"{path.name}:{node.lineno}", node.value
+        for token in tokenize.generate_tokens(io.StringIO(code).readline):
+            if token.type == tokenize.COMMENT:
+                yield f"{path.name}:{token.start[0]}", token.string
+
+
+def test_what_is_written_of_the_module_and_of_the_bundle_is_there() -> None:
+    """`obs` is the module, `observability` the bundle: whatever stands after one of them can be copied."""
+    roots = {"obs": obs, "observability": obs.Observability.from_env({})}
+    missing = []
+    for place, text in texts():
+        for root, path in re.findall(r"(?<![\w./-])(obs|observability)((?:\.[A-Za-z_]\w*)+)", text):
+            found: object = roots[root]
+            try:
+                for name in path[1:].split("."):
+                    # `observability.py` is a file.
+                    found = found if name == "py" else getattr(found, name)
+            except (AttributeError, ImportError):
+                missing.append(f"{place}: {root}{path}")
+    assert missing == []
 
 
 def test_documents_name_flags_that_there_are() -> None:

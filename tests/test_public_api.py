@@ -6,6 +6,7 @@ import ast
 import importlib.metadata
 import importlib.util
 import inspect
+import logging
 import types
 from collections.abc import Iterator
 from importlib import import_module
@@ -71,6 +72,29 @@ def test_a_package_exports_what_it_imports(name: str) -> None:
         if not key.startswith("_") and (not isinstance(value, types.ModuleType) or key in package.__all__)
     }
     assert public == {key for key in package.__all__ if not key.startswith("__")}
+
+
+@pytest.mark.parametrize("package", [name for name in MODULES if name.endswith("__init__.py")])
+def test_a_public_name_is_not_a_modules_too(package: str) -> None:
+    """
+    Importing a submodule sets an attribute of its package: a function of that name would be gone, or hide the module.
+
+    Which one a user gets would depend on what was imported last.
+    """
+    file = PACKAGE / package
+    names = exported(ast.parse(file.read_bytes())) or []
+    modules = {path.stem for path in file.parent.glob("*.py")} | {
+        path.parent.name for path in file.parent.glob("*/*.py")
+    }
+    found = import_module(".".join(("divan_obs_asgi", *file.parent.relative_to(PACKAGE).parts)))
+    assert [name for name in names if name in modules and not isinstance(getattr(found, name), types.ModuleType)] == []
+
+
+def test_a_logger_may_be_made_before_there_is_a_bundle() -> None:
+    """`obs.logger` at the top of a module is the standard library's logger, and so is the bundle's."""
+    log = divan_obs_asgi.logger("tests.chat")
+    assert log is logging.getLogger("tests.chat")
+    assert divan_obs_asgi.Observability.from_env({}).logger("tests.chat") is log
 
 
 def test_the_readmes_names_are_there() -> None:

@@ -159,7 +159,7 @@ def test_all_unknown_paths_are_in_one_error() -> None:
     message = problem("no_such_module.Thing", f"{HERE}.Tag", f"{HERE}.NoSuchClass", "divan_obs_asgi.nowhere.Thing")
     assert message.splitlines() == [
         "OBS_MIDDLEWARE: 'no_such_module.Thing' cannot be imported: No module named 'no_such_module'.",
-        f"OBS_MIDDLEWARE: '{HERE}.NoSuchClass' names nothing callable; expected (app, obs) -> app.",
+        f"OBS_MIDDLEWARE: '{HERE}.NoSuchClass' names nothing callable; expected (app, observability) -> app.",
         "OBS_MIDDLEWARE: 'divan_obs_asgi.nowhere.Thing' cannot be imported: No module named 'divan_obs_asgi.nowhere'.",
     ]
 
@@ -167,7 +167,7 @@ def test_all_unknown_paths_are_in_one_error() -> None:
 @pytest.mark.parametrize("path", [f"{HERE}.NOT_CALLABLE", "nodots", "", "sys.path"])
 def test_a_path_to_something_else(path: str) -> None:
     """A path must lead to a class or a function."""
-    assert problem(path) == f"OBS_MIDDLEWARE: {path!r} names nothing callable; expected (app, obs) -> app."
+    assert problem(path) == f"OBS_MIDDLEWARE: {path!r} names nothing callable; expected (app, observability) -> app."
 
 
 @pytest.mark.parametrize("path", [".relative.Thing", "..Thing", "sys..Thing", "sys.\0.Thing"])
@@ -220,9 +220,9 @@ def test_errors_are_told_in_the_order_of_the_list() -> None:
         )
     told = [re.sub(r"^OBS_MIDDLEWARE: (\S+\.)?", "", line) for line in str(caught.value).splitlines()]
     assert told == [
-        "broken raised when it was called with (app, obs): ZeroDivisionError.",
+        "broken raised when it was called with (app, observability): ZeroDivisionError.",
         "gives_nothing returned None; expected an ASGI application.",
-        "badly_configured raised when it was called with (app, obs): There is no tenant.",
+        "badly_configured raised when it was called with (app, observability): There is no tenant.",
         "also_gives_nothing returned None; expected an ASGI application.",
     ]
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
@@ -237,7 +237,8 @@ def test_a_bug_in_a_constructor_is_not_hidden() -> None:
     with pytest.raises(ImproperlyConfigured) as caught:
         build_stack(hello, fresh(), [broken])
     assert re.fullmatch(
-        r"OBS_MIDDLEWARE: .*broken raised when it was called with \(app, obs\): ZeroDivisionError\.", str(caught.value)
+        r"OBS_MIDDLEWARE: .*broken raised when it was called with \(app, observability\): ZeroDivisionError\.",
+        str(caught.value),
     )
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 

@@ -1,8 +1,8 @@
 """
 The metric families, declared once. Code, dashboards, alert rules and docs are held against this list.
 
-A family is declared under the name by which code reaches it: `obs.metrics.http_requests`. Names are without the
-namespace, which is a flag.
+A family is declared under the name by which code reaches it: `observability.metrics.http_requests`. Names are without
+the namespace, which is a flag.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ class Catalogue:
         "ObservedAsyncServer",
     )
 
-    # The domain: incremented by the application, through `obs.metrics.domain`.
+    # The domain: incremented by the application, through `observability.metrics.domain`.
     presence_heartbeats = counter("presence_heartbeats_total", ["campus_id"], "Heartbeats accepted.", APPLICATION)
     presence_rejects = counter("presence_rejects_total", ["reason"], "Heartbeats refused.", APPLICATION)
     proximity_queries = counter(

@@ -1,4 +1,4 @@
-"""What an application counts of its own events: a line at each hook, `obs.metrics.domain.chat_sent()`."""
+"""What an application counts of its own events: a line at each hook, `observability.metrics.domain.chat_sent()`."""
 
 from __future__ import annotations
 

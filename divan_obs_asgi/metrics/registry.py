@@ -94,7 +94,7 @@ class Registry(CollectorRegistry):
         if self._shared and isinstance(collector, _UNSHARED) and not isinstance(collector, Governed):
             raise ImproperlyConfigured(
                 f"{collector} counts in one worker, and {VARIABLE} has the page tell of all of them: "
-                "make it by obs.metrics.counter, gauge, histogram or summary."
+                "make it by observability.metrics.counter, gauge, histogram or summary."
             )
         if self._later and self._may_clash(collector):
             self.complete()

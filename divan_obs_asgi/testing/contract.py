@@ -3,7 +3,7 @@ What every middleware in a stack promises, as checks that any test suite can run
 
     @pytest.mark.parametrize("check", CONTRACT, ids=lambda check: check.__name__)
     def test_contract(check):
-        anyio.run(check, lambda app: MyMiddleware(app, obs))
+        anyio.run(check, lambda app: MyMiddleware(app, observability))
 """
 
 from __future__ import annotations

@@ -243,7 +243,7 @@ def test_what_an_application_collects_itself_is_its_workers_own(tmp_path: Path) 
     assert b'\ndivan_build_info{commit="abc"} 1.0\n' in page(metrics)
     message = (
         "counter:mine counts in one worker, and PROMETHEUS_MULTIPROC_DIR has the page tell of all of them: "
-        "make it by obs.metrics.counter, gauge, histogram or summary."
+        "make it by observability.metrics.counter, gauge, histogram or summary."
     )
     with pytest.raises(ImproperlyConfigured, match=f"^{re.escape(message)}$"):
         Counter("mine", "Mine.", registry=metrics.registry)

@@ -10,8 +10,8 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from divan_obs_asgi.background import Background
 from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.lifecycle import Background
 from tests.patience import PATIENCE_S
 from tests.stacks import BACKENDS, Observed, run_on
 
