@@ -12,7 +12,7 @@ from divan_obs_asgi.drain import closing
 from divan_obs_asgi.exceptions import ImproperlyConfigured, MiddlewareNotUsed
 from divan_obs_asgi.lifespan import run_lifespan
 from divan_obs_asgi.ops.own_port import keep_off, serve_on_own_port
-from divan_obs_asgi.types import CONNECTIONS, ASGIApp, Receive, Scope, Send
+from divan_obs_asgi.types import BUNDLE_KEY, CONNECTIONS, ASGIApp, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
@@ -44,6 +44,7 @@ class Stack:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
         if kind in CONNECTIONS:
+            scope[BUNDLE_KEY] = self.obs
             self._in_flight[kind] += 1
             try:
                 await self._chain(scope, receive, closing(scope, send) if self._drain.active else send)

@@ -21,8 +21,11 @@ Outcome: TypeAlias = Literal["ok", "error", "error_after_start", "client_disconn
 
 # The scopes that are a conversation with a client; "lifespan" and what a later ASGI brings are not.
 CONNECTIONS = frozenset({"http", "websocket"})
+# Under which a connection's scope has the bundle of the innermost stack around the application.
+BUNDLE_KEY = "divan_obs_asgi.bundle"
 
 __all__ = [
+    "BUNDLE_KEY",
     "CONNECTIONS",
     "ASGIApp",
     "Authorize",

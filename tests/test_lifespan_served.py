@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
-import sys
-import threading
-import time
-from collections import deque
-from collections.abc import Sequence
-from typing import Any, ClassVar
 
 import httpx
 import pytest
 
-from tests.servers.process import STOP_TIMEOUT_S, ServerProcess
+from tests.servers.command import Command
+from tests.servers.process import STOP_TIMEOUT_S
 
 APP = """
 import os
@@ -46,44 +40,6 @@ broken_wrap, broken_init, raw = wrapped(), in_place(), without()
 CANNOT_START = "The application failed to start; it is not ready."
 
 
-class Command(ServerProcess):
-    """A server's own command around one of the applications."""
-
-    ready_line: ClassVar[re.Pattern[str]] = re.compile(r"Uvicorn running|Running on|Application startup complete")
-
-    def __init__(self, server: str, app: str, *options: str) -> None:
-        super().__init__()
-        (self.directory / "shop.py").write_text(APP)
-        self.log: deque[str] = deque()
-        self._server, self._app, self._options = server, app, options
-        self.ended = threading.Event()
-
-    def command(self) -> Sequence[str]:
-        if self._server == "uvicorn":
-            own = ["--app-dir", str(self.directory), "--host", self.host, "--port", str(self.port)]
-        else:
-            own = ["--bind", f"{self.host}:{self.port}"]
-        return [sys.executable, "-m", self._server, f"shop:{self._app}", *own, *self._options]
-
-    def _read_log(self, output: Any, ready: threading.Event) -> None:
-        super()._read_log(output, ready)
-        self.ended.set()
-
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log if line.startswith("{")]
-
-    def line(self, message: str) -> dict[str, Any]:
-        """Return the one line with this message, once it is there."""
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            found = [line for line in self.lines() if line["msg"] == message]
-            if found:
-                assert len(found) == 1
-                return found[0]
-            time.sleep(0.02)
-        raise AssertionError(f"no line says {message!r}: " + "\n".join(self.log))
-
-
 AUTO = [("uvicorn", ["--lifespan", "auto"]), ("hypercorn", [])]
 
 
@@ -91,7 +47,7 @@ AUTO = [("uvicorn", ["--lifespan", "auto"]), ("hypercorn", [])]
 @pytest.mark.parametrize(("server", "options"), AUTO, ids=["uvicorn", "hypercorn"])
 def test_what_cannot_start_is_logged_and_not_ready(server: str, options: list[str], app: str) -> None:
     """The server serves on, as it does without us: whoever asks for readiness is told, and the log says why."""
-    command = Command(server, app, *options)
+    command = Command(APP, server, app, *options)
     try:
         command.start()
         url = f"http://{command.host}:{command.port}"
@@ -110,7 +66,7 @@ def test_what_cannot_start_is_logged_and_not_ready(server: str, options: list[st
 @pytest.mark.parametrize("app", ["broken_wrap", "broken_init", "raw"])
 def test_a_server_that_insists_on_a_lifespan_ends(app: str) -> None:
     """`uvicorn --lifespan on` exits with 3, as it does without us, and the reason is in the log."""
-    command = Command("uvicorn", app, "--lifespan", "on")
+    command = Command(APP, "uvicorn", app, "--lifespan", "on")
     try:
         done = subprocess.run(
             command.command(), capture_output=True, text=True, timeout=60, check=False, cwd=command.directory
@@ -129,7 +85,7 @@ def test_a_server_that_insists_on_a_lifespan_ends(app: str) -> None:
 )
 def test_an_application_without_lifespan_is_ready(server: str, options: list[str]) -> None:
     """Nothing is wrong with it. What runs beside it does so all the same, and ends in order."""
-    command = Command(server, "raw", *options)
+    command = Command(APP, server, "raw", *options)
     try:
         command.start()
         url = f"http://{command.host}:{command.port}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable
 from contextlib import nullcontext
 from contextvars import ContextVar
@@ -13,7 +14,9 @@ import socketio
 from socketio.async_pubsub_manager import AsyncPubSubManager
 from socketio.exceptions import ConnectionRefusedError as Refused
 
+from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.observability import Observability
+from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.socketio_ext.calls import Calls, is_refusal, is_signature
 from divan_obs_asgi.socketio_ext.engine import ObservedEngine
 from divan_obs_asgi.socketio_ext.hooks import EngineHooks, leaving_for
@@ -26,7 +29,9 @@ from divan_obs_asgi.socketio_ext.subclassing import become
 from divan_obs_asgi.socketio_ext.traces import Traces
 from divan_obs_asgi.socketio_ext.upstream_logs import mask_sessions
 from divan_obs_asgi.socketio_ext.watch import COMPONENT, Calling, Watch
+from divan_obs_asgi.types import BUNDLE_KEY
 
+_logger = logging.getLogger(__name__)
 RECONCILE_EVERY_S = 10
 # What clients hear when the service takes its leave.
 DRAINING = "server_draining"
@@ -38,12 +43,27 @@ class ObservedAsyncServer(socketio.AsyncServer):
     """
     `socketio.AsyncServer`, counted, timed, traced and logged. Takes the same arguments, and `obs`.
 
+    Args:
+        obs: the bundle. Without it the server is observed from its first request on, by the bundle of the application
+            that `init` or `wrap` has put around it; where several stand around it, the innermost.
+
+    Attributes:
+        obs: the bundle; not there before it is known.
+
     A `client_manager` and the Engine.IO server become instances of a subclass of theirs; no class is changed. Labels
     are the names that handlers were registered for; what else a client invents is "__unknown__" (PITFALLS P25).
     """
 
-    def __init__(self, *args: Any, obs: Observability, **kwargs: Any) -> None:
+    obs: Observability
+
+    def __init__(self, *args: Any, obs: Observability | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._observed = False
+        self._looks_for_bundle = obs is None
+        if obs is not None:
+            self._observe_by(obs)
+
+    def _observe_by(self, obs: Observability) -> None:
         self.obs = obs
         self._observed = obs.settings.enabled and obs.settings.socketio_enabled
         if not self._observed:
@@ -79,7 +99,10 @@ class ObservedAsyncServer(socketio.AsyncServer):
         obs.drain.on_start(self._announce_drain)
 
     async def handle_request(self, *args: Any, **kwargs: Any) -> Any:
-        """As in `socketio.AsyncServer`; the stack around it learns which requests are long polls (PITFALLS P26)."""
+        """As in `socketio.AsyncServer`; the stack around it learns which requests are long polls."""
+        if self._looks_for_bundle:
+            self._looks_for_bundle = False
+            self._find_bundle(args[0])
         if self._observed:
             try:
                 if not self._compares:
@@ -89,6 +112,20 @@ class ObservedAsyncServer(socketio.AsyncServer):
             except Exception as error:
                 self.obs.faults.report(COMPONENT, error)
         return await super().handle_request(*args, **kwargs)
+
+    def _find_bundle(self, scope: Any) -> None:
+        bundle = scope.get(BUNDLE_KEY)
+        if isinstance(bundle, Observability):
+            try:
+                self._observe_by(bundle)
+            except Exception as error:
+                self._observed = False
+                bundle.faults.report(COMPONENT, error)
+        elif _is_to_be_observed():
+            _logger.warning(
+                "%s is not observed: it was made without obs=, and no init or wrap is around it.",
+                type(self).__name__,
+            )
 
     async def emit(
         self,
@@ -249,6 +286,15 @@ class ObservedAsyncServer(socketio.AsyncServer):
                 await self._rooms.measure(self.manager)
         except Exception as error:
             self.obs.faults.report(COMPONENT, error)
+
+
+def _is_to_be_observed() -> bool:
+    """Tell whether the flags want it; where they are off there is no stack to be found."""
+    try:
+        settings = Settings.from_env()
+    except ImproperlyConfigured:
+        return True
+    return settings.enabled and settings.socketio_enabled
 
 
 __all__ = ["UNKNOWN", "ObservedAsyncServer"]

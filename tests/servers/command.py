@@ -1,0 +1,74 @@
+"""A server's own command around an application that a test has written down."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from tests.patience import PATIENCE_S
+from tests.servers.process import ServerProcess
+
+
+class Command(ServerProcess):
+    """`python -m SERVER shop:APP`, with what it writes; `shop.py` holds `code`."""
+
+    ready_line: ClassVar[re.Pattern[str]] = re.compile(r"Uvicorn running|Running on|Application startup complete")
+
+    def __init__(self, code: str, server: str, app: str, *options: str, env: Mapping[str, str] | None = None) -> None:
+        super().__init__()
+        self.module = self.directory / "shop.py"
+        self.module.write_text(code)
+        self.log: deque[str] = deque()
+        self._server, self._app, self._options = server, app, options
+        self._env = dict(env or {})
+        self.ended = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def process(self) -> subprocess.Popen[str]:
+        assert self._process is not None
+        return self._process
+
+    def command(self) -> Sequence[str]:
+        if self._server == "uvicorn":
+            own = ["--app-dir", str(self.directory), "--host", self.host, "--port", str(self.port)]
+        else:
+            own = ["--bind", f"{self.host}:{self.port}"]
+        return [sys.executable, "-m", self._server, f"shop:{self._app}", *own, *self._options]
+
+    def popen(self, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        return super().popen(command, env={**self._env, **(env or {})})
+
+    def _read_log(self, output: Any, ready: threading.Event) -> None:
+        super()._read_log(output, ready)
+        self.ended.set()
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in list(self.log) if line.startswith("{")]
+
+    def messages(self) -> list[str]:
+        return [line["msg"] for line in self.lines()]
+
+    def line(self, message: str) -> dict[str, Any]:
+        """Return the one line with this message, once it is there."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            found = [line for line in self.lines() if line["msg"] == message]
+            if found:
+                assert len(found) == 1
+                return found[0]
+            time.sleep(0.02)
+        raise AssertionError(f"no line says {message!r}: " + "\n".join(self.log))
+
+
+__all__ = ["Command"]
