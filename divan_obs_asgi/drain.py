@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import multiprocessing
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -41,8 +42,10 @@ class Drain:
 
     Args:
         delay_s: None for `DEFAULT_DELAY_S` where somebody has asked whether the service is ready within the last
-            minute, and none where nobody watches: a development server reloads without it.
+            minute, and none where nobody watches, nor where a developer waits for the end.
         draining: told whether the service drains (feeds `divan_draining`).
+        why_development: returns by what the process is known to be a developer's, "on a terminal"; empty where by
+            nothing. Called at the start of the application.
 
     Attributes:
         active: whether a drain has started.
@@ -57,8 +60,10 @@ class Drain:
         draining: Callable[[bool], object] = bool,
         *,
         signals: bool = True,
+        why_development: Callable[[], str] = str,
         clock: Callable[[], float] = monotonic,
     ) -> None:
+        self._why_development = why_development
         self._delay_s = delay_s
         self._faults = faults
         self._draining = draining
@@ -73,6 +78,7 @@ class Drain:
     def _begin_serving(self) -> None:
         self.active = False
         self.cause = ""
+        self._development = self._why_development()
         self._ends_at = 0.0
         self._held_back = False
         self._passed_on = False
@@ -92,6 +98,8 @@ class Drain:
         """How long requests are served after the start of a drain."""
         if self._delay_s is not None:
             return self._delay_s
+        if self._development:
+            return 0.0
         return DEFAULT_DELAY_S if self._clock() - self._asked_at < _WATCHED_S else 0.0
 
     def remaining_s(self) -> float:
@@ -112,9 +120,12 @@ class Drain:
 
         This alone ends no process. May be called in a signal handler: it takes no lock and logs nothing.
         """
+        return self._start(cause, self.delay_s)
+
+    def _start(self, cause: str, delay_s: float) -> bool:
         if self.active:
             return False
-        self._ends_at = self._clock() + self.delay_s
+        self._ends_at = self._clock() + delay_s
         self.cause = cause
         self.active = True
         self._wake()
@@ -129,12 +140,13 @@ class Drain:
         with self._chained():
             await bell.until(lambda: self.active)
             self._tell(True)
-            _logger.warning("%s: not ready any more; still serving for %g s.", self.cause, self.remaining_s())
+            self._log_the_start()
             async with anyio.create_task_group() as tasks:
                 for callback in self._callbacks:
                     tasks.start_soon(self._call, callback)
                 await bell.until(lambda: self._held_back)
-                await anyio.sleep(self.remaining_s())
+                with anyio.move_on_after(self.remaining_s()):
+                    await bell.until(lambda: self._passed_on)
                 self._log_the_end()
                 self._let_go()
 
@@ -144,11 +156,20 @@ class Drain:
         except Exception as error:
             self._faults.report("drain", error)
 
-    def _log_the_end(self) -> None:
+    def _log_the_start(self) -> None:
+        seconds = round(self.remaining_s(), 1)
         if self._passed_on:
-            return
+            why = f" (no delay: {self._development})" if self._development and self.cause == "SIGTERM" else ""
+            _logger.warning("%s: not ready any more; shutting down now%s.", self.cause, why)
+        elif self._held_back:
+            _logger.warning("%s: not ready any more; still serving for %g s.", self.cause, seconds)
+        else:
+            _logger.warning("%s: not ready any more; serving until a signal ends the process.", self.cause)
+
+    def _log_the_end(self) -> None:
         left = self.in_flight
-        _logger.warning("SIGTERM goes on, with %d requests and %d WebSockets open.", left["http"], left["websocket"])
+        message = "A second signal ended the drain" if self._passed_on else "Drain finished; forwarding SIGTERM"
+        _logger.warning("%s, with %d requests and %d WebSockets in flight.", message, left["http"], left["websocket"])
 
     async def _call(self, callback: Callback) -> None:
         try:
@@ -165,9 +186,13 @@ class Drain:
         try:
             for number in (signal.SIGTERM, signal.SIGINT) if self._signals else ():
                 try:
-                    self._chains[number] = Chained(number, self._received)
+                    self._chains[number] = chained = Chained(number, self._received)
                 except NotChained as reason:
-                    self._say_once(number, reason)
+                    self._say_once(number, str(reason))
+                else:
+                    if chained.is_of_nobody and multiprocessing.parent_process() is not None:
+                        # hypercorn's workers: an event of multiprocessing ends them, and no signal.
+                        self._say_once(number, "the server's main process gets it, and ends its workers by other means")
             self._holds = True
             yield
         finally:
@@ -178,7 +203,7 @@ class Drain:
             for chained in self._chains.values():
                 chained.release()
 
-    def _say_once(self, number: signal.Signals, reason: NotChained) -> None:
+    def _say_once(self, number: signal.Signals, reason: str) -> None:
         if number == signal.SIGTERM and not self._said:
             self._said = True
             _logger.info("SIGTERM starts no drain: %s. POST /ops/drain does.", reason)
@@ -189,12 +214,14 @@ class Drain:
             self._pass_on(number, frame)
             return
         again = self._held_back
-        self.start(signal.Signals(number).name)
+        # Ctrl-C has no delay: somebody sits in front of it.
+        self._start(signal.Signals(number).name, self.delay_s if number == signal.SIGTERM else 0.0)
         if number == signal.SIGTERM and not again and self.remaining_s() > 0:
             self._held_back = True
-            self._wake()
         else:
+            self._ends_at = min(self._ends_at, self._clock())
             self._pass_on(number, frame)
+        self._wake()
 
     def _let_go(self) -> None:
         if self._held_back and not self._passed_on:

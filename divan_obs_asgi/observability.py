@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ import anyio.to_thread
 
 from divan_obs_asgi import canaries
 from divan_obs_asgi.assembled import Assembled
+from divan_obs_asgi.development import why_development
 from divan_obs_asgi.drain import Drain
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.faults import Faults
@@ -202,7 +204,11 @@ class Observability:
             # Said when the application has started: `init` has given the log its handler by then.
             background.when_started("tracing", _tell_that_no_span_leaves)
         drain = Drain(
-            settings.drain_delay_s, faults, lambda drains: metrics.draining.set(drains), signals=settings.drain_enabled
+            settings.drain_delay_s,
+            faults,
+            lambda drains: metrics.draining.set(drains),  # Made at its first use.
+            signals=settings.drain_enabled,
+            why_development=lambda: why_development(sys._getframe(), dev=settings.says_dev),
         )
         background.add("drain", drain.run)
         bundle = cls(

@@ -310,7 +310,11 @@ class Settings:
         "OBS_DRAIN_ENABLED", boolean, True, "On SIGTERM be ready no longer, and serve for a while before the end."
     )
     drain_delay_s: float | None = _flag(
-        "OBS_DRAIN_DELAY_S", delay, None, "That while; without it 5 s where /health/ready is asked for, and none else."
+        "OBS_DRAIN_DELAY_S",
+        delay,
+        None,
+        "Seconds to keep serving after SIGTERM. Default: 5 if /health/ready was polled in the last minute, else 0; "
+        "0 on a terminal, under a reloader and with OBS_ENV=dev.",
     )
     health_min_migration: str | None = _flag(
         "HEALTH_MIN_MIGRATION", migration, None, "The oldest migration with which the service is ready."
@@ -418,6 +422,11 @@ class Settings:
                 "all clients have the new one."
             )
         return wrong
+
+    @property
+    def says_dev(self) -> bool:
+        """Whether somebody has said OBS_ENV=dev, which it is by default: a service in earnest may not say anything."""
+        return self.env == "dev" and "env" in getattr(self, "_read", {})
 
     def in_force(self) -> list[InForce]:
         """Return every flag with its value, and where that came from."""

@@ -55,6 +55,12 @@ class Chained:
         else:
             signal.signal(number, handler)
 
+    @property
+    def is_of_nobody(self) -> bool:
+        """Whether the signal had no handler: the system ends the process."""
+        # The library's own, which flushes the log, stands in front of the one that counts.
+        return getattr(self._before, "before", self._before) is signal.SIG_DFL
+
     def pass_on(self, frame: FrameType | None = None) -> None:
         """Have the signal do what it would have done."""
         if self._of_loop is not None:

@@ -96,7 +96,7 @@ def test_an_application_without_lifespan_is_ready(server: str, options: list[str
         process.terminate()
         if options == ["--lifespan", "auto"]:
             # Somebody asks for readiness: SIGTERM is held back. (hypercorn's parent sends its workers none.)
-            command.line("SIGTERM goes on, with 0 requests and 0 WebSockets open.")
+            command.line("Drain finished; forwarding SIGTERM, with 0 requests and 0 WebSockets in flight.")
         process.wait(STOP_TIMEOUT_S)
         assert command.ended.wait(30)
         assert [line for line in command.lines() if line["level"] in ("ERROR", "CRITICAL")] == []

@@ -22,14 +22,14 @@ class FlushOnTermination:
     """
 
     def __init__(self, before: object) -> None:
-        self._before = before
+        self.before = before
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         end_all(_FLUSH_S)
         for send in at_termination:
             with suppress(Exception):
                 send(_FLUSH_S)
-        hand_over(self._before, number, frame)
+        hand_over(self.before, number, frame)
 
 
 def flush_on_termination() -> None:
