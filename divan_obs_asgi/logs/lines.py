@@ -18,7 +18,7 @@ from divan_obs_asgi.logs.libraries import reducer_of
 from divan_obs_asgi.names import class_name
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.redaction import RedactionPolicy
-from divan_obs_asgi.redaction.errors import marker_for
+from divan_obs_asgi.redaction.errors import marker_for, without_texts, without_tracebacks
 from divan_obs_asgi.redaction.letters import visible
 from divan_obs_asgi.redaction.policy import TRACEBACK
 from divan_obs_asgi.redaction.text import HIDDEN
@@ -131,9 +131,12 @@ class Lines:
         budget = self._policy.line_budget()
         reducer = reducer_of(record.name)
         reduced = reducer(record) if reducer is not None else None
-        line["msg"] = self._message(record, budget) if reduced is None else self._policy.redact_text(reduced, budget)
-        line["sample_rate"] = sample_rate
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) and len(record.exc_info) == 3 else None
+        if reduced is None:
+            line["msg"] = self._message(record, error, budget)
+        else:
+            line["msg"] = self._policy.redact_text(reduced, budget)
+        line["sample_rate"] = sample_rate
         if isinstance(error, BaseException):
             line["error"] = describe_error(error, self._policy, budget, places_only=reduced is not None)
         if reduced is not None:
@@ -175,9 +178,13 @@ class Lines:
             "logger": self._policy.redact_text(_written(record.name)),
         }
 
-    def _message(self, record: logging.LogRecord, budget: Budget | None) -> str:
+    def _message(self, record: logging.LogRecord, raised: object, budget: Budget | None) -> str:
         try:
             message = self._formatted(record)
+            if isinstance(raised, BaseException):
+                message = without_texts(message, raised)
+            if "\n" in message:
+                message = without_tracebacks(message)
         except Exception as error:
             # A template that does not fit its arguments: the template is ours, the arguments may be secret.
             template = record.msg if isinstance(record.msg, str) else type(record.msg).__name__

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 
 from divan_obs_asgi.redaction import databases, validation
 
+# A text that is shorter stands in messages by chance.
+_SHORTEST = 4
+_BEGINS = "Traceback (most recent call last):"
 _FRAME = re.compile(r"[ |]*File \"[^\"\n]*\", line [0-9]+, in \S+\Z")
 
 
@@ -16,23 +21,59 @@ def marker_for(error: BaseException) -> str | None:
     It is hidden where `error`, or any exception that its traceback shows or hides, is of a database or of a validation:
     what is raised instead of one of these often repeats its text.
     """
-    seen: set[int] = set()
-    chain: list[BaseException | None] = [error]
     found = None
-    while chain:
-        link = chain.pop()
-        if link is None or id(link) in seen:
-            continue
-        seen.add(id(link))
+    for link in _chain(error):
         kinds = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(link).__mro__]
         if any(map(databases.of_a_database, kinds)):
             return databases.MARKER
         if found is None and (any(map(validation.of_a_validator, kinds)) or validation.carries_an_input(link)):
             found = validation.MARKER
+    return found
+
+
+def without_texts(message: str, error: BaseException) -> str:
+    """
+    Return a message without the texts of `error` that repeat data: `f"failed: {error}"`, asyncio's `exception=...`.
+
+    So it is where `marker_for` hides the text, and for all exceptions that it looks at.
+    """
+    marker = marker_for(error)
+    if marker is None:
+        return message
+    for text in sorted({text for link in _chain(error) for text in _texts(link)}, key=len, reverse=True):
+        message = message.replace(text, marker)
+    return message
+
+
+def without_tracebacks(message: str) -> str:
+    """Return a message without the texts of tracebacks in it, where these are of a database or a validation."""
+    head, begins, stacktrace = message.partition(_BEGINS)
+    marker = marker_for_text("", stacktrace) if begins else None
+    return message if marker is None else f"{head}{begins}\n{frames_only(stacktrace)}\n{marker}"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield `error`, and every exception that its traceback shows or hides."""
+    seen: set[int] = set()
+    chain: list[BaseException | None] = [error]
+    while chain:
+        link = chain.pop()
+        if link is None or id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
         chain += [link.__cause__, link.__context__]
         if isinstance(link, BaseExceptionGroup):
             chain += link.exceptions
-    return found
+
+
+def _texts(error: BaseException) -> Iterator[str]:
+    arguments = [argument for argument in error.args if isinstance(argument, str)]
+    with suppress(Exception):  # A `__str__` that raises has put its text nowhere.
+        arguments.append(str(error))
+    for text in (*arguments, *map(repr, arguments)):
+        if len(text) >= _SHORTEST:
+            yield text
 
 
 def marker_for_text(kind: str, stacktrace: str) -> str | None:
@@ -49,4 +90,4 @@ def frames_only(stacktrace: str) -> str:
     return "\n".join(line for line in stacktrace.split("\n") if _FRAME.match(line))
 
 
-__all__ = ["frames_only", "marker_for", "marker_for_text"]
+__all__ = ["frames_only", "marker_for", "marker_for_text", "without_texts", "without_tracebacks"]

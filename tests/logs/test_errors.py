@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import re
+import sqlite3
+import traceback
 from collections.abc import Callable
 
 import pytest
 
+from divan_obs_asgi.logs import PipelineHandler
 from divan_obs_asgi.logs.errors import describe_error, describe_stack
 from divan_obs_asgi.redaction import RedactionPolicy
+from tests.stacks import Observed
 
 POLICY = RedactionPolicy()
 TOKEN = "ghp_c4n4rYc4n4rYc4n4rYc4n4rYc4n4rYc4n4rY"
@@ -113,3 +119,48 @@ def test_equal_failures_have_one_fingerprint() -> None:
 def test_a_path_that_is_no_utf_8_has_a_fingerprint() -> None:
     """File systems allow it."""
     assert re.fullmatch(r"[0-9a-f]{16}", fingerprint(LookupError(), "/srv/\udcff.py"))
+
+
+STORED = "meet me at the harbour"
+
+
+def database_error() -> BaseException:
+    return raised(lambda: sqlite3.connect(":memory:").execute(f'SELECT "{STORED}" FROM "{STORED}"'))
+
+
+MESSAGES: dict[str, Callable[[BaseException], str]] = {
+    "an f-string": lambda error: f"could not store it: {error}",
+    "its repr": lambda error: f"<Task finished coro=<store()> exception={error!r}>",
+    "an argument": lambda error: f"could not store {error.args[0]}",
+    "a traceback": lambda error: "in the worker:\n" + "".join(traceback.format_exception(error)),
+}
+
+
+@pytest.mark.parametrize("message", MESSAGES.values(), ids=MESSAGES)
+@pytest.mark.parametrize("is_cause", [False, True])
+def test_a_message_does_not_repeat_what_its_exception_may_not_say(
+    message: Callable[[BaseException], str], is_cause: bool
+) -> None:
+    """As asyncio logs a task that nobody awaited, and everybody who writes `logger.exception(f"...: {error}")`."""
+    told = database_error()
+    error = raising(RuntimeError("failed"))
+    error.__cause__ = told
+    observed = Observed({})
+    logger = logging.Logger("shop")
+    logger.addHandler(PipelineHandler(observed.obs.log))
+    logger.error(message(told).replace("%", "%%"), exc_info=error if is_cause else told)
+    assert STORED not in json.dumps(observed.lines())
+    assert "[redacted:database]" in observed.lines()[0]["msg"]
+
+
+def test_a_traceback_in_a_message_tells_places_only_where_a_database_raised() -> None:
+    """`logger.error(traceback.format_exc())` says no more than `logger.exception`; other tracebacks are as before."""
+    observed = Observed({})
+    logger = logging.Logger("shop")
+    logger.addHandler(PipelineHandler(observed.obs.log))
+    logger.error("".join(traceback.format_exception(database_error())))
+    logger.error("".join(traceback.format_exception(raising(ValueError("expected 3")))))
+    first, second = (line["msg"] for line in observed.lines())
+    assert STORED not in first
+    assert "test_errors.py" in first
+    assert second.endswith("ValueError: expected 3\n")
