@@ -134,10 +134,19 @@ class KeyIndex:
         name = None
         # A key that was a secret itself is none any more: its marker is no key.
         if words not in self._allowed and not key.startswith("[redacted:"):
-            name = next((rule.name for rule in self._rules if rule.matches(words)), None)
+            name = self._name_of(words) or self._name_of(_in_any_case(key))
         if len(self._known) < self._MEMORY and len(key) <= _MAX_KEY:
             self._known[key] = name
         return name
+
+    def _name_of(self, words: Sequence[str]) -> str | None:
+        return next((rule.name for rule in self._rules if rule.matches(words)), None) if words else None
+
+
+def _in_any_case(key: str) -> tuple[str, ...]:
+    """Return the words of a key whose capitals begin none, where the last one is a credential: `x-PaSsWoRd`."""
+    words = telling(_as_read(key).lower())
+    return words if words and words[-1] in GLUED_WORDS else ()
 
 
 def _as_read(key: str) -> str:
@@ -204,6 +213,7 @@ KEY_RULES: tuple[KeyRule, ...] = (
             verification code, security code, access code, access tokens, api tokens, refresh tokens
             auth tokens, bearer tokens, device tokens, push tokens, user tokens, pass word, pass phrase
             pass code, recovery code, recovery codes, backup code, backup codes, mfa code, pin code
+            passwort, kennwort, motdepasse, mot de passe, contrasena, senha, wachtwoord
             webhook secret, client secret, googleaccessid, awsaccesskeyid, key pair id, hdnts, hdnea
             """
         ),

@@ -26,34 +26,36 @@ _CONFUSABLE: Final = {
     "X": "\u0425\u03a7",
     "Y": "\u0423\u03a5",
     "Z": "\u0396",
-    "a": "\u0430\u03b1",
-    "b": "\u0432",
-    "c": "\u0441",
-    "d": "\u0501",
-    "e": "\u0435\u03b5",
-    "g": "\u0581",
-    "h": "\u04bb\u043d\u0570",
-    "i": "\u0456\u0457\u03b9\u0131",
-    "j": "\u0458\u0575",
-    "k": "\u043a\u03ba",
-    "l": "\u04cf",
-    "m": "\u043c",
-    "n": "\u043f\u03b7\u0578",
-    "o": "\u043e\u03bf\u0585",
-    "p": "\u0440\u03c1",
+    "a": "\u1d00\u0430\u03b1",
+    "b": "\u0299\u0432",
+    "c": "\u1d04\u0441",
+    "d": "\u1d05\u0501",
+    "e": "\u1d07\u0435\u03b5",
+    "f": "\ua730",
+    "g": "\u0262\u0581",
+    "h": "\u029c\u04bb\u043d\u0570",
+    "i": "\u026a\u0456\u0457\u03b9\u0131",
+    "j": "\u1d0a\u0458\u0575",
+    "k": "\u1d0b\u043a\u03ba",
+    "l": "\u029f\u04cf",
+    "m": "\u1d0d\u043c",
+    "n": "\u0274\u043f\u03b7\u0578",
+    "o": "\u1d0f\u043e\u03bf\u0585",
+    "p": "\u1d18\u0440\u03c1",
     "q": "\u051b",
-    "s": "\u0455",
-    "t": "\u0442\u03c4",
-    "u": "\u03c5\u057d",
-    "v": "\u0475\u03bd",
-    "w": "\u051d\u03c9",
+    "r": "\u0280",
+    "s": "\ua731\u0455",
+    "t": "\u1d1b\u0442\u03c4",
+    "u": "\u1d1c\u03c5\u057d",
+    "v": "\u1d20\u0475\u03bd",
+    "w": "\u1d21\u051d\u03c9",
     "x": "\u0445\u03c7",
-    "y": "\u0443\u03b3",
+    "y": "\u028f\u0443\u03b3",
 }
 # What stands between a key and its value, or looks like it.
 _SEPARATORS: Final = {
     ":": "\uff1a\ufe55\ua789\u2236\u02d0",
-    "=": "\uff1d\ufe66\u2192\u21d2\u27f6",
+    "=": "\uff1d\ufe66\u2192\u21d2\u27f6\u21e8\u279c\u2794\u27f9",
 }
 _COMPATIBLE = (
     range(0xA0, 0x250), range(0x1D00, 0x1DC0), range(0x1E00, 0x1F00), range(0x2070, 0x20A0), range(0x2100, 0x2190),
@@ -68,6 +70,8 @@ def _look_alikes() -> dict[int, str]:
         base = unicodedata.normalize("NFKD", chr(code)).strip("()")[:1]
         if "!" <= base <= "~":
             table[code] = base
+    for first in (0x1F150, 0x1F170):  # Negative circled and squared letters, which Unicode does not decompose.
+        table |= {first + number: chr(ord("A") + number) for number in range(26)}
     return table | {ord(char): letter for letter, chars in (_CONFUSABLE | _SEPARATORS).items() for char in chars}
 
 
@@ -81,7 +85,9 @@ _UNSEEN = (
     "\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 _CONTROLS = "\x7f-\x9f\u2028\u2029"
-UNSEEN: Final = re.compile(f"[{_UNSEEN}{_CONTROLS}]")
+# Accents by themselves are seen, and a letter with one is that letter.
+_ACCENTS = "\u0300-\u036f"
+UNSEEN: Final = re.compile(f"[{_UNSEEN}{_CONTROLS}{_ACCENTS}]")
 # Joiners belong to a word of Arabic, Persian or an Indic script and to an emoji of several: between two such.
 _JOINED = (
     "\u0590-\u10ff\u1700-\u1cff\u2190-\u2bff\u3297\u3299"
@@ -94,13 +100,17 @@ _COMMANDS = re.compile(r"\x1b\[[0-9;?]{0,32}[ -/]?[@-~]|[\0-\x08\x0b\x0c\x0e-\x1
 # None is read within another one.
 _ESCAPED = re.compile(
     r"(?<!%)(?<!%[0-9A-Fa-f])%(4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9Aa])"
-    r"|(?<!\\)\\(?:u00|x)(4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9Aa])"
-    r"|(?<!&)&#(?:0{0,4}(6[5-9]|[789][0-9]|1[01][0-9]|12[0-2])|[xX]0{0,4}(4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9Aa]));"
+    r"|(?<!\\)\\(?:u00|x)(2[27]|3[aAc-eC-E]|4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9Aa])"
+    r"|(?<!&)&#(?:0{0,4}(34|39|58|6[0-25-9]|[789][0-9]|1[01][0-9]|12[0-2])"
+    r"|[xX]0{0,4}(2[27]|3[aAc-eC-E]|4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9Aa]));"
+    r"|&(quot|apos|lt|gt);"
 )
-
+# What stands between a key and its value, or around them.
+_MARKS = "\"':=<>"
+_NAMED: Final = {"quot": '"', "apos": "'", "lt": "<", "gt": ">"}
 
 DISGUISE_SIGN: Final = (
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|&#[0-9xX]"
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|&(?:#[0-9xX]|quot;|apos;|[lg]t;)|(?:\\u00|\\x)(?:2[27]|3[aAc-eC-E])"
     r"|(?:%|\\u00|\\x)(?:4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9Aa])"
 )
 """A pattern of RE2 for what `plain` may change in a text of ASCII."""
@@ -112,7 +122,7 @@ def plain(text: str) -> str:
         text = UNSEEN.sub("", text)
     if not text.isprintable() and _COMMANDS.search(text):
         text = _COMMANDS.sub("", text)
-    if ("%" in text or "\\" in text or "&#" in text) and _ESCAPED.search(text):
+    if ("%" in text or "\\" in text or "&" in text) and _ESCAPED.search(text):
         text = _ESCAPED.sub(_letter, text)
     return text
 
@@ -127,9 +137,11 @@ def visible(text: str) -> str:
 
 
 def _letter(match: re.Match[str]) -> str:
+    if match[5]:
+        return _NAMED[match[5]]
     code = match[1] or match[2] or match[4]
     letter = chr(int(code, 16)) if code else chr(int(match[3]))
-    return letter if letter.isalpha() else match[0]
+    return letter if letter.isalpha() or letter in _MARKS else match[0]
 
 
 __all__ = ["DISGUISE_SIGN", "LOOK_ALIKES", "UNSEEN", "plain", "visible"]

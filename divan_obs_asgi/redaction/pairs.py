@@ -23,6 +23,10 @@ from divan_obs_asgi.redaction.view import SEPARATOR, UNREAD, Found, View
 # What stands between key and value, made one: separators "=", quotes and closing brackets '"'.
 _ALIKE = bytes.maketrans(b":>'\\`[]\tABCDEFGHIJKLMNOPQRSTUVWXYZ", b'=="""""\x20abcdefghijklmnopqrstuvwxyz')
 _ENCODED = (
+    (b"%255b", b'"""""'),
+    (b"%255d", b'"""""'),
+    (b"%253d", b"    ="),
+    (b"%253a", b"    ="),
     (b"%5b", b'"""'),
     (b"%5d", b'"""'),
     (b"%3d", b"  ="),
@@ -41,7 +45,7 @@ _SUFFIXES = """
 """
 
 _OPENING = re.compile(
-    rb"[=>]{0,2}[ \t]{0,8}(?:\r?\n[ \t]{0,16})?(?:[bBrRuUfF]{1,2}(?=['\"]))?(?P<quote>(?:\\{0,7}[\"'`])|%22|%27)?"
+    rb"[=>]{0,2}[ \t]{0,8}(?:\r?\n[ \t]{0,16}){0,2}(?:[bBrRuUfF]{1,2}(?=['\"]))?(?P<quote>(?:\\{0,7}[\"'`])|%22|%27)?"
 )
 _END_QUOTED = {
     b'"': re.compile(rb'(?:[^"\\]|\\.)*+', re.DOTALL),
@@ -137,7 +141,7 @@ class PairRule:
     def __init__(self, index: KeyIndex, rules: Iterable[KeyRule]) -> None:
         self._index = index
         endings = _endings(rules)
-        self.sign = f"{_key_sign(endings)}(?:[\"'`\\\\\\[\\] \\t0-9]|%2[027]|%5[bd])*(?:-?[=:>]|%3[ad])"
+        self.sign = f"{_key_sign(endings)}(?:[\"'`\\\\\\[\\] \\t0-9]|%2[027]|%(?:25)?5[bd])*(?:-?[=:>]|%(?:25)?3[ad])"
         suffixes = any_of([suffix[::-1] for suffix in _SUFFIXES.split()])
         bare = any_of(["".join(words).translate(_NO_DIGITS)[::-1] for words in endings])
         self._signs = re.compile(f"=(?:{bare}|(?:{suffixes})(?:{bare}))".encode())
@@ -276,6 +280,8 @@ def _value(raw: bytes, start: int, key_start: int, key: str, name: str, ends: _E
     assert opening is not None
     begin, quote = opening.end(), opening["quote"]
     if quote:
+        if raw.startswith(2 * quote, begin) and quote in _END_QUOTED:
+            return _quoted(raw, begin + 2, 3 * quote)  # Of several lines, as Python and TOML have it.
         return _quoted(raw, begin, quote)
     if b"\n" in opening[0] and raw[begin : begin + 1] not in b"[{":
         return _below(raw, key_start, begin)

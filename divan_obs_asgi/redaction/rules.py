@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
+from divan_obs_asgi.redaction.command_lines import COMMANDS_SIGN, find_options
 from divan_obs_asgi.redaction.contacts import find_emails, find_phones
 from divan_obs_asgi.redaction.credentials import (
     find_arguments,
@@ -18,6 +19,7 @@ from divan_obs_asgi.redaction.databases import VALUES_SIGN, find_values
 from divan_obs_asgi.redaction.keys import KEY_RULES, KeyRule
 from divan_obs_asgi.redaction.numbers import find_cards, find_ibans, find_positions
 from divan_obs_asgi.redaction.tokens import TOKEN_SHAPES, TokenShape
+from divan_obs_asgi.redaction.urls import CALLED_SIGN, find_called
 from divan_obs_asgi.redaction.validation import INPUTS_SIGN, find_inputs
 from divan_obs_asgi.redaction.view import UNREAD, Found, View
 
@@ -81,6 +83,8 @@ DEFAULT_RULES: tuple[Rule, ...] = (
     TextRule(find_private_keys, r"PRIVATE KEY"),
     TextRule(find_arguments, r"(?i)--[a-z0-9-]*(?:passw|passphrase|secret|token|key)"),
     TextRule(find_user_info, r"@|%40"),
+    TextRule(find_options, COMMANDS_SIGN),
+    TextRule(find_called, CALLED_SIGN),
     TextRule(find_schemes, r"(?i)(?:bearer|basic)[\s%+\"]"),
     TextRule(find_emails, r"@|%40|\\u0040|&#64;"),
     TextRule(find_values, VALUES_SIGN),

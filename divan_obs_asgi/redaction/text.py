@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+from divan_obs_asgi.redaction.forms import FormRule
 from divan_obs_asgi.redaction.keys import KeyIndex, KeyRule
 from divan_obs_asgi.redaction.letters import DISGUISE_SIGN, UNSEEN, plain
 from divan_obs_asgi.redaction.pairs import EntryRule, PairRule
@@ -61,7 +62,7 @@ class TextRules:
         if shapes:
             rules.insert(0, TokenRule(shapes))
         if key_rules:
-            rules[:0] = [PairRule(keys, key_rules), EntryRule(keys, key_rules)]
+            rules[:0] = [PairRule(keys, key_rules), EntryRule(keys, key_rules), FormRule(keys)]
         self._finders = [rule.find for rule in rules]
         self._signs = Signs([*(rule.sign for rule in rules), DISGUISE_SIGN])
 

@@ -1,0 +1,70 @@
+"""Values that a form or an element has under a name: multipart bodies, `<input name="password" value="...">`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from divan_obs_asgi.redaction.keys import KeyIndex
+from divan_obs_asgi.redaction.view import UNREAD, Found, View
+
+_LINE = rb"(?:\r?\n|(?:\\r)?\\n)"
+# RFC 7578: the name of a part stands in its header, a blank line above the value.
+_PART = re.compile(
+    rb"form-data;\s{0,4}+(?:filename\*?=[^;\r\n\\]{0,128}+;\s{0,4}+)?+name=\\{0,7}+[\"']?+(?P<key>[^\"'\\\r\n;]{1,64}+)"
+    rb"\\{0,7}+[\"']?+(?:;[^\r\n\\]{0,256}+)?+(?:" + _LINE + rb"[a-z-]{1,64}+:[^\r\n\\]{0,256}+){0,4}+" + _LINE + _LINE,
+    re.IGNORECASE,
+)
+_END_OF_PART = re.compile(_LINE + rb"--")
+_TAG = re.compile(rb"<(?:[a-z][\w.-]{0,32}:)?(?P<tag>[a-z][\w.-]{0,64})(?:\s[^<>]{0,512})?>?", re.IGNORECASE)
+_ATTRIBUTE = re.compile(
+    rb"\s(?P<name>name|key|id|type|value)\s?=\s?\\{0,7}[\"'](?P<value>[^\"'\\]*)\\{0,7}[\"']", re.IGNORECASE
+)
+_CONTENT = re.compile(rb"\s{0,16}(?:<!\[CDATA\[)?(?P<value>[^<\]]*[^<\]\s])")
+
+FORM_SIGN = r"(?i)form-data;|<[a-z][\w.:-]*\s[^<>]*=|<!\[CDATA\["
+
+
+class FormRule:
+    """Finds values of forms and elements by their names, with the index that redacts fields."""
+
+    sign = FORM_SIGN
+
+    def __init__(self, index: KeyIndex) -> None:
+        self._index = index
+
+    def find(self, view: View) -> Iterator[Found]:
+        """Return the values of sensitive names."""
+        at = 0
+        while (match := _PART.search(view.raw, at)) is not None:
+            at = match.end()
+            if not view.takes():
+                yield at, len(view.raw), UNREAD
+                return
+            name = self._index.rule_for(match["key"].decode())
+            if name is not None:
+                end = _END_OF_PART.search(view.raw, at)
+                stop = len(view.raw) if end is None else end.start()
+                if stop > at and not view.raw.startswith(b"[redacted:", at):
+                    yield at, stop, name
+                at = stop
+        for tag in _TAG.finditer(view.raw):
+            if not view.takes():
+                yield tag.start(), len(view.raw), UNREAD
+                return
+            yield from self._of_tag(view.raw, tag)
+
+    def _of_tag(self, raw: bytes, tag: re.Match[bytes]) -> Iterator[Found]:
+        attributes = {found["name"].lower(): found for found in _ATTRIBUTE.finditer(raw, tag.end("tag"), tag.end())}
+        content = self._first(attributes, b"name", b"key") or self._index.rule_for(tag["tag"].decode())
+        name = content or self._first(attributes, b"id", b"type")
+        value = attributes.get(b"value") or (_CONTENT.match(raw, tag.end()) if content else None)
+        if name and value is not None and value["value"] and not value["value"].startswith(b"[redacted:"):
+            yield *value.span("value"), name
+
+    def _first(self, attributes: Mapping[bytes, re.Match[bytes]], *names: bytes) -> str | None:
+        keys = (attributes[name]["value"].decode() for name in names if name in attributes)
+        return next(filter(None, map(self._index.rule_for, keys)), None)
+
+
+__all__ = ["FormRule"]
