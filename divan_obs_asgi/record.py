@@ -11,10 +11,9 @@ from typing import Any, Literal, TypeAlias
 from divan_obs_asgi import headers
 from divan_obs_asgi.failures import own_failure
 from divan_obs_asgi.faults import Faults, is_of_another, is_order
-from divan_obs_asgi.routes import ROUTE_KEY, UNMATCHED, RouteTemplates
+from divan_obs_asgi.routes import RECORD_KEY, ROUTE_KEY, UNMATCHED, RouteTemplates
 from divan_obs_asgi.types import ConnectionKind, Message, Outcome, Receive, Scope, Send
 
-RECORD_KEY = "divan_obs_asgi.record"
 # The context in which a connection began, where `ContextMiddleware` has noted it.
 CONTEXT_KEY = "divan_obs_asgi.context"
 
@@ -87,6 +86,7 @@ class RequestRecord:
             `record.waits = True` and `record.declare_route("/socket.io")`.
         details: what else the line tells, as it is; the library's own, and nothing that a client has sent.
         caller: the record of the request that has made this one within the process, while this one lasts.
+        matched: what an adapter of `routes` has noted: how the route is named, and what by; gone with the call.
         hidden: ids that are credentials, and stand in no line of this connection.
         log_rate, kept_lines, late_lines: what the logs have decided, kept and, after the end, told of this connection.
     """
@@ -117,6 +117,7 @@ class RequestRecord:
     late_lines = 0
     details: dict[str, object] | None = None
     caller: RequestRecord | None = None
+    matched: tuple[Callable[[Any], str | None], object, bool] | None = None
     hidden: tuple[str, ...] = ()
     _trailers = False
     _closed_s: float | None = None
@@ -239,6 +240,8 @@ class RequestRecord:
         self._scope = {}
         self._finishers.clear()
         self.caller = None
+        if self.matched is not None:
+            self.matched = None
         if self.on_message is not None:
             self.on_message = None
         if self.error is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
@@ -44,12 +45,24 @@ class RecordMiddleware(ABC):
             )
         self.app = app
         self.obs = obs
-        self._routes = RouteTemplates(app)
+        self._routes: RouteTemplates
         self._inner: ASGIApp = app
         self._observers: tuple[RecordMiddleware, ...] = (self,)
         if isinstance(app, RecordMiddleware) and type(app).__call__ is RecordMiddleware.__call__:
             self._inner = app._inner
             self._observers = (self, *app._observers)
+            self._routes = app._routes
+            return
+        self._routes = RouteTemplates(app)
+        # The bundle does not keep what is built with it.
+        routes = weakref.ref(self._routes)
+
+        def look_again() -> None:
+            templates = routes()
+            if templates is not None:
+                templates.look_again()
+
+        obs.background.when_started("routes", look_again)
 
     @abstractmethod
     def observe(self, scope: Scope, record: RequestRecord) -> Undo | None:
