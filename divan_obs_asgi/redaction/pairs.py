@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
+from typing import NamedTuple
 
 from divan_obs_asgi.redaction.keys import (
     BODY,
@@ -47,6 +48,8 @@ _SUFFIXES = """
 _OPENING = re.compile(
     rb"[=>]{0,2}[ \t]{0,8}(?:\r?\n[ \t]{0,16}){0,2}(?:[bBrRuUfF]{1,2}(?=['\"]))?(?P<quote>(?:\\{0,7}[\"'`])|%22|%27)?"
 )
+# What the opening of a value begins with, but for one blank; any other character begins the value itself.
+_OPENS = b" =>\t\r\n\\\"'`%bBrRuUfF"
 _END_QUOTED = {
     b'"': re.compile(rb'(?:[^"\\]|\\.)*+', re.DOTALL),
     # SQL doubles the quote that it means.
@@ -104,6 +107,9 @@ _NO_SECRET = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+# What such a thing begins with that is no word, and what else has a meaning of its own at the beginning of a value.
+_NO_SECRET_BEGINS = b"[*.-{$%<#"
+_SPECIAL = b"|>\\[{("
 _WORD = re.compile(rb"[A-Za-z/]+(?:-[a-z]+)?")
 _NO_SECRETS = frozenset(
     word.encode()
@@ -130,6 +136,21 @@ _SENTENCES = frozenset({BODY, PERSON, PHONE, POSITION})
 _MAX_BRACKETS = 64
 
 
+class _Key(NamedTuple):
+    """
+    What is known of a key, worked out once for each.
+
+    Attributes:
+        rule: the name of the rule that redacts its value.
+        header: whether its value ends with the line.
+        glues: whether a value that follows without a blank may be the one of the next key as well.
+    """
+
+    rule: str
+    header: bool
+    glues: bool
+
+
 class PairRule:
     """
     Finds values by the key that stands in front of them, by the same index that redacts fields.
@@ -138,8 +159,12 @@ class PairRule:
     matters is decided by its last letters.
     """
 
+    # As many as the index remembers; what is beyond this is data.
+    _MEMORY = 4096
+
     def __init__(self, index: KeyIndex, rules: Iterable[KeyRule]) -> None:
         self._index = index
+        self._known: dict[bytes, _Key | None] = {}
         endings = _endings(rules)
         self.sign = f"{_key_sign(endings)}(?:[\"'`\\\\\\[\\] \\t0-9]|%2[027]|%(?:25)?5[bd])*(?:-?[=:>]|%(?:25)?3[ad])"
         suffixes = any_of([suffix[::-1] for suffix in _SUFFIXES.split()])
@@ -191,14 +216,30 @@ class PairRule:
             passed += signs.count(b"=", counted, at)
             counted = at
             match = self._key.match(backwards, lengths[passed] + passed)
-            key_start = size - match.end("key") if match is not None else 0
+            if match is None:
+                continue
+            begins, ends_at = match.span("key")
+            start, key_start, key_end = size - match.start(), size - ends_at, size - begins
+            key = self._key_of(raw[key_start:key_end])
             # A marker that stands in front of a separator is no key.
-            if match is not None and raw[key_start - 10 : key_start] != b"[redacted:":
-                key = raw[key_start : size - match.start("key")].decode()
-                name = self._index.rule_for(key)
-                place = name and _value(raw, size - match.start(), key_start, key, name, ends)
-                if name and place:
-                    yield *place, name
+            if key is None or (raw[key_start - 1] == 58 and raw[key_start - 10 : key_start] == b"[redacted:"):
+                continue
+            place = _value(raw, start, key_start, key, key.glues and key_end == start - 1, ends)
+            if place is not None:
+                yield *place, key.rule
+
+    def _key_of(self, text: bytes) -> _Key | None:
+        try:
+            return self._known[text]
+        except KeyError:
+            pass
+        name, key = self._index.rule_for(text.decode()), None
+        if name is not None:
+            header = text.decode().lower() in _TO_THE_END
+            key = _Key(name, header, not header and name not in _SENTENCES and b" " not in text)
+        if len(self._known) < self._MEMORY:
+            self._known[text] = key
+        return key
 
 
 class EntryRule:
@@ -232,7 +273,7 @@ def _key_sign(endings: Iterable[Sequence[str]]) -> str:
     return f"(?i)(?:{ends})(?:{joint}(?:{'|'.join(_SUFFIXES.split())}|[0-9]{{1,3}}))?"
 
 
-class _Ends(dict[re.Pattern[bytes], tuple[int, int]]):
+class _Ends(dict[bytes, tuple[int, int]]):
     """
     What is known of the text behind a place, which is read backwards: nothing of it is read twice.
 
@@ -253,67 +294,78 @@ class _Ends(dict[re.Pattern[bytes], tuple[int, int]]):
 
 def _run(pattern: re.Pattern[bytes], raw: bytes, begin: int, ends: _Ends) -> tuple[int, int] | None:
     """Match a run; texts are read backwards, so where it meets the last one the rest is known."""
-    known, stop = ends.get(pattern, (len(raw), len(raw)))
+    # A pattern hashes all of itself whenever it is asked, its source only once.
+    known, stop = ends.get(pattern.pattern) or (len(raw), len(raw))
     ahead = begin < known
     match = pattern.match(raw, begin, known if ahead else len(raw))
     if match is None:
         return None
     end = stop if ahead and match.end() == known else match.end()
-    ends[pattern] = (begin, end)
-    return begin, end
+    ends[pattern.pattern] = found = (begin, end)
+    return found
 
 
-def _value(raw: bytes, start: int, key_start: int, key: str, name: str, ends: _Ends) -> tuple[int, int] | None:
+def _value(raw: bytes, start: int, key_start: int, key: _Key, glued: bool, ends: _Ends) -> tuple[int, int] | None:
     """Return where the value is that begins at `start`, or None where there is none worth hiding."""
-    if raw[start - 2 : start] == b"->":
-        return None if _MEMBER.match(raw, start) else _after_arrow(raw, start, ends)
-    if raw[start - 1] == 62:  # The ">" of "<password>".
+    if raw[start - 1] == 62:  # ">"
+        if raw[start - 2] == 45:  # "->"
+            return None if _MEMBER.match(raw, start) else _after_arrow(raw, start, ends)
+        # Of "<password>".
         if raw[key_start - 1 : key_start] not in (b"<", b":"):
             return None
         return _kept(raw, _run(_IN_TAGS, raw, start, ends))
-    glued = name not in _SENTENCES and " " not in key and raw[key_start : start - 1] == key.encode()
-    glued = glued and key.lower() not in _TO_THE_END
     if glued and start == ends.bare[0]:
         ends.bare = key_start, ends.bare[1]
         return start, ends.bare[1]
-    opening = _OPENING.match(raw, start)
-    assert opening is not None
-    begin, quote = opening.end(), opening["quote"]
-    if quote:
-        if raw.startswith(2 * quote, begin) and quote in _END_QUOTED:
-            return _quoted(raw, begin + 2, 3 * quote)  # Of several lines, as Python and TOML have it.
-        return _quoted(raw, begin, quote)
-    if b"\n" in opening[0] and raw[begin : begin + 1] not in b"[{":
-        return _below(raw, key_start, begin)
-    if raw[begin : begin + 1] in _ABOVE and (block := _BLOCK.match(raw, begin)) is not None:
-        return _below(raw, key_start, block.end(), block=True)
-    if (
-        raw[begin : begin + 1] == b"\\"
-        and (line := _ESCAPED_LINE.match(raw, begin))
-        and (below := _below(raw, key_start, line.end())) is not None
-    ):
-        return below
-    if key.lower() in _TO_THE_END:
+    begin = start + raw.startswith(b" ", start)
+    if begin == len(raw):
+        return None
+    if raw[begin] in _OPENS:
+        opening = _OPENING.match(raw, start)
+        assert opening is not None
+        begin, quote = opening.end(), opening["quote"]
+        if quote:
+            if raw.startswith(2 * quote, begin) and quote in _END_QUOTED:
+                return _quoted(raw, begin + 2, 3 * quote)  # Of several lines, as Python and TOML have it.
+            return _quoted(raw, begin, quote)
+        if begin == len(raw):
+            return None
+        if raw[begin] not in b"[{" and b"\n" in opening[0]:
+            return _below(raw, key_start, begin)
+    first = raw[begin]
+    if first in _SPECIAL:
+        if first in b"|>" and (block := _BLOCK.match(raw, begin)) is not None:
+            return _below(raw, key_start, block.end(), block=True)
+        if (
+            first == 92
+            and (line := _ESCAPED_LINE.match(raw, begin))
+            and (below := _below(raw, key_start, line.end())) is not None
+        ):
+            return below
+    if key.header:
         return _kept(raw, _run(_LINE, raw, begin, ends))
     if _stands_for_none(raw, begin, len(raw)):
         return None
-    if raw[begin : begin + 1] in _CLOSING:
+    if first in b"[{(":
         return begin, matching_bracket(raw, begin, ends)
-    if name == POSITION and (numbers := _NUMBERS.match(raw, begin)):
-        return numbers.span()
-    if name == PHONE and (dialled := _DIALLED.match(raw, begin)):
-        return dialled.span()
-    if name == BODY and raw[key_start - 1 : key_start] not in (b'"', b"'"):
-        return None if _AMOUNT.match(raw, begin) else _sentence(_WORDS, raw, begin, ends)
-    if name == PERSON and raw[key_start - 1 : key_start] not in (b'"', b"'"):
-        return _sentence(_NAMES, raw, begin, ends)
+    if key.rule in _SENTENCES:
+        if key.rule == POSITION and (numbers := _NUMBERS.match(raw, begin)):
+            return numbers.span()
+        if key.rule == PHONE and (dialled := _DIALLED.match(raw, begin)):
+            return dialled.span()
+        if key.rule in (BODY, PERSON) and raw[key_start - 1 : key_start] not in (b'"', b"'"):
+            if key.rule == PERSON:
+                return _sentence(_NAMES, raw, begin, ends)
+            return None if _AMOUNT.match(raw, begin) else _sentence(_WORDS, raw, begin, ends)
     value = _run(_BARE, raw, begin, ends)
-    if value is not None and glued and begin == start:
-        ends.bare = key_start, value[1]
-    if value is None or _CALL.fullmatch(raw, *value):
+    if value is None:
         return None
-    spaced = begin > start and raw[start - 1 : start] == b":"
-    if spaced and _in_prose(raw, key_start) and not (name != PAYMENT and _SECRET_LOOK.match(raw, *value)):
+    if glued and begin == start:
+        ends.bare = key_start, value[1]
+    if raw[value[1] - 1] in b"([" and _CALL.fullmatch(raw, *value):
+        return None
+    spaced = begin > start and raw[start - 1] == 58  # ":"
+    if spaced and _in_prose(raw, key_start) and not (key.rule != PAYMENT and _SECRET_LOOK.match(raw, *value)):
         return None  # "Unexpected token: comma"
     return value
 
@@ -398,10 +450,14 @@ def _is_nothing(raw: bytes, begin: int, end: int) -> bool:
 
 def _end_of_nothing(raw: bytes, begin: int, end: int) -> int:
     word = _WORD.match(raw, begin, end)
-    if word is not None and word[0].lower() in _NO_SECRETS:
-        return word.end()
-    if word is not None and raw[word.end() : word.end() + 1] != b".":
-        return word.end() if _MASK.fullmatch(word[0]) else 0
+    if word is not None:
+        text, stop = word[0], word.end()
+        if text.lower() in _NO_SECRETS:
+            return stop
+        if raw[stop : stop + 1] != b".":
+            return stop if text[0] in b"xX" and _MASK.fullmatch(text) else 0
+    elif begin == end or raw[begin] not in _NO_SECRET_BEGINS:
+        return 0
     other = _NO_SECRET.match(raw, begin, end)
     return other.end() if other is not None else 0
 
@@ -455,7 +511,7 @@ def _end_of_bracket(raw: bytes, begin: int, ends: _Ends) -> int:
 
 def _in_prose(raw: bytes, key_start: int) -> bool:
     """Tell whether a word stands before the key, as in a sentence."""
-    return key_start > 1 and raw[key_start - 1] == 32 and chr(raw[key_start - 2]).isalpha()
+    return key_start > 1 and raw[key_start - 1] == 32 and raw[key_start - 2 : key_start - 1].isalpha()
 
 
 def _endings(rules: Iterable[KeyRule]) -> set[tuple[str, ...]]:
