@@ -22,10 +22,9 @@ _ISSUERS = re.compile(
     rb"|(?:50|5[6-8]|6[0-9])\d{10,17}"
 )
 _ACCOUNT_SIGN = b"AA00"
-_IBAN = re.compile(rb"(?<![A-Za-z0-9])[A-Z]{2}\d\d(?:[ -]?[A-Z0-9]){11,30}")
-# ISO 13616, the registry of SWIFT: characters of an IBAN by country.
-_IBAN_LENGTHS = {
-    country: length
+# ISO 13616, the registry of SWIFT: how an IBAN is written, by country and the characters that it has there.
+_ACCOUNTS = {
+    country.encode(): re.compile(rb"(?<![A-Za-z0-9])[A-Z]{2}\d\d(?:[ -]?[A-Z0-9]){%d}(?![A-Za-z0-9])" % (length - 4))
     for length, countries in {
         15: "NO",
         16: "BE",
@@ -102,11 +101,14 @@ def _accounts(view: View) -> Iterator[Found]:
         if not view.takes():
             yield start, len(raw), UNREAD
             return
-        match = _IBAN.match(raw, start)
-        end = _end_of_account(raw, match) if match is not None else 0
-        if end and mod97(raw[start:end].translate(None, GROUPING)) == 1:
-            yield start, end, "iban"
-        start = shapes.find(_ACCOUNT_SIGN, max(end, start + 4))
+        shape = _ACCOUNTS.get(raw[start : start + 2])
+        match = shape.match(raw, start) if shape is not None else None
+        end = start + 4
+        if match is not None:
+            end = match.end()
+            if mod97(match[0].translate(None, GROUPING)) == 1:
+                yield start, end, "iban"
+        start = shapes.find(_ACCOUNT_SIGN, end)
 
 
 def find_positions(view: View) -> Iterable[Found]:
@@ -132,19 +134,9 @@ def _positions(view: View) -> Iterator[Found]:
             yield point - len(before[1]), match.end(), "position"
 
 
-def _end_of_account(raw: bytes, match: re.Match[bytes]) -> int:
-    """Return where the account ends that has its country's length, 0 where it has another one."""
-    missing = _IBAN_LENGTHS.get(match[0][:2].decode(), 0)
-    for end in range(match.start(), match.end()):
-        missing -= raw[end] not in GROUPING
-        if missing == 0:
-            return 0 if chr(raw[end + 1 : end + 2][0] if end + 1 < len(raw) else 32).isalnum() else end + 1
-    return 0
-
-
 def mod97(account: bytes) -> int:
     """Return the remainder that is 1 for a valid account: letters count as 10 to 35, the first four go last."""
-    return int("".join(str(int(chr(char), 36)) for char in account[4:] + account[:4])) % 97
+    return int("".join(map(_AS_DIGITS.__getitem__, account[4:] + account[:4]))) % 97
 
 
 def luhn(digits: bytes) -> bool:
@@ -154,6 +146,7 @@ def luhn(digits: bytes) -> bool:
     return (odd + even) % 10 == 0
 
 
+_AS_DIGITS = {ord(char): str(int(char, 36)) for char in "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 __all__ = ["find_cards", "find_ibans", "find_positions", "luhn", "mod97"]

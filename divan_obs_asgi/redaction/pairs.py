@@ -49,7 +49,10 @@ _OPENING = re.compile(
     rb"[=>]{0,2}[ \t]{0,8}(?:\r?\n[ \t]{0,16}){0,2}(?:[bBrRuUfF]{1,2}(?=['\"]))?(?P<quote>(?:\\{0,7}[\"'`])|%22|%27)?"
 )
 # What the opening of a value begins with, but for one blank; any other character begins the value itself.
-_OPENS = b" =>\t\r\n\\\"'`%bBrRuUfF"
+_OPENS = b" =>\t\r\n\\\"'`%"
+# Of Python, in front of a quote.
+_PREFIXES = b"bBrRuUfF"
+_BEHIND_PREFIX = frozenset(bytes([char]) for char in _PREFIXES + b"\"'")
 _END_QUOTED = {
     b'"': re.compile(rb'(?:[^"\\]|\\.)*+', re.DOTALL),
     # SQL doubles the quote that it means.
@@ -63,6 +66,7 @@ _NAMES = re.compile(rb"[^\r\n&\"'|,;)(<>]+")
 # Ends both: the next key.
 _NEXT_KEY = re.compile(rb"\s{1,8}[\w.-]{1,64}[\"']?[=:]")
 _LONGEST_NEXT_KEY = 80
+_BLANK = re.compile(rb"\s")
 _NUMBERS = re.compile(rb"[-+]?\d[-+\d.,; \t]*(?:\d|[NSEW](?![A-Za-z]))|[-+]?\d")
 _DIALLED = re.compile(rb"\+?[\d(][\d ().\-/]{3,24}\d")
 _IN_TAGS = re.compile(rb"[^<]+")
@@ -206,6 +210,7 @@ class PairRule:
         lengths = list(accumulate(map(len, backwards.split(b"="))))
         passed = counted = 0
         ends = _Ends()
+        known = self._known
         if unread:
             passed = signs.count(b"=", 0, places[unread - 1])
             yield size - lengths[passed] - passed, len(raw), UNREAD
@@ -220,7 +225,8 @@ class PairRule:
                 continue
             begins, ends_at = match.span("key")
             start, key_start, key_end = size - match.start(), size - ends_at, size - begins
-            key = self._key_of(raw[key_start:key_end])
+            text = raw[key_start:key_end]
+            key = known.get(text) or self._key_of(text)
             # A marker that stands in front of a separator is no key.
             if key is None or (raw[key_start - 1] == 58 and raw[key_start - 10 : key_start] == b"[redacted:"):
                 continue
@@ -314,13 +320,11 @@ def _value(raw: bytes, start: int, key_start: int, key: _Key, glued: bool, ends:
         if raw[key_start - 1 : key_start] not in (b"<", b":"):
             return None
         return _kept(raw, _run(_IN_TAGS, raw, start, ends))
-    if glued and start == ends.bare[0]:
-        ends.bare = key_start, ends.bare[1]
-        return start, ends.bare[1]
     begin = start + raw.startswith(b" ", start)
     if begin == len(raw):
         return None
-    if raw[begin] in _OPENS:
+    first = raw[begin]
+    if first in _OPENS or (first in _PREFIXES and raw[begin + 1 : begin + 2] in _BEHIND_PREFIX):
         opening = _OPENING.match(raw, start)
         assert opening is not None
         begin, quote = opening.end(), opening["quote"]
@@ -330,9 +334,16 @@ def _value(raw: bytes, start: int, key_start: int, key: _Key, glued: bool, ends:
             return _quoted(raw, begin, quote)
         if begin == len(raw):
             return None
-        if raw[begin] not in b"[{" and b"\n" in opening[0]:
+        first = raw[begin]
+        if first not in b"[{" and b"\n" in opening[0]:
             return _below(raw, key_start, begin)
-    first = raw[begin]
+        # In `sid==`
+        glued = glued and raw.count(b"=", start, begin) == begin - start
+    elif begin > start:
+        glued = False
+    if glued and begin == ends.bare[0]:
+        ends.bare = key_start, ends.bare[1]
+        return begin, ends.bare[1]
     if first in _SPECIAL:
         if first in b"|>" and (block := _BLOCK.match(raw, begin)) is not None:
             return _below(raw, key_start, block.end(), block=True)
@@ -344,7 +355,12 @@ def _value(raw: bytes, start: int, key_start: int, key: _Key, glued: bool, ends:
             return below
     if key.header:
         return _kept(raw, _run(_LINE, raw, begin, ends))
-    if _stands_for_none(raw, begin, len(raw)):
+    word = _WORD.match(raw, begin)
+    if (
+        first in _NO_SECRET_BEGINS
+        if word is None
+        else first in b"xX" or word[0].lower() in _NO_SECRETS or raw.startswith(b".", word.end())
+    ) and _stands_for_none(raw, begin, len(raw)):
         return None
     if first in b"[{(":
         return begin, matching_bracket(raw, begin, ends)
@@ -356,11 +372,11 @@ def _value(raw: bytes, start: int, key_start: int, key: _Key, glued: bool, ends:
         if key.rule in (BODY, PERSON) and raw[key_start - 1 : key_start] not in (b'"', b"'"):
             if key.rule == PERSON:
                 return _sentence(_NAMES, raw, begin, ends)
-            return None if _AMOUNT.match(raw, begin) else _sentence(_WORDS, raw, begin, ends)
+            return None if word is None and _AMOUNT.match(raw, begin) else _sentence(_WORDS, raw, begin, ends)
     value = _run(_BARE, raw, begin, ends)
     if value is None:
         return None
-    if glued and begin == start:
+    if glued:
         ends.bare = key_start, value[1]
     if raw[value[1] - 1] in b"([" and _CALL.fullmatch(raw, *value):
         return None
@@ -376,15 +392,18 @@ def _sentence(pattern: re.Pattern[bytes], raw: bytes, begin: int, ends: _Ends) -
     if run is None:
         return None
     known, next_key = ends.next_key or (len(raw), len(raw))
-    match = _NEXT_KEY.search(raw, begin + 1, known + _LONGEST_NEXT_KEY)
-    if match is not None and match.start() <= known:
-        next_key = match.start()
+    blank = _BLANK.search(raw, begin + 1, known + 1)
+    if blank is not None:
+        match = _NEXT_KEY.search(raw, blank.start(), known + _LONGEST_NEXT_KEY)
+        if match is not None and (found := match.start()) <= known:
+            next_key = found
     ends.next_key = (begin, next_key)
-    end = min(run[1], next_key)
-    if end not in ends.blanks:
-        ends.blanks[end] = begin + len(raw[begin:end].rstrip())
+    end = run[1] if run[1] < next_key else next_key
+    blanks = ends.blanks.get(end)
+    if blanks is None:
+        ends.blanks[end] = blanks = begin + len(raw[begin:end].rstrip())
     # Where all in front of the end is blank, there is another value's.
-    return (begin, ends.blanks[end]) if ends.blanks[end] > begin else None
+    return (begin, blanks) if blanks > begin else None
 
 
 def _after_arrow(raw: bytes, start: int, ends: _Ends) -> tuple[int, int] | None:

@@ -147,11 +147,12 @@ class TextRedactor:
                 copied = max(copied, stop)
                 continue
             pieces.append(text[copied:start])
-            quote = _quote_for(text, start, stop) if text[start - 1 : start] in _BEFORE_VALUE else ""
+            before = text[start - 1 : start]
+            quote = _quote_for(text, start, stop) if before in _BEFORE_VALUE else ""
             pieces.append(f"{quote}[redacted:{name}]{quote}")
             self._count(name)
             copied = stop
-            touching = touching or text[start - 1 : start].isalnum() or text[stop : stop + 1] in _GLUE
+            touching = touching or before.isalnum() or text[stop : stop + 1] in _GLUE
         pieces.append(text[copied:last])
         return "".join(pieces), touching
 
@@ -159,6 +160,8 @@ class TextRedactor:
 def _quote_for(text: str, start: int, stop: int) -> str:
     if text[start] in "-0123456789" and _IN_ARRAY.search(text, max(0, start - 4), start) and _NEXT.match(text, stop):
         return '"'
+    if text.rfind('"', max(0, start - 16), start) < 0:
+        return ""
     after_key = _AFTER_KEY.search(text, max(0, start - 16), start)
     return after_key[1] if after_key is not None else ""
 
