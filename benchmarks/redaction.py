@@ -16,14 +16,20 @@ are medians over the rounds, ratios those of two times of one round. The texts a
 
 `record` is `RedactionPolicy().redact_record` of a log record with 14 fields that needs no change; ids and latency are
 others in each, all else is the same, as in a service.
+
+`hostile` is the worst of texts that a client may send, each a repetition of what rules look for: microseconds a byte of
+64 KB that are read whole, as `divan-obs redact` reads them, and milliseconds of a log line that has such a text as its
+message, its exception, its stack and 32 fields. Both are processor time, the best of five.
 """
 
 from __future__ import annotations
 
 import gc
+import logging
 import random
 import re
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,6 +42,7 @@ from sentry_sdk.scrubber import EventScrubber
 
 from benchmarks.log_lines import SEED, Line, texts
 from benchmarks.measuring import heading, machine, orders, spread
+from divan_obs_asgi.logs.lines import FIELDS_KEY, Lines
 from divan_obs_asgi.redaction import DEFAULT_RULES, KeyRule, Limits, RedactionPolicy, TokenShape
 
 SIZES = {"1 KB": 1000, "10 KB": 10_000}
@@ -46,6 +53,14 @@ RECORD_TARGET_US = 5.0
 # Characters that each variant reads in one timing, and records.
 _BURST = 100_000
 _RECORDS = 500
+# The worst that a search over all fragments of rules with all glue between them has found.
+HOSTILE = (
+    "eyJ-", "eyJa-", "-eyJeyJ----", "ghp_eyJeyJghp_ghp_ghp_", "bearer+", "basic%20", "x://%40", "://...@", "sid=",
+    "sid==", ";text:a", "body: ", "fax: ", "pan: ", "geo:", "tel: ", "cvc=[", "http://a:b%40", "BE00 ", "\n",
+    "\u00e9\n", "\u200b=", "%70", "\\u0070-", "52.5200,", "0-0%20", "--token ", "family name%3D", "[parameters: .",
+)  # fmt: skip
+_HOSTILE_SIZE = 65_536
+_LINE_SIZE = 16_384
 PACKAGES = ("sentry-sdk", "orjson")
 
 
@@ -184,6 +199,42 @@ def record_us(policy: RedactionPolicy, given: list[dict[str, object]]) -> float:
     return (time.perf_counter() - begun) * 1e6 / len(given)
 
 
+def worst_us_per_byte() -> tuple[float, str]:
+    """Return what a byte of the slowest hostile text costs that is read whole, and what is repeated in it."""
+    redact_text = RedactionPolicy(limits=Limits(text=0)).redact_text
+    texts = ((repeated, _repeated(repeated, _HOSTILE_SIZE)) for repeated in HOSTILE)
+    return max((_best_s(redact_text, text) * 1e6 / len(text.encode()), r) for r, text in texts)
+
+
+def worst_line_ms() -> tuple[float, str]:
+    """Return what the slowest line costs whose texts are all hostile, and what is repeated in it."""
+    build = Lines("divan-api", "prod", "0d1e2f3a", RedactionPolicy()).application
+    lines = ((repeated, _hostile_record(_repeated(repeated, _LINE_SIZE))) for repeated in HOSTILE)
+    return max((_best_s(build, line, None, 1.0) * 1e3, repeated) for repeated, line in lines)
+
+
+def _repeated(repeated: str, size: int) -> str:
+    return (repeated * (size // len(repeated) + 1))[:size]
+
+
+def _hostile_record(text: str) -> logging.LogRecord:
+    try:
+        raise ValueError(text)
+    except ValueError:
+        record = logging.LogRecord("app", logging.ERROR, "app.py", 1, text, (), sys.exc_info(), sinfo=text)
+    setattr(record, FIELDS_KEY, {f"field_{number}": text[number : number + 1024] for number in range(32)})
+    return record
+
+
+def _best_s(call: Callable[..., object], *arguments: object) -> float:
+    took = []
+    for _ in range(5):
+        begun = time.thread_time()
+        call(*arguments)
+        took.append(time.thread_time() - begun)
+    return min(took)
+
+
 def measured(names: Sequence[str], rounds: int) -> dict[str, Any]:
     """Return the throughput of each variant, how ours compares, and what a record costs."""
     variants = [MAKERS[name]() for name in names]
@@ -211,9 +262,16 @@ def measured(names: Sequence[str], rounds: int) -> dict[str, Any]:
         if counts:
             took_us.append(took)
     by_cell = {(v.name, kind, size): speeds for (v, kind, size, _), speeds in zip(cells, found, strict=True)}
+    byte, line = worst_us_per_byte(), worst_line_ms()
     return {
         "machine": machine(PACKAGES),
         "rounds": rounds,
+        "hostile": {
+            "us_per_byte": byte[0],
+            "of_text": byte[1],
+            "line_ms": line[0],
+            "of_line": line[1],
+        },
         "results": [_row(*cell, by_cell, survivors) for cell in by_cell],
         "record": {
             "us": statistics.median(took_us),
@@ -262,6 +320,11 @@ def report(result: dict[str, Any]) -> str:
         "",
         f"record of 14 fields: {record['us']:.2f} µs, spread {record['spread_us']:.2f}  {_target(record, '<=')}",
     ]
+    hostile = result["hostile"]
+    out.append(
+        f"hostile: {hostile['us_per_byte']:.2f} µs a byte ({hostile['of_text']!r}), "
+        f"{hostile['line_ms']:.2f} ms a line ({hostile['of_line']!r})"
+    )
     return "\n".join(out)
 
 

@@ -280,8 +280,11 @@ def _pictured(data: bytes, pictures: Mapping[bytes, bytes]) -> bytes:
     them: each kind is replaced at once, and escaped backslashes are put away meanwhile, as what JSON never holds.
     """
     data = data.replace(rb"\\", b"\0")
-    for escape in set(_ESCAPES.findall(data)) if b"\\" in data else ():
-        data = data.replace(escape, pictures.get(escape) or b"\\u24" + escape[-2:])
+    for escape, picture in pictures.items():
+        data = data.replace(escape, picture)
+    if b"\\u00" in data:
+        for escape in set(_ESCAPES.findall(data)):
+            data = data.replace(escape, b"\\u24" + escape[-2:])
     return data.replace(b"\0", rb"\\")
 
 

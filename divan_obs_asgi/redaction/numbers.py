@@ -55,6 +55,8 @@ _LONGITUDE = re.compile(
 )
 # The same in `View.classes`, where there are no blanks, minus signs and capitals.
 _TWO = re.compile(rb"\.0{4,20}[NSAns]?(?:[,;/|\t\n]|lo?ng?(?:itude)?[:=]){0,5}[-+0]{0,4}\.0000")
+# Characters that one counts for in which points are looked at.
+_POINTS = 3
 _BLANKS = re.compile(rb"\s+")
 _LATITUDE_BACKWARDS = re.compile(rb"(\d{1,3}[-+]?)(?![\d.]|[ \t]?[,;/][ \t]?\d|\w)")
 
@@ -118,6 +120,10 @@ def find_positions(view: View) -> Iterable[Found]:
 
 def _positions(view: View) -> Iterator[Found]:
     raw = view.numbers
+    # Each point is looked at, also where no longitude follows.
+    if not view.reads(_POINTS):
+        yield 0, len(raw), UNREAD
+        return
     for match in _LONGITUDE.finditer(raw):
         point = match.start()
         if not view.takes():

@@ -26,6 +26,8 @@ _NEXT = re.compile(r"\s{0,3}[\],]")
 _PASSES = 3
 # Characters that one of a text counts for which is not all ASCII: it is translated, and what cannot be seen looked for.
 _FOREIGN = 4
+# And those that an escape counts for, which is replaced by the letter that it stands for.
+_ESCAPE = 32
 _GLUE = frozenset("+=:%/_-~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
@@ -104,6 +106,10 @@ class TextRedactor:
             return marker(UNREAD)
         found, disguised = self._rules.found(View(text, budget))
         if disguised or (foreign and UNSEEN.search(text)):
+            escapes = text.count("%") + text.count("\\") + text.count("&#")
+            if budget is not None and not budget.read(_ESCAPE * escapes + _FOREIGN * len(text)):
+                self._count(UNREAD)
+                return marker(UNREAD)
             bare = plain(text)
             if bare is not text and (read := self._rules.found(View(bare, budget))[0]):
                 # A key that is disguised is written as it is read.

@@ -159,3 +159,12 @@ def test_the_end_of_a_key_behind_a_forged_frame_is_gone(line: str, armour: str, 
         told = RedactionPolicy().redact_traceback(text + end)
         # Without an armour the first one is a word like any other.
         assert told.count(line) <= (0 if armour else 1) or (not armour and len(text + end) <= 2048)
+
+
+@pytest.mark.parametrize("escape", ["%70", "\\u0070", "\\x70", "&#112;", "52.5200,"])
+def test_escapes_and_points_count_more_than_letters(escape: str) -> None:
+    """Reading one takes as long as reading a line of letters: of a line full of them the rest is not read."""
+    policy = RedactionPolicy()
+    told = policy.redact_fields({f"f{i}": escape * 150 + str(i) for i in range(20)}, 100_000, policy.line_budget())
+    assert "redacted:unread" in str(told["f19"])
+    assert policy.redact_text(escape * 3) == escape * 3
