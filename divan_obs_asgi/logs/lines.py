@@ -56,7 +56,7 @@ _LEVEL_NAMES = {logging.INFO: "INFO", logging.WARNING: "WARNING", logging.ERROR:
 _HIDDEN = HIDDEN.encode()
 _RECORDED = b',"recorded":true}'
 # A control character other than tab, as orjson writes them.
-_ESCAPES = re.compile(rb"\\u00[01][0-9a-f]|\\[bfnr]")
+_ESCAPES = re.compile(rb"\\u00[01][0-9a-f]")
 _SHORT = {rb"\b": rb"\u2408", rb"\f": rb"\u240c", rb"\n": rb"\u240a", rb"\r": rb"\u240d"}
 # Where ends of lines stay.
 _IN_LINES = _SHORT | {rb"\n": rb"\n"}

@@ -24,6 +24,8 @@ CLASSES = bytes(48 if 48 <= code < 58 else 65 if 65 <= code < 91 else code for c
 # separator of keys and values costs that one has to find.
 PLACE = 320
 SEPARATOR = 8
+# And what a percent sign costs, with which a character may be encoded.
+_ENCODED_COST = 12
 
 
 class Budget:
@@ -81,7 +83,9 @@ class View:
 
     def reads(self, rules: int) -> bool:
         """Return whether so many rules may read the text, and count its characters."""
-        return self._budget is None or self._budget.read(len(self.raw) * rules)
+        if self._budget is None:
+            return True
+        return self._budget.read(len(self.raw) * rules + _ENCODED_COST * self.raw.count(b"%"))
 
     @cached_property
     def lower(self) -> bytes:
