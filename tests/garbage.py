@@ -123,9 +123,7 @@ async def _serve(server: str, app: ASGIApp, endings: Iterable[str], times: int) 
             called.clear()
             for _ in range(await ENDINGS[ending][1](f"/{ending}", port, called)):
                 await asyncio.wait_for(left.acquire(), PATIENCE_S)
-        # What servers and tasks have still to do.
-        for _ in range(50):
-            await asyncio.sleep(0)
+        await settle()
 
     found = {}
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -139,14 +137,26 @@ async def _serve(server: str, app: ASGIApp, endings: Iterable[str], times: int) 
     return found
 
 
-def garbage_of(server: str, app: ASGIApp, endings: Iterable[str], times: int) -> dict[str, list[object]]:
-    """Return what so many requests of each ending leave."""
+@contextmanager
+def nobody_keeping_lines() -> Iterator[None]:
+    """Take pytest's handlers off the root logger: they keep each line, with its exception."""
     with root_logger_kept():
-        # pytest keeps each line, with its exception.
         root = logging.getLogger()
         observing = [one for one in root.handlers if type(one).__module__.startswith("divan_obs_asgi")]
         root.handlers[:] = [logging.NullHandler(), *observing]
+        yield
+
+
+def garbage_of(server: str, app: ASGIApp, endings: Iterable[str], times: int) -> dict[str, list[object]]:
+    """Return what so many requests of each ending leave."""
+    with nobody_keeping_lines():
         return asyncio.run(_serve(server, app, endings, times))
+
+
+async def settle() -> None:
+    """Let servers and tasks do what they have still to do."""
+    for _ in range(50):
+        await asyncio.sleep(0)
 
 
 # The clients.

@@ -118,6 +118,7 @@ class Calls:
         finally:
             if record.outside is not None:
                 self._leave(record.outside)
+            record.release()
 
     def _tell(self, record: EventRecord) -> None:
         if record.has_finishers:
@@ -170,7 +171,7 @@ class Calls:
         refused = is_refusal(record, error) if error is not None else result is False
         outcome = "refused" if refused else "accepted" if error is None else "error"
         self._watch.connect(record.space, outcome)
-        record.told, record.first_error = {"connect": outcome}, None
+        record.told = {"connect": outcome}
 
 
 def nothing(outside: Context) -> None:

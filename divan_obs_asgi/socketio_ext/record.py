@@ -147,6 +147,15 @@ class EventRecord(RequestRecord):
             self.has_finishers, self._finishers = True, {}
         return super().add_finisher(component, finisher)
 
+    def release(self) -> None:
+        """Let go of what may hold the record, when the call has ended: the frames of its exceptions do."""
+        if self.error is not None:
+            self.error = None
+        if self.first_error is not None:
+            self.first_error = None
+        if self.has_finishers:
+            self._finishers.clear()
+
     def stop(self) -> None:
         """Stop the clock."""
         self.duration_s = perf_counter() - self._started

@@ -213,17 +213,13 @@ class ObservedAsyncServer(socketio.AsyncServer):
             record.stop()
             if self._calls.is_repeated(record, raised):
                 raise
-            # Of two calls the one whose arguments were wrong tells nothing.
-            error = record.first_error if record.first_error is not None and is_signature(raised) else raised
-            try:
-                answer = await self._answer_to(error, record)
-            finally:
-                self._calls.end(record, error)
+            # No variable of this frame may hold the exception, whose traceback holds the frame.
+            answer = await self._answer_at_end(record, raised)
             if answer is None:
                 raise
             if record.handshake_event:
                 # What python-socketio answers and cleans up after; otherwise the client waits until it gives up.
-                raise Refused("internal_error", answer) from error
+                raise Refused("internal_error", answer) from raised
             return answer
         except BaseException as error:
             record.stop()
@@ -231,6 +227,15 @@ class ObservedAsyncServer(socketio.AsyncServer):
             raise
         self._calls.end(record, None, result)
         return result
+
+    async def _answer_at_end(self, record: EventRecord, raised: Exception) -> Any:
+        """End the record of a call that has raised; return as `_answer_to`."""
+        # Of two calls the one whose arguments were wrong tells nothing.
+        error = record.first_error if record.first_error is not None and is_signature(raised) else raised
+        try:
+            return await self._answer_to(error, record)
+        finally:
+            self._calls.end(record, error)
 
     async def _answer_to(self, error: Exception, record: EventRecord) -> Any:
         """Call the hook; return what the client is to be acknowledged with, or None where the error goes on."""
@@ -268,8 +273,15 @@ class ObservedAsyncServer(socketio.AsyncServer):
         application inside (PITFALLS P5).
         """
         self._compares = True
-        self._alone = self.start_background_task(self._reconcile)
+        self._alone = self.start_background_task(self._reconcile_alone)
         self._watch.start_at_zero()
+
+    async def _reconcile_alone(self) -> None:
+        try:
+            await self._reconcile()
+        finally:
+            # The event loop ends: so do the threads that write lines and export spans, whom nobody else would end.
+            await self.obs.rest_in_thread()
 
     async def _reconcile(self) -> None:
         self._compares = True
