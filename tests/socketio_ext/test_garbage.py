@@ -462,6 +462,8 @@ def test_nothing_of_an_event_waits_for_the_garbage_collector(transport: str, fla
         server = with_handlers(obs.socketio_ext.ObservedAsyncServer(obs=observed.obs, **OPTIONS))
         left = asyncio.run(serve(server, obs.build_stack(socketio.ASGIApp(server), observed.obs), transport))
     assert {name: kinds for name, found in left.items() if (kinds := set(ours(found)) - IN_THE_ENVIRON)} == {}
+    if transport == "by_polling":
+        return  # Every request has such an environ, and how many requests it takes is a matter of timing.
     more = {name: len(found) - bare[name] for name, found in left.items() if name != FAILS_TO_LEAVE}
     assert {name: number for name, number in more.items() if number >= 2 * CALLS} == {}
 
