@@ -12,7 +12,7 @@ import logging
 import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import cache, partial
 from typing import Any
 
@@ -189,7 +189,9 @@ class WebSocketClient:
         return taken
 
     async def close(self) -> None:
-        await self.say(CLOSED)
+        # Where the client has left all namespaces, the server may be first.
+        with suppress(ConnectionError):
+            await self.say(CLOSED)
 
     async def lose(self) -> None:
         self.connection.close()
@@ -408,6 +410,8 @@ async def serve(server: Any, app: Any, transport: str) -> dict[str, list[object]
 OPTIONS: dict[str, Any] = {
     "async_mode": "asgi",
     "monitor_clients": False,
+    # A client here answers no ping, and a busy machine takes its time.
+    "ping_interval": 100 * PATIENCE_S,
     # Its own one writes to standard error.
     "engineio_logger": logging.getLogger("tests.garbage"),
 }
@@ -450,6 +454,7 @@ IN_THE_ENVIRON = {
 FAILS_TO_LEAVE = "chats"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("transport", "flags"), [("by_polling", "default"), ("by_websocket", "default"), ("by_upgrade", "all")]
 )
