@@ -56,6 +56,8 @@ class StandardError:
             return self._changed.wait_for(lambda: not self._lines, timeout_s)
 
     def _has_writer(self) -> bool:
+        if sys.is_finalizing():
+            return False  # No thread runs any more, and `start` may wait for a new one for ever.
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="divan-obs-stderr", daemon=True)
             try:

@@ -193,6 +193,9 @@ class Sink:
 
     def _wake(self) -> bool:
         """Have the writer look at the queue; return whether there is one."""
+        if sys.is_finalizing():
+            # No thread runs any more, and up to Python 3.11 `start` would wait for a new one for ever.
+            return False
         with self._changed:
             if self._thread is None:
                 self._closing = False

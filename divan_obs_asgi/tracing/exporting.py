@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 import weakref
@@ -235,8 +236,8 @@ class ExportQueue(SpanProcessor):
 
     def _start_thread(self) -> None:
         with self._changed:
-            if self._thread is not None or self._ending:
-                return
+            if self._thread is not None or self._ending or sys.is_finalizing():
+                return  # A thread that is started while the interpreter ends never runs, and is waited for.
             thread = threading.Thread(target=self._run, args=(self._stop,), name="divan-obs-export", daemon=True)
             try:
                 thread.start()

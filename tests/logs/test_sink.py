@@ -508,6 +508,21 @@ def test_the_last_lines_are_written_at_exit() -> None:
     assert run("s = sink()\nfor n in range(3): s.put(b'%d' % n, logging.INFO)") == "0\n1\n2\n"
 
 
+@pytest.mark.parametrize("before", ["", "s.put(b'before', logging.INFO)\n"], ids=["first", "later"])
+def test_what_is_logged_while_the_interpreter_ends_is_written(before: str) -> None:
+    """By a destructor: no thread runs any more, and to start one would wait for ever (up to Python 3.11)."""
+    late = "import builtins\nclass Late:\n    def __del__(self): s.put(b'late', logging.INFO)\nbuiltins.late = Late()\n"
+    assert run(f"s = sink()\n{before}{late}").splitlines()[-1] == "late"
+
+
+def test_the_last_resort_starts_no_thread_while_the_interpreter_ends() -> None:
+    """The line is lost; the process ends."""
+    late = (
+        "class Late:\n    def __del__(self): print(standard_error.put(b'late'), flush=True)\nbuiltins.late = Late()\n"
+    )
+    assert run(f"import builtins\nfrom divan_obs_asgi.logs.last_resort import standard_error\n{late}") == "False\n"
+
+
 def test_a_forked_worker_writes_its_own_lines_and_no_others() -> None:
     """A server loads the application, logs, and forks: no line is written twice, none is lost, and nobody hangs."""
     out = run(
