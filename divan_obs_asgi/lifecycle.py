@@ -108,12 +108,16 @@ class Background:
             scope.cancel()
             await ended.wait()
 
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._run_all, scope, ended)
-            try:
-                yield stop
-            finally:
-                scope.cancel()
+        # Not in a task group of this task: to leave one takes a step of the event loop, in which hypercorn, once it has
+        # heard `lifespan.startup.failed`, looks whether the application has ended, and serves on where it has not.
+        _start_task(partial(self._run_all, scope, ended))
+        try:
+            yield stop
+        finally:
+            scope.cancel()
+            if not ended.is_set():
+                with anyio.CancelScope(shield=True):
+                    await ended.wait()
 
     async def _run_all(self, scope: anyio.CancelScope, ended: anyio.Event) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import logging
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from types import FrameType, TracebackType
 from typing import Any
@@ -18,6 +19,7 @@ from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
 # The bundles whose lifespan is on its way inwards already.
 _KEY = "divan_obs_asgi.lifespan"
 _ENDED = frozenset({"lifespan.shutdown.complete", "lifespan.shutdown.failed"})
+_FAILED = frozenset({"lifespan.startup.failed", "lifespan.shutdown.failed"})
 # Who does not end by then is left behind.
 _PATIENCE_S = 3.0
 
@@ -27,6 +29,13 @@ _OF_A_CONNECTION = frozenset(
 )
 _OF_THE_SCOPE = re.compile(r"scope|lifespan|protocol|asgi|non-http|only http|http only", re.IGNORECASE)
 _ABOUT_THE_SCOPE = re.compile(r"scope|lifespan|protocol|type|kind|http", re.IGNORECASE)
+# Without the scope at hand: the word alone may also be that of a setting.
+_WORD = re.compile(r"\blifespan\b", re.IGNORECASE)
+_REFUSES = re.compile(
+    r"^\W*lifespan\W*$|scope|protocol|connection|type|kind|support|implement|handle|unknown", re.IGNORECASE
+)
+# What a dispatcher is told that has no branch for this scope.
+_NO_BRANCH = re.compile(r"'NoneType' object is not callable|local variable", re.IGNORECASE)
 _logger = logging.getLogger(__name__)
 
 
@@ -102,7 +111,12 @@ class _Lifespan:
             self._obs.background.tell_started()
         elif kind == "lifespan.startup.failed":
             self._obs.started(False)
+            self._tell_why(message, "The application failed to start; it is not ready.")
+            # Now, so that the application's call ends at once when the server has heard it, as without us.
+            await self._stop()
         elif kind in _ENDED and "lifespan.shutdown" in self._received:
+            if kind == "lifespan.shutdown.failed":
+                self._tell_why(message, "The application failed to shut down.")
             # A server may end the process as soon as it has heard this: uvicorn raises its signal again.
             with anyio.move_on_after(_PATIENCE_S):
                 await self._stop()
@@ -121,6 +135,8 @@ class _Lifespan:
 
     async def _failed(self, failure: BaseException, scope: Scope) -> None:
         obs = self._obs
+        if self._sent & _FAILED:
+            return  # The server has been told why, or the log, and does not go on.
         if "lifespan.shutdown" in self._received:
             self._log("The application failed to shut down.", failure)
             return
@@ -134,11 +150,14 @@ class _Lifespan:
         else:
             obs.started(False)
             self._log("The application failed to start; it is not ready.", failure)
-            if "lifespan.startup.failed" in self._sent:
-                return  # No server goes on after that.
         await obs.go_on_alone(self._owner)
 
-    def _log(self, text: str, failure: BaseException) -> None:
+    def _tell_why(self, message: Message, text: str) -> None:
+        """Log what has failed, unless the message says it, which the server logs; python-socketio's says nothing."""
+        if not message.get("message"):
+            self._log(text, sys.exc_info()[1])
+
+    def _log(self, text: str, failure: BaseException | None) -> None:
         try:
             _logger.error(text, exc_info=failure)
         except Exception as another:
@@ -158,12 +177,15 @@ def says_unsupported(error: BaseException, scope: Scope) -> bool:
 
     Frameworks and plain applications have no common way. What they have in common is that the code which raises has
     the scope at hand and complains of it: `assert scope["type"] == "http"`, `raise NotImplementedError`, the KeyError
-    of `scope["path"]`, Django's, Channels' and asgiref's ValueError. A middleware that cannot be built does neither.
+    of `scope["path"]`, Django's, Channels' and asgiref's ValueError; or that it finds nothing for this scope: the
+    KeyError of `handlers[scope["type"]]`, None that is called, a handler that no branch has assigned. A middleware that
+    cannot be built does none of it.
     """
     if not isinstance(error, Exception):
         return False
     text = _text(error)
-    if "lifespan" in text and isinstance(error, (AssertionError, NotImplementedError, ValueError, TypeError)):
+    kinds = (AssertionError, NotImplementedError, ValueError, TypeError, LookupError)
+    if isinstance(error, kinds) and _WORD.search(text) and _REFUSES.search(text):
         return True
     innermost = _innermost(error.__traceback__)
     if innermost is None or not _has_lifespan_scope(innermost.tb_frame, scope):
@@ -172,6 +194,8 @@ def says_unsupported(error: BaseException, scope: Scope) -> bool:
         return _ABOUT_THE_SCOPE.search(text or _source(innermost) or "scope") is not None
     if isinstance(error, KeyError):
         return error.args[:1] != () and error.args[0] in _OF_A_CONNECTION
+    if isinstance(error, (TypeError, UnboundLocalError)) and _NO_BRANCH.search(text):
+        return True
     return isinstance(error, NotImplementedError) or _OF_THE_SCOPE.search(text) is not None
 
 

@@ -35,7 +35,14 @@ def in_place():
 
 def without(): return obs.wrap(hello)
 
-broken_wrap, broken_init, raw = wrapped(), in_place(), without()
+async def gives_up(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no database"})
+    else:
+        await hello(scope, receive, send)
+
+broken_wrap, broken_init, raw, gives_up = wrapped(), in_place(), without(), obs.wrap(gives_up)
 """
 CANNOT_START = "The application failed to start; it is not ready."
 
@@ -76,6 +83,21 @@ def test_a_server_that_insists_on_a_lifespan_ends(app: str) -> None:
         assert "Application startup failed. Exiting." in [line["msg"] for line in lines]
         assert (CANNOT_START in [line["msg"] for line in lines]) is (app != "raw")
         assert "hunter2" not in done.stdout + done.stderr
+    finally:
+        command.close()
+
+
+@pytest.mark.parametrize(("server", "status"), [("uvicorn", 3), ("hypercorn", 0)])
+def test_a_server_that_is_told_of_a_failed_start_ends(server: str, status: int) -> None:
+    """As it does without us: hypercorn looks at once whether the application's call has ended, and served on."""
+    command = Command(server, "gives_up")
+    try:
+        done = subprocess.run(
+            command.command(), capture_output=True, text=True, timeout=60, check=False, cwd=command.directory
+        )
+        assert done.returncode == status
+        assert "no database" in done.stdout + done.stderr
+        assert CANNOT_START not in done.stdout  # The server has said it.
     finally:
         command.close()
 

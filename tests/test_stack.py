@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -396,6 +397,38 @@ async def as_asgiref(scope: Scope, receive: Receive, send: Send) -> None:
     raise ValueError("WSGI wrapper received a non-HTTP scope")
 
 
+async def looks_for_its_handler(scope: Scope, receive: Receive, send: Send) -> None:
+    handlers: dict[str, ASGIApp] = {"http": hello, "websocket": hello}
+    await handlers[scope["type"]](scope, receive, send)
+
+
+async def has_no_method(scope: Scope, receive: Receive, send: Send) -> None:
+    await getattr(asyncio, scope["type"])(scope, receive, send)
+
+
+async def finds_no_handler(scope: Scope, receive: Receive, send: Send) -> None:
+    handler: Any = {"http": hello}.get(scope["type"])
+    await handler(scope, receive, send)
+
+
+async def knows_two_kinds(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] in ("http", "websocket"):
+        handler = hello
+    await handler(scope, receive, send)
+
+
+async def refuses_by_a_function(scope: Scope, receive: Receive, send: Send) -> None:
+    def refuse(kind: object) -> None:
+        raise ValueError(f"unsupported scope type: {kind}")
+
+    refuse(scope["type"])
+
+
+async def calls_nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    database: Any = None
+    database.connect()
+
+
 async def passes_a_copy(scope: Scope, receive: Receive, send: Send) -> None:
     await asserts(dict(scope), receive, send)
 
@@ -439,6 +472,12 @@ def in_a_constructor(error: Exception) -> ASGIApp:
         (as_django, True),
         (as_channels, True),
         (as_asgiref, True),
+        (looks_for_its_handler, True),
+        (has_no_method, True),
+        (finds_no_handler, True),
+        (knows_two_kinds, True),
+        (refuses_by_a_function, True),
+        (calls_nothing, False),
         (passes_a_copy, True),
         (makes_a_request, True),
         (make_asgi_app(), True),
@@ -452,6 +491,9 @@ def in_a_constructor(error: Exception) -> ASGIApp:
         (in_a_constructor(ValueError("expected a scope")), False),
         (in_a_constructor(TypeError("missing 1 argument")), False),
         (in_a_constructor(AttributeError("path")), False),
+        (in_a_constructor(TypeError("Limit.__init__() got an unexpected keyword argument 'lifespan'")), False),
+        (in_a_constructor(ValueError("lifespan_timeout must be positive")), False),
+        (in_a_constructor(ValueError("a lifespan of 0 s is too short")), False),
     ],
 )
 def test_no_lifespan_and_no_start_are_told_apart(app: ASGIApp, unsupported: bool) -> None:
@@ -460,6 +502,59 @@ def test_no_lifespan_and_no_start_are_told_apart(app: ASGIApp, unsupported: bool
     error = raised_by(app, scope)
     assert error is not None
     assert says_unsupported(error, scope) is unsupported
+
+
+def test_a_failed_start_ends_the_call_at_once() -> None:
+    """hypercorn looks whether it has ended as soon as it has heard of it; what raises in its `send` is its own."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+    async def serve() -> bool:
+        heard = asyncio.Event()
+
+        async def receive() -> Message:
+            return STARTUP
+
+        async def send(message: Message) -> None:
+            heard.set()
+            raise ConnectionError("of the server")
+
+        scope: Scope = {"type": "lifespan", "asgi": {"version": "3.0"}}
+        task = asyncio.create_task(cast(Any, build_stack(app, fresh()))(scope, receive, send))
+        await heard.wait()
+        ended = task.done()
+        with pytest.raises(ConnectionError):
+            await task
+        return ended
+
+    assert asyncio.run(serve())
+
+
+@pytest.mark.parametrize(("phase", "text"), [("startup", "start; it is not ready."), ("shutdown", "shut down.")])
+@pytest.mark.parametrize("reason", ["", "Traceback: no tables"])
+def test_a_failure_is_logged_once(caplog: pytest.LogCaptureFixture, phase: str, text: str, reason: str) -> None:
+    """The server logs the message; python-socketio swallows what `on_startup` has raised, and sends none."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        if phase == "shutdown":
+            await send(STARTED)
+            await receive()
+        try:
+            raise LookupError("no tables")
+        except LookupError:
+            await send({"type": f"lifespan.{phase}.failed", "message": reason})
+            if reason:
+                raise
+
+    sent, error = live("asyncio", app)
+    assert sent[-1]["type"] == f"lifespan.{phase}.failed"
+    assert isinstance(error, LookupError) is bool(reason)
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert [record.getMessage() for record in errors] == ([] if reason else [f"The application failed to {text}"])
+    assert all(record.exc_info and record.exc_info[0] is LookupError for record in errors)
 
 
 @LOOPS
