@@ -480,13 +480,15 @@ class Channel:
             await self._send(message)
             return
         kind = message["type"]
+        began = self._began
         if kind in _STARTS:
             message = record.with_headers(message)
             # Nothing begins before the response has ended.
             began = None
-        else:
-            began = self._began
-            if began is not None:
+        elif began is not None:
+            if message.get("more_body"):
+                began = None
+            else:
                 in_server.set(began)
         try:
             await self._send(message)

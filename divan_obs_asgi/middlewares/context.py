@@ -45,6 +45,11 @@ class ContextMiddleware:
             clean = began.copy()
             await _RunIn(clean, clean.run(self.__call__, scope, receive, send))
             return
+        if scope["type"] == "websocket":
+            # No request follows on its connection (RFC 6455, section 4.1).
+            scope[CONTEXT_KEY] = None
+            await self.app(scope, receive, send)
+            return
         if self._has_record and RECORD_KEY not in scope:
             scope[CONTEXT_KEY] = copy_context()
             await self.app(scope, receive, send)

@@ -16,7 +16,7 @@ import pytest
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.middlewares import ContextMiddleware, RequestIdMiddleware
-from divan_obs_asgi.record import RequestRecord, current_record
+from divan_obs_asgi.record import RequestRecord, current_record, in_server
 from divan_obs_asgi.stack import MiddlewareFactory
 from divan_obs_asgi.testing import Conversation, converse, http_scope, websocket_scope
 from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
@@ -589,3 +589,42 @@ def test_it_may_stand_anywhere(backend: str) -> None:
     stack = obs.build_stack(app, observed.obs, order)
     begins_in_send(stack, lambda: converse(stack, http_scope("/inner")), backend=backend)
     assert found == ["nobody", "nobody"]
+
+
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_what_ends_no_response_costs_nothing(kind: str) -> None:
+    """A server starts a request where another one has ended, or reads on: not in mid response, nor after an upgrade."""
+    marked: list[tuple[str, bool]] = []
+    start: Message = {"type": "http.response.start", "status": 200, "headers": []}
+    body: Message = {"type": "http.response.body"}
+    messages: dict[str, list[Message]] = {
+        "http": [start, {**body, "more_body": True}, body],
+        "websocket": [
+            {"type": "websocket.accept"},
+            {"type": "websocket.send", "text": ""},
+            {"type": "websocket.close"},
+        ],
+    }
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        for message in messages[kind]:
+            await send(message)
+
+    async def receive() -> Message:
+        marked.append(("receive", in_server.get() is not None))
+        return {"type": "http.request"} if kind == "http" else {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        marked.append((message["type"], in_server.get() is not None))
+
+    chain = (ContextMiddleware, RequestIdMiddleware)
+    anyio.run(
+        obs.build_stack(app, Observed().obs, chain),
+        {"http": http_scope, "websocket": websocket_scope}[kind](),
+        receive,
+        send,
+    )
+    read, *others, last = [is_marked for _, is_marked in marked]
+    assert (read, last) == (kind == "http", kind == "http")
+    assert not any(others)
