@@ -90,7 +90,7 @@ def test_a_server_that_insists_on_a_lifespan_ends(app: str) -> None:
 @pytest.mark.parametrize(("server", "status"), [("uvicorn", 3), ("hypercorn", 0)])
 def test_a_server_that_is_told_of_a_failed_start_ends(server: str, status: int) -> None:
     """As it does without us: hypercorn looks at once whether the application's call has ended, and served on."""
-    command = Command(server, "gives_up")
+    command = Command(APP, server, "gives_up")
     try:
         done = subprocess.run(
             command.command(), capture_output=True, text=True, timeout=60, check=False, cwd=command.directory
