@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from types import TracebackType
 
 from divan_obs_asgi.names import class_name
@@ -15,6 +16,17 @@ from divan_obs_asgi.redaction.view import Budget
 _FRAMES = 6
 _ROOM = 2000
 _UNREADABLE = "[redacted:unreadable]"
+# Servers also report what the application did wrong.
+SERVERS = frozenset({"uvicorn", "hypercorn", "gunicorn", "granian", "daphne"})
+# Parsers and protocols: what they complain about was sent by a client.
+PROTOCOLS = frozenset(
+    {
+        *("aioquic", "h11", "h2", "hpack", "httptools", "hyperframe", "wsproto", "websockets", "zttp"),
+        *("asyncio", "engineio", "multipart", "python_multipart", "socketio", "uvloop"),
+    }
+)
+# Code that runs between a client's bytes and the application's.
+_NOT_THE_APPLICATION = SERVERS | PROTOCOLS | sys.stdlib_module_names | {"divan_obs_asgi"}
 
 
 def describe_error(
@@ -49,6 +61,15 @@ def describe_error(
         "fingerprint": hashlib.sha256(f"{kind}|{path}".encode("utf-8", "replace")).hexdigest()[:16],
         "traceback": policy.redact_traceback(text, budget),
     }
+
+
+def is_without_application(step: TracebackType | None) -> bool:
+    """Return whether a traceback has no frame of the application's, only of servers, protocols and Python."""
+    while step is not None:
+        if str(step.tb_frame.f_globals.get("__name__")).partition(".")[0] not in _NOT_THE_APPLICATION:
+            return False
+        step = step.tb_next
+    return True
 
 
 def describe_stack(text: str, policy: RedactionPolicy, budget: Budget | None = None) -> str:

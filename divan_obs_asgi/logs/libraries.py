@@ -25,7 +25,7 @@ from divan_obs_asgi.redaction.text import marker
 # Returns the text of the line, or None for a line that is written like the application's own.
 Reducer: TypeAlias = Callable[[logging.LogRecord], str | None]
 
-_UNKNOWN = marker("library")
+UNKNOWN = marker("library")
 # From the pipeline's frame to the one that called the logger, through logging and a wrapper or two of the library.
 _MAX_FRAMES = 24
 _LONGEST_READ = 16_384
@@ -37,13 +37,13 @@ _LONGEST_READ = 16_384
 def words(record: logging.LogRecord) -> str:
     """Return the text of a log call as it stands in the source, without arguments; a marker for any other."""
     message = record.msg
-    if type(message) is str and _is_in_source(message):
+    if type(message) is str and is_in_source(message):
         # uvicorn and others put an address in front.
         return message.removeprefix("%s - ").removeprefix("%s").strip()
-    return _UNKNOWN
+    return UNKNOWN
 
 
-def _is_in_source(text: str) -> bool:
+def is_in_source(text: str) -> bool:
     """
     Tell whether `text` is a constant of a function that is being called, so that no data can be in it.
 
@@ -241,9 +241,9 @@ def uvicorn(record: logging.LogRecord) -> str | None:
         if verdict == "%d":
             verdict = str(int(arguments[-1])) if arguments else "?"
         return f"WebSocket {verdict.strip('[]')}"
-    if _is_file_of(record.pathname, "websockets", "wsproto", "h11", "h2", "httptools", "zttp"):
+    if is_file_of(record.pathname, "websockets", "wsproto", "h11", "h2", "httptools", "zttp"):
         return frames(record)
-    if not _is_file_of(record.pathname, "uvicorn"):
+    if not is_file_of(record.pathname, "uvicorn"):
         return None
     arguments = _arguments(record)
     if all(type(argument) is int for argument in arguments) or str(record.msg).startswith(_OF_THE_SERVER):
@@ -251,7 +251,8 @@ def uvicorn(record: logging.LogRecord) -> str | None:
     return words(record)
 
 
-def _is_file_of(file: str, *packages: str) -> bool:
+def is_file_of(file: str, *packages: str) -> bool:
+    """Return whether a file belongs to one of these packages, where they are loaded."""
     for package in packages:
         for folder in getattr(sys.modules.get(package), "__path__", ()):
             if file.startswith(os.path.join(folder, "")):
@@ -358,4 +359,4 @@ def names_a_library(name: str) -> bool:
     return reducer_of(name) is not None
 
 
-__all__ = ["LIBRARIES", "is_handshake", "names_a_library", "reducer_of"]
+__all__ = ["LIBRARIES", "UNKNOWN", "is_file_of", "is_handshake", "is_in_source", "names_a_library", "reducer_of"]

@@ -13,8 +13,9 @@ from typing import Any
 import orjson
 
 from divan_obs_asgi.failures import own_failure
-from divan_obs_asgi.logs.errors import describe_error, describe_stack
+from divan_obs_asgi.logs.errors import describe_error, describe_stack, is_without_application
 from divan_obs_asgi.logs.libraries import reducer_of
+from divan_obs_asgi.logs.socketio_lines import REDUCED_KEY, reduced, sessions_in
 from divan_obs_asgi.names import class_name
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.redaction import RedactionPolicy
@@ -39,6 +40,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
     "color_message",
     FIELDS_KEY,
     HIDDEN_KEY,
+    REDUCED_KEY,
 }
 # More fields than this are no line any more.
 _MAX_FIELDS = 32
@@ -129,19 +131,25 @@ class Lines:
         """Return the line of a LogRecord, with the ids of the request in which it was written."""
         line = self._head(record, request)
         budget = self._policy.line_budget()
-        reducer = reducer_of(record.name)
-        reduced = reducer(record) if reducer is not None else None
+        text = reduced(record)
+        is_socketios = text is not None
+        if text is None and (reducer := reducer_of(record.name)) is not None:
+            text = reducer(record)
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) and len(record.exc_info) == 3 else None
-        if reduced is None:
+        if text is None:
             line["msg"] = self._message(record, error, budget)
         else:
-            line["msg"] = self._policy.redact_text(reduced, budget)
+            line["msg"] = self._policy.redact_text(text, budget)
         line["sample_rate"] = sample_rate
+        hidden = (*(request.hidden if request is not None else ()), *getattr(record, HIDDEN_KEY, ()))
         if isinstance(error, BaseException):
-            line["error"] = describe_error(error, self._policy, budget, places_only=reduced is not None)
-        if reduced is not None:
-            # Fields of a library's line are its objects: a connection, a request.
-            return _finished(line, recorded, request.hidden if request is not None else ())
+            # python-socketio and Engine.IO also log what the application's handlers have raised.
+            places_only = text is not None and not (is_socketios and not is_without_application(error.__traceback__))
+            line["error"] = describe_error(error, self._policy, budget, places_only=places_only)
+            hidden += sessions_in(error.__traceback__)
+        if text is not None:
+            # Fields of a library's line are its objects: a connection, a request, the text of an exception.
+            return _finished(line, recorded, hidden)
         if isinstance(record.stack_info, str):
             line["stack"] = describe_stack(record.stack_info, self._policy, budget)
         # Most records have none: asking that costs a third of looking for them.
@@ -151,7 +159,6 @@ class Lines:
         fields = getattr(record, FIELDS_KEY, None)
         if isinstance(fields, Mapping):
             self._add_fields(line, fields, budget)
-        hidden = (*(request.hidden if request is not None else ()), *getattr(record, HIDDEN_KEY, ()))
         return _finished(line, recorded, hidden)
 
     def unreadable(self, record: logging.LogRecord, request: RequestRecord | None) -> bytes:

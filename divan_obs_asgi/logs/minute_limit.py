@@ -9,25 +9,14 @@ import threading
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from types import TracebackType
 
+from divan_obs_asgi.logs.errors import PROTOCOLS, SERVERS, is_without_application
 from divan_obs_asgi.logs.lines import FIELDS_KEY
 
 # Lines a minute from one place in the code.
 PER_MINUTE = 10
 _WINDOW_S = 60.0
 _MAX_PLACES = 200
-# Servers also report what the application did wrong: of them only warnings, and exceptions of their own.
-_SERVERS = frozenset({"uvicorn", "hypercorn", "gunicorn", "granian", "daphne"})
-# Parsers and protocols: what they complain about was sent by a client.
-_PROTOCOLS = frozenset(
-    {
-        *("aioquic", "h11", "h2", "hpack", "httptools", "hyperframe", "wsproto", "websockets", "zttp"),
-        *("asyncio", "engineio", "multipart", "python_multipart", "socketio", "uvloop"),
-    }
-)
-# Code that runs between a client's bytes and the application's.
-_NOT_THE_APPLICATION = _SERVERS | _PROTOCOLS | sys.stdlib_module_names | {"divan_obs_asgi"}
 # Where a line was logged and its exception raised: names and numbers of code, and nothing that a client has sent.
 Place = tuple[str, str, int, str, str, int]
 _OTHERS: Place = ("divan_obs_asgi", "", 0, "", "", 0)
@@ -77,14 +66,14 @@ def _is_caused_by_a_client(record: logging.LogRecord) -> bool:
         return False
     error = _error(record)
     if error is not None:
-        return _is_without_application(error.__traceback__)
-    return library in _PROTOCOLS or record.levelno < logging.ERROR
+        return is_without_application(error.__traceback__)
+    return library in PROTOCOLS or record.levelno < logging.ERROR
 
 
 @lru_cache(maxsize=512)
 def _library(path: str) -> str:
     """Return which of the packages above a file belongs to, or nothing. The logger's name does not tell who uses it."""
-    for name in _SERVERS | _PROTOCOLS:
+    for name in SERVERS | PROTOCOLS:
         file = getattr(sys.modules.get(name), "__file__", None)
         if isinstance(file, str) and path.startswith(os.path.dirname(file) + os.sep) and file.endswith("__init__.py"):
             return name
@@ -94,14 +83,6 @@ def _library(path: str) -> str:
 def _error(record: logging.LogRecord) -> BaseException | None:
     error = record.exc_info[1] if isinstance(record.exc_info, tuple) and len(record.exc_info) == 3 else None
     return error if isinstance(error, BaseException) else None
-
-
-def _is_without_application(step: TracebackType | None) -> bool:
-    while step is not None:
-        if str(step.tb_frame.f_globals.get("__name__")).partition(".")[0] not in _NOT_THE_APPLICATION:
-            return False
-        step = step.tb_next
-    return True
 
 
 def _place(record: logging.LogRecord) -> Place:

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable
 
 from divan_obs_asgi.logs.libraries import is_handshake
-from divan_obs_asgi.redaction.text import HIDDEN, marker
 
 _ACCESS = ("uvicorn.access", "hypercorn.access", "gunicorn.access")
 _HANDSHAKES = "uvicorn.error"
 _SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.asgi", "hypercorn.error", "gunicorn.error")
 _ENGINES = ("engineio.server", "socketio.server", "engineio.client", "socketio.client")
-# Engine.IO names a session that it does not know, which may well be one of another process.
-_SESSION = re.compile(r"\b(Invalid session|for session) (?!None\b).+?(?= is not connected| \(further |\Z)", re.DOTALL)
-# And an origin, which is whatever a client has put there.
-_ORIGIN = re.compile(r"\A.*(?= is not an accepted origin\.)", re.DOTALL)
-_SOME_ORIGIN = marker("origin")
 
 
 class Adopted(logging.Filter):
@@ -46,8 +39,6 @@ class Adopted(logging.Filter):
         while logger is not None and logger is not logging.root:
             _release(logger)
             logger = logger.parent
-        if record.name in _ENGINES:
-            _mask(record)
         return True
 
 
@@ -98,14 +89,4 @@ def _release(logger: logging.Logger) -> None:
         logger.propagate = True
 
 
-def _mask(record: logging.LogRecord) -> None:
-    if isinstance(record.msg, str) and not record.args:
-        record.msg = without_clients_words(record.msg)
-
-
-def without_clients_words(message: str) -> str:
-    """Return a line of Engine.IO's without the session or the origin that a client has named."""
-    return _ORIGIN.sub(_SOME_ORIGIN, _SESSION.sub(rf"\1 {HIDDEN}", message))
-
-
-__all__ = ["Adopted", "adopt_server_loggers", "without_clients_words"]
+__all__ = ["Adopted", "adopt_server_loggers"]

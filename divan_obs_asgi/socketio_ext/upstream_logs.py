@@ -10,26 +10,13 @@ import weakref
 from typing import Any
 
 from divan_obs_asgi.logs.lines import HIDDEN_KEY
-from divan_obs_asgi.logs.server_loggers import without_clients_words
-from divan_obs_asgi.redaction.text import HIDDEN, marker
-from divan_obs_asgi.socketio_ext.record import shape_of
+from divan_obs_asgi.logs.socketio_lines import REDUCED_KEY, reduced
+from divan_obs_asgi.redaction.text import HIDDEN
+from divan_obs_asgi.socketio_ext.names import UNKNOWN
 from divan_obs_asgi.socketio_ext.watch import COMPONENT
 
 # asyncio tells of exceptions that nobody has asked for, with their text.
 _ASYNCIO = "asyncio"
-# Engine.IO's last argument is a packet with what a client has sent, or is sent: "%s: Received packet %s data %s".
-_WITH_PACKET = re.compile(r"(?:packet %s data|received) %s\b")
-# python-socketio's lines with a room, which may be called like a person, and where it stands among the arguments.
-_ROOM_AT = {
-    'emitting event "%s" to %s [%s]': 1,
-    "%s is entering room %s [%s]": 1,
-    "%s is leaving room %s [%s]": 1,
-    "room %s is closing [%s]": 0,
-}
-_TO_EVERYBODY = "all"
-_ROOM = marker("room")
-# And the one with an event as a client calls it.
-_EVENT = 'received event "%s" from %s [%s]'
 # engineio.BaseServer.generate_id: 12 random bytes and a number of 3, in base64; an application may have others.
 _ID = re.compile(r"[\w-]{8,128}")
 # Characters that are read at the beginning and at the end of a text.
@@ -66,29 +53,26 @@ class SessionFilter(logging.Filter):
 
     def _mask(self, record: logging.LogRecord) -> None:
         if isinstance(record.args, tuple) and record.args:
-            arguments = [self._masked(value) if isinstance(value, str) else value for value in record.args]
-            if isinstance(record.msg, str):
-                self._hide(record.msg, arguments)
-            record.args = tuple(arguments)
-        message = record.getMessage()
-        masked = without_clients_words(self._masked(message))
-        if masked != message:
-            record.msg, record.args = masked, ()
+            record.args = tuple(self._masked(value) if isinstance(value, str) else value for value in record.args)
+        text = reduced(record, self._event, self._namespace)
+        if text is None:
+            message = record.getMessage()
+            text = self._masked(message)
+            if text != message:
+                record.msg, record.args = text, ()
+        else:
+            record.msg, record.args = text, ()
+            setattr(record, REDUCED_KEY, text)
         if record.exc_info and record.exc_info[1] is not None:
             self._mask_error(record, record.exc_info)
 
-    def _hide(self, line: str, arguments: list[Any]) -> None:
-        """Put something else in the place of what a client has sent, and of rooms."""
+    def _event(self, namespace: Any, event: object) -> str:
         server = self._server()
-        if _WITH_PACKET.search(line):
-            arguments[-1] = shape_of(arguments[-1])
-        elif line in _ROOM_AT:
-            room = arguments[_ROOM_AT[line]]
-            if room not in (HIDDEN, _TO_EVERYBODY):
-                arguments[_ROOM_AT[line]] = _ROOM
-        elif line == _EVENT and server is not None:
-            event, _, namespace = arguments
-            arguments[0] = server._names.event(namespace, event)
+        return server._names.event(namespace, event) if server is not None else UNKNOWN
+
+    def _namespace(self, namespace: Any) -> str:
+        server = self._server()
+        return server._names.namespace(namespace) if server is not None else UNKNOWN
 
     def _mask_error(self, record: logging.LogRecord, exc_info: Any) -> None:
         whole = _formatter.formatException(exc_info)

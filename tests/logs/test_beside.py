@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -67,13 +68,13 @@ PACKETS, ORIGINS, FAILURES = 60, 20, 15
 class Chat:
     """`uvicorn chat:app`, and a client that sends what it likes."""
 
-    def __init__(self, directory: Path, way: str) -> None:
-        (directory / "chat.py").write_text(APP)
+    def __init__(self, directory: Path, way: str, script: str = APP, **environ: str) -> None:
+        (directory / "chat.py").write_text(script)
         self.port = free_port()
         command = [sys.executable, "-m", "uvicorn", "chat:app", "--port", str(self.port), "--app-dir", str(directory)]
         self.out, self.err = directory / "out", directory / "err"
         with self.out.open("wb") as out, self.err.open("wb") as err:
-            self.process = subprocess.Popen(command, stdout=out, stderr=err, env={**os.environ, "WAY": way})
+            self.process = subprocess.Popen(command, stdout=out, stderr=err, env={**os.environ, "WAY": way, **environ})
 
     def ask(self, method: str, path: str, body: str | None = None, **headers: str) -> bytes:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
@@ -154,6 +155,101 @@ def test_the_applications_own_failures_are_never_limited(chat: Chat) -> None:
     failures = [line for line in lines if line.get("error", {}).get("type") == "LookupError" and line["status"] is None]
     assert len([line for line in failures if line["logger"] in ("asyncio", "engineio.server")]) == FAILURES
     assert [line for line in lines if "left_out" in line] == []
+
+
+# What python-socketio and Engine.IO log where they are asked to.
+
+LOUD = """
+import asyncio, logging, os, sys
+
+import socketio
+import divan_obs_asgi as obs
+
+bundle = obs.Observability.from_env()
+loggers = {"default": (True, True), "own": (logging.getLogger("shop"), logging.getLogger("shop.engine"))}
+logger, engine = loggers[os.environ["LOGGERS"]]
+
+async def late(scope, receive, send):
+    await inner(scope, receive, send)
+
+app = obs.wrap(late, bundle)
+server = socketio.AsyncServer(async_mode="asgi", namespaces="*", logger=logger, engineio_logger=engine)
+inner = socketio.ASGIApp(server)
+
+@server.on("connect", namespace="*")
+async def connect(namespace, sid, environ):
+    pass
+
+@server.on("say", namespace="*")
+async def say(namespace, sid, text):
+    room = f"room-of-{text}"
+    await server.enter_room(sid, room, namespace=namespace)
+    for target in (room, sid, None):
+        await server.emit("said", {"text": text}, to=target, namespace=namespace)
+    await server.leave_room(sid, room, namespace=namespace)
+    await server.close_room(room, namespace=namespace)
+    return text
+
+@server.on("fail", namespace="*")
+async def fail(namespace, sid, text):
+    raise LookupError(f"nobody is {sid}")
+
+@server.on("leave", namespace="*")
+async def leave(namespace, sid):
+    await server.disconnect(sid, namespace=namespace)
+"""
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "INFO"])
+@pytest.mark.parametrize("loggers", ["default", "own"])
+def test_what_the_libraries_log_of_a_client_holds_no_data(tmp_path: Path, loggers: str, level: str) -> None:
+    """A server of python-socketio's own, with its loggers on: each step is logged, and none of what was said."""
+    pytest.importorskip("socketio")
+    chat = Chat(tmp_path, "", script=LOUD, LOGGERS=loggers, LOG_LEVEL=level)
+    try:
+        chat.wait()
+        sid = json.loads(chat.ask("GET", POLLING)[1:])["sid"]
+        packets = [
+            f"40/{SECRET},",
+            f'42/{SECRET},1["say","{SECRET}"]',
+            f'42/{SECRET},["{SECRET}","{SECRET}"]',
+            f'43/{SECRET},7["{SECRET}"]',
+            f'42/other-{SECRET},["say",1]',
+            f'42/{SECRET},["fail","{SECRET}"]',
+            f'451-/{SECRET},["say",{{"_placeholder":true,"num":0}}]',
+            "bAAAA",
+            f'42/{SECRET},["leave"]',
+            f"4{SECRET}",
+            f'42{{"{SECRET}"',
+            f"9{SECRET}",
+        ]
+        told = [sid]
+        for packet in packets:
+            chat.ask("POST", f"{POLLING}&sid={sid}", packet)
+            if packet.startswith("40"):
+                told += re.findall(r'"sid":"([^"]+)"', chat.ask("GET", f"{POLLING}&sid={sid}").decode())
+        for query in (f"&sid={SECRET}", f"&sid={sid}&transport={SECRET}", "&j=a", f"&EIO={SECRET}"):
+            chat.ask("GET", f"{POLLING}{query}", origin=f"https://{SECRET}.example")
+        chat.ask(SECRET.upper().replace("-", ""), POLLING)
+        lines = chat.end()
+    finally:
+        chat.process.kill()
+        chat.process.wait(PATIENCE_S)
+    text = json.dumps([line for line in lines if line["logger"] != "divan_obs_asgi.access"])
+    assert len(told) == 2
+    assert [secret for secret in (SECRET, SECRET.upper().replace("-", ""), *told) if secret in text] == []
+    messages = [line["msg"] for line in lines]
+    assert any(message.startswith("[redacted:session]: Received packet MESSAGE data string:") for message in messages)
+    for message in (
+        'received event "[redacted:event]" from [redacted:session] [[redacted:namespace]]',
+        "[redacted:session] is entering room [redacted:room] [[redacted:namespace]]",
+        'emitting event "said" to [redacted:room] [[redacted:namespace]]',
+        'emitting event "said" to all [[redacted:namespace]]',
+        "room [redacted:room] is closing [[redacted:namespace]]",
+        "Server initialized for asgi.",
+    ):
+        assert message in messages
+    assert "nobody is [redacted:session]" in text
 
 
 # What Python writes by itself.
