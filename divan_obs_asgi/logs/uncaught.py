@@ -6,9 +6,11 @@ import logging
 import os
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Callable
-from typing import Any, Protocol
+from contextlib import suppress
+from typing import Any, Protocol, TextIO, cast
 
 import orjson
 
@@ -35,7 +37,8 @@ class _Hook:
     Stands in the place of one of Python's hooks.
 
     A hook that somebody else had set is called afterwards; Python's own is not, for it would write a second copy, and
-    not a redacted one. Without a pipeline, everything is as it was before.
+    not a redacted one. Where the other hook calls Python's own, as those of error trackers do with the one they have
+    found, that copy is left out of standard error. Without a pipeline, everything is as it was before.
 
     Args:
         pipeline: returns the present one, or None.
@@ -43,10 +46,15 @@ class _Hook:
         default: Python's own.
     """
 
-    def __init__(self, pipeline: Callable[[], Pipeline | None], before: Callable[..., object], default: object) -> None:
+    def __init__(
+        self,
+        pipeline: Callable[[], Pipeline | None],
+        before: Callable[..., object],
+        default: Callable[..., object] | None,
+    ) -> None:
         self._pipeline = pipeline
         self.before = before
-        self._is_default = before is default
+        self._default = default
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         pipeline = self._pipeline()
@@ -58,8 +66,39 @@ class _Hook:
         except Exception:
             # Fail closed: the type, and nothing of what it says.
             _tell_type(self._type(*args))
-        if not self._is_default:
-            self.before(*args, **kwargs)
+        if self.before is not self._default:
+            self._call_other(pipeline, *args, **kwargs)
+
+    def _call_other(self, pipeline: Pipeline, *args: Any, **kwargs: Any) -> None:
+        copies = self._copies(*args, **kwargs)
+        with _Held() as held:
+            try:
+                self.before(*args, **kwargs)
+            except Exception as error:
+                # Python would write its traceback, and the first one's again.
+                exc_info = (type(error), error, error.__traceback__)
+                pipeline.application(_record(logging.ERROR, "a hook for uncaught exceptions failed", exc_info))
+        text = held.text
+        for copy in copies:
+            text = text.replace(copy, "")
+        if text.strip():
+            standard_error.put(text.removesuffix("\n").encode("utf-8", "backslashreplace"))
+            standard_error.flush(_FLUSH_S)
+
+    def _copies(self, *args: Any, **kwargs: Any) -> list[str]:
+        """Return what Python itself would write; no hook can be asked whether it calls Python's."""
+        copies = []
+        with suppress(Exception), _Held() as held:
+            if self._default is not None:
+                self._default(*args, **kwargs)
+            copies.append(held.text)
+        with suppress(Exception):
+            copies.append("".join(traceback.format_exception(*self._exc_info(*args))))
+        return [copy for copy in copies if copy]
+
+    def _exc_info(self, *args: Any) -> tuple[Any, Any, Any]:
+        """Return type, exception and traceback of the hook's arguments."""
+        return args[0].exc_type, args[0].exc_value, args[0].exc_traceback
 
     def _is_ours(self, *args: Any, **kwargs: Any) -> bool:
         return True
@@ -76,10 +115,11 @@ class _OfProcess(_Hook):
         # Ctrl-C is an order, and at a prompt somebody reads what Python writes.
         return issubclass(kind, Exception) and not hasattr(sys, "ps1")
 
-    def _log(self, pipeline: Pipeline, kind: Any, error: Any, traceback: Any, **_: Any) -> None:
-        pipeline.application(
-            _record(logging.CRITICAL, "uncaught exception; the process ends", (kind, error, traceback))
-        )
+    def _exc_info(self, *args: Any) -> tuple[Any, Any, Any]:
+        return args[0], args[1], args[2]
+
+    def _log(self, pipeline: Pipeline, kind: Any, error: Any, steps: Any, **_: Any) -> None:
+        pipeline.application(_record(logging.CRITICAL, "uncaught exception; the process ends", (kind, error, steps)))
         if not pipeline.flush(_FLUSH_S):
             _tell_type(kind)
 
@@ -118,6 +158,43 @@ class _OfWarnings(_Hook):
         record = _record(logging.WARNING, "%s: %s (%s)", None, args=(category.__name__, message, where))
         record.name, record.pathname, record.lineno = _WARNINGS, filename, lineno
         pipeline.application(record)
+
+
+class _Held:
+    """Stands in the place of `sys.stderr`, and holds what this thread writes; other threads' goes through."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._owner = threading.get_ident()
+        self._stream = sys.stderr
+
+    def __enter__(self) -> _Held:
+        # Where there is no standard error, Python writes nothing.
+        if self._stream is not None:
+            sys.stderr = cast(TextIO, self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if sys.stderr is self:
+            sys.stderr = self._stream
+
+    def write(self, text: str) -> int:
+        if threading.get_ident() != self._owner:
+            return self._stream.write(text)
+        self._parts.append(text)
+        return len(text)
+
+    def flush(self) -> None:
+        if threading.get_ident() != self._owner:
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    @property
+    def text(self) -> str:
+        """What was written."""
+        return "".join(self._parts)
 
 
 def _record(

@@ -343,6 +343,76 @@ def test_a_hook_of_somebody_else_is_called_too() -> None:
     assert json.loads(done.stdout)["error"]["type"] == "LookupError"
 
 
+# As error trackers set theirs: what they have found is called afterwards.
+TRACKER = """
+import sys, threading, traceback
+
+def tracker_of(old):
+    def hook(*args):
+        print("tracked", file=sys.stderr)
+        OTHER
+        return old(*args)
+    return hook
+
+def track():
+    sys.excepthook = tracker_of(sys.excepthook)
+    threading.excepthook = tracker_of(threading.excepthook)
+    sys.unraisablehook = tracker_of(sys.unraisablehook)
+"""
+IN_THREAD = f"""
+def work():
+    raise LookupError('password={SECRET}') from ValueError('password={SECRET}')
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+"""
+IN_FINALIZER = f"""
+class Held:
+    def __del__(self):
+        raise LookupError('password={SECRET}')
+Held()
+gc.collect()
+"""
+IN_PROCESS = f"raise LookupError('password={SECRET}')\n"
+AGAIN = "bundle = obs.Observability.from_env({})\nbundle.log.install()\n"
+
+
+BY_NAME = "sys.__excepthook__(*(args if len(args) > 1 else args[0][:3]))"
+
+
+@pytest.mark.parametrize("failure", [IN_PROCESS, IN_THREAD, IN_FINALIZER], ids=["process", "thread", "finalizer"])
+@pytest.mark.parametrize(
+    ("order", "other"),
+    [
+        ("{track}{start}", ""),
+        ("{track}{start}", BY_NAME),
+        ("{start}{track}", ""),
+        ("{start}{track}{again}", ""),
+        ("{start}{track}{again}", BY_NAME),
+        ("{track}{start}{track}{again}", ""),
+    ],
+)
+def test_a_hook_that_calls_the_one_before_brings_no_second_copy(order: str, failure: str, other: str) -> None:
+    """Whoever was first, and however often: the tracker is called, and the exception is written once, redacted."""
+    program = order.format(track="track()\n", start=START, again=AGAIN) + failure
+    command = [sys.executable, "-c", TRACKER.replace("OTHER", other) + program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert set(done.stderr.splitlines()) == {"tracked"}
+    (line,) = (json.loads(line) for line in done.stdout.splitlines())
+    assert line["error"]["type"] == "LookupError"
+    assert SECRET not in done.stdout
+
+
+def test_a_hook_that_fails_is_a_line_and_brings_no_second_copy() -> None:
+    """Python would write both tracebacks."""
+    before = f"import sys\ndef hook(*_):\n    raise OSError('password={SECRET}')\nsys.excepthook = hook\n"
+    command = [sys.executable, "-c", before + START + IN_PROCESS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert [json.loads(line)["error"]["type"] for line in done.stdout.splitlines()] == ["LookupError", "OSError"]
+    assert SECRET not in done.stdout
+
+
 def test_where_the_line_cannot_be_written_only_the_type_is() -> None:
     """A closed standard output: nothing of the text reaches standard error."""
     script = f"sys.stdout.close()\nraise LookupError('password={SECRET}')"
