@@ -26,7 +26,7 @@ help:
 	@echo "make run    serve the reference backend on http://$(HOST):$(PORT)"
 	@echo "make test   all tests against the built wheel, on every interpreter found; lint and types"
 	@echo "make check  lint, types and core tests of the work tree but for the slow ones, in under a minute"
-	@echo "make bench  microseconds per request and megabytes redacted per second, beside others"
+	@echo "make bench  microseconds per request and megabytes redacted per second, beside others; memory under load"
 	@echo "make clean  remove everything that these made"
 
 run: $(VENV)/.run
