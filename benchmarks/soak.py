@@ -48,7 +48,7 @@ SOCKET_IO = "/socket.io/?EIO=4&transport=polling&"
 PATHS = ("/users/", "/", "/files/", "/fail/", "/ops/", "/metrics?", "/health/ready?verbose=", f"{SOCKET_IO}sid=")
 METHODS = ("GET", "POST", "PUT", "DELETE", "PROPFIND", "PURGE", "REPORT")
 # Of the requests, how many try to open a session. Engine.IO looks at one session after the other, with a pause between:
-# where it has to end many more in a second, sessions pile up in the bare server, too (30 MB in 150,000 requests where 3% open one).
+# where it has to end many more in a second, sessions pile up in the bare server, too (30 MB in 150,000 requests at 3%).
 SESSIONS = 0.003
 # Requests of one connection, at most.
 PER_CONNECTION = 100
