@@ -15,7 +15,7 @@ from divan_obs_asgi.redaction.pseudonyms import IpPolicy, Pseudonyms, UserIdPoli
 from divan_obs_asgi.redaction.rules import DEFAULT_RULES, KEEP, FieldRule, Rule, TextRule
 from divan_obs_asgi.redaction.text import MARKER, TextRedactor, TextRules, marker
 from divan_obs_asgi.redaction.tokens import TokenShape
-from divan_obs_asgi.redaction.view import Budget
+from divan_obs_asgi.redaction.view import UNREAD, Budget
 from divan_obs_asgi.redaction.walk import ID, JSON, Limits, Walk
 
 if TYPE_CHECKING:
@@ -33,6 +33,12 @@ _LEAST_BUDGET = 32_768
 # Where a traceback may be cut: in front of a frame.
 _BETWEEN_FRAMES = re.compile(
     r"^[ |+]*(?:Traceback \(most recent call last\):$|File \"[^\"\n]*\", line [0-9]+)", re.MULTILINE
+)
+# What may read otherwise once something near to it has been hidden: an entry of a list of pairs or of the errors of a
+# validator, a scheme or a header whose value has gone, a cut, and what cannot be seen.
+_UNSETTLED = re.compile(
+    r"""[(\[]\s?\\*['"]|['"]loc|\[cut:|[^\x00-\x7f]"""
+    r"""|(?i:bearer|basic)\s+(?!\[redacted:)|(?i:cookie):\s*(?!\[redacted:)"""
 )
 _FRAME_SIGN = 'File "'
 # Where the last of them stands in front of a long message: so many are looked at, and so much is told in front of it.
@@ -261,9 +267,20 @@ class RedactionPolicy:
         if short and (text in self._clean or ID.fullmatch(text)):
             return text
         told = self._found(text, budget)
+        if told is not text and ("%" in text or _UNSETTLED.search(told)):
+            told = self._settled(told, budget)
         if short and told == text:
             _remember(self._clean, text)
         return told
+
+    def _settled(self, told: str, budget: Budget | None) -> str:
+        """Read what is told again, until nothing more is found: what has lost its neighbour may be a secret now."""
+        for _ in range(_TRIES):
+            again = self._found(told, budget)
+            if again == told:
+                return told
+            told = again
+        return marker(UNREAD)
 
     def _found(self, text: str, budget: Budget | None) -> str:
         if budget is None and self._budget:
