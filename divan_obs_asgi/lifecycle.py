@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from typing import Any, TypeAlias
 
 import anyio
 import anyio.lowlevel
-from anyio.abc import TaskGroup
 
 from divan_obs_asgi.faults import Faults, ends_the_caller
 
@@ -123,16 +122,14 @@ class Background:
         try:
             with scope:
                 async with anyio.create_task_group() as tasks:
-                    self._start(tasks, self._runs)
-                    if self._later:
-                        await anyio.sleep(LATER_S)
-                        self._start(tasks, self._later)
+                    for name, run in self._runs:
+                        tasks.start_soon(self._run, name, run, name=f"divan_obs_asgi.{name}")
+                    # Tasks of their own from here on: one that an event loop ends in the very step in which it was made
+                    # leaves a coroutine that was never awaited, and a warning.
+                    for name, run in self._later:
+                        tasks.start_soon(self._run_later, name, run, name=f"divan_obs_asgi.{name}")
         finally:
             ended.set()
-
-    def _start(self, tasks: TaskGroup, runs: Iterable[tuple[str, Run]]) -> None:
-        for name, run in runs:
-            tasks.start_soon(self._run, name, run, name=f"divan_obs_asgi.{name}")
 
     async def _run(self, name: str, run: Run) -> None:
         try:
@@ -141,6 +138,10 @@ class Background:
             if ends_the_caller(error):
                 raise
             self._faults.report(name, error)
+
+    async def _run_later(self, name: str, run: Run) -> None:
+        await anyio.sleep(LATER_S)
+        await self._run(name, run)
 
 
 class _Alone:

@@ -39,7 +39,10 @@ _BETWEEN_FRAMES = re.compile(
 _UNSETTLED = re.compile(
     r"""[(\[]\s?\\*['"]|['"]loc|\[cut:|[^\x00-\x7f]"""
     r"""|(?i:bearer|basic)\s+(?!\[redacted:)|(?i:cookie):\s*(?!\[redacted:)"""
+    r"""|(?i:passw|token|secret)\w*["']?\s*[:=]\s*(?!["']?\[redacted)"""
+    r"""|\[redacted:validation\]|\[redacted:\w+\](?![\s"',;&}]|\Z)"""
 )
+_TIMES = 4
 _FRAME_SIGN = 'File "'
 # Where the last of them stands in front of a long message: so many are looked at, and so much is told in front of it.
 _TRIES = 16
@@ -267,15 +270,19 @@ class RedactionPolicy:
         if short and (text in self._clean or ID.fullmatch(text)):
             return text
         told = self._found(text, budget)
-        if told is not text and ("%" in text or _UNSETTLED.search(told)):
+        if told is not text and self._limits.text and ("%" in text or _UNSETTLED.search(told)):
             told = self._settled(told, budget)
         if short and told == text:
             _remember(self._clean, text)
         return told
 
     def _settled(self, told: str, budget: Budget | None) -> str:
-        """Read what is told again, until nothing more is found: what has lost its neighbour may be a secret now."""
-        for _ in range(_TRIES):
+        """
+        Read what is told again, until nothing more is found: what has lost its neighbour may be a secret now.
+
+        Not where texts are read without limits: how often it takes grows with the text.
+        """
+        for _ in range(_TIMES):
             again = self._found(told, budget)
             if again == told:
                 return told

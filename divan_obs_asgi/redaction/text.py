@@ -158,14 +158,9 @@ class TextRedactor:
             pieces.append(f"{quote}[redacted:{name}]{quote}")
             self._count(name)
             copied = stop
-            touching = touching or before.isalnum() or text[stop : stop + 1] in _GLUE or _opens(text, start, stop)
+            touching = touching or before.isalnum() or text[stop : stop + 1] in _GLUE
         pieces.append(text[copied:last])
         return "".join(pieces), touching
-
-
-def _opens(text: str, start: int, stop: int) -> bool:
-    """Tell whether brackets or quotes go with a secret, so that what is around it reads otherwise without them."""
-    return any(text.find(letter, start, stop) >= 0 for letter in "[]{}()'\"")
 
 
 def _quote_for(text: str, start: int, stop: int) -> str:
