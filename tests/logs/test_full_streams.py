@@ -122,7 +122,7 @@ class Started:
             stdin=subprocess.DEVNULL,
             stdout=streams,
             stderr=streams,
-            env={**os.environ, "HEALTH_INTERVAL_S": "0", **environ},
+            env={**os.environ, "HEALTH_INTERVAL_S": "0", "OBS_DRAIN_DELAY_S": "0.2", **environ},
         )
 
     def answers(self, path: str = "/") -> bytes:
