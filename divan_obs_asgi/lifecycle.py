@@ -111,6 +111,8 @@ class Background:
         # heard `lifespan.startup.failed`, looks whether the application has ended, and serves on where it has not.
         _start_task(partial(self._run_all, scope, ended))
         try:
+            # They begin before the application does: a signal that comes as soon as it has started finds a drain.
+            await _until_begun()
             yield stop
         finally:
             scope.cancel()
@@ -168,9 +170,6 @@ class _Alone:
         try:
             with self._scope:
                 async with running():
-                    # The group and each of its tasks have begun: an event loop that ends before would warn of these.
-                    await anyio.lowlevel.checkpoint()
-                    await anyio.lowlevel.checkpoint()
                     self.begun.set()
                     await anyio.sleep_forever()
         finally:
@@ -210,6 +209,12 @@ def _start_task(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
     task = loop.create_task(run(), name="divan_obs_asgi.alone")
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
+
+
+async def _until_begun() -> None:
+    """Wait until a task that was started, and each task of its group, have begun."""
+    await anyio.lowlevel.checkpoint()
+    await anyio.lowlevel.checkpoint()
 
 
 async def _nothing() -> None:
