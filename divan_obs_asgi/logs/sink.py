@@ -284,6 +284,7 @@ class Sink:
                 self._changed.notify_all()
         if failure is not None:
             self._failed(failure)
+            failure = None  # Its traceback holds this frame.
         return good
 
     def _take(self) -> None:
