@@ -21,6 +21,7 @@ from starlette.routing import Route
 import divan_obs_asgi as obs
 from divan_obs_asgi.testing import converse, http_scope
 from tests.logs.root_logger import root_logger_kept
+from tests.patience import PATIENCE_S
 
 # A port on which nobody listens: an exporter of our own, with a channel of its own.
 EXPORTING = {
@@ -47,7 +48,7 @@ def made(flags: dict[str, str], **arguments: Any) -> tuple[Any, obs.Observabilit
 
 
 async def live(app: Any) -> None:
-    async with LifespanManager(app) as manager:
+    async with LifespanManager(app, startup_timeout=PATIENCE_S, shutdown_timeout=PATIENCE_S) as manager:
         assert (await converse(cast(Any, manager.app), http_scope())).status == 200
 
 
@@ -56,7 +57,7 @@ def ours() -> list[str]:
 
 
 def until_gone(what: Any) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while what():
         assert time.monotonic() < deadline, f"still there: {what()}"
         gc.collect()
