@@ -54,7 +54,7 @@ def describe_error(
         elif places_only:
             text = f"{frames_only(text)}\n{kind}"
     except Exception:
-        # Fail closed (PITFALLS P38): an exception whose author made a mistake is named by its type.
+        # Fail closed: an exception whose author made a mistake is named by its type.
         text = _UNREADABLE
     return {
         "type": kind,

@@ -254,7 +254,7 @@ def _written(name: object) -> str:
 
 
 def _finished(line: dict[str, Any], recorded: bool, hidden: Iterable[str] = ()) -> bytes:
-    """Return one line of JSON in which no terminal and no collector finds a control character (PITFALLS P45)."""
+    """Return one line of JSON in which no terminal and no collector finds a control character."""
     if "error" in line or "stack" in line or line["msg"].startswith(TRACEBACK):
         # A traceback is one of lines; no other text is, for a reader could take the next line for another record.
         in_lines: dict[str, Any] = {key: line[key] for key in ("msg", "error", "stack") if key in line}

@@ -29,7 +29,7 @@ class SessionFilter(logging.Filter):
     """
     Masks ids of sessions in a server's log records, before any handler sees them; lets every record pass.
 
-    An id lets its holder speak for the client (PITFALLS P43). Known are those of clients that are there, and all that
+    An id lets its holder speak for the client. Known are those of clients that are there, and all that
     this server has ever made: the number in them is one that it has counted to.
     """
 
