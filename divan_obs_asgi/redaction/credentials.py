@@ -15,11 +15,14 @@ _SCHEME = re.compile(rb"b(?:earer|asic)(?:\s|%20|\+|\"\s?:\s?\"){1,4}\"?([a-z0-9
 _DIGIT = re.compile(rb"[0-9]")
 _CAPITAL = re.compile(rb"[A-Z]")
 _GOES_ON = re.compile(rb"[\w=]|\[redacted:")
+_OPTION = re.compile(rb"--[a-z0-9]")
 _ARGUMENT = re.compile(
     rb"(?<![a-z0-9-])--[a-z0-9-]{1,64}+(?:(?<=password)|(?<=passwd)|(?<=passphrase)|(?<=secret)|(?<=token)|(?<=apikey)"
     rb"|(?<=(?:api|ate|ess)-key))[ \t]{1,4}"
     rb"['\"]?([^\s'\"-][^\s'\"]{0,4096})"
 )
+# What an option costs that is read in vain, in characters that a rule reads (view.py); measured, and rounded up.
+_OPTION_COST = 24
 # RFC 7468; PGP calls it a block. What does not end is a secret to the end of the text.
 _PEM = re.compile(
     rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
@@ -59,6 +62,9 @@ def find_arguments(view: View) -> Iterable[Found]:
     """Return what follows an option of a command line whose name tells a secret: `--password hunter2`."""
     if b" --" not in view.raw and b"'--" not in view.raw and not view.raw.startswith(b"--"):
         return ()
+    options = len(_OPTION.findall(view.lower))
+    if view.takes(options, _OPTION_COST) < options:
+        return [(view.raw.find(b"--"), len(view.raw), UNREAD)]
     return _until_unread(view, filter(_is_told, _ARGUMENT.finditer(view.lower)), 1, "credential")
 
 
