@@ -13,11 +13,14 @@ TOX_UV ?= tox-uv
 export UV_PYTHON_DOWNLOADS ?= never
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-# Evaluated by the recipes that need it only: the folders of the interpreters for PATH, and the tox environments. Without
-# extras on the oldest interpreter, which proves that the core needs none; with all of them on every interpreter.
+# Evaluated by the recipes that need it only: the folders of the interpreters for PATH, and the tox environments. With all
+# extras on the oldest and on the newest interpreter; without any on one between them, which proves that the core needs none.
 PY_FOLDERS = $(shell tools/pythons.sh | xargs -n 1 dirname | tr '\n' :)
 PYS = $(shell for python in $$(tools/pythons.sh); do $$python -c 'import sys; print("py%d%d" % sys.version_info[:2])'; done)
-PY_ENVS = $(addprefix -e ,$(firstword $(PYS))-core $(addsuffix -all,$(PYS)))
+OLDEST = $(firstword $(PYS))
+NEWEST = $(lastword $(PYS))
+BETWEEN = $(firstword $(filter-out $(OLDEST) $(NEWEST),$(PYS)) $(OLDEST))
+PY_ENVS = $(addprefix -e ,$(sort $(OLDEST)-all $(NEWEST)-all $(BETWEEN)-core))
 TOX = PATH="$(PY_FOLDERS)$$PATH" $(BIN)/tox run -q --colored no --no-list-dependencies
 
 .PHONY: help run test test-setup check bench clean
@@ -33,7 +36,7 @@ run: $(VENV)/.run
 	@exec $(BIN)/python -m examples.divan
 
 test: test-setup
-	$(TOX) -e lint,types,growth,natives-oldest,socketio-oldest $(PY_ENVS)
+	$(TOX) -e lint,types,growth,natives-oldest,frameworks-oldest,socketio-oldest $(PY_ENVS)
 
 test-setup: $(VENV)/.tox
 	@tools/ensure_servers.sh

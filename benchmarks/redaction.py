@@ -56,7 +56,7 @@ _RECORDS = 500
 # The worst that a search over all fragments of rules with all glue between them has found.
 HOSTILE = (
     "eyJ-", "eyJa-", "-eyJeyJ----", "ghp_eyJeyJghp_ghp_ghp_", "bearer+", "basic%20", "x://%40", "://...@", "sid=",
-    "sid==", ";text:a", "body: ", "fax: ", "pan: ", "geo:", "tel: ", "cvc=[", "http://a:b%40", "BE00 ", "\n",
+    "sid==", ";text:a", "body: ", "fax: ", "pan: ", "geo:", "tel: ", "cvc=[", "http://a:b%40", "--a ", "BE00 ", "\n",
     "\u00e9\n", "\u200b=", "%70", "\\u0070-", "52.5200,", "0-0%20", "--token ", "family name%3D", "[parameters: .",
 )  # fmt: skip
 _HOSTILE_SIZE = 65_536
