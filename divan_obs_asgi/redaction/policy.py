@@ -15,6 +15,7 @@ from divan_obs_asgi.redaction.pseudonyms import IpPolicy, Pseudonyms, UserIdPoli
 from divan_obs_asgi.redaction.rules import DEFAULT_RULES, KEEP, FieldRule, Rule, TextRule
 from divan_obs_asgi.redaction.text import MARKER, TextRedactor, TextRules, marker
 from divan_obs_asgi.redaction.tokens import TokenShape
+from divan_obs_asgi.redaction.unsettled import may_read_otherwise
 from divan_obs_asgi.redaction.view import UNREAD, Budget
 from divan_obs_asgi.redaction.walk import ID, JSON, Limits, Walk
 
@@ -34,14 +35,7 @@ _LEAST_BUDGET = 32_768
 _BETWEEN_FRAMES = re.compile(
     r"^[ |+]*(?:Traceback \(most recent call last\):$|File \"[^\"\n]*\", line [0-9]+)", re.MULTILINE
 )
-# What may read otherwise once something near to it has been hidden: an entry of a list of pairs or of the errors of a
-# validator, a scheme or a header whose value has gone, a cut, and what cannot be seen.
-_UNSETTLED = re.compile(
-    r"""[(\[]\s?\\*['"]|['"]loc|\[cut:|[^\x00-\x7f]"""
-    r"""|(?i:bearer|basic)\s+(?!\[redacted:)|(?i:cookie):\s*(?!\[redacted:)"""
-    r"""|(?i:passw|token|secret)\w*["']?\s*[:=]\s*(?!["']?\[redacted)"""
-    r"""|\[redacted:validation\]|\[redacted:\w+\](?![\s"',;&}]|\Z)"""
-)
+# How often a text is read until what is told of it says no more.
 _TIMES = 4
 _FRAME_SIGN = 'File "'
 # Where the last of them stands in front of a long message: so many are looked at, and so much is told in front of it.
@@ -270,7 +264,7 @@ class RedactionPolicy:
         if short and (text in self._clean or ID.fullmatch(text)):
             return text
         told = self._found(text, budget)
-        if told is not text and self._limits.text and ("%" in text or _UNSETTLED.search(told)):
+        if told is not text and self._limits.text and ("%" in text or may_read_otherwise(told)):
             told = self._settled(told, budget)
         if short and told == text:
             _remember(self._clean, text)
