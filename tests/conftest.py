@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 
+from tests.patience import PATIENCE_S
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
 
@@ -35,6 +37,10 @@ for folder in os.environ.setdefault("PYTHONPATH", str(ROOT)).split(os.pathsep):
 # gRPC restarts its threads in every forked child, also in one that is about to become another program (a server of
 # these tests, under another user), where they meet closed files and end it.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+# A client gives up after five seconds where it is told nothing else; a busy machine may take longer.
+for phase in ("connect", "read", "write", "pool"):
+    setattr(DEFAULT_TIMEOUT_CONFIG, phase, PATIENCE_S)
 
 #: The libraries that the core does without, and the extra of setup.cfg that brings each.
 EXTRA_OF_LIBRARY = {
