@@ -37,6 +37,15 @@ class Background:
         self._runs_on: object = None
         self._alone: _Alone | None = None
         self._when_started: list[tuple[str, Callable[[], object]]] = []
+        self._starting = False
+
+    def is_starting(self) -> bool:
+        """Tell whether the application is on its way to its first request; where it has no lifespan, it never is."""
+        return self._starting
+
+    def tell_starting(self) -> None:
+        """Note that the application's own start begins."""
+        self._starting = True
 
     def add(self, name: str, run: Run, *, later: bool = False) -> None:
         """
@@ -54,6 +63,7 @@ class Background:
 
     def tell_started(self) -> None:
         """Call these."""
+        self._starting = False
         for name, call in self._when_started:
             try:
                 call()
@@ -67,6 +77,7 @@ class Background:
         at_end: Callable[[], Awaitable[object]],
     ) -> None:
         """Have a task of its own run them (in `running`) until event loop or `owner` end, or `end_alone` is called."""
+        self._starting = False
         alone = _Alone(owner)
         self._alone = alone
         _start_task(partial(alone.run, running, at_end))

@@ -81,6 +81,7 @@ class _Lifespan:
         obs = self._obs
         await obs.background.end_alone()
         obs.started(True)
+        obs.background.tell_starting()
         failure: BaseException | None = None
         async with obs.running() as stop:
             self._stop = stop

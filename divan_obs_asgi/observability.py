@@ -310,7 +310,10 @@ def _background(settings: Settings, metrics: Metrics, faults: Faults) -> Backgro
     if metrics.workers is not None:
         background.add("process_series", partial(metrics.workers.keep_noting, metrics.registry.collectors))
     if settings.watchdog_enabled:
-        background.add("watchdog", Watchdog(metrics, faults, stall_s=settings.watchdog_stall_ms / 1e3).run)
+        stall_s = settings.watchdog_stall_ms / 1e3
+        watchdog = Watchdog(metrics, faults, stall_s=stall_s, starting=background.is_starting)
+        background.when_started("watchdog", watchdog.begin)
+        background.add("watchdog", watchdog.run)
     if settings.redis_streams:
         connect = client_of(settings.redis_url)
         interval_s = settings.redis_streams_interval_s

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import sys
 import threading
 import time
@@ -27,6 +28,8 @@ _PLACES = 200
 _FRAMES = 8
 _OF_A_TASK = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _STDLIB = str(Path(threading.__file__).parent)
+_INSTALLED = ("site-packages", "dist-packages")
+_OURS = f"{Path(__file__).parent}{os.sep}"
 _logger = logging.getLogger(__name__)
 
 
@@ -49,7 +52,10 @@ class Watchdog:
     thread looks where the loop's thread is, counts a stall, and logs place and duration. Works on any event loop, for
     all that is asked of it is a sleep.
 
+    While the application starts (it imports, it loads a model) no request waits for the loop: nothing is measured.
+
     Args:
+        starting: whether the application is starting, and serves nobody yet.
         clock: seconds, monotonic.
     """
 
@@ -60,14 +66,16 @@ class Watchdog:
         *,
         stall_s: float,
         interval_s: float = _INTERVAL_S,
+        starting: Callable[[], bool] = bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._metrics = metrics
         self._faults = faults
         self._stall_s = stall_s
         self._interval_s = interval_s
+        self._starting = starting
         self._clock = clock
-        self._beat = 0.0
+        self._beat = self._due = 0.0
         self._beneath = 0
         self._told: dict[str, float] = {}
 
@@ -75,20 +83,27 @@ class Watchdog:
         """Beat, and be watched, until cancelled."""
         stop = threading.Event()
         lag = self._metrics.event_loop_lag
-        self._beat, self._beneath = self._clock(), beneath()
         thread = threading.Thread(
             target=self._watch, args=(threading.get_ident(), stop), name="divan-obs-watchdog", daemon=True
         )
+        self._beneath = beneath()
+        self.begin()
         thread.start()
         try:
             while True:
-                due = self._clock() + self._interval_s
+                self._due = self._clock() + self._interval_s
                 await anyio.sleep(self._interval_s)
                 self._beneath = beneath()
                 self._beat = self._clock()
-                lag.observe(max(0.0, self._beat - due))
+                if not self._starting():
+                    lag.observe(max(0.0, self._beat - self._due))
         finally:
             stop.set()
+
+    def begin(self) -> None:
+        """Measure from here on: what has kept the loop until now was the application's start."""
+        self._beat = self._clock()
+        self._due = self._beat + self._interval_s
 
     def _watch(self, loop_thread: int, stop: threading.Event) -> None:
         try:
@@ -104,7 +119,7 @@ class Watchdog:
             beat = self._beat
             if beat + patience_s > now:
                 look_at = beat + patience_s
-            elif starved(now, look_at, self._stall_s):
+            elif self._starting() or starved(now, look_at, self._stall_s):
                 look_at = now + patience_s
             else:
                 self._metrics.event_loop_stalls.inc()
@@ -165,21 +180,39 @@ def place_of(thread: int, below: int) -> Place | None:
     """
     frames = list(_frames(sys._current_frames().get(thread)))
     frames = frames[: max(0, len(frames) - below)]
-    if not frames:
+    if not frames or any(frame.f_code.co_filename == __file__ for frame in frames):
+        # Its own task, which waits for the processor where it starts its thread: that blocks nobody.
         return None
     # The application's own code is what its author can change: not the socket's `recv` that it waits in.
-    own = next((place for place, library in frames if not library), frames[0][0])
-    return Place(own, tuple(place for place, _ in frames[:_FRAMES]))
+    author = next((frame for frame in frames if not _is_of_a_library(frame)), None)
+    # Where this library alone is at work it is named, and not the lock of the standard library that it waits for.
+    found = author or next((frame for frame in frames if _is_ours(frame)), frames[0])
+    told = frames[:_FRAMES]
+    if found not in told:
+        told[-1] = found
+    return Place(_where(found), tuple(map(_where, told)))
 
 
-def _frames(frame: FrameType | None) -> Iterator[tuple[str, bool]]:
-    """Yield each frame's place, the innermost first, and whether it is of a library."""
+def _frames(frame: FrameType | None) -> Iterator[FrameType]:
+    """Yield the frames of a stack, the innermost first."""
     while frame is not None:
-        code = frame.f_code
-        filename = code.co_filename
-        library = filename.startswith((_STDLIB, "<frozen")) or "site-packages" in filename
-        yield f"{_short(filename)}:{frame.f_lineno} {code.co_qualname}", library
+        yield frame
         frame = frame.f_back
+
+
+def _where(frame: FrameType) -> str:
+    return f"{_short(frame.f_code.co_filename)}:{frame.f_lineno} {frame.f_code.co_qualname}"
+
+
+def _is_of_a_library(frame: FrameType) -> bool:
+    filename = frame.f_code.co_filename
+    return (
+        filename.startswith((_STDLIB, "<frozen")) or any(folder in filename for folder in _INSTALLED) or _is_ours(frame)
+    )
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.startswith(_OURS)
 
 
 def _short(filename: str) -> str:

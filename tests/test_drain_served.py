@@ -8,14 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 
 import httpx
 import pytest
 
 from divan_obs_asgi.development import is_reloaded
 from tests.patience import PATIENCE_S
-from tests.servers.command import Command
+from tests.servers.command import Command, until
 from tests.servers.process import STOP_TIMEOUT_S
 
 APP = """
@@ -39,13 +38,6 @@ if __name__ == "__main__":
 # Longer than a test has patience for: who waits for it has not ended at once.
 LONG = {"OBS_DRAIN_DELAY_S": "300"}
 NOW = "SIGTERM: not ready any more; shutting down now"
-
-
-def until(condition: Callable[[], bool], command: Command) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "\n".join(command.log)
-        time.sleep(0.02)
 
 
 def ready(command: Command) -> None:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from queue import SimpleQueue
+from queue import Queue, SimpleQueue
+from typing import Any, cast
 
 import anyio
 import anyio.to_thread
+import httpx
 import pytest
 
-from divan_obs_asgi.watchdog import Watchdog, beneath, place_of, starved
+from divan_obs_asgi.watchdog import Place, Watchdog, beneath, place_of, starved
 from tests.logs.root_logger import root_logger_kept
 from tests.patience import PATIENCE_S
+from tests.servers.command import Command, until
 from tests.stacks import BACKENDS, Observed, run_on
 
 SECRET = "hunter2"
@@ -174,3 +178,99 @@ def test_it_runs_with_the_application_unless_switched_off() -> None:
 
     anyio.run(live)
     assert off.value(count) == 0
+
+
+def test_its_own_code_is_never_to_blame() -> None:
+    """Its task starts a thread, and waits in the standard library until that runs; on a busy machine for long."""
+    seen: SimpleQueue[Place | None] = SimpleQueue()
+    loop_thread = threading.get_ident()
+
+    class Metrics:
+        """Stands where the watchdog calls out of its own task."""
+
+        @property
+        def event_loop_lag(self) -> object:
+            seen.put(place_of(loop_thread, 0))
+            raise LookupError
+
+    watchdog = Watchdog(cast(Any, Metrics()), cast(Any, None), stall_s=0.05)
+    with pytest.raises(LookupError):
+        watchdog.run().send(None)
+    assert seen.get_nowait() is None
+
+
+def test_the_place_is_in_its_stack_however_deep_a_library_is() -> None:
+    """More frames of a library than are told do not hide who called it."""
+    queue: Queue[object] = Queue()
+    # `copy` goes down frame by frame, and waits at the end in the queue's own code.
+    deep: object = type("Deep", (), {"__deepcopy__": staticmethod(queue.get)})()
+    for _ in range(8):
+        deep = [deep]
+
+    def copies() -> None:
+        copy.deepcopy(deep)
+
+    thread = threading.Thread(target=copies)
+    thread.start()
+    try:
+        end = time.monotonic() + PATIENCE_S
+        while (place := place_of(thread.ident or 0, 0)) is None or "Condition.wait" not in place.stack[0]:
+            assert time.monotonic() < end, place
+            time.sleep(0.001)
+    finally:
+        queue.put(None)
+        thread.join(PATIENCE_S)
+    assert place.at.endswith("copies")
+    assert place.at == place.stack[-1]
+    assert len(place.stack) == 8
+
+
+SLOW_START = """
+import threading, time
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+import divan_obs_asgi as obs
+
+def load_the_model():
+    time.sleep(1.0)
+
+@asynccontextmanager
+async def lifespan(app):
+    load_the_model()
+    threading.Event().wait(0.7)
+    yield
+
+async def endpoint(request):
+    threading.Event().wait(1.0)
+    return PlainTextResponse("served")
+
+app = Starlette(routes=[Route("/", endpoint)], lifespan=lifespan)
+obs.init(app)
+"""
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_slow_start_is_no_stall_and_a_slow_request_is(loop: str) -> None:
+    """By uvicorn's own command: what a lifespan imports keeps nobody waiting."""
+    command = Command(SLOW_START, "uvicorn", "app", "--loop", loop)
+    try:
+        command.start()
+        until(lambda: "Application startup complete." in command.messages(), command)
+
+        def told() -> list[dict[str, Any]]:
+            return [line for line in command.lines() if line["logger"] == "divan_obs_asgi.watchdog"]
+
+        def endpoint_told() -> bool:
+            # Again, where the watchdog was held up himself.
+            assert httpx.get(command.url, timeout=PATIENCE_S).text == "served"
+            return any("endpoint" in line["blocked_at"] for line in told())
+
+        until(endpoint_told, command)
+        assert not [line for line in told() if "lifespan" in str(line) or "load_the_model" in str(line)]
+        (line,) = [line for line in told() if "endpoint" in line["blocked_at"]]
+        assert line["blocked_stack"][2] == line["blocked_at"] == "shop.py:20 endpoint"
+    finally:
+        command.close()

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from tests.patience import PATIENCE_S
@@ -71,4 +71,12 @@ class Command(ServerProcess):
         raise AssertionError(f"no line says {message!r}: " + "\n".join(self.log))
 
 
-__all__ = ["Command"]
+def until(condition: Callable[[], bool], command: Command) -> None:
+    """Wait for a condition; where it never holds, fail with what the command has written."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "\n".join(command.log)
+        time.sleep(0.02)
+
+
+__all__ = ["Command", "until"]
