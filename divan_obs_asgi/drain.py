@@ -69,7 +69,8 @@ class Drain:
         self._draining = draining
         self._signals = signals
         self._clock = clock
-        self._callbacks: list[Callback] = []
+        self._at_start: list[Callback] = []
+        self._at_end: list[Callback] = []
         self._asked_at = -math.inf
         self._said = False
         self.in_flight = {"http": 0, "websocket": 0}
@@ -108,7 +109,15 @@ class Drain:
 
     def on_start(self, callback: Callback) -> None:
         """Have `callback` called, and awaited, each time that a drain starts; in the application's event loop."""
-        self._callbacks.append(callback)
+        self._at_start.append(callback)
+
+    def on_end(self, callback: Callback) -> None:
+        """
+        Have `callback` called, and awaited, when the server has been told to end: after the delay, or by Ctrl-C.
+
+        The server now waits for what is in flight. Here an application answers its long polls and ends its streams.
+        """
+        self._at_end.append(callback)
 
     def asked(self) -> None:
         """Note that somebody watches whether the service is ready."""
@@ -142,13 +151,16 @@ class Drain:
             self._tell(True)
             self._log_the_start()
             async with anyio.create_task_group() as tasks:
-                for callback in self._callbacks:
+                for callback in self._at_start:
                     tasks.start_soon(self._call, callback)
-                await bell.until(lambda: self._held_back)
-                with anyio.move_on_after(self.remaining_s()):
-                    await bell.until(lambda: self._passed_on)
-                self._log_the_end()
-                self._let_go()
+                await bell.until(lambda: self._held_back or self._passed_on)
+                if self._held_back:
+                    with anyio.move_on_after(self.remaining_s()):
+                        await bell.until(lambda: self._passed_on)
+                    self._log_the_end()
+                    self._let_go()
+                for callback in self._at_end:
+                    tasks.start_soon(self._call, callback)
 
     def _tell(self, drains: bool) -> None:
         try:

@@ -104,6 +104,37 @@ async def test_sigterm_waits_until_the_delay_is_over(server: Server) -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(
+    "numbers", [[signal.SIGTERM], [signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]], ids=["delay", "Ctrl-C", "second"]
+)
+@pytest.mark.parametrize("delay_s", [0.0, 0.05])
+async def test_the_application_learns_when_its_server_is_told_to_end(
+    server: Server, numbers: list[signal.Signals], delay_s: float
+) -> None:
+    """Once, however that came about, and after the server: what it answers now is what the server waits for."""
+    drain = a_drain(delay_s)
+    found: list[tuple[str, bool]] = []
+
+    async def end() -> None:
+        found.append((drain.state, bool(server.told)))
+
+    async def fail() -> None:
+        raise LookupError("on purpose")
+
+    drain.on_end(fail)
+    drain.on_end(end)
+    async with running(drain):
+        drain.start("maintenance")
+        await anyio.wait_all_tasks_blocked()
+        assert found == []
+        for number in numbers:
+            send(number)
+        await until(lambda: bool(found))
+        await anyio.wait_all_tasks_blocked()
+    assert found == [("ending", True)]
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 async def test_a_second_signal_ends_at_once(server: Server, second: signal.Signals) -> None:
     """Whoever cannot wait need not."""

@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
+from divan_obs_asgi.drain import Drain
 from divan_obs_asgi.record import RECORD_KEY
+from divan_obs_asgi.socketio_ext.engine import answer_polls
 from divan_obs_asgi.socketio_ext.transports import Transports
 from divan_obs_asgi.types import Message, Receive, Scope
 
@@ -17,19 +19,24 @@ ROUTE = "/socket.io"
 class EngineRequests:
     """Tells the stack what a request of Engine.IO's is, and sees when a connection has been upgraded."""
 
-    def __init__(self, transports: Transports, sockets: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self, transports: Transports, sockets: Callable[[], Mapping[str, Any]], drain: Drain) -> None:
         self._transports = transports
         self._sockets = sockets
+        self._drain = drain
 
     def begin(self, scope: Scope, receive: Receive) -> Receive:
         """Return what the server is to receive by."""
         eio_sid = _session_of(scope)
         record = scope.get(RECORD_KEY)
+        # Without a session it is a handshake, which is answered at once, like what a client posts.
+        is_poll = bool(eio_sid) and scope["type"] == "http" and scope.get("method") == "GET"
         if record is not None:
             record.declare_route(ROUTE)
-            # Without a session it is a handshake, which is answered at once, like what a client posts.
-            if eio_sid and scope["type"] == "http" and scope.get("method") == "GET":
+            if is_poll:
                 record.waits = True
+        if is_poll and self._drain.state == "ending":
+            # The server waits for what it has begun to serve, and a poll would last for half a minute.
+            answer_polls(self._sockets(), eio_sid)
         return self._looking(eio_sid, receive) if eio_sid and scope["type"] == "websocket" else receive
 
     def _looking(self, eio_sid: str, receive: Receive) -> Receive:

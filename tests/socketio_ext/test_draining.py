@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import threading
 from collections.abc import Callable
+from contextlib import suppress
+from queue import Queue
 
 import httpx
 import pytest
 import redis
 
+from tests.patience import PATIENCE_S
+from tests.servers.command import Command, until
 from tests.servers.redis import RedisServer
 from tests.socketio_ext.conftest import Clients
 from tests.socketio_ext.service import TOKEN, Service
@@ -61,3 +68,86 @@ def test_the_clients_of_other_processes_are_not_told(
     for name, service in clients.items():
         python_clients.do("close", name)
         service.kill()
+
+
+APP = """
+import socketio
+import divan_obs_asgi as obs
+
+bundle = obs.Observability.from_env()
+# Pings that are so rare answer no poll of a test.
+server = obs.socketio_ext.ObservedAsyncServer(obs=bundle, async_mode="asgi", ping_interval=300)
+
+@server.on("*")
+async def echo(event, sid, *args):
+    return args
+
+app = obs.wrap(socketio.ASGIApp(server), bundle)
+"""
+
+
+class Polling:
+    """A client of Engine.IO that polls, as far as a test needs one."""
+
+    def __init__(self, url: str) -> None:
+        self._http = httpx.Client(base_url=url, timeout=PATIENCE_S)
+        self._query = {"EIO": "4", "transport": "polling"}
+        self._query["sid"] = json.loads(self.poll()[1:])["sid"]
+        self._http.post("/socket.io/", params=self._query, content="40").raise_for_status()
+        assert self.poll().startswith("40")
+
+    def poll(self) -> str:
+        return self._http.get("/socket.io/", params=self._query).raise_for_status().text
+
+
+@pytest.mark.parametrize(
+    ("number", "delay"), [(signal.SIGTERM, "0.2"), (signal.SIGTERM, "0"), (signal.SIGINT, "30")], ids=str
+)
+def test_a_client_that_polls_does_not_hold_the_process(number: signal.Signals, delay: str) -> None:
+    """Its long poll and each later one are answered, by a packet that means nothing, when the server is to end."""
+    command = Command(APP, "uvicorn", "app", env={"OBS_ADMIN_TOKEN": TOKEN, "OBS_DRAIN_DELAY_S": delay})
+    try:
+        command.start()
+        client = Polling(command.url)
+        answered: Queue[str] = Queue()
+
+        def polls() -> None:
+            with suppress(httpx.HTTPError):
+                while True:
+                    answered.put(client.poll())
+
+        thread = threading.Thread(target=polls)
+        thread.start()
+        until(lambda: polled(command), command)
+        command.process.send_signal(number)
+        # Not `command.stop()`, which kills it in the end.
+        command.process.wait(PATIENCE_S)
+        thread.join(PATIENCE_S)
+        answers = [answered.get_nowait() for _ in range(answered.qsize())]
+        # What a drain of some length says first, and then nothing but this.
+        told = [answer for answer in answers if "server_draining" not in answer]
+        assert set(told) == {"6"}
+    finally:
+        command.close()
+
+
+def polled(command: Command) -> bool:
+    """Tell whether the poll of the one client has begun: the server has it in flight beside this request."""
+    page = httpx.get(f"{command.url}/ops", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=PATIENCE_S)
+    return bool(page.json()["in_flight"]["requests"])
+
+
+def test_a_client_that_polls_connects_to_the_next_instance(clients: Clients) -> None:
+    """It is not told that the server has closed the connection for good."""
+    command = Command(APP, "uvicorn", "app", env={"OBS_ADMIN_TOKEN": TOKEN, "OBS_DRAIN_DELAY_S": "0.2"})
+    try:
+        command.start()
+        clients.do("connect", "ada", url=command.url, namespace="/", transports=["polling"], auth=None)
+        command.process.terminate()
+        command.process.wait(PATIENCE_S)
+        command.start()
+        clients.do("connected", "ada", namespace="/", count=2)
+        assert clients.do("call", "ada", namespace="/", event="echo", args=["here"]) == "here"
+    finally:
+        clients.do("close", "ada")
+        command.close()
