@@ -16,7 +16,7 @@ _WAIT: Schema = {"type": "integer", "minimum": 1}
 # What is answered before an operation is asked: by the guard, and where its body is read.
 _BY_THE_GUARD = {
     401: Content("The admin token is missing, or wrong.", REFUSAL),
-    403: Content("There is no admin token, the network is not allowed, or the application refuses.", REFUSAL),
+    403: Content("OBS_ADMIN_TOKEN is not set, the network is not allowed, or the application refuses.", REFUSAL),
     429: Content("Too many wrong tokens from this address.", REFUSAL),
 }
 _BY_THE_BODY = {

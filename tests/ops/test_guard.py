@@ -50,6 +50,17 @@ def test_two_tokens_are_valid_while_clients_change_over() -> None:
     assert [ask(rotated, "/metrics", bearer(token)).status for token in (NEW, OLD)] == [200, 401]
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["/metrics", "/ops", "/ops/config", "/health/ready/redis"])
+@pytest.mark.parametrize("headers", [[], [bearer("wrong")], [bearer("")], [(b"authorization", b"Basic b3A6b3A=")]])
+def test_401_is_for_whom_a_token_would_help(path: str, method: str, headers: list[tuple[bytes, bytes]]) -> None:
+    """With the challenge that RFC 9110 (section 15.5.2) wants; where no token would help it is 403, without one."""
+    for environ, status in (({"OBS_ADMIN_TOKEN": NEW}, 401), ({}, 403), ({"OBS_ADMIN_TOKEN": " "}, 403)):
+        done = ask(Observed(environ), path, *headers, method=method)
+        challenge = [b'Bearer realm="ops"'] if status == 401 else []
+        assert (done.status, done.header(b"www-authenticate")) == (status, challenge)
+
+
 @pytest.mark.parametrize("environ", [{}, {"OBS_ENV": "prod"}, {"OBS_METRICS_PUBLIC": "true"}])
 def test_without_a_token_nothing_is_changed(environ: dict[str, str]) -> None:
     """Also in development, also where metrics are public; the answer names the flag."""
