@@ -8,7 +8,7 @@ from typing import Unpack
 from divan_obs_asgi.exceptions import ProbeFailed, ProbeReason
 from divan_obs_asgi.probes.base import NamedProbe, Options
 from divan_obs_asgi.probes.own import RENEW_S, OwnConnection
-from divan_obs_asgi.probes.sql_links import SqlLink, link_maker
+from divan_obs_asgi.probes.sql_links import SqlLink, kind_of, link_maker
 
 # SQLAlchemy's error, its adapter's, the driver's; more would be a circle.
 _MAX_CAUSES = 8
@@ -21,7 +21,8 @@ class SqlProbe(NamedProbe):
     Args:
         source: a connected `databases.Database` (PostgreSQL, SQLite), an SQLAlchemy `AsyncEngine` or an
             asyncpg pool. Its connections are not used; they show how to make one.
-        name: "postgres" feeds `divan_postgres_up` and its latency.
+        name: default is the database's own: "postgres", "sqlite", "mysql" or another; "sql" where the source does not
+            say. "postgres" feeds `divan_postgres_up` and its latency.
         renew_s: seconds after which the connection is made anew, so that a changed password is noticed.
     """
 
@@ -31,12 +32,13 @@ class SqlProbe(NamedProbe):
         self,
         source: object,
         *,
-        name: str = "postgres",
+        name: str | None = None,
         renew_s: float = RENEW_S,
         **options: Unpack[Options],
     ) -> None:
-        super().__init__(name, **options)
-        self._sql = Sql(source, renew_s)
+        sql = Sql(source, renew_s)
+        super().__init__(kind_of(source) if name is None else name, **options)
+        self._sql = sql
 
     async def check(self) -> Mapping[str, object]:
         await self._sql.scalar("SELECT 1")

@@ -10,6 +10,17 @@ from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.probes.own import Link
 from divan_obs_asgi.probes.own_thread import Names
 
+# SQLAlchemy's dialects, and what their databases are called.
+_KINDS = {
+    "postgresql": "postgres",
+    "postgres": "postgres",
+    "cockroachdb": "cockroachdb",
+    "mariadb": "mariadb",
+    "mssql": "mssql",
+    "mysql": "mysql",
+    "oracle": "oracle",
+    "sqlite": "sqlite",
+}
 # What PostgreSQL may take to say goodbye.
 _CLOSE_S = 0.5
 
@@ -39,6 +50,17 @@ def link_maker(source: Any) -> Maker:
     raise ImproperlyConfigured(
         f"{type(source).__name__} is no SQL source; expected databases.Database, AsyncEngine or an asyncpg pool."
     )
+
+
+def kind_of(source: Any) -> str:
+    """Return what the database that `source` leads to is called; "sql" where the source does not say."""
+    if hasattr(source, "sync_engine"):
+        dialect = getattr(getattr(source, "dialect", None), "name", None)
+    elif hasattr(source, "fetch_val"):
+        dialect = getattr(getattr(source, "url", None), "dialect", None)
+    else:
+        dialect = "postgresql"  # An asyncpg pool speaks with nothing else.
+    return _KINDS.get(dialect, "sql") if isinstance(dialect, str) else "sql"
 
 
 def _link_of_a_database(database: Any, names: Names) -> SqlLink:
@@ -169,4 +191,4 @@ class _Borrowed:
         """Nothing is kept open."""
 
 
-__all__ = ["Maker", "SqlLink", "host_of", "link_maker"]
+__all__ = ["Maker", "SqlLink", "host_of", "kind_of", "link_maker"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import anyio
@@ -12,7 +13,7 @@ import anyio.lowlevel
 import anyio.to_thread
 import asyncpg
 import pytest
-from databases import Database
+from databases import Database, DatabaseURL
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -387,7 +388,7 @@ def test_sqlite_is_a_database_too(tmp_path: Path, backend: str) -> None:
 
     async def check() -> None:
         async with databases_database(f"sqlite:///{tmp_path / 'divan.sqlite3'}") as database:
-            observed.obs.probes.register(SqlProbe(database, name="sqlite", timeout=PATIENCE_S))
+            observed.obs.probes.register(SqlProbe(database, timeout=PATIENCE_S))
             report = await observed.obs.probes.ask("ready")
             assert report.checks["sqlite"]["ok"] is True
 
@@ -444,3 +445,30 @@ def test_what_cannot_run_sql_is_a_start_up_error() -> None:
     expected = r"^str is no SQL source; expected databases\.Database, AsyncEngine or an asyncpg pool\.$"
     with pytest.raises(obs.ImproperlyConfigured, match=expected):
         SqlProbe("postgresql://db.internal/divan")
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("postgresql://db.internal/divan", "postgres"),
+        ("postgresql+asyncpg://db.internal/divan", "postgres"),
+        ("postgres://db.internal/divan", "postgres"),
+        ("sqlite:///divan.sqlite3", "sqlite"),
+        ("mysql+aiomysql://db.internal/divan", "mysql"),
+    ],
+)
+def test_a_probe_is_called_by_what_its_database_is(url: str, name: str) -> None:
+    """Nobody is told that a PostgreSQL is well which is not there."""
+    database = type("Database", (), {"fetch_val": None, "url": DatabaseURL(url)})()
+    assert SqlProbe(database).name == name
+    assert SqlProbe(database, name="shop").name == "shop"
+
+
+@pytest.mark.parametrize(
+    ("dialect", "name"),
+    [("postgresql", "postgres"), ("sqlite", "sqlite"), ("mssql", "mssql"), ("my own!", "sql"), (None, "sql")],
+)
+def test_an_engine_says_what_its_database_is(dialect: object, name: str) -> None:
+    """By SQLAlchemy's name for the dialect; one that nobody knows is SQL."""
+    engine = type("Engine", (), {"connect": None, "sync_engine": None, "dialect": SimpleNamespace(name=dialect)})()
+    assert SqlProbe(engine).name == name
