@@ -211,6 +211,11 @@ def migration(text: str) -> str | None:
     return value
 
 
+def path(text: str) -> str:
+    """Read the path of a file, which is looked at elsewhere."""
+    return text.strip()
+
+
 def path_prefix(text: str) -> str:
     """Read a path that others stand below; the root is none."""
     value = text.strip().rstrip("/")
@@ -249,6 +254,7 @@ __all__ = [
     "networks",
     "one_of",
     "otlp_endpoint",
+    "path",
     "path_prefix",
     "port",
     "positive_integer",

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar, cast
 
+from divan_obs_asgi.env_file import read_env_file
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.readers import (
     DIFFERENT_CHARACTERS,
@@ -30,6 +31,7 @@ from divan_obs_asgi.readers import (
     networks,
     one_of,
     otlp_endpoint,
+    path,
     path_prefix,
     port,
     positive_integer,
@@ -71,6 +73,7 @@ SAMPLERS = (
 )
 # What may be told of a bad value: not where it has a user, a query or a length that names and numbers do not have.
 _TOLD = re.compile(r"[^@?]{0,120}", re.DOTALL)
+_HIDDEN = "set to a bad value"
 # What OBS_TRACING_NATIVE, OBS_TRACING_CLIENT_ADDRESS, OBS_TRACING_RESPONSE_HEADERS and OBS_TRACING_CLIENTS can say.
 NATIVE_MODES = ("suppress", "nest", "defer")
 CLIENT_ADDRESSES = ("none", "network", "full")
@@ -98,15 +101,22 @@ class InForce:
 
 
 _FEW_CHARACTERS = f"fewer than {SECRET_LENGTH} characters, or fewer than {DIFFERENT_CHARACTERS} different ones"
-# Where a value can have come from: nobody has set it, the environment has, or a keyword argument.
-SOURCES = ("default", "environment", "code")
+# Where a value can have come from: nobody has set it, the environment has, the file of OBS_ENV_FILE, or a keyword
+# argument.
+SOURCES = ("default", "environment", "file", "code")
+_ENV_FILE = "OBS_ENV_FILE"
 _ABSENT = object()
 
 
-def _source(value: object, default: object, read: object) -> str:
+def _source(value: object, default: object, read: object, in_file: bool) -> str:
     if read is not _ABSENT:
-        return "environment"
+        return "file" if in_file else "environment"
     return "default" if value == default else "code"
+
+
+def _shown(text: str) -> str:
+    """Return what may be told of a bad value."""
+    return repr(text) if _TOLD.fullmatch(text) else _HIDDEN
 
 
 def _flag(env: str, parse: Callable[[str], T], default: T, doc: str, *, secret: bool = False) -> T:
@@ -123,6 +133,12 @@ class Settings:
     """
 
     enabled: bool = _flag("OBS_ENABLED", boolean, True, "The whole library; false leaves the application untouched.")
+    env_file: str | None = _flag(
+        _ENV_FILE,
+        path,
+        None,
+        "A `.env` file with further flags; the environment goes before it. Needs the extra `dotenv`.",
+    )
     middleware: tuple[str, ...] = _flag(
         "OBS_MIDDLEWARE", dotted_paths, DEFAULT_MIDDLEWARE, "Dotted paths of the middlewares, outermost first."
     )
@@ -351,7 +367,7 @@ class Settings:
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
         """
-        Read every flag from `environ` (default: `os.environ`).
+        Read every flag from `environ` (default: `os.environ`), and from the file that its OBS_ENV_FILE names.
 
         Raises:
             ImproperlyConfigured: naming every flag that is wrong, its value unless it is secret, and what was
@@ -360,6 +376,13 @@ class Settings:
         environ = os.environ if environ is None else environ
         values: dict[str, Any] = {}
         wrong: list[str] = []
+        in_file: dict[str, str] = {}
+        try:
+            if env_file := environ.get(_ENV_FILE, "").strip():
+                in_file = {name: text for name, text in read_env_file(env_file).items() if name not in environ}
+        except ValueError as expected:
+            wrong.append(f"{_ENV_FILE} is {_shown(env_file)}; expected {expected}.")
+        environ = {**in_file, **environ}
         for field, flag in cls._declared():
             text = environ.get(flag.name)
             # Container files set what is not set to nothing; only a list may be meant to be empty.
@@ -368,8 +391,7 @@ class Settings:
             try:
                 values[field] = flag.parse(text)
             except ValueError as expected:
-                told = not flag.secret and _TOLD.fullmatch(text) is not None
-                got = repr(text) if told else "set to a bad value"
+                got = _HIDDEN if flag.secret else _shown(text)
                 wrong.append(f"{flag.name} is {got}; expected {expected}.")
         if wrong:
             # Not made, for it cannot be: to tell also which of those that could be read contradict each other.
@@ -379,6 +401,7 @@ class Settings:
         settings = cls(**values)
         # Not an argument: whoever replaces a value has said it in code.
         object.__setattr__(settings, "_read", values)
+        object.__setattr__(settings, "_in_file", frozenset(in_file))
         return settings
 
     def __post_init__(self) -> None:
@@ -431,9 +454,14 @@ class Settings:
     def in_force(self) -> list[InForce]:
         """Return every flag with its value, and where that came from."""
         read: dict[str, object] = getattr(self, "_read", {})
+        in_file: frozenset[str] = getattr(self, "_in_file", frozenset())
         defaults = type(self)()
         return [
-            InForce(flag, value, _source(value, getattr(defaults, field), read.get(field, _ABSENT)))
+            InForce(
+                flag,
+                value,
+                _source(value, getattr(defaults, field), read.get(field, _ABSENT), flag.name in in_file),
+            )
             for field, flag in self._declared()
             for value in [getattr(self, field)]
         ]

@@ -53,6 +53,7 @@ EXTRA_OF_LIBRARY = {
     "aiosqlite": "databases",
     "asyncpg": "databases",
     "databases": "databases",
+    "dotenv": "dotenv",
     "sqlalchemy": "databases",
     "fakeredis": "example",
     "fastapi": "example",
@@ -72,6 +73,7 @@ EXTRA_OF_LIBRARY = {
 #: The parts of the package that import such a library. They are named, and not found by following the package's own
 #: imports, so that a core module which imports an extra by mistake fails its tests and does not hide them.
 LIBRARY_OF_PART = {
+    "divan_obs_asgi.env_file": "dotenv",
     "divan_obs_asgi.socketio_ext": "socketio",
     "divan_obs_asgi.middlewares.contrib_tracing": "opentelemetry",
     "divan_obs_asgi.tracing.attributes": "opentelemetry",

@@ -15,7 +15,7 @@ TABLE = Path(__file__).resolve().parents[1] / "docs" / "architecture.md"
 WITHIN = {
     "record": {"failures", "headers", "faults", "routes"},
     "readers": {"redaction"},
-    "settings": {"readers", "redaction"},
+    "settings": {"env_file", "readers", "redaction"},
     "observability": {"canaries"},
     "integration": {"stack"},
     "stack": {"lifespan"},
@@ -100,7 +100,18 @@ def test_middlewares_do_not_know_each_other() -> None:
 
 def test_the_core_imports_no_extra() -> None:
     """Without extras everything imports; what needs one is imported where it is used, or in a module of its own."""
-    extras = {"opentelemetry", "grpc", "socketio", "engineio", "redis", "databases", "sqlalchemy", "asyncpg", "fastapi"}
+    extras = {
+        "opentelemetry",
+        "grpc",
+        "socketio",
+        "engineio",
+        "redis",
+        "databases",
+        "sqlalchemy",
+        "asyncpg",
+        "fastapi",
+        "dotenv",
+    }
     names = """
         attributes carrying clients current deferring encoding exporting fast_spans global_provider natives parents
         provider redacting sampling server_span span tracer_spans

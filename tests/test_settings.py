@@ -18,6 +18,7 @@ SECRETS = sorted(name for name, flag in FLAGS.items() if flag.secret)
 # What the text of each flag means; every flag stands here at least once.
 EXAMPLES = [
     ("OBS_ENABLED", "false", "enabled", False),
+    ("OBS_ENV_FILE", " ", "env_file", None),
     ("OBS_MIDDLEWARE", "a.b.First, c.Second ,", "middleware", ("a.b.First", "c.Second")),
     ("OBS_MIDDLEWARE", "", "middleware", ()),
     ("OBS_CONTEXT_ENABLED", "0", "context_enabled", False),
