@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -24,6 +25,7 @@ from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.jobs import F, Jobs
 from divan_obs_asgi.lifecycle import Background, Stop
 from divan_obs_asgi.logs import ByteStream, FlightRecorder, Lines, Logs, OwnLoggers, RootLevel, Sampler, Sink
+from divan_obs_asgi.logs.console import form_for
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.probes import CanaryProbe, ConfigProbe, HeartbeatProbe, ProbeRegistry
 from divan_obs_asgi.probes.base import READY, STARTUP
@@ -151,6 +153,7 @@ class Observability:
             log_stream,
             dropped=lambda level: metrics.logs_dropped.labels(level).inc(),
             failed=lambda error: faults.report("sink", error),
+            form=form_for(settings.log_format, log_stream, os.environ, dev=settings.says_dev),
         )
         lines = Lines(settings.service_name, settings.env, settings.commit, metrics.counting(policy, "log"))
         log = Logs(

@@ -62,6 +62,7 @@ DEFAULT_MIDDLEWARE = tuple(
 IN_PLAY = ("dev", "test")
 # The names the standard library knows, so that `logging.getLevelName` agrees.
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LOG_FORMATS = ("auto", "json", "console")
 # The names that the OpenTelemetry specification gives to OTEL_TRACES_SAMPLER.
 SAMPLERS = (
     "always_on",
@@ -239,6 +240,12 @@ class Settings:
     commit: str = _flag("OBS_COMMIT", name, "unknown", "The commit that runs.")
     service_version: str = _flag("OBS_SERVICE_VERSION", name, "unknown", "`service.version` of spans.")
     log_level: str = _flag("LOG_LEVEL", one_of(*LOG_LEVELS), "INFO", "The lowest level that is written.")
+    log_format: str = _flag(
+        "LOG_FORMAT",
+        one_of(*LOG_FORMATS),
+        "auto",
+        "json, console (lines for people) or auto: console on a terminal where OBS_ENV=dev is set, else json.",
+    )
     log_sampling_rate_info: float = _flag(
         "LOG_SAMPLING_RATE_INFO", share, 0.1, "The share of INFO and DEBUG lines that is kept under load."
     )

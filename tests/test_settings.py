@@ -59,6 +59,7 @@ EXAMPLES = [
     ("OBS_REDACT_HASH_KEY", "k" * 16, "redact_hash_key", "k" * 16),
     ("OBS_REDACT_ERROR_BODIES", "true", "redact_error_bodies", True),
     ("LOG_LEVEL", "debug", "log_level", "DEBUG"),
+    ("LOG_FORMAT", "JSON", "log_format", "json"),
     ("LOG_SAMPLING_RATE_INFO", "0.25", "log_sampling_rate_info", 0.25),
     ("LOG_SAMPLING_RATE_INFO", "0", "log_sampling_rate_info", 0.0),
     ("LOG_SAMPLING_RATE_INFO", "1", "log_sampling_rate_info", 1.0),

@@ -63,6 +63,7 @@ class Sink:
         stream: default is standard output, looked up at each write (a test or a reload may replace it).
         dropped: called with the level's name for each line that is lost.
         failed: called with the exception of a failed write.
+        form: makes of a line what is written in its place, in the thread that writes; None for the line as it is.
 
     Attributes:
         last_words: returns what is called before the last flush, or None; it may add lines.
@@ -74,11 +75,13 @@ class Sink:
         dropped: Callable[[str], None],
         failed: Callable[[Exception], None],
         size: int = QUEUE_SIZE,
+        form: Callable[[bytes], bytes] | None = None,
     ) -> None:
         self._stream = stream
         self._dropped = dropped
         self._failed = failed
         self._size = size
+        self._form = form
         self.last_words: Callable[[], Callable[[], object] | None] = _nothing
         self._reset()
         _sinks.add(self)
@@ -288,7 +291,8 @@ class Sink:
         return good
 
     def _take(self) -> None:
-        self._unwritten = b"".join([self._lines.popleft() for _ in range(len(self._lines))])
+        lines = [self._lines.popleft() for _ in range(len(self._lines))]
+        self._unwritten = b"".join(lines if self._form is None else map(self._form, lines))
         with self._changed:
             self._changed.notify_all()  # There is room.
 

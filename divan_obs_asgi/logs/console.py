@@ -1,0 +1,151 @@
+"""Lines for a developer at a terminal, made of the finished JSON lines: whatever they show has been redacted."""
+
+from __future__ import annotations
+
+import re
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import orjson
+
+from divan_obs_asgi.redaction.letters import visible
+
+Form: TypeAlias = Callable[[bytes], bytes]
+
+_ESCAPE = "\x1b["
+_RESET = f"{_ESCAPE}0m"
+_BOLD, _DIM, _RED, _GREEN, _YELLOW, _BLUE, _CYAN = "1", "2", "31", "32", "33", "34", "36"
+_OF_LEVEL = {"DEBUG": _BLUE, "INFO": _GREEN, "WARNING": _YELLOW, "ERROR": _RED, "CRITICAL": f"{_BOLD};{_RED}"}
+# These stand at a place of their own, or are the same in each line of a process.
+_PLACED = frozenset({"ts", "level", "msg", "logger", "service", "env", "commit", "request_id", "trace_id", "span_id"})
+# As much of an id as one looks for by eye.
+_ID_LENGTH = 8
+# What a field's value holds where it can stand without quotes.
+_BARE = re.compile(r"[^\s\"'=]+")
+# Controls of ASCII as their pictures, so that nothing in a line acts on a terminal.
+_PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
+_FRAME = re.compile(r'  File "([^"]*)", line ')
+_INSTALLED = re.compile(r"[/\\](?:site|dist)-packages[/\\]")
+_LIBRARIES = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), "<frozen")
+
+
+def form_for(wanted: str, stream: object, environ: Mapping[str, str], *, dev: bool) -> Form | None:
+    """
+    Return what makes lines readable for people, or None where they stay JSON.
+
+    Args:
+        wanted: LOG_FORMAT.
+        stream: where the lines go; None for standard output.
+        dev: whether somebody has said OBS_ENV=dev. A service for which nothing is set may be one in earnest, and some
+            orchestrators give that a terminal.
+    """
+    terminal = _is_terminal(sys.stdout if stream is None else stream)
+    in_ci = environ.get("CI", "").lower() not in ("", "0", "false")
+    if wanted == "json" or (wanted == "auto" and not (terminal and dev and not in_ci)):
+        return None
+    # https://no-color.org: set and not empty, whatever to.
+    colours = terminal and not in_ci and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+    return ConsoleForm(colours=colours)
+
+
+class ConsoleForm:
+    """Makes a finished JSON line readable; what is not one stays as it is. Called in the sink's thread."""
+
+    def __init__(self, *, colours: bool) -> None:
+        self._colours = colours
+
+    def __call__(self, line: bytes) -> bytes:
+        try:
+            fields = orjson.loads(line)
+            return "".join(self._parts(fields)).encode("utf-8", "replace")
+        except Exception:
+            return line  # JSON, which is redacted and does nothing to a terminal either.
+
+    def _parts(self, fields: dict[str, Any]) -> Iterator[str]:
+        level = _one_line(fields["level"])
+        message, *more = str(fields["msg"]).split("\n")
+        yield self._in(_DIM, _local_time(fields["ts"]))
+        yield f" {self._in(_OF_LEVEL.get(level, _BOLD), level.ljust(8))}"
+        yield f" {self._in(_BLUE, _one_line(fields['logger']))}"
+        yield f"  {self._in(_BOLD, _one_line(message))}"
+        error = fields.get("error")
+        texts = {
+            "msg": "\n".join(more),
+            "stack": fields.get("stack"),
+            "error": error.get("traceback") if isinstance(error, dict) else None,
+        }
+        for name, value in fields.items():
+            placed = name in _PLACED or isinstance(texts.get(name), str)
+            if not placed and value is not None and not (name == "sample_rate" and value == 1.0):
+                yield f" {self._in(_CYAN, _field(name))}={_field(value)}"
+        if request_id := fields.get("request_id"):
+            yield f" {self._in(_DIM, f'id={_field(request_id)[:_ID_LENGTH]}')}"
+        yield "\n"
+        for text in texts.values():
+            if isinstance(text, str) and text:
+                yield from self._traceback(text.rstrip("\n").split("\n"))
+
+    def _traceback(self, lines: list[str]) -> Iterator[str]:
+        """Yield the lines of a traceback, indented so that none of them looks like a line of the log."""
+        ours: list[str] = []
+        libraries: list[str] = []
+        frames: list[str] | None = None
+        for line in lines:
+            if found := _FRAME.match(line):
+                frames = libraries if _is_of_a_library(found[1]) else ours
+            elif not line.startswith("  "):
+                # The exception itself, or the next traceback of a chain.
+                yield from self._frames(ours, libraries)
+                ours, libraries, frames = [], [], None
+            if frames is None:
+                yield self._indented(line, _BOLD)
+            else:
+                frames.append(line)
+        yield from self._frames(ours, libraries)
+
+    def _frames(self, ours: list[str], libraries: list[str]) -> Iterator[str]:
+        """Yield frames, the application's first; each of the two kinds in the order of the calls."""
+        yield from (self._indented(line, "") for line in ours)
+        if ours and libraries:
+            yield self._indented("  In libraries:", _DIM)
+        yield from (self._indented(line, _DIM) for line in libraries)
+
+    def _indented(self, line: str, style: str) -> str:
+        return f"    {self._in(style, _one_line(line))}\n"
+
+    def _in(self, style: str, text: str) -> str:
+        return f"{_ESCAPE}{style}m{text}{_RESET}" if self._colours and style else text
+
+
+def _is_terminal(stream: object) -> bool:
+    try:
+        return bool(stream.isatty())  # type: ignore[attr-defined]
+    except (AttributeError, OSError, ValueError):
+        return False  # Closed, or replaced by something that is not a file.
+
+
+def _local_time(text: str) -> str:
+    return datetime.fromisoformat(text).astimezone().strftime("%H:%M:%S.%f")[:-3]
+
+
+def _one_line(text: object) -> str:
+    """Return a text that neither ends a line nor colours or moves anything."""
+    text = str(text).translate(_PICTURES)
+    return text if text.isascii() else visible(text)
+
+
+def _field(value: object) -> str:
+    """Return a name or a value of a field; in the quotes of JSON where it could be taken for several."""
+    if isinstance(value, str) and _BARE.fullmatch(value):
+        return _one_line(value)
+    return _one_line(orjson.dumps(value).decode())
+
+
+def _is_of_a_library(filename: str) -> bool:
+    return filename.startswith(_LIBRARIES) or _INSTALLED.search(filename) is not None
+
+
+__all__ = ["ConsoleForm", "Form", "form_for"]
