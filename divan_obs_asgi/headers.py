@@ -1,20 +1,16 @@
-"""Raw ASGI headers: reading, replacing, and what a request id may look like."""
+"""Raw ASGI headers: reading and replacing."""
 
 from __future__ import annotations
 
-import os
-import re
-from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from divan_obs_asgi.types import Message, RawHeaders, Scope
 
-# No spaces, quotes or control characters: what passes can stand in a log line and in a header.
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 _PAIRS = (tuple, list)
-# The variant bits of RFC 4122, section 4.1.1: "10" in front of two bits of chance.
-_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+_ALLOW_ORIGIN = b"access-control-allow-origin"
+_EXPOSE = b"access-control-expose-headers"
+_CREDENTIALS = b"access-control-allow-credentials"
 
 
 def values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
@@ -66,7 +62,7 @@ def by_name(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     try:
         return dict(headers)
     except TypeError:
-        return {_name(name): value for name, value in headers}
+        return {_bytes(name): value for name, value in headers}
 
 
 def replaced(headers: Iterable[tuple[bytes, bytes]], new: Mapping[bytes, bytes]) -> RawHeaders:
@@ -74,54 +70,66 @@ def replaced(headers: Iterable[tuple[bytes, bytes]], new: Mapping[bytes, bytes])
     try:
         kept = [pair for pair in headers if pair[0].lower() not in new]
     except (AttributeError, TypeError):
-        kept = [pair for pair in headers if _name(pair[0]).lower() not in new]
+        kept = [pair for pair in headers if _bytes(pair[0]).lower() not in new]
     kept.extend(new.items())
     return kept
 
 
-def _name(name: object) -> bytes:
-    """Return a header's name as bytes: servers take a bytearray or a memoryview, too."""
-    return memoryview(name).tobytes()  # type: ignore[arg-type]
+def allows_origin(headers: RawHeaders) -> bool:
+    """Tell whether a response says that scripts of another origin may read it."""
+    # A loop: a comprehension costs twice as much, and this is asked of every response.
+    for pair in headers:  # noqa: SIM110
+        if pair[0] == _ALLOW_ORIGIN:
+            return True
+    return False
 
 
-def valid_request_id(value: bytes | None) -> str | None:
-    """Return a client's request id as text, or None where it must not be trusted."""
-    if value is None or _REQUEST_ID.fullmatch(value) is None:
-        return None
-    return value.decode("ascii")
+def exposed(headers: RawHeaders, names: Iterable[bytes]) -> RawHeaders:
+    """
+    Return `headers` with `names` in `Access-Control-Expose-Headers`; scripts of another origin read no others.
+
+    The application's own names stay, and none is there twice. Its `*` stands for all names, except where the response
+    may be to a request with credentials: for that `*` is the name of a header (Fetch, section "HTTP-network fetch").
+    """
+    # By its length first: other headers cost nothing then.
+    lines = [
+        place
+        for place, pair in enumerate(headers)
+        if len(pair[0]) == len(_EXPOSE) and _bytes(pair[0]).lower() == _EXPOSE
+    ]
+    if not lines:
+        return [*headers, (_EXPOSE, b", ".join(dict.fromkeys(names)))]
+    listed = {name.strip().lower() for place in lines for name in _bytes(headers[place][1]).split(b",")}
+    missing = [name for name in dict.fromkeys(names) if name not in listed]
+    if not missing or (b"*" in listed and _is_without_credentials(headers)):
+        return headers
+    changed = list(headers)
+    name, value = changed[lines[-1]]
+    own = [_bytes(value)] if _bytes(value).strip() else []
+    changed[lines[-1]] = name, b", ".join([*own, *missing])
+    return changed
 
 
-def new_request_id() -> str:
-    """Return a random UUID (version 4) as text."""
-    try:
-        return _ready.pop()
-    except IndexError:
-        own, *others = _uuids()
-        _ready.extend(others)
-        return own
+def _is_without_credentials(headers: RawHeaders) -> bool:
+    """Tell whether a browser lets no script read this response to a request that carried credentials."""
+    lowered = {_bytes(name).lower(): _bytes(value) for name, value in headers}
+    # Without an origin, whoever stands further out decides on both.
+    return _ALLOW_ORIGIN in lowered and lowered.get(_CREDENTIALS, b"").strip() != b"true"
 
 
-def _uuids() -> list[str]:
-    """Return many: one system call, and one warm loop, cost each of them a fraction of what it costs alone."""
-    chance, variant = os.urandom(16 * _AT_A_TIME).hex(), _VARIANT
-    each = [chance[start : start + 32] for start in range(0, len(chance), 32)]
-    return [f"{one[:8]}-{one[8:12]}-4{one[13:16]}-{variant[one[16]]}{one[17:20]}-{one[20:]}" for one in each]
+def _bytes(part: object) -> bytes:
+    """Return a header's name or value as bytes: servers take a bytearray or a memoryview, too."""
+    return memoryview(part).tobytes()  # type: ignore[arg-type]
 
-
-# 30 µs of work at once; more of them would be no cheaper.
-_AT_A_TIME = 64
-_ready: deque[str] = deque()
-# A forked worker must not give out its parent's ids.
-os.register_at_fork(after_in_child=_ready.clear)
 
 __all__ = [
+    "allows_origin",
     "by_name",
+    "exposed",
     "joined",
     "keep_headers",
     "lasting",
-    "new_request_id",
     "replaced",
-    "valid_request_id",
     "values",
     "with_lasting_headers",
 ]

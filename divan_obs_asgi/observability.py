@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Self
 import anyio
 import anyio.to_thread
 
-from divan_obs_asgi import canaries
+from divan_obs_asgi import canaries, ids
 from divan_obs_asgi.assembled import Assembled
 from divan_obs_asgi.development import why_development
 from divan_obs_asgi.drain import Drain
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.ids import GENERATORS, NewId, uuid4
 from divan_obs_asgi.jobs import F, Jobs
 from divan_obs_asgi.lifecycle import Background, Stop
 from divan_obs_asgi.logs import ByteStream, FlightRecorder, Lines, Logs, OwnLoggers, RootLevel, Sampler, Sink
@@ -72,6 +73,7 @@ class Observability:
         jobs: what was made a job by `@observability.job(name)`, by name.
         assembled: which middlewares the stacks of this bundle were made of.
         authorize: the application's own condition on who may use the guarded endpoints.
+        new_request_id: makes the id of a request that has come without a valid one, and of each Socket.IO event.
     """
 
     settings: Settings
@@ -87,6 +89,7 @@ class Observability:
     drain: Drain
     jobs: Jobs
     authorize: Authorize | None = None
+    new_request_id: NewId = uuid4
     assembled: Assembled = field(default_factory=Assembled)
     _lifespan: tuple[LifespanProbe, LifespanProbe] = field(default_factory=_lifespan_probes, repr=False)
 
@@ -100,6 +103,7 @@ class Observability:
         span_exporter: SpanExporter | None = None,
         redaction: RedactionPolicy | None = None,
         authorize: Authorize | None = None,
+        new_request_id: NewId | None = None,
     ) -> Self:
         """
         Build everything from the flags in `environ` (default: `os.environ`).
@@ -112,6 +116,8 @@ class Observability:
             redaction: in place of the policy that the flags describe; for every sink.
             authorize: called with the scope of a request to a guarded endpoint that has carried the token; only where
                 it returns True (or an awaitable of it) the request is answered.
+            new_request_id: called for the id of a request whose client has sent none that is valid; in place of the
+                generator that OBS_REQUEST_ID_FORMAT names.
 
         Raises:
             ImproperlyConfigured: naming every flag that is wrong.
@@ -124,6 +130,7 @@ class Observability:
             span_exporter=span_exporter,
             redaction=redaction,
             authorize=authorize,
+            new_request_id=new_request_id,
         )
 
     @classmethod
@@ -136,6 +143,7 @@ class Observability:
         span_exporter: SpanExporter | None = None,
         redaction: RedactionPolicy | None = None,
         authorize: Authorize | None = None,
+        new_request_id: NewId | None = None,
     ) -> Self:
         """Build everything from `settings`; arguments as for `from_env`."""
         policy = redaction or RedactionPolicy.from_settings(settings)
@@ -228,9 +236,23 @@ class Observability:
             drain,
             jobs,
             authorize,
+            new_request_id=GENERATORS[settings.request_id_format]
+            if new_request_id is None
+            else ids.checked(new_request_id, faults),
         )
         weakref.finalize(bundle, _leave, weakref.ref(sink)).atexit = False
         return bundle
+
+    @property
+    def response_headers(self) -> tuple[str, ...]:
+        """
+        The headers that the library sets on responses, for `CORSMiddleware(expose_headers=...)`.
+
+        `CORSMiddleware` inside of the stack needs no such list; one outside that has a list of its own does.
+        """
+        settings = self.settings
+        names = (settings.request_id_response_header,) if settings.request_id_enabled else ()
+        return (*names, *settings.tracing_response_headers) if self.spans is not None else names
 
     def logger(self, name: str) -> logging.Logger:
         """Return the standard library's logger of that name, as the function `logger` does."""

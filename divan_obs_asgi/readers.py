@@ -7,13 +7,27 @@ from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
-from divan_obs_asgi.redaction.keys import split_words
+from divan_obs_asgi.redaction.keys import KEY_RULES, KeyIndex, split_words
 
 # Each is a question to Redis, every few seconds.
 MAX_STREAMS = 100
 # A secret that nobody can guess has as many characters, and as many different ones; 16 hexadecimal digits are 64 bits.
 SECRET_LENGTH = 16
 DIFFERENT_CHARACTERS = 6
+# RFC 9110, section 5.6.2: what a header may be called.
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
+# Each is a look-up for every request.
+_MAX_HEADERS = 8
+# Headers by which a response works, and those in which the trace stands: an id in their place would break it.
+_TAKEN = re.compile(
+    r"(?:access-control|content|proxy|sec|strict|www)-.*|accept-ranges|age|allow|alt-svc|cache-control|connection|date|etag"
+    r"|expires|host|keep-alive|last-modified|location|pragma|refresh|retry-after|server|server-timing|set-cookie"
+    r"|traceparent|traceresponse|tracestate|baggage|te|trailer|transfer-encoding|upgrade|vary|via",
+    re.IGNORECASE,
+)
+# An exact path is compared with the decoded one of a request: neither a query nor a pattern.
+_PATH = re.compile(r"/[^\s?#*{}\x00-\x1f\x7f]{0,255}")
+_MAX_PATHS = 100
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?|\.[0-9]{1,9}")
 
 
@@ -165,6 +179,38 @@ def logger_names(text: str) -> tuple[str, ...]:
     return names
 
 
+def request_id_headers(text: str) -> tuple[str, ...]:
+    """
+    Read a comma-separated list of headers that may carry a request's id; none of them may carry a credential.
+
+    An id stands in every log line of the request, in its span and in the response.
+    """
+    names = tuple({part.strip().lower(): part.strip() for part in text.split(",") if part.strip()}.values())
+    secrets = KeyIndex(KEY_RULES)
+    if len(names) > _MAX_HEADERS or not all(_HEADER.fullmatch(each) and not secrets.rule_for(each) for each in names):
+        raise ValueError(
+            f"up to {_MAX_HEADERS} names of headers (RFC 9110, section 5.1), separated by commas, none of them of a "
+            "credential: X-Request-Id,X-Correlation-ID,traceparent"
+        )
+    return names
+
+
+def response_header(text: str) -> str:
+    """Read the name of a header that a response may carry beside all that make it work."""
+    value = text.strip()
+    if not _HEADER.fullmatch(value) or _TAKEN.fullmatch(value):
+        raise ValueError("the name of a header (RFC 9110, section 5.1) that has no other meaning, like X-Request-Id")
+    return value
+
+
+def exact_paths(text: str) -> tuple[str, ...]:
+    """Read a comma-separated list of paths, each once."""
+    paths = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if len(paths) > _MAX_PATHS or not all(_PATH.fullmatch(path) for path in paths):
+        raise ValueError(f"up to {_MAX_PATHS} exact paths, separated by commas, without a query: /ping,/livez")
+    return paths
+
+
 def conventions(text: str) -> tuple[str, ...]:
     """Read OTEL_SEMCONV_STABILITY_OPT_IN, whose list other libraries may extend."""
     return tuple(part.strip().lower() for part in text.split(",") if part.strip())
@@ -243,6 +289,7 @@ __all__ = [
     "delay",
     "directory",
     "dotted_paths",
+    "exact_paths",
     "integer",
     "is_guessable",
     "key_names",
@@ -258,6 +305,8 @@ __all__ = [
     "path_prefix",
     "port",
     "positive_integer",
+    "request_id_headers",
+    "response_header",
     "seconds",
     "secret_text",
     "share",

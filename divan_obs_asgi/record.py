@@ -310,6 +310,10 @@ class RequestRecord:
         try:
             changed = headers.replaced(message.get("headers", ()), self._headers)
             changed.extend(self._more_headers)
+            if self.kind == "http" and (b"origin" in self.request_headers or headers.allows_origin(changed)):
+                # What a script of another origin may read. A middleware further out allows it later, and then the
+                # browser's `Origin` is all there is.
+                changed = headers.exposed(changed, (*self._headers, *dict(self._more_headers)))
             return {**message, "headers": changed}
         except Exception as error:
             # A malformed list of headers is between the application and its server.

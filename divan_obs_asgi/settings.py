@@ -20,6 +20,7 @@ from divan_obs_asgi.readers import (
     delay,
     directory,
     dotted_paths,
+    exact_paths,
     integer,
     is_guessable,
     key_names,
@@ -35,6 +36,8 @@ from divan_obs_asgi.readers import (
     path_prefix,
     port,
     positive_integer,
+    request_id_headers,
+    response_header,
     seconds,
     secret_text,
     share,
@@ -75,10 +78,12 @@ SAMPLERS = (
 # What may be told of a bad value: not where it has a user, a query or a length that names and numbers do not have.
 _TOLD = re.compile(r"[^@?]{0,120}", re.DOTALL)
 _HIDDEN = "set to a bad value"
-# What OBS_TRACING_NATIVE, OBS_TRACING_CLIENT_ADDRESS, OBS_TRACING_RESPONSE_HEADERS and OBS_TRACING_CLIENTS can say.
+# What OBS_TRACING_NATIVE, OBS_TRACING_CLIENT_ADDRESS, OBS_TRACING_RESPONSE_HEADERS, OBS_REQUEST_ID_FORMAT and
+# OBS_TRACING_CLIENTS can say.
 NATIVE_MODES = ("suppress", "nest", "defer")
 CLIENT_ADDRESSES = ("none", "network", "full")
 TRACE_HEADERS = ("traceparent", "traceresponse", "server-timing")
+ID_FORMATS = ("uuid4", "uuid7")
 CLIENTS = ("httpx", "requests", "sqlalchemy", "asyncpg", "redis")
 
 
@@ -148,6 +153,30 @@ class Settings:
     )
     ops_enabled: bool = _flag("OBS_OPS_ENABLED", boolean, True, "Serve /health/*, /metrics and /ops/*.")
     request_id_enabled: bool = _flag("OBS_REQUEST_ID_ENABLED", boolean, True, "Give every connection an X-Request-Id.")
+    request_id_headers: tuple[str, ...] = _flag(
+        "OBS_REQUEST_ID_HEADERS",
+        request_id_headers,
+        ("X-Request-Id",),
+        "Request headers whose id is kept, the first valid one wins: X-Request-Id,X-Correlation-ID,traceparent.",
+    )
+    request_id_response_header: str = _flag(
+        "OBS_REQUEST_ID_RESPONSE_HEADER",
+        response_header,
+        "X-Request-Id",
+        "Response header that carries the id, and header of the calls that traced clients make.",
+    )
+    request_id_format: str = _flag(
+        "OBS_REQUEST_ID_FORMAT",
+        one_of(*ID_FORMATS),
+        "uuid4",
+        "How new ids are made: uuid4 (random) or uuid7 (RFC 9562, in the order of time).",
+    )
+    quiet_paths: tuple[str, ...] = _flag(
+        "OBS_QUIET_PATHS",
+        exact_paths,
+        (),
+        "Exact paths of the application whose successful requests are not logged, counted or traced: /ping.",
+    )
     redaction_enabled: bool = _flag(
         "OBS_REDACTION_ENABLED", boolean, True, "Bind to each request what may be told of it."
     )
@@ -430,7 +459,23 @@ class Settings:
                     f"{flag} is 'hash' and OBS_REDACT_HASH_KEY has {_FEW_CHARACTERS}: whoever "
                     "can guess it can name everybody. Set a random one, the same for all workers."
                 )
-        return wrong + self._bad_tokens()
+        return wrong + self._bad_names() + self._bad_tokens()
+
+    def _bad_names(self) -> list[str]:
+        """Return a sentence for each header or path that was given in code, and could not be read from a flag."""
+        given: tuple[tuple[str, Callable[[str], object], tuple[str, ...]], ...] = (
+            ("OBS_REQUEST_ID_HEADERS", request_id_headers, self.request_id_headers),
+            ("OBS_REQUEST_ID_RESPONSE_HEADER", response_header, (self.request_id_response_header,)),
+            ("OBS_QUIET_PATHS", exact_paths, self.quiet_paths),
+        )
+        wrong = []
+        for flag, parse, names in given:
+            for each in names:
+                try:
+                    parse(each)
+                except ValueError as expected:
+                    wrong.append(f"{flag} has {each!r}; expected {expected}.")
+        return wrong
 
     def _is_weak_key(self, key: str) -> bool:
         return len(key) < SECRET_LENGTH or (self.env not in IN_PLAY and is_guessable(key))

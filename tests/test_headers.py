@@ -1,127 +1,22 @@
-"""Request ids: which of a client's are kept, and what new ones look like; and replacing headers."""
+"""Reading and replacing raw headers, and exposing them to scripts of other origins."""
 
 from __future__ import annotations
 
-import string
-import subprocess
-import sys
-import uuid
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from divan_obs_asgi.headers import by_name, joined, lasting, new_request_id, replaced, valid_request_id, values
+from divan_obs_asgi.headers import allows_origin, by_name, exposed, joined, lasting, replaced, values
 
-ALLOWED = (string.ascii_letters + string.digits + "._:/+=-").encode()
 RAW_HEADERS = st.lists(st.tuples(st.sampled_from([b"a", b"A", b"b", b"X-Request-Id"]), st.binary(max_size=3)))
-
-
-@pytest.mark.parametrize(
-    "good",
-    [
-        b"a",
-        b"0",
-        b"a" * 128,
-        b"2c1b8a52-1c4f-4a3e-9b59-6f3e2f0f7a11",
-        b"Root=1-67891233-abcdef012345678912345678",
-        b"svc.edge/42:7+aGVsbG8=",
-        ALLOWED,
-    ],
-)
-def test_a_good_id_is_kept(good: bytes) -> None:
-    """Ids of common proxies and tracers pass as they are."""
-    assert valid_request_id(good) == good.decode()
 
 
 def test_several_headers_of_one_name_are_one_list() -> None:
     """In their order; bytes that are no text do not matter here."""
     assert joined([(b"accept", b"a"), (b"host", b"x"), (b"accept", b"b, \xff")], b"accept") == "a, b, \xff"
     assert joined([], b"accept") == ""
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        None,
-        b"",
-        b" ",
-        b"a" * 129,
-        b"a b",
-        b" a",
-        b"a\n",
-        b"a\r\nset-cookie: b",
-        b"a\x00",
-        b"a\x7f",
-        b'a"b',
-        b"a,b",
-        b"<script>",
-        b"a;b",
-        b"{a}",
-        b"a\\n",
-        b"caf\xc3\xa9",
-        b"\xff",
-        "\u0661".encode(),
-    ],
-)
-def test_a_bad_id_is_not_kept(bad: bytes | None) -> None:
-    """What could forge a log line or a header is never echoed."""
-    assert valid_request_id(bad) is None
-
-
-@given(st.binary(max_size=200) | st.text(alphabet=ALLOWED.decode(), max_size=140).map(str.encode))
-@example(b"a\n")  # `$` of a regular expression would let it pass.
-def test_an_id_is_kept_exactly_where_every_character_is_allowed(value: bytes) -> None:
-    """The rule is: 1 to 128 letters, digits or any of . _ : / + = -"""
-    good = 1 <= len(value) <= 128 and all(byte in ALLOWED for byte in value)
-    assert valid_request_id(value) == (value.decode("latin-1") if good else None)
-
-
-def test_a_new_id_is_a_random_uuid() -> None:
-    """Version 4, variant of RFC 4122, written as everyone writes it; more of them than one draw of chance gives."""
-    ids = [new_request_id() for _ in range(1000)]
-    for text in ids:
-        parsed = uuid.UUID(text)
-        assert (parsed.version, parsed.variant) == (4, uuid.RFC_4122)
-        assert str(parsed) == text
-    assert len(set(ids)) == len(ids)
-
-
-def test_a_new_id_is_one_that_the_next_service_keeps() -> None:
-    """Ids are passed on from service to service."""
-    text = new_request_id()
-    assert valid_request_id(text.encode()) == text
-
-
-def test_every_digit_of_a_new_id_is_left_to_chance() -> None:
-    """Only the version is fixed, and the variant has four digits to choose from."""
-    seen = [set(column) for column in zip(*(new_request_id() for _ in range(1000)), strict=True)]
-    fixed = {8: {"-"}, 13: {"-"}, 14: {"4"}, 18: {"-"}, 19: set("89ab"), 23: {"-"}}
-    for position, digits in enumerate(seen):
-        assert digits == fixed.get(position, set("0123456789abcdef"))
-
-
-def test_a_forked_worker_gives_out_ids_of_its_own() -> None:
-    """A server that loads the application and forks its workers must not hand out one id twice."""
-    script = """
-import os, sys
-from divan_obs_asgi.headers import new_request_id
-new_request_id()
-reading, writing = os.pipe()
-if os.fork() == 0:
-    os.write(writing, " ".join(new_request_id() for _ in range(20)).encode())
-    os._exit(0)
-os.close(writing)
-with open(reading) as pipe:
-    sys.stdout.write(pipe.read() + " ")
-os.wait()
-sys.stdout.write(" ".join(new_request_id() for _ in range(20)))
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
-    ids = done.stdout.split()
-    assert len(ids) == 40
-    assert len(set(ids)) == 40
 
 
 def test_a_replaced_header_stands_once() -> None:
@@ -174,3 +69,43 @@ def test_names_may_be_of_any_kind_of_bytes() -> None:
     for name in ("x-request-id", 1 << 40):
         with pytest.raises(TypeError):
             replaced([(bytearray(b"a"), b"1"), (name, b"2")], {b"a": b"3"})  # type: ignore[list-item]
+
+
+OURS = (b"x-request-id", b"traceparent")
+EXPOSE, ORIGIN = b"access-control-expose-headers", (b"access-control-allow-origin", b"https://shop.example")
+CREDENTIALS = (b"access-control-allow-credentials", b"true")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([], [b"x-request-id, traceparent"]),
+        ([b"X-Total"], [b"X-Total, x-request-id, traceparent"]),
+        ([b"X-Request-ID"], [b"X-Request-ID, traceparent"]),
+        ([b"traceparent , X-Request-Id"], [b"traceparent , X-Request-Id"]),
+        ([b""], [b"x-request-id, traceparent"]),
+        ([b"X-Total", b"etag"], [b"X-Total", b"etag, x-request-id, traceparent"]),
+        ([b"*"], [b"*"]),
+    ],
+)
+def test_what_is_exposed_is_added_to_the_applications_list(before: list[bytes], after: list[bytes]) -> None:
+    """The application's names stay, none of ours is there twice, and a second stack around adds nothing."""
+    headers = [ORIGIN, *((EXPOSE, value) for value in before)]
+    once = exposed(headers, OURS)
+    assert values(once, EXPOSE) == after
+    assert exposed(once, OURS) == once
+    assert values(headers, EXPOSE) == before, "the application's own list was changed"
+
+
+def test_a_star_says_nothing_to_a_request_with_credentials() -> None:
+    """For such a request it is the name of a header; who decides on credentials may stand further out."""
+    for headers in ([ORIGIN, CREDENTIALS, (EXPOSE, b"*")], [(EXPOSE, b"*")]):
+        assert values(exposed(headers, OURS), EXPOSE) == [b"*, x-request-id, traceparent"]
+
+
+def test_exposing_reads_any_kind_of_bytes() -> None:
+    """As replacing does."""
+    given: Any = [[bytearray(b"Access-Control-Expose-Headers"), memoryview(b"etag")], [memoryview(b"a"), b"1"]]
+    assert bytes(exposed(given, OURS)[0][1]) == b"etag, x-request-id, traceparent"
+    assert not allows_origin(given)
+    assert allows_origin([ORIGIN])

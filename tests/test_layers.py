@@ -14,6 +14,7 @@ TABLE = Path(__file__).resolve().parents[1] / "docs" / "architecture.md"
 # What the text below the table says of neighbours in one layer.
 WITHIN = {
     "record": {"failures", "headers", "faults", "routes"},
+    "ids": {"faults"},
     "readers": {"redaction"},
     "settings": {"env_file", "readers", "redaction"},
     "observability": {"canaries"},

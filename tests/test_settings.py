@@ -24,6 +24,16 @@ EXAMPLES = [
     ("OBS_CONTEXT_ENABLED", "0", "context_enabled", False),
     ("OBS_OPS_ENABLED", "no", "ops_enabled", False),
     ("OBS_REQUEST_ID_ENABLED", "OFF", "request_id_enabled", False),
+    (
+        "OBS_REQUEST_ID_HEADERS",
+        "X-Request-Id, traceparent,x-request-id",
+        "request_id_headers",
+        ("x-request-id", "traceparent"),
+    ),
+    ("OBS_REQUEST_ID_HEADERS", "", "request_id_headers", ()),
+    ("OBS_REQUEST_ID_RESPONSE_HEADER", " X-Correlation-ID ", "request_id_response_header", "X-Correlation-ID"),
+    ("OBS_REQUEST_ID_FORMAT", "UUID7", "request_id_format", "uuid7"),
+    ("OBS_QUIET_PATHS", "/ping, /livez,/ping", "quiet_paths", ("/ping", "/livez")),
     ("OBS_REDACTION_ENABLED", " False ", "redaction_enabled", False),
     ("OBS_TRACING_ENABLED", "true", "tracing_enabled", True),
     ("OBS_TRACING_ENABLED", "1", "tracing_enabled", True),
@@ -450,3 +460,44 @@ def test_every_flag_is_explained() -> None:
     for flag, _ in Settings.flags():
         assert re.fullmatch(r"[A-Z][A-Z0-9_]+", flag.name)
         assert flag.doc.endswith(".")
+
+
+@pytest.mark.parametrize("name", ["X Request", "X-Request-Id:", "é", "a" * 65, "Authorization", "cookie", "X-Api-Key"])
+def test_a_header_that_is_none_or_carries_a_credential_is_refused(name: str) -> None:
+    """RFC 9110, section 5.6.2; and a credential would be in every log line."""
+    with pytest.raises(ImproperlyConfigured) as caught:
+        Settings.from_env({"OBS_REQUEST_ID_HEADERS": f"X-Request-Id,{name}"})
+    assert str(caught.value).startswith("OBS_REQUEST_ID_HEADERS is ")
+    with pytest.raises(ImproperlyConfigured, match=r"^OBS_REQUEST_ID_HEADERS has "):
+        Settings(request_id_headers=("X-Request-Id", name))
+
+
+@pytest.mark.parametrize(
+    "name", ["X Id", "a\r\nb", "Content-Length", "set-cookie", "Access-Control-Max-Age", "traceparent"]
+)
+def test_an_id_does_not_go_back_in_a_header_that_means_something_else(name: str) -> None:
+    """It would break the response, or hide another header of it."""
+    with pytest.raises(ImproperlyConfigured, match=r"^OBS_REQUEST_ID_RESPONSE_HEADER is "):
+        Settings.from_env({"OBS_REQUEST_ID_RESPONSE_HEADER": name})
+    with pytest.raises(ImproperlyConfigured, match=r"^OBS_REQUEST_ID_RESPONSE_HEADER has "):
+        Settings(request_id_response_header=name)
+
+
+@pytest.mark.parametrize("path", ["ping", "/ping?deep=1", "/ping/*", "/{name}", "/a b"])
+def test_a_quiet_path_is_an_exact_one(path: str) -> None:
+    """A pattern or a query would match nothing, and somebody would wonder why."""
+    with pytest.raises(ImproperlyConfigured, match=r"^OBS_QUIET_PATHS is "):
+        Settings.from_env({"OBS_QUIET_PATHS": path})
+
+
+def test_all_bad_names_are_in_one_message() -> None:
+    """Nobody has to start a service three times to learn of three mistakes."""
+    with pytest.raises(ImproperlyConfigured) as caught:
+        Settings.from_env(
+            {"OBS_REQUEST_ID_HEADERS": "a b", "OBS_REQUEST_ID_RESPONSE_HEADER": "date", "OBS_REQUEST_ID_FORMAT": "ulid"}
+        )
+    assert [line.partition(" ")[0] for line in str(caught.value).splitlines()] == [
+        "OBS_REQUEST_ID_HEADERS",
+        "OBS_REQUEST_ID_RESPONSE_HEADER",
+        "OBS_REQUEST_ID_FORMAT",
+    ]

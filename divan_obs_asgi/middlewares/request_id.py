@@ -1,44 +1,68 @@
-"""Give every connection an id, and tell it to the client."""
+"""Give every connection an id, and send it to the client."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
-from divan_obs_asgi.headers import new_request_id, valid_request_id
+from divan_obs_asgi.headers import values
+from divan_obs_asgi.ids import valid_request_id
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.recording import RecordMiddleware
+from divan_obs_asgi.tracing import traceparent
 from divan_obs_asgi.types import ASGIApp, Scope
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
 
-HEADER = b"x-request-id"
+_TRACEPARENT = b"traceparent"
 
 
 class RequestIdMiddleware(RecordMiddleware):
-    """Take the client's `X-Request-Id` where it is well formed, else a new UUID, and send it back."""
+    """
+    Keep the client's id where it is well formed, else make one, and send it back.
+
+    OBS_REQUEST_ID_HEADERS names the headers in which a client may send it, OBS_REQUEST_ID_RESPONSE_HEADER the one that
+    goes back.
+    """
 
     component = "request_id"
 
     def __init__(self, app: ASGIApp, obs: Observability) -> None:
-        if not obs.settings.request_id_enabled:
+        settings = obs.settings
+        if not settings.request_id_enabled:
             raise MiddlewareNotUsed("OBS_REQUEST_ID_ENABLED is false")
         super().__init__(app, obs)
+        self._accepted = tuple(name.lower().encode("ascii") for name in settings.request_id_headers)
+        self._answered = settings.request_id_response_header.lower().encode("ascii")
+        self._new_id = obs.new_request_id
 
     def observe(self, scope: Scope, record: RequestRecord) -> None:
         if record.request_id:
             return
-        given = record.request_headers.get(HEADER)
-        record.request_id = request_id = (given and self._told(given)) or new_request_id()
-        record.set_header(HEADER, request_id.encode("ascii"))
+        request_id = ""
+        present = record.request_headers
+        for name in self._accepted:
+            given = present.get(name)
+            if given:
+                request_id = self._trace_id(scope) if name == _TRACEPARENT else self._trusted(given)
+                if request_id:
+                    break
+        record.request_id = request_id = request_id or self._new_id()
+        record.set_header(self._answered, request_id.encode("ascii"))
 
-    def _told(self, given: bytes) -> str | None:
-        """Return an id that may stand in every log line: what a client calls so may be its token."""
+    def _trusted(self, given: bytes) -> str:
+        """Return an id that may stand in every log line, or nothing: what a client calls so may be its token."""
         request_id = valid_request_id(given)
-        return (
-            request_id if request_id is not None and self.obs.redaction.redact_text(request_id) == request_id else None
-        )
+        if request_id is None or self.obs.redaction.redact_text(request_id) != request_id:
+            return ""
+        return request_id
+
+    @staticmethod
+    def _trace_id(scope: Scope) -> str:
+        """Return the id of the caller's trace, or nothing where `traceparent` is not valid."""
+        parent = traceparent.parse(values(scope["headers"], _TRACEPARENT))
+        return "" if parent is None else parent.trace_id
 
 
 __all__ = ["RequestIdMiddleware"]

@@ -32,6 +32,7 @@ class Calls:
 
     def __init__(self, server: Any, watch: Watch, names: Names, obs: Observability) -> None:
         self._server = server
+        self._obs = obs
         self._watch = watch
         self._names = names
         self._faults = obs.faults
@@ -52,7 +53,7 @@ class Calls:
                 handling = self._handlings[namespace, event]
             except (KeyError, TypeError):  # An event's name is what the client's JSON says: a list, too.
                 handling = self._watch.handling(namespace, event)
-            record = EventRecord(handling, self._server, namespace, args)
+            record = EventRecord(handling, self._server, namespace, args, self._obs)
             if not handling.plain:
                 record.called = self._is_handled(record, event, namespace, args)
                 record = self._same_connect(record)

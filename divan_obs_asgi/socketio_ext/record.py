@@ -5,12 +5,13 @@ from __future__ import annotations
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from divan_obs_asgi.headers import new_request_id
 from divan_obs_asgi.record import Finisher, RequestRecord, current_record
 from divan_obs_asgi.socketio_ext.series import Handling
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
+
+    from divan_obs_asgi.observability import Observability
 
 # Where the environ of a client has its `Handshake`.
 HANDSHAKE_KEY = "divan_obs_asgi.handshake"
@@ -55,12 +56,13 @@ class EventRecord(RequestRecord):
     _id = _trace_id = _span_id = ""
     has_finishers = False
 
-    def __init__(self, handling: Handling, server: Any, space: str, args: tuple[Any, ...]) -> None:
+    def __init__(self, handling: Handling, server: Any, space: str, args: tuple[Any, ...], obs: Observability) -> None:
         # Not the parent's: there is no scope and nothing to send.
         self._started = perf_counter()
         self.started_ns = time_ns()
         self.handling = handling
         self._server = server
+        self._obs = obs
         self.space = space
         self.args = args
         self.around = current_record.get()
@@ -91,7 +93,7 @@ class EventRecord(RequestRecord):
     def request_id(self) -> str:
         """Made when somebody asks: most events are neither logged nor traced."""
         if not self._id:
-            self._id = new_request_id()
+            self._id = self._obs.new_request_id()
         return self._id
 
     @request_id.setter

@@ -34,7 +34,6 @@ _INSTRUMENTORS = {
     "asyncpg": "AsyncPGInstrumentor",
     "redis": "RedisInstrumentor",
 }
-_REQUEST_ID = "x-request-id"
 
 
 class Clients:
@@ -45,8 +44,9 @@ class Clients:
     instrumented is left alone.
     """
 
-    def __init__(self, names: Iterable[str], provider: TracerProvider) -> None:
+    def __init__(self, names: Iterable[str], provider: TracerProvider, id_header: str = "X-Request-Id") -> None:
         self._names = tuple(names)
+        self._id_header = id_header
         self._provider = provider
         self._instrumented: dict[str, Any] = {}
         self._propagator_before: TextMapPropagator | None = None
@@ -74,7 +74,9 @@ class Clients:
                 global_provider().follow(own)
         if self._propagator_before is None and not self._instrumented.keys().isdisjoint(("httpx", "requests")):
             self._propagator_before = propagate.get_global_textmap()
-            propagate.set_global_textmap(CompositePropagator([self._propagator_before, RequestIdPropagator()]))
+            propagate.set_global_textmap(
+                CompositePropagator([self._propagator_before, RequestIdPropagator(self._id_header)])
+            )
         return tuple(self._instrumented)
 
     def undo(self) -> None:
@@ -88,7 +90,15 @@ class Clients:
 
 
 class RequestIdPropagator(TextMapPropagator):
-    """Sends the id of the request that is being served along with the calls that it makes."""
+    """
+    Sends the id of the request that is being served along with the calls that it makes.
+
+    Args:
+        header: under which name.
+    """
+
+    def __init__(self, header: str = "X-Request-Id") -> None:
+        self._header = header.lower()
 
     def extract(
         self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
@@ -103,12 +113,12 @@ class RequestIdPropagator(TextMapPropagator):
         record = current_record.get()
         if record is None or not record.request_id:
             return
-        if not (isinstance(carrier, Mapping) and _REQUEST_ID in carrier):
-            setter.set(carrier, _REQUEST_ID, record.request_id)
+        if not (isinstance(carrier, Mapping) and self._header in carrier):
+            setter.set(carrier, self._header, record.request_id)
 
     @property
     def fields(self) -> set[str]:
-        return {_REQUEST_ID}
+        return {self._header}
 
 
 def _name_command(span: Span, instance: object, args: Any, kwargs: object) -> None:

@@ -64,7 +64,7 @@ class ServerSpans(SpanContent, ABC):
         super().__init__(settings)
         self.provider = provider
         self._settings = settings
-        self.clients = Clients(settings.tracing_clients, provider)
+        self.clients = Clients(settings.tracing_clients, provider, settings.request_id_response_header)
         self._headers = settings.tracing_response_headers
         self._only_traceparent = self._headers == ("traceparent",)
 

@@ -200,3 +200,101 @@ def test_it_steps_aside_where_it_is_off() -> None:
     observed = Observed({"OBS_REQUEST_ID_ENABLED": "false"})
     with pytest.raises(obs.MiddlewareNotUsed, match=r"^OBS_REQUEST_ID_ENABLED is false$"):
         RequestIdMiddleware(hello, observed.obs)
+
+
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+TRACEPARENT = f"00-{TRACE_ID}-b7ad6b7169203331-01".encode()
+IN_ORDER = {"OBS_REQUEST_ID_HEADERS": "X-Request-Id,X-Correlation-ID,traceparent"}
+
+
+def answered(flags: dict[str, str], *headers: tuple[bytes, bytes]) -> Conversation:
+    return anyio.run(converse, RequestIdMiddleware(hello, Observed(flags).obs), http_scope(headers=list(headers)))
+
+
+@pytest.mark.parametrize(
+    ("headers", "kept"),
+    [
+        ([(b"x-correlation-id", b"c"), (b"x-request-id", b"r")], b"r"),
+        ([(b"traceparent", TRACEPARENT), (b"x-correlation-id", b"c")], b"c"),
+        ([(b"x-request-id", b"not good"), (b"x-correlation-id", b"c")], b"c"),
+        ([(b"x-request-id", b""), (b"traceparent", TRACEPARENT)], TRACE_ID.encode()),
+        ([(b"x-request-id", b"ghp_c4n4rYc4n4rYc4n4rYc4n4rYc4n4rYc4n4rY"), (b"x-correlation-id", b"c")], b"c"),
+    ],
+)
+def test_the_first_header_with_a_good_id_counts(headers: list[tuple[bytes, bytes]], kept: bytes) -> None:
+    """In the order of OBS_REQUEST_ID_HEADERS, not of the request; a bad id gives way to the next header's."""
+    assert answered(IN_ORDER, *headers).header(HEADER) == [kept]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [b"00-00000000000000000000000000000000-b7ad6b7169203331-01"],
+        [b"ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"],
+        [TRACEPARENT[:-1]],
+        [TRACEPARENT.upper()],
+        [TRACEPARENT, TRACEPARENT],
+        [b"0af7651916cd43dd8448eb211c80319c"],
+    ],
+)
+def test_a_traceparent_that_starts_a_new_trace_is_not_an_id(values: list[bytes]) -> None:
+    """What W3C Trace Context calls invalid, and two of them."""
+    (given_out,) = answered(IN_ORDER, *((b"traceparent", value) for value in values)).header(HEADER)
+    assert UUID4.fullmatch(given_out)
+
+
+def test_a_header_that_is_not_named_is_not_read() -> None:
+    """By default a client's `X-Correlation-ID` and its trace are not ids, and with an empty list nothing is."""
+    for flags, name in (({}, b"x-correlation-id"), ({}, b"traceparent"), ({"OBS_REQUEST_ID_HEADERS": ""}, HEADER)):
+        (given_out,) = answered(flags, (name, TRACEPARENT)).header(HEADER)
+        assert UUID4.fullmatch(given_out)
+
+
+def test_the_id_goes_back_under_the_name_that_was_chosen() -> None:
+    """And under no other; the application's own header of that name is replaced."""
+    flags = {**IN_ORDER, "OBS_REQUEST_ID_RESPONSE_HEADER": "X-Correlation-ID"}
+    done = answered(flags, (b"x-correlation-id", b"c"))
+    assert (done.header(b"x-correlation-id"), done.header(HEADER)) == ([b"c"], [])
+
+
+def test_new_ids_are_of_the_version_that_was_chosen() -> None:
+    """OBS_REQUEST_ID_FORMAT=uuid7: their order is that of the requests."""
+    app = RequestIdMiddleware(hello, Observed({"OBS_REQUEST_ID_FORMAT": "uuid7"}).obs)
+
+    async def ask_often() -> list[str]:
+        return [(await converse(app, http_scope())).header(HEADER)[0].decode() for _ in range(50)]
+
+    ids = anyio.run(ask_often)
+    assert ids == sorted(set(ids))
+    assert {uuid.UUID(made).version for made in ids} == {7}
+
+
+def test_an_application_may_make_its_own_ids() -> None:
+    """A function of the application's; a client's good id still goes before it."""
+    numbers = iter(range(10))
+    observed = Observed(new_request_id=lambda: f"shop-{next(numbers)}")
+    app = RequestIdMiddleware(hello, observed.obs)
+    assert [anyio.run(converse, app, http_scope()).header(HEADER) for _ in range(2)] == [[b"shop-0"], [b"shop-1"]]
+    assert anyio.run(converse, app, http_scope(headers=[(HEADER, b"a")])).header(HEADER) == [b"a"]
+
+
+@pytest.mark.parametrize("made", ["", "a b", "a\r\nset-cookie: b", "\u00e9", "a" * 129, None, 7, b"bytes"])
+def test_a_bad_id_of_the_applications_is_replaced(made: object) -> None:
+    """The request is served, with a UUID, and the failure is counted."""
+    observed = Observed(new_request_id=lambda: made)
+    done = anyio.run(converse, RequestIdMiddleware(hello, observed.obs), http_scope())
+    assert (done.status, done.body) == (200, b"hello")
+    assert UUID4.fullmatch(done.header(HEADER)[0])
+    assert observed.value("divan_obs_errors_total", component="request_id") == 1
+
+
+def test_a_generator_that_raises_fails_no_request() -> None:
+    """As with a bad id."""
+
+    def broken() -> str:
+        raise RuntimeError("the sequence is exhausted")
+
+    observed = Observed(new_request_id=broken)
+    done = anyio.run(converse, RequestIdMiddleware(hello, observed.obs), http_scope())
+    assert UUID4.fullmatch(done.header(HEADER)[0])
+    assert observed.value("divan_obs_errors_total", component="request_id") == 1

@@ -59,6 +59,22 @@ def test_a_call_is_a_line_with_the_payloads_shape_and_nothing_of_it() -> None:
     assert "secret" not in observed.stream.getvalue().decode()
 
 
+def test_an_events_id_is_made_by_the_applications_generator() -> None:
+    """As that of a request."""
+    observed = Observed(new_request_id=lambda: "shop-7")
+    server = server_of(observed)
+
+    async def say(sid: str) -> None: ...
+
+    server.on("say", say)
+
+    async def conversation() -> None:
+        await (await connected(server)).send('2["say"]')
+
+    anyio.run(conversation)
+    assert [line["request_id"] for line in events_of(observed)] == ["shop-7"]
+
+
 def test_what_is_logged_inside_of_a_handler_carries_the_ids_of_the_event() -> None:
     """And not those of the request by which the client has connected; two events have two ids."""
     observed = Observed()

@@ -240,6 +240,22 @@ def test_outside_of_a_request_no_request_id_is_sent(exported: Exported, neighbou
     assert format_trace_id(exported.spans[0].context.trace_id) in outside["traceparent"]
 
 
+def test_the_id_is_sent_under_the_name_that_was_chosen(exported: Exported, neighbour_url: str) -> None:
+    """OBS_REQUEST_ID_RESPONSE_HEADER names it on both sides of a service."""
+    flags = {"OBS_TRACING_ENABLED": "true", "OBS_TRACING_CLIENTS": ALL, "OBS_REQUEST_ID_RESPONSE_HEADER": "X-Shop-Id"}
+    observed = Observed(flags, span_exporter=exported)
+
+    async def call(request: Request) -> Response:
+        async with httpx.AsyncClient() as client:
+            heard = await client.get(neighbour_url, headers={})
+        return PlainTextResponse(heard.request.headers["x-shop-id"])
+
+    with instrumented(observed):
+        app = obs.build_stack(Starlette(routes=[Route("/", call)]), observed.obs)
+        done = anyio.run(converse, app, http_scope("/"))
+    assert [done.body] == done.header(b"x-shop-id")
+
+
 def test_wrapping_an_application_instruments_its_clients(exported: Exported, neighbour_url: str) -> None:
     """One line does it, as `init` does; nothing has to be named."""
     observed = Observed({"OBS_TRACING_ENABLED": "true", "OBS_TRACING_CLIENTS": ALL}, span_exporter=exported)
