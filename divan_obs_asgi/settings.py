@@ -58,6 +58,7 @@ DEFAULT_MIDDLEWARE = tuple(
         "TracingMiddleware",
         "MetricsMiddleware",
         "AccessLogMiddleware",
+        "QuietPathsMiddleware",
         "OpsMiddleware",
     )
 )

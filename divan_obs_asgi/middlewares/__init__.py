@@ -4,6 +4,7 @@ from divan_obs_asgi.middlewares.access_log import AccessLogMiddleware
 from divan_obs_asgi.middlewares.context import ContextMiddleware
 from divan_obs_asgi.middlewares.metrics import MetricsMiddleware
 from divan_obs_asgi.middlewares.ops import OpsMiddleware
+from divan_obs_asgi.middlewares.quiet_paths import QuietPathsMiddleware
 from divan_obs_asgi.middlewares.redaction import RedactionMiddleware
 from divan_obs_asgi.middlewares.request_id import RequestIdMiddleware
 from divan_obs_asgi.middlewares.tracing import TracingMiddleware
@@ -13,6 +14,7 @@ __all__ = [
     "ContextMiddleware",
     "MetricsMiddleware",
     "OpsMiddleware",
+    "QuietPathsMiddleware",
     "RedactionMiddleware",
     "RequestIdMiddleware",
     "TracingMiddleware",

@@ -26,12 +26,14 @@ def test_what_is_on_and_what_is_not_is_told_in_order() -> None:
         "TracingMiddleware",
         "MetricsMiddleware",
         "AccessLogMiddleware",
+        "QuietPathsMiddleware",
         "OpsMiddleware",
     ]
     off = {place["name"].removeprefix(prefix): place["why_not"] for place in stack if not place["on"]}
     assert off == {
         "TracingMiddleware": "OBS_TRACING_ENABLED is false",
         "AccessLogMiddleware": "OBS_ACCESS_LOG_ENABLED is false",
+        "QuietPathsMiddleware": "OBS_QUIET_PATHS is empty",
     }
 
 
