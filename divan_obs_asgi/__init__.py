@@ -11,6 +11,7 @@ from divan_obs_asgi import middlewares, probes, socketio_ext
 from divan_obs_asgi.exceptions import ImproperlyConfigured, MiddlewareNotUsed, ObservabilityError, ProbeFailed
 from divan_obs_asgi.integration import init, wrap
 from divan_obs_asgi.observability import Observability, logger
+from divan_obs_asgi.operations import fail, operation
 from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.recording import RecordMiddleware
 from divan_obs_asgi.redaction import RedactionPolicy
@@ -32,9 +33,11 @@ __all__ = [
     "__version__",
     "background",
     "build_stack",
+    "fail",
     "init",
     "logger",
     "middlewares",
+    "operation",
     "probes",
     "socketio_ext",
     "span",

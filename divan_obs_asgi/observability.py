@@ -28,6 +28,8 @@ from divan_obs_asgi.lifecycle import Background, Stop
 from divan_obs_asgi.logs import ByteStream, FlightRecorder, Lines, Logs, OwnLoggers, RootLevel, Sampler, Sink
 from divan_obs_asgi.logs.console import form_for
 from divan_obs_asgi.metrics import Metrics
+from divan_obs_asgi.metrics.traffic import count_operation
+from divan_obs_asgi.operations import Operations
 from divan_obs_asgi.probes import CanaryProbe, ConfigProbe, HeartbeatProbe, ProbeRegistry
 from divan_obs_asgi.probes.base import READY, STARTUP
 from divan_obs_asgi.probes.lifespan import LifespanProbe
@@ -74,6 +76,7 @@ class Observability:
         assembled: which middlewares the stacks of this bundle were made of.
         authorize: the application's own condition on who may use the guarded endpoints.
         new_request_id: makes the id of a request that has come without a valid one, and of each Socket.IO event.
+        operations: the names and reasons that `operation` and `fail` may say: `operations.declare("Users")`.
     """
 
     settings: Settings
@@ -90,6 +93,7 @@ class Observability:
     jobs: Jobs
     authorize: Authorize | None = None
     new_request_id: NewId = uuid4
+    operations: Operations = field(default_factory=Operations)
     assembled: Assembled = field(default_factory=Assembled)
     _lifespan: tuple[LifespanProbe, LifespanProbe] = field(default_factory=_lifespan_probes, repr=False)
 
@@ -239,6 +243,7 @@ class Observability:
             new_request_id=GENERATORS[settings.request_id_format]
             if new_request_id is None
             else ids.checked(new_request_id, faults),
+            operations=Operations(partial(count_operation, metrics) if settings.metrics_enabled else None),
         )
         weakref.finalize(bundle, _leave, weakref.ref(sink)).atexit = False
         return bundle

@@ -6,13 +6,16 @@ import sys
 from collections.abc import Callable
 from contextvars import Context, ContextVar
 from time import perf_counter, time_ns
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from divan_obs_asgi import headers
 from divan_obs_asgi.failures import own_failure
 from divan_obs_asgi.faults import Faults, is_of_another, is_order
 from divan_obs_asgi.routes import RECORD_KEY, ROUTE_KEY, UNMATCHED, RouteTemplates
 from divan_obs_asgi.types import ConnectionKind, Message, Outcome, Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from divan_obs_asgi.operations import Operations
 
 # The context in which a connection began, where `ContextMiddleware` has noted it.
 CONTEXT_KEY = "divan_obs_asgi.context"
@@ -87,6 +90,8 @@ class RequestRecord:
         details: what else the line tells, as it is; the library's own, and nothing that a client has sent.
         caller: the record of the request that has made this one within the process, while this one lasts.
         matched: what an adapter of `routes` has noted: how the route is named, and what by; gone with the call.
+        operation, failure: which operation of the route it was, and why it failed, where the application has said so:
+            of closed sets (`divan_obs_asgi.operation`, `divan_obs_asgi.fail`), else empty.
         hidden: ids that are credentials, and stand in no line of this connection.
         log_rate, kept_lines, late_lines: what the logs have decided, kept and, after the end, told of this connection.
     """
@@ -119,6 +124,8 @@ class RequestRecord:
     caller: RequestRecord | None = None
     matched: tuple[Callable[[Any], str | None], object, bool] | None = None
     hidden: tuple[str, ...] = ()
+    operation = ""
+    failure = ""
     _trailers = False
     _closed_s: float | None = None
     _housekeeping = False
@@ -214,6 +221,16 @@ class RequestRecord:
     def declare_route(self, route: str) -> None:
         """Say which route this is; also where the application was called with a copy of the scope."""
         self._scope[ROUTE_KEY] = route
+
+    @property
+    def operations(self) -> Operations:
+        """What the application may say of it."""
+        operations: Operations = self._routes.operations
+        return operations
+
+    def add_detail(self, name: str, value: object) -> None:
+        """Have the line say `name`: something of the library's own, and nothing that a client has sent."""
+        self.details = {**(self.details or {}), name: value}
 
     def bind(self, **fields: object) -> None:
         """Add business fields to the log line of this connection."""
@@ -430,6 +447,8 @@ class RequestRecord:
         if self.outcome is not None:
             return
         self.duration_s = self._clock() - self._started if self._closed_s is None else self._closed_s
+        if self.failure and outcome == "ok":
+            outcome = "error"
         self.outcome = outcome
         if self._housekeeping and outcome == "ok" and self.status < 400:
             return

@@ -53,7 +53,7 @@ class RecordMiddleware(ABC):
             self._observers = (self, *app._observers)
             self._routes = app._routes
             return
-        self._routes = RouteTemplates(app)
+        self._routes = RouteTemplates(app, obs.operations)
         # The bundle does not keep what is built with it.
         routes = weakref.ref(self._routes)
 

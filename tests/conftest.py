@@ -64,6 +64,9 @@ EXTRA_OF_LIBRARY = {
     "falcon": "test-all",
     "litestar": "test-all",
     "quart": "test-all",
+    "ariadne": "test-all",
+    "graphene": "test-all",
+    "strawberry": "test-all",
     "asgi_correlation_id": "bench",
     "prometheus_fastapi_instrumentator": "bench",
     "pythonjsonlogger": "bench",
@@ -75,6 +78,7 @@ EXTRA_OF_LIBRARY = {
 LIBRARY_OF_PART = {
     "divan_obs_asgi.env_file": "dotenv",
     "divan_obs_asgi.socketio_ext": "socketio",
+    "divan_obs_asgi.graphql.strawberry": "strawberry",
     "divan_obs_asgi.middlewares.contrib_tracing": "opentelemetry",
     "divan_obs_asgi.tracing.attributes": "opentelemetry",
     "divan_obs_asgi.tracing.clients": "opentelemetry",

@@ -72,6 +72,23 @@ class Catalogue:
         "MetricsMiddleware",
     )
 
+    # What `divan_obs_asgi.operation` and `divan_obs_asgi.fail` say of requests: GraphQL's operations have one route.
+    operations = counter(
+        "operations_total",
+        ["route", "operation", "outcome"],
+        "Requests that named their operation, by their end.",
+        "Operations",
+    )
+    operation_duration = histogram(
+        "operation_duration_seconds",
+        ["route", "operation"],
+        "Seconds from the request to the end of its response, of requests that named their operation.",
+        "Operations",
+    )
+    failures = counter(
+        "failures_total", ["route", "reason"], "Requests that the application has declared failed.", "Operations"
+    )
+
     # WebSockets.
     websocket_connections = counter(
         "websocket_connections_total", ["route", "outcome"], "WebSocket connections, by their end.", "MetricsMiddleware"

@@ -136,6 +136,17 @@ class WebSocketTraffic:
             metrics.websocket_closes.labels(route, code).inc()
 
 
+def count_operation(metrics: Metrics, record: RequestRecord) -> None:
+    """Count what the application has said of a finished request: its operation, and its failure."""
+    if record.operation:
+        metrics.operations.labels(record.route, record.operation, record.outcome).inc()
+        if not record.lingers:
+            duration = bins_of(child_of(metrics.operation_duration, record.route, record.operation))
+            duration.observe(record.duration_s, trace_of(record) if record.sampled else None)
+    if record.failure:
+        metrics.failures.labels(record.route, record.failure).inc()
+
+
 class _Messages:
     """Counts the messages of one connection, whose route is known when the first of them comes."""
 
@@ -151,4 +162,4 @@ class _Messages:
         tally.tell()
 
 
-__all__ = ["HttpTraffic", "Traffic", "WebSocketTraffic"]
+__all__ = ["HttpTraffic", "Traffic", "WebSocketTraffic", "count_operation"]

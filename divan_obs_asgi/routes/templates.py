@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from divan_obs_asgi.routes.adapters import readers_of, routes_by_litestar
 from divan_obs_asgi.routes.litestar import is_mounted_in
 from divan_obs_asgi.routes.matched import RECORD_KEY, ROUTE_KEY, UNMATCHED
 from divan_obs_asgi.routes.starlette import below_mount, match_in, mounts_that_took, path_of, routes_below
 from divan_obs_asgi.types import Scope
+
+if TYPE_CHECKING:
+    from divan_obs_asgi.operations import Operations
 
 # Where a mount cannot be named by its template; its path may be the client's choice.
 _UNKNOWN_MOUNT = "/{mount}"
@@ -24,8 +29,10 @@ class RouteTemplates:
     Frameworks with another way have an adapter each, which is asked where Starlette has matched nothing, or a mount.
     """
 
-    def __init__(self, app: object) -> None:
+    def __init__(self, app: object, operations: Operations | None = None) -> None:
         self._app = app
+        # What may be said of a request beyond its route.
+        self.operations: Any = operations
         self._readers = readers_of(app)
         self._looked_again = False
         if routes_by_litestar(app):

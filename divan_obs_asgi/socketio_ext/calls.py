@@ -111,7 +111,8 @@ class Calls:
             if record.called:
                 handling.took(record)
                 # Whoever returned something was not cancelled.
-                record.outcome = "ok" if result is not None else self._outcome(record, error)
+                outcome: Outcome = "ok" if result is not None else self._outcome(record, error)
+                record.outcome = "error" if record.failure and outcome == "ok" else outcome
                 if self._tells or record.has_finishers:
                     self._tell(record)
         except Exception as fault:
@@ -167,12 +168,13 @@ class Calls:
             # Not told before python-socketio 5.12.
             reason = label_of(record.payload[0] if record.payload else leaving_for.get())
             self._watch.disconnect(record.space, reason)
-            record.args, record.told = record.args[:1], {"reason": reason}
+            record.args = record.args[:1]
+            record.add_detail("reason", reason)
             return
         refused = is_refusal(record, error) if error is not None else result is False
         outcome = "refused" if refused else "accepted" if error is None else "error"
         self._watch.connect(record.space, outcome)
-        record.told = {"connect": outcome}
+        record.add_detail("connect", outcome)
 
 
 def nothing(outside: Context) -> None:

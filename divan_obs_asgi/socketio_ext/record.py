@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
 
     from divan_obs_asgi.observability import Observability
+    from divan_obs_asgi.operations import Operations
 
 # Where the environ of a client has its `Handshake`.
 HANDSHAKE_KEY = "divan_obs_asgi.handshake"
@@ -134,6 +135,13 @@ class EventRecord(RequestRecord):
         except Exception:
             eio_sid = None
         return tuple(sid for sid in (self.sid, eio_sid) if isinstance(sid, str) and sid)
+
+    @property
+    def operations(self) -> Operations:
+        return self._obs.operations
+
+    def add_detail(self, name: str, value: object) -> None:
+        self.told = {**(self.told or {}), name: value}
 
     def handshake(self) -> Handshake | None:
         """Return what is kept of the request by which the client has connected, where it came through the stack."""

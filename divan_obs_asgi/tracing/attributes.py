@@ -84,6 +84,8 @@ class SpanContent:
             attributes["websocket.messages_sent"] = record.messages_sent
             if record.close_code is not None:
                 attributes["websocket.close_code"] = record.close_code
+        if record.operation:
+            attributes["divan.operation"] = record.operation
         if record.outcome in FAILED:
             attributes["error.type"] = error_type(record, self._redacted)
         return attributes
@@ -104,14 +106,15 @@ class SpanContent:
 
 def error_type(record: RequestRecord, redacted: Callable[[str], str]) -> str:
     """
-    HTTP semantic conventions: the exception's type, else the status; else what happened in place of one.
+    HTTP semantic conventions: the exception's type, else the application's reason, else the status; else what
+    happened in place of one.
 
     Args:
         redacted: what the name of a class goes through, which may have been made of data.
     """
     if record.error is not None:
         return redacted(class_name(type(record.error)))
-    return str(record.status or record.outcome)
+    return record.failure or str(record.status or record.outcome)
 
 
 @lru_cache(maxsize=1024)

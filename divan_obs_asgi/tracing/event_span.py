@@ -119,6 +119,8 @@ class EventSpans(ServerSpans):
 
     def _at_end(self, record: RequestRecord) -> Attributes:
         attributes: Attributes = {"divan.outcome": record.outcome or "", "divan.request_id": record.request_id}
+        if record.operation:
+            attributes["divan.operation"] = record.operation
         if record.outcome in FAILED:
             attributes["error.type"] = error_type(record, self._policy.redact_text)
         if record.fields and _USER_ID in record.fields:

@@ -37,6 +37,7 @@ _OURS = frozenset(
         "http.flavor",
         "client.address",
         "http.client_ip",
+        "divan.operation",
         "divan.outcome",
         "divan.request_id",
         "divan.kept",
