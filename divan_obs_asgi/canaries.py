@@ -10,7 +10,8 @@ from weakref import WeakKeyDictionary
 import orjson
 from prometheus_client.registry import Collector
 
-from divan_obs_asgi.logs import Lines
+from divan_obs_asgi.logs import Lines, Logs, PipelineHandler
+from divan_obs_asgi.logs.console_handlers import writes_to_console
 from divan_obs_asgi.metrics import Format, Metrics
 from divan_obs_asgi.probes.canary import Sink
 
@@ -40,6 +41,83 @@ def log_sink(lines: Lines) -> Sink:
         return lines.application(record, None, 1.0)
 
     return written
+
+
+def logging_sink(log: Logs, lines: Lines) -> Sink:
+    """
+    Return what a WARNING of the application becomes on its way through the root logger; without a pipeline, the line.
+
+    No handler writes it. What a handler for the console would have written is returned as it is.
+    """
+    direct = log_sink(lines)
+    line: list[bytes] = []
+
+    def written(text: str, fields: Mapping[str, object]) -> bytes:
+        log.look_after_handler()
+        root = logging.getLogger()
+        if not log.is_installed or not root.isEnabledFor(logging.WARNING):
+            return line[0] if line else _kept(line, direct(text, fields))
+        with _Intercepted() as intercepted:
+            try:
+                raise ValueError(text)
+            except ValueError:
+                root.warning(intercepted.message, text, exc_info=True, extra=dict(fields))
+        record = intercepted.by_pipeline
+        if record is None:
+            raise LookupError("The root logger's records do not go through the pipeline.")
+        if not line:
+            # Once, for each is counted as a redaction.
+            line.append(lines.application(record, None, 1.0))
+        return line[0] + (text.encode() if intercepted.by_console else b"")
+
+    return written
+
+
+def _kept(line: list[bytes], data: bytes) -> bytes:
+    line.append(data)
+    return data
+
+
+class _Intercepted:
+    """Keeps one record from the root logger's handlers, and notes which of them have got it."""
+
+    def __init__(self) -> None:
+        # The object, and not its text, tells the record from any other.
+        self.message = " ".join(("said", "%s"))
+        self.by_pipeline: logging.LogRecord | None = None
+        self.by_console = False
+        last = logging.lastResort
+        self._filters = [
+            (handler, _One(self, handler)) for handler in (*logging.root.handlers, *([last] if last else ()))
+        ]
+
+    def __enter__(self) -> _Intercepted:
+        for handler, one in self._filters:
+            handler.addFilter(one)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handler, one in self._filters:
+            handler.removeFilter(one)
+
+    def note(self, handler: logging.Handler, record: logging.LogRecord) -> None:
+        if isinstance(handler, PipelineHandler):
+            self.by_pipeline = record
+        elif writes_to_console(handler):
+            self.by_console = True
+
+
+class _One(logging.Filter):
+    def __init__(self, intercepted: _Intercepted, handler: logging.Handler) -> None:
+        super().__init__()
+        self._intercepted = intercepted
+        self._handler = handler
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.msg is not self._intercepted.message:
+            return True
+        self._intercepted.note(self._handler, record)
+        return False
 
 
 def metrics_sink(policy: RedactionPolicy) -> Sink:
@@ -88,4 +166,4 @@ def _raise(error: Exception) -> None:
     raise error
 
 
-__all__ = ["health_sink", "log_sink", "metrics_sink", "span_sink"]
+__all__ = ["health_sink", "log_sink", "logging_sink", "metrics_sink", "span_sink"]

@@ -178,6 +178,8 @@ class Observability:
             sink,
             _root_level(settings),
             faults,
+            restores=settings.logging_restore,
+            removed=lambda: metrics.log_handler_removed.inc(),  # Made at its first use.
         )
         probes = ProbeRegistry(
             metrics,
@@ -200,13 +202,13 @@ class Observability:
             else None
         )
         sinks = {
-            "log": canaries.log_sink(lines),
+            "log": canaries.logging_sink(log, lines),
             "metrics": canaries.metrics_sink(policy),
             "health": canaries.health_sink(policy),
         }
         if tracing:
             sinks["span"] = canaries.span_sink(policy)
-        probes.register(CanaryProbe(sinks, canaries.known_of(policy)))
+        probes.register(CanaryProbe(sinks, canaries.known_of(policy), lambda name: name == "log" and log.is_installed))
         work = WorkSpans(tracer_of(spans.provider if spans is not None else None), metrics.counting(policy, "span"))
         jobs = Jobs(metrics, work, metrics.counting(policy, "log"), faults, observing=settings.enabled)
         redaction = metrics.counting(policy, "application")
@@ -214,7 +216,8 @@ class Observability:
         background.add("heartbeat", heartbeat.run, later=True)
         background.add("probes", probes.run, later=True)
         background.add("log_levels", log.levels.expire_in_time, later=True)
-        background.add("log_limit", log.tell_left_out_in_time, later=True)
+        background.add("log_tending", log.tend, later=True)
+        background.when_started("logs", log.look_after_handler)
         if spans is not None and tracer_provider is None and not spans.exports:
             # Said when the application has started: `init` has given the log its handler by then.
             background.when_started("tracing", _tell_that_no_span_leaves)
@@ -279,6 +282,7 @@ class Observability:
         """Run what belongs to the life of the application; yields what ends it before the block is left."""
         # By now the server has set up its own.
         self.log.adopt_server_loggers()
+        self.log.look_after_handler()
         self.log.sink.open()
         async with self.background.running() as stop:
             yield stop

@@ -207,6 +207,12 @@ class Settings:
     logging_enabled: bool = _flag(
         "OBS_LOGGING_ENABLED", boolean, True, "`init` and `wrap` send the root logger through the JSON sink."
     )
+    logging_restore: bool = _flag(
+        "OBS_LOGGING_RESTORE",
+        boolean,
+        True,
+        "Put the log handler back when logging is configured again; false only reports it.",
+    )
     socketio_enabled: bool = _flag("OBS_SOCKETIO_ENABLED", boolean, True, "Observe Socket.IO clients and events.")
     socketio_emit_spans: bool = _flag("OBS_SOCKETIO_EMIT_SPANS", boolean, False, "A span for every Socket.IO emit.")
     socketio_client_traces: bool = _flag(

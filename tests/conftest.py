@@ -60,8 +60,10 @@ EXTRA_OF_LIBRARY = {
     "aiohttp": "test-all",
     "schemathesis": "test-all",
     "channels": "test-all",
+    "daphne": "test-all",
     "django": "test-all",
     "falcon": "test-all",
+    "granian": "test-all",
     "litestar": "test-all",
     "quart": "test-all",
     "ariadne": "test-all",
@@ -191,7 +193,13 @@ def _logging_as_it_was() -> Iterator[None]:
     """`init`, `wrap` and `install` take over the root logger, which belongs to all tests."""
     root, uvicorn = logging.getLogger(), logging.getLogger("uvicorn.access")
     before = list(root.handlers), root.level, uvicorn.disabled
+    factory = logging.getLogRecordFactory()
     yield
+    logging.setLogRecordFactory(factory)
+    for handler in root.handlers:
+        if type(handler).__name__ == "PipelineHandler" and handler not in before[0]:
+            # Its pipeline would put it back.
+            handler.logs.replaced()  # type: ignore[attr-defined]
     if before != (root.handlers, root.level, uvicorn.disabled):
         root.handlers[:], root.level, uvicorn.disabled = before
         # Levels that loggers have remembered.

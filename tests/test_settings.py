@@ -78,6 +78,7 @@ EXAMPLES = [
     ("LOG_RECORDER_LINES", "0", "log_recorder_lines", 0),
     ("LOG_RECORDER_BYTES", "1024", "log_recorder_bytes", 1024),
     ("LOG_RECORDER_LOGGERS", "botocore, shop.cache", "log_recorder_loggers", ("botocore", "shop.cache")),
+    ("OBS_LOGGING_RESTORE", "false", "logging_restore", False),
     ("LOG_SLOW_MS", "250", "log_slow_ms", 250),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://otel-collector:4317", "otlp_endpoint", "grpc://otel-collector:4317"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "", "otlp_endpoint", None),

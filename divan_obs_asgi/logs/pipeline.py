@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import anyio
 
 from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.logs.console_handlers import loggers, take_all_consoles_off, take_console_off
 from divan_obs_asgi.logs.lines import ACCESS_LOGGER, Lines, access_level
 from divan_obs_asgi.logs.minute_limit import MinuteLimit
 from divan_obs_asgi.logs.own_loggers import OwnLoggers
+from divan_obs_asgi.logs.reconfigured import NextRecords
 from divan_obs_asgi.logs.recorder import FlightRecorder
 from divan_obs_asgi.logs.root_level import RootLevel
 from divan_obs_asgi.logs.runtime_levels import RuntimeLevels
@@ -22,6 +25,9 @@ from divan_obs_asgi.logs.termination import flush_on_termination
 from divan_obs_asgi.logs.uncaught import install_hooks
 from divan_obs_asgi.record import RequestRecord, current_record
 
+_PACKAGE = "divan_obs_asgi"
+_logger = logging.getLogger(f"{_PACKAGE}.logs")
+
 
 class Logs:
     """
@@ -29,6 +35,10 @@ class Logs:
 
     Level first, then sampling; what one of them drops of a connection goes to the flight recorder. Of what the level
     drops, only lines of the application's own loggers do.
+
+    Args:
+        restores: whether the handler is put back where a later configuration of logging has taken it away.
+        removed: called each time that one has.
     """
 
     def __init__(
@@ -40,7 +50,13 @@ class Logs:
         sink: Sink,
         root: RootLevel,
         faults: Faults,
+        *,
+        restores: bool = True,
+        removed: Callable[[], object] = bool,
     ) -> None:
+        self._restores = restores
+        self._removed = removed
+        self._is_missing = False
         self._lines = lines
         self._sampler = sampler
         self._recorder = recorder
@@ -116,12 +132,13 @@ class Logs:
         except Exception as error:
             self._faults.report("logs", error)
 
-    async def tell_left_out_in_time(self) -> None:
-        """Do it after each such minute also where nothing is logged; ends by being cancelled."""
+    async def tend(self) -> None:
+        """Do it after each such minute also where nothing is logged, and look after the handler; until cancelled."""
         while True:
             await anyio.sleep(1.0)
             if self._limit.is_over:
                 self.tell_left_out()
+            self.look_after_handler()
 
     def flush(self, timeout_s: float = FLUSH_S) -> bool:
         """Have everything written that is queued, and the counts of what was left out; return whether it was."""
@@ -134,12 +151,18 @@ class Logs:
         if record is not None:
             record.bind(**fields)
 
+    @property
+    def is_installed(self) -> bool:
+        """Whether what the root logger gets is to go through this pipeline, and not through a later one's."""
+        return self._installed is not None
+
     def install(self, *, own_access_line: bool = True, application: str = "") -> None:
         """
-        Send the root logger, and the servers' loggers, through this pipeline.
+        Send the root logger, and all loggers with handlers for the console, through this pipeline.
 
-        Done by `init` and `wrap`. The root logger's other handlers stay, except for those of an earlier pipeline,
-        and get what they got before.
+        Done by `init` and `wrap`. Handlers for standard output and standard error are taken off, wherever they are, and
+        those of an earlier pipeline: each event is written once. The root logger's others stay, and get what they got
+        before.
 
         Args:
             own_access_line: whether there is a line for each connection; then the servers' are switched off.
@@ -151,20 +174,79 @@ class Logs:
         for handler in list(root.handlers):
             if isinstance(handler, PipelineHandler):
                 root.removeHandler(handler)
+                handler.logs.replaced()
         self._root.install()
-        handler = PipelineHandler(self)
-        root.addHandler(handler)
-        self._installed = _Installed(handler)
+        root.addHandler(PipelineHandler(self))
+        self._installed = _Installed(self)
         self._own_access_line = own_access_line
         self.adopt_server_loggers()
+        take_all_consoles_off()
         # The hooks and the loggers are the process', and may outlive this pipeline.
         install_hooks(self._installed.pipeline)
         flush_on_termination()
+
+    def replaced(self) -> None:
+        """Note that another pipeline is at the root logger from now on."""
+        self._installed = None
 
     def adopt_server_loggers(self) -> None:
         """Do it again for a server that set up its loggers since; where nothing is installed, do nothing."""
         if self._installed is not None and self._installed.is_there():
             adopt_server_loggers(self._installed.is_there, own_access_line=self._own_access_line)
+
+    def handler_closed(self) -> None:
+        """Look at the next records: whoever closes the handler is about to take it away."""
+        if self._installed is not None:
+            NextRecords(self._look_at)
+
+    def look_after_handler(self) -> None:
+        """
+        Put the handler back, and take those for the console off, where logging was configured again; never raises.
+
+        Where that is not wanted, only say that the handler has gone.
+        """
+        try:
+            self._look_after_handler()
+        except Exception as error:
+            self._faults.report("logs", error)
+
+    def _look_after_handler(self) -> None:
+        installed = self._installed
+        if installed is None:
+            return
+        missing = not installed.is_there()
+        if missing:
+            # `disable_existing_loggers` is on unless it is switched off.
+            for logger in loggers():
+                if logger.name.startswith(_PACKAGE):
+                    logger.disabled = False
+            if self._restores:
+                logging.root.addHandler(PipelineHandler(self))
+                self.adopt_server_loggers()
+        names = take_all_consoles_off() if self._restores else []
+        known, self._is_missing = self._is_missing, missing and not self._restores
+        if missing and not known:
+            self._removed()
+            _logger.warning(
+                "Logging was configured again, and the root logger lost the handler that redacts; %s.",
+                "it is back" if self._restores else "lines are not redacted (OBS_LOGGING_RESTORE is false)",
+            )
+        if names:
+            _logger.info("Handlers for the console were taken off: each line is written once. Loggers: %s.", names)
+
+    def _look_at(self, name: str) -> None:
+        """Do the same for what a record of this logger is about to meet."""
+        installed = self._installed
+        if installed is None:
+            return
+        if not installed.is_there():
+            self.look_after_handler()
+        elif self._restores:
+            logger: logging.Logger | None = logging.getLogger(name)
+            while logger is not None:
+                if logger.handlers:
+                    take_console_off(logger)
+                logger = logger.parent
 
 
 class PipelineHandler(logging.Handler):
@@ -188,19 +270,26 @@ class PipelineHandler(logging.Handler):
             self.emit(record if emitted is True else emitted)
         return emitted
 
+    def close(self) -> None:
+        super().close()
+        self.logs.handler_closed()
+
 
 class _Installed:
-    """A pipeline as long as it is at the root logger, without keeping it alive."""
+    """A pipeline as long as a handler of it is at the root logger, without keeping it alive."""
 
-    def __init__(self, handler: PipelineHandler) -> None:
-        self._handler = weakref.ref(handler)
+    def __init__(self, logs: Logs) -> None:
+        self._logs = weakref.ref(logs)
 
     def is_there(self) -> bool:
         return self.pipeline() is not None
 
     def pipeline(self) -> Logs | None:
-        handler = self._handler()
-        return handler.logs if handler is not None and handler in logging.root.handlers else None
+        logs = self._logs()
+        for handler in logging.root.handlers:
+            if isinstance(handler, PipelineHandler) and handler.logs is logs:
+                return logs
+        return None
 
 
 __all__ = ["Logs", "PipelineHandler"]

@@ -332,6 +332,12 @@ class Catalogue:
     logs_dropped = counter(
         "log_records_dropped_total", ["level"], "Log lines that the full queue did not take.", "logs"
     )
+    log_handler_removed = counter(
+        "log_handler_removed_total",
+        [],
+        "Times that a later logging configuration removed the handler that redacts from the root logger.",
+        "logs",
+    )
     trace_spans_dropped = counter(
         "trace_spans_dropped_total",
         ["reason"],

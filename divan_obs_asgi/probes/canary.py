@@ -32,26 +32,40 @@ class CanaryProbe:
 
     Args:
         known: whether sinks of these names are tight; what is found out is added.
+        changes: whether a sink of this name may change while the process lives, and is tried at each check.
     """
 
     name = "redaction"
     timeout = 2.0
     critical = True
     group: Group = STARTUP
+    # Logging may be configured again at any time. A secret that was written stays written: one failure is enough.
+    settles = False
+    fail_after = 1
 
-    def __init__(self, sinks: Mapping[str, Sink], known: dict[str, bool] | None = None) -> None:
+    def __init__(
+        self,
+        sinks: Mapping[str, Sink],
+        known: dict[str, bool] | None = None,
+        changes: Callable[[str], bool] = lambda name: False,
+    ) -> None:
         self._sinks = sinks
+        self._changes = changes
         self._known = {} if known is None else known
 
     async def check(self) -> Mapping[str, object]:
-        # Once: rules and sinks do not change while the process lives, and the canary costs milliseconds.
-        for name, sink in self._sinks.items():
-            if name not in self._known:
-                self._known[name] = _is_tight(sink)
-        leaking = [name for name in self._sinks if not self._known[name]]
+        leaking = [name for name, sink in self._sinks.items() if not self._is_tight(name, sink)]
         if leaking:
             raise ProbeFailed("error", sinks=leaking)
         return {}
+
+    def _is_tight(self, name: str, sink: Sink) -> bool:
+        if self._changes(name):
+            return _is_tight(sink)
+        # Once: rules do not change while the process lives, and the canary costs milliseconds.
+        if name not in self._known:
+            self._known[name] = _is_tight(sink)
+        return self._known[name]
 
 
 def _is_tight(sink: Sink) -> bool:

@@ -46,7 +46,7 @@ class Watched:
     def is_settled(self) -> bool:
         """Tell whether no further check is needed, ever: what belongs to the start has passed once."""
         told = self._standing.told
-        return self.probe.group == STARTUP and told is not None and told.ok
+        return self.probe.group == STARTUP and told is not None and told.ok and _own(self.probe, "settles", True)
 
     def is_fresh(self, now: float) -> bool:
         """Tell whether the last result can be told without another check."""
