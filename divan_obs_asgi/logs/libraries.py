@@ -303,7 +303,7 @@ LIBRARIES: Mapping[str, Reducer] = {
     **_all(
         words,
         """
-        aiobotocore aiohttp aioquic anthropic authlib azure boto boto3 botocore curl_cffi django.channels.server
+        aiobotocore aiohttp aioquic anthropic authlib azure boto boto3 botocore curl_cffi
         geventhttpclient gql google.api_core google.auth google.cloud googleapiclient grpc h2 h11 hpack httpcore2
         httplib2 httptools hubspot hvac hyperframe msal niquests oauthlib openai pycurl requests requests_oauthlib
         s3transfer sendgrid slack_sdk stripe suds tornado treq twilio urllib3_future werkzeug wreq zeep
@@ -321,7 +321,10 @@ LIBRARIES: Mapping[str, Reducer] = {
     # Servers.
     "uvicorn.error": uvicorn,
     "uvicorn.asgi": words,
-    **_all(access, "daphne granian.access gunicorn.access hypercorn.access sanic.access uvicorn.access"),
+    **_all(
+        access,
+        "daphne django.channels.server granian.access gunicorn.access hypercorn.access sanic.access uvicorn.access",
+    ),
 }
 # Words that an application may call its logger, too: they are a library's where it is loaded.
 _PLAIN_WORDS = frozenset(

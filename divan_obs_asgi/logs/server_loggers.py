@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 from divan_obs_asgi.logs.libraries import is_handshake
 
-_ACCESS = ("uvicorn.access", "hypercorn.access", "gunicorn.access")
+# The last is that of Channels' `runserver`, and daphne's there.
+_ACCESS = ("uvicorn.access", "hypercorn.access", "gunicorn.access", "granian.access", "django.channels.server")
 _HANDSHAKES = "uvicorn.error"
-_SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.asgi", "hypercorn.error", "gunicorn.error")
+_SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.asgi", "hypercorn.error", "gunicorn.error", "_granian")
 _ENGINES = ("engineio.server", "socketio.server", "engineio.client", "socketio.client")
 
 

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import anyio
-import hypercorn.config
-import hypercorn.logging
 import pytest
 import uvicorn.config
 
@@ -84,21 +82,6 @@ def test_a_server_that_is_set_up_later_is_adopted_when_the_application_starts(
     anyio.run(converse, build_stack(app, observed.obs), {"type": "lifespan", "state": {}}, messages)
     log_as_uvicorn()
     assert lines(observed) == [("uvicorn.error", "Started")]
-    assert capsys.readouterr() == ("", "")
-
-
-def test_hypercorn_writes_one_format(capsys: pytest.CaptureFixture[str]) -> None:
-    """The same for its two loggers."""
-    config = hypercorn.config.Config()
-    config.accesslog = "-"
-    server = hypercorn.logging.Logger(config)
-    observed = Observed()
-    observed.obs.log.install()
-    assert server.error_logger is not None
-    assert server.access_logger is not None
-    server.error_logger.info("Running on %s", "http://127.0.0.1:8000")
-    server.access_logger.info("GET /")
-    assert lines(observed) == [("hypercorn.error", "Running on http://127.0.0.1:8000")]
     assert capsys.readouterr() == ("", "")
 
 
