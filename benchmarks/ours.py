@@ -15,7 +15,7 @@ def ours(mode: Mode) -> Variant:
         "OBS_ENV": ENVIRONMENT,
         "OBS_SERVICE_NAME": SERVICE,
         "OBS_COMMIT": COMMIT,
-        "OBS_ADMIN_TOKEN": "not used here",
+        "OBS_ADMIN_TOKEN": "q8Zr2vNc5LxT0mWd",
         "OBS_TRACING_ENABLED": "false" if mode == "off" else "true",
         "OTEL_TRACES_SAMPLER_ARG": _SAMPLING[mode],
         "LOG_SAMPLING_RATE_INFO": "1",

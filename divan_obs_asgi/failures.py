@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from starlette.background import BackgroundTask, BackgroundTasks
 from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocketDisconnect
 
 # How Starlette tells an application that its client has gone.
 _CLIENT_HAS_GONE = (ClientDisconnect, WebSocketDisconnect)
+
+_BACKGROUND_TASKS = frozenset({BackgroundTask.__call__.__code__, BackgroundTasks.__call__.__code__})
 
 
 def own_failure(error: BaseException | None, hang_up: OSError | None) -> Exception | None:
@@ -26,4 +29,14 @@ def own_failure(error: BaseException | None, hang_up: OSError | None) -> Excepti
     return None
 
 
-__all__ = ["own_failure"]
+def in_background(error: BaseException) -> bool:
+    """Return whether one of Starlette's background tasks has raised it: the response was complete before."""
+    step = error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code in _BACKGROUND_TASKS:
+            return True
+        step = step.tb_next
+    return isinstance(error, BaseExceptionGroup) and any(map(in_background, error.exceptions))
+
+
+__all__ = ["in_background", "own_failure"]

@@ -9,8 +9,9 @@ from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from divan_obs_asgi import headers
-from divan_obs_asgi.failures import own_failure
+from divan_obs_asgi.failures import in_background, own_failure
 from divan_obs_asgi.faults import Faults, is_of_another, is_order
+from divan_obs_asgi.later import call_later
 from divan_obs_asgi.routes import RECORD_KEY, ROUTE_KEY, UNMATCHED, RouteTemplates
 from divan_obs_asgi.types import ConnectionKind, Message, Outcome, Receive, Scope, Send
 
@@ -38,6 +39,9 @@ _SAMPLED, _RANDOM = 0x01, 0x02
 
 # What is no number in every JSON.
 _TOO_LONG = 1 << 53
+
+# Seconds after an end in doubt in which an exception still belongs to the response.
+_DOUBT_S = 1.0
 
 # An application may declare its routes; what is longer was made of something else.
 _MAX_ROUTE = 500
@@ -128,6 +132,8 @@ class RequestRecord:
     failure = ""
     _trailers = False
     _closed_s: float | None = None
+    _in_doubt: Outcome | None = None
+    _cancel_timer: Callable[[], object] | None = None
     _housekeeping = False
     _waits = False
     _leave: Callable[[], object] | None = None
@@ -295,11 +301,14 @@ class RequestRecord:
     def returned(self) -> None:
         """The application has returned."""
         if self.outcome is None:
-            self._finish(self._left() if self.disconnected else "incomplete")
+            self._finish(self._in_doubt or (self._left() if self.disconnected else "incomplete"))
 
     def raised(self, error: BaseException) -> None:
         """The application has raised, or was cancelled."""
         if self.outcome is not None:
+            return
+        if self._in_doubt is not None:
+            self._raised_in_doubt(error)
             return
         # After a client's close, how Starlette tells of it is no news.
         if self._closed_s is None or own_failure(error, self.hang_up) is not None:
@@ -315,6 +324,28 @@ class RequestRecord:
             # What every ASGI server answers for it.
             self.status = 500
             self._finish("error")
+
+    def _raised_in_doubt(self, error: BaseException) -> None:
+        """The application has raised right after what may have been the end of its response, or of a broken one."""
+        assert self._in_doubt is not None
+        if own_failure(error, self.hang_up) is None or in_background(error):
+            self._finish(self._in_doubt)
+            return
+        self.error = error
+        self._finish("error_after_start")
+
+    def failed_after_end(self, error: Exception, faults: Faults) -> None:
+        """Report what was raised after the end to the finishers; those that are methods of something that asks."""
+        for component, finisher in reversed(tuple(self._finishers.items())):
+            report = getattr(getattr(finisher, "__self__", None), "failed_after_end", None)
+            if report is None:
+                continue
+            try:
+                report(self, error)
+            except BaseException as another:
+                if is_order(another):
+                    raise
+                faults.report(component, another)
 
     # What the messages mean.
 
@@ -338,7 +369,7 @@ class RequestRecord:
             return message
 
     def _response_started(self, message: Message) -> None:
-        if self.disconnected:
+        if self.disconnected or self._in_doubt is not None:
             return  # Nobody is there to be answered: status stays 0.
         self.first_byte_s = self._clock() - self._started
         if message.get("trailers"):
@@ -367,11 +398,37 @@ class RequestRecord:
         return number
 
     def _body_sent(self, message: Message) -> None:
+        if self._in_doubt is not None:
+            return
         body = message.get("body")
         if body and not self.disconnected:
             self.response_bytes += len(body)
         if not message.get("more_body") and not self._trailers:
-            self._end_of_response()
+            if (not body or sys.exc_info()[1] is not None) and self._is_in_doubt():
+                self._doubt()
+            else:
+                self._end_of_response()
+
+    def _is_in_doubt(self) -> bool:
+        """
+        Return whether such an end may be that of a response which broke off.
+
+        Starlette's `BaseHTTPMiddleware`, which `@app.middleware("http")` makes, ends the body of a broken stream in
+        order, by an empty message, and raises afterwards; others end it in the block that handles the exception.
+        """
+        return self.kind == "http" and 0 < self.status < 500 and not self.disconnected
+
+    def _doubt(self) -> None:
+        """Stop the clock, and finish when the application has returned or raised; or in a second, as if it had."""
+        self._closed_s = self._clock() - self._started
+        self._in_doubt = "ok"
+        self._cancel_timer = call_later(_DOUBT_S, self._trust)
+        if self._cancel_timer is None:
+            self._trust()
+
+    def _trust(self) -> None:
+        if self._in_doubt is not None:
+            self._finish(self._in_doubt)
 
     def _trailers_sent(self, message: Message) -> None:
         if not message.get("more_trailers"):
@@ -446,6 +503,9 @@ class RequestRecord:
     def _finish(self, outcome: Outcome) -> None:
         if self.outcome is not None:
             return
+        if self._cancel_timer is not None:
+            self._cancel_timer()
+            self._cancel_timer = None
         self.duration_s = self._clock() - self._started if self._closed_s is None else self._closed_s
         if self.failure and outcome == "ok":
             outcome = "error"

@@ -103,7 +103,8 @@ class RecordMiddleware(ABC):
         except BaseException as error:
             if record.outcome is None:
                 record.raised(error)
-            else:
+            # A background task's, or a broken stream's that ended in order a while ago; else it is in the record.
+            if error is not record.error:
                 self._tell_late(record, error)
             raise
         else:
@@ -132,10 +133,11 @@ class RecordMiddleware(ABC):
         return undo
 
     def _tell_late(self, record: RequestRecord, error: BaseException) -> None:
-        """Log what failed after the end of the response: a background task, which is in no access line."""
-        # A framework raises again what it has answered with a 5xx.
-        if error is record.error or own_failure(error, record.hang_up) is None:
+        """Report what failed after the end of the response: a background task, which is in no access line."""
+        failure = own_failure(error, record.hang_up)
+        if failure is None:
             return
+        record.failed_after_end(failure, self.obs.faults)
         try:
             _logger.error("%s %s failed after its response had ended.", record.method, record.route, exc_info=error)
         except Exception as another:

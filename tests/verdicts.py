@@ -151,6 +151,7 @@ class Verdict:
 
     Attributes:
         failure: the name of the exception by which the application failed.
+        late: the name of the one that came when the response had ended.
         answered_nobody: whether it has answered a client that had left; then nobody knows what it failed at.
         lasted: the least and the most that the duration can be.
     """
@@ -160,6 +161,7 @@ class Verdict:
     started: bool
     size: int
     failure: str | None
+    late: str | None
     answered_nobody: bool
     close_code: int | None
     messages: dict[str, int]
@@ -185,11 +187,19 @@ def verdict(server: Server, scope: Scope, handled: BaseException | None = None) 
     error = server.error if over is None else None
     failed = isinstance(error, Exception) and type(error).__name__ not in _NEWS
 
+    late = server.error if over is not None and isinstance(server.error, Exception) else None
     if closing is not None:
         code, status = (closing["code"], 101) if start is not None else (None, 403)
         outcome = "error" if code in _FAILURES else "ok"
     elif over is not None:
         outcome = "error" if status >= 500 else "ok"
+        if status >= 500 and late is handled:
+            late = None  # A framework raises again what it has answered.
+        if late is not None and status < 500 and _is_doubtful(scope, sent[-1], handled):
+            # An empty end, as that of a stream which broke off behind Starlette's BaseHTTPMiddleware.
+            error, late = late, None
+            failed = type(error).__name__ not in _NEWS
+            outcome = "error_after_start" if failed else "ok"
     elif left is not None:
         outcome = "client_disconnect"
         if seen[left].message["type"] == "websocket.disconnect" and status == 101:
@@ -210,11 +220,17 @@ def verdict(server: Server, scope: Scope, handled: BaseException | None = None) 
         started=start is not None,
         size=_size(sent) if scope.get("method") != "HEAD" and status not in _WITHOUT_BODY else 0,
         failure=type(error).__name__ if failed else None,
+        late=type(late).__name__ if late is not None else None,
         answered_nobody=any(one.what == "ignored" and meaning(one.message).startswith("last") for one in seen),
         close_code=code,
         messages=_messages(live),
         lasted=_lasted(server, over, left, exactly=code is not None),
     )
+
+
+def _is_doubtful(scope: Scope, last: Message, handled: BaseException | None) -> bool:
+    is_body = scope["type"] == "http" and last["type"] == "http.response.body"
+    return is_body and (not last.get("body") or handled is not None)
 
 
 def _size(sent: Iterable[Message]) -> int:

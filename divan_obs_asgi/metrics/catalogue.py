@@ -62,7 +62,7 @@ class Catalogue:
     http_exceptions = counter(
         "http_exceptions_total",
         ["route", "type"],
-        "Exceptions by which the application failed to answer, by their class.",
+        "Exceptions that requests ended with, or raised after their response (background tasks), by class.",
         "MetricsMiddleware",
     )
     http_in_flight = gauge(

@@ -77,6 +77,10 @@ class HttpTraffic:
         if record.error is not None:
             self._failed(record)
 
+    def failed_after_end(self, record: RequestRecord, error: Exception) -> None:
+        """Count what a request has raised when it was counted already: by a background task, say."""
+        self._metrics.http_exceptions.labels(record.route, class_name(type(error))).inc()
+
     def _forget(self) -> None:
         self._by_key.clear()
         self._ends.clear()

@@ -48,7 +48,8 @@ class SpanContent:
     def __init__(self, settings: Settings) -> None:
         self._old_names = "http/dup" in settings.semconv_opt_in
         # Also through a provider whose exporter knows no policy.
-        self._redacted = RedactionPolicy.from_settings(settings).redact_text
+        self._policy = RedactionPolicy.from_settings(settings)
+        self._redacted = self._policy.redact_text
         self._address = _ADDRESSES[settings.tracing_client_address]
 
     def _at_start(self, scope: Mapping[str, Any], record: RequestRecord) -> Attributes:

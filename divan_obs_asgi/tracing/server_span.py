@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from opentelemetry.context import Context
 from opentelemetry.trace import (
+    Link,
     NonRecordingSpan,
     Span,
     SpanContext,
@@ -30,7 +31,9 @@ from divan_obs_asgi.tracing.clients import Clients
 from divan_obs_asgi.tracing.current import current, make_current
 from divan_obs_asgi.tracing.deferring import waiting
 from divan_obs_asgi.tracing.parents import EMPTY, parent_of
+from divan_obs_asgi.tracing.work import record_error
 from divan_obs_asgi.types import Scope
+from divan_obs_asgi.version import __version__
 
 if TYPE_CHECKING:
     from divan_obs_asgi.redaction import RedactionPolicy
@@ -148,6 +151,23 @@ class ServerSpans(SpanContent, ABC):
     def finish(self, record: RequestRecord) -> None:
         """End the span of the finished record."""
         self._close(record.span, record)
+
+    def failed_after_end(self, record: RequestRecord, error: Exception) -> None:
+        """Make a span of its own for what was raised after the request's span had ended; it links to that."""
+        if not record.sampled:
+            return
+        ended = record.span.get_span_context()
+        tracer = self.provider.get_tracer(NAME, __version__)
+        span = tracer.start_span(
+            f"{self._name(record)} after the response",
+            set_span_in_context(NonRecordingSpan(ended), EMPTY),
+            attributes={"http.route": record.route, "divan.request_id": record.request_id},
+            links=[Link(ended)],
+            record_exception=False,
+            set_status_on_exception=False,
+        )
+        record_error(span, error, self._policy)
+        span.end()
 
     @abstractmethod
     def of_events(self, policy: RedactionPolicy) -> EventSpans:

@@ -186,7 +186,7 @@ def test_what_outlives_its_request_is_sampled_by_the_present_load() -> None:
         logger.info("uses up the budget")
         logger.info("under load")
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body"})
+        await send({"type": "http.response.body", "body": b"done"})
         observed.obs.log._sampler._second = -1  # Another one begins.
         logger.info("long afterwards")
 
@@ -264,7 +264,7 @@ def finished_after(seconds: float, scope: Scope) -> RequestRecord:
             await channel.send({"type": "websocket.close"})
         else:
             await channel.send({"type": "http.response.start", "status": 200})
-            await channel.send({"type": "http.response.body"})
+            await channel.send({"type": "http.response.body", "body": b"done"})
 
     anyio.run(answer)
     return record

@@ -50,7 +50,8 @@ class Signals:
         observed = self._observed
         observed.obs.flush()
         (record,) = self._finished
-        (span,) = self._exported.spans
+        # What fails afterwards has a span of its own.
+        (span,) = [span for span in self._exported.spans if not span.links]
         (line,) = observed.lines()
         attributes = dict(span.attributes or {})
 
@@ -112,8 +113,8 @@ class Signals:
         assert record.response_bytes == truth.size
         if truth.answered_nobody:
             return
-        exceptions = {} if truth.failure is None else {_at(route=route, type=truth.failure): 1}
-        assert self._samples("divan_http_exceptions_total") == exceptions
+        failures = [_at(route=route, type=failure) for failure in (truth.failure, truth.late) if failure is not None]
+        assert self._samples("divan_http_exceptions_total") == {labels: failures.count(labels) for labels in failures}
 
     def messages(self) -> dict[str, int]:
         """Return the counted messages of the WebSocket, by their direction."""

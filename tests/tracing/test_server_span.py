@@ -292,7 +292,7 @@ def test_background_work_is_not_in_the_span() -> None:
 
     async def answer(request: Request) -> Response:
         span = trace.get_current_span()
-        return PlainTextResponse("", background=BackgroundTask(lambda: ended.append(not span.is_recording())))
+        return PlainTextResponse("a", background=BackgroundTask(lambda: ended.append(not span.is_recording())))
 
     spans = Spans(Starlette(routes=[Route("/", answer)]))
     spans.get("/")
