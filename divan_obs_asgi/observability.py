@@ -23,6 +23,7 @@ from divan_obs_asgi.drain import Drain
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.ids import GENERATORS, NewId, uuid4
+from divan_obs_asgi.hang_ups import HangUps
 from divan_obs_asgi.jobs import F, Jobs
 from divan_obs_asgi.lifecycle import Background, Stop
 from divan_obs_asgi.logs import ByteStream, FlightRecorder, Lines, Logs, OwnLoggers, RootLevel, Sampler, Sink
@@ -95,6 +96,7 @@ class Observability:
     new_request_id: NewId = uuid4
     operations: Operations = field(default_factory=Operations)
     assembled: Assembled = field(default_factory=Assembled)
+    hang_ups: HangUps = field(default_factory=HangUps, repr=False)
     _lifespan: tuple[LifespanProbe, LifespanProbe] = field(default_factory=_lifespan_probes, repr=False)
 
     @classmethod
@@ -229,6 +231,8 @@ class Observability:
             why_development=lambda: why_development(sys._getframe(), dev=settings.says_dev),
         )
         background.add("drain", drain.run)
+        hang_ups = HangUps(settings.cancel_on_disconnect)
+        background.add("hang_ups", hang_ups.run, later=True)
         bundle = cls(
             settings,
             redaction,
@@ -247,6 +251,7 @@ class Observability:
             if new_request_id is None
             else ids.checked(new_request_id, faults),
             operations=Operations(partial(count_operation, metrics) if settings.metrics_enabled else None),
+            hang_ups=hang_ups,
         )
         weakref.finalize(bundle, _leave, weakref.ref(sink)).atexit = False
         return bundle

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
@@ -211,6 +212,16 @@ def exact_paths(text: str) -> tuple[str, ...]:
     return paths
 
 
+def routes(text: str) -> tuple[str, ...]:
+    """Read a comma-separated list of route templates; `*` for all of them, as `true` says it, too."""
+    with suppress(ValueError):
+        return ("*",) if boolean(text) else ()
+    templates = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not all(template == "*" or template.startswith("/") for template in templates):
+        raise ValueError("true, false, or route templates separated by commas: /generate,/chat/{id}")
+    return templates
+
+
 def conventions(text: str) -> tuple[str, ...]:
     """Read OTEL_SEMCONV_STABILITY_OPT_IN, whose list other libraries may extend."""
     return tuple(part.strip().lower() for part in text.split(",") if part.strip())
@@ -307,6 +318,7 @@ __all__ = [
     "positive_integer",
     "request_id_headers",
     "response_header",
+    "routes",
     "seconds",
     "secret_text",
     "share",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from divan_obs_asgi import headers
 from divan_obs_asgi.failures import in_background, own_failure
 from divan_obs_asgi.faults import Faults, is_of_another, is_order
+from divan_obs_asgi.hang_ups import has_left
 from divan_obs_asgi.later import call_later
 from divan_obs_asgi.routes import RECORD_KEY, ROUTE_KEY, UNMATCHED, RouteTemplates
 from divan_obs_asgi.types import ConnectionKind, Message, Outcome, Receive, Scope, Send
@@ -133,6 +134,7 @@ class RequestRecord:
     _trailers = False
     _closed_s: float | None = None
     _in_doubt: Outcome | None = None
+    _left_s: float | None = None
     _cancel_timer: Callable[[], object] | None = None
     _housekeeping = False
     _waits = False
@@ -272,10 +274,18 @@ class RequestRecord:
         if self.hang_up is not None:
             self.hang_up = None
 
-    def hung_up(self, error: OSError) -> None:
-        """`send` has raised: a server says so that the client has gone (ASGI 2.4)."""
+    def hung_up(self, error: OSError | None = None) -> None:
+        """The server says that the client has gone: by what `send` has raised (ASGI 2.4), or by its own state."""
+        if self._left_s is None:
+            self._left_s = self._clock() - self._started
         self.disconnected = True
-        self.hang_up = error
+        if error is not None:
+            self.hang_up = error
+
+    @property
+    def awaits_response(self) -> bool:
+        """Whether it is a request whose client could still leave before the end."""
+        return self.kind == "http" and self.outcome is None and self._in_doubt is None
 
     def sent(self, kind: str, message: Message) -> None:
         """The application has sent a message."""
@@ -291,7 +301,7 @@ class RequestRecord:
         """The application has received a message."""
         kind = message["type"]
         if kind == "http.disconnect":
-            self.disconnected = True
+            self.hung_up()
         elif kind == "websocket.receive":
             self.messages_received += 1
             self._tell_of_message("in")
@@ -506,7 +516,8 @@ class RequestRecord:
         if self._cancel_timer is not None:
             self._cancel_timer()
             self._cancel_timer = None
-        self.duration_s = self._clock() - self._started if self._closed_s is None else self._closed_s
+        ended_s = self._left_s if outcome == "client_disconnect" and self._closed_s is None else self._closed_s
+        self.duration_s = self._clock() - self._started if ended_s is None else ended_s
         if self.failure and outcome == "ok":
             outcome = "error"
         self.outcome = outcome
@@ -548,13 +559,25 @@ class Channel:
     which log lines may find for as long as a task of the application lives, holds nothing of the server.
     """
 
-    __slots__ = ("_began", "_receive", "_record", "_send")
+    __slots__ = ("_began", "_receive", "_record", "_send", "cancel")
 
     def __init__(self, record: RequestRecord, receive: Receive, send: Send, began: Context | None = None) -> None:
         self._record = record
         self._receive = receive
         self._send = send
         self._began = began
+        self.cancel: Callable[[], object] | None = None
+
+    def notice_hang_up(self) -> bool:
+        """Have the record note that its client has left, where the server knows it; return whether it has."""
+        record = self._record
+        if record.awaits_response and not record.disconnected and has_left(self._receive, self._send):
+            record.hung_up()
+        return record.disconnected and record.awaits_response
+
+    def route(self) -> str:
+        """Return the route as far as it is known."""
+        return self._record.route_so_far()
 
     async def send(self, message: Message) -> None:
         record = self._record
@@ -566,6 +589,7 @@ class Channel:
         began = self._began
         if kind in _STARTS:
             message = record.with_headers(message)
+            self.notice_hang_up()
             # Nothing begins before the response has ended.
             began = None
         elif began is not None:
@@ -573,6 +597,9 @@ class Channel:
                 began = None
             else:
                 in_server.set(began)
+        if record.response_bytes and not message.get("more_body"):
+            # The end of a stream: to a server that has lost the client every `send` is in order.
+            self.notice_hang_up()
         try:
             await self._send(message)
         except OSError as error:

@@ -8,6 +8,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
+import anyio
+
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.failures import own_failure
 from divan_obs_asgi.faults import is_order
@@ -48,6 +50,8 @@ class RecordMiddleware(ABC):
         self._routes: RouteTemplates
         self._inner: ASGIApp = app
         self._observers: tuple[RecordMiddleware, ...] = (self,)
+        self._watched = obs.hang_ups.watched
+        self._cancels = bool(obs.hang_ups.cancelled)
         if isinstance(app, RecordMiddleware) and type(app).__call__ is RecordMiddleware.__call__:
             self._inner = app._inner
             self._observers = (self, *app._observers)
@@ -98,8 +102,12 @@ class RecordMiddleware(ABC):
             record.caller = around
         undo = self._observe(scope, record)
         channel = Channel(record, receive, send, scope.get(CONTEXT_KEY))
+        self._watched.add(channel)
         try:
-            await self._inner(scope, channel.receive, channel.send)
+            if self._cancels:
+                await self._cancellable(scope, channel)
+            else:
+                await self._inner(scope, channel.receive, channel.send)
         except BaseException as error:
             if record.outcome is None:
                 record.raised(error)
@@ -110,6 +118,7 @@ class RecordMiddleware(ABC):
         else:
             record.returned()
         finally:
+            self._watched.discard(channel)
             if undo:
                 self._undo(undo)
             # A request within a request (an application that calls another in process) goes on afterwards, as a
@@ -117,6 +126,12 @@ class RecordMiddleware(ABC):
             stays = around is not None and (around.outcome is None or record.caller is around)
             current_record.set(around if stays else None)
             record.release()
+
+    async def _cancellable(self, scope: Scope, channel: Channel) -> None:
+        """Call the application so that it can be cancelled, as if it had returned."""
+        with anyio.CancelScope() as cancellation:
+            channel.cancel = cancellation.cancel
+            await self._inner(scope, channel.receive, channel.send)
 
     def _observe(self, scope: Scope, record: RequestRecord) -> list[tuple[str, Undo]]:
         undo: list[tuple[str, Undo]] = []

@@ -38,6 +38,7 @@ from divan_obs_asgi.readers import (
     positive_integer,
     request_id_headers,
     response_header,
+    routes,
     seconds,
     secret_text,
     share,
@@ -195,6 +196,12 @@ class Settings:
     )
     redact_hash_key: str | None = _flag(
         "OBS_REDACT_HASH_KEY", secret_text, None, "The key of the hashes; 16 characters or more.", secret=True
+    )
+    cancel_on_disconnect: tuple[str, ...] = _flag(
+        "OBS_CANCEL_ON_DISCONNECT",
+        routes,
+        (),
+        "Routes whose application is cancelled when the client has left: `/generate,/chat/{id}`, or `true` for all.",
     )
     redact_error_bodies: bool = _flag(
         "OBS_REDACT_ERROR_BODIES", boolean, False, "Redact the textual bodies of answers from 500 on."
