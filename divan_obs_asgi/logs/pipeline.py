@@ -16,6 +16,7 @@ from divan_obs_asgi.logs.minute_limit import MinuteLimit
 from divan_obs_asgi.logs.own_loggers import OwnLoggers
 from divan_obs_asgi.logs.reconfigured import NextRecords
 from divan_obs_asgi.logs.recorder import FlightRecorder
+from divan_obs_asgi.logs.repeats import is_repeated, note_reported
 from divan_obs_asgi.logs.root_level import RootLevel
 from divan_obs_asgi.logs.runtime_levels import RuntimeLevels
 from divan_obs_asgi.logs.sampling import Sampler
@@ -87,6 +88,8 @@ class Logs:
             if not rate:
                 return
         self.sink.put(self._lines.access(record, level, rate, recorded), level)
+        if record.error is not None:
+            note_reported(record.error)
 
     def application(self, record: logging.LogRecord) -> None:
         """Write the line of a LogRecord, unless level or sampling drop it; never raises."""
@@ -101,6 +104,9 @@ class Logs:
             self.levels.expire()
         if self._limit.is_over:
             self.tell_left_out()
+        error = record.exc_info[1] if isinstance(record.exc_info, tuple) and len(record.exc_info) == 3 else None
+        if error is not None and is_repeated(record, error):
+            return
         level = record.levelno
         writes = self._root.writes(record)
         rate = 1.0 if writes else 0.0
@@ -113,6 +119,8 @@ class Logs:
         if rate:
             if self._limit.allows(record):
                 self.sink.put(self._lines.application(record, request, rate), level)
+                if error is not None and level >= logging.ERROR:
+                    note_reported(error)
         elif request is not None and self._recorder.wants(request) and (writes or self._own_loggers.wrote(record)):
             self._recorder.keep(request, self._lines.application(record, request, 1.0, recorded=True), level)
 

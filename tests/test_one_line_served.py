@@ -1,0 +1,139 @@
+"""One exception is one ERROR line, under the real commands."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.patience import PATIENCE_S
+from tests.servers.command import Command
+
+APP = """
+import asyncio, gc, logging
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.routing import Route
+import divan_obs_asgi as obs
+
+async def raises(request):
+    raise LookupError("no such thing")
+
+async def groups(request):
+    raise ExceptionGroup("several", [LookupError("a"), KeyError("b")])
+
+async def broken(request):
+    async def parts():
+        yield b"some"
+        raise LookupError("in the middle")
+    return StreamingResponse(parts())
+
+async def background(request):
+    async def fail():
+        raise LookupError("afterwards")
+    return PlainTextResponse("done", background=BackgroundTask(fail))
+
+async def forgotten(request):
+    async def fail():
+        raise LookupError("in a task")
+    task = asyncio.create_task(fail())
+    await asyncio.wait([task])
+    del task
+    gc.collect()
+    return PlainTextResponse("done")
+
+async def end(request):
+    logging.getLogger("shop").warning("the end")
+    return PlainTextResponse("done")
+
+handlers = [raises, groups, broken, background, forgotten, end]
+app = Starlette(routes=[Route("/" + handler.__name__, handler) for handler in handlers])
+
+async def passing(request, call_next):
+    return await call_next(request)
+
+app.add_middleware(BaseHTTPMiddleware, dispatch=passing)
+
+obs.init(app)
+"""
+FLAGS = {"OBS_ENV": "dev", "LOG_SLOW_MS": "0"}
+
+
+class Served(Command):
+    """The commands of the servers that name address and port in ways of their own."""
+
+    def command(self) -> list[str]:
+        host, port = self.host, str(self.port)
+        own = {
+            "granian": ["--interface", "asgi", "--host", host, "--port", port, "shop:app"],
+            "daphne": ["-b", host, "-p", port, "shop:app"],
+        }.get(self._server)
+        if own is None:
+            return list(super().command())
+        return [sys.executable, "-m", self._server, *own]
+
+    ready_line = re.compile(r"Uvicorn running|Running on|Application startup complete|Listening|Started w")
+
+
+def ask(command: Command, path: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            httpx.get(f"{command.url}{path}", timeout=PATIENCE_S)
+            return
+        except httpx.ConnectError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        except httpx.TransportError:
+            return  # A response that broke off.
+
+
+def errors(command: Command) -> list[dict[str, Any]]:
+    command.line("the end")
+    return [line for line in command.lines() if line["level"] in ("ERROR", "CRITICAL")]
+
+
+@pytest.mark.parametrize("server", ["uvicorn"])
+def test_one_exception_is_one_line(server: str) -> None:
+    """Ours, with the ids of the request; the server's, asyncio's and Starlette's second one is left out."""
+    command = Served(APP, server, "app", env=FLAGS)
+    try:
+        command.start()
+        for path in ("/raises", "/groups", "/broken", "/background", "/forgotten"):
+            ask(command, path)
+        ask(command, "/end")
+        command.stop()
+        told = [(line["route"], line["error"]["type"]) for line in errors(command)]
+        assert sorted(told, key=str) == sorted(
+            [
+                ("/raises", "LookupError"),
+                ("/groups", "ExceptionGroup"),
+                ("/broken", "LookupError"),
+                ("/background", "LookupError"),
+                ("/forgotten", "LookupError"),
+            ],
+            key=str,
+        )
+        assert "Traceback" not in "".join(line for line in command.log if not line.startswith("{"))
+    finally:
+        command.close()
+
+
+@pytest.mark.parametrize("server", ["uvicorn"])
+def test_an_exception_without_a_line_of_ours_is_the_servers(server: str) -> None:
+    """Nothing is lost that nobody else has logged."""
+    command = Served(APP, server, "app", env={**FLAGS, "OBS_ACCESS_LOG_ENABLED": "false"})
+    try:
+        command.start()
+        ask(command, "/raises")
+        ask(command, "/end")
+        (line,) = errors(command)
+        assert line["error"]["type"] == "LookupError"
+    finally:
+        command.close()
