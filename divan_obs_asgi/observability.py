@@ -22,8 +22,8 @@ from divan_obs_asgi.development import why_development
 from divan_obs_asgi.drain import Drain
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.faults import Faults
-from divan_obs_asgi.ids import GENERATORS, NewId, uuid4
 from divan_obs_asgi.hang_ups import HangUps
+from divan_obs_asgi.ids import GENERATORS, NewId, uuid4
 from divan_obs_asgi.jobs import F, Jobs
 from divan_obs_asgi.lifecycle import Background, Stop
 from divan_obs_asgi.logs import ByteStream, FlightRecorder, Lines, Logs, OwnLoggers, RootLevel, Sampler, Sink

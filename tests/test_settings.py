@@ -34,6 +34,7 @@ EXAMPLES = [
     ("OBS_REQUEST_ID_RESPONSE_HEADER", " X-Correlation-ID ", "request_id_response_header", "X-Correlation-ID"),
     ("OBS_REQUEST_ID_FORMAT", "UUID7", "request_id_format", "uuid7"),
     ("OBS_QUIET_PATHS", "/ping, /livez,/ping", "quiet_paths", ("/ping", "/livez")),
+    ("OBS_CANCEL_ON_DISCONNECT", "/generate, /chat/{id}", "cancel_on_disconnect", ("/generate", "/chat/{id}")),
     ("OBS_REDACTION_ENABLED", " False ", "redaction_enabled", False),
     ("OBS_TRACING_ENABLED", "true", "tracing_enabled", True),
     ("OBS_TRACING_ENABLED", "1", "tracing_enabled", True),
