@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 
 from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.logs.child_processes import end_in_order
 from divan_obs_asgi.logs.console_handlers import loggers, take_all_consoles_off, take_console_off
 from divan_obs_asgi.logs.lines import ACCESS_LOGGER, Lines, access_level
 from divan_obs_asgi.logs.minute_limit import MinuteLimit
@@ -72,6 +73,7 @@ class Logs:
         self.sink = sink
         # Weakly: the sink must not keep its pipeline.
         sink.last_words = weakref.WeakMethod(self.tell_left_out)
+        end_in_order()
 
     def access(self, record: RequestRecord) -> None:
         """Write the line of a finished record, unless level or sampling drop it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import io
 import logging
@@ -17,7 +18,10 @@ from functools import partial
 from time import monotonic
 from typing import Protocol
 
+import anyio
+
 from divan_obs_asgi.logs.last_resort import standard_error, wait_until_writable
+from divan_obs_asgi.record import current_record
 
 # Lines; at half a kilobyte each about 5 MB.
 QUEUE_SIZE = 10_000
@@ -59,6 +63,9 @@ class Sink:
     What a write did not take is kept and tried again, sooner first and then every two seconds; its lines stay
     whole and in order.
 
+    A child process that serves nobody may end at any moment and without notice (`os._exit`). There `put` writes the
+    line itself, as far as the stream takes it without blocking, until a server calls `open`.
+
     Args:
         stream: default is standard output, looked up at each write (a test or a reload may replace it).
         dropped: called with the level's name for each line that is lost.
@@ -83,10 +90,10 @@ class Sink:
         self._size = size
         self._form = form
         self.last_words: Callable[[], Callable[[], object] | None] = _nothing
-        self._reset()
+        self._reset(in_child=is_made_by_multiprocessing())
         _sinks.add(self)
 
-    def _reset(self) -> None:
+    def _reset(self, *, in_child: bool) -> None:
         """Begin with nothing, as in a new process: no lines, no thread, and no lock that somebody holds."""
         self._lines: deque[bytes] = deque()
         self._unwritten = b""
@@ -106,6 +113,8 @@ class Sink:
         self._heard = 0
         self._closing = False
         self._ending = False
+        # Whether a line is to be written before `put` returns.
+        self._prompt = in_child
         self._idle_s = _IDLE_S
         # Whether a line has waited in vain since the stream last took something.
         self._impatient = False
@@ -118,10 +127,10 @@ class Sink:
         # A copy of just this size. orjson's buffers are of a kilobyte, and to keep thousands of them costs 2 µs a line
         # in page faults.
         lines.append(line + b"\n")
-        if not self._awake:
+        if self._prompt:
+            self._hurry()
+        elif not self._awake:
             self._wake()
-        if self._ending and not self._impatient:
-            self._impatient = not self.flush(PATIENCE_S)
 
     def flush(self, timeout_s: float = FLUSH_S) -> bool:
         """
@@ -149,8 +158,9 @@ class Sink:
         return self._write_all(at_once=True)
 
     def open(self) -> None:
-        """Have the thread wait for further lines; so it does until `close`."""
+        """A server runs here: have the thread wait for further lines; so it does until `close`."""
         self._idle_s = _IDLE_S
+        self._prompt = self._ending
 
     def leave(self) -> None:
         """Nobody needs the sink any more: its thread ends when it has written. Waits for nothing."""
@@ -175,8 +185,35 @@ class Sink:
         last_words = self.last_words()
         if last_words is not None:
             last_words()
-        self._ending = True
+        self._ending = self._prompt = True
         return self.flush(timeout_s)
+
+    def _hurry(self) -> None:
+        """Have the last line written before the caller goes on, as far as the stream takes it in time."""
+        if not self._ending:
+            if current_record.get() is not None and _in_event_loop():
+                # A worker that was forked, and serves without a lifespan.
+                self.open()
+            elif self._wrote_at_once():
+                return
+        if not self._awake:
+            self._wake()
+        if self._prompt and not self._impatient and (self._ending or not _in_event_loop()):
+            self._impatient = not self.flush(PATIENCE_S)
+
+    def _wrote_at_once(self) -> bool:
+        """Write all lines in this thread, without blocking; return whether the stream took them."""
+        if self._impatient or not (self._is_in_memory() or self._takes_without_blocking()):
+            return False
+        with self._changed:
+            if self._writing or self._is_called_by_a_writer():
+                return False
+            self._writing = threading.get_ident()
+        return self._write_all(at_once=True, told=False)
+
+    def _takes_without_blocking(self) -> bool:
+        raw = _raw(self._present_stream())
+        return raw is not None and _descriptor(raw) is not None
 
     def _found_room(self, line: bytes, level: int) -> bool:
         """Wait for room, or find another way for the line, or count it."""
@@ -260,12 +297,13 @@ class Sink:
             self._writing = threading.get_ident()
         return self._write_all()
 
-    def _write_all(self, *, at_once: bool = False) -> bool:
+    def _write_all(self, *, at_once: bool = False, told: bool = True) -> bool:
         """
         Write what an earlier round has left, and what is queued; return whether all of it was taken.
 
         Args:
             at_once: fail where the stream would block.
+            told: whether a failure is reported; not where the writer tries again.
         """
         good, failure = False, None
         try:
@@ -286,7 +324,8 @@ class Sink:
                     self._impatient = False
                 self._changed.notify_all()
         if failure is not None:
-            self._failed(failure)
+            if told:
+                self._failed(failure)
             failure = None  # Its traceback holds this frame.
         return good
 
@@ -300,8 +339,8 @@ class Sink:
         if not self._unwritten:
             return
         stream = self._present_stream()
-        raw = stream if isinstance(stream, io.RawIOBase) else getattr(stream, "raw", None)
-        if isinstance(raw, io.RawIOBase):
+        raw = _raw(stream)
+        if raw is not None:
             # Below the buffer, which does not tell how much of a failed write has left.
             descriptor = _descriptor(raw)
             if at_once and descriptor is not None and not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -359,6 +398,12 @@ def _write_at_once(descriptor: int, data: memoryview) -> int:
         os.close(own)
 
 
+def _raw(stream: object) -> io.RawIOBase | None:
+    """Return what is below the buffer of a stream, None where it is no file."""
+    raw = stream if isinstance(stream, io.RawIOBase) else getattr(stream, "raw", None)
+    return raw if isinstance(raw, io.RawIOBase) else None
+
+
 def _descriptor(raw: io.RawIOBase) -> int | None:
     try:
         return raw.fileno()
@@ -390,6 +435,27 @@ class _TextOutput:
         return sys.stdout.flush()
 
 
+def _in_event_loop() -> bool:
+    """Return whether an event loop, asyncio's or Trio's, runs this code."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        try:
+            anyio.get_cancelled_exc_class()
+        except Exception:  # anyio's own from 4.12 on, sniffio's before.
+            return False
+    return True
+
+
+def is_made_by_multiprocessing() -> bool:
+    """Return whether `multiprocessing` has made this process: by spawn, or before it has loaded this module."""
+    process = sys.modules.get("multiprocessing.process")
+    if process is None:
+        return False
+    # The second is so while a child loads its main module and what it is to do.
+    return process.parent_process() is not None or getattr(process.current_process(), "_inheriting", False)
+
+
 def _nothing() -> None:
     """Return that there are no last words."""
 
@@ -419,10 +485,10 @@ def _flush_before_fork() -> None:
 def _forget_parent() -> None:
     """A forked worker inherits the objects but no threads, and must not write its parent's lines again."""
     for sink in list(_sinks):
-        sink._reset()
+        sink._reset(in_child=True)
 
 
 atexit.register(end_all)
 os.register_at_fork(before=_flush_before_fork, after_in_child=_forget_parent)
 
-__all__ = ["FLUSH_S", "PATIENCE_S", "QUEUE_SIZE", "ByteStream", "Sink", "end_all"]
+__all__ = ["FLUSH_S", "PATIENCE_S", "QUEUE_SIZE", "ByteStream", "Sink", "end_all", "is_made_by_multiprocessing"]

@@ -52,12 +52,12 @@ class _Hook:
         before: Callable[..., object],
         default: Callable[..., object] | None,
     ) -> None:
-        self._pipeline = pipeline
+        self.pipeline = pipeline
         self.before = before
         self._default = default
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
-        pipeline = self._pipeline()
+        pipeline = self.pipeline()
         if pipeline is None or not self._is_ours(*args, **kwargs):
             self.before(*args, **kwargs)
             return
@@ -119,9 +119,7 @@ class _OfProcess(_Hook):
         return args[0], args[1], args[2]
 
     def _log(self, pipeline: Pipeline, kind: Any, error: Any, steps: Any, **_: Any) -> None:
-        pipeline.application(_record(logging.CRITICAL, "uncaught exception; the process ends", (kind, error, steps)))
-        if not pipeline.flush(_FLUSH_S):
-            _tell_type(kind)
+        _log_end(pipeline, kind, error, steps)
 
 
 class _OfThread(_Hook):
@@ -197,6 +195,47 @@ class _Held:
         return "".join(self._parts)
 
 
+class _WithoutTraceback(_Held):
+    """Leaves out what `multiprocessing` writes of a child that has failed: a heading, a traceback, and then it ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        process = sys.modules["multiprocessing.process"]
+        self._heading = f"Process {process.current_process().name}:\n"
+
+    def write(self, text: str) -> int:
+        if threading.get_ident() == self._owner and (self._parts or text == self._heading):
+            return super().write(text)
+        return self._stream.write(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
+def log_failed_child() -> None:
+    """Log the exception under way, in a child of `multiprocessing` that it ends; where there is none, do nothing."""
+    error = sys.exc_info()[1]
+    # An error tracker may have set one of them since; each has the pipeline.
+    hooks: tuple[object, ...] = (sys.excepthook, threading.excepthook, sys.unraisablehook)
+    hook = next((hook for hook in hooks if isinstance(hook, _Hook)), None)
+    if hook is not None and isinstance(error, Exception) and not isinstance(sys.stderr, _WithoutTraceback):
+        pipeline = hook.pipeline()
+        if pipeline is None:
+            return
+        try:
+            _log_end(pipeline, type(error), error, error.__traceback__)
+        except Exception:
+            _tell_type(type(error))
+        if sys.stderr is not None:
+            sys.stderr = cast(TextIO, _WithoutTraceback())
+
+
+def _log_end(pipeline: Pipeline, kind: Any, error: Any, steps: Any) -> None:
+    pipeline.application(_record(logging.CRITICAL, "uncaught exception; the process ends", (kind, error, steps)))
+    if not pipeline.flush(_FLUSH_S):
+        _tell_type(kind)
+
+
 def _record(
     level: int, message: str, exc_info: Any, *, args: tuple[object, ...] = (), **fields: object
 ) -> logging.LogRecord:
@@ -228,4 +267,4 @@ def _before(hook: Callable[..., object]) -> Callable[..., object]:
     return hook.before if isinstance(hook, _Hook) else hook
 
 
-__all__ = ["LOGGER", "install_hooks"]
+__all__ = ["LOGGER", "install_hooks", "log_failed_child"]
