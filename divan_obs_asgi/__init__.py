@@ -17,10 +17,12 @@ from divan_obs_asgi.recording import RecordMiddleware
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.stack import build_stack
+from divan_obs_asgi.threads import CarryingExecutor, carry
 from divan_obs_asgi.tracing.work import background, span, traced
 from divan_obs_asgi.version import __version__
 
 __all__ = [
+    "CarryingExecutor",
     "ImproperlyConfigured",
     "MiddlewareNotUsed",
     "Observability",
@@ -33,6 +35,7 @@ __all__ = [
     "__version__",
     "background",
     "build_stack",
+    "carry",
     "fail",
     "init",
     "logger",
