@@ -10,6 +10,7 @@ Observability for ASGI services: request ids, traces, metrics, logs, redaction, 
 from divan_obs_asgi import middlewares, probes, socketio_ext
 from divan_obs_asgi.exceptions import ImproperlyConfigured, MiddlewareNotUsed, ObservabilityError, ProbeFailed
 from divan_obs_asgi.integration import init, wrap
+from divan_obs_asgi.logs.loguru_bridge import loguru_handler
 from divan_obs_asgi.observability import Observability, logger
 from divan_obs_asgi.operations import fail, operation
 from divan_obs_asgi.record import RequestRecord
@@ -39,6 +40,7 @@ __all__ = [
     "fail",
     "init",
     "logger",
+    "loguru_handler",
     "middlewares",
     "operation",
     "probes",

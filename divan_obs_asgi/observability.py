@@ -28,6 +28,7 @@ from divan_obs_asgi.jobs import F, Jobs
 from divan_obs_asgi.lifecycle import Background, Stop
 from divan_obs_asgi.logs import ByteStream, FlightRecorder, Lines, Logs, OwnLoggers, RootLevel, Sampler, Sink
 from divan_obs_asgi.logs.console import form_for
+from divan_obs_asgi.logs.loguru_bridge import warn_of_loguru
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.metrics.traffic import count_operation
 from divan_obs_asgi.operations import Operations
@@ -220,6 +221,8 @@ class Observability:
         background.add("log_levels", log.levels.expire_in_time, later=True)
         background.add("log_tending", log.tend, later=True)
         background.when_started("logs", log.look_after_handler)
+        if settings.enabled and settings.logging_enabled:
+            background.when_started("loguru", warn_of_loguru)
         if spans is not None and tracer_provider is None and not spans.exports:
             # Said when the application has started: `init` has given the log its handler by then.
             background.when_started("tracing", _tell_that_no_span_leaves)

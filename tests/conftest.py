@@ -65,6 +65,7 @@ EXTRA_OF_LIBRARY = {
     "falcon": "test-all",
     "granian": "test-all",
     "litestar": "test-all",
+    "loguru": "test-all",
     "quart": "test-all",
     "ariadne": "test-all",
     "graphene": "test-all",

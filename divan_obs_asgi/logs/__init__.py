@@ -1,6 +1,7 @@
 """JSON logs: the lines, the sampling, the flight recorder, and the sink that never makes the event loop wait."""
 
 from divan_obs_asgi.logs.lines import Lines, timestamp
+from divan_obs_asgi.logs.loguru_bridge import loguru_handler
 from divan_obs_asgi.logs.own_loggers import OwnLoggers
 from divan_obs_asgi.logs.pipeline import Logs, PipelineHandler
 from divan_obs_asgi.logs.recorder import FlightRecorder
@@ -19,6 +20,7 @@ __all__ = [
     "RootLevel",
     "Sampler",
     "Sink",
+    "loguru_handler",
     "structlog_processor",
     "timestamp",
 ]

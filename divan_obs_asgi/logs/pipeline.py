@@ -13,6 +13,7 @@ from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.logs.child_processes import end_in_order
 from divan_obs_asgi.logs.console_handlers import loggers, take_all_consoles_off, take_console_off
 from divan_obs_asgi.logs.lines import ACCESS_LOGGER, Lines, access_level
+from divan_obs_asgi.logs.loguru_bridge import installed
 from divan_obs_asgi.logs.minute_limit import MinuteLimit
 from divan_obs_asgi.logs.own_loggers import OwnLoggers
 from divan_obs_asgi.logs.reconfigured import NextRecords
@@ -193,11 +194,21 @@ class Logs:
         take_all_consoles_off()
         # The hooks and the loggers are the process', and may outlive this pipeline.
         install_hooks(self._installed.pipeline)
+        installed.set(self)
         flush_on_termination()
 
     def replaced(self) -> None:
         """Note that another pipeline is at the root logger from now on."""
         self._installed = None
+
+    def gets(self, logger: logging.Logger) -> bool:
+        """Return whether records of a logger of the standard library come here."""
+        at: logging.Logger | None = logger
+        while at is not None:
+            if any(isinstance(handler, PipelineHandler) and handler.logs is self for handler in at.handlers):
+                return True
+            at = at.parent if at.propagate else None
+        return False
 
     def adopt_server_loggers(self) -> None:
         """Do it again for a server that set up its loggers since; where nothing is installed, do nothing."""
