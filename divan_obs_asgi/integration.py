@@ -81,7 +81,10 @@ def _take_over(obs: Observability, application: str) -> None:
     if not obs.settings.enabled:
         return
     if obs.settings.logging_enabled:
-        obs.log.install(own_access_line=obs.settings.access_log_enabled, application=application)
+        settings = obs.settings
+        obs.log.install(
+            own_access_line=settings.access_log_enabled, application=application, prints=settings.log_prints
+        )
     if obs.spans is not None:
         from divan_obs_asgi.tracing.provider import make_global
 

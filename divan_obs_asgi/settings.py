@@ -311,6 +311,12 @@ class Settings:
     log_slow_ms: int = _flag(
         "LOG_SLOW_MS", integer, 1000, "An HTTP request that takes longer shows its recorded lines; 0 for none."
     )
+    log_prints: bool = _flag(
+        "LOG_PRINTS",
+        boolean,
+        False,
+        "Write each line printed to standard output or standard error as a log line (`stdout`, `stderr`).",
+    )
     otlp_traces_endpoint: str | None = _flag(
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", otlp_endpoint, None, "As the next one, for spans only; goes before it."
     )

@@ -74,6 +74,7 @@ EXAMPLES = [
     ("LOG_SAMPLING_RATE_INFO", "0.25", "log_sampling_rate_info", 0.25),
     ("LOG_SAMPLING_RATE_INFO", "0", "log_sampling_rate_info", 0.0),
     ("LOG_SAMPLING_RATE_INFO", "1", "log_sampling_rate_info", 1.0),
+    ("LOG_PRINTS", "true", "log_prints", True),
     ("LOG_SAMPLING_BUDGET", "5000", "log_sampling_budget", 5000),
     ("LOG_RECORDER_LEVEL", "info", "log_recorder_level", "INFO"),
     ("LOG_RECORDER_LINES", "0", "log_recorder_lines", 0),

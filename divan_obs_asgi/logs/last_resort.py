@@ -10,6 +10,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from divan_obs_asgi.logs.prints import beneath
+
 # Lines; a burst while standard error is slow.
 _QUEUE_SIZE = 1000
 # Seconds without a line after which the thread ends; the next line starts another.
@@ -86,7 +88,7 @@ class StandardError:
 def _write(data: bytes, patience_s: float) -> bool:
     """Write to standard error below its buffer, whose lock would block other threads that print; may block."""
     try:
-        stream = sys.stderr
+        stream = beneath(sys.stderr)
         descriptor = _descriptor(stream)
         if descriptor is None:
             stream.write(data.decode())

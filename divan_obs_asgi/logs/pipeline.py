@@ -16,6 +16,7 @@ from divan_obs_asgi.logs.lines import ACCESS_LOGGER, Lines, access_level
 from divan_obs_asgi.logs.loguru_bridge import installed
 from divan_obs_asgi.logs.minute_limit import MinuteLimit
 from divan_obs_asgi.logs.own_loggers import OwnLoggers
+from divan_obs_asgi.logs.prints import end_prints, log_prints
 from divan_obs_asgi.logs.reconfigured import NextRecords
 from divan_obs_asgi.logs.recorder import FlightRecorder
 from divan_obs_asgi.logs.repeats import is_repeated, note_reported
@@ -73,7 +74,7 @@ class Logs:
         self.levels = RuntimeLevels(root)
         self.sink = sink
         # Weakly: the sink must not keep its pipeline.
-        sink.last_words = weakref.WeakMethod(self.tell_left_out)
+        sink.last_words = weakref.WeakMethod(self.tell_last)
         end_in_order()
 
     def access(self, record: RequestRecord) -> None:
@@ -127,6 +128,13 @@ class Logs:
         elif request is not None and self._recorder.wants(request) and (writes or self._own_loggers.wrote(record)):
             self._recorder.keep(request, self._lines.application(record, request, 1.0, recorded=True), level)
 
+    def printed(self, record: logging.LogRecord) -> None:
+        """Write what was printed, unless the sink's own writer prints: each line would make another one."""
+        if self.sink.is_called_by_a_writer():
+            self.sink.drop(record.levelno)
+        else:
+            self.application(record)
+
     def unreadable(self, record: logging.LogRecord, error: Exception) -> None:
         """Write that there was a record, and nothing of it (PITFALLS P37, P38); never raises."""
         self._faults.report("logs", error)
@@ -142,6 +150,14 @@ class Logs:
                 self.sink.put(self._lines.application(record, None, 1.0), record.levelno)
         except Exception as error:
             self._faults.report("logs", error)
+
+    def tell_last(self) -> None:
+        """Write what has waited for the end of its line or of its minute; never raises."""
+        try:
+            end_prints()
+        except Exception as error:
+            self._faults.report("logs", error)
+        self.tell_left_out()
 
     async def tend(self) -> None:
         """Do it after each such minute also where nothing is logged, and look after the handler; until cancelled."""
@@ -167,7 +183,7 @@ class Logs:
         """Whether what the root logger gets is to go through this pipeline, and not through a later one's."""
         return self._installed is not None
 
-    def install(self, *, own_access_line: bool = True, application: str = "") -> None:
+    def install(self, *, own_access_line: bool = True, application: str = "", prints: bool = False) -> None:
         """
         Send the root logger, and all loggers with handlers for the console, through this pipeline.
 
@@ -178,6 +194,7 @@ class Logs:
         Args:
             own_access_line: whether there is a line for each connection; then the servers' are switched off.
             application: a module of the application, whose package's loggers are its own wherever it is installed.
+            prints: whether what is printed is logged.
         """
         if application:
             self._own_loggers.add_package(application)
@@ -194,6 +211,8 @@ class Logs:
         take_all_consoles_off()
         # The hooks and the loggers are the process', and may outlive this pipeline.
         install_hooks(self._installed.pipeline)
+        if prints:
+            log_prints(self._installed.pipeline)
         installed.set(self)
         flush_on_termination()
 

@@ -21,6 +21,7 @@ from typing import Protocol
 import anyio
 
 from divan_obs_asgi.logs.last_resort import standard_error, wait_until_writable
+from divan_obs_asgi.logs.prints import beneath
 from divan_obs_asgi.record import current_record
 
 # Lines; at half a kilobyte each about 5 MB.
@@ -142,7 +143,7 @@ class Sink:
         with self._changed:
             if self._is_empty():
                 return True
-            if self._is_called_by_a_writer():
+            if self.is_called_by_a_writer():
                 return False  # It waits for nobody, least of all for itself.
             if (self._writing or not self._is_in_memory()) and self._wake():
                 # The round that is under way may have missed the last lines.
@@ -206,7 +207,7 @@ class Sink:
         if self._impatient or not (self._is_in_memory() or self._takes_without_blocking()):
             return False
         with self._changed:
-            if self._writing or self._is_called_by_a_writer():
+            if self._writing or self.is_called_by_a_writer():
                 return False
             self._writing = threading.get_ident()
         return self._write_all(at_once=True, told=False)
@@ -218,17 +219,18 @@ class Sink:
     def _found_room(self, line: bytes, level: int) -> bool:
         """Wait for room, or find another way for the line, or count it."""
         if level >= logging.WARNING:
-            if not self._impatient and not self._is_called_by_a_writer():
+            if not self._impatient and not self.is_called_by_a_writer():
                 with self._changed:
                     if self._changed.wait_for(lambda: len(self._lines) < self._size, PATIENCE_S):
                         return True
                     self._impatient = True
-            if standard_error.put(line, partial(self._drop, level)):
+            if standard_error.put(line, partial(self.drop, level)):
                 return False
-        self._drop(level)
+        self.drop(level)
         return False
 
-    def _drop(self, level: int) -> None:
+    def drop(self, level: int) -> None:
+        """Count a line that is lost."""
         self._dropped(_LEVEL_NAMES[min(max(level // 10, 1), 5)])
 
     def _wake(self) -> bool:
@@ -287,7 +289,7 @@ class Sink:
     def _is_empty(self) -> bool:
         return not self._lines and not self._unwritten and not self._writing
 
-    def _is_called_by_a_writer(self) -> bool:
+    def is_called_by_a_writer(self) -> bool:
         """What a stream or a failed write logs about itself comes back to the sink, from within."""
         return threading.get_ident() == self._writing or threading.current_thread() is self._thread
 
@@ -362,7 +364,7 @@ class Sink:
     def _is_in_memory(self) -> bool:
         """Return whether a write cannot block; of a custom object nobody knows, nor of a file on a network."""
         stream = self._present_stream()
-        return isinstance(sys.stdout if isinstance(stream, _TextOutput) else stream, (io.BytesIO, io.StringIO))
+        return isinstance(beneath(sys.stdout) if isinstance(stream, _TextOutput) else stream, (io.BytesIO, io.StringIO))
 
     def _write_in_pieces(self, write: Callable[[memoryview], int], size: int) -> None:
         data, done = self._unwritten, 0
@@ -429,10 +431,10 @@ class _TextOutput:
     """What `contextlib.redirect_stdout` puts in the place of standard output may take text only."""
 
     def write(self, data: bytes, /) -> object:
-        return sys.stdout.write(data.decode())
+        return beneath(sys.stdout).write(data.decode())
 
     def flush(self) -> object:
-        return sys.stdout.flush()
+        return beneath(sys.stdout).flush()
 
 
 def _in_event_loop() -> bool:
@@ -461,7 +463,7 @@ def _nothing() -> None:
 
 
 def _standard_output() -> ByteStream:
-    return getattr(sys.stdout, "buffer", None) or _TextOutput()
+    return getattr(beneath(sys.stdout), "buffer", None) or _TextOutput()
 
 
 # Only so that the hooks below, which Python cannot unregister, keep no sink alive.

@@ -1,0 +1,161 @@
+"""What is printed, as log lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+START = """
+import contextlib, io, logging, os, subprocess, sys, threading, traceback, warnings
+before = sys.stdout, sys.stderr
+import divan_obs_asgi as obs
+
+async def app(scope, receive, send): ...
+app = obs.wrap(app, BUNDLE)
+"""
+
+
+def run(program: str, *, bundle: str = "None", **flags: str) -> tuple[list[dict[str, Any]], str, str]:
+    """Run a program of its own; return its lines, what else is on standard output, and standard error."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", START.replace("BUNDLE", bundle) + program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env={**os.environ, "LOG_PRINTS": "true", **flags},
+    )
+    out = done.stdout.splitlines(keepends=True)
+    lines = [json.loads(line) for line in out if line.startswith("{")]
+    return lines, "".join(line for line in out if not line.startswith("{")), done.stderr
+
+
+def test_what_is_printed_is_a_line() -> None:
+    """Redacted, like any other."""
+    lines, out, errors = run(
+        "print('hello', 'ada@example.org'); print('sorry', file=sys.stderr); sys.stdout.writelines(['a\\n', 'b\\n'])"
+    )
+    assert [(line["msg"], line["level"], line["logger"]) for line in lines] == [
+        ("hello [redacted:email]", "INFO", "stdout"),
+        ("sorry", "WARNING", "stderr"),
+        ("a", "INFO", "stdout"),
+        ("b", "INFO", "stdout"),
+    ]
+    assert (out, errors) == ("", "")
+
+
+def test_without_the_flag_nothing_is_touched() -> None:
+    """The streams are the process's own."""
+    lines, out, errors = run("assert before == (sys.stdout, sys.stderr); print('hello')", LOG_PRINTS="false")
+    assert (lines, out, errors) == ([], "hello\n", "")
+
+
+def test_a_line_waits_for_its_end() -> None:
+    """However many calls it takes, for each thread by itself; the end of the process is an end."""
+    lines, _, _ = run(
+        "print('a', end='')\n"
+        "thread = threading.Thread(target=lambda: print('other'))\n"
+        "thread.start(); thread.join()\n"
+        "print('b', end='', flush=True); print('c\\nd\\n\\ne', end='')"
+    )
+    assert [line["msg"] for line in lines] == ["other", "abc", "d", "e"]
+
+
+def test_a_line_without_an_end_is_written_in_pieces() -> None:
+    """A progress bar may never have one."""
+    lines, _, _ = run("for _ in range(3): print('x' * 5000, end='')")
+    assert len(lines) == 2
+
+
+def test_what_a_line_begins_is_not_the_childs() -> None:
+    """A forked child would write it once more."""
+    lines, _, _ = run(
+        "import multiprocessing\nprint('parent', end='')\n"
+        "p = multiprocessing.get_context('fork').Process(target=print, args=('child',), kwargs={'end': ''})\n"
+        "p.start(); p.join()"
+    )
+    assert [line["msg"] for line in lines] == ["child", "parent"]
+
+
+def test_bytes_and_descriptors_are_left_alone() -> None:
+    """And so is what is redirected; the stream answers as before."""
+    lines, out, errors = run(
+        "sys.stdout.buffer.write(b'bytes\\n'); sys.stdout.flush()\n"
+        "os.write(1, b'descriptor\\n')\n"
+        "subprocess.run(['echo', 'command'], stdout=sys.stdout, check=True)\n"
+        "with contextlib.redirect_stdout(io.StringIO()) as text: print('redirected')\n"
+        "assert text.getvalue() == 'redirected\\n'\n"
+        "assert (sys.stdout.fileno(), sys.stdout.isatty(), sys.stdout.encoding) == (1, False, before[0].encoding)\n"
+        "try: sys.stdout.write(b'x')\n"
+        "except TypeError: print('no bytes')"
+    )
+    assert (out, errors) == ("bytes\ndescriptor\ncommand\n", "")
+    assert [line["msg"] for line in lines] == ["no bytes"]
+
+
+def test_a_traceback_that_is_printed() -> None:
+    """Each of its lines, redacted; none is on standard error."""
+    lines, _, errors = run("try: raise LookupError('ada@example.org')\nexcept LookupError: traceback.print_exc()")
+    assert lines[0]["msg"] == "Traceback (most recent call last):"
+    assert lines[-1]["msg"] == "LookupError: [redacted:email]"
+    assert errors == ""
+
+
+def test_a_handler_that_prints_does_not_go_in_a_circle() -> None:
+    """A `StreamHandler` at the root logger writes its copy once."""
+    lines, _, _ = run(
+        "logging.getLogger().addHandler(logging.StreamHandler(sys.stdout)); logging.getLogger('shop').warning('hello')"
+    )
+    assert sorted((line["msg"], line["logger"]) for line in lines) == [("hello", "shop"), ("hello", "stdout")]
+
+
+def test_a_rule_that_prints_does_not_go_in_a_circle() -> None:
+    """What is printed while a line is made is left out."""
+    lines, _, errors = run(
+        "class Loud:\n    def __str__(self):\n        print('within'); return 'loud'\n"
+        "logging.getLogger('shop').warning('%s', Loud()); print(Loud())"
+    )
+    assert "loud" in [line["msg"] for line in lines]
+    assert len(lines) <= 4
+    assert errors == ""
+
+
+def test_a_stream_that_prints_does_not_go_in_a_circle() -> None:
+    """Each line that it writes would make another one."""
+    lines, _, _ = run(
+        "print('hello'); bundle.log.sink.flush(); bundle.log.sink.flush()\n"
+        "assert bundle.metrics.registry.get_sample_value('divan_log_records_dropped_total', {'level': 'INFO'}) == 1.0",
+        bundle="(bundle := obs.Observability.from_env(log_stream=type('Loud', (), {"
+        "'write': lambda self, data: (print('written'), os.write(1, data)), 'flush': lambda self: None})()))",
+    )
+    assert [line["msg"] for line in lines] == ["hello"]
+
+
+def test_a_stream_without_bytes_does_not_go_in_a_circle() -> None:
+    """As under a test runner: standard output takes text only."""
+    _, out, _ = run(
+        "text = io.StringIO(); sys.stdout = text\nobs.wrap(app)\nprint('hello')\n"
+        "from divan_obs_asgi.logs.sink import end_all\nend_all()\nsys.stdout = before[0]\n"
+        'print(text.getvalue().count(\'"msg":"hello"\'))'
+    )
+    assert out == "1\n"
+
+
+@pytest.mark.parametrize("level", ["INFO", "WARNING"])
+def test_the_level_decides(level: str) -> None:
+    """As for other lines."""
+    lines, _, _ = run("print('hello'); print('sorry', file=sys.stderr)", LOG_LEVEL=level)
+    assert [line["msg"] for line in lines] == (["hello", "sorry"] if level == "INFO" else ["sorry"])
+
+
+def test_a_warning_needs_no_flag() -> None:
+    """It is a line of its own."""
+    lines, _, errors = run("warnings.warn('ada@example.org')", LOG_PRINTS="false")
+    assert [(line["logger"], line["level"]) for line in lines] == [("py.warnings", "WARNING")]
+    assert "ada@" not in lines[0]["msg"]
+    assert errors == ""
