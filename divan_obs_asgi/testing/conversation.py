@@ -47,23 +47,27 @@ async def converse(
     Call `app` and return what it did; its exceptions are kept, cancellation is passed on.
 
     Args:
-        incoming: what `receive` gives; after the last it waits for ever.
+        incoming: what `receive` gives; after the last it waits until the response to a request has ended, and then gives
+            `http.disconnect`, as servers do. On a WebSocket it waits for ever.
         hangs_up_after: from this number of messages on, `send` raises OSError, as servers do for a client that
             has gone (ASGI 2.4).
     """
     conversation = Conversation()
     messages = iter(incoming)
+    answered = anyio.Event()
 
     async def receive() -> Message:
         for message in messages:
             return message
-        await anyio.sleep_forever()
-        raise AssertionError("unreachable")
+        await answered.wait()
+        return {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
         if hangs_up_after is not None and len(conversation.sent) >= hangs_up_after:
             raise OSError("the client has gone")
         conversation.sent.append(with_lasting_headers(message))
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            answered.set()
 
     try:
         await app(scope, receive, send)
