@@ -15,6 +15,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
+from http.client import responses
 from types import FrameType
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -260,6 +261,36 @@ def is_file_of(file: str, *packages: str) -> bool:
     return False
 
 
+# Frameworks.
+
+_FRAMEWORKS = "channels", "django", "falcon", "fastapi", "flask", "litestar", "quart", "starlette"
+# How Flask and Quart put the text together, under the logger of the application.
+_OF_A_CONNECTION = re.compile(r"Exception on (?:request [A-Z]{1,16}|websocket)(?= )")
+
+
+def of_framework(record: logging.LogRecord) -> str | None:
+    """
+    Return what a framework may say of a connection, for it names the path: its own words; None for all other lines.
+
+    The file tells, for such a line has the application's logger with Flask and Quart.
+    """
+    if not _is_of_a_framework(record.pathname):
+        return None
+    if type(record.msg) is str and (match := _OF_A_CONNECTION.match(record.msg)):
+        return match[0]
+    status = getattr(record, "status_code", None)
+    if record.name.startswith("django.") and type(status) is int:
+        # Reason and path are arguments; of a wrong CSRF token also what the client has sent.
+        return f"{status} {responses.get(status, '')}".rstrip()
+    return words(record)
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_of_a_framework(file: str) -> bool:
+    # What logs is loaded; that its file is a framework's never changes.
+    return is_file_of(file, *_FRAMEWORKS)
+
+
 def access(record: logging.LogRecord) -> str:
     """Return method and status of a server's own access line."""
     arguments: Any = record.args
@@ -362,4 +393,13 @@ def names_a_library(name: str) -> bool:
     return reducer_of(name) is not None
 
 
-__all__ = ["LIBRARIES", "UNKNOWN", "is_file_of", "is_handshake", "is_in_source", "names_a_library", "reducer_of"]
+__all__ = [
+    "LIBRARIES",
+    "UNKNOWN",
+    "is_file_of",
+    "is_handshake",
+    "is_in_source",
+    "names_a_library",
+    "of_framework",
+    "reducer_of",
+]

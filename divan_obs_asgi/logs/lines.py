@@ -14,7 +14,7 @@ import orjson
 
 from divan_obs_asgi.failures import own_failure
 from divan_obs_asgi.logs.errors import describe_error, describe_stack, is_without_application
-from divan_obs_asgi.logs.libraries import reducer_of
+from divan_obs_asgi.logs.libraries import of_framework, reducer_of
 from divan_obs_asgi.logs.socketio_lines import REDUCED_KEY, reduced, sessions_in
 from divan_obs_asgi.names import class_name
 from divan_obs_asgi.record import RequestRecord
@@ -135,11 +135,12 @@ class Lines:
         is_socketios = text is not None
         if text is None and (reducer := reducer_of(record.name)) is not None:
             text = reducer(record)
+        of_connection = of_framework(record) if text is None else None
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) and len(record.exc_info) == 3 else None
-        if text is None:
-            line["msg"] = self._message(record, error, budget)
+        if text is not None or of_connection is not None:
+            line["msg"] = self._policy.redact_text(of_connection if text is None else text, budget)
         else:
-            line["msg"] = self._policy.redact_text(text, budget)
+            line["msg"] = self._message(record, error, budget)
         line["sample_rate"] = sample_rate
         hidden = (*(request.hidden if request is not None else ()), *getattr(record, HIDDEN_KEY, ()))
         if isinstance(error, BaseException):
@@ -147,8 +148,8 @@ class Lines:
             places_only = text is not None and not (is_socketios and not is_without_application(error.__traceback__))
             line["error"] = describe_error(error, self._policy, budget, places_only=places_only)
             hidden += sessions_in(error.__traceback__)
-        if text is not None:
-            # Fields of a library's line are its objects: a connection, a request, the text of an exception.
+        if text is not None or of_connection is not None:
+            # Fields of such a line are objects: a connection, a request, the text of an exception.
             return _finished(line, recorded, hidden)
         if isinstance(record.stack_info, str):
             line["stack"] = describe_stack(record.stack_info, self._policy, budget)
