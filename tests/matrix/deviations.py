@@ -1,0 +1,238 @@
+"""The promises that do not hold: in which cells, why, and what holds instead. docs/servers.md shows this table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.matrix.servers import APPS, SERVERS
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "servers.md"
+BEGIN, END = "<!-- deviations: begin -->\n", "<!-- deviations: end -->"
+
+ALL_APPS = APPS
+ALL_SERVERS = tuple(SERVERS)
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """
+    One check that fails in some cells.
+
+    Attributes:
+        fails: a regular expression that the check's failure matches.
+        only: where it is true, the cell cannot work: no other check than "no secret" is asked.
+    """
+
+    servers: Sequence[str]
+    apps: Sequence[str]
+    check: str
+    fails: str
+    reason: str
+    instead: str
+    only: bool = False
+
+
+UVICORN = ("uvicorn", "uvicorn-workers", "gunicorn")
+HYPERCORN = ("hypercorn", "hypercorn-trio")
+NOT_DAPHNE = (*UVICORN, *HYPERCORN, "granian")
+ON_ASYNCIO = (*UVICORN, "hypercorn", "granian", "daphne")
+# Their exceptions get to the server, of a request and of a WebSocket.
+RAISING = ("starlette", "fastapi", "socketio")
+RAISING_WS = ("starlette", "fastapi", "django")
+ASYNCIO_ONLY = "it needs asyncio, and trio is another event loop"
+NOTHING = "nothing; health and metrics answer"
+TWICE = "the access line has the ids, the route and the exception"
+FRAMEWORKS = "both have the ids and the route; the framework's has the exception"
+
+DEVIATIONS: tuple[Deviation, ...] = (
+    # What cannot work.
+    Deviation(("hypercorn-trio",), ("django", "quart"), "serves", "answered 500", ASYNCIO_ONLY, NOTHING, only=True),
+    Deviation(
+        ("hypercorn-trio",), ("falcon",), "WebSocket", "status_code=500", f"{ASYNCIO_ONLY} for WebSockets", "HTTP"
+    ),
+    Deviation(("hypercorn-trio",), ("socketio",), "WebSocket", "code=1011", ASYNCIO_ONLY, "the application behind it"),
+    Deviation(("hypercorn-trio",), ("socketio",), "metric", "lacks.*socketio_events", ASYNCIO_ONLY, "HTTP"),
+    Deviation(
+        ("hypercorn-trio",),
+        ("falcon", "socketio"),
+        "ERROR line of a WebSocket",
+        "RuntimeError",
+        ASYNCIO_ONLY,
+        "the failure is an ERROR line of type RuntimeError",
+    ),
+    # Daphne.
+    Deviation(
+        ("daphne",),
+        ALL_APPS,
+        "drain",
+        r"no line says 'SIGTERM starts no drain: ', but \[\]",
+        "daphne has no lifespan, in which the line is written",
+        "`POST /ops/drain`",
+    ),
+    Deviation(
+        ("daphne",), ALL_APPS, "in flight", "RemoteProtocolError", "daphne ends at once", "`POST /ops/drain` before"
+    ),
+    # Lines that are not JSON, or there twice.
+    Deviation(
+        ("daphne",),
+        ALL_APPS,
+        "JSON",
+        "Starting server at",
+        "daphne gives the root logger a handler for standard error, and writes its access line to a stream",
+        "each line is there as JSON, too; `-v 0` leaves out its access line",
+    ),
+    Deviation(
+        ("daphne",), ALL_APPS, "application line", "written 4 times", "daphne's handler of the root logger", "JSON"
+    ),
+    Deviation(
+        ("daphne",),
+        ALL_APPS,
+        "no secret",
+        "'path in output', 'query in output', 'log line in output'",
+        "daphne's plain lines are not redacted",
+        "the JSON lines, spans and metrics have none",
+    ),
+    Deviation(
+        NOT_DAPHNE,
+        ("litestar",),
+        "JSON",
+        "INFO - ",
+        "Litestar's default configuration gives the root logger a handler of its own",
+        "each line is there as JSON, too; `Litestar(logging_config=None)`",
+    ),
+    Deviation(
+        NOT_DAPHNE,
+        ("litestar",),
+        "application line",
+        "written 4 times",
+        "Litestar's handler of the root logger",
+        "`Litestar(logging_config=None)`",
+    ),
+    Deviation(
+        NOT_DAPHNE,
+        ("litestar",),
+        "no secret",
+        r"secrets: \['log line in output'",
+        "Litestar's plain lines are not redacted",
+        "the JSON lines, spans and metrics have none; `Litestar(logging_config=None)`",
+    ),
+    Deviation(
+        ("granian",),
+        (*RAISING, "django"),
+        "JSON",
+        "Traceback|Application callable|ASGI Lifespan",
+        "granian's own logger writes what the application raises",
+        "the access line is JSON",
+    ),
+    Deviation(
+        ("granian",),
+        (*RAISING, "django"),
+        "no secret",
+        "exception in output",
+        "granian's traceback is not redacted",
+        "the JSON lines, spans and metrics have none",
+    ),
+    # One exception, several lines.
+    Deviation(
+        UVICORN, RAISING, "ERROR line", r"2 ERROR lines: .*'uvicorn\.error': 1", "uvicorn logs what is raised", TWICE
+    ),
+    Deviation(HYPERCORN, RAISING, "ERROR line", r"'hypercorn\.error': [12]", "hypercorn logs what is raised", TWICE),
+    Deviation(("granian",), RAISING, "ERROR line", "'plain text': 1", "granian logs what is raised", TWICE),
+    Deviation(
+        ("daphne",), RAISING, "ERROR line", r"3 ERROR lines: .*'daphne\.server': 1", "daphne logs what is raised", TWICE
+    ),
+    Deviation(ON_ASYNCIO, ("django",), "ERROR line", "'django.request': 1", "Django logs it and answers", FRAMEWORKS),
+    Deviation(ALL_SERVERS, ("falcon",), "ERROR line", "'falcon': 1", "Falcon logs it and answers", FRAMEWORKS),
+    Deviation(ON_ASYNCIO, ("quart",), "ERROR line", "'shop': 1", "Quart logs it and answers", FRAMEWORKS),
+    Deviation(
+        UVICORN,
+        RAISING_WS,
+        "ERROR line of a WebSocket",
+        r"2 ERROR lines: .*'uvicorn\.error': 1",
+        "uvicorn logs what is raised",
+        TWICE,
+    ),
+    Deviation(
+        ("hypercorn",),
+        RAISING_WS,
+        "ERROR line of a WebSocket",
+        r"2 ERROR lines: .*'hypercorn\.error': 1",
+        "hypercorn logs what is raised",
+        TWICE,
+    ),
+    Deviation(
+        ("hypercorn-trio",),
+        ("starlette", "fastapi"),
+        "ERROR line of a WebSocket",
+        r"2 ERROR lines: .*'hypercorn\.error': 1",
+        "hypercorn logs what is raised",
+        TWICE,
+    ),
+    Deviation(
+        ("granian",), RAISING_WS, "ERROR line of a WebSocket", "'plain text': 1", "granian logs what is raised", TWICE
+    ),
+    Deviation(
+        ("daphne",),
+        RAISING_WS,
+        "ERROR line of a WebSocket",
+        r"3 ERROR lines: .*'daphne\.server': 1",
+        "daphne logs what is raised",
+        TWICE,
+    ),
+    Deviation(
+        ON_ASYNCIO,
+        ("falcon",),
+        "ERROR line of a WebSocket",
+        "'falcon': 1",
+        "Falcon logs it, and closes the WebSocket",
+        FRAMEWORKS,
+    ),
+    Deviation(
+        ON_ASYNCIO,
+        ("socketio",),
+        "ERROR line of a WebSocket",
+        "'asyncio': 1",
+        "asyncio logs it as the exception of a task that nobody awaits",
+        TWICE,
+    ),
+    Deviation(
+        ALL_SERVERS,
+        ("litestar",),
+        "ERROR line of a WebSocket",
+        "0 ERROR lines",
+        "Litestar catches it, logs nothing unless `log_exceptions` is `always`, and closes with 4500",
+        "the access line has `close_code` 4500",
+    ),
+)
+
+
+def of_cell(server: str, app: str) -> dict[str, Deviation]:
+    """Return the deviations of a cell by the check that fails."""
+    found = [one for one in DEVIATIONS if server in one.servers and app in one.apps]
+    by_check = {one.check: one for one in found}
+    assert len(by_check) == len(found), f"{server} with {app}: a check is declared twice"
+    return by_check
+
+
+def as_markdown() -> str:
+    """Return the table as docs/servers.md shows it."""
+    rows = [
+        f"| {_names(one.servers, ALL_SERVERS)} | {_names(one.apps, ALL_APPS)} "
+        f"| {one.check} | {one.reason} | {one.instead} |\n"
+        for one in DEVIATIONS
+    ]
+    head = "| server | application | what does not hold | why | what holds instead |\n", "|---|---|---|---|---|\n"
+    return "".join([*head, *rows])
+
+
+def _names(some: Sequence[str], every: Sequence[str]) -> str:
+    if set(some) == set(every):
+        return "all"
+    if len(some) > len(every) / 2 + 1:
+        return "all but " + ", ".join(name for name in every if name not in some)
+    return ", ".join(some)
+
+
+__all__ = ["BEGIN", "DEVIATIONS", "DOCUMENT", "END", "Deviation", "as_markdown", "of_cell"]
