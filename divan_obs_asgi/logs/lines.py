@@ -135,10 +135,10 @@ class Lines:
         is_socketios = text is not None
         if text is None and (reducer := reducer_of(record.name)) is not None:
             text = reducer(record)
-        of_connection = of_framework(record) if text is None else None
+        said = of_framework(record) if text is None else text
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) and len(record.exc_info) == 3 else None
-        if text is not None or of_connection is not None:
-            line["msg"] = self._policy.redact_text(of_connection if text is None else text, budget)
+        if said is not None:
+            line["msg"] = self._policy.redact_text(said, budget)
         else:
             line["msg"] = self._message(record, error, budget)
         line["sample_rate"] = sample_rate
@@ -148,7 +148,7 @@ class Lines:
             places_only = text is not None and not (is_socketios and not is_without_application(error.__traceback__))
             line["error"] = describe_error(error, self._policy, budget, places_only=places_only)
             hidden += sessions_in(error.__traceback__)
-        if text is not None or of_connection is not None:
+        if said is not None:
             # Fields of such a line are objects: a connection, a request, the text of an exception.
             return _finished(line, recorded, hidden)
         if isinstance(record.stack_info, str):

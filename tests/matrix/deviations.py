@@ -65,6 +65,22 @@ DEVIATIONS: tuple[Deviation, ...] = (
     # Daphne.
     Deviation(
         ("daphne",),
+        ("quart",),
+        "WebSocket",
+        "status_code=500",
+        "Quart reads `scheme`, which is not in the scope of daphne's WebSockets",
+        "HTTP",
+    ),
+    Deviation(
+        ("daphne",),
+        ("quart",),
+        "ERROR line of a WebSocket",
+        "KeyError",
+        "Quart reads `scheme`, which is not in the scope of daphne's WebSockets",
+        "the failure is an ERROR line of type KeyError",
+    ),
+    Deviation(
+        ("daphne",),
         ALL_APPS,
         "drain",
         r"no line says 'SIGTERM starts no drain: ', but \[\]",

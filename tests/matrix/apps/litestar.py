@@ -36,4 +36,5 @@ async def echo(socket: WebSocket[Any, Any, Any], room_id: str) -> None:
         return
 
 
-app = obs.wrap(Litestar([room, fail, wait, echo]))
+service: Any = Litestar([room, fail, wait, echo])
+app = obs.wrap(service)

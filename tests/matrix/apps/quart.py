@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from quart import Quart, websocket
 
 import divan_obs_asgi as obs
 from tests.matrix import surface
 
-service = Quart("shop")
+service: Any = Quart("shop")
 
 
 @service.get("/rooms/<room_id>")
@@ -28,7 +30,7 @@ async def wait() -> str:
 @service.websocket("/echo/<room_id>")
 async def echo(room_id: str) -> None:
     while True:
-        await websocket.send(surface.echo(await websocket.receive()))
+        await websocket.send(surface.echo(str(await websocket.receive())))
 
 
 app = obs.wrap(service)
