@@ -9,7 +9,7 @@ from quart import Quart, websocket
 import divan_obs_asgi as obs
 from tests.matrix import surface
 
-service: Any = Quart("shop")
+service = Quart("shop")
 
 
 @service.get("/rooms/<room_id>")
@@ -33,4 +33,5 @@ async def echo(room_id: str) -> None:
         await websocket.send(surface.echo(str(await websocket.receive())))
 
 
-app = obs.wrap(service)
+served: Any = service
+app = obs.wrap(served)
