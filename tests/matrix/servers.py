@@ -17,6 +17,7 @@ class Server:
     Attributes:
         arguments: after `python -m`, with `{app}` and `{port}`.
         drains: whether SIGTERM starts a drain; if not, a line says so at the start.
+        waits: whether what is in flight at SIGTERM is waited for; if not, it goes on until the process has ended.
         sigterm: the exit code after SIGTERM, as `subprocess` tells it (negative: the signal that ended the process).
         sigint: the same after Ctrl-C.
         parent: the lines of a parent process that never imports the application, which keep their format.
@@ -25,6 +26,7 @@ class Server:
     name: str
     arguments: Sequence[str]
     drains: bool = True
+    waits: bool = True
     sigterm: int = 0
     sigint: int = 0
     parent: str = ""
@@ -61,7 +63,7 @@ SERVERS = {
             drains=False,
             parent=r"^\[INFO\] (Starting|Listening|Spawning|Started|Shutting|Stopping|Stopped|Granian shutdown)",
         ),
-        Server("daphne", ["daphne", "{app}", "--port", "{port}"], drains=False),
+        Server("daphne", ["daphne", "{app}", "--port", "{port}"], drains=False, waits=False),
     )
 }
 

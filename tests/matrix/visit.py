@@ -283,7 +283,8 @@ def _end_with_a_request_in_flight(seen: Visit, served: Served) -> None:
         served.process.terminate()
         if seen.server.drains:
             _until_it_says(served, "SIGTERM: not ready any more")
-        (served.directory / "gate").touch()
+        if seen.server.waits:
+            (served.directory / "gate").touch()
 
     seen.exits[signal.SIGTERM] = served.end(terminate)
     served.stop()
