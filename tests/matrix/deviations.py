@@ -107,28 +107,11 @@ DEVIATIONS: tuple[Deviation, ...] = (
         "daphne's access line has path and query",
         "`-v 0` leaves it out; all else has none",
     ),
-    Deviation(
-        ("granian",),
-        (*RAISING, "django"),
-        "JSON",
-        "Traceback|Application callable|ASGI Lifespan",
-        "granian's own logger writes what the application raises",
-        "the access line is JSON",
-    ),
-    Deviation(
-        ("granian",),
-        (*RAISING, "django"),
-        "no secret",
-        "exception in output",
-        "granian's traceback is not redacted",
-        "the JSON lines, spans and metrics have none",
-    ),
     # One exception, several lines.
     Deviation(
         UVICORN, RAISING, "ERROR line", r"2 ERROR lines: .*'uvicorn\.error': 1", "uvicorn logs what is raised", TWICE
     ),
     Deviation(HYPERCORN, RAISING, "ERROR line", r"'hypercorn\.error': [12]", "hypercorn logs what is raised", TWICE),
-    Deviation(("granian",), RAISING, "ERROR line", "'plain text': 1", "granian logs what is raised", TWICE),
     Deviation(
         ("daphne",), RAISING, "ERROR line", r"2 ERROR lines: .*'daphne\.server': 1", "daphne logs what is raised", TWICE
     ),
@@ -158,9 +141,6 @@ DEVIATIONS: tuple[Deviation, ...] = (
         r"2 ERROR lines: .*'hypercorn\.error': 1",
         "hypercorn logs what is raised",
         TWICE,
-    ),
-    Deviation(
-        ("granian",), RAISING_WS, "ERROR line of a WebSocket", "'plain text': 1", "granian logs what is raised", TWICE
     ),
     Deviation(
         ("daphne",),
