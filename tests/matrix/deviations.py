@@ -151,7 +151,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
         TWICE,
     ),
     Deviation(
-        ON_ASYNCIO,
+        (*UVICORN, "hypercorn", "granian"),
         ("falcon",),
         "ERROR line of a WebSocket",
         "'falcon': 1",
