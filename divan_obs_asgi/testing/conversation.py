@@ -11,6 +11,10 @@ from divan_obs_asgi.headers import with_lasting_headers
 from divan_obs_asgi.types import ASGIApp, Message, RawHeaders, Scope
 
 
+_LAST = ("http.response.body", "websocket.close", "websocket.http.response.body")
+_GONE: Message = {"type": "http.disconnect"}
+
+
 @dataclass
 class Conversation:
     """
@@ -47,27 +51,27 @@ async def converse(
     Call `app` and return what it did; its exceptions are kept, cancellation is passed on.
 
     Args:
-        incoming: what `receive` gives; after the last it waits until the response to a request has ended, and then gives
-            `http.disconnect`, as servers do. On a WebSocket it waits for ever.
+        incoming: what `receive` gives; after the last it waits until the application has ended the response or closed the
+            WebSocket, and then says that the client has gone, as servers do.
         hangs_up_after: from this number of messages on, `send` raises OSError, as servers do for a client that
             has gone (ASGI 2.4).
     """
     conversation = Conversation()
     messages = iter(incoming)
-    answered = anyio.Event()
+    ended = anyio.Event()
 
     async def receive() -> Message:
         for message in messages:
             return message
-        await answered.wait()
-        return {"type": "http.disconnect"}
+        await ended.wait()
+        return {"type": "websocket.disconnect", "code": 1000} if scope["type"] == "websocket" else _GONE
 
     async def send(message: Message) -> None:
         if hangs_up_after is not None and len(conversation.sent) >= hangs_up_after:
             raise OSError("the client has gone")
         conversation.sent.append(with_lasting_headers(message))
-        if message["type"] == "http.response.body" and not message.get("more_body", False):
-            answered.set()
+        if message["type"] in _LAST and not message.get("more_body", False):
+            ended.set()
 
     try:
         await app(scope, receive, send)
