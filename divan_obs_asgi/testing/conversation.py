@@ -50,8 +50,8 @@ async def converse(
     Call `app` and return what it did; its exceptions are kept, cancellation is passed on.
 
     Args:
-        incoming: what `receive` gives; after the last it waits until the application has ended the response or closed the
-            WebSocket, and then says that the client has gone, as servers do.
+        incoming: what `receive` gives; after the last it waits until the application has ended the response or closed
+            the WebSocket, and then says that the client has gone, as servers do.
         hangs_up_after: from this number of messages on, `send` raises OSError, as servers do for a client that
             has gone (ASGI 2.4).
     """
