@@ -130,8 +130,11 @@ def test_no_id_of_a_session_and_no_payload_is_logged(server: Any, observed: Obse
             "Received packet MESSAGE",
         ):
             assert message in told
-        assert "nobody is [redacted:session]" in told
         assert "string:" in told
+    assert "nobody is [redacted:session]" in output.getvalue()
+    # One line of JSON says so: the event's. Asyncio's is about the same exception.
+    (failed,) = [line for line in observed.lines() if "nobody is" in str(line)]
+    assert "LookupError: nobody is [redacted:session]" in failed["error"]["traceback"]
     assert observed.samples("divan_obs_errors_total") == {}
 
 
