@@ -261,7 +261,10 @@ class Logs:
                 if logger.name.startswith(_PACKAGE):
                     logger.disabled = False
             if self._restores:
-                logging.root.addHandler(PipelineHandler(self))
+                handler = PipelineHandler(self)
+                # Does nothing where another thread has been quicker.
+                logging.root.addHandler(handler)
+                missing = any(one is handler for one in logging.root.handlers)
                 self.adopt_server_loggers()
         names = take_all_consoles_off() if self._restores else []
         known, self._is_missing = self._is_missing, missing and not self._restores
@@ -290,11 +293,22 @@ class Logs:
 
 
 class PipelineHandler(logging.Handler):
-    """Hands the standard library's records to a pipeline."""
+    """
+    Hands the standard library's records to a pipeline.
+
+    Those of one pipeline are equal, so that `addHandler` never adds a second one, in whichever thread it is called.
+    """
 
     def __init__(self, logs: Logs) -> None:
-        super().__init__()
+        # Before the constructor, which puts it into a set.
         self.logs = logs
+        super().__init__()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PipelineHandler) and other.logs is self.logs
+
+    def __hash__(self) -> int:
+        return id(self.logs)
 
     def emit(self, record: logging.LogRecord) -> None:
         self.logs.application(record)

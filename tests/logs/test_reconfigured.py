@@ -9,6 +9,7 @@ import logging.config
 import logging.handlers
 import queue
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +25,7 @@ from divan_obs_asgi.logs.reconfigured import NextRecords
 from divan_obs_asgi.probes.canary import SECRETS
 from divan_obs_asgi.testing import converse, http_scope
 from tests.logs.root_logger import root_logger_kept
+from tests.patience import PATIENCE_S
 from tests.stacks import Observed
 
 SHOP = logging.getLogger("shop")
@@ -225,6 +227,32 @@ def test_an_earlier_pipeline_does_not_come_back() -> None:
     (handler,) = [one for one in logging.root.handlers if isinstance(one, PipelineHandler)]
     assert handler.logs is second.obs.log
     assert first.lines() == []
+
+
+def test_threads_that_log_at_once_put_it_back_once() -> None:
+    """Two handlers would write each line twice from then on."""
+    threads, rounds = 4, 25
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(rounds):
+            observed, together = installed(), threading.Barrier(threads)
+            logging.config.dictConfig({"version": 1, "disable_existing_loggers": False, "root": {"handlers": []}})
+
+            def log(together: threading.Barrier = together) -> None:
+                together.wait(PATIENCE_S)
+                SHOP.warning("hello")
+
+            own = [threading.Thread(target=log) for _ in range(threads)]
+            for one in own:
+                one.start()
+            for one in own:
+                one.join(PATIENCE_S)
+            assert messages(observed).count("hello") == threads
+            assert observed.value("divan_log_handler_removed_total") == 1
+            assert len([one for one in logging.root.handlers if isinstance(one, PipelineHandler)]) == 1
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_records_are_looked_at_for_five_seconds_only() -> None:
