@@ -7,24 +7,26 @@ import logging.handlers
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
 
 
 def writes_to_console(handler: logging.Handler) -> bool:
     """Return whether a handler writes to this process's standard output or standard error, by whatever name."""
-    stream = getattr(handler, "stream", None)
+    stream = _attribute(handler, "stream")
     if stream is None:
         # rich's handler has a console, and that has the file.
-        stream = getattr(getattr(handler, "console", None), "file", None)
+        stream = _attribute(_attribute(handler, "console"), "file")
     if stream is None:
         return False
-    if stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+    if any(stream is one for one in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)):
         return True
     try:
         written_to = os.fstat(stream.fileno())
         # /dev/stdout, or the file that standard output was sent to, has another descriptor.
         return any(os.path.samestat(written_to, os.fstat(descriptor)) for descriptor in (1, 2))
-    except (OSError, AttributeError, ValueError, TypeError):
-        return False
+    except Exception:
+        return False  # Not a file, closed, or an object of somebody's own, which may raise anything.
 
 
 def take_console_off(logger: logging.Logger) -> bool:
@@ -68,17 +70,28 @@ def _without_console(handler: logging.Handler) -> tuple[logging.Handler, ...] | 
 
     A QueueHandler has its listener where Python 3.12, or Litestar, has made them together.
     """
-    listener = getattr(handler, "listener", None)
-    if listener is not None and isinstance(getattr(listener, "handlers", None), tuple):
-        left = tuple(one for one in listener.handlers if not writes_to_console(one))
-        if len(left) < len(listener.handlers):
-            listener.handlers = left
-            return left
-    target = getattr(handler, "target", None)
-    if isinstance(handler, logging.handlers.MemoryHandler) and target is not None and writes_to_console(target):
-        handler.setTarget(None)
-        return ()
+    listener = _attribute(handler, "listener")
+    behind = _attribute(listener, "handlers")
+    if listener is not None and isinstance(behind, tuple):
+        left = tuple(one for one in behind if not writes_to_console(one))
+        if len(left) < len(behind):
+            with suppress(Exception):
+                listener.handlers = left
+                return left
+    if isinstance(handler, logging.handlers.MemoryHandler):
+        target = _attribute(handler, "target")
+        if target is not None and writes_to_console(target):
+            handler.setTarget(None)
+            return ()
     return None
+
+
+def _attribute(owner: object, name: str) -> Any:
+    """Return an attribute; None where there is none, or a property raises: the handler is another's."""
+    try:
+        return getattr(owner, name, None)
+    except Exception:
+        return None
 
 
 __all__ = ["loggers", "take_all_consoles_off", "take_console_off", "writes_to_console"]

@@ -278,7 +278,13 @@ class Logs:
             _logger.info("Handlers for the console were taken off: each line is written once. Loggers: %s.", names)
 
     def _look_at(self, name: str) -> None:
-        """Do the same for what a record of this logger is about to meet."""
+        """Do the same for what a record of this logger is about to meet; never raises, as the log call would."""
+        try:
+            self._look_along(name)
+        except Exception as error:
+            self._faults.report("logs", error)
+
+    def _look_along(self, name: str) -> None:
         installed = self._installed
         if installed is None:
             return

@@ -255,6 +255,39 @@ def test_threads_that_log_at_once_put_it_back_once() -> None:
         sys.setswitchinterval(interval)
 
 
+class _NotOpenYet(logging.NullHandler):
+    @property
+    def stream(self) -> object:
+        raise RuntimeError("not open yet")
+
+
+class _NothingLikeIt:
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("compared")
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def fileno(self) -> int:
+        raise LookupError("no file")
+
+
+def test_a_handler_of_somebodys_own_never_fails_a_log_call_nor_init() -> None:
+    """Whatever its attributes raise when they are looked at."""
+    compared, queued = logging.NullHandler(), logging.NullHandler()
+    vars(compared)["stream"] = _NothingLikeIt()
+    vars(queued)["listener"] = _NotOpenYet()
+    own = [_NotOpenYet(), compared, queued]
+    SHOP.handlers[:] = own
+    observed = installed()
+    with_dict()
+    SHOP.handlers[:] = own
+    SHOP.warning("one")
+    SHOP.warning("another")
+    assert messages(observed) == [BACK, TAKEN_OFF, "one", "another"]
+    assert SHOP.handlers == own
+    assert observed.value("divan_obs_errors_total", component="logs") == 0
+
+
 def test_records_are_looked_at_for_five_seconds_only() -> None:
     """Then the factory of records is what it was, unless somebody stands before it by then."""
 
