@@ -17,7 +17,7 @@ from divan_obs_asgi.logs.loguru_bridge import installed
 from divan_obs_asgi.logs.minute_limit import MinuteLimit
 from divan_obs_asgi.logs.own_loggers import OwnLoggers
 from divan_obs_asgi.logs.prints import end_prints, log_prints
-from divan_obs_asgi.logs.reconfigured import NextRecords
+from divan_obs_asgi.logs.reconfigured import NextRecords, WithoutHandler
 from divan_obs_asgi.logs.recorder import FlightRecorder
 from divan_obs_asgi.logs.repeats import is_repeated, note_reported
 from divan_obs_asgi.logs.root_level import RootLevel
@@ -211,6 +211,8 @@ class Logs:
         take_all_consoles_off()
         # The hooks and the loggers are the process', and may outlive this pipeline.
         install_hooks(self._installed.pipeline)
+        if self._restores and logging.lastResort is not None:
+            logging.lastResort = WithoutHandler(self._written_without_handler, logging.lastResort)
         if prints:
             log_prints(self._installed.pipeline)
         installed.set(self)
@@ -276,6 +278,15 @@ class Logs:
             )
         if names:
             _logger.info("Handlers for the console were taken off: each line is written once. Loggers: %s.", names)
+
+    def _written_without_handler(self, record: logging.LogRecord, least: int) -> bool:
+        """Write a record that no handler has got, where Python would have or its logger has one now."""
+        if self._installed is None:
+            return False
+        self.look_after_handler()
+        if record.levelno >= least or self.gets(logging.getLogger(record.name)):
+            self.application(record)
+        return True
 
     def _look_at(self, name: str) -> None:
         """Do the same for what a record of this logger is about to meet; never raises, as the log call would."""

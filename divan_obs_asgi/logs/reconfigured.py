@@ -1,4 +1,4 @@
-"""What is done when the application configures logging again, by the first record that comes after it."""
+"""What is done when the application configures logging again: the next records, and those that no handler gets."""
 
 from __future__ import annotations
 
@@ -46,4 +46,29 @@ class NextRecords:
         return self._before(name, *args, **kwargs)
 
 
-__all__ = ["NextRecords"]
+class WithoutHandler(logging.Handler):
+    """
+    Stands in the place of `logging.lastResort`, which writes a record that no handler gets to standard error as it is.
+
+    That is a record of a logger with `propagate=False` and no handler, and of all others where the root logger has lost
+    the last of its handlers.
+
+    Args:
+        write: a method, whose object is not kept alive. It gets the record and the level from which on Python would
+            have written it, and returns False for what Python is to write after all.
+        before: what was there.
+    """
+
+    def __init__(self, write: Callable[[logging.LogRecord, int], bool], before: logging.Handler) -> None:
+        super().__init__()
+        self._written = WeakMethod(write)
+        self.before: logging.Handler = before.before if isinstance(before, WithoutHandler) else before
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        write = self._written()
+        if write is not None and write(record, self.before.level):
+            return True
+        return record.levelno >= self.before.level and bool(self.before.handle(record))
+
+
+__all__ = ["NextRecords", "WithoutHandler"]

@@ -16,7 +16,10 @@ SERVERS = (
     *("_granian", "granian.access", "django.channels.server"),
     *("gunicorn.error", "gunicorn.access", "engineio.server", "socketio.server", "engineio.client", "socketio.client"),
 )
-HOOKS = ((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook"), (warnings, "showwarning"))
+HOOKS = (
+    *((sys, "excepthook"), (sys, "unraisablehook"), (threading, "excepthook"), (warnings, "showwarning")),
+    (logging, "lastResort"),
+)
 
 
 @contextmanager

@@ -229,6 +229,42 @@ def test_an_earlier_pipeline_does_not_come_back() -> None:
     assert first.lines() == []
 
 
+def test_the_line_after_the_handlers_were_removed_is_redacted_already(capsys: pytest.CaptureFixture[str]) -> None:
+    """Python would write a WARNING that no handler gets to standard error, and nothing of an INFO."""
+    observed = installed()
+    logging.root.handlers = []
+    SHOP.info("from %s", "ada@example.org")
+    logging.root.handlers.clear()
+    SHOP.warning("to %s", "ada@example.org")
+    assert messages(observed) == [BACK, "from [redacted:email]", BACK, "to [redacted:email]"]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_logger_without_any_handler_is_redacted_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of what it logs, what Python would write, and no more."""
+    observed = installed()
+    SHOP.propagate = False
+    SHOP.info("from ada@example.org")
+    SHOP.warning("to ada@example.org")
+    assert messages(observed) == ["to [redacted:email]"]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_python_writes_it_where_nothing_is_put_back_or_the_pipeline_has_gone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As it does without this library."""
+    installed(OBS_LOGGING_RESTORE="false")
+    logging.root.handlers.clear()
+    SHOP.warning("one")
+    observed = installed()
+    observed.obs.log.replaced()
+    logging.root.handlers.clear()
+    SHOP.info("nothing")
+    SHOP.warning("another")
+    assert capsys.readouterr() == ("", "one\nanother\n")
+
+
 def test_threads_that_log_at_once_put_it_back_once() -> None:
     """Two handlers would write each line twice from then on."""
     threads, rounds = 4, 25
