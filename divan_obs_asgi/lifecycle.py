@@ -70,19 +70,14 @@ class Background:
             except Exception as error:
                 self._faults.report(name, error)
 
-    async def run_alone(
-        self,
-        owner: object,
-        running: Callable[[], AbstractAsyncContextManager[object]],
-        at_end: Callable[[], Awaitable[object]],
+    def run_alone(
+        self, owner: object, running: AbstractAsyncContextManager[object], at_end: Callable[[], Awaitable[object]]
     ) -> None:
-        """Have a task of its own run them (in `running`) until event loop or `owner` end, or `end_alone` is called."""
+        """Have a task of its own leave `running` when event loop or `owner` end, or `end_alone` is called."""
         self._starting = False
         alone = _Alone(owner)
         self._alone = alone
         _start_task(partial(alone.run, running, at_end))
-        with anyio.CancelScope(shield=True):
-            await alone.begun.wait()
 
     async def end_alone(self) -> None:
         """End what `run_alone` has started, in this event loop."""
@@ -158,12 +153,11 @@ class Background:
 
 
 class _Alone:
-    """Runs a context without an owner."""
+    """Keeps a context that was entered already, until it is told to leave it."""
 
     def __init__(self, owner: object) -> None:
         self._scope = anyio.CancelScope()
         self._ended = anyio.Event()
-        self.begun = anyio.Event()
         self._loop = _loop()
         self._owner = weakref.ref(owner, self._owner_ended)
 
@@ -175,16 +169,12 @@ class _Alone:
             else:
                 self._loop.run_sync_soon(self._scope.cancel)
 
-    async def run(
-        self, running: Callable[[], AbstractAsyncContextManager[object]], at_end: Callable[[], Awaitable[object]]
-    ) -> None:
+    async def run(self, running: AbstractAsyncContextManager[object], at_end: Callable[[], Awaitable[object]]) -> None:
         try:
             with self._scope:
-                async with running():
-                    self.begun.set()
+                async with running:
                     await anyio.sleep_forever()
         finally:
-            self.begun.set()
             with anyio.CancelScope(shield=True):
                 await at_end()
             self._ended.set()

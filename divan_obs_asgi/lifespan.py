@@ -7,6 +7,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -83,19 +84,20 @@ class _Lifespan:
         obs.started(True)
         obs.background.tell_starting()
         failure: BaseException | None = None
-        async with obs.running() as stop:
-            self._stop = stop
+        async with AsyncExitStack() as life:
+            self._stop = await life.enter_async_context(obs.running())
             try:
                 await app(scope, self.receive, self.send)
             except BaseException as error:
-                # Kept and raised outside the task group, which would wrap it in an ExceptionGroup.
                 failure = error
+                if not _is_an_end(error) and self._failed(error, scope):
+                    # From here to the server without a step of the event loop: uvicorn's `--lifespan on` gives up where
+                    # an application breaks off before `startup.complete` has been noticed, and serves on afterwards.
+                    obs.go_on_alone(self._owner, life.pop_all())
             else:
                 if "lifespan.startup.failed" not in self._sent:
                     await self._speak_for_the_application()
         if failure is not None:
-            if not _is_an_end(failure):
-                await self._failed(failure, scope)
             raise failure
 
     async def receive(self) -> Message:
@@ -134,13 +136,14 @@ class _Lifespan:
                 await self.receive()
             await self.send({"type": "lifespan.shutdown.complete"})
 
-    async def _failed(self, failure: BaseException, scope: Scope) -> None:
+    def _failed(self, failure: BaseException, scope: Scope) -> bool:
+        """Log it, and return whether `obs` goes on."""
         obs = self._obs
         if self._sent & _FAILED:
-            return  # The server has been told why, or the log, and does not go on.
+            return False  # The server has been told why, or the log, and does not go on.
         if "lifespan.shutdown" in self._received:
             self._log("The application failed to shut down.", failure)
-            return
+            return False
         if "lifespan.startup.complete" in self._sent:
             obs.started(True, still=False)
             self._log("The lifespan of the application broke off; it is not ready any more.", failure)
@@ -151,7 +154,7 @@ class _Lifespan:
         else:
             obs.started(False)
             self._log("The application failed to start; it is not ready.", failure)
-        await obs.go_on_alone(self._owner)
+        return True
 
     def _tell_why(self, message: Message, text: str) -> None:
         """Log what has failed, unless the message says it, which the server logs; python-socketio's says nothing."""

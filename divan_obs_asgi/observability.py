@@ -7,7 +7,7 @@ import os
 import sys
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -308,9 +308,9 @@ class Observability:
             if probe.failed and probe.name not in self.probes.names():
                 self.probes.register(probe)
 
-    async def go_on_alone(self, owner: object) -> None:
-        """Run on without a lifespan, until the event loop or `owner` ends: the server serves on."""
-        await self.background.run_alone(owner, self.running, self.rest_in_thread)
+    def go_on_alone(self, owner: object, running: AbstractAsyncContextManager[object]) -> None:
+        """Run on without a lifespan (in `running`), until the event loop or `owner` ends: the server serves on."""
+        self.background.run_alone(owner, running, self.rest_in_thread)
 
     async def rest_in_thread(self) -> None:
         """Call `rest` without holding up the event loop."""

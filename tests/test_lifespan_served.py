@@ -42,9 +42,18 @@ async def gives_up(scope, receive, send):
     else:
         await hello(scope, receive, send)
 
+async def breaks_off(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        raise RuntimeError("cannot reach postgres://ada:hunter2-and-more@db/shop")
+    await hello(scope, receive, send)
+
+breaks_off = obs.wrap(breaks_off)
 broken_wrap, broken_init, raw, gives_up = wrapped(), in_place(), without(), obs.wrap(gives_up)
 """
 CANNOT_START = "The application failed to start; it is not ready."
+BROKE_OFF = "The lifespan of the application broke off; it is not ready any more."
 
 
 AUTO = [("uvicorn", ["--lifespan", "auto"]), ("hypercorn", [])]
@@ -83,6 +92,33 @@ def test_a_server_that_insists_on_a_lifespan_ends(app: str) -> None:
         assert "Application startup failed. Exiting." in [line["msg"] for line in lines]
         assert (CANNOT_START in [line["msg"] for line in lines]) is (app != "raw")
         assert "hunter2" not in done.stdout + done.stderr
+    finally:
+        command.close()
+
+
+def test_so_it_does_where_the_application_breaks_off_as_soon_as_it_has_started() -> None:
+    """uvicorn looks whether the call has failed at the next step of the event loop after `startup.complete`."""
+    command = Command(APP, "uvicorn", "breaks_off", "--lifespan", "on")
+    try:
+        done = subprocess.run(
+            command.command(), capture_output=True, text=True, timeout=60, check=False, cwd=command.directory
+        )
+        assert done.returncode == 3, done.stderr
+        assert BROKE_OFF in [json.loads(line)["msg"] for line in done.stdout.splitlines()]
+        assert "hunter2" not in done.stdout + done.stderr
+    finally:
+        command.close()
+
+
+@pytest.mark.parametrize(("server", "options"), AUTO, ids=["uvicorn", "hypercorn"])
+def test_who_serves_on_after_that_is_not_ready(server: str, options: list[str]) -> None:
+    """As uvicorn's `auto` and hypercorn do, without us, too."""
+    command = Command(APP, server, "breaks_off", *options)
+    try:
+        command.start()
+        url = f"http://{command.host}:{command.port}"
+        assert httpx.get(f"{url}/health/ready", timeout=30).status_code == 503
+        assert command.line(BROKE_OFF)["error"]["type"] == "RuntimeError"
     finally:
         command.close()
 
