@@ -101,12 +101,12 @@ def _in_child() -> None:
 os.register_at_fork(after_in_child=_in_child)
 
 
-def checked(own: NewId, faults: Faults) -> NewId:
+def checked(own: NewId, faults: Faults, redacted: Callable[[str], str]) -> NewId:
     """
     Return the application's generator, made safe: what it raises or returns never fails a request.
 
     An id that could not stand in a header and in a log line is replaced by a UUID, and counted as a failure of the
-    component `request_id`.
+    component `request_id`. So is one that `redacted` changes: a token of a session that was taken for an id.
 
     Raises:
         ImproperlyConfigured: where it cannot be called, or is a coroutine function.
@@ -120,6 +120,8 @@ def checked(own: NewId, faults: Faults) -> NewId:
             made = own()
             if _REQUEST_ID.fullmatch(made.encode("ascii")) is None:
                 raise ValueError("The id is not 1 to 128 letters, digits or any of . _ : / + = -")
+            if redacted(made) != made:
+                raise ValueError("The id looks like a token or another secret")
         except Exception as error:
             faults.report(COMPONENT, error)
             return uuid4()

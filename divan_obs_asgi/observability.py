@@ -252,7 +252,7 @@ class Observability:
             authorize,
             new_request_id=GENERATORS[settings.request_id_format]
             if new_request_id is None
-            else ids.checked(new_request_id, faults),
+            else ids.checked(new_request_id, faults, redaction.redact_text),
             operations=Operations(partial(count_operation, metrics) if settings.metrics_enabled else None),
             hang_ups=hang_ups,
         )

@@ -278,7 +278,11 @@ def test_an_application_may_make_its_own_ids() -> None:
     assert anyio.run(converse, app, http_scope(headers=[(HEADER, b"a")])).header(HEADER) == [b"a"]
 
 
-@pytest.mark.parametrize("made", ["", "a b", "a\r\nset-cookie: b", "\u00e9", "a" * 129, None, 7, b"bytes"])
+# A token of GitHub's, by its shape.
+TOKEN = "ghp_" + "0aB1cD2eF3" * 3 + "123456"
+
+
+@pytest.mark.parametrize("made", ["", "a b", "a\r\nset-cookie: b", "\u00e9", "a" * 129, None, 7, b"bytes", TOKEN])
 def test_a_bad_id_of_the_applications_is_replaced(made: object) -> None:
     """The request is served, with a UUID, and the failure is counted."""
     observed = Observed(new_request_id=lambda: made)
