@@ -142,6 +142,7 @@ def test_the_flags_that_are_off_are_told() -> None:
     assert isinstance(stack, Stack)
     assert stack.skipped == {
         "divan_obs_asgi.middlewares.MetricsMiddleware": "OBS_METRICS_ENABLED is false",
+        "divan_obs_asgi.middlewares.QuietPathsMiddleware": "OBS_QUIET_PATHS is empty",
         "divan_obs_asgi.middlewares.TracingMiddleware": "OBS_TRACING_ENABLED is false",
     }
 
