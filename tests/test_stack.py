@@ -641,17 +641,20 @@ def test_an_exit_during_startup_comes_out_as_it_is(backend: str) -> None:
 @LOOPS
 def test_a_server_that_gives_up_is_obeyed(backend: str) -> None:
     """Cancelled while it waits for the shutdown, the stack and the application end."""
-    ended = []
+    ended: list[str] = []
+    scopes: list[anyio.CancelScope] = []
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        scopes[0].deadline = anyio.current_time() + 0.02
         try:
             yield
         finally:
             ended.append("down")
 
     async def give_up() -> bool:
-        with anyio.move_on_after(0.02) as cancelling:
+        with anyio.CancelScope() as cancelling:
+            scopes.append(cancelling)
             await converse(build_stack(Starlette(lifespan=lifespan), fresh()), {"type": "lifespan"}, [STARTUP])
         return cancelling.cancelled_caught
 
