@@ -146,14 +146,15 @@ def test_what_is_no_http_writes_little(chat: Chat) -> None:
 
 
 def test_the_applications_own_failures_are_never_limited(chat: Chat) -> None:
-    """Each is told, also where Engine.IO logs them at the place of a malformed packet."""
+    """Each is told, and once, also where Engine.IO logs them at the place of a malformed packet."""
     sid = json.loads(chat.ask("GET", POLLING)[1:])["sid"]
     chat.ask("POST", f"{POLLING}&sid={sid}", "40")
     for _ in range(FAILURES):
         chat.ask("POST", f"{POLLING}&sid={sid}", '42["fail"]')
     lines = chat.end()
     failures = [line for line in lines if line.get("error", {}).get("type") == "LookupError" and line["status"] is None]
-    assert len([line for line in failures if line["logger"] in ("asyncio", "engineio.server")]) == FAILURES
+    # By asyncio or Engine.IO for a plain server, and by the event's own line for an observed one.
+    assert len(failures) == FAILURES
     assert [line for line in lines if "left_out" in line] == []
 
 

@@ -125,7 +125,7 @@ def test_a_client_that_polls_does_not_hold_the_process(number: signal.Signals, d
         thread.join(PATIENCE_S)
         answers = [answered.get_nowait() for _ in range(answered.qsize())]
         assert answers
-        # What a drain says first, and then nothing but this; without a delay the server may be gone before the next poll.
+        # What a drain says first, and then nothing but this; without a delay the server may be gone before the next.
         told = {answer for answer in answers if "server_draining" not in answer}
         assert told == {"6"} or (not told and delay != "0.2")
     finally:
