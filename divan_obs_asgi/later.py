@@ -1,10 +1,10 @@
-"""A call in a while, on whichever event loop runs: asyncio's or trio's."""
+"""A call in a while, and a task, on whichever event loop runs: asyncio's or trio's; each in an empty context."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any
 
@@ -21,6 +21,44 @@ def call_later(delay_s: float, call: Callable[[], object]) -> Callable[[], objec
         return asyncio.get_running_loop().call_later(delay_s, call, context=Context()).cancel
     except RuntimeError:
         return _on_trio(delay_s, call)
+
+
+def start_task(run: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], object]:
+    """
+    Run a coroutine function beside the caller, in an empty context; it raises nothing but its cancellation.
+
+    Returns:
+        what cancels it, and is kept until it has ended: asyncio itself keeps no task alive.
+
+    Raises:
+        RuntimeError: where no event loop runs.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        trio: Any = sys.modules.get("trio")
+        if trio is None:
+            raise
+        scope = trio.CancelScope()
+        trio.lowlevel.spawn_system_task(_run_in, scope, run, context=Context())
+        cancel: Callable[[], object] = scope.cancel
+        return cancel
+    # A task copies the context that it is made in.
+    return Context().run(loop.create_task, run()).cancel
+
+
+def trio_token() -> object:
+    """Return what stands for the run of trio that this is called in; None outside of any."""
+    trio: Any = sys.modules.get("trio")
+    try:
+        return None if trio is None else trio.lowlevel.current_trio_token()
+    except RuntimeError:
+        return None
+
+
+async def _run_in(scope: Any, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    with scope:
+        await run()
 
 
 def _on_trio(delay_s: float, call: Callable[[], object]) -> Callable[[], object] | None:
@@ -41,4 +79,4 @@ async def _call(sleep: Callable[[float], Any], delay_s: float, pending: list[Cal
         call()
 
 
-__all__ = ["call_later"]
+__all__ = ["call_later", "start_task", "trio_token"]

@@ -235,7 +235,6 @@ class Observability:
         )
         background.add("drain", drain.run)
         hang_ups = HangUps(settings.cancel_on_disconnect)
-        background.add("hang_ups", hang_ups.run, later=True)
         bundle = cls(
             settings,
             redaction,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from divan_obs_asgi import headers
 from divan_obs_asgi.failures import in_background, own_failure
 from divan_obs_asgi.faults import Faults, is_of_another, is_order
-from divan_obs_asgi.hang_ups import has_left
+from divan_obs_asgi.hang_ups import ReceiveAhead, has_left
 from divan_obs_asgi.later import call_later
 from divan_obs_asgi.routes import RECORD_KEY, ROUTE_KEY, UNMATCHED, RouteTemplates
 from divan_obs_asgi.types import ConnectionKind, Message, Outcome, Receive, Scope, Send
@@ -287,6 +287,19 @@ class RequestRecord:
         """Whether it is a request whose client could still leave before the end."""
         return self.kind == "http" and self.outcome is None and self._in_doubt is None
 
+    def may_have_body(self) -> bool:
+        """
+        Return whether the request may have a body, as far as its headers say.
+
+        One of HTTP/1 has none without either header (RFC 9112, section 6.3); one of HTTP/2 may go without both.
+        """
+        present = self.request_headers
+        if b"transfer-encoding" in present:
+            return True
+        if b"content-length" in present:
+            return present[b"content-length"] != b"0"
+        return self.method not in ("GET", "HEAD") and not self._scope.get("http_version", "").startswith("1")
+
     def sent(self, kind: str, message: Message) -> None:
         """The application has sent a message."""
         after = _AFTER_SENDING.get(kind)
@@ -559,21 +572,50 @@ class Channel:
     which log lines may find for as long as a task of the application lives, holds nothing of the server.
     """
 
-    __slots__ = ("_began", "_receive", "_record", "_send", "cancel")
+    # Most channels leave these as they are; what is not assigned costs nothing.
+    cancel: Callable[[], object] | None = None
+    _ahead: ReceiveAhead | None = None
+    _receiving = 0
+    _body_read = False
+    _ending = False
+    _looked_at = False
 
     def __init__(self, record: RequestRecord, receive: Receive, send: Send, began: Context | None = None) -> None:
         self._record = record
         self._receive = receive
         self._send = send
         self._began = began
-        self.cancel: Callable[[], object] | None = None
 
-    def notice_hang_up(self) -> bool:
-        """Have the record note that its client has left, where the server knows it; return whether it has."""
+    def look(self) -> bool:
+        """Note whether the client has left, and return it; it is called now and then while the request lasts."""
         record = self._record
-        if record.awaits_response and not record.disconnected and has_left(self._receive, self._send):
-            record.hung_up()
-        return record.disconnected and record.awaits_response
+        if not record.awaits_response:
+            return False
+        if not record.disconnected:
+            left = has_left(self._receive, self._send)
+            if left:
+                record.hung_up()
+            elif left is None and self._ahead is None:
+                self._receive_ahead()
+        return record.disconnected
+
+    def _receive_ahead(self) -> None:
+        """Learn by `receive` that the client leaves, if that takes no part of a body from its place, nor much time."""
+        if not self._looked_at:
+            # Most requests end before the next look.
+            self._looked_at = True
+        elif not self._receiving and (self._body_read or not self._record.may_have_body()):
+            self._ahead = ReceiveAhead(self._receive, self._body_read, self._left)
+
+    def _left(self) -> None:
+        # The end of a response has the same message.
+        if self._record.awaits_response and not self._ending:
+            self._record.hung_up()
+
+    def close(self) -> None:
+        """The call of the application has ended."""
+        if self._ahead is not None:
+            self._ahead.stop()
 
     def route(self) -> str:
         """Return the route as far as it is known."""
@@ -589,39 +631,55 @@ class Channel:
         began = self._began
         if kind in _STARTS:
             message = record.with_headers(message)
-            self.notice_hang_up()
+            self._notice_hang_up()
             # Nothing begins before the response has ended.
             began = None
-        elif began is not None:
-            if message.get("more_body"):
-                began = None
-            else:
+        elif message.get("more_body"):
+            began = None
+        else:
+            self._ending = True
+            if began is not None:
                 in_server.set(began)
-        if record.response_bytes and not message.get("more_body"):
-            # The end of a stream: to a server that has lost the client every `send` is in order.
-            self.notice_hang_up()
+            if record.response_bytes:
+                # The end of a stream: to a server that has lost the client every `send` is in order.
+                self._notice_hang_up()
         try:
             await self._send(message)
         except OSError as error:
             record.hung_up(error)
             raise
         finally:
+            self._ending = False
             if began is not None:
                 in_server.set(None)
         record.sent(kind, message)
 
+    def _notice_hang_up(self) -> None:
+        record = self._record
+
+        if not record.disconnected and has_left(self._receive, self._send) and record.awaits_response:
+            record.hung_up()
+
     async def receive(self) -> Message:
-        began = self._began
-        if began is None:
-            message = await self._receive()
-        else:
-            in_server.set(began)
+        message = None if self._ahead is None else await self._ahead.message()
+        if message is None:
+            began = self._began
+            self._receiving += 1
+            if began is not None:
+                in_server.set(began)
             try:
                 message = await self._receive()
             finally:
-                in_server.set(None)
-        if self._record.outcome is None:
-            self._record.received(message)
+                self._receiving -= 1
+                if began is not None:
+                    in_server.set(None)
+        record = self._record
+        if record.outcome is None:
+            kind = message["type"]
+            if kind == "http.request":
+                self._body_read = not message.get("more_body")
+            elif kind != "http.disconnect" or not self._ending or has_left(self._receive, self._send):
+                record.received(message)
         return message
 
 

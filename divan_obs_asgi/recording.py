@@ -50,7 +50,7 @@ class RecordMiddleware(ABC):
         self._routes: RouteTemplates
         self._inner: ASGIApp = app
         self._observers: tuple[RecordMiddleware, ...] = (self,)
-        self._watched = obs.hang_ups.watched
+        self._hang_ups = obs.hang_ups
         self._cancels = bool(obs.hang_ups.cancelled)
         if isinstance(app, RecordMiddleware) and type(app).__call__ is RecordMiddleware.__call__:
             self._inner = app._inner
@@ -102,7 +102,10 @@ class RecordMiddleware(ABC):
             record.caller = around
         undo = self._observe(scope, record)
         channel = Channel(record, receive, send, scope.get(CONTEXT_KEY))
-        self._watched.add(channel)
+        # Of a WebSocket its close is received.
+        watched = self._hang_ups.watched() if record.kind == "http" else None
+        if watched is not None:
+            watched.add(channel)
         try:
             if self._cancels:
                 await self._cancellable(scope, channel)
@@ -118,7 +121,9 @@ class RecordMiddleware(ABC):
         else:
             record.returned()
         finally:
-            self._watched.discard(channel)
+            if watched is not None:
+                watched.discard(channel)
+                channel.close()
             if undo:
                 self._undo(undo)
             # A request within a request (an application that calls another in process) goes on afterwards, as a

@@ -14,6 +14,7 @@ TABLE = Path(__file__).resolve().parents[1] / "docs" / "architecture.md"
 # What the text below the table says of neighbours in one layer.
 WITHIN = {
     "record": {"failures", "headers", "faults", "hang_ups", "later", "routes"},
+    "hang_ups": {"later"},
     "ids": {"faults"},
     "operations": {"record"},
     "readers": {"redaction"},

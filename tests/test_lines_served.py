@@ -92,21 +92,9 @@ ACCESS = {"uvicorn.access", "hypercorn.access", "gunicorn.access", "granian.acce
 
 
 class Served(Command):
-    """Any of the servers, by the option that each of them has for the address."""
+    """A command that has started when it has imported the application."""
 
     ready_line = re.compile('"imported"')
-
-    def command(self) -> list[str]:
-        command = list(super().command())
-        if self._server in ("granian", "daphne"):
-            at = command.index("--bind")
-            command[at : at + 2] = [
-                "--host" if self._server == "granian" else "-b",
-                self.host,
-                "--port",
-                str(self.port),
-            ]
-        return command
 
     def plain(self) -> list[str]:
         """Return the lines that are not JSON."""

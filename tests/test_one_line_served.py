@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import sys
 import time
 from typing import Any
 
@@ -65,22 +63,6 @@ obs.init(app)
 FLAGS = {"OBS_ENV": "dev", "LOG_SLOW_MS": "0"}
 
 
-class Served(Command):
-    """The commands of the servers that name address and port in ways of their own."""
-
-    def command(self) -> list[str]:
-        host, port = self.host, str(self.port)
-        own = {
-            "granian": ["--interface", "asgi", "--host", host, "--port", port, "shop:app"],
-            "daphne": ["-b", host, "-p", port, "shop:app"],
-        }.get(self._server)
-        if own is None:
-            return list(super().command())
-        return [sys.executable, "-m", self._server, *own]
-
-    ready_line = re.compile(r"Uvicorn running|Running on|Application startup complete|Listening|Started w")
-
-
 def ask(command: Command, path: str) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while True:
@@ -102,7 +84,7 @@ def errors(command: Command) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("server", ["uvicorn"])
 def test_one_exception_is_one_line(server: str) -> None:
     """Ours, with the ids of the request; the server's, asyncio's and Starlette's second one is left out."""
-    command = Served(APP, server, "app", env=FLAGS)
+    command = Command(APP, server, "app", env=FLAGS)
     try:
         command.start()
         for path in ("/raises", "/groups", "/broken", "/background", "/forgotten"):
@@ -128,7 +110,7 @@ def test_one_exception_is_one_line(server: str) -> None:
 @pytest.mark.parametrize("server", ["uvicorn"])
 def test_an_exception_without_a_line_of_ours_is_the_servers(server: str) -> None:
     """Nothing is lost that nobody else has logged."""
-    command = Served(APP, server, "app", env={**FLAGS, "OBS_ACCESS_LOG_ENABLED": "false"})
+    command = Command(APP, server, "app", env={**FLAGS, "OBS_ACCESS_LOG_ENABLED": "false"})
     try:
         command.start()
         ask(command, "/raises")

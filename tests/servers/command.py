@@ -19,7 +19,9 @@ from tests.servers.process import ServerProcess
 class Command(ServerProcess):
     """`python -m SERVER shop:APP`, with what it writes; `shop.py` holds `code`."""
 
-    ready_line: ClassVar[re.Pattern[str]] = re.compile(r"Uvicorn running|Running on|Application startup complete")
+    ready_line: ClassVar[re.Pattern[str]] = re.compile(
+        r"Uvicorn running|Running on|Application startup complete|Listening on TCP|Started worker"
+    )
 
     def __init__(self, code: str, server: str, app: str, *options: str, env: Mapping[str, str] | None = None) -> None:
         super().__init__()
@@ -42,6 +44,11 @@ class Command(ServerProcess):
     def command(self) -> Sequence[str]:
         if self._server == "uvicorn":
             own = ["--app-dir", str(self.directory), "--host", self.host, "--port", str(self.port)]
+        elif self._server == "granian":
+            own = ["--working-dir", str(self.directory), "--interface", "asgi", "--host", self.host]
+            own += ["--port", str(self.port)]
+        elif self._server == "daphne":
+            own = ["-b", self.host, "-p", str(self.port)]
         else:
             own = ["--bind", f"{self.host}:{self.port}"]
         return [sys.executable, "-m", self._server, f"shop:{self._app}", *own, *self._options]
