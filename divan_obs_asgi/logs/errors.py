@@ -6,6 +6,7 @@ import hashlib
 import sys
 from types import TracebackType
 
+from divan_obs_asgi.logs.raises import is_of_raise, raise_of
 from divan_obs_asgi.names import class_name
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.redaction.errors import frames_only, marker_for
@@ -16,6 +17,8 @@ from divan_obs_asgi.redaction.view import Budget
 _FRAMES = 6
 _ROOM = 2000
 _UNREADABLE = "[redacted:unreadable]"
+# Where an exception carries its fingerprint, with the raise that it is of.
+_KEY = "_divan_obs_fingerprint"
 # Servers also report what the application did wrong.
 SERVERS = frozenset({"uvicorn", "hypercorn", "gunicorn", "granian", "daphne"})
 # Parsers and protocols: what they complain about was sent by a client.
@@ -36,15 +39,16 @@ def describe_error(
     Return the type, a fingerprint that stays the same from run to run, and the redacted traceback; never raises.
 
     The fingerprint is of the type and the functions on the way, each once: not of the text, nor of how deep a
-    recursion went. Of an exception of a database or a validation the traceback has the places only, since its text
-    repeats data.
+    recursion went. All lines about one raise of an exception have the fingerprint of the first of them: an application
+    that logs what it raises again sees less of the way than a later line does.
+
+    Of an exception of a database or a validation the traceback has the places only, since its text repeats data.
 
     Args:
         budget: of the line that it stands in, as from `RedactionPolicy.line_budget`.
         places_only: the traceback has the places only, too, of any other exception.
     """
     kind = policy.redact_text(class_name(type(error)), budget)
-    path = "".join(f"{place};" for place in dict.fromkeys(_places(error.__traceback__)))
     try:
         # Its end says most: the innermost frames, and the exceptions before this one where there is room.
         text = formatted(error, policy, budget, frames=_FRAMES, room=_ROOM)
@@ -58,9 +62,20 @@ def describe_error(
         text = _UNREADABLE
     return {
         "type": kind,
-        "fingerprint": hashlib.sha256(f"{kind}|{path}".encode("utf-8", "replace")).hexdigest()[:16],
+        "fingerprint": _fingerprint(error, kind),
         "traceback": policy.redact_traceback(text, budget),
     }
+
+
+def _fingerprint(error: BaseException, kind: str) -> str:
+    known = vars(error).get(_KEY)
+    if known is not None and is_of_raise(error, known[0]):
+        return str(known[1])
+    path = "".join(f"{place};" for place in dict.fromkeys(_places(error.__traceback__)))
+    fingerprint = hashlib.sha256(f"{kind}|{path}".encode("utf-8", "replace")).hexdigest()[:16]
+    if error.__traceback__ is not None:
+        vars(error)[_KEY] = raise_of(error), fingerprint
+    return fingerprint
 
 
 def is_without_application(step: TracebackType | None) -> bool:

@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 import logging
-import time
 from functools import lru_cache
 
 from divan_obs_asgi.logs.errors import SERVERS
 from divan_obs_asgi.logs.libraries import is_file_of
+from divan_obs_asgi.logs.raises import is_of_raise, raise_of
 
-# Where an exception carries when it was reported. Few exceptions can be referred to weakly.
-_KEY = "_divan_obs_reported_at"
-# Seconds in which another line about it is the same failure: some raise one exception object again and again.
-_SAME_S = 60.0
+# Where an exception carries which raise of it was reported. Few exceptions can be referred to weakly.
+_KEY = "_divan_obs_reported"
 # Exceptions of a chain or a group that are looked at.
 _MAX_CHAIN = 50
 # Loggers of code that is not Python's: uvloop's and granian's. An application may log by a server's logger, and knows
 # why: of the others the file of the log call decides.
 _REPEATERS = frozenset({"_granian", "asyncio"})
+# Somebody has set an exception, and nobody has raised it.
+_NOT_RAISED = "Future exception was never retrieved"
 
 
 def note_reported(error: BaseException) -> None:
     """Note that a line has been written about `error`, with what it was raised from and the members of a group."""
-    now = time.monotonic()
-    for one in _chain(error):
-        vars(one)[_KEY] = now
+    for one in chain_of(error):
+        vars(one)[_KEY] = raise_of(one)
 
 
 def is_repeated(record: logging.LogRecord, error: BaseException) -> bool:
-    """Return whether a server, asyncio or Socket.IO logs an exception about which a line was written already."""
-    if record.name not in _REPEATERS and not _is_of_a_server(record.pathname):
+    """
+    Return whether a server, asyncio or Socket.IO logs an exception about which a line was written already.
+
+    An object that was raised anew since is another failure.
+    """
+    if record.name in _REPEATERS:
+        if isinstance(record.msg, str) and record.msg.startswith(_NOT_RAISED):
+            return False
+    elif not _is_of_a_server(record.pathname):
         return False
-    return _is_reported(error, time.monotonic() - _SAME_S)
+    return _is_reported(error)
 
 
 @lru_cache(maxsize=512)
@@ -39,14 +45,16 @@ def _is_of_a_server(path: str) -> bool:
     return is_file_of(path, *SERVERS, "engineio", "socketio")
 
 
-def _is_reported(error: BaseException, since: float) -> bool:
+def _is_reported(error: BaseException) -> bool:
     """Return whether it was; of a group, in which a task group hands on exceptions, whether all members were."""
-    if vars(error).get(_KEY, since) > since:
+    noted = vars(error).get(_KEY)
+    if noted is not None and is_of_raise(error, noted):
         return True
-    return isinstance(error, BaseExceptionGroup) and all(_is_reported(member, since) for member in error.exceptions)
+    return isinstance(error, BaseExceptionGroup) and all(map(_is_reported, error.exceptions))
 
 
-def _chain(error: BaseException) -> list[BaseException]:
+def chain_of(error: BaseException) -> list[BaseException]:
+    """Return an exception, what it was raised from, and the members of groups among these."""
     found: list[BaseException] = []
     waiting: list[BaseException | None] = [error]
     while waiting and len(found) < _MAX_CHAIN:
@@ -60,4 +68,4 @@ def _chain(error: BaseException) -> list[BaseException]:
     return found
 
 
-__all__ = ["is_repeated", "note_reported"]
+__all__ = ["chain_of", "is_repeated", "note_reported"]
