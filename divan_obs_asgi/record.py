@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from contextvars import Context, ContextVar
 from time import perf_counter, time_ns
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from divan_obs_asgi import headers
 from divan_obs_asgi.failures import in_background, own_failure
@@ -34,6 +35,9 @@ _NO_STATUS_RECEIVED = 1005
 _MAX_CLOSE_CODE = 0xFFFF
 # Codes from here on say that the server itself failed (1011 internal error, 1012 restart, 1013 try later).
 _WEBSOCKET_SERVER_ERRORS = range(1011, 1015)
+# A status of HTTP in the last three digits: Falcon closes with 3500, Litestar and graphql-transport-ws with 4500. An
+# application may mean anything by these codes: they are errors only while an exception is handled.
+_HTTP_STATUS_IN_CODE, _FIRST_PRIVATE_CODE = 1000, 3000
 
 # W3C Trace Context, level 2, section 3.2.2.5.
 _SAMPLED, _RANDOM = 0x01, 0x02
@@ -54,6 +58,22 @@ current_record: ContextVar[RequestRecord | None] = ContextVar("divan_obs_asgi.cu
 # While a request is in its server's `send` or `receive`: the context in which it began. What finds it set where a
 # connection begins was started by the server from in there, and not by the application.
 in_server: ContextVar[Context | None] = ContextVar("divan_obs_asgi.in_server", default=None)
+
+
+class HeldLine(NamedTuple):
+    """
+    What a framework has logged about a failure of the connection, until it is known whether the connection's own line
+    says the same.
+
+    Attributes:
+        error: the exception, if there is one.
+        write: writes the line.
+        since: seconds, monotonic.
+    """
+
+    error: BaseException | None
+    write: Callable[[], object]
+    since: float
 
 
 class RequestRecord:
@@ -98,6 +118,9 @@ class RequestRecord:
         operation, failure: which operation of the route it was, and why it failed, where the application has said so:
             of closed sets (`divan_obs_asgi.operation`, `divan_obs_asgi.fail`), else empty.
         hidden: ids that are credentials, and stand in no line of this connection.
+        held: lines of a framework about failures, in their order. Those that the connection's own line does not say are
+            written at its end.
+        is_reported: whether the connection's own line has told of `error`.
         log_rate, kept_lines, late_lines: what the logs have decided, kept and, after the end, told of this connection.
     """
 
@@ -125,6 +148,8 @@ class RequestRecord:
     log_rate: float | None = None
     kept_lines: Any = None
     late_lines = 0
+    held: list[HeldLine] | None = None
+    is_reported = False
     details: dict[str, object] | None = None
     caller: RequestRecord | None = None
     matched: tuple[Callable[[Any], str | None], object, bool] | None = None
@@ -133,6 +158,7 @@ class RequestRecord:
     failure = ""
     _trailers = False
     _closed_s: float | None = None
+    _close_was_refused = False
     _in_doubt: Outcome | None = None
     _left_s: float | None = None
     _cancel_timer: Callable[[], object] | None = None
@@ -250,6 +276,29 @@ class RequestRecord:
     def route_so_far(self) -> str:
         """Return the route as far as it is known while the connection lasts."""
         return self.route if self.outcome is not None else self._route()
+
+    def hold(self, line: HeldLine) -> None:
+        """Keep a line of a framework until the end; may be called by any thread."""
+        held: list[HeldLine] = vars(self).setdefault("held", [])
+        held.append(line)
+        if self.outcome is not None:
+            # Another thread has just ended it.
+            self.write_held()
+
+    def write_held(self, until: float = math.inf) -> None:
+        """Write the lines that are held since before `until`, each once."""
+        # A copy: another thread may take lines away.
+        for line in tuple(self.held or ()):
+            if line.since < until and self.take_held(line):
+                line.write()
+
+    def take_held(self, line: HeldLine) -> bool:
+        """Let go of a line; return whether it was still here."""
+        try:
+            self.held.remove(line)  # type: ignore[union-attr]
+        except ValueError:
+            return False
+        return True
 
     # How the connection ends.
 
@@ -497,8 +546,24 @@ class RequestRecord:
             self.status = 403
             self._finish("ok")
             return
-        self.close_code = _close_code(message, _NORMAL_CLOSURE)
-        self._finish("error" if self.close_code in _WEBSOCKET_SERVER_ERRORS else "ok")
+        self.close_code = code = _close_code(message, _NORMAL_CLOSURE)
+        handled = sys.exc_info()[1]
+        says_error = code >= _FIRST_PRIVATE_CODE and 500 <= code % _HTTP_STATUS_IN_CODE < 600 and handled is not None
+        if says_error or code in _WEBSOCKET_SERVER_ERRORS or self._close_was_refused:
+            if own_failure(handled, self.hang_up) is not None and not self._close_was_refused:
+                self.error = handled
+            self._finish("error")
+        else:
+            self._finish("ok")
+
+    def close_refused(self, message: Message) -> None:
+        """
+        The server has refused to close a WebSocket with this code.
+
+        So does daphne, whose WebSocket library takes 1000 and 3000 to 4999 only. The application may try another.
+        """
+        if _close_code(message, _NORMAL_CLOSURE) in _WEBSOCKET_SERVER_ERRORS:
+            self._close_was_refused = True
 
     def _client_closed(self, code: int) -> None:
         self.disconnected = True
@@ -511,7 +576,7 @@ class RequestRecord:
         """Return the outcome of a connection whose client has gone."""
         if self.close_code not in _WEBSOCKET_GOODBYES:
             return "client_disconnect"
-        return "ok" if self.error is None else "error_after_start"
+        return "ok" if self.error is None and not self._logged_failure() else "error_after_start"
 
     def _end_of_response(self) -> None:
         if self.disconnected:
@@ -533,14 +598,41 @@ class RequestRecord:
         self.duration_s = self._clock() - self._started if ended_s is None else ended_s
         if self.failure and outcome == "ok":
             outcome = "error"
+        if self.held:
+            outcome = self._with_logged_failure(outcome)
         self.outcome = outcome
         if self._housekeeping and outcome == "ok" and self.status < 400:
+            self.write_held()
             return
         if self.response_bytes and (self.method == "HEAD" or self.status in (204, 304)):
             # RFC 9110, section 6.4.1: these have no content, whatever the application handed over.
             self.response_bytes = 0
         self.route = self._route()
         self.call_finishers(self._faults)
+        if self.held:
+            self.write_held()
+
+    def _with_logged_failure(self, outcome: Outcome) -> Outcome:
+        """Return the outcome, and set the exception, where a framework has logged what made it, and answered."""
+        error = self._logged_failure()
+        if error is not None and outcome == "ok" and self._is_closed_without_a_reason():
+            outcome = "error"
+        if self.error is None and outcome in ("error", "error_after_start", "incomplete"):
+            self.error = error
+        return outcome
+
+    def _is_closed_without_a_reason(self) -> bool:
+        """Return whether the application has ended a WebSocket as if nothing was wrong: Quart does after a failure."""
+        return self.kind == "websocket" and self._closed_s is None and self.close_code in (None, _NORMAL_CLOSURE)
+
+    def _logged_failure(self) -> BaseException | None:
+        """Return the last exception that a framework has logged, and that is not how it refuses a request."""
+        for line in reversed(self.held or ()):
+            status = getattr(line.error, "status_code", 500)
+            refuses = isinstance(status, int) and 400 <= status < 500
+            if not refuses and own_failure(line.error, self.hang_up) is not None:
+                return line.error
+        return None
 
     def call_finishers(self, faults: Faults) -> None:
         """Call every finisher, the inner ones first; one that raises is reported, and keeps none from its call."""
@@ -648,6 +740,10 @@ class Channel:
         except OSError as error:
             record.hung_up(error)
             raise
+        except Exception:
+            if kind == "websocket.close":
+                record.close_refused(message)
+            raise
         finally:
             self._ending = False
             if began is not None:
@@ -711,6 +807,7 @@ __all__ = [
     "Channel",
     "Direction",
     "Finisher",
+    "HeldLine",
     "RequestRecord",
     "current_record",
     "in_server",

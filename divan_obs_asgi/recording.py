@@ -117,6 +117,8 @@ class RecordMiddleware(ABC):
             # A background task's, or a broken stream's that ended in order a while ago; else it is in the record.
             if error is not record.error:
                 self._tell_late(record, error)
+            elif record.is_reported:
+                self.obs.log.passed_on(error)
             raise
         else:
             record.returned()

@@ -267,6 +267,9 @@ _FRAMEWORKS = "channels", "django", "falcon", "fastapi", "flask", "litestar", "q
 # How Flask and Quart put the text together, under the logger of the application.
 _OF_A_CONNECTION = re.compile(r"Exception on (?:request [A-Z]{1,16}|websocket)(?= )")
 
+# How Falcon says which HTTPError a WebSocket has raised.
+_FALCON_CLOSES = "[FALCON] HTTPError %s raised while handling WebSocket"
+
 
 def of_framework(record: logging.LogRecord) -> str | None:
     """
@@ -283,6 +286,20 @@ def of_framework(record: logging.LogRecord) -> str | None:
         # Reason and path are arguments; of a wrong CSRF token also what the client has sent.
         return f"{status} {responses.get(status, '')}".rstrip()
     return words(record)
+
+
+def is_failure_of_connection(record: logging.LogRecord) -> bool:
+    """Return whether a framework logs why the running request or WebSocket fails, which it answers by itself."""
+    if record.levelno < logging.ERROR or not _is_of_a_framework(record.pathname):
+        return False
+    if record.exc_info:
+        # Quart's background tasks, which may have the context of a request.
+        return record.msg != "Exception"
+    if record.name == "django.request":
+        # A view, or a handler of the application's, has returned it.
+        status = getattr(record, "status_code", None)
+        return type(status) is int and status >= 500
+    return isinstance(record.msg, str) and record.msg.startswith(_FALCON_CLOSES)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -396,6 +413,7 @@ def names_a_library(name: str) -> bool:
 __all__ = [
     "LIBRARIES",
     "UNKNOWN",
+    "is_failure_of_connection",
     "is_file_of",
     "is_handshake",
     "is_in_source",

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 import weakref
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -12,6 +15,7 @@ import anyio
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.logs.child_processes import end_in_order
 from divan_obs_asgi.logs.console_handlers import loggers, take_all_consoles_off, take_console_off
+from divan_obs_asgi.logs.libraries import is_failure_of_connection
 from divan_obs_asgi.logs.lines import ACCESS_LOGGER, Lines, access_level
 from divan_obs_asgi.logs.loguru_bridge import installed
 from divan_obs_asgi.logs.minute_limit import MinuteLimit
@@ -19,7 +23,7 @@ from divan_obs_asgi.logs.own_loggers import OwnLoggers
 from divan_obs_asgi.logs.prints import end_prints, log_prints
 from divan_obs_asgi.logs.reconfigured import NextRecords, WithoutHandler
 from divan_obs_asgi.logs.recorder import FlightRecorder
-from divan_obs_asgi.logs.repeats import is_repeated, note_reported
+from divan_obs_asgi.logs.repeats import chain_of, is_repeated, note_reported
 from divan_obs_asgi.logs.root_level import RootLevel
 from divan_obs_asgi.logs.runtime_levels import RuntimeLevels
 from divan_obs_asgi.logs.sampling import Sampler
@@ -27,9 +31,15 @@ from divan_obs_asgi.logs.server_loggers import adopt_server_loggers
 from divan_obs_asgi.logs.sink import FLUSH_S, Sink
 from divan_obs_asgi.logs.termination import flush_on_termination
 from divan_obs_asgi.logs.uncaught import install_hooks
-from divan_obs_asgi.record import RequestRecord, current_record
+from divan_obs_asgi.record import HeldLine, RequestRecord, current_record
 
 _PACKAGE = "divan_obs_asgi"
+# Seconds after which a line that waits for the end of its request is written: a WebSocket may last for hours.
+_HELD_S = 5.0
+# Lines of one request that wait; what is above is written at once.
+_MAX_HELD = 8
+# Requests that are looked at now and then for such lines; those of any other are written at its end.
+_MAX_HOLDING = 1000
 _logger = logging.getLogger(f"{_PACKAGE}.logs")
 
 
@@ -71,6 +81,7 @@ class Logs:
         self._own_access_line = False
         self._installed: _Installed | None = None
         self._limit = MinuteLimit()
+        self._holding: deque[weakref.ref[RequestRecord]] = deque(maxlen=_MAX_HOLDING)
         self.levels = RuntimeLevels(root)
         self.sink = sink
         # Weakly: the sink must not keep its pipeline.
@@ -92,8 +103,16 @@ class Logs:
             if not rate:
                 return
         self.sink.put(self._lines.access(record, level, rate, recorded), level)
+        if record.held:
+            _drop_said(record)
         if record.error is not None:
+            record.is_reported = True
             note_reported(record.error)
+
+    @staticmethod
+    def passed_on(error: BaseException) -> None:
+        """Note how far a reported exception has come that leaves the stack; its server is next to log it."""
+        note_reported(error)
 
     def application(self, record: logging.LogRecord) -> None:
         """Write the line of a LogRecord, unless level or sampling drop it; never raises."""
@@ -122,11 +141,42 @@ class Logs:
                 rate = self._sampler.rate_for(request.trace_id, request.request_id)
         if rate:
             if self._limit.allows(record):
-                self.sink.put(self._lines.application(record, request, rate), level)
-                if error is not None and level >= logging.ERROR:
-                    note_reported(error)
+                line = self._lines.application(record, request, rate)
+                if level >= logging.ERROR and _may_hold(request) and is_failure_of_connection(record):
+                    self._hold(request, line, level, error)  # type: ignore[arg-type]
+                else:
+                    self._put(line, level, error)
         elif request is not None and self._recorder.wants(request) and (writes or self._own_loggers.wrote(record)):
             self._recorder.keep(request, self._lines.application(record, request, 1.0, recorded=True), level)
+
+    def _put(self, line: bytes, level: int, error: BaseException | None) -> None:
+        self.sink.put(line, level)
+        if error is not None and level >= logging.ERROR:
+            note_reported(error)
+
+    def _hold(self, request: RequestRecord, line: bytes, level: int, error: BaseException | None) -> None:
+        """Keep a framework's line until the request has ended, whose own line may say the same, and more."""
+        self._holding.append(weakref.ref(request))
+        request.hold(HeldLine(error, partial(self._put_held, line, level, error), time.monotonic()))
+
+    def _put_held(self, line: bytes, level: int, error: BaseException | None) -> None:
+        try:
+            self._put(line, level, error)
+        except Exception as another:
+            self._faults.report("logs", another)
+
+    def _write_held(self, older_than_s: float) -> None:
+        """Write what has waited for longer for the end of its request; never raises."""
+        try:
+            until = time.monotonic() - older_than_s
+            for _ in range(len(self._holding)):
+                reference = self._holding.popleft()
+                if (request := reference()) is not None:
+                    request.write_held(until)
+                    if request.held:
+                        self._holding.append(reference)
+        except Exception as error:
+            self._faults.report("logs", error)
 
     def printed(self, record: logging.LogRecord) -> None:
         """Write what was printed, unless the sink's own writer prints: each line would make another one."""
@@ -157,6 +207,7 @@ class Logs:
             end_prints()
         except Exception as error:
             self._faults.report("logs", error)
+        self._write_held(-_HELD_S)
         self.tell_left_out()
 
     async def tend(self) -> None:
@@ -165,6 +216,8 @@ class Logs:
             await anyio.sleep(1.0)
             if self._limit.is_over:
                 self.tell_left_out()
+            if self._holding:
+                self._write_held(_HELD_S)
             self.look_after_handler()
 
     def flush(self, timeout_s: float = FLUSH_S) -> bool:
@@ -307,6 +360,24 @@ class Logs:
                 if logger.handlers:
                     take_console_off(logger)
                 logger = logger.parent
+
+
+def _may_hold(request: RequestRecord | None) -> bool:
+    """Return whether a request runs; an event of Socket.IO's ends by itself, whatever it has called."""
+    return (
+        request is not None
+        and request.outcome is None
+        and request.kind != "event"
+        and len(request.held or ()) < _MAX_HELD
+    )
+
+
+def _drop_said(record: RequestRecord) -> None:
+    """Let go of the held lines about the failure that the connection's own line has just told of."""
+    said = chain_of(record.error) if record.error is not None else []
+    for line in tuple(record.held or ()):
+        if line.error is None or any(line.error is one for one in said):
+            record.take_held(line)
 
 
 class PipelineHandler(logging.Handler):

@@ -91,6 +91,14 @@ def websocket_error_line(seen: Visit) -> None:
     one_line_for(seen, "echo", "LookupError")
 
 
+def outcome(seen: Visit) -> None:
+    """The access line of a request that fails, or of a WebSocket, is not `ok`; that of an event is another line."""
+    names = ("fail",) if seen.app == "socketio" else ("fail", "echo")
+    found = {name: [(one["level"], one["outcome"]) for one in access_lines(seen, name)] for name in names}
+    wrong = {name: lines for name, lines in found.items() if len(lines) != 1 or lines[0][1] == "ok"}
+    assert not wrong, f"access lines: {wrong}"
+
+
 def json_lines(seen: Visit) -> None:
     """Each line is JSON, but for those of a parent process that never imports the application."""
     parents = re.compile(seen.server.parent or r"(?!)")
@@ -169,6 +177,7 @@ CHECKS: dict[str, Check] = {
     "ERROR line": error_line,
     "WebSocket": websocket,
     "ERROR line of a WebSocket": websocket_error_line,
+    "outcome": outcome,
     "JSON": json_lines,
     "one access line": one_access_line,
     "no secret": no_secret,
@@ -187,12 +196,13 @@ def access_lines(seen: Visit, name: str) -> list[dict[str, Any]]:
 
 def one_line_for(seen: Visit, name: str, exception: str) -> None:
     """Hold the lines about a failure to one, which is JSON, has the type and is an error."""
-    ids = seen.ids[name]
+    request = seen.ids[name].request
+    others = {ids.request for ids in seen.ids.values()} - {request}
     of_it = [
         one
         for one in seen.lines()
-        if one.get("error", {}).get("type") == exception
-        or (one["level"] in ("ERROR", "CRITICAL") and one["request_id"] == ids.request)
+        if (one.get("error", {}).get("type") == exception and one["request_id"] not in others)
+        or (one["level"] in ("ERROR", "CRITICAL") and one["request_id"] == request)
     ]
     found = [one["logger"] for one in of_it]
     # The last line of a traceback as Python writes it.
