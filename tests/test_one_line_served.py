@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import granian  # noqa: F401 - started as a command
 import httpx
 import pytest
 
@@ -46,11 +47,32 @@ async def forgotten(request):
     gc.collect()
     return PlainTextResponse("done")
 
+async def logs(request):
+    try:
+        await raises(request)
+    except LookupError:
+        logging.getLogger("shop").exception("it failed")
+        raise
+
+SHARED = KeyError("of the module")
+
+async def shared(request):
+    raise SHARED
+
+async def again(request):
+    async def job():
+        raise SHARED
+    task = asyncio.create_task(job())
+    await asyncio.wait([task])
+    del task
+    gc.collect()
+    return PlainTextResponse("done")
+
 async def end(request):
     logging.getLogger("shop").warning("the end")
     return PlainTextResponse("done")
 
-handlers = [raises, groups, broken, background, forgotten, end]
+handlers = [raises, groups, broken, background, forgotten, logs, shared, again, end]
 app = Starlette(routes=[Route("/" + handler.__name__, handler) for handler in handlers])
 
 async def passing(request, call_next):
@@ -81,13 +103,13 @@ def errors(command: Command) -> list[dict[str, Any]]:
     return [line for line in command.lines() if line["level"] in ("ERROR", "CRITICAL")]
 
 
-@pytest.mark.parametrize("server", ["uvicorn"])
+@pytest.mark.parametrize("server", ["uvicorn", "hypercorn", "granian", "daphne"])
 def test_one_exception_is_one_line(server: str) -> None:
     """Ours, with the ids of the request; the server's, asyncio's and Starlette's second one is left out."""
     command = Command(APP, server, "app", env=FLAGS)
     try:
         command.start()
-        for path in ("/raises", "/groups", "/broken", "/background", "/forgotten"):
+        for path in ("/raises", "/groups", "/broken", "/background", "/forgotten", "/shared", "/again"):
             ask(command, path)
         ask(command, "/end")
         command.stop()
@@ -99,6 +121,9 @@ def test_one_exception_is_one_line(server: str) -> None:
                 ("/broken", "LookupError"),
                 ("/background", "LookupError"),
                 ("/forgotten", "LookupError"),
+                ("/shared", "KeyError"),
+                # A task's: one object is raised by both.
+                ("/again", "KeyError"),
             ],
             key=str,
         )
@@ -108,6 +133,22 @@ def test_one_exception_is_one_line(server: str) -> None:
 
 
 @pytest.mark.parametrize("server", ["uvicorn"])
+def test_a_line_of_the_application_about_it_has_the_same_fingerprint(server: str) -> None:
+    """So the README's jq, which reads access lines, counts the failure once, and any other can by fingerprint."""
+    command = Served(APP, server, "app", env=FLAGS)
+    try:
+        command.start()
+        ask(command, "/logs")
+        ask(command, "/end")
+        own, access = errors(command)
+        assert (own["logger"], access["logger"]) == ("shop", "divan_obs_asgi.access")
+        assert own["error"]["fingerprint"] == access["error"]["fingerprint"]
+        assert own["request_id"] == access["request_id"]
+    finally:
+        command.close()
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "granian"])
 def test_an_exception_without_a_line_of_ours_is_the_servers(server: str) -> None:
     """Nothing is lost that nobody else has logged."""
     command = Command(APP, server, "app", env={**FLAGS, "OBS_ACCESS_LOG_ENABLED": "false"})

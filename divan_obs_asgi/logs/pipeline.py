@@ -23,7 +23,7 @@ from divan_obs_asgi.logs.own_loggers import OwnLoggers
 from divan_obs_asgi.logs.prints import end_prints, log_prints
 from divan_obs_asgi.logs.reconfigured import NextRecords, WithoutHandler
 from divan_obs_asgi.logs.recorder import FlightRecorder
-from divan_obs_asgi.logs.repeats import chain_of, is_repeated, note_reported
+from divan_obs_asgi.logs.repeats import chain_of, is_repeated, note_reported, with_exception
 from divan_obs_asgi.logs.root_level import RootLevel
 from divan_obs_asgi.logs.runtime_levels import RuntimeLevels
 from divan_obs_asgi.logs.sampling import Sampler
@@ -127,6 +127,8 @@ class Logs:
             self.levels.expire()
         if self._limit.is_over:
             self.tell_left_out()
+        if not record.exc_info and record.levelno >= logging.ERROR:
+            record = with_exception(record)
         error = record.exc_info[1] if isinstance(record.exc_info, tuple) and len(record.exc_info) == 3 else None
         if error is not None and is_repeated(record, error):
             return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import sys
 from functools import lru_cache
 
 from divan_obs_asgi.logs.errors import SERVERS
@@ -16,6 +18,9 @@ _MAX_CHAIN = 50
 # Loggers of code that is not Python's: uvloop's and granian's. An application may log by a server's logger, and knows
 # why: of the others the file of the log call decides.
 _REPEATERS = frozenset({"_granian", "asyncio"})
+_GRANIAN = "_granian"
+# How granian begins a line whose traceback is text.
+_OF_AN_APPLICATION = "Application callable raised an exception"
 # Somebody has set an exception, and nobody has raised it.
 _NOT_RAISED = "Future exception was never retrieved"
 
@@ -26,13 +31,30 @@ def note_reported(error: BaseException) -> None:
         vars(one)[_KEY] = raise_of(one)
 
 
+def with_exception(record: logging.LogRecord) -> logging.LogRecord:
+    """Return granian's line about an exception with that, which it has as text: it logs while it handles it."""
+    error = sys.exc_info()[1]
+    if (
+        error is None
+        or not isinstance(record.msg, str)
+        or not record.msg.startswith(_OF_AN_APPLICATION)
+        or record.name.partition(".")[0] != _GRANIAN
+    ):
+        return record
+    # A copy: other handlers get what granian has logged.
+    record = copy.copy(record)
+    record.msg = _OF_AN_APPLICATION
+    record.exc_info = type(error), error, error.__traceback__
+    return record
+
+
 def is_repeated(record: logging.LogRecord, error: BaseException) -> bool:
     """
     Return whether a server, asyncio or Socket.IO logs an exception about which a line was written already.
 
     An object that was raised anew since is another failure.
     """
-    if record.name in _REPEATERS:
+    if record.name.partition(".")[0] in _REPEATERS:
         if isinstance(record.msg, str) and record.msg.startswith(_NOT_RAISED):
             return False
     elif not _is_of_a_server(record.pathname):
@@ -68,4 +90,4 @@ def chain_of(error: BaseException) -> list[BaseException]:
     return found
 
 
-__all__ = ["chain_of", "is_repeated", "note_reported"]
+__all__ = ["chain_of", "is_repeated", "note_reported", "with_exception"]

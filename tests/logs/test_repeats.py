@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 
 from divan_obs_asgi.logs.errors import describe_error
-from divan_obs_asgi.logs.repeats import is_repeated, note_reported
+from divan_obs_asgi.logs.repeats import is_repeated, note_reported, with_exception
 from divan_obs_asgi.redaction import RedactionPolicy
 
 POLICY = RedactionPolicy()
@@ -215,6 +215,25 @@ def test_a_future_that_nobody_awaited_was_not_reported() -> None:
     """Somebody has set an exception that was raised, and reported, before."""
     assert is_dropped(reports)
     assert not is_dropped_of(SHARED, msg="Future exception was never retrieved")
+
+
+@pytest.mark.parametrize(
+    ("logger", "msg", "kind"),
+    [
+        ("_granian.utils", "Application callable raised an exception\nTraceback ...", LookupError),
+        ("_granian.utils", "Cannot bind", None),
+        ("shop", "Application callable raised an exception\nTraceback ...", None),
+    ],
+)
+def test_granians_line_gets_the_exception(logger: str, msg: str, kind: type[Exception] | None) -> None:
+    """It has the traceback as text, and is logged while the exception is handled."""
+    record = logging.LogRecord(logger, logging.ERROR, "src/utils.rs", 1, msg, (), None)
+    try:
+        raises()
+    except LookupError:
+        found = with_exception(record)
+    assert (found.exc_info[0] if isinstance(found.exc_info, tuple) else None) is kind
+    assert record.exc_info is None
 
 
 def test_an_applications_line_is_never_dropped() -> None:

@@ -202,7 +202,8 @@ def one_line_for(seen: Visit, name: str, exception: str) -> None:
         one
         for one in seen.lines()
         if (one.get("error", {}).get("type") == exception and one["request_id"] not in others)
-        or (one["level"] in ("ERROR", "CRITICAL") and one["request_id"] == request)
+        # A server may have the exception in its text, and nothing else.
+        or (one["level"] in ("ERROR", "CRITICAL") and (one["request_id"] == request or exception in one["msg"]))
     ]
     found = [one["logger"] for one in of_it]
     # The last line of a traceback as Python writes it.
