@@ -67,4 +67,4 @@ def test_what_the_readme_shows_runs(shown: dict[str, Any], monkeypatch: pytest.M
         exec(code, shown)
     app: ASGIApp = shown["app"]
     assert anyio.run(converse, app, http_scope("/users/42")).body == b"hello"
-    assert {"redis", "postgres", "migrations"} <= set(shown["observability"].probes.names())
+    assert {"redis", "sqlite", "migrations"} <= set(shown["observability"].probes.names())

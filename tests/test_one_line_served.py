@@ -135,7 +135,7 @@ def test_one_exception_is_one_line(server: str) -> None:
 @pytest.mark.parametrize("server", ["uvicorn"])
 def test_a_line_of_the_application_about_it_has_the_same_fingerprint(server: str) -> None:
     """So the README's jq, which reads access lines, counts the failure once, and any other can by fingerprint."""
-    command = Served(APP, server, "app", env=FLAGS)
+    command = Command(APP, server, "app", env=FLAGS)
     try:
         command.start()
         ask(command, "/logs")
