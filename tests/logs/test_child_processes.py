@@ -167,7 +167,7 @@ if not pid:
         sell()
     os._exit(0 if time.monotonic() - began < 10 else 1)
 code = waited(pid)
-sys.stderr.write(str(code))
+print(code, end="", file=sys.stderr, flush=True)
 os._exit(0)
 """
     command = [sys.executable, "-c", program]
