@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import socketio
 
+from tests.example.service import started
 from tests.patience import PATIENCE_S
 from tests.servers.otlp import OtlpReceiver, attributes
-from tests.test_example import started
 
 
 def test_one_message_in_line_span_counter_and_ear(tmp_path: Path, otlp_receiver: OtlpReceiver) -> None:
@@ -37,25 +37,25 @@ def test_one_message_in_line_span_counter_and_ear(tmp_path: Path, otlp_receiver:
     assert answer.status_code == 201
     assert heard[0] == "message"
     assert heard[1]["text"] == "Hello"
-    assert 'divan_http_requests_total{method="POST",route="/chat/{room}/messages",status="201"} 1.0' in series
+    assert 'divan_http_requests_total{method="POST",route="/rooms/{room}/messages",status="201"} 1.0' in series
     assert 'divan_socketio_clients{namespace="/chat"} 0.0' in series
 
     trace_id = answer.headers["traceparent"].split("-")[1]
     lines = [json.loads(line) for line in (printed + logged).splitlines() if line.startswith("{")]
-    (line,) = [line for line in lines if line["route"] == "/chat/{room}/messages" and line["status"] == 201]
-    (span,) = [span for span in otlp_receiver.spans() if span.name == "POST /chat/{room}/messages"]
+    (line,) = [line for line in lines if line["route"] == "/rooms/{room}/messages" and line["status"] == 201]
+    (span,) = [span for span in otlp_receiver.spans() if span.name == "POST /rooms/{room}/messages"]
     assert line["trace_id"] == span.trace_id.hex() == trace_id
     assert line["request_id"] == attributes(span)["divan.request_id"] == answer.headers["x-request-id"]
     assert "Hello" not in logged
 
 
 async def say_and_listen(url: str) -> tuple[httpx.Response, list[Any]]:
-    """Sign in, join the lobby, say something there; return the answer and what was heard."""
+    """Sign in, make the lobby and join it, say something there; return the answer and what was heard."""
     async with httpx.AsyncClient(base_url=url) as http, socketio.AsyncSimpleClient() as ear:
         token = (await http.post("/auth/demo", json={"name": "ada"})).json()["token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        await http.post("/rooms", json={"name": "lobby"}, headers=headers)
         await ear.connect(url, auth={"token": token}, namespace="/chat", wait_timeout=PATIENCE_S)
         await ear.call("join", {"room": "lobby"})
-        answer = await http.post(
-            "/chat/lobby/messages", json={"text": "Hello"}, headers={"Authorization": f"Bearer {token}"}
-        )
+        answer = await http.post("/rooms/lobby/messages", json={"text": "Hello"}, headers=headers)
         return answer, await ear.receive(timeout=PATIENCE_S)

@@ -24,11 +24,13 @@ Divan is up: {url} (its API: {url}/docs). Ctrl-C ends it.
   curl -i {url}/metrics                     # 401: it wants the admin token
   curl -H "Authorization: Bearer {admin_token}" {url}/metrics
 
-Sign in, send a message, read the messages, say where you are, see who is near:
+Sign in, make a room, send a message, read the messages, say where you are, see who is near:
 
   TOKEN=$(curl -s {url}/auth/demo --json '{{"name": "ada"}}' | sed 's/.*"token":"//; s/".*//')
-  curl {url}/chat/lobby/messages -H "Authorization: Bearer $TOKEN" --json '{{"text": "Hello"}}'
-  curl {url}/chat/lobby/messages -H "Authorization: Bearer $TOKEN"
+  curl {url}/rooms -H "Authorization: Bearer $TOKEN" --json '{{"name": "lobby"}}'
+  curl -X POST {url}/rooms/lobby/join -H "Authorization: Bearer $TOKEN"    # where somebody else has made it
+  curl {url}/rooms/lobby/messages -H "Authorization: Bearer $TOKEN" --json '{{"text": "Hello"}}'
+  curl {url}/rooms/lobby/messages -H "Authorization: Bearer $TOKEN"
   curl -i {url}/presence/heartbeat -H "Authorization: Bearer $TOKEN" --json '{{"lat": 41.085, "lon": 29.044}}'
   curl "{url}/proximity/nearby?radius=500" -H "Authorization: Bearer $TOKEN"
 

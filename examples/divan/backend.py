@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 import socketio
 from fastapi import FastAPI, Request, status
@@ -13,8 +14,20 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 import divan_obs_asgi as obs
-from examples.divan import auth, chat, leaderboard, presence, storage
-from examples.divan.leaderboard import SCOPE, Leaderboard, Period
+from examples.divan import (
+    activities,
+    auth,
+    chat,
+    events,
+    leaderboards,
+    messages,
+    migrations,
+    people,
+    presence,
+    rooms,
+    storage,
+    unavailable,
+)
 from examples.divan.realtime import ChatServer
 
 
@@ -22,61 +35,79 @@ def create_app(environ: Mapping[str, str] | None = None) -> FastAPI:
     """
     Return the backend for one set of environment variables (default: `os.environ`).
 
-    Those of Divan itself: DATABASE_URL, REDIS_URL, and JWT_SECRET, which signs the tokens (several workers must
-    share it; without it every process makes its own). All others are flags of divan_obs_asgi.
+    Those of Divan itself: DATABASE_URL, REDIS_URL and the sizes of their pools (`storage`); HEARTBEAT_PAUSE_S, seconds
+    between two heartbeats of one person (1); and JWT_SECRET, which signs the tokens (several workers must share it;
+    without it every process makes its own). All others are flags of divan_obs_asgi.
     """
-    environ = os.environ if environ is None else environ
+    environ = with_defaults(os.environ if environ is None else environ)
     observability = obs.Observability.from_env(environ)
     database = storage.database_of(environ)
-    redis = storage.redis_of(environ)
-    tokens = auth.Tokens(environ.get("JWT_SECRET", "").encode() or secrets.token_bytes(32))
-    chat_server = ChatServer(observability, tokens)
+    redis, waiting_redis = storage.redis_of(environ)
+
+    app = FastAPI(title="Divan", exception_handlers={RequestValidationError: unprocessable})
+    state = app.state
+    state.domain = observability.metrics.domain
+    state.tokens = auth.Tokens(environ.get("JWT_SECRET", "").encode() or secrets.token_bytes(32))
+    state.database = database
+    state.presence = presence.Presence(redis, pause_s=storage.number_of(environ, "HEARTBEAT_PAUSE_S", 1))
+    state.messages = messages.Messages(database)
+    state.events = events.Events(redis)
+    state.leaderboards = leaderboards.Leaderboards(database, redis)
+    state.chat_server = ChatServer(
+        observability, state.tokens, partial(rooms.has_member, database), environ.get("REDIS_URL")
+    )
+    consumer = events.EventConsumer(waiting_redis, state.leaderboards.score, state.domain)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with storage.opened(database, redis):
-            yield
-            await chat_server.close()
+        try:
+            async with database:
+                await migrations.migrate(database)
+                async with consumer.running():
+                    yield
+                    await state.chat_server.close()
+        finally:
+            await waiting_redis.aclose()
+            await redis.aclose()
 
-    app = FastAPI(title="Divan", lifespan=lifespan, exception_handlers={RequestValidationError: unprocessable})
-    app.state.tokens = tokens
-    app.state.messages = chat.Messages(database)
-    app.state.presence = presence.Presence(redis)
-    app.state.leaderboard = Leaderboard(database, redis)
-    app.state.chat_server = chat_server
-    app.state.domain = observability.metrics.domain
-    for part in (auth, chat, presence, leaderboard):
+    app.router.lifespan_context = lifespan
+    for kind in unavailable.STORE_ERRORS:
+        app.add_exception_handler(kind, unavailable.unavailable)
+    for part in (auth, presence, people, chat, rooms, activities, leaderboards):
         app.include_router(part.router)
     # No path of its own: the mount has matched it already.
-    app.mount("/socket.io", socketio.ASGIApp(chat_server, socketio_path=None))
+    app.mount("/socket.io", socketio.ASGIApp(state.chat_server, socketio_path=None))
 
     minimum = observability.settings.health_min_migration
     for probe in (
         obs.probes.RedisProbe(redis),
         obs.probes.SqlProbe(database),
-        obs.probes.MigrationsProbe(database, minimum, query=storage.NEWEST_MIGRATION),
+        obs.probes.MigrationsProbe(database, minimum, query=migrations.NEWEST_MIGRATION),
     ):
         observability.probes.register(probe)
-    count_what_is_known(observability)
-    freeze_by_job(observability, app.state.leaderboard)
+    declare_labels(observability)
+    leaderboards.freeze_by_job(observability, state.leaderboards)
     obs.init(app, observability)
     return app
 
 
-def count_what_is_known(observability: obs.Observability) -> None:
+def with_defaults(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return `environ` with the flags of divan_obs_asgi that this backend has a use for, where they are not set."""
+    wanted = {"OBS_SOCKETIO_EMIT_SPANS": "true"}
+    if environ.get("REDIS_URL"):  # The lag of a Redis inside this process is nobody's concern.
+        wanted["OBS_REDIS_STREAMS"] = events.STREAM
+    return {**wanted, **environ}
+
+
+def declare_labels(observability: obs.Observability) -> None:
     """Declare what stands in labels: anything else is told as __overflow__, whoever sends it."""
-    observability.metrics.declare("campus_id", presence.CAMPUSES)
-    observability.metrics.declare("reason", ["unknown_campus"])
-
-
-def freeze_by_job(observability: obs.Observability, leaderboard: Leaderboard) -> None:
-    """Have POST /ops/rollover, and whoever else wants to, freeze the leaderboards."""
-
-    @observability.job("lb_snapshot")
-    async def lb_snapshot() -> None:
-        for period in Period:
-            await leaderboard.freeze(period)
-            observability.metrics.domain.leaderboard_snapshot(period, SCOPE)
+    declare = observability.metrics.declare
+    declare("campus_id", presence.CAMPUSES)
+    declare("reason", list(presence.REASONS))
+    declare("kind", list(activities.Kind))
+    declare("stream", [events.STREAM, events.DEAD_LETTERS])
+    declare("period", list(leaderboards.Period))
+    declare("scope", list(leaderboards.Scope))
 
 
 async def unprocessable(request: Request, error: Exception) -> JSONResponse:

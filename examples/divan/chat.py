@@ -1,142 +1,79 @@
-"""Chat: what is said in a room, and how far each has read it."""
+"""Chat: what two friends say to each other, and how far the other has got it and read it."""
 
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
-from databases import Database
-from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, status
-from pydantic import BaseModel, Field, StringConstraints
+from fastapi import APIRouter, Body, Depends, HTTPException, Path, status
 
+from divan_obs_asgi.metrics import Domain
 from examples.divan.auth import Caller
-from examples.divan.counting import Counts
-from examples.divan.realtime import ROOM_PATTERN, ChatServer
+from examples.divan.messages import Mark, Message, Messages, Page, Stored
+from examples.divan.parts import MAX_ID, Before, Counts, Database, Id, Limit, Name, Text
+from examples.divan.people import are_friends, pair_of
+from examples.divan.realtime import Live
+from examples.divan.unavailable import STORE_ERRORS
 
 logger = logging.getLogger(__name__)
 
-# PostgreSQL's text holds any character but NUL.
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000, pattern=r"^[^\x00]+$")]
-RoomName = Annotated[str, Path(pattern=ROOM_PATTERN)]
-MessageId = Annotated[int, Field(ge=1, lt=2**63)]
 
+@dataclass(frozen=True)
+class Talk:
+    """Two friends, and the room of their messages: one that no room of others is named like."""
 
-class NewMessage(BaseModel):
-    """A message as it is sent."""
-
-    text: Text
-
-
-class Message(BaseModel):
-    """A message as everyone sees it."""
-
-    id: int
+    name: str
+    peer: str
     room: str
-    sender: str
-    text: str
-    sent_at_ms: int
 
 
-class Page(BaseModel):
-    """Some messages of a room, the newest first; `before` asks for the next page, and is null on the last one."""
-
-    messages: list[Message]
-    before: int | None
-
-
-class ReadMark(BaseModel):
-    """The newest message that a reader has seen."""
-
-    message_id: MessageId
+async def talk_with(peer: Annotated[Name, Path()], name: Caller, database: Database) -> Talk:
+    """Return the talk of the caller with a friend."""
+    if not await are_friends(database, name, peer):
+        raise HTTPException(status.HTTP_403_FORBIDDEN, "You are not friends: POST /invites first.")
+    return Talk(name, peer, "@" + ":".join(pair_of(name, peer).values()))
 
 
-class Messages:
-    """The messages and read marks of all rooms, in SQL."""
+WithFriend = Annotated[Talk, Depends(talk_with)]
 
-    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
-        self._database = database
-        self._clock = clock
-
-    async def add(self, room: str, sender: str, text: str) -> Message:
-        """Store a message and return it with its id."""
-        new = {"room": room, "sender": sender, "text": text, "sent_at_ms": int(self._clock() * 1000)}
-        number: int = await self._database.fetch_val(
-            "INSERT INTO messages (room, sender, text, sent_at_ms) VALUES (:room, :sender, :text, :sent_at_ms)"
-            " RETURNING id",
-            new,
-        )
-        return Message.model_validate({"id": number, **new})
-
-    async def page(self, room: str, limit: int, before: int) -> Page:
-        """Return up to `limit` messages older than the one with the id `before`."""
-        rows = await self._database.fetch_all(
-            "SELECT id, room, sender, text, sent_at_ms FROM messages WHERE room = :room AND id < :before"
-            " ORDER BY id DESC LIMIT :limit",
-            {"room": room, "before": before, "limit": limit + 1},  # one more tells whether there are more
-        )
-        messages = [Message.model_validate(dict(row._mapping)) for row in rows[:limit]]
-        return Page(messages=messages, before=messages[-1].id if len(rows) > limit else None)
-
-    async def has(self, room: str, message_id: int) -> bool:
-        """Tell whether there is such a message in the room."""
-        query = "SELECT 1 FROM messages WHERE id = :id AND room = :room"
-        return await self._database.fetch_val(query, {"id": message_id, "room": room}) is not None
-
-    async def mark_read(self, room: str, reader: str, message_id: int) -> bool:
-        """Move the reader's mark up to a message; False where it stood there or further already."""
-        moved = await self._database.fetch_one(
-            "INSERT INTO read_marks (room, reader, message_id) VALUES (:room, :reader, :message_id)"
-            " ON CONFLICT (room, reader) DO UPDATE SET message_id = excluded.message_id"
-            " WHERE read_marks.message_id < excluded.message_id RETURNING message_id",
-            {"room": room, "reader": reader, "message_id": message_id},
-        )
-        return moved is not None
+router = APIRouter(prefix="/chat/{peer}", tags=["chat"])
 
 
-async def messages_of(request: Request) -> Messages:
-    """Return the application's messages."""
-    messages: Messages = request.app.state.messages
-    return messages
-
-
-async def server_of(request: Request) -> ChatServer:
-    """Return the application's Socket.IO server."""
-    server: ChatServer = request.app.state.chat_server
-    return server
-
-
-Stored = Annotated[Messages, Depends(messages_of)]
-Live = Annotated[ChatServer, Depends(server_of)]
-
-router = APIRouter(prefix="/chat/{room}", tags=["chat"])
-
-
-@router.post("/messages", status_code=status.HTTP_201_CREATED, summary="Say something in a room")
-async def send(room: RoomName, new: NewMessage, sender: Caller, stored: Stored, live: Live, counts: Counts) -> Message:
-    message = await stored.add(room, sender, new.text)
+@router.post("/messages", status_code=status.HTTP_201_CREATED, summary="Say something to a friend")
+async def send(talk: WithFriend, text: Text, stored: Stored, live: Live, counts: Counts) -> Message:
+    message = await stored.add(talk.room, talk.name, text)
     counts.chat_sent()
-    await live.tell(room, "message", message.model_dump())
+    acknowledged = partial(delivered, stored, counts, talk.peer, message)
+    await live.tell_person(talk.peer, "message", message.model_dump(), acknowledged)
     logger.info("message %d sent, %d characters", message.id, len(message.text))
     return message
 
 
+async def delivered(stored: Messages, counts: Domain, reader: str, message: Message, *_: object) -> None:
+    """Note that a client of the reader's has acknowledged a message, whatever it says with that."""
+    try:
+        moved = await stored.move(Mark.DELIVERED, message.room, reader, message.id)
+    except STORE_ERRORS as error:
+        # Nobody waits for an answer, and the next message moves the mark as far.
+        logger.warning("a delivery was not noted: %s", type(error).__name__)
+        return
+    if moved:
+        counts.chat_delivered()
+
+
 @router.get("/messages", summary="Read what was said, the newest first")
-async def read(
-    room: RoomName,
-    reader: Caller,
-    stored: Stored,
-    limit: Annotated[int, Query(ge=1, le=100)] = 50,
-    before: Annotated[int, Query(ge=1, lt=2**63, description="The `before` of the last page.")] = 2**63 - 1,
-) -> Page:
-    return await stored.page(room, limit, before)
+async def read(talk: WithFriend, stored: Stored, limit: Limit = 50, before: Before = MAX_ID) -> Page:
+    return await stored.page(talk.room, limit, before)
 
 
 @router.post("/read", status_code=status.HTTP_204_NO_CONTENT, summary="Say how far one has read")
-async def mark_read(room: RoomName, mark: ReadMark, reader: Caller, stored: Stored, live: Live, counts: Counts) -> None:
-    if not await stored.has(room, mark.message_id):
-        raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such message in this room.")
-    if await stored.mark_read(room, reader, mark.message_id):
+async def mark_read(
+    talk: WithFriend, message_id: Annotated[Id, Body(embed=True)], stored: Stored, live: Live, counts: Counts
+) -> None:
+    if not await stored.has(talk.room, message_id):
+        raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such message between you.")
+    if await stored.move(Mark.READ, talk.room, talk.name, message_id):
         counts.chat_read()
-        await live.tell(room, "read", {"reader": reader, "message_id": mark.message_id})
+        await live.tell_person(talk.peer, "read", {"reader": talk.name, "message_id": message_id})

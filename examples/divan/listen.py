@@ -14,13 +14,19 @@ from examples.divan.realtime import NAMESPACE
 
 
 async def listen(url: str, room: str, name: str) -> None:
-    """Sign in, join the room and print what is said there, until cancelled."""
+    """Sign in, make the room where there is none, join it and print what is said there, until cancelled."""
     async with aiohttp.ClientSession(raise_for_status=True) as session:
         client = socketio.AsyncClient(handle_sigint=False, http_session=session)
 
         async def signed_in() -> object:  # at every connect, because a server that came back may have a new secret
             async with session.post(f"{url}/auth/demo", json={"name": name}) as answer:
-                return await answer.json()
+                signed_in = await answer.json()
+            headers = {"Authorization": f"Bearer {signed_in['token']}"}
+            with contextlib.suppress(aiohttp.ClientResponseError):  # 409: somebody has made it; 422: it cannot be made
+                await session.post(f"{url}/rooms", json={"name": room}, headers=headers)
+            with contextlib.suppress(aiohttp.ClientResponseError):  # what is wrong with it `join` is told
+                await session.post(f"{url}/rooms/{room}/join", headers=headers)
+            return signed_in
 
         async def join() -> None:  # at every connect, because a lost connection has lost its rooms
             joined = await client.call("join", {"room": room}, namespace=NAMESPACE)

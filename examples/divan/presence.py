@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request, status
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, HTTPException, Query, status
+from pydantic import BaseModel
 from redis.asyncio import Redis
 
 from examples.divan.auth import Caller
-from examples.divan.counting import Counts
+from examples.divan.parts import Counts, part
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +23,16 @@ MAX_LATITUDE = 85.05112878
 MOST_PEOPLE = 50
 CAMPUSES = ("north", "south")
 
+# Why a heartbeat is refused, and how.
+REASONS = {
+    "unknown_campus": (422, f"There is no such campus; expected {' or '.join(CAMPUSES)}."),
+    "outside_world": (422, f"There is no such place: lat is at most {MAX_LATITUDE}, and lon 180, in either direction."),
+    "too_often": (429, "One heartbeat a second will do."),
+}
+
 _PLACES = "divan:presence:places"  # GEO: name -> place
 _HEARD = "divan:presence:heard"  # sorted set: name -> Unix time of the last heartbeat
+_PAUSE = "divan:presence:pause:{name}"  # there for as long as somebody's next heartbeat comes too early
 
 
 class Radius(IntEnum):
@@ -38,9 +46,10 @@ class Radius(IntEnum):
 class Heartbeat(BaseModel):
     """Where somebody is now."""
 
-    lat: Annotated[float, Field(ge=-MAX_LATITUDE, le=MAX_LATITUDE, allow_inf_nan=False)]
-    lon: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
-    campus_id: Annotated[str, Field(max_length=32)] = CAMPUSES[0]
+    # Which numbers are a place, and which names a campus, is judged where refusals are counted.
+    lat: float
+    lon: float
+    campus_id: str = CAMPUSES[0]
 
 
 class Person(BaseModel):
@@ -62,18 +71,27 @@ class Presence:
 
     Args:
         redis: a client that decodes responses.
+        pause_s: seconds from a heartbeat to the next one of the same person.
         clock: Unix time in seconds.
     """
 
     def __init__(
-        self, redis: Redis, *, lifetime_s: int = HEARTBEAT_LIFETIME_S, clock: Callable[[], float] = time.time
+        self,
+        redis: Redis,
+        *,
+        lifetime_s: int = HEARTBEAT_LIFETIME_S,
+        pause_s: float = 1.0,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._redis = redis
         self._lifetime_s = lifetime_s
+        self._pause_s = pause_s
         self._clock = clock
 
-    async def heartbeat(self, name: str, lat: float, lon: float) -> None:
-        """Note that somebody is there, at that place."""
+    async def heartbeat(self, name: str, lat: float, lon: float) -> bool:
+        """Note that somebody is there, at that place; False where that is too early."""
+        if not await self._redis.set(_PAUSE.format(name=name), 1, nx=True, px=max(1, int(self._pause_s * 1000))):
+            return False
         async with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.geoadd(_PLACES, [lon, lat, name])
             pipeline.zadd(_HEARD, {name: self._clock()})
@@ -81,6 +99,7 @@ class Presence:
             pipeline.expire(_PLACES, self._lifetime_s)
             pipeline.expire(_HEARD, self._lifetime_s)
             await pipeline.execute()
+        return True
 
     async def nearby(self, name: str, radius_m: int) -> list[Person] | None:
         """Return who else is within `radius_m` metres; None where nobody knows the place of `name` itself."""
@@ -107,13 +126,7 @@ class Presence:
         logger.debug("%d silent people forgotten", len(silent))
 
 
-async def presence_of(request: Request) -> Presence:
-    """Return the application's presence."""
-    presence: Presence = request.app.state.presence
-    return presence
-
-
-Present = Annotated[Presence, Depends(presence_of)]
+Present = Annotated[Presence, part("presence")]
 
 router = APIRouter(tags=["presence"])
 
@@ -121,12 +134,17 @@ router = APIRouter(tags=["presence"])
 @router.post("/presence/heartbeat", status_code=status.HTTP_204_NO_CONTENT, summary="Say where one is")
 async def heartbeat(beat: Heartbeat, name: Caller, presence: Present, counts: Counts) -> None:
     if beat.campus_id not in CAMPUSES:
-        counts.presence_rejected("unknown_campus")
-        raise HTTPException(
-            status.HTTP_422_UNPROCESSABLE_CONTENT, f"There is no such campus; expected {' or '.join(CAMPUSES)}."
-        )
-    await presence.heartbeat(name, beat.lat, beat.lon)
-    counts.presence_heartbeat(beat.campus_id)
+        reason = "unknown_campus"
+    elif not (abs(beat.lat) <= MAX_LATITUDE and abs(beat.lon) <= 180):  # false for nan, too
+        reason = "outside_world"
+    elif not await presence.heartbeat(name, beat.lat, beat.lon):
+        reason = "too_often"
+    else:
+        counts.presence_heartbeat(beat.campus_id)
+        return
+    counts.presence_rejected(reason)
+    code, detail = REASONS[reason]
+    raise HTTPException(code, detail, headers={"Retry-After": "1"} if code == 429 else None)
 
 
 @router.get("/proximity/nearby", summary="See who is near")
@@ -136,8 +154,8 @@ async def nearby(
     counts: Counts,
     radius: Annotated[Radius, Query(description="Metres.")] = Radius.CAMPUS,
 ) -> Nearby:
-    counts.proximity_query(radius.value)
     people = await presence.nearby(name, radius.value)
     if people is None:
         raise HTTPException(status.HTTP_409_CONFLICT, "Nobody knows where you are: POST /presence/heartbeat first.")
+    counts.proximity_query(radius.value)
     return Nearby(people=people)

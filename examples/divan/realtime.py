@@ -1,67 +1,110 @@
-"""The Socket.IO side: what happens in a room is pushed to whoever has joined it."""
+"""The Socket.IO side: what happens in a room is pushed to its members who listen, what a friend does to the other."""
 
 # python-socketio is not annotated, and its methods are called on its subclasses here.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any
 
 import socketio
 
 import divan_obs_asgi as obs
-from divan_obs_asgi.metrics import Domain
 from examples.divan.auth import Tokens
+from examples.divan.parts import ROOM_PATTERN, part
+from examples.divan.unavailable import STORE_ERRORS, TRY_AGAIN
 
 logger = logging.getLogger(__name__)
 
 NAMESPACE = "/chat"
-ROOM_PATTERN = r"^[a-z0-9][a-z0-9-]{0,31}$"
+NOT_A_MEMBER = "You are not in this room: POST /rooms/{room}/join first."
+# For how long the acknowledgement of an event is waited for.
+ACKNOWLEDGED_WITHIN_S = 60.0
 _NO_ROOM = "A room is named in lower case letters, digits and -, as in {'room': 'lobby'}."
+# Every client is alone in a Socket.IO room named like its session id; the prefixes keep others out of those.
+_ROOM, _PERSON = "room:", "person:"
+
+IsMember = Callable[[str, str], Awaitable[bool | None]]
 
 
 class ChatServer(obs.socketio_ext.ObservedAsyncServer):
-    """The Socket.IO server of Divan."""
+    """
+    The Socket.IO server of Divan.
 
-    def __init__(self, observability: obs.Observability, tokens: Tokens) -> None:
-        super().__init__(obs=observability, async_mode="asgi")
-        self.register_namespace(ChatNamespace(tokens, observability.metrics.domain))
+    Args:
+        is_member: tells whether a room (the first argument) has somebody (the second one).
+        redis_url: what joins several workers; without it there is one.
+    """
+
+    def __init__(
+        self, observability: obs.Observability, tokens: Tokens, is_member: IsMember, redis_url: str | None = None
+    ) -> None:
+        manager = socketio.AsyncRedisManager(redis_url) if redis_url else None
+        super().__init__(obs=observability, async_mode="asgi", client_manager=manager)
+        self.register_namespace(ChatNamespace(tokens, is_member))
 
     async def close(self) -> None:
         """End the background work; to be awaited before the web server is gone."""
         await self.shutdown()
+        # A manager that workers share listens until the event loop ends, and leaves its connections open.
+        listening: asyncio.Task[None] | None = getattr(self.manager, "thread", None)
+        if listening is not None:
+            listening.cancel()
+            await asyncio.wait({listening}, timeout=1)
+        if getattr(self.manager, "redis", None) is not None:
+            await self.manager.pubsub.aclose()
+            await self.manager.redis.aclose()
 
-    async def tell(self, room: str, event: str, data: Mapping[str, object]) -> None:
-        """Send an event to everyone who has joined the room."""
-        await self.emit(event, data, room=_channel(room), namespace=NAMESPACE)
+    async def tell_room(self, room: str, event: str, data: Mapping[str, object]) -> None:
+        """Send an event to all clients that have joined a room."""
+        await self.emit(event, data, room=_ROOM + room, namespace=NAMESPACE)
+
+    async def tell_person(self, name: str, event: str, data: Mapping[str, object], acknowledged: Any = None) -> None:
+        """Send an event to all clients of a person; `acknowledged` is awaited when one has got it."""
+        await self.emit(event, data, room=_PERSON + name, namespace=NAMESPACE, callback=acknowledged)
+        # A manager that workers share keeps what waits under this room, and for ever if nobody is in.
+        waiting: dict[int, object] = self.manager.callbacks.get(_PERSON + name, {})
+        if waiting:
+            asyncio.get_running_loop().call_later(ACKNOWLEDGED_WITHIN_S, _forget, waiting, max(waiting))
 
 
 class ChatNamespace(socketio.AsyncNamespace):
     """
-    The namespace /chat. A client connects with `{"token": ...}` and then joins rooms.
+    The namespace /chat. A client connects with `{"token": ...}`; then it hears its friends, and joins rooms.
 
     Events in: `join {"room": ...}` and `leave {"room": ...}`, each acknowledged with `{"ok": true}` or
-    `{"ok": false, "error": ...}`. Events out: `message`, `read`.
+    `{"ok": false, "error": ...}`. Events out: `read`, and `message`, whose acknowledgement says that a friend has it.
     """
 
-    def __init__(self, tokens: Tokens, counts: Domain) -> None:
+    def __init__(self, tokens: Tokens, is_member: IsMember) -> None:
         super().__init__(NAMESPACE)
         self._tokens = tokens
-        self._counts = counts
+        self._is_member = is_member
 
     async def on_connect(self, sid: str, environ: Mapping[str, object], auth: object) -> None:
         token = auth.get("token") if isinstance(auth, dict) else None
-        if not isinstance(token, str) or self._tokens.name_of(token) is None:
+        name = self._tokens.name_of(token) if isinstance(token, str) else None
+        if name is None:
             raise socketio.exceptions.ConnectionRefusedError("Connect with the token of POST /auth/demo.")
+        await self.save_session(sid, {"name": name})
+        await self.enter_room(sid, _PERSON + name)
 
     async def on_join(self, sid: str, wish: object = None) -> dict[str, object]:
         room = _room_of(wish)
         if room is None:
             return {"ok": False, "error": _NO_ROOM}
-        await self.enter_room(sid, _channel(room))
-        self._counts.room_joined()
+        try:
+            is_member = await self._is_member(room, (await self.get_session(sid))["name"])
+        except STORE_ERRORS as error:
+            logger.warning("a client could not join a room: %s", type(error).__name__)
+            return {"ok": False, "error": TRY_AGAIN}
+        if not is_member:
+            return {"ok": False, "error": NOT_A_MEMBER}
+        await self.enter_room(sid, _ROOM + room)
         logger.info("client joined a room")
         return {"ok": True}
 
@@ -69,7 +112,7 @@ class ChatNamespace(socketio.AsyncNamespace):
         room = _room_of(wish)
         if room is None:
             return {"ok": False, "error": _NO_ROOM}
-        await self.leave_room(sid, _channel(room))
+        await self.leave_room(sid, _ROOM + room)
         return {"ok": True}
 
 
@@ -78,6 +121,9 @@ def _room_of(wish: object) -> str | None:
     return room if isinstance(room, str) and re.fullmatch(ROOM_PATTERN, room) else None
 
 
-def _channel(room: str) -> str:
-    # Every client is alone in a Socket.IO room named like its session id; the prefix keeps others out of those.
-    return f"room:{room}"
+def _forget(waiting: dict[int, object], newest: int) -> None:
+    for number in [number for number in waiting if 0 < number <= newest]:  # 0 is the counter
+        del waiting[number]
+
+
+Live = Annotated[ChatServer, part("chat_server")]

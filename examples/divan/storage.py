@@ -1,114 +1,124 @@
-"""The two stores: SQL for what must last, Redis for what is true right now."""
+"""
+The two stores: SQL for what must last, Redis for what is true right now.
+
+DATABASE_URL and REDIS_URL name real ones; without them there are a SQLite file in `.run` and a Redis in this process.
+Their connections are bounded, and so is the wait for one, after which a request is answered 503 (`unavailable`):
+
+    REDIS_POOL_SIZE       50   connections of a process to Redis
+    REDIS_POOL_WAIT_S     1    seconds for which a command waits for one of them
+    DATABASE_POOL_SIZE    10   connections of a process to PostgreSQL
+    DATABASE_POOL_WAIT_S  1    seconds for which a statement waits for one of them
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import sqlite3
-import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from pathlib import Path
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Self
 
 from databases import Database
-from redis.asyncio import Redis
+from databases.core import Connection
+from redis.asyncio import BlockingConnectionPool, Redis
 
-logger = logging.getLogger(__name__)
+from divan_obs_asgi import ImproperlyConfigured
 
 DEFAULT_DATABASE_URL = "sqlite:///.run/divan.sqlite3"
+# Seconds for which a store may think about one command, and be connected to.
+ANSWER_S = 5.0
+CONNECT_S = 2.0
+# SQLite takes its write lock at once: who reads first and then writes fails where another has written in between.
+_BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN"}
 
-# In the order in which they apply; {key} is how the database numbers rows. Only these two phases keep anything in SQL.
-MIGRATIONS: Mapping[str, tuple[str, ...]] = {
-    "0007": (
+
+class Sql(Database):
+    """A database whose pool is waited for `wait_s` seconds and no longer; then it is a TimeoutError."""
+
+    def __init__(self, url: str, wait_s: float, **options: Any) -> None:
+        super().__init__(url, **options)
+        self.wait_s = wait_s
+
+    def connection(self) -> Connection:
+        if self._global_connection is None and not self._connection:
+            self._connection = _PatientConnection(self, self._backend)
+        return super().connection()
+
+    async def value(self, statement: str, **values: object) -> Any:
+        """Return the first value of the first row; None where there is no row."""
+        return await self.fetch_val(statement, values)
+
+    async def has(self, statement: str, **values: object) -> bool:
+        """Tell whether there is a row, or with RETURNING: whether one was written."""
+        return await self.fetch_one(statement, values) is not None
+
+    @asynccontextmanager
+    async def changes(self) -> AsyncIterator[None]:
         """
-        CREATE TABLE messages (
-            id {key}, room TEXT NOT NULL, sender TEXT NOT NULL, text TEXT NOT NULL, sent_at_ms BIGINT NOT NULL
-        )
-        """,
-        "CREATE INDEX messages_of_a_room ON messages (room, id)",
-    ),
-    "0008": (
+        Commit what is done in the block, or, where it raises, nothing of it.
+
+        `transaction` of databases 0.9 keeps the connection for ever where BEGIN, COMMIT or ROLLBACK fails, as they do
+        while the server is stopped: after as many failures as the pool has connections, it has none left.
         """
-        CREATE TABLE read_marks (
-            room TEXT NOT NULL, reader TEXT NOT NULL, message_id BIGINT NOT NULL, PRIMARY KEY (room, reader)
-        )
-        """,
-    ),
-}
-# What MigrationsProbe asks; the newest one, whatever the order of the rows.
-NEWEST_MIGRATION = "SELECT max(version) FROM schema_migrations"
-_KEYS = {
-    "sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT",
-    "postgresql": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
-}
-# Any number will do, as long as no other application of this database takes it for its own advisory lock.
-_MIGRATION_LOCK = 8008
+        async with self.connection() as connection:
+            await connection.execute(_BEGIN[self.url.dialect])
+            try:
+                yield
+                await connection.execute("COMMIT")
+            except BaseException:
+                # Where the connection is lost, the server rolls back by itself.
+                with suppress(Exception):
+                    await connection.execute("ROLLBACK")
+                raise
 
 
-def database_of(environ: Mapping[str, str]) -> Database:
+class _PatientConnection(Connection):
+    _database: Sql
+
+    async def __aenter__(self) -> Self:
+        async with asyncio.timeout(self._database.wait_s):
+            await super().__aenter__()
+        return self
+
+
+def database_of(environ: Mapping[str, str]) -> Sql:
     """Return the database of DATABASE_URL, not yet connected; without it, a SQLite file in `.run`."""
-    return Database(environ.get("DATABASE_URL") or DEFAULT_DATABASE_URL)
+    url = environ.get("DATABASE_URL") or DEFAULT_DATABASE_URL
+    size = round(number_of(environ, "DATABASE_POOL_SIZE", 10))
+    wait_s = number_of(environ, "DATABASE_POOL_WAIT_S", 1)
+    if url.startswith("sqlite"):
+        return Sql(url, 2 * ANSWER_S)  # It has no pool, and waits for its lock itself, 5 s.
+    return Sql(url, wait_s, min_size=1, max_size=size, timeout=CONNECT_S, command_timeout=ANSWER_S)
 
 
-def redis_of(environ: Mapping[str, str]) -> Redis:
-    """Return a client of REDIS_URL, not yet connected; without it, of a Redis inside this process."""
+def redis_of(environ: Mapping[str, str]) -> tuple[Redis, Redis]:
+    """
+    Return clients of REDIS_URL, not yet connected; without it, of a Redis inside this process.
+
+    The first decodes responses. The second is for reads that wait for news, and would keep a connection of the pool; it
+    leaves bytes as they are.
+    """
+    size = round(number_of(environ, "REDIS_POOL_SIZE", 50))
+    wait_s = number_of(environ, "REDIS_POOL_WAIT_S", 1)
     if url := environ.get("REDIS_URL"):
-        return Redis.from_url(url, decode_responses=True)
+        limits: dict[str, Any] = {"socket_timeout": ANSWER_S, "socket_connect_timeout": CONNECT_S}
+        options = {"max_connections": size, "timeout": wait_s, "decode_responses": True, **limits}
+        return Redis.from_pool(BlockingConnectionPool.from_url(url, **options)), Redis.from_url(url, **limits)
     # Imported here, because a deployment with a real Redis does not install it.
     from fakeredis import FakeAsyncRedis, FakeServer
 
-    return FakeAsyncRedis(server=FakeServer(), decode_responses=True)
+    server = FakeServer()
+    return FakeAsyncRedis(server=server, decode_responses=True), FakeAsyncRedis(server=server)
 
 
-@asynccontextmanager
-async def opened(database: Database, redis: Redis) -> AsyncIterator[None]:
-    """Connect both stores, bring the tables up to date, and close both in the end."""
-    try:
-        async with database:
-            await migrate(database)
-            yield
-    finally:
-        await redis.aclose()
+def number_of(environ: Mapping[str, str], name: str, default: float) -> float:
+    """
+    Return a variable as a number from 0.001 on.
 
-
-async def migrate(database: Database) -> None:
-    """Apply what is missing of `MIGRATIONS`; several workers may do so at once."""
-    dialect = database.url.dialect
-    if dialect == "sqlite":
-        Path(database.url.database).parent.mkdir(parents=True, exist_ok=True)
-        await _write_ahead(database)
-    async with database.transaction():
-        if dialect == "postgresql":
-            # CREATE TABLE IF NOT EXISTS fails there when two sessions run it at the same moment.
-            await database.execute(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
-        await database.execute("CREATE TABLE IF NOT EXISTS schema_migrations (version TEXT PRIMARY KEY)")
-    for version, statements in MIGRATIONS.items():
-        await _apply(database, version, [statement.format(key=_KEYS[dialect]) for statement in statements])
-
-
-async def _write_ahead(database: Database) -> None:
-    """Have SQLite's readers and its writer not wait for each other."""
-    patience = time.monotonic() + 10.0
-    while True:
-        try:
-            await database.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError:
-            # Another worker does the same at this moment, and for this lock SQLite itself does not wait.
-            if time.monotonic() > patience:
-                raise
-            await asyncio.sleep(0.02)
-
-
-async def _apply(database: Database, version: str, statements: list[str]) -> None:
-    async with database.transaction():
-        # The row comes first: it is the lock for which a second worker waits, and then finds the work done.
-        claimed = await database.fetch_one(
-            "INSERT INTO schema_migrations (version) VALUES (:version) ON CONFLICT DO NOTHING RETURNING version",
-            {"version": version},
-        )
-        if claimed is None:
-            return
-        for statement in statements:
-            await database.execute(statement)
-    logger.info("migration %s applied", version)
+    Raises:
+        ImproperlyConfigured: where it is none.
+    """
+    text = environ.get(name) or str(default)
+    with suppress(ValueError):
+        if 0.001 <= float(text) <= 1e6:
+            return float(text)
+    raise ImproperlyConfigured(f"{name} is {text!r}; expected a number from 0.001 to 1000000.")

@@ -155,9 +155,12 @@ def divan(request: pytest.FixtureRequest) -> Iterator[Callable[[Mapping[str, str
 def say(divan: Divan, token: str | None = None) -> tuple[int, str]:
     """Send a message, and return the status with the token."""
     with httpx.Client(base_url=f"http://{divan.host}:{divan.port}", timeout=60) as client:
+        is_new = token is None
         token = token or client.post("/auth/demo", json={"name": "ada"}).json()["token"]
         headers = {"Authorization": f"Bearer {token}"}
-        return client.post("/chat/lobby/messages", json={"text": TEXT}, headers=headers).status_code, token
+        if is_new:
+            client.post("/rooms", json={"name": "lobby"}, headers=headers)
+        return client.post("/rooms/lobby/messages", json={"text": TEXT}, headers=headers).status_code, token
 
 
 def test_a_locked_sqlite_shows_no_message(tmp_path: Path, divan: Callable[[Mapping[str, str]], Divan]) -> None:
@@ -168,9 +171,9 @@ def test_a_locked_sqlite_shows_no_message(tmp_path: Path, divan: Callable[[Mappi
     assert status == 201
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        assert say(server, token)[0] == 500
+        assert say(server, token)[0] == 503
     server.stop()
-    assert any(line["status"] == 500 for line in server.lines())
+    assert any(line["status"] == 503 for line in server.lines())
     assert_no_secret(list(server.log), SECRETS)
 
 
@@ -185,11 +188,11 @@ def test_a_stopped_postgres_shows_no_message(
     assert status == 201
     postgres_server.stop()
     try:
-        assert say(server, token)[0] == 500
+        assert say(server, token)[0] == 503
     finally:
         postgres_server.start()
     server.stop()
-    assert any(line["status"] == 500 for line in server.lines())
+    assert any(line["status"] == 503 for line in server.lines())
     assert_no_secret(list(server.log), SECRETS)
     asyncio.run(run_sql(postgres_server.url, f"DROP DATABASE {name} WITH (FORCE)"))
 

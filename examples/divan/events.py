@@ -1,0 +1,167 @@
+"""
+The stream of what people do, and the consumer that hands it to the leaderboards.
+
+An event is acknowledged in the transaction that stores what came of it. A worker that dies before that leaves the event
+pending, and another one takes it over: it is counted twice at most, and never lost. What is no event goes to a stream
+of its own, the dead letters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, ValidationError
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from divan_obs_asgi.metrics import Domain
+from divan_obs_asgi.tracing.untraced import untraced
+from examples.divan.parts import Name
+
+logger = logging.getLogger(__name__)
+
+STREAM = "divan:events"
+DEAD_LETTERS = "divan:events:dead"
+GROUP = "leaderboards"
+# The oldest are dropped; a million is what consumers may be behind before something is lost.
+MOST_EVENTS = 1_000_000
+MOST_DEAD_LETTERS = 10_000
+BATCH = 100
+# Seconds: for news, and after a failure.
+WAIT_S = 2.0
+RETRY_S = 1.0
+
+Entries = Sequence[tuple[bytes, Mapping[bytes, bytes] | None]]
+
+
+class Event(BaseModel):
+    """Somebody has said something."""
+
+    name: Name
+    at_ms: Annotated[int, Field(ge=0, lt=2**53)]
+
+
+class Events:
+    """What is to be counted, in a Redis Stream."""
+
+    def __init__(self, redis: Redis, *, clock: Callable[[], float] = time.time) -> None:
+        self._redis = redis
+        self._clock = clock
+
+    async def add(self, name: str) -> None:
+        """Note that somebody has said something."""
+        event = Event(name=name, at_ms=int(self._clock() * 1000)).model_dump_json()
+        await self._redis.xadd(STREAM, {"event": event}, maxlen=MOST_EVENTS, approximate=True)
+
+
+class EventConsumer:
+    """
+    One of the group's consumers.
+
+    Args:
+        redis: a client that leaves bytes as they are; a read keeps its connection.
+        store: adds the commands for an event to a pipeline.
+        claim_after_s: for how long another consumer may hold an event without acknowledging it.
+    """
+
+    def __init__(
+        self, redis: Redis, store: Callable[[Any, Event], None], counts: Domain, *, claim_after_s: float = 30.0
+    ) -> None:
+        self._redis = redis
+        self._store = store
+        self._counts = counts
+        self._claim_after_s = claim_after_s
+        self._next_claim = 0.0
+        self._name = f"{socket.gethostname()}-{os.getpid()}"
+        self._is_busy = self._is_ending = False
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Consume during the block; a batch that has begun is finished, if that takes no longer than 1.5 s."""
+        task = asyncio.create_task(self._run(), name="leaderboards")
+        try:
+            yield
+        finally:
+            self._is_ending = True
+            if self._is_busy:
+                await asyncio.wait({task}, timeout=1.5)
+            task.cancel()
+            await asyncio.wait({task}, timeout=0.4)
+
+    async def _run(self) -> None:
+        is_well = True
+        # Reads that wait would be spans of nobody's request.
+        with untraced():
+            while not self._is_ending:
+                try:
+                    await self._make_group()
+                    is_well = True
+                    while not self._is_ending:
+                        await self._take(await self._left_behind() or await self._new())
+                except Exception as error:
+                    if is_well:
+                        logger.warning("events wait, because Redis fails with %s", type(error).__name__)
+                    is_well = False
+                    await asyncio.sleep(RETRY_S)
+
+    async def _make_group(self) -> None:
+        try:
+            await self._redis.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):  # It is there already.
+                raise
+
+    async def _left_behind(self) -> Entries:
+        """Take over events that a consumer has held for too long: it is dead, or has failed to store them."""
+        if time.monotonic() < self._next_claim:
+            return ()
+        idle_ms = int(self._claim_after_s * 1000)
+        # Redis 6.2 has no third part.
+        claimed: Any = await self._redis.xautoclaim(STREAM, GROUP, self._name, idle_ms, count=BATCH)
+        if not claimed[1]:
+            self._next_claim = time.monotonic() + self._claim_after_s / 2
+        entries: Entries = claimed[1]
+        return entries
+
+    async def _new(self) -> Entries:
+        found: Any = await self._redis.xreadgroup(
+            GROUP, self._name, {STREAM: ">"}, count=BATCH, block=int(WAIT_S * 1000)
+        )
+        # A list, or with RESP3 a mapping whose values are lists of batches.
+        return found[0][1] if isinstance(found, list) and found else ()
+
+    async def _take(self, entries: Entries) -> None:
+        if not entries:
+            return
+        self._is_busy = True
+        try:
+            streams = []
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                for number, fields in entries:
+                    event = _event_of(fields or {})
+                    if event is None:
+                        letter: dict[Any, Any] = {b"id": number, **(fields or {})}
+                        pipeline.xadd(DEAD_LETTERS, letter, maxlen=MOST_DEAD_LETTERS, approximate=True)
+                    else:
+                        self._store(pipeline, event)
+                    pipeline.xack(STREAM, GROUP, number)
+                    streams.append(DEAD_LETTERS if event is None else STREAM)
+                await pipeline.execute()
+            for stream in streams:
+                self._counts.leaderboard_event(stream)
+        finally:
+            self._is_busy = False
+
+
+def _event_of(fields: Mapping[bytes, bytes]) -> Event | None:
+    try:
+        return Event.model_validate_json(fields.get(b"event", b""))
+    except ValidationError:
+        return None

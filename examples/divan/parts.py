@@ -1,0 +1,42 @@
+"""What routes are handed: the parts that `create_app` has put together, and values in the shape they must have."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Body, Depends, Path, Query, Request
+from pydantic import Field, StringConstraints
+
+from divan_obs_asgi.metrics import Domain
+from examples.divan.storage import Sql
+
+
+def part(name: str) -> Any:
+    """Return a dependency: the part called `name` of the application that serves the request."""
+
+    async def of(request: Request) -> Any:
+        return getattr(request.app.state, name)
+
+    return Depends(of)
+
+
+# A line at each hook, where the thing has been stored.
+Counts = Annotated[Domain, part("domain")]
+Database = Annotated[Sql, part("database")]
+
+ROOM_PATTERN = r"^[a-z0-9][a-z0-9-]{0,31}$"
+# PostgreSQL's BIGINT ends there, and so does SQLite's INTEGER.
+MAX_ID = 2**63 - 1
+
+Name = Annotated[str, Field(pattern=r"^[\w-]{1,32}$", description="Letters, digits, _ and -.")]
+Room = Annotated[str, Field(pattern=ROOM_PATTERN, description="Lower case letters, digits and -.")]
+Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+IdInPath = Annotated[Id, Path()]
+# PostgreSQL's text holds any character but NUL.
+Text = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=2000, pattern=r"^[^\x00]+$"),
+    Body(embed=True),
+]
+Limit = Annotated[int, Query(ge=1, le=100)]
+Before = Annotated[Id, Query(description="The `before` of the last page.")]

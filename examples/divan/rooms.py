@@ -1,0 +1,101 @@
+"""Rooms: who has joined them, and what their members say there."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Depends, HTTPException, Path, status
+
+from examples.divan.auth import Caller
+from examples.divan.events import Events
+from examples.divan.messages import Message, Page, Stored
+from examples.divan.parts import MAX_ID, Before, Counts, Database, Limit, Room, Text, part
+from examples.divan.realtime import NOT_A_MEMBER, Live
+from examples.divan.storage import Sql
+
+logger = logging.getLogger(__name__)
+
+NO_ROOM = "There is no such room: POST /rooms makes one."
+
+RoomInPath = Annotated[Room, Path()]
+
+
+async def has_member(database: Sql, room: str, name: str) -> bool | None:
+    """Tell whether somebody is in a room; None where there is no such room."""
+    query = "SELECT member FROM rooms LEFT JOIN room_members ON room = name AND member = :member WHERE name = :room"
+    row = await database.fetch_one(query, {"room": room, "member": name})
+    return None if row is None else row["member"] is not None
+
+
+async def add_member(database: Sql, room: str, name: str) -> bool:
+    """Put somebody into a room; False where they were in it, or where there is no such room."""
+    row = (
+        "INSERT INTO room_members (room, member) SELECT name, CAST(:member AS TEXT) FROM rooms WHERE name = :room"
+        " ON CONFLICT DO NOTHING RETURNING member"
+    )
+    return await database.has(row, room=room, member=name)
+
+
+async def room_of_member(room: RoomInPath, name: Caller, database: Database) -> str:
+    """Return a room whose member is calling."""
+    is_member = await has_member(database, room, name)
+    if is_member is None:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, NO_ROOM)
+    if not is_member:
+        raise HTTPException(status.HTTP_403_FORBIDDEN, NOT_A_MEMBER)
+    return room
+
+
+Joined = Annotated[str, Depends(room_of_member)]
+Happened = Annotated[Events, part("events")]
+
+router = APIRouter(prefix="/rooms", tags=["rooms"])
+
+
+@router.post("", status_code=status.HTTP_201_CREATED, summary="Make a room, and be its first member")
+async def create(
+    name: Annotated[Room, Body(embed=True)], creator: Caller, database: Database, counts: Counts
+) -> dict[str, str]:
+    row = "INSERT INTO rooms (name) VALUES (:name) ON CONFLICT DO NOTHING RETURNING name"
+    async with database.changes():
+        is_new = await database.has(row, name=name) and await add_member(database, name, creator)
+    if not is_new:
+        raise HTTPException(status.HTTP_409_CONFLICT, "There is a room of that name.")
+    counts.room_created()
+    return {"name": name}
+
+
+@router.post("/{room}/join", summary="Join a room; once more changes nothing")
+async def join(room: RoomInPath, name: Caller, database: Database, counts: Counts) -> dict[str, str]:
+    if await add_member(database, room, name):
+        counts.room_joined()
+    elif not await has_member(database, room, name):
+        raise HTTPException(status.HTTP_404_NOT_FOUND, NO_ROOM)
+    return {"name": room}
+
+
+@router.post("/{room}/messages", status_code=status.HTTP_201_CREATED, summary="Say something in a room")
+async def send(
+    room: Joined,
+    text: Text,
+    sender: Caller,
+    database: Database,
+    stored: Stored,
+    happened: Happened,
+    live: Live,
+    counts: Counts,
+) -> Message:
+    # With the event that the leaderboards count, or neither.
+    async with database.changes():
+        message = await stored.add(room, sender, text)
+        await happened.add(sender)
+    counts.room_message_sent()
+    await live.tell_room(room, "message", message.model_dump())
+    logger.info("message %d sent, %d characters", message.id, len(message.text))
+    return message
+
+
+@router.get("/{room}/messages", summary="Read what was said, the newest first")
+async def read(room: Joined, stored: Stored, limit: Limit = 50, before: Before = MAX_ID) -> Page:
+    return await stored.page(room, limit, before)
