@@ -68,6 +68,7 @@ def demo_environment(environ: Mapping[str, str]) -> dict[str, str]:
         "OBS_ADMIN_TOKEN": secrets.token_urlsafe(24),
         "OBS_TRACING_ENABLED": "true" if environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") else "false",
         "HEALTH_MIN_MIGRATION": "0008",
+        "JWT_SECRET": secrets.token_urlsafe(32),
     }
     return {name: value for name, value in wanted.items() if not environ.get(name)}
 

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import hmac
 import json
-import logging
 import time
 from collections.abc import Callable
 from typing import Annotated
@@ -15,8 +14,6 @@ from fastapi import APIRouter, Body, Depends, HTTPException, status
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from examples.divan.parts import Database, Name, part
-
-logger = logging.getLogger(__name__)
 
 DAY_S = 24 * 60 * 60.0
 
@@ -34,19 +31,10 @@ _HEADER = _encoded(b'{"alg":"HS256","typ":"JWT"}')
 
 
 class Tokens:
-    """
-    Tokens that say who somebody is: JWTs (RFC 7519), signed with HMAC-SHA256.
-
-    Args:
-        secret: signs and verifies; whoever has it can be anyone.
-        lifetime_s: seconds for which a token is good.
-        clock: Unix time in seconds.
-    """
+    """Tokens that say who somebody is: JWTs (RFC 7519), signed with HMAC-SHA256; with `secret` one can be anyone."""
 
     def __init__(self, secret: bytes, *, lifetime_s: float = DAY_S, clock: Callable[[], float] = time.time) -> None:
-        self._secret = secret
-        self._lifetime_s = lifetime_s
-        self._clock = clock
+        self._secret, self._lifetime_s, self._clock = secret, lifetime_s, clock
 
     def issue(self, name: str) -> str:
         """Return a token for the user called `name`."""
@@ -82,7 +70,6 @@ _bearer = HTTPBearer(auto_error=False, description="The token of POST /auth/demo
 async def sign_in(name: Annotated[Name, Body(embed=True)], tokens: Issued, database: Database) -> dict[str, str]:
     # Anybody who has never done so is a stranger.
     await database.execute("INSERT INTO people (name) VALUES (:name) ON CONFLICT DO NOTHING", {"name": name})
-    logger.info("demo user signed in")
     return {"token": tokens.issue(name)}
 
 
@@ -90,11 +77,8 @@ async def caller(tokens: Issued, credentials: Annotated[HTTPAuthorizationCredent
     """Return the name of the user who is calling."""
     name = tokens.name_of(credentials.credentials) if credentials else None
     if name is None:
-        raise HTTPException(
-            status.HTTP_401_UNAUTHORIZED,
-            "Sign in with POST /auth/demo and send its token as Authorization: Bearer <token>.",
-            headers={"WWW-Authenticate": "Bearer"},
-        )
+        detail = "Sign in with POST /auth/demo and send its token as Authorization: Bearer <token>."
+        raise HTTPException(status.HTTP_401_UNAUTHORIZED, detail, headers={"WWW-Authenticate": "Bearer"})
     return name
 
 

@@ -13,8 +13,8 @@ import logging
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
@@ -30,15 +30,11 @@ logger = logging.getLogger(__name__)
 STREAM = "divan:events"
 DEAD_LETTERS = "divan:events:dead"
 GROUP = "leaderboards"
-# The oldest are dropped; a million is what consumers may be behind before something is lost.
-MOST_EVENTS = 1_000_000
-MOST_DEAD_LETTERS = 10_000
+# The oldest are dropped: so far consumers may be behind before something is lost.
+MOST_EVENTS, MOST_DEAD_LETTERS = 1_000_000, 10_000
 BATCH = 100
-# Seconds: for news, and after a failure.
-WAIT_S = 2.0
-RETRY_S = 1.0
-
-Entries = Sequence[tuple[bytes, Mapping[bytes, bytes] | None]]
+# For news, and after a failure.
+WAIT_MS, RETRY_S = 2000, 1.0
 
 
 class Event(BaseModel):
@@ -67,18 +63,15 @@ class EventConsumer:
 
     Args:
         redis: a client that leaves bytes as they are; a read keeps its connection.
-        store: adds the commands for an event to a pipeline.
+        store: adds to a pipeline what counts an event.
         claim_after_s: for how long another consumer may hold an event without acknowledging it.
     """
 
     def __init__(
         self, redis: Redis, store: Callable[[Any, Event], None], counts: Domain, *, claim_after_s: float = 30.0
     ) -> None:
-        self._redis = redis
-        self._store = store
-        self._counts = counts
-        self._claim_after_s = claim_after_s
-        self._next_claim = 0.0
+        self._redis, self._store, self._counts = redis, store, counts
+        self._claim_after_s, self._next_claim = claim_after_s, 0.0
         self._name = f"{socket.gethostname()}-{os.getpid()}"
         self._is_busy = self._is_ending = False
 
@@ -118,7 +111,7 @@ class EventConsumer:
             if "BUSYGROUP" not in str(error):  # It is there already.
                 raise
 
-    async def _left_behind(self) -> Entries:
+    async def _left_behind(self) -> Any:
         """Take over events that a consumer has held for too long: it is dead, or has failed to store them."""
         if time.monotonic() < self._next_claim:
             return ()
@@ -127,28 +120,22 @@ class EventConsumer:
         claimed: Any = await self._redis.xautoclaim(STREAM, GROUP, self._name, idle_ms, count=BATCH)
         if not claimed[1]:
             self._next_claim = time.monotonic() + self._claim_after_s / 2
-        entries: Entries = claimed[1]
-        return entries
+        return claimed[1]
 
-    async def _new(self) -> Entries:
-        found: Any = await self._redis.xreadgroup(
-            GROUP, self._name, {STREAM: ">"}, count=BATCH, block=int(WAIT_S * 1000)
-        )
-        # A list, or with RESP3 a mapping whose values are lists of batches.
-        return found[0][1] if isinstance(found, list) and found else ()
+    async def _new(self) -> Any:
+        found: Any = await self._redis.xreadgroup(GROUP, self._name, {STREAM: ">"}, count=BATCH, block=WAIT_MS)
+        return found[0][1] if found else ()
 
-    async def _take(self, entries: Entries) -> None:
-        if not entries:
-            return
-        self._is_busy = True
+    async def _take(self, entries: Any) -> None:
+        self._is_busy, streams = bool(entries), []
         try:
-            streams = []
             async with self._redis.pipeline(transaction=True) as pipeline:
                 for number, fields in entries:
                     event = _event_of(fields or {})
                     if event is None:
-                        letter: dict[Any, Any] = {b"id": number, **(fields or {})}
-                        pipeline.xadd(DEAD_LETTERS, letter, maxlen=MOST_DEAD_LETTERS, approximate=True)
+                        pipeline.xadd(
+                            DEAD_LETTERS, {b"id": number, **(fields or {})}, maxlen=MOST_DEAD_LETTERS, approximate=True
+                        )
                     else:
                         self._store(pipeline, event)
                     pipeline.xack(STREAM, GROUP, number)
@@ -160,8 +147,7 @@ class EventConsumer:
             self._is_busy = False
 
 
-def _event_of(fields: Mapping[bytes, bytes]) -> Event | None:
-    try:
+def _event_of(fields: dict[bytes, bytes]) -> Event | None:
+    with suppress(ValidationError):
         return Event.model_validate_json(fields.get(b"event", b""))
-    except ValidationError:
-        return None
+    return None

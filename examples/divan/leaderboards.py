@@ -19,7 +19,6 @@ from examples.divan.people import friends_of
 from examples.divan.storage import Sql
 
 MOST_SHOWN = 10
-MOST_FROZEN = 10_000
 
 _DAY_MS = 86_400_000
 _SCORES = "divan:scores:{day}"  # sorted set: name -> messages of a day, by UTC
@@ -41,7 +40,7 @@ class Scope(StrEnum):
 
 _DAYS = {Period.DAY: 1, Period.WEEK: 7}
 # Of the whole campus only the best are shown; one's friends may be anybody.
-_FROZEN = {Scope.CAMPUS: MOST_SHOWN, Scope.FRIENDS: MOST_FROZEN}
+_FROZEN = {Scope.CAMPUS: MOST_SHOWN, Scope.FRIENDS: 10_000}
 
 
 class Standing(BaseModel):
@@ -55,17 +54,10 @@ _STANDINGS = TypeAdapter(list[Standing])
 
 
 class Leaderboards:
-    """
-    Scores in Redis, a sorted set a day; their snapshots in SQL.
-
-    Args:
-        clock: Unix time in seconds.
-    """
+    """Scores in Redis, a sorted set a day; their snapshots in SQL."""
 
     def __init__(self, database: Sql, redis: Redis, *, clock: Callable[[], float] = time.time) -> None:
-        self._database = database
-        self._redis = redis
-        self._clock = clock
+        self._database, self._redis, self._clock = database, redis, clock
 
     def score(self, pipeline: Any, event: Event) -> None:
         """Add to a pipeline what counts an event."""
@@ -80,11 +72,12 @@ class Leaderboards:
         scores: Any = await self._redis.zunion(keys, withscores=True)
         ranked = sorted(((-int(score), name) for name, score in scores))[: _FROZEN[scope]]
         standings = [Standing(name=name, messages=-score) for score, name in ranked]
-        await self._database.execute(
+        row = (
             "INSERT INTO lb_snapshots (period, scope, standings) VALUES (:period, :scope, :standings)"
-            " ON CONFLICT (period, scope) DO UPDATE SET standings = excluded.standings",
-            {"period": period, "scope": scope, "standings": _STANDINGS.dump_json(standings).decode()},
+            " ON CONFLICT (period, scope) DO UPDATE SET standings = excluded.standings"
         )
+        frozen = {"period": period, "scope": scope, "standings": _STANDINGS.dump_json(standings).decode()}
+        await self._database.execute(row, frozen)
         return standings
 
     async def standings(self, period: Period, scope: Scope) -> list[Standing]:
@@ -105,16 +98,14 @@ def freeze_by_job(observability: obs.Observability, leaderboards: Leaderboards) 
                 observability.metrics.domain.leaderboard_snapshot(period, scope)
 
 
+Kept = Annotated[Leaderboards, part("leaderboards")]
+
 router = APIRouter(tags=["leaderboards"])
 
 
 @router.get("/leaderboards/{period}", summary="See who has said most, as of the last snapshot")
 async def read(
-    period: Period,
-    name: Caller,
-    database: Database,
-    leaderboards: Annotated[Leaderboards, part("leaderboards")],
-    scope: Scope = Scope.CAMPUS,
+    period: Period, name: Caller, database: Database, leaderboards: Kept, scope: Scope = Scope.CAMPUS
 ) -> list[Standing]:
     standings = await leaderboards.standings(period, scope)
     if scope is Scope.FRIENDS:

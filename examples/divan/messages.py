@@ -41,17 +41,14 @@ class Messages:
     """All messages and marks, in SQL."""
 
     def __init__(self, database: Sql, *, clock: Callable[[], float] = time.time) -> None:
-        self._database = database
-        self._clock = clock
+        self._database, self._clock = database, clock
+        self.changes = database.changes
 
     async def add(self, room: str, sender: str, text: str) -> Message:
         """Store a message and return it with its id."""
         new = {"room": room, "sender": sender, "text": text, "sent_at_ms": int(self._clock() * 1000)}
-        number = await self._database.value(
-            "INSERT INTO messages (room, sender, text, sent_at_ms) VALUES (:room, :sender, :text, :sent_at_ms)"
-            " RETURNING id",
-            **new,
-        )
+        row = "INSERT INTO messages (room, sender, text, sent_at_ms) VALUES (:room, :sender, :text, :sent_at_ms)"
+        number = await self._database.value(f"{row} RETURNING id", **new)
         return Message.model_validate({"id": number, **new})
 
     async def page(self, room: str, limit: int, before: int) -> Page:
@@ -71,14 +68,12 @@ class Messages:
 
     async def move(self, mark: Mark, room: str, reader: str, number: int) -> bool:
         """Move the reader's mark up to a message; False where it stood there or further already."""
-        return await self._database.has(
+        row = (
             f"INSERT INTO {mark} (room, reader, message_id) VALUES (:room, :reader, :number)"
             " ON CONFLICT (room, reader) DO UPDATE SET message_id = excluded.message_id"
-            f" WHERE {mark}.message_id < excluded.message_id RETURNING message_id",
-            room=room,
-            reader=reader,
-            number=number,
+            f" WHERE {mark}.message_id < excluded.message_id RETURNING message_id"
         )
+        return await self._database.has(row, room=room, reader=reader, number=number)
 
 
 Stored = Annotated[Messages, part("messages")]

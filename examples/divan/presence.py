@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from enum import IntEnum
@@ -14,8 +13,6 @@ from redis.asyncio import Redis
 
 from examples.divan.auth import Caller
 from examples.divan.parts import Counts, part
-
-logger = logging.getLogger(__name__)
 
 HEARTBEAT_LIFETIME_S = 90
 # Redis keeps places as geohashes of the Mercator projection, which ends there (GEOADD).
@@ -59,21 +56,8 @@ class Person(BaseModel):
     distance_m: int
 
 
-class Nearby(BaseModel):
-    """Who is near, the nearest first."""
-
-    people: list[Person]
-
-
 class Presence:
-    """
-    Who is where, forgotten `lifetime_s` seconds after the last heartbeat.
-
-    Args:
-        redis: a client that decodes responses.
-        pause_s: seconds from a heartbeat to the next one of the same person.
-        clock: Unix time in seconds.
-    """
+    """Who is where, forgotten `lifetime_s` after the last heartbeat; a next one is refused within `pause_s`."""
 
     def __init__(
         self,
@@ -83,10 +67,8 @@ class Presence:
         pause_s: float = 1.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._redis = redis
-        self._lifetime_s = lifetime_s
-        self._pause_s = pause_s
-        self._clock = clock
+        self._redis, self._clock = redis, clock
+        self._lifetime_s, self._pause_s = lifetime_s, pause_s
 
     async def heartbeat(self, name: str, lat: float, lon: float) -> bool:
         """Note that somebody is there, at that place; False where that is too early."""
@@ -116,14 +98,12 @@ class Presence:
 
     async def _forget_the_silent(self) -> None:
         silent = await self._redis.zrange(_HEARD, "-inf", self._clock() - self._lifetime_s, byscore=True)
-        if not silent:
-            return
-        # A heartbeat that comes in just here is forgotten too; the next one makes up for it.
-        async with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.zrem(_PLACES, *silent)
-            pipeline.zrem(_HEARD, *silent)
-            await pipeline.execute()
-        logger.debug("%d silent people forgotten", len(silent))
+        if silent:
+            # A heartbeat that comes in just here is forgotten too; the next one makes up for it.
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                pipeline.zrem(_PLACES, *silent)
+                pipeline.zrem(_HEARD, *silent)
+                await pipeline.execute()
 
 
 Present = Annotated[Presence, part("presence")]
@@ -153,9 +133,9 @@ async def nearby(
     presence: Present,
     counts: Counts,
     radius: Annotated[Radius, Query(description="Metres.")] = Radius.CAMPUS,
-) -> Nearby:
+) -> dict[str, list[Person]]:
     people = await presence.nearby(name, radius.value)
     if people is None:
         raise HTTPException(status.HTTP_409_CONFLICT, "Nobody knows where you are: POST /presence/heartbeat first.")
     counts.proximity_query(radius.value)
-    return Nearby(people=people)
+    return {"people": people}

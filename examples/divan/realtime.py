@@ -32,13 +32,7 @@ IsMember = Callable[[str, str], Awaitable[bool | None]]
 
 
 class ChatServer(obs.socketio_ext.ObservedAsyncServer):
-    """
-    The Socket.IO server of Divan.
-
-    Args:
-        is_member: tells whether a room (the first argument) has somebody (the second one).
-        redis_url: what joins several workers; without it there is one.
-    """
+    """The Socket.IO server of Divan; `is_member` is asked for a room and a name, `redis_url` joins several workers."""
 
     def __init__(
         self, observability: obs.Observability, tokens: Tokens, is_member: IsMember, redis_url: str | None = None
@@ -82,8 +76,7 @@ class ChatNamespace(socketio.AsyncNamespace):
 
     def __init__(self, tokens: Tokens, is_member: IsMember) -> None:
         super().__init__(NAMESPACE)
-        self._tokens = tokens
-        self._is_member = is_member
+        self._tokens, self._is_member = tokens, is_member
 
     async def on_connect(self, sid: str, environ: Mapping[str, object], auth: object) -> None:
         token = auth.get("token") if isinstance(auth, dict) else None

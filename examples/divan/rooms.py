@@ -40,10 +40,8 @@ async def add_member(database: Sql, room: str, name: str) -> bool:
 async def room_of_member(room: RoomInPath, name: Caller, database: Database) -> str:
     """Return a room whose member is calling."""
     is_member = await has_member(database, room, name)
-    if is_member is None:
-        raise HTTPException(status.HTTP_404_NOT_FOUND, NO_ROOM)
     if not is_member:
-        raise HTTPException(status.HTTP_403_FORBIDDEN, NOT_A_MEMBER)
+        raise HTTPException(404, NO_ROOM) if is_member is None else HTTPException(403, NOT_A_MEMBER)
     return room
 
 
@@ -77,17 +75,10 @@ async def join(room: RoomInPath, name: Caller, database: Database, counts: Count
 
 @router.post("/{room}/messages", status_code=status.HTTP_201_CREATED, summary="Say something in a room")
 async def send(
-    room: Joined,
-    text: Text,
-    sender: Caller,
-    database: Database,
-    stored: Stored,
-    happened: Happened,
-    live: Live,
-    counts: Counts,
+    room: Joined, text: Text, sender: Caller, stored: Stored, happened: Happened, live: Live, counts: Counts
 ) -> Message:
     # With the event that the leaderboards count, or neither.
-    async with database.changes():
+    async with stored.changes():
         message = await stored.add(room, sender, text)
         await happened.add(sender)
     counts.room_message_sent()

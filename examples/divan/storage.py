@@ -94,8 +94,7 @@ def redis_of(environ: Mapping[str, str]) -> tuple[Redis, Redis]:
     """
     Return clients of REDIS_URL, not yet connected; without it, of a Redis inside this process.
 
-    The first decodes responses. The second is for reads that wait for news, and would keep a connection of the pool; it
-    leaves bytes as they are.
+    The second is for reads that wait for news, which would keep a connection of the pool; it leaves bytes as they are.
     """
     size = round(number_of(environ, "REDIS_POOL_SIZE", 50))
     wait_s = number_of(environ, "REDIS_POOL_WAIT_S", 1)
@@ -111,12 +110,7 @@ def redis_of(environ: Mapping[str, str]) -> tuple[Redis, Redis]:
 
 
 def number_of(environ: Mapping[str, str], name: str, default: float) -> float:
-    """
-    Return a variable as a number from 0.001 on.
-
-    Raises:
-        ImproperlyConfigured: where it is none.
-    """
+    """Return a variable as a number from 0.001 on; raises `ImproperlyConfigured` where it is none."""
     text = environ.get(name) or str(default)
     with suppress(ValueError):
         if 0.001 <= float(text) <= 1e6:
