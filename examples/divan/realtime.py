@@ -41,6 +41,12 @@ class ChatServer(obs.socketio_ext.ObservedAsyncServer):
         super().__init__(obs=observability, async_mode="asgi", client_manager=manager)
         self.register_namespace(ChatNamespace(tokens, is_member))
 
+    async def start(self) -> None:
+        """Hear the other workers. By itself python-socketio begins with its first client, and then connects again."""
+        if not self.manager_initialized:
+            self.manager_initialized = True
+            self.manager.initialize()
+
     async def close(self) -> None:
         """End the background work; to be awaited before the web server is gone."""
         await self.shutdown()
