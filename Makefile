@@ -1,4 +1,4 @@
-# make run | test | check | bench | clean; README.md says what each one does.
+# make run | test | check | bench | load | clean; README.md says what each one does.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
@@ -23,20 +23,21 @@ BETWEEN = $(firstword $(filter-out $(OLDEST) $(NEWEST),$(PYS)) $(OLDEST))
 PY_ENVS = $(addprefix -e ,$(sort $(OLDEST)-all $(NEWEST)-all $(BETWEEN)-core))
 TOX = PATH="$(PY_FOLDERS)$$PATH" $(BIN)/tox run -q --colored no --no-list-dependencies
 
-.PHONY: help run test test-setup check bench clean
+.PHONY: help run test test-setup check bench load clean
 
 help:
 	@echo "make run    serve the reference backend on http://$(HOST):$(PORT)"
 	@echo "make test   all tests against the built wheel, on every interpreter found; lint and types"
 	@echo "make check  lint, types and core tests of the work tree but for the slow ones, in under a minute"
 	@echo "make bench  microseconds per request and megabytes redacted per second, beside others; memory under load"
+	@echo "make load   k6 against the reference backend with and without the library: latency, errors, processor time; SHORT=1 for CI"
 	@echo "make clean  remove everything that these made"
 
 run: $(VENV)/.run
 	@exec $(BIN)/python -m examples.divan
 
 test: test-setup
-	$(TOX) -e lint,types,growth,matrix,natives-oldest,frameworks-oldest,socketio-oldest $(PY_ENVS)
+	$(TOX) -e lint,types,growth,matrix,natives-oldest,frameworks-oldest,socketio-oldest,load $(PY_ENVS)
 
 test-setup: $(VENV)/.tox
 	@tools/ensure_servers.sh
@@ -49,6 +50,11 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.tox
 	$(TOX) -e bench
+
+# By its own interpreter and not by tox, which kills what does not end within half a second of Ctrl-C.
+load: $(VENV)/.load
+	@tools/ensure_servers.sh
+	@exec $(BIN)/python -m benchmarks.load $(if $(filter-out 0,$(SHORT)),--short)
 
 clean:
 	rm -rf $(VENV) .node .run .tox build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
@@ -67,6 +73,11 @@ $(VENV)/.dev: setup.cfg pyproject.toml | $(BIN)/python
 	@echo "Installing the package and what its tests need into $(VENV); the first time takes a minute"
 	@$(BIN)/python -m pip install -qq -e '.[test-all,dev]'
 	@touch $@ $(VENV)/.run
+
+$(VENV)/.load: setup.cfg pyproject.toml | $(BIN)/python
+	@echo "Installing the package and what its load tests need into $(VENV); the first time takes a minute"
+	@$(BIN)/python -m pip install -qq -e '.[load]'
+	@touch $@
 
 $(VENV)/.tox: setup.cfg | $(BIN)/python
 	@echo "Installing tox into $(VENV)"

@@ -45,6 +45,7 @@ for phase in ("connect", "read", "write", "pool"):
 #: The libraries that the core does without, and the extra of setup.cfg that brings each.
 EXTRA_OF_LIBRARY = {
     "opentelemetry": "tracing",
+    "k6": "load",
     "grpc": "tracing",
     "engineio": "socketio",
     "socketio": "socketio",
