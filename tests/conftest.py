@@ -100,6 +100,7 @@ LIBRARY_OF_PART = {
     "divan_obs_asgi.tracing.server_span": "opentelemetry",
     "divan_obs_asgi.tracing.span": "opentelemetry",
     "divan_obs_asgi.tracing.tracer_spans": "opentelemetry",
+    "divan_obs_asgi.tracing.unrecorded": "opentelemetry",
 }
 #: Folders of the checkout that tests import; the package is not among them, it comes from where it is installed.
 FOLDERS = ("benchmarks", "examples", "tests")

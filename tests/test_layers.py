@@ -118,7 +118,7 @@ def test_the_core_imports_no_extra() -> None:
     }
     names = """
         attributes carrying clients current deferring encoding exporting fast_spans global_provider natives parents
-        provider redacting sampling server_span span tracer_spans
+        provider redacting sampling server_span span tracer_spans unrecorded
     """
     own_modules = {f"tracing/{name}.py" for name in names.split()}
     own_modules |= {"middlewares/contrib_tracing.py", "graphql/strawberry.py"}

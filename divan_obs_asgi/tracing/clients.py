@@ -24,6 +24,7 @@ from opentelemetry.trace import Span, TracerProvider
 from divan_obs_asgi.record import current_record
 from divan_obs_asgi.redaction.commands import redis_word
 from divan_obs_asgi.tracing.global_provider import OwnTracerProvider, global_provider
+from divan_obs_asgi.tracing.unrecorded import Bypass, methods_of
 
 _logger = logging.getLogger("divan_obs_asgi.tracing")
 _PACKAGE = "opentelemetry.instrumentation."
@@ -49,6 +50,7 @@ class Clients:
         self._id_header = id_header
         self._provider = provider
         self._instrumented: dict[str, Any] = {}
+        self._bypasses: list[Bypass] = []
         self._propagator_before: TextMapPropagator | None = None
 
     def instrument(self) -> tuple[str, ...]:
@@ -61,6 +63,7 @@ class Clients:
             instrumentor = getattr(import_module(_PACKAGE + name), _INSTRUMENTORS[name])()
             if instrumentor.is_instrumented_by_opentelemetry:
                 continue
+            before = methods_of(name)
             options = {"request_hook": _name_command} if name == "redis" else {}
             try:
                 # Its own check knows the versions of its day, and would leave SQLAlchemy 2.1 without spans.
@@ -70,6 +73,7 @@ class Clients:
                 _logger.warning("%s is not traced: its instrumentation failed with %s.", name, type(error).__name__)
                 continue
             self._instrumented[name] = instrumentor
+            self._bypasses.append(Bypass(name, before))
             if own is not None:
                 global_provider().follow(own)
         if self._propagator_before is None and not self._instrumented.keys().isdisjoint(("httpx", "requests")):
@@ -81,6 +85,8 @@ class Clients:
 
     def undo(self) -> None:
         """Leave the libraries as they were."""
+        while self._bypasses:
+            self._bypasses.pop().undo()
         for instrumentor in self._instrumented.values():
             instrumentor.uninstrument()
         self._instrumented.clear()

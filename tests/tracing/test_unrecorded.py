@@ -1,0 +1,175 @@
+"""What is not recorded does not pay for the instrumentations of its client libraries."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+import anyio
+import asyncpg
+import httpx
+import pytest
+import redis
+import redis.asyncio
+from opentelemetry import context, trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+import divan_obs_asgi as obs
+from divan_obs_asgi.testing import converse, http_scope
+from divan_obs_asgi.tracing.clients import Clients
+from divan_obs_asgi.tracing.unrecorded import CLASSES, is_unrecorded, methods_of
+from tests.patience import PATIENCE_S
+from tests.servers.asgi import serve
+from tests.servers.postgres import PostgresServer
+from tests.servers.redis import RedisServer
+from tests.stacks import Observed
+from tests.tracing.exported import Exported
+
+LIBRARIES = "httpx,asyncpg,redis"
+
+
+@pytest.fixture
+def exported() -> Exported:
+    return Exported()
+
+
+@pytest.fixture
+def formatted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the spans that redis' instrumentation sets out to make."""
+    instrumentation: Any = import_module("opentelemetry.instrumentation.redis")
+
+    names: list[str] = []
+    build = instrumentation._build_span_name
+
+    def noted(*args: Any) -> str:
+        names.append(build(*args))
+        return names[-1]
+
+    monkeypatch.setattr(instrumentation, "_build_span_name", noted)
+    return names
+
+
+@contextmanager
+def tracing(exported: Exported, ratio: str) -> Iterator[Observed]:
+    flags = {"OBS_TRACING_ENABLED": "true", "OBS_TRACING_CLIENTS": LIBRARIES, "OTEL_TRACES_SAMPLER_ARG": ratio}
+    observed = Observed(flags, span_exporter=exported)
+    assert observed.obs.spans is not None
+    clients = observed.obs.spans.clients
+    assert clients.instrument() == tuple(LIBRARIES.split(","))
+    try:
+        yield observed
+    finally:
+        clients.undo()
+
+
+def application(redis_url: str, postgres_url: str, neighbour_url: str) -> Starlette:
+    """Return an application that uses each library."""
+
+    async def use(request: Request) -> Response:
+        connection = await asyncpg.connect(postgres_url)
+        selected = await connection.fetchval("SELECT 6 * $1", 7)
+        await connection.close()
+        store = redis.asyncio.from_url(redis_url)
+        async with store.pipeline() as pipeline:
+            pipeline.set("unrecorded", 1)
+            pipeline.incr("unrecorded")
+            await pipeline.execute()
+        counted = int(await store.get("unrecorded") or 0)
+        await store.aclose()
+        async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
+            sent = (await client.get(neighbour_url)).text
+        return JSONResponse([selected, counted, sent])
+
+    return Starlette(routes=[Route("/use", use)])
+
+
+async def neighbour(scope: Any, receive: Any, send: Any) -> None:
+    """Answer with the traceparent of the request."""
+    headers = dict(scope["headers"])
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": headers.get(b"traceparent", b"")})
+
+
+@pytest.mark.parametrize(("ratio", "is_recorded"), [("0", False), ("1", True)])
+def test_a_call_is_instrumented_where_it_is_recorded(
+    ratio: str,
+    is_recorded: bool,
+    exported: Exported,
+    formatted: list[str],
+    redis_server: RedisServer,
+    postgres_server: PostgresServer,
+) -> None:
+    """The call does what it does, and HTTP carries the traceparent in either case."""
+    with serve(neighbour, lifespan="off") as serving, tracing(exported, ratio) as observed:
+        app = obs.build_stack(application(redis_server.url, postgres_server.url, serving.url), observed.obs)
+        exchange = anyio.run(converse, app, http_scope(path="/use"))
+        observed.obs.flush()
+    selected, counted, sent = httpx.Response(200, content=exchange.body).json()
+    assert (selected, counted) == (42, 2)
+    assert bool(int(sent.rpartition("-")[2], 16) & 1) == is_recorded
+    names = {span.name for span in exported.spans}
+    assert (formatted != []) == is_recorded
+    assert names == ({"GET /use", "GET", "SET INCRBY", "SELECT"} if is_recorded else set())
+
+
+def test_a_call_without_a_span_begins_a_trace(exported: Exported, redis_server: RedisServer) -> None:
+    """As before: nobody has decided about it yet."""
+    with tracing(exported, "1") as observed:
+        redis.from_url(redis_server.url).ping()
+        observed.obs.flush()
+    assert [span.name for span in exported.spans] == ["PING"]
+
+
+@pytest.mark.parametrize(
+    ("span", "expected"),
+    [
+        (NonRecordingSpan(SpanContext(1, 2, is_remote=False)), True),
+        (NonRecordingSpan(SpanContext(1, 2, is_remote=True)), False),
+        (NonRecordingSpan(SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))), False),
+        (TracerProvider(sampler=ALWAYS_OFF).get_tracer("test").start_span("dropped"), True),
+        (TracerProvider().get_tracer("test").start_span("recorded"), False),
+        (trace.INVALID_SPAN, False),
+    ],
+    ids=["local", "remote", "sampled elsewhere", "dropped", "recorded", "none"],
+)
+def test_only_a_local_decision_is_final(span: trace.Span, expected: bool) -> None:
+    """A sampler may yet record what is below a remote span; a sampled one has recorded children, whoever made it."""
+    token = context.attach(trace.set_span_in_context(span))
+    try:
+        assert is_unrecorded() is expected
+    finally:
+        context.detach(token)
+
+
+def test_undoing_leaves_the_methods_as_they_were(exported: Exported) -> None:
+    """Of all classes that are patched."""
+    before = [methods_of(library) for library in CLASSES]
+    assert all(before)
+    with tracing(exported, "1"):
+        patched = methods_of("redis")[redis.Redis, "execute_command"]
+        assert inspect.isfunction(patched)
+        assert patched is not before[1][redis.Redis, "execute_command"]
+    assert [methods_of(library) for library in CLASSES] == before
+
+
+def test_what_is_wrapped_later_stays() -> None:
+    """Undoing takes nobody else's wrapper away."""
+    later = lambda *args: "later"  # noqa: E731
+    original = redis.Redis.execute_command
+    clients = Clients(["redis"], TracerProvider())
+    assert clients.instrument() == ("redis",)
+    try:
+        redis.Redis.execute_command = later  # type: ignore[method-assign]
+        clients.undo()
+        assert redis.Redis.execute_command is later
+    finally:
+        redis.Redis.execute_command = original  # type: ignore[method-assign]
