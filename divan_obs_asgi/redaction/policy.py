@@ -291,7 +291,7 @@ class RedactionPolicy:
         if cut:
             text = text[: self._read]
         text = _encodable(text)
-        if "\\u00" in text and text[:1] in '[{"':
+        if text[:1] in '[{"' and "\\u00" in text:
             text = self._unescaped(text)
         # Redact first, cut after: a secret that was cut would no longer look like one.
         if cut:
