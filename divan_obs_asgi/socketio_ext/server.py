@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import Any
@@ -103,7 +103,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
         """As in `socketio.AsyncServer`; the stack around it learns which requests are long polls."""
         if self._looks_for_bundle:
             self._looks_for_bundle = False
-            self._find_bundle(args[0])
+            self._find_bundle(args[0] if args else None)
         if self._observed:
             try:
                 if not self._compares:
@@ -115,7 +115,8 @@ class ObservedAsyncServer(socketio.AsyncServer):
         return await super().handle_request(*args, **kwargs)
 
     def _find_bundle(self, scope: Any) -> None:
-        bundle = scope.get(BUNDLE_KEY)
+        # Other `async_mode`s hand over requests of their own, on which `get` may mean anything.
+        bundle = scope.get(BUNDLE_KEY) if isinstance(scope, Mapping) else None
         if isinstance(bundle, Observability):
             try:
                 self._observe_by(bundle)

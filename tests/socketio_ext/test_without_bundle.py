@@ -170,3 +170,18 @@ def test_where_it_is_switched_off_nothing_is_said(
     caplog.set_level(logging.WARNING)
     assert ask(framework) == [400]
     assert [record for record in caplog.records if record.name.startswith("divan_obs_asgi.socketio_ext")] == []
+
+
+@pytest.mark.parametrize("given", [(), ("environ",)], ids=["nothing", "no_scope"])
+def test_what_is_no_scope_reaches_upstream_as_it_is(given: tuple[object, ...]) -> None:
+    """A server for another framework than ASGI's is handed requests of that framework's own."""
+    server = obs.socketio_ext.ObservedAsyncServer(async_mode="asgi")
+    handed = []
+
+    async def handle_request(*arguments: object) -> str:
+        handed.append(arguments)
+        return "answered"
+
+    server.eio.handle_request = handle_request
+    assert anyio.run(server.handle_request, *given) == "answered"
+    assert handed == [given]
