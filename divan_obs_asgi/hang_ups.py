@@ -14,7 +14,7 @@ from divan_obs_asgi.later import call_later, start_task, trio_token
 from divan_obs_asgi.types import Message, Receive, Send
 
 if TYPE_CHECKING:
-    from divan_obs_asgi.record import Channel
+    from divan_obs_asgi.channel import Channel
 
 # Seconds between two looks; so exact is how long a client has waited.
 _EVERY_S = 0.1

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import anyio
 
+from divan_obs_asgi.channel import Channel
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.failures import own_failure
 from divan_obs_asgi.faults import is_order
 from divan_obs_asgi.headers import keep_headers
-from divan_obs_asgi.record import CONTEXT_KEY, RECORD_KEY, Channel, RequestRecord, current_record
+from divan_obs_asgi.record import CONTEXT_KEY, RECORD_KEY, RequestRecord, current_record
 from divan_obs_asgi.routes import RouteTemplates
 from divan_obs_asgi.types import CONNECTIONS, ASGIApp, Receive, Scope, Send
 

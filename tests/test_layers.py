@@ -13,7 +13,8 @@ PACKAGE = Path(divan_obs_asgi.__file__).parent
 TABLE = Path(__file__).resolve().parents[1] / "docs" / "architecture.md"
 # What the text below the table says of neighbours in one layer.
 WITHIN = {
-    "record": {"failures", "headers", "faults", "hang_ups", "later", "routes"},
+    "record": {"failures", "headers", "faults", "later", "routes"},
+    "channel": {"hang_ups", "record"},
     "hang_ups": {"later"},
     "ids": {"faults"},
     "operations": {"record"},

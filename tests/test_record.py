@@ -11,8 +11,9 @@ import pytest
 from starlette.websockets import WebSocketDisconnect
 
 import divan_obs_asgi as obs
+from divan_obs_asgi.channel import Channel
 from divan_obs_asgi.faults import Faults
-from divan_obs_asgi.record import RECORD_KEY, Channel, RequestRecord, current_record
+from divan_obs_asgi.record import RECORD_KEY, RequestRecord, current_record
 from divan_obs_asgi.routes import ROUTE_KEY, RouteTemplates
 from divan_obs_asgi.testing import SCENARIOS, Scenario, converse, http_scope, websocket_scope
 from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
