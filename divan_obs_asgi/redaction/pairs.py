@@ -176,7 +176,7 @@ class PairRule:
         self._signs = re.compile(f"=(?:{bare}|(?:{suffixes})(?:{bare}))".encode())
         keys = any_of([JOINT.join(words)[::-1] for words in endings])
         self._key = re.compile(
-            f'=-? {{0,4}}"{{0,6}}(?P<key>(?:(?:{suffixes}|[0-9]{{1,3}})(?:[-_. ]|"{{1,3}})?)?'
+            f'=-? {{0,4}}"{{0,12}}(?P<key>(?:(?:{suffixes}|[0-9]{{1,3}})(?:[-_. ]|"{{1,5}})?)?'
             f"(?:{keys})[-_.a-z0-9]{{0,48}})".encode()
         )
 

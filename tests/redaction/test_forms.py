@@ -35,6 +35,8 @@ FORMS = {
     "a query as Gson escapes it": f'{{"url":"/?password\\u003d{SECRET}"}}',
     "encoded twice": f"/login%3Fnext%3D1%26password%253D{SECRET}",
     "brackets encoded twice": f"user%255Bpassword%255D={SECRET}",
+    "a list encoded twice": f"password%255B%255D={SECRET}",
+    "an entry of a list encoded twice": f"x=1&token%255B0%255D={SECRET}",
     "three quotes": f'password = """{SECRET}"""',
     "three quotes over lines": f"password = '''\nmore\n{SECRET}\n'''\n",
     "below an empty line": f"user: ada\npassword:\n\n  {SECRET}",
