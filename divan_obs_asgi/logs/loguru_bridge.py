@@ -61,8 +61,8 @@ def warn_of_loguru() -> None:
         return
     # loguru has no public way to ask which handlers there are.
     handlers = getattr(getattr(getattr(module, "logger", None), "_core", None), "handlers", None)
-    if not isinstance(handlers, dict):
-        return
+    if not handlers or not isinstance(handlers, dict):
+        return  # Without a handler it writes nothing.
     filters = [getattr(handler, "_filter", None) for handler in handlers.values()]
     streams = [getattr(handler, "_name", "") in ("<stderr>", "<stdout>") for handler in handlers.values()]
     if _hand_over not in filters:

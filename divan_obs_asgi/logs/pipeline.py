@@ -129,7 +129,7 @@ class Logs:
             self.tell_left_out()
         if not record.exc_info and record.levelno >= logging.ERROR:
             record = with_exception(record)
-        error = record.exc_info[1] if isinstance(record.exc_info, tuple) and len(record.exc_info) == 3 else None
+        error = _exception_of(record)
         if error is not None and is_repeated(record, error):
             return
         level = record.levelno
@@ -362,6 +362,12 @@ class Logs:
                 if logger.handlers:
                     take_console_off(logger)
                 logger = logger.parent
+
+
+def _exception_of(record: logging.LogRecord) -> BaseException | None:
+    """Return the exception that a record is about; other libraries put anything in its place."""
+    found = record.exc_info[1] if isinstance(record.exc_info, tuple) and len(record.exc_info) == 3 else None
+    return found if isinstance(found, BaseException) else None
 
 
 def _may_hold(request: RequestRecord | None) -> bool:

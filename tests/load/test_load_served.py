@@ -18,6 +18,14 @@ from benchmarks.load import scripts, stage  # noqa: F401 - without what these ne
 from tests.patience import PATIENCE_S
 from tests.servers.process import children
 
+# What a shell starts in the background ignores Ctrl-C, and what that starts inherits it.
+COMMAND = """
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv = ["benchmarks.load", "--short"]
+runpy.run_module("benchmarks.load", run_name="__main__")
+"""
+
 
 def descendants(pid: int) -> set[int]:
     found = set(children(pid))
@@ -48,7 +56,7 @@ def until(condition: bool, deadline: float) -> bool:
 def loading() -> Iterator[tuple[subprocess.Popen[str], set[int]]]:
     """Run the command until k6 asks the backend; yields it, and the processes that it has started."""
     with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.load", "--short"],
+        [sys.executable, "-c", COMMAND],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

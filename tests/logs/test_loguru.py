@@ -21,6 +21,9 @@ from tests.logs.root_logger import root_logger_kept
 from tests.patience import PATIENCE_S
 from tests.stacks import Observed
 
+# Collected in every process of the tests, where its own handler would be warned of.
+logger.remove()
+
 
 class InterceptHandler(logging.Handler):
     """As loguru's documentation has it: the standard library's records go to loguru."""
