@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 
 from divan_obs_asgi.logs.sink import end_all, is_made_by_multiprocessing
-from divan_obs_asgi.logs.uncaught import log_failed_child
+from divan_obs_asgi.logs.uncaught import expect_failed_child, log_failed_child
 from divan_obs_asgi.signals import at_termination
 
 # Seconds that spans get; lines get as long as at any other end of a process.
@@ -42,6 +42,7 @@ def _before_leaving(_: object = None) -> None:
     from multiprocessing.util import Finalize
 
     Finalize(None, _end, exitpriority=_LAST)
+    expect_failed_child()
 
 
 def _in_forked_child() -> None:

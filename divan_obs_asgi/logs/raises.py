@@ -12,9 +12,9 @@ _MAX_NOTED = 50
 _MAX_LOOKED_AT = 2000
 _RAISE = dis.opmap["RAISE_VARARGS"]
 # What calls the outermost function of a task or a thread: it says nothing about who gets the exception.
-_LOOPS = frozenset({"asyncio", "concurrent", "threading", "trio", "twisted", "uvloop"})
+_LOOPS = frozenset({"anyio", "asyncio", "concurrent", "threading", "trio", "twisted", "uvloop"})
 # What raises again what a task or a thread of its own has raised: Starlette's middlewares, asgiref's threads.
-_HANDING_ON = _LOOPS | {"anyio", "asgiref", "divan_obs_asgi", "fastapi", "starlette"}
+_HANDING_ON = _LOOPS | {"asgiref", "divan_obs_asgi", "fastapi", "starlette"}
 
 # Entries of a traceback, each with the code that had called the entry's function (0: unknown). All are numbers: an
 # exception that holds them can be pickled, and they keep nothing alive.

@@ -204,30 +204,57 @@ class _WithoutTraceback(_Held):
         self._heading = f"Process {process.current_process().name}:\n"
 
     def write(self, text: str) -> int:
-        if threading.get_ident() == self._owner and (self._parts or text == self._heading):
+        if threading.get_ident() == self._owner and (self._parts or (text == self._heading and self._is_told())):
             return super().write(text)
         return self._stream.write(text)
+
+    def _is_told(self) -> bool:
+        return True
 
     def flush(self) -> None:
         self._stream.flush()
 
 
+class _InPlaceOfTraceback(_WithoutTraceback):
+    """Logs the exception when its heading is written, and leaves both out if that has worked."""
+
+    def _is_told(self) -> bool:
+        try:
+            return _log_failed_child()
+        except Exception:
+            return False
+
+
+def expect_failed_child() -> None:
+    """
+    In a child of `multiprocessing`, before it runs: have an exception that ends it logged, in place of its traceback.
+
+    Since Python 3.13 finalizers run when the traceback is written already.
+    """
+    if sys.version_info >= (3, 13) and sys.stderr is not None and not isinstance(sys.stderr, _WithoutTraceback):
+        sys.stderr = cast(TextIO, _InPlaceOfTraceback())
+
+
 def log_failed_child() -> None:
     """Log the exception under way, in a child of `multiprocessing` that it ends; where there is none, do nothing."""
+    if not isinstance(sys.stderr, _WithoutTraceback) and _log_failed_child() and sys.stderr is not None:
+        sys.stderr = cast(TextIO, _WithoutTraceback())
+
+
+def _log_failed_child() -> bool:
+    """Return whether there was an exception to log, and a pipeline for it."""
     error = sys.exc_info()[1]
     # An error tracker may have set one of them since; each has the pipeline.
     hooks: tuple[object, ...] = (sys.excepthook, threading.excepthook, sys.unraisablehook)
     hook = next((hook for hook in hooks if isinstance(hook, _Hook)), None)
-    if hook is not None and isinstance(error, Exception) and not isinstance(sys.stderr, _WithoutTraceback):
-        pipeline = hook.pipeline()
-        if pipeline is None:
-            return
-        try:
-            _log_end(pipeline, type(error), error, error.__traceback__)
-        except Exception:
-            _tell_type(type(error))
-        if sys.stderr is not None:
-            sys.stderr = cast(TextIO, _WithoutTraceback())
+    pipeline = None if hook is None else hook.pipeline()
+    if pipeline is None or not isinstance(error, Exception):
+        return False
+    try:
+        _log_end(pipeline, type(error), error, error.__traceback__)
+    except Exception:
+        _tell_type(type(error))
+    return True
 
 
 def _log_end(pipeline: Pipeline, kind: Any, error: Any, steps: Any) -> None:
