@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import sys
 from types import TracebackType
 
@@ -78,6 +79,12 @@ def _fingerprint(error: BaseException, kind: str) -> str:
     return fingerprint
 
 
+def exception_of(record: logging.LogRecord) -> BaseException | None:
+    """Return the exception that a record is about; other libraries put anything in its place."""
+    found = record.exc_info[1] if isinstance(record.exc_info, tuple) and len(record.exc_info) == 3 else None
+    return found if isinstance(found, BaseException) else None
+
+
 def is_without_application(step: TracebackType | None) -> bool:
     """Return whether a traceback has no frame of the application's, only of servers, protocols and Python."""
     while step is not None:
@@ -102,4 +109,4 @@ def _places(step: TracebackType | None) -> list[str]:
     return places
 
 
-__all__ = ["describe_error", "describe_stack"]
+__all__ = ["PROTOCOLS", "SERVERS", "describe_error", "describe_stack", "exception_of", "is_without_application"]

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from divan_obs_asgi.failures import own_failure
-from divan_obs_asgi.logs.errors import describe_error, describe_stack, is_without_application
+from divan_obs_asgi.logs.errors import describe_error, describe_stack, exception_of, is_without_application
 from divan_obs_asgi.logs.libraries import of_framework, reducer_of
 from divan_obs_asgi.logs.socketio_lines import REDUCED_KEY, reduced, sessions_in
 from divan_obs_asgi.names import class_name
@@ -136,14 +136,14 @@ class Lines:
         if text is None and (reducer := reducer_of(record.name)) is not None:
             text = reducer(record)
         said = of_framework(record) if text is None else text
-        error = record.exc_info[1] if isinstance(record.exc_info, tuple) and len(record.exc_info) == 3 else None
+        error = exception_of(record)
         if said is not None:
             line["msg"] = self._policy.redact_text(said, budget)
         else:
             line["msg"] = self._message(record, error, budget)
         line["sample_rate"] = sample_rate
         hidden = (*(request.hidden if request is not None else ()), *getattr(record, HIDDEN_KEY, ()))
-        if isinstance(error, BaseException):
+        if error is not None:
             # python-socketio and Engine.IO also log what the application's handlers have raised.
             places_only = text is not None and not (is_socketios and not is_without_application(error.__traceback__))
             line["error"] = describe_error(error, self._policy, budget, places_only=places_only)
@@ -186,10 +186,10 @@ class Lines:
             "logger": self._policy.redact_text(_written(record.name)),
         }
 
-    def _message(self, record: logging.LogRecord, raised: object, budget: Budget | None) -> str:
+    def _message(self, record: logging.LogRecord, raised: BaseException | None, budget: Budget | None) -> str:
         try:
             message = self._formatted(record)
-            if isinstance(raised, BaseException):
+            if raised is not None:
                 message = without_texts(message, raised)
             if "\n" in message:
                 message = without_tracebacks(message)

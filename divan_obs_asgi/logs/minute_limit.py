@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 
-from divan_obs_asgi.logs.errors import PROTOCOLS, SERVERS, is_without_application
+from divan_obs_asgi.logs.errors import PROTOCOLS, SERVERS, exception_of, is_without_application
 from divan_obs_asgi.logs.lines import FIELDS_KEY
 
 # Lines a minute from one place in the code.
@@ -64,7 +64,7 @@ def _is_caused_by_a_client(record: logging.LogRecord) -> bool:
     library = _library(record.pathname)
     if not library:
         return False
-    error = _error(record)
+    error = exception_of(record)
     if error is not None:
         return is_without_application(error.__traceback__)
     return library in PROTOCOLS or record.levelno < logging.ERROR
@@ -80,13 +80,8 @@ def _library(path: str) -> str:
     return ""
 
 
-def _error(record: logging.LogRecord) -> BaseException | None:
-    error = record.exc_info[1] if isinstance(record.exc_info, tuple) and len(record.exc_info) == 3 else None
-    return error if isinstance(error, BaseException) else None
-
-
 def _place(record: logging.LogRecord) -> Place:
-    error = _error(record)
+    error = exception_of(record)
     kind, file, line = type(error).__qualname__ if error is not None else "", "", 0
     step = error.__traceback__ if error is not None else None
     while step is not None:

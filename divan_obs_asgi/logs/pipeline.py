@@ -15,6 +15,7 @@ import anyio
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.logs.child_processes import end_in_order
 from divan_obs_asgi.logs.console_handlers import loggers, take_all_consoles_off, take_console_off
+from divan_obs_asgi.logs.errors import exception_of
 from divan_obs_asgi.logs.libraries import is_failure_of_connection
 from divan_obs_asgi.logs.lines import ACCESS_LOGGER, Lines, access_level
 from divan_obs_asgi.logs.loguru_bridge import installed
@@ -129,7 +130,7 @@ class Logs:
             self.tell_left_out()
         if not record.exc_info and record.levelno >= logging.ERROR:
             record = with_exception(record)
-        error = _exception_of(record)
+        error = exception_of(record)
         if error is not None and is_repeated(record, error):
             return
         level = record.levelno
@@ -362,12 +363,6 @@ class Logs:
                 if logger.handlers:
                     take_console_off(logger)
                 logger = logger.parent
-
-
-def _exception_of(record: logging.LogRecord) -> BaseException | None:
-    """Return the exception that a record is about; other libraries put anything in its place."""
-    found = record.exc_info[1] if isinstance(record.exc_info, tuple) and len(record.exc_info) == 3 else None
-    return found if isinstance(found, BaseException) else None
 
 
 def _may_hold(request: RequestRecord | None) -> bool:
