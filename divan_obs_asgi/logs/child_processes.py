@@ -1,8 +1,8 @@
 """
 Children of `multiprocessing`, by any start method and in any pool: their last lines, and the exception that ends them.
 
-Such a child leaves by `os._exit`, without `atexit`. Before that it runs the finalizers of `multiprocessing.util`, while
-the exception that ends it is still under way; only afterwards it writes the traceback to standard error.
+Such a child leaves by `os._exit`. Before that it runs the finalizers of `multiprocessing.util`, and up to Python 3.12
+nothing that was registered with `atexit`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 
 from divan_obs_asgi.logs.sink import end_all, is_made_by_multiprocessing
-from divan_obs_asgi.logs.uncaught import expect_failed_child, log_failed_child
+from divan_obs_asgi.logs.uncaught import expect_failed_child
 from divan_obs_asgi.signals import at_termination
 
 # Seconds that spans get; lines get as long as at any other end of a process.
@@ -22,8 +22,6 @@ _LAST = -1000
 
 
 def _end() -> None:
-    with suppress(Exception):
-        log_failed_child()
     end_all()
     for send in at_termination:
         with suppress(Exception):

@@ -195,54 +195,35 @@ class _Held:
         return "".join(self._parts)
 
 
-class _WithoutTraceback(_Held):
-    """Leaves out what `multiprocessing` writes of a child that has failed: a heading, a traceback, and then it ends."""
+class _InPlaceOfTraceback(_Held):
+    """
+    Logs the exception that ends a child of `multiprocessing`, in place of what that writes of it.
 
-    def __init__(self) -> None:
-        super().__init__()
-        process = sys.modules["multiprocessing.process"]
-        self._heading = f"Process {process.current_process().name}:\n"
+    It writes a heading and a traceback while it handles the exception, and then ends. Its finalizers come too early for
+    that up to Python 3.12, and since 3.13 too late.
+    """
 
     def write(self, text: str) -> int:
-        if threading.get_ident() == self._owner and (self._parts or (text == self._heading and self._is_told())):
+        if threading.get_ident() == self._owner and (self._parts or (text == _heading() and _log_failed_child())):
             return super().write(text)
         return self._stream.write(text)
-
-    def _is_told(self) -> bool:
-        return True
 
     def flush(self) -> None:
         self._stream.flush()
 
 
-class _InPlaceOfTraceback(_WithoutTraceback):
-    """Logs the exception when its heading is written, and leaves both out if that has worked."""
-
-    def _is_told(self) -> bool:
-        try:
-            return _log_failed_child()
-        except Exception:
-            return False
-
-
 def expect_failed_child() -> None:
-    """
-    In a child of `multiprocessing`, before it runs: have an exception that ends it logged, in place of its traceback.
-
-    Since Python 3.13 finalizers run when the traceback is written already.
-    """
-    if sys.version_info >= (3, 13) and sys.stderr is not None and not isinstance(sys.stderr, _WithoutTraceback):
+    """In a child of `multiprocessing`, before it runs: have an exception that ends it logged."""
+    if sys.stderr is not None and not isinstance(sys.stderr, _InPlaceOfTraceback):
         sys.stderr = cast(TextIO, _InPlaceOfTraceback())
 
 
-def log_failed_child() -> None:
-    """Log the exception under way, in a child of `multiprocessing` that it ends; where there is none, do nothing."""
-    if not isinstance(sys.stderr, _WithoutTraceback) and _log_failed_child() and sys.stderr is not None:
-        sys.stderr = cast(TextIO, _WithoutTraceback())
+def _heading() -> str:
+    return f"Process {sys.modules['multiprocessing.process'].current_process().name}:\n"
 
 
 def _log_failed_child() -> bool:
-    """Return whether there was an exception to log, and a pipeline for it."""
+    """Log the exception under way; return whether there was one, and a pipeline for it."""
     error = sys.exc_info()[1]
     # An error tracker may have set one of them since; each has the pipeline.
     hooks: tuple[object, ...] = (sys.excepthook, threading.excepthook, sys.unraisablehook)
@@ -294,4 +275,4 @@ def _before(hook: Callable[..., object]) -> Callable[..., object]:
     return hook.before if isinstance(hook, _Hook) else hook
 
 
-__all__ = ["LOGGER", "install_hooks", "log_failed_child"]
+__all__ = ["LOGGER", "expect_failed_child", "install_hooks"]
