@@ -26,19 +26,17 @@ def why_development(frame: FrameType | None, *, dev: bool = False) -> str:
     """
     if is_reloaded(sys.argv, os.environ, frame):
         return "under a reloader"
-    if _is_on_a_terminal():
+    if is_terminal(sys.stdin) or is_terminal(sys.stderr):
         return "on a terminal"
     return "OBS_ENV=dev" if dev else ""
 
 
-def _is_on_a_terminal() -> bool:
-    for stream in (sys.stdin, sys.stderr):
-        try:
-            if stream is not None and stream.isatty():
-                return True
-        except (AttributeError, OSError, ValueError):
-            continue  # Closed, or replaced by something that is not a file.
-    return False
+def is_terminal(stream: object) -> bool:
+    """Tell whether somebody sits before a stream."""
+    try:
+        return bool(stream.isatty())  # type: ignore[attr-defined]
+    except (AttributeError, OSError, ValueError):
+        return False  # Not there, closed, or replaced by something that is not a file.
 
 
 def is_reloaded(argv: Sequence[str], environ: Mapping[str, str], frame: FrameType | None) -> bool:
@@ -64,4 +62,4 @@ def _configurations(frame: FrameType | None) -> Iterator[object]:
         frame = frame.f_back
 
 
-__all__ = ["is_reloaded", "why_development"]
+__all__ = ["is_reloaded", "is_terminal", "why_development"]

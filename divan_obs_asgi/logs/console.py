@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
+from divan_obs_asgi.development import is_terminal
 from divan_obs_asgi.redaction.letters import visible
 
 Form: TypeAlias = Callable[[bytes], bytes]
@@ -42,7 +43,7 @@ def form_for(wanted: str, stream: object, environ: Mapping[str, str], *, dev: bo
         dev: whether somebody has said OBS_ENV=dev. A service for which nothing is set may be one in earnest, and some
             orchestrators give that a terminal.
     """
-    terminal = _is_terminal(sys.stdout if stream is None else stream)
+    terminal = is_terminal(sys.stdout if stream is None else stream)
     in_ci = environ.get("CI", "").lower() not in ("", "0", "false")
     if wanted == "json" or (wanted == "auto" and not (terminal and dev and not in_ci)):
         return None
@@ -118,13 +119,6 @@ class ConsoleForm:
 
     def _in(self, style: str, text: str) -> str:
         return f"{_ESCAPE}{style}m{text}{_RESET}" if self._colours and style else text
-
-
-def _is_terminal(stream: object) -> bool:
-    try:
-        return bool(stream.isatty())  # type: ignore[attr-defined]
-    except (AttributeError, OSError, ValueError):
-        return False  # Closed, or replaced by something that is not a file.
 
 
 def _local_time(text: str) -> str:
