@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
-import secrets
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import asyncpg
 import pytest
 
 from benchmarks.load.processor import tree_s
@@ -76,10 +73,8 @@ class Stage:
     @contextmanager
     def backend(self, stack: str) -> Iterator[BackendServer]:
         """Serve the backend with one of `STACKS`, on an empty database."""
-        database = f"load_{stack}_{secrets.token_hex(4)}"
-        asyncio.run(_execute(self.postgres.url, f"CREATE DATABASE {database}"))
         flags = {
-            "DATABASE_URL": f"{self.postgres.url.rpartition('/')[0]}/{database}",
+            "DATABASE_URL": self.postgres.new_database(),
             "REDIS_URL": self.redis.url,
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.receiver.endpoint,
             **STACKS[stack],
@@ -103,14 +98,6 @@ def staged() -> Iterator[Stage]:
         except (pytest.skip.Exception, pytest.fail.Exception) as missing:  # its own words are for a test session
             raise StageMissing(str(missing)) from None
         yield Stage(postgres, redis, servers.enter_context(OtlpReceiver()))
-
-
-async def _execute(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 __all__ = ["STACKS", "BackendServer", "Stage", "StageMissing", "staged"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,14 +37,13 @@ def embedded(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def real(request: pytest.FixtureRequest, embedded: dict[str, str]) -> Iterator[dict[str, str]]:
     """The environment of a backend on a real Redis and PostgreSQL."""
-    from tests.example.service import empty_redis, run_sql
+    from tests.example.service import empty_redis
 
     redis_url = request.getfixturevalue("redis_server").url.removesuffix("/0") + "/8"
-    postgres_url = request.getfixturevalue("postgres_server").url
-    name = f"divan_{secrets.token_hex(4)}"
-    asyncio.run(run_sql(postgres_url, f"CREATE DATABASE {name}"))
-    yield {**embedded, "REDIS_URL": redis_url, "DATABASE_URL": f"{postgres_url.rpartition('/')[0]}/{name}"}
-    asyncio.run(run_sql(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
+    postgres = request.getfixturevalue("postgres_server")
+    database_url = postgres.new_database()
+    yield {**embedded, "REDIS_URL": redis_url, "DATABASE_URL": database_url}
+    postgres.drop(database_url)
     asyncio.run(empty_redis(redis_url))
 
 

@@ -55,23 +55,13 @@ def until(condition: bool, deadline: float) -> bool:
 @contextmanager
 def loading() -> Iterator[tuple[subprocess.Popen[str], set[int]]]:
     """Run the command until k6 asks the backend; yields it, and the processes that it has started."""
-    with subprocess.Popen(
-        [sys.executable, "-c", COMMAND],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "chat_send_load, stack off\n"
-            deadline = time.monotonic() + PATIENCE_S
-            while until("k6 run" in commands(descendants(process.pid)), deadline):
-                pass
-            yield process, descendants(process.pid)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+    with scripts.started([sys.executable, "-c", COMMAND]) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "chat_send_load, stack off\n"
+        deadline = time.monotonic() + PATIENCE_S
+        while until("k6 run" in commands(descendants(process.pid)), deadline):
+            pass
+        yield process, descendants(process.pid)
 
 
 @pytest.mark.slow

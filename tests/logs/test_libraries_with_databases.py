@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import sqlite3
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -12,7 +11,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import ClassVar
 
-import asyncpg
 import httpx
 import pytest
 import requests
@@ -181,9 +179,8 @@ def test_a_stopped_postgres_shows_no_message(
     postgres_server: PostgresServer, divan: Callable[[Mapping[str, str]], Divan]
 ) -> None:
     """So is one whose database has gone."""
-    name = f"divan_{secrets.token_hex(4)}"
-    asyncio.run(run_sql(postgres_server.url, f"CREATE DATABASE {name}"))
-    server = divan({"DATABASE_URL": f"{postgres_server.url.rpartition('/')[0]}/{name}"})
+    database_url = postgres_server.new_database()
+    server = divan({"DATABASE_URL": database_url})
     status, token = say(server)
     assert status == 201
     postgres_server.stop()
@@ -194,12 +191,4 @@ def test_a_stopped_postgres_shows_no_message(
     server.stop()
     assert any(line["status"] == 503 for line in server.lines())
     assert_no_secret(list(server.log), SECRETS)
-    asyncio.run(run_sql(postgres_server.url, f"DROP DATABASE {name} WITH (FORCE)"))
-
-
-async def run_sql(url: str, statement: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
+    postgres_server.drop(database_url)

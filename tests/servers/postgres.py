@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import pwd
 import re
+import secrets
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,6 +52,29 @@ class PostgresServer(ServerProcess):
     @property
     def url(self) -> str:
         return f"postgresql://{self.role}:{self.password}@{self.host}:{self.port}/{self.database}"
+
+    def new_database(self) -> str:
+        """Make an empty database and return its URL."""
+        name = f"divan_{secrets.token_hex(4)}"
+        self._execute(f"CREATE DATABASE {name}")
+        return f"{self.url.removesuffix(self.database)}{name}"
+
+    def drop(self, url: str) -> None:
+        """Drop a database that `new_database` has made, with its clients."""
+        self._execute(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
+
+    def _execute(self, statement: str) -> None:
+        # Not all who start this server have it.
+        import asyncpg
+
+        async def execute() -> None:
+            connection = await asyncpg.connect(self.url)
+            try:
+                await connection.execute(statement)
+            finally:
+                await connection.close()
+
+        asyncio.run(execute())
 
     def command(self) -> Sequence[str]:
         options = {

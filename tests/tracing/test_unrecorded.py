@@ -33,6 +33,7 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
 from tests.stacks import Observed
 from tests.tracing.exported import Exported
+from tests.tracing.test_clients import instrumented
 
 LIBRARIES = "httpx,asyncpg,redis"
 
@@ -62,13 +63,8 @@ def formatted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def tracing(exported: Exported, ratio: str) -> Iterator[Observed]:
     flags = {"OBS_TRACING_ENABLED": "true", "OBS_TRACING_CLIENTS": LIBRARIES, "OTEL_TRACES_SAMPLER_ARG": ratio}
     observed = Observed(flags, span_exporter=exported)
-    assert observed.obs.spans is not None
-    clients = observed.obs.spans.clients
-    assert clients.instrument() == tuple(LIBRARIES.split(","))
-    try:
+    with instrumented(observed, LIBRARIES):
         yield observed
-    finally:
-        clients.undo()
 
 
 def application(redis_url: str, postgres_url: str, neighbour_url: str) -> Starlette:
