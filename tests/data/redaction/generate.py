@@ -350,7 +350,7 @@ KINDS: dict[str, tuple[list[str], list[str]]] = {
         ["SG.1.2", "SG is Singapore", "MSG.first.second", "SG.com.example"],
     ),
     "npm_token": (
-        ["//registry.npmjs.example/:_authToken=<s>", "NPM_TOKEN=<s>"],
+        ["//npm.example/:_authToken=<s>", "NPM_TOKEN=<s>"],
         ["npm_config_cache=/srv/npm", "npm_package_version=1.2.3", "npm_lifecycle_event"],
     ),
     "pypi_token": (
