@@ -36,7 +36,7 @@ class Drain:
     """
     From SIGTERM, or `start`, readiness says no while requests are still served; then the server's own handler runs.
 
-    A server closes its listeners as soon as it is told to end, and tells the application last (PITFALLS, finding 7):
+    A server closes its listeners as soon as it is told to end, and tells the application last:
     whoever sends it a request before the balancer has noticed is refused. So SIGTERM is held back for `delay_s`.
     SIGINT is not, nor is a second SIGTERM.
 

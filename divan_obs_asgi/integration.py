@@ -95,7 +95,7 @@ def _take_over(obs: Observability, application: str) -> None:
 
 def _stand_down(app: Starlette) -> None:
     """
-    Switch FastAPI's own server span off (PITFALLS P4).
+    Switch FastAPI's own server span off.
 
     It starts outside of what `init` can reach and is on as soon as there is a global provider. The dictionary
     is FastAPI's `telemetry=` argument, kept under a private name; other settings in it stay as they are.

@@ -114,7 +114,7 @@ class Jobs:
         return list(self._jobs)
 
     def _start_at_zero(self, name: str) -> None:
-        # A rate over a series that is not there yet misses its first failure (PITFALLS P29).
+        # A rate over a series that is not there yet misses its first failure.
         for result in RESULTS:
             self._metrics.jobs_runs.labels(name, result)
         self._metrics.jobs_duration.labels(name)

@@ -228,7 +228,7 @@ def conventions(text: str) -> tuple[str, ...]:
 
 
 def otlp_endpoint(text: str) -> str | None:
-    """Read a collector's address; `grpc` means plaintext, `grpcs` means TLS (PITFALLS S2)."""
+    """Read a collector's address; `grpc` means plaintext, `grpcs` means TLS."""
     if not text.strip():
         return None
     expected = "a URL like grpc://otel-collector:4317 (grpc, grpcs, http or https)"

@@ -36,7 +36,7 @@ _MEANINGS = {
     "websocket.close": "close",
     "websocket.send": "message",
 }
-# RFC 6455, section 7.4.1, and PITFALLS P9: what is a goodbye of a client, or of a server that ends, and what a failure.
+# RFC 6455, section 7.4.1: what is a goodbye of a client, or of a server that ends, and what a failure.
 _GOODBYES = (1000, 1001, 1005, 1012)
 _FAILURES = (1011, 1012, 1013, 1014)
 _WITHOUT_BODY = (204, 304)

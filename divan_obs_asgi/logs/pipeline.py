@@ -189,7 +189,7 @@ class Logs:
             self.application(record)
 
     def unreadable(self, record: logging.LogRecord, error: Exception) -> None:
-        """Write that there was a record, and nothing of it (PITFALLS P37, P38); never raises."""
+        """Write that there was a record, and nothing of it; never raises."""
         self._faults.report("logs", error)
         try:
             self.sink.put(self._lines.unreadable(record, current_record.get()), logging.ERROR)

@@ -241,11 +241,11 @@ class Catalogue:
     )
     lb_snapshots = counter("lb_snapshots_total", ["period", "scope"], "Snapshots of leaderboards.", APPLICATION)
 
-    # Dependencies. Several processes probe the same one: it is up where all of them say so (PITFALLS S11).
+    # Dependencies. Several processes probe the same one: it is up where all of them say so.
     probe_up = gauge("probe_up", ["name"], "1 where the last check of the probe passed.", "probes", "livemin")
     redis_up = gauge("redis_up", [], "1 where Redis answers in time.", "probes", "livemin", absent=True)
     redis_latency = summary("redis_latency_seconds", [], "Seconds that Redis took to answer a PING.", "probes")
-    # A Summary has no quantiles in Python (PITFALLS S3), so each has a twin that has.
+    # A Summary has no quantiles in Python, so each has a twin that has.
     redis_ping_duration = histogram(
         "redis_ping_duration_seconds",
         [],

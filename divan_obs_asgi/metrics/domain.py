@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Domain:
-    """The events of SPEC section 4, phases 1 to 7. Nothing here raises, whatever it is given."""
+    """The events of a campus chat: presence, people, chat, rooms, activities. Nothing here raises, whatever it gets."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics

@@ -21,7 +21,7 @@ class KnownSeries:
     Makes the series of the routes that an application declares, once.
 
     A rate over a series that begins with its first event does not see that event: the first failure of a route would
-    raise no alert (PITFALLS P29).
+    raise no alert.
     """
 
     def __init__(self, metrics: Metrics, app: object) -> None:

@@ -304,7 +304,7 @@ class Metrics(Catalogue):
 
     def start_at_zero(self, metric: Metric, **values: Iterable[str]) -> None:
         """
-        Have the series of all combinations of `values` exist before something happens (PITFALLS P29).
+        Have the series of all combinations of `values` exist before something happens.
 
         A rate over a series that begins with its first event does not see that event. At most half of the label sets
         that a family may have are made in this way.

@@ -54,7 +54,7 @@ def render(
     Yield the page of all `collectors`, in slices that take about half a millisecond.
 
     Args:
-        created: whether the series `_created` are on it (PITFALLS P33).
+        created: whether the series `_created` are on it.
         failed: called where a collector raises or hangs; the page is then without that one.
         callbacks: calls what the application has registered.
     """

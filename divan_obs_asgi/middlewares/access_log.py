@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class AccessLogMiddleware(RecordMiddleware):
-    """Write the line of the finished record: one, at the end, with everything SPEC section 2 names."""
+    """Write the line of the finished record: one, at the end, with all fields that docs/logs.md names."""
 
     component = "access_log"
 

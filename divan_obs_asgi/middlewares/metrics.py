@@ -19,7 +19,7 @@ class MetricsMiddleware(RecordMiddleware):
     """
     Feed `divan_http_*` from the finished record of a request, `divan_websocket_*` from that of a WebSocket.
 
-    A WebSocket lives for minutes and is in no HTTP latency, nor is a request that waits for news (PITFALLS P26).
+    A WebSocket lives for minutes and is in no HTTP latency, nor is a request that waits for news.
     """
 
     component = "metrics"

@@ -19,7 +19,7 @@ class TracingMiddleware(RecordMiddleware):
     """
     Continue the caller's trace (W3C Trace Context), or start one, and end its span with the record.
 
-    The response carries the `traceparent` of the span (SPEC section 6). OBS_TRACING_NATIVE says what becomes of the
+    The response carries the `traceparent` of the span. OBS_TRACING_NATIVE says what becomes of the
     server span of a framework that traces itself. Where OpenTelemetry's instrumentation is suppressed around the
     connection there is no server span, by whomever.
     """

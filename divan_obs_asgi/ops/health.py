@@ -34,7 +34,7 @@ _VERBOSE: Schema = {"type": "string", "description": "Tell the token's holder mo
 
 class Health:
     """
-    Answers everybody, for a kubelet has no token: as SPEC sections 1 and 5 want it, and not a word more.
+    Answers everybody, for a kubelet has no token, and says not a word more than status and checks.
 
     Why something is not ok is for the token's holder: by `?verbose`, and of one probe below its group. To a stranger
     `?verbose` changes nothing, so that no token that has changed takes an instance out of rotation.
@@ -108,7 +108,7 @@ class Health:
         ok = report.ok
         if group == "ready" and self._obs.drain.active:
             ok = False
-            # As every check in SPEC section 5.
+            # As every check.
             checks["drain"] = {"ok": False, "latency_ms": 0}
             if verbose:
                 checks["drain"].update(critical=True, reason="draining", cause=self._obs.drain.cause)

@@ -36,7 +36,7 @@ DETAILED: Schema = {
 
 
 def plain(result: Result) -> dict[str, object]:
-    """Return SPEC section 5's shape."""
+    """Return the shape that docs/health.md shows."""
     return {key: value for key, value in result.as_json().items() if key != "reason"}
 
 

@@ -24,7 +24,7 @@ _S3 = frozenset({"http", "https"})
 class ConfigProbe:
     """
     Startup: the URLs of Redis, SQL and S3 are well formed, the JWT secret is long enough, and there is a
-    collector where tracing is on (SPEC section 5). What is not set is not used and not asked for; but outside of
+    collector where tracing is on. What is not set is not used and not asked for; but outside of
     `OBS_ENV=dev` the guarded endpoints need an admin token, and one that nobody can guess.
 
     The answer names the flags that are wrong, never their values.

@@ -19,7 +19,7 @@ class HeartbeatProbe:
     """
     Liveness: a task that notes the time once a second, for as long as the application lives.
 
-    It asks nothing of any dependency, because a restart cures none of them (PITFALLS P53). Before the task has
+    It asks nothing of any dependency, because a restart cures none of them. Before the task has
     started, and where the server has no lifespan, answering at all is the proof.
     """
 

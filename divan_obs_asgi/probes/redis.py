@@ -25,7 +25,7 @@ class Pings(Protocol):
 
 class RedisProbe(NamedProbe):
     """
-    Readiness: `PING` within 200 ms (SPEC section 5), on a connection of its own, made as the client's pool makes them.
+    Readiness: `PING` within 200 ms, on a connection of its own, made as the client's pool makes them.
 
     Of a cluster one node is asked whether all slots are served; where that node does not answer, the next check asks
     another one.

@@ -52,7 +52,7 @@ class Result:
     history: tuple[Past, ...]
 
     def as_json(self) -> dict[str, object]:
-        """Return SPEC section 5's shape: whoever has nothing better to tell says how long it took."""
+        """Return the shape that docs/health.md shows: whoever has nothing better to tell says how long it took."""
         answer: dict[str, object] = {"ok": self.ok}
         if self.reason is not None:
             answer["reason"] = self.reason
@@ -78,7 +78,7 @@ class Report:
         return {name: result.as_json() for name, result in self.results.items()}
 
     def as_json(self) -> dict[str, Any]:
-        """Return SPEC section 5's shape."""
+        """Return the shape that docs/health.md shows."""
         return {"status": "ok" if self.ok else "fail", "checks": self.checks}
 
 

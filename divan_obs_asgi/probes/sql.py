@@ -16,7 +16,7 @@ _MAX_CAUSES = 8
 
 class SqlProbe(NamedProbe):
     """
-    Readiness: `SELECT 1` within 300 ms (SPEC section 5), on a connection of its own.
+    Readiness: `SELECT 1` within 300 ms, on a connection of its own.
 
     Args:
         source: a connected `databases.Database` (PostgreSQL, SQLite), an SQLAlchemy `AsyncEngine` or an

@@ -31,7 +31,7 @@ class Standing:
     """
     The verdict on a probe, which changes only where enough checks in a row contradict it.
 
-    So one lost packet takes no instance out of rotation, and above all not all of them at once (PITFALLS P56). The
+    So one lost packet takes no instance out of rotation, and above all not all of them at once. The
     first check decides alone: there is nothing to hold on to.
     """
 

@@ -61,7 +61,7 @@ class Limits:
     How much of a value is told.
 
     Attributes:
-        items: of an array or a map (SPEC section 2).
+        items: of an array or a map.
         depth: levels of arrays and maps.
         text: characters of a text, marker included.
         total: characters of all texts and keys of one value together.

@@ -62,7 +62,7 @@ class Calls:
         except Exception as error:
             self._faults.report(COMPONENT, error)
             return None
-        # What this task has inherited belongs to the handshake (PITFALLS P49).
+        # What this task has inherited belongs to the handshake.
         current_record.set(record)
         return record
 
@@ -140,7 +140,7 @@ class Calls:
         return "error"
 
     def _was_cancelled(self) -> bool:
-        """Tell whether this task was cancelled since it was last asked: python-socketio swallows it (PITFALLS P48)."""
+        """Tell whether this task was cancelled since it was last asked: python-socketio swallows it."""
         task = asyncio.current_task()
         if task is None:
             return False

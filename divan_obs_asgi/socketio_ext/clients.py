@@ -15,7 +15,7 @@ class Clients:
     Feeds `divan_socketio_clients{namespace}`.
 
     Not counted up and down by the events of python-socketio: those are fired twice, or not at all, depending on a
-    handler's signature and on the version (PITFALLS P47).
+    handler's signature and on the version.
     """
 
     def __init__(self, metrics: Metrics, names: Names) -> None:

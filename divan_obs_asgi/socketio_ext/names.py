@@ -1,4 +1,4 @@
-"""Which namespaces and events have a handler: what a client invents is no label (PITFALLS P25)."""
+"""Which namespaces and events have a handler: what a client invents is no label."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ class EventRecord(RequestRecord):
 
     @property
     def hidden(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The ids of the session, which let their holder speak for the client (PITFALLS P43)."""
+        """The ids of the session, which let their holder speak for the client."""
         try:
             eio_sid = self._server.manager.eio_sid_from_sid(self.sid, self.space)
         except Exception:

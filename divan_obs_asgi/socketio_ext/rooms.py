@@ -50,7 +50,7 @@ class Rooms:
 
 
 def size_of(rooms: Any, room: Any) -> int:
-    """Return how many are in a room; 0 of everybody's, of a client's own (PITFALLS P51), and of one that has gone."""
+    """Return how many are in a room; 0 of everybody's, of a client's own, and of one that has gone."""
     if room is None or room in rooms.get(None, ()):
         return 0
     return len(rooms.get(room, ()))

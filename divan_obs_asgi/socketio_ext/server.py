@@ -51,7 +51,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
         obs: the bundle; not there before it is known.
 
     A `client_manager` and the Engine.IO server become instances of a subclass of theirs; no class is changed. Labels
-    are the names that handlers were registered for; what else a client invents is "__unknown__" (PITFALLS P25).
+    are the names that handlers were registered for; what else a client invents is "__unknown__".
     """
 
     obs: Observability
@@ -275,7 +275,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
         Do at the first request what belongs to the application's start, where no lifespan has come to the stack.
 
         Or one has before this server was made. `socketio.ASGIApp` with `on_startup` or `on_shutdown` keeps it from the
-        application inside (PITFALLS P5).
+        application inside.
         """
         self._compares = True
         self._alone = self.start_background_task(self._reconcile_alone)

@@ -54,7 +54,7 @@ class Traces:
     @contextmanager
     def delivering(self, message: Mapping[str, Any], namespace: str) -> Iterator[None]:
         """Have what comes of another process' message belong to that one's trace, and be a span of it by flag."""
-        # The task that listens has inherited what was current when the first client connected (PITFALLS P49).
+        # The task that listens has inherited what was current when the first client connected.
         around = current_record.get()
         current_record.set(None)
         try:

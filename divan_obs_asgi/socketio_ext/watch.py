@@ -65,7 +65,7 @@ class Watch:
             self._handling = SharedHandling
 
     def start_at_zero(self) -> None:
-        """Have the series of what has handlers be there before something happens (PITFALLS P29)."""
+        """Have the series of what has handlers be there before something happens."""
         metrics = self._metrics
         for namespace, events in self._names.declared().items():
             self.series(namespace)

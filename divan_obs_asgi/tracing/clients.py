@@ -128,7 +128,7 @@ class RequestIdPropagator(TextMapPropagator):
 
 
 def _name_command(span: Span, instance: object, args: Any, kwargs: object) -> None:
-    """SPEC section 3: `redis.command`; what follows it are keys and values."""
+    """The attribute `redis.command`; what follows it are keys and values."""
     if span.is_recording() and args and isinstance(args[0], str):
         span.set_attribute("redis.command", redis_word(args[0].partition(" ")[0].upper()))
 

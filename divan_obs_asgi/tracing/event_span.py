@@ -62,7 +62,7 @@ class Event(Protocol):
 
 class EventSpans(ServerSpans):
     """
-    One span for each call, in a trace of its own that links to the handshake's (PITFALLS P49): below the span of the
+    One span for each call, in a trace of its own that links to the handshake's: below the span of the
     handshake every event of hours would sit.
     """
 

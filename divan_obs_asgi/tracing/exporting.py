@@ -56,8 +56,7 @@ class ExportQueue(SpanProcessor):
     What is lost is counted, each span once. A failed export opens a circuit breaker; while it is open spans wait in
     the queue as long as there is room, and its batch is tried again.
 
-    Thread and exporter are made at the first span of a process, so that neither is inherited by a forked worker
-    (PITFALLS P7).
+    Thread and exporter are made at the first span of a process, so that neither is inherited by a forked worker.
 
     Args:
         exporter: makes the exporter; called in the exporting thread.

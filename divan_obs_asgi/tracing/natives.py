@@ -12,7 +12,7 @@ from opentelemetry.trace import Span, get_current_span
 from divan_obs_asgi.tracing.current import current
 from divan_obs_asgi.types import CONNECTIONS, Scope
 
-# FastAPI >= 0.165 and Starlette >= 1.10 leave the first request that has these keys alone (PITFALLS P4). Both are
+# FastAPI >= 0.165 and Starlette >= 1.10 leave the first request that has these keys alone. Both are
 # private to them; tests at their oldest and newest versions watch.
 _FASTAPI = "fastapi.telemetry"
 _STARLETTE = "starlette.opentelemetry"

@@ -128,7 +128,7 @@ def exporter_url(endpoint: str) -> str:
     Return `endpoint` as the exporter reads it.
 
     It takes every scheme but `http` for TLS, so that `grpc://collector:4317` would shake hands with a plaintext
-    port for ever (PITFALLS P8).
+    port for ever.
     """
     scheme = urlsplit(endpoint).scheme
     if scheme not in _PLAINTEXT:

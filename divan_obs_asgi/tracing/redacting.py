@@ -50,7 +50,7 @@ _OURS = frozenset(
 _THEIRS = frozenset({"http.route"})
 # Knows no route of any request, and is there for those who want its raw paths.
 _ROUTELESS = "opentelemetry.instrumentation.asgi"
-# What instrumentations of clients and frameworks set, the old names and the new ones (PITFALLS P43).
+# What instrumentations of clients and frameworks set, the old names and the new ones.
 _URLS = frozenset({"url.full", "http.url", "http.target", "url.original"})
 # Of a server span: the path that the client asked for, for which there is a template, or no route at all.
 _PATHS = frozenset({"url.path", "http.target"})

@@ -551,7 +551,7 @@ def test_an_exc_info_that_is_none(exc_info: object) -> None:
 
 @pytest.mark.parametrize("text", ["\x1b[2J", "a\x00b", "\x7f", "\x9b31m", "a\u2028b", "a\u2029b", "\x08", "\x0c"])
 def test_what_a_terminal_would_obey_is_not_in_the_line(text: str) -> None:
-    """Not even escaped: `jq -r` would print it (PITFALLS P45). It is seen that there was something."""
+    """Not even escaped: `jq -r` would print it. It is seen that there was something."""
     app = App()
     app.logger.info("got %s", text, extra={"value": text, "more": [text]})
     line = app.line()

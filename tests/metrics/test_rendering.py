@@ -268,7 +268,7 @@ def test_who_counts_elsewhere_and_fails_takes_nothing_from_the_others() -> None:
 
 
 def test_created_series_are_off() -> None:
-    """They double the page, and nobody asks for them (PITFALLS P33)."""
+    """They double the page, and nobody asks for them."""
     for form in Format:
         metrics = Metrics()
         metrics.presence_rejects.labels("stale").inc()
@@ -279,7 +279,7 @@ def test_created_series_are_off() -> None:
 
 
 def test_exemplars_are_in_openmetrics_only() -> None:
-    """The text format has no place for them (PITFALLS P32)."""
+    """The text format has no place for them."""
     metrics = Metrics()
     metrics.http_duration.labels("/", "GET").observe(0.2, {"trace_id": "ab" * 16})
     assert b' # {trace_id="abababababababababababababababab"} 0.2 1' in metrics.render(Format.OPENMETRICS)

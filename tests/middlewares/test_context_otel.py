@@ -51,7 +51,7 @@ class Works:
 
 
 def test_without_the_stack_a_finished_span_is_current() -> None:
-    """Why it matters: the spans of the next request would become children of the one before (PITFALLS finding 3)."""
+    """Why it matters: the spans of the next request would become children of the one before."""
     app = Works()
     spans_found(app)
     assert app.found == [False, True, True]

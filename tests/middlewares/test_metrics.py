@@ -120,7 +120,7 @@ def test_what_no_route_below_a_mount_matched_is_one_too() -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("scenario", [s for s in SCENARIOS if s.scope()["type"] == "http"], ids=lambda s: s.name)
 def test_every_end_of_a_request_is_in_all_three(scenario: Scenario, backend: str) -> None:
-    """Failures too: a latency objective that leaves them out is blind to the slowest ones (PITFALLS P14)."""
+    """Failures too: a latency objective that leaves them out is blind to the slowest ones."""
     observed = Observed()
     stack = MetricsMiddleware(scenario.app, observed.obs)
 
@@ -135,7 +135,7 @@ def test_every_end_of_a_request_is_in_all_three(scenario: Scenario, backend: str
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("scenario", [s for s in SCENARIOS if s.scope()["type"] == "websocket"], ids=lambda s: s.name)
 def test_a_websocket_is_in_no_http_family(scenario: Scenario, backend: str) -> None:
-    """It lives for minutes and would be the slowest request of all (PITFALLS P26)."""
+    """It lives for minutes and would be the slowest request of all."""
     observed = Observed()
     stack = MetricsMiddleware(scenario.app, observed.obs)
 

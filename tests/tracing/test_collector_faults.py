@@ -213,7 +213,7 @@ anyio.run(converse, stack, http_scope())
 
 
 def test_every_worker_of_a_preloaded_application_exports_its_own_spans(otlp_receiver: OtlpReceiver) -> None:
-    """Thread and connection are made in each worker (PITFALLS P7); what is left at the end of a process is sent too."""
+    """Thread and connection are made in each worker; what is left at the end of a process is sent too."""
     environ = {
         **os.environ,
         "OBS_TRACING_ENABLED": "true",

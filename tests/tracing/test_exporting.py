@@ -288,7 +288,7 @@ def test_who_submits_a_span_is_told_how_it_went() -> None:
 
 
 def test_before_the_first_span_there_is_neither_thread_nor_exporter() -> None:
-    """A server that forks its workers after loading the application gives none of it to them (PITFALLS P7)."""
+    """A server that forks its workers after loading the application gives none of it to them."""
     before = threading.active_count()
     exporting = Exporting()
     assert exporting.queue.force_flush(20_000)

@@ -1,4 +1,4 @@
-"""Requests of one connection, on uvicorn as it comes: their traces never mix (PITFALLS finding 3)."""
+"""Requests of one connection, on uvicorn as it comes: their traces never mix."""
 
 from __future__ import annotations
 

@@ -282,7 +282,7 @@ def test_a_middleware_outside_of_our_stack_is_the_parent(mode: str) -> None:
 
 
 def test_a_leaked_span_is_nobodys_parent() -> None:
-    """A current span alone is not taken for a framework's: it may belong to the request before (PITFALLS P3)."""
+    """A current span alone is not taken for a framework's: it may belong to the request before."""
     exported = Exported()
     observed = Observed({"OBS_TRACING_ENABLED": "true", "OBS_CONTEXT_ENABLED": "false"}, span_exporter=exported)
     assert observed.obs.spans is not None
