@@ -64,7 +64,6 @@ def create_app(environ: Mapping[str, str] | None = None) -> FastAPI:
             async with database:
                 await migrations.migrate(database)
                 async with consumer.running():
-                    await state.chat_server.start()
                     yield
                     await state.chat_server.close()
         finally:

@@ -31,33 +31,47 @@ _ROOM, _PERSON = "room:", "person:"
 IsMember = Callable[[str, str], Awaitable[bool | None]]
 
 
+class RedisManager(socketio.AsyncRedisManager):
+    """Joins several workers; closes the connections that it has had, which python-socketio leaves open."""
+
+    def __init__(self, url: str) -> None:
+        self._closing: set[asyncio.Task[None]] = set()
+        super().__init__(url)
+
+    def _redis_connect(self) -> None:
+        if getattr(self, "redis", None) is not None:
+            task = asyncio.get_running_loop().create_task(_close(self.pubsub, self.redis))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+        super()._redis_connect()
+
+    async def close(self) -> None:
+        """End the task that listens, which python-socketio never does, and all connections."""
+        listening: asyncio.Task[None] | None = getattr(self, "thread", None)
+        if listening is not None:
+            listening.cancel()
+            await asyncio.wait({listening}, timeout=1)
+        if self.redis is not None:
+            self._closing.add(asyncio.create_task(_close(self.pubsub, self.redis)))
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=1)
+
+
 class ChatServer(obs.socketio_ext.ObservedAsyncServer):
     """The Socket.IO server of Divan; `is_member` is asked for a room and a name, `redis_url` joins several workers."""
 
     def __init__(
         self, observability: obs.Observability, tokens: Tokens, is_member: IsMember, redis_url: str | None = None
     ) -> None:
-        manager = socketio.AsyncRedisManager(redis_url) if redis_url else None
+        manager = RedisManager(redis_url) if redis_url else None
         super().__init__(obs=observability, async_mode="asgi", client_manager=manager)
         self.register_namespace(ChatNamespace(tokens, is_member))
-
-    async def start(self) -> None:
-        """Hear the other workers. By itself python-socketio begins with its first client, and then connects again."""
-        if not self.manager_initialized:
-            self.manager_initialized = True
-            self.manager.initialize()
 
     async def close(self) -> None:
         """End the background work; to be awaited before the web server is gone."""
         await self.shutdown()
-        # A manager that workers share listens until the event loop ends, and leaves its connections open.
-        listening: asyncio.Task[None] | None = getattr(self.manager, "thread", None)
-        if listening is not None:
-            listening.cancel()
-            await asyncio.wait({listening}, timeout=1)
-        if getattr(self.manager, "redis", None) is not None:
-            await self.manager.pubsub.aclose()
-            await self.manager.redis.aclose()
+        if isinstance(self.manager, RedisManager):
+            await self.manager.close()
 
     async def tell_room(self, room: str, event: str, data: Mapping[str, object]) -> None:
         """Send an event to all clients that have joined a room."""
@@ -118,6 +132,11 @@ class ChatNamespace(socketio.AsyncNamespace):
 def _room_of(wish: object) -> str | None:
     room = wish.get("room") if isinstance(wish, dict) else None
     return room if isinstance(room, str) and re.fullmatch(ROOM_PATTERN, room) else None
+
+
+async def _close(pubsub: Any, redis: Any) -> None:
+    await pubsub.aclose()
+    await redis.aclose()
 
 
 def _forget(waiting: dict[int, object], newest: int) -> None:

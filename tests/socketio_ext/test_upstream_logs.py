@@ -74,10 +74,11 @@ def server(observed: Observed) -> Iterator[Any]:
 
 
 def forget_upstreams_own_settings() -> None:
-    """The first server of a process gives the loggers a level, and a handler."""
+    """The first server of a process gives the loggers a level, and a handler; ours gives them a filter of its own."""
     for name in ("socketio.server", "engineio.server"):
         logging.getLogger(name).setLevel(logging.NOTSET)
         logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).filters.clear()
 
 
 async def ended() -> None:
