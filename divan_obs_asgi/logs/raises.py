@@ -30,10 +30,11 @@ def is_of_raise(error: BaseException, noted: Raise) -> bool:
     """
     Return whether `error` is still on its way from where it was noted, and was not raised anew since.
 
-    On its way out an exception gets entries on top of its traceback. So it does where the same object is raised again,
-    but then one of them did not call what stands below it.
+    On its way out an exception gets entries on top of its traceback, and what stands below stays. So it is where the
+    same object is raised again, but then one of those on top did not call what stands below it.
     """
     known = dict(noted)
+    places = [key for key, _ in noted]
     above: list[TracebackType] = []
     for step in islice(_steps(error), _MAX_LOOKED_AT):
         if (caller := known.get(_key(step))) is None:
@@ -41,6 +42,10 @@ def is_of_raise(error: BaseException, noted: Raise) -> bool:
             continue
         if above and not caller and _key(step) != noted[0][0]:
             # The outermost function of a task, for which another has waited when it was noted: a cached task.
+            return False
+        rest = places[places.index(_key(step)) :]
+        if [_key(below) for below in islice(_from(step), len(rest))] != rest:
+            # Another traceback, which has got the place in memory of the noted one.
             return False
         return _leads_to(above, step, caller)
     return not noted and error.__traceback__ is None
@@ -59,7 +64,10 @@ def _leads_to(above: list[TracebackType], step: TracebackType, caller: int) -> b
 
 
 def _steps(error: BaseException) -> Iterator[TracebackType]:
-    step = error.__traceback__
+    return _from(error.__traceback__)
+
+
+def _from(step: TracebackType | None) -> Iterator[TracebackType]:
     while step is not None:
         yield step
         step = step.tb_next

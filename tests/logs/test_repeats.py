@@ -13,6 +13,7 @@ import pytest
 import uvicorn
 
 from divan_obs_asgi.logs.errors import describe_error
+from divan_obs_asgi.logs.raises import is_of_raise, raise_of
 from divan_obs_asgi.logs.repeats import is_repeated, note_reported, with_exception
 from divan_obs_asgi.redaction import RedactionPolicy
 
@@ -298,3 +299,24 @@ def test_an_object_that_is_raised_elsewhere_has_another_fingerprint() -> None:
         except LookupError as error:
             found.append(describe_error(error, POLICY)["fingerprint"])
     assert found[0] != found[1]
+
+
+def test_a_traceback_at_the_place_of_another_is_another() -> None:
+    """Memory is used again: only a traceback that is the same below, too, is that of the noted raise."""
+
+    def one() -> None:
+        raise SHARED
+
+    def other() -> None:
+        raise SHARED.with_traceback(None)
+
+    known, found = [], []
+    for call in (one, other):
+        try:
+            call()
+        except LookupError as error:
+            known.append(raise_of(error))
+            (_, caller), *inner = known[0]
+            # As if the entry of this function stood where it did before.
+            found.append(is_of_raise(error, ((known[-1][0][0], caller), *inner)))
+    assert found == [True, False]
