@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,20 +23,17 @@ class ObservedEngine(Engine):
         await super().send_packet(sid, pkt)
 
 
-def answer_polls(sockets: Mapping[str, Any], eio_sid: str | None = None) -> None:
+def answer_poll(socket: Any) -> None:
     """
-    Have the long poll that each client waits in, or sends next, answered at once, by a packet that means nothing.
+    Have the long poll that a client waits in, or sends next, answered at once, by a packet that means nothing.
 
     Not by Engine.IO's "close": python-socketio's client would take that for the end, and would not connect anew.
-
-    Args:
-        eio_sid: of the only client; all of them by default.
     """
     from engineio.packet import NOOP, Packet
 
-    for socket in list(sockets.values()) if eio_sid is None else filter(None, [sockets.get(eio_sid)]):
-        if not (socket.upgraded or socket.closed):
-            socket.queue.put_nowait(Packet(NOOP))
+    # A client that has said that it leaves has a poll open nevertheless, which nothing answers.
+    if not socket.upgraded and (socket.queue.empty() or not socket.closed):
+        socket.queue.put_nowait(Packet(NOOP))
 
 
-__all__ = ["ObservedEngine", "answer_polls"]
+__all__ = ["ObservedEngine", "answer_poll"]

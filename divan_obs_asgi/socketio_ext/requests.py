@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs
+from weakref import WeakSet
 
 from divan_obs_asgi.drain import Drain
 from divan_obs_asgi.record import RECORD_KEY
-from divan_obs_asgi.socketio_ext.engine import answer_polls
+from divan_obs_asgi.socketio_ext.engine import answer_poll
 from divan_obs_asgi.socketio_ext.transports import Transports
 from divan_obs_asgi.types import Message, Receive, Scope
 
@@ -23,6 +24,8 @@ class EngineRequests:
         self._transports = transports
         self._sockets = sockets
         self._drain = drain
+        # Engine.IO forgets a client that leaves before its poll has been answered.
+        self._polled: WeakSet[Any] = WeakSet()
 
     def begin(self, scope: Scope, receive: Receive) -> Receive:
         """Return what the server is to receive by."""
@@ -34,10 +37,17 @@ class EngineRequests:
             record.declare_route(ROUTE)
             if is_poll:
                 record.waits = True
-        if is_poll and self._drain.state == "ending":
-            # The server waits for what it has begun to serve, and a poll would last for half a minute.
-            answer_polls(self._sockets(), eio_sid)
+        if is_poll and (socket := self._sockets().get(eio_sid)) is not None:
+            self._polled.add(socket)
+            if self._drain.state == "ending":
+                # The server waits for what it has begun to serve, and a poll would last for half a minute.
+                answer_poll(socket)
         return self._looking(eio_sid, receive) if eio_sid and scope["type"] == "websocket" else receive
+
+    async def answer_polls(self) -> None:
+        """Have every poll answered that the end of the process would wait for."""
+        for socket in list(self._polled):
+            answer_poll(socket)
 
     def _looking(self, eio_sid: str, receive: Receive) -> Receive:
         polling = self._transports.polling

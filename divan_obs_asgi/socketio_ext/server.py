@@ -18,7 +18,7 @@ from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.observability import Observability
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.socketio_ext.calls import Calls, is_refusal, is_signature
-from divan_obs_asgi.socketio_ext.engine import ObservedEngine, answer_polls
+from divan_obs_asgi.socketio_ext.engine import ObservedEngine
 from divan_obs_asgi.socketio_ext.hooks import EngineHooks, leaving_for
 from divan_obs_asgi.socketio_ext.manager import ObservedManager, ObservedPubSubManager, touched
 from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
@@ -97,7 +97,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
         obs.background.add("socketio", self._reconcile)
         obs.background.when_started("socketio", self._watch.start_at_zero)
         obs.drain.on_start(self._announce_drain)
-        obs.drain.on_end(self._answer_polls)
+        obs.drain.on_end(self._requests.answer_polls)
 
     async def handle_request(self, *args: Any, **kwargs: Any) -> Any:
         """As in `socketio.AsyncServer`; the stack around it learns which requests are long polls."""
@@ -266,9 +266,6 @@ class ObservedAsyncServer(socketio.AsyncServer):
         for namespace in list(self.manager.get_namespaces()):
             # To those who are connected here: the other processes go on.
             await self.emit(DRAINING, told, namespace=namespace, ignore_queue=True)
-
-    async def _answer_polls(self) -> None:
-        answer_polls(self.eio.sockets)
 
     def _begin_alone(self) -> None:
         """

@@ -20,7 +20,7 @@ from tests.socketio_ext.conftest import Clients
 from tests.socketio_ext.service import TOKEN, Service
 
 # python-socketio's client does not read the answer that ends its polling.
-pytestmark = pytest.mark.filterwarnings("ignore:Unclosed:ResourceWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Unclosed:ResourceWarning")]
 
 
 def drain(service: Service) -> None:
@@ -96,6 +96,9 @@ class Polling:
         self._http.post("/socket.io/", params=self._query, content="40").raise_for_status()
         assert self.poll().startswith("40")
 
+    def leave(self) -> None:
+        self._http.post("/socket.io/", params=self._query, content="1").raise_for_status()
+
     def poll(self) -> str:
         return self._http.get("/socket.io/", params=self._query).raise_for_status().text
 
@@ -128,6 +131,25 @@ def test_a_client_that_polls_does_not_hold_the_process(number: signal.Signals, d
         # What a drain says first, and then nothing but this; without a delay the server may be gone before the next.
         told = {answer for answer in answers if "server_draining" not in answer}
         assert told == {"6"} or (not told and delay != "0.2")
+    finally:
+        command.close()
+
+
+def test_a_poll_that_its_client_has_left_does_not_hold_the_process() -> None:
+    """Engine.IO forgets a client that says farewell, and leaves its poll open for 45 s."""
+    command = Command(APP, "uvicorn", "app", env={"OBS_ADMIN_TOKEN": TOKEN, "OBS_DRAIN_DELAY_S": "0"})
+    try:
+        command.start()
+        client = Polling(command.url)
+        answers: list[str] = []
+        thread = threading.Thread(target=lambda: answers.append(client.poll()))
+        thread.start()
+        until(lambda: polled(command), command)
+        client.leave()
+        command.process.terminate()
+        thread.join(PATIENCE_S)
+        assert answers == ["6"]
+        command.process.wait(PATIENCE_S)
     finally:
         command.close()
 
