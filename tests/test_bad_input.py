@@ -76,6 +76,7 @@ def line_of(observed: Observed) -> dict[str, Any]:
     raise AssertionError("There is no line.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parser", ["h11", "httptools"])
 @pytest.mark.parametrize(
     ("request_", "status"),

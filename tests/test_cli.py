@@ -10,6 +10,8 @@ import pytest
 
 from tests.patience import PATIENCE_S
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = str(Path(sys.executable).with_name("divan-obs"))
 
 

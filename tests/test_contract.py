@@ -14,6 +14,8 @@ from tests.stacks import BACKENDS, CORE, Observed, named, run_on, subsets
 FLAGS = {"OBS_ADMIN_TOKEN": "a test's token"}
 
 
+@pytest.mark.slow
+@pytest.mark.interpreter
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("factories", subsets(CORE), ids=named)
 def test_every_subset_keeps_the_contract(factories: tuple[MiddlewareFactory, ...], backend: str) -> None:
@@ -39,6 +41,7 @@ def wrapped(app: ASGIApp, bundle: obs.Observability, factories: tuple[Middleware
     return app
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_order_does_not_matter_to_the_contract(backend: str) -> None:
     """A settings list may name the middlewares in any order."""

@@ -144,6 +144,7 @@ def texts() -> Iterator[tuple[str, str]]:
                 yield f"{path.name}:{token.start[0]}", token.string
 
 
+@pytest.mark.slow
 def test_what_is_written_of_the_module_and_of_the_bundle_is_there() -> None:
     """`obs` is the module, `observability` the bundle: whatever stands after one of them can be copied."""
     roots = {"obs": obs, "observability": obs.Observability.from_env({})}

@@ -17,6 +17,8 @@ from tests.patience import PATIENCE_S
 from tests.servers.command import Command, until
 from tests.servers.process import STOP_TIMEOUT_S
 
+pytestmark = pytest.mark.slow
+
 APP = """
 from starlette.applications import Starlette
 import divan_obs_asgi as obs

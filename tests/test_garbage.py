@@ -15,6 +15,8 @@ from tests.garbage import ENDINGS, SERVERS, application, garbage_of, ours
 from tests.logs.root_logger import root_logger_kept
 from tests.stacks import CORE, Observed, named
 
+pytestmark = [pytest.mark.slow, pytest.mark.interpreter]
+
 TIMES = 5
 ALONE = [*((one,) for one in CORE), CORE]
 

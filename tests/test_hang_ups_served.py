@@ -17,6 +17,8 @@ from tests.patience import PATIENCE_S
 from tests.servers.command import Command, until
 from tests.servers.otlp import OtlpReceiver, attributes
 
+pytestmark = pytest.mark.slow
+
 APP = """
 import anyio
 from starlette.applications import Starlette

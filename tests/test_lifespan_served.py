@@ -11,6 +11,8 @@ import pytest
 from tests.servers.command import Command
 from tests.servers.process import STOP_TIMEOUT_S
 
+pytestmark = pytest.mark.slow
+
 APP = """
 import os
 from starlette.applications import Starlette

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import socketio
 
 from tests.example.service import started
 from tests.patience import PATIENCE_S
 from tests.servers.otlp import OtlpReceiver, attributes
+
+pytestmark = pytest.mark.slow
 
 
 def test_one_message_in_line_span_counter_and_ear(tmp_path: Path, otlp_receiver: OtlpReceiver) -> None:

@@ -12,6 +12,8 @@ import pytest
 from tests.patience import PATIENCE_S
 from tests.servers.command import Command
 
+pytestmark = pytest.mark.slow
+
 APP = """
 import asyncio, gc, logging
 from starlette.applications import Starlette

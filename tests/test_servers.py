@@ -89,6 +89,7 @@ def test_a_paused_postgres_hangs(postgres_server: PostgresServer) -> None:
     assert ask(postgres_server.port, SSL_REQUEST) == b"N"
 
 
+@pytest.mark.slow
 def test_a_server_ends_with_a_killed_session(redis_server: RedisServer) -> None:
     """Not even `kill -9` of pytest leaves a server or its directory behind."""
     script = """if True:

@@ -252,6 +252,7 @@ obs.init(app)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_a_slow_start_is_no_stall_and_a_slow_request_is(loop: str) -> None:
     """By uvicorn's own command: what a lifespan imports keeps nobody waiting."""

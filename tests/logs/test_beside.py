@@ -20,6 +20,8 @@ import pytest
 
 from tests.servers.process import free_port
 
+pytestmark = pytest.mark.slow
+
 APP = """
 import os
 from functools import partial

@@ -15,6 +15,8 @@ import pytest
 from tests.patience import PATIENCE_S
 from tests.servers.command import Command
 
+pytestmark = [pytest.mark.slow, pytest.mark.interpreter]
+
 SHOP = """
 import asyncio, logging, multiprocessing, os, sys
 from concurrent.futures import ProcessPoolExecutor

@@ -25,6 +25,8 @@ from tests.patience import PATIENCE_S
 from tests.servers.command import Command, until
 from tests.stacks import Observed
 
+pytestmark = pytest.mark.slow
+
 APP = r"""
 import json, logging
 from starlette.applications import Starlette

@@ -232,6 +232,7 @@ class Uvicorn(ServerProcess):
         return [json.loads(line) for line in self.log if line.startswith("{")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ws", ["websockets", "websockets-sansio", "wsproto"])
 @pytest.mark.parametrize("level", ["info", "trace"])
 @pytest.mark.parametrize("own_line", ["true", "false"])

@@ -27,6 +27,8 @@ from tests.servers.asgi import serve
 from tests.servers.postgres import PostgresServer
 from tests.stacks import Observed
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = SECRETS["frame"]
 

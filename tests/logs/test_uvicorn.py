@@ -18,6 +18,8 @@ import pytest
 from tests.patience import PATIENCE_S
 from tests.servers.process import START_TIMEOUT_S, STOP_TIMEOUT_S, ServerProcess
 
+pytestmark = pytest.mark.slow
+
 APP = """
 import asyncio, itertools, logging, os
 
@@ -89,7 +91,6 @@ def server(request: pytest.FixtureRequest) -> Iterator[Uvicorn]:
         server.close()
 
 
-@pytest.mark.slow
 def test_no_warning_is_lost_when_the_server_is_ended_under_load(server: Uvicorn) -> None:
     """SIGTERM in the middle of hundreds of requests: every line of WARNING or above is there, and all are JSON."""
     server.start()

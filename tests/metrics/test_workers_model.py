@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -27,6 +28,8 @@ from tests.metrics.worker_pages import (
     samples,
     worker,
 )
+
+pytestmark = pytest.mark.slow
 
 MODES: tuple[GaugeMode, ...] = ("livesum", "livemin", "livemax", "livemostrecent", "sum", "min", "max", "mostrecent")
 ZONES = st.sampled_from(["a", "b"])

@@ -221,6 +221,8 @@ def server(request: pytest.FixtureRequest) -> dict[str, str]:
     return {"http": protocol, "loop": loop, "lifespan": "off"}
 
 
+@pytest.mark.slow
+@pytest.mark.interpreter
 @pytest.mark.parametrize("client", [pipelined, kept_alive_after_a_large_body], ids=lambda client: client.__name__)
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("stacked", ["all", "context alone"])

@@ -141,6 +141,8 @@ def test_the_record_of_the_request_before_is_not_seen(seen: list[RequestRecord |
     assert seen == [None, None]
 
 
+@pytest.mark.slow
+@pytest.mark.interpreter
 @pytest.mark.parametrize("protocol", ["httptools", "h11"])
 def test_a_long_row_of_requests_stays_apart(protocol: str) -> None:
     """The twelfth request of a connection is as clean as the second one."""

@@ -28,6 +28,8 @@ from tests.servers.asgi import Serving, serve
 from tests.servers.process import ServerProcess, free_port
 from tests.stacks import Observed
 
+pytestmark = pytest.mark.slow
+
 OPERATOR = {"Authorization": f"Bearer {TOKEN}"}
 
 

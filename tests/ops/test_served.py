@@ -11,6 +11,8 @@ from tests.ops.service import OPERATOR, served
 from tests.patience import PATIENCE_S
 from tests.servers.process import free_port
 
+pytestmark = pytest.mark.slow
+
 APP = """
 import divan_obs_asgi as obs
 from starlette.applications import Starlette

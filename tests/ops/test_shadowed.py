@@ -192,6 +192,7 @@ app.add_route("/metrics", lambda request: PlainTextResponse("the application"))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [{}, {"OBS_OPS_PREFIX": "/internal"}], ids=str)
 def test_a_service_says_so_at_its_start(flags: dict[str, str]) -> None:
     """By the real command, of a route that was added after `init`; moved away, both are served."""

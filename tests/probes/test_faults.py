@@ -11,6 +11,8 @@ from tests.patience import PATIENCE_S
 from tests.probes.faults import DEPENDENCIES, FAULTS, Dependency, Watched, course_of, watched
 from tests.servers.proxy import Proxy
 
+pytestmark = pytest.mark.slow
+
 INTERVAL_S = 0.2
 RENEW_S = 0.4
 # A check that is meant to time out does so after this.

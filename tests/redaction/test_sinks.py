@@ -20,6 +20,8 @@ from divan_obs_asgi.testing import assert_no_secret
 from tests.patience import PATIENCE_S
 from tests.servers.otlp import OtlpReceiver
 
+pytestmark = pytest.mark.slow
+
 ADMIN = "an-admin-token-for-tests"
 SECRETS = {
     "token": "ghp_c4n4rYc4n4rYc4n4rYc4n4rYc4n4rYc4n4rY",

@@ -15,6 +15,9 @@ from typing import Any, ClassVar
 from tests.patience import PATIENCE_S
 from tests.servers.process import ServerProcess
 
+#: A server that a test has started need not wait for a load balancer, nor a span for company.
+HURRY = {"OBS_DRAIN_DELAY_S": "0.1", "OTEL_BSP_SCHEDULE_DELAY": "100"}
+
 
 class Command(ServerProcess):
     """`python -m SERVER shop:APP`, with what it writes; `shop.py` holds `code`."""
@@ -29,7 +32,7 @@ class Command(ServerProcess):
         self.module.write_text(code)
         self.log: deque[str] = deque()
         self._server, self._app, self._options = server, app, options
-        self._env = dict(env or {})
+        self._env = {**HURRY, **(env or {})}
         self.ended = threading.Event()
 
     @property

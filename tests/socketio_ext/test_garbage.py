@@ -38,6 +38,8 @@ from tests.garbage import (
 from tests.patience import PATIENCE_S
 from tests.stacks import Observed
 
+pytestmark = [pytest.mark.slow, pytest.mark.interpreter]
+
 # Of each event that a client calls, and of all else that it does several times.
 CALLS, TIMES = 30, 5
 PATH = "/socket.io/?EIO=4"
@@ -454,7 +456,6 @@ IN_THE_ENVIRON = {
 FAILS_TO_LEAVE = "chats"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("transport", "flags"), [("by_polling", "default"), ("by_websocket", "default"), ("by_upgrade", "all")]
 )

@@ -17,7 +17,7 @@ from tests.socketio_ext.conftest import Clients
 from tests.socketio_ext.service import Service, samples
 
 # python-socketio's client does not read the answer that ends its polling, and its oldest version closes no session.
-pytestmark = pytest.mark.filterwarnings("ignore:Unclosed:ResourceWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Unclosed:ResourceWarning")]
 
 _rooms = count()
 

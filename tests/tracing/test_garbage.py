@@ -17,6 +17,8 @@ from tests.logs.root_logger import root_logger_kept
 from tests.stacks import CORE, Observed, named
 from tests.test_garbage import left_behind
 
+pytestmark = [pytest.mark.slow, pytest.mark.interpreter]
+
 TRACED = {"OBS_TRACING_ENABLED": "true"}
 
 
