@@ -37,7 +37,7 @@ run: $(VENV)/.run
 	@exec $(BIN)/python -m examples.divan
 
 test: test-setup
-	$(TOX) -e lint,types,growth,matrix,natives-oldest,frameworks-oldest,socketio-oldest,load $(PY_ENVS)
+	$(TOX) -e lint,types,growth,matrix,natives-oldest,frameworks-oldest,socketio-oldest $(PY_ENVS)
 
 test-setup: $(VENV)/.tox
 	@tools/ensure_servers.sh
