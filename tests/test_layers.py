@@ -26,8 +26,8 @@ WITHIN = {
     "cli": {"asking"},
     "__main__": {"cli"},
 }
-# The first is the façade; the second holds no code.
-OUTSIDE = {"__init__", "ops_assets"}
+# The façade.
+OUTSIDE = {"__init__"}
 
 
 def layers() -> dict[str, int]:

@@ -1,1 +1,6 @@
-"""Data files for the systems around the service, read through `importlib.resources`."""
+"""
+Files for the systems around the service: alert rules, dashboards, load tests.
+
+`files` builds what depends on the metrics, from their catalogue and from `Parameters`; its output for the default
+parameters stands beside the code, and is read through `importlib.resources`.
+"""

@@ -1,0 +1,24 @@
+"""The generated files: a pure function from parameters to texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from divan_obs_asgi.ops_assets.parameters import Parameters
+from divan_obs_asgi.ops_assets.rules import rules
+from divan_obs_asgi.ops_assets.yaml_text import dump
+
+_HEAD = "Generated from the metrics that divan-obs-asgi declares; Prometheus 2.42 or later."
+
+
+def files(parameters: Parameters) -> Mapping[str, str]:
+    """Return the content of every generated file, by its path below the exported folder."""
+    return {"prometheus/rules-phase8.yml": dump(rules(parameters).written(parameters), _HEAD)}
+
+
+def warnings(parameters: Parameters) -> tuple[str, ...]:
+    """Return what the files leave out for these parameters, a sentence each."""
+    return rules(parameters).warnings
+
+
+__all__ = ["files", "warnings"]

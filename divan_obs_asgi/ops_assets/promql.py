@@ -1,0 +1,220 @@
+"""
+PromQL from the catalogue of metrics.
+
+Series are named by the family that they belong to. A renamed family, `rate` of a gauge and buckets of a counter are
+errors of the type checker; a label that the family does not have is a ValueError.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from prometheus_client import Counter, Gauge, Histogram, Summary
+
+from divan_obs_asgi.metrics.family import Family, Metric, gauge
+from divan_obs_asgi.ops_assets.parameters import Parameters
+
+# Prometheus itself adds these to each series that it scrapes.
+TARGET_LABELS = ("job", "instance")
+
+
+class Foreign:
+    """Series without our namespace: of Prometheus itself, and of prometheus_client."""
+
+    up = gauge("up", [], "1 where the last scrape of the target succeeded.", "Prometheus")
+    process_start = gauge(
+        "process_start_time_seconds", [], "Unix time at which the process started.", "prometheus_client"
+    )
+
+
+FOREIGN: tuple[Family[Metric], ...] = tuple(family for family in vars(Foreign).values() if isinstance(family, Family))
+
+
+class Vector(str):
+    """An expression that has one value for each series."""
+
+
+class Counters(str):
+    """A selector of series that only grow, and start anew with their process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What a label's value must be: `op` is one of =, !=, =~ and !~."""
+
+    op: str
+    value: str
+
+
+def one_of(pattern: str) -> Match:
+    """Match a regular expression, from the start of the value to its end."""
+    return Match("=~", pattern)
+
+
+def none_of(pattern: str) -> Match:
+    """Match what the regular expression does not."""
+    return Match("!~", pattern)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """
+    Names series of one service.
+
+    Attributes:
+        job: what `job` must be; a dashboard has `one_of("$job")`.
+        fixed: further matchers that every selector gets, such as an instance.
+    """
+
+    namespace: str
+    job: str | Match
+    fixed: tuple[tuple[str, str | Match], ...] = ()
+
+    @classmethod
+    def of(cls, parameters: Parameters) -> Series:
+        """Return the series of the parameters' job."""
+        return cls(parameters.namespace, parameters.job)
+
+    def counter(self, family: Family[Counter], **matchers: str | Match) -> Counters:
+        """Select a counter."""
+        return Counters(self._selector(family, "", matchers))
+
+    def gauge(self, family: Family[Gauge], **matchers: str | Match) -> Vector:
+        """Select a gauge."""
+        return Vector(self._selector(family, "", matchers))
+
+    def buckets(self, family: Family[Histogram], le: float | None = None, **matchers: str | Match) -> Counters:
+        """
+        Select the buckets of a histogram; with `le` the one up to that edge.
+
+        Raises:
+            ValueError: where the histogram has no such edge.
+        """
+        if le is not None:
+            if le not in family.buckets:
+                raise ValueError(f"{family.name} has no edge at {le:g}.")
+            matchers["le"] = edge(le)
+        return Counters(self._selector(family, "_bucket", matchers))
+
+    def count(self, family: Family[Histogram] | Family[Summary], **matchers: str | Match) -> Counters:
+        """Select how many observations there were."""
+        return Counters(self._selector(family, "_count", matchers))
+
+    def sum(self, family: Family[Histogram] | Family[Summary], **matchers: str | Match) -> Counters:
+        """Select the sum of the observations."""
+        return Counters(self._selector(family, "_sum", matchers))
+
+    def recorded(self, name: str) -> Vector:
+        """Select what a recording rule keeps under the namespace."""
+        return Vector(f"{self.namespace}:{name}{{{self._matchers({})}}}")
+
+    def name(self, family: Family[Metric]) -> str:
+        """Return the full name of a family."""
+        return family.name if family in FOREIGN else f"{self.namespace}_{family.name}"
+
+    def _selector(self, family: Family[Metric], suffix: str, matchers: dict[str, str | Match]) -> str:
+        unknown = set(matchers) - {*family.labels, "le", *TARGET_LABELS}
+        if unknown:
+            raise ValueError(f"{family.name} has no label {', '.join(sorted(unknown))}.")
+        return f"{self.name(family)}{suffix}{{{self._matchers(matchers)}}}"
+
+    def _matchers(self, matchers: dict[str, str | Match]) -> str:
+        return ",".join(_written({"job": self.job, **dict(self.fixed), **matchers}))
+
+
+def _written(matchers: dict[str, str | Match]) -> Iterator[str]:
+    for label, wanted in matchers.items():
+        match = wanted if isinstance(wanted, Match) else Match("=", wanted)
+        # A string of PromQL has the escapes of JSON, and more of its own.
+        yield f"{label}{match.op}{json.dumps(match.value, ensure_ascii=False)}"
+
+
+def edge(value: float) -> str | Match:
+    """
+    Match `le` of a bucket.
+
+    Prometheus 3 writes the edge 1 as "1.0" whatever the page said, Prometheus 2 as the page has it.
+    """
+    return one_of(f"{value:g}([.]0)?") if value == int(value) else f"{value:g}"
+
+
+def rate(series: Counters, window: str) -> Vector:
+    """Return by how much the counters grew in each second of the window."""
+    return Vector(f"rate({series}[{window}])")
+
+
+def increase(series: Counters, window: str) -> Vector:
+    """Return by how much the counters grew in the window."""
+    return Vector(f"increase({series}[{window}])")
+
+
+def total(vector: Vector, *by: str) -> Vector:
+    """Sum over everything but the labels `by`."""
+    return Vector(f"sum by ({', '.join(by)}) ({vector})")
+
+
+def highest(vector: Vector, *by: str) -> Vector:
+    """Return the maximum over everything but the labels `by`."""
+    return Vector(f"max by ({', '.join(by)}) ({vector})")
+
+
+def lowest(vector: Vector, *by: str) -> Vector:
+    """Return the minimum over everything but the labels `by`."""
+    return Vector(f"min by ({', '.join(by)}) ({vector})")
+
+
+def quantile(q: float, buckets: Counters, window: str, *by: str) -> Vector:
+    """Estimate a quantile from the buckets of a histogram."""
+    return Vector(f"histogram_quantile({q:g}, {total(rate(buckets, window), *by, 'le')})")
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as a duration: 90000 is `25h`."""
+    whole = int(seconds)
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if whole % size == 0:
+            return f"{whole // size}{unit}"
+    return f"{whole}s"
+
+
+def number(value: float | Decimal) -> str:
+    """Write a number without an exponent and without zeros at its end."""
+    text = f"{Decimal(str(value)):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def lines(*parts: str) -> Vector:
+    """Join the parts of an expression, a line each."""
+    return Vector("\n".join(parts))
+
+
+def indented(expression: str) -> str:
+    """Indent an expression that stands among others."""
+    return "\n".join(f"  {line}" for line in expression.splitlines())
+
+
+__all__ = [
+    "FOREIGN",
+    "TARGET_LABELS",
+    "Counters",
+    "Foreign",
+    "Match",
+    "Series",
+    "Vector",
+    "duration",
+    "edge",
+    "highest",
+    "increase",
+    "indented",
+    "lines",
+    "lowest",
+    "none_of",
+    "number",
+    "one_of",
+    "quantile",
+    "rate",
+    "total",
+]

@@ -1,0 +1,127 @@
+"""What Prometheus records: the shares of failed and of slow requests, over each window that an alert asks about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from divan_obs_asgi.metrics.catalogue import Catalogue
+from divan_obs_asgi.ops_assets.parameters import Parameters
+from divan_obs_asgi.ops_assets.promql import (
+    Series,
+    Vector,
+    increase,
+    indented,
+    lines,
+    number,
+    one_of,
+    rate,
+    total,
+)
+from divan_obs_asgi.ops_assets.rules.rule import Group, Record
+
+WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
+# Alerts ask how many requests failed in these.
+LONG_WINDOWS = ("1h", "6h", "1d", "3d")
+# From here on a window is too long for every evaluation to be worth its cost; a value stays visible for 5 minutes.
+_SLOW_FROM = WINDOWS.index("6h")
+_SLOW_INTERVAL_S = 120
+
+FAILED = one_of("5..")
+
+
+@dataclass(frozen=True, slots=True)
+class Indicator:
+    """
+    Names the two recording rules of something that may go wrong with a request.
+
+    Attributes:
+        name: `errors` or `slow`.
+    """
+
+    name: str
+
+    def ratio(self, window: str) -> str:
+        """Return the name of the share of the requests for which it went wrong."""
+        return f"http_{self.name}:ratio_rate{window}"
+
+    def count(self, window: str) -> str:
+        """Return the name of the number of these requests."""
+        return f"http_{self.name}:increase{window}"
+
+
+ERRORS, SLOW = Indicator("errors"), Indicator("slow")
+
+
+def groups(parameters: Parameters) -> list[Group]:
+    """Return a group of the short windows and one of the long ones, which is evaluated less often."""
+    short, long = WINDOWS[:_SLOW_FROM], WINDOWS[_SLOW_FROM:]
+    return [
+        Group("ratios", tuple(_records(parameters, short))),
+        Group("ratios-long", tuple(_records(parameters, long)), _SLOW_INTERVAL_S),
+    ]
+
+
+def _records(parameters: Parameters, windows: tuple[str, ...]) -> list[Record]:
+    series = Series.of(parameters)
+    records = []
+    for window in windows:
+        records.append(Record(ERRORS.ratio(window), error_ratio(series, window)))
+        records.append(Record(SLOW.ratio(window), slow_ratio(series, parameters.latency_threshold, window)))
+        if window in LONG_WINDOWS:
+            records.append(Record(ERRORS.count(window), failures(series, window)))
+            records.append(Record(SLOW.count(window), slow(series, parameters.latency_threshold, window)))
+    return records
+
+
+def error_ratio(series: Series, window: str, *by: str) -> Vector:
+    """Return the share of requests that failed: 0 where none did, absent where there was no request."""
+    labels = ("job", *by)
+    all_requests = total(rate(series.counter(Catalogue.http_requests), window), *labels)
+    return lines(
+        "(",
+        indented(total(rate(series.counter(Catalogue.http_requests, status=FAILED), window), *labels)),
+        f"  or {all_requests} * 0",
+        f") / ({all_requests} > 0)",
+    )
+
+
+def slow_ratio(series: Series, threshold: float, window: str, *by: str) -> Vector:
+    """Return the share of requests that took longer than the threshold; absent where there was no request."""
+    labels = ("job", *by)
+    return lines(
+        f"1 - {total(rate(series.buckets(Catalogue.http_duration, threshold), window), *labels)}",
+        f"  / ({total(rate(series.count(Catalogue.http_duration), window), *labels)} > 0)",
+    )
+
+
+def failures(series: Series, window: str) -> Vector:
+    """Return how many requests failed."""
+    return total(increase(series.counter(Catalogue.http_requests, status=FAILED), window), "job")
+
+
+def slow(series: Series, threshold: float, window: str) -> Vector:
+    """Return how many requests took longer than the threshold."""
+    return lines(
+        total(increase(series.count(Catalogue.http_duration), window), "job"),
+        f"  - {total(increase(series.buckets(Catalogue.http_duration, threshold), window), 'job')}",
+    )
+
+
+def at_least(vector: Vector, least: int) -> str:
+    """Return a condition that keeps an alert of the same job from firing on less."""
+    return f"and on (job) (\n{indented(vector)}\n) >= {number(least)}"
+
+
+__all__ = [
+    "ERRORS",
+    "LONG_WINDOWS",
+    "SLOW",
+    "WINDOWS",
+    "Indicator",
+    "at_least",
+    "error_ratio",
+    "failures",
+    "groups",
+    "slow",
+    "slow_ratio",
+]

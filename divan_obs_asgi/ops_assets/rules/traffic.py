@@ -1,0 +1,92 @@
+"""Alerts on what users notice at once: failed and slow requests, lost Socket.IO clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from divan_obs_asgi.metrics.catalogue import Catalogue
+from divan_obs_asgi.ops_assets.parameters import Parameters
+from divan_obs_asgi.ops_assets.promql import Foreign, Series, highest, lines, number, quantile, total
+from divan_obs_asgi.ops_assets.rules.objectives import MIN_FAILURES
+from divan_obs_asgi.ops_assets.rules.recorded import ERRORS, at_least, failures, slow
+from divan_obs_asgi.ops_assets.rules.rule import Alert
+
+_ERROR_RATIO = 0.05
+_P = 0.95
+# Below that a few people who close their laptops are half of all.
+_MIN_CLIENTS = 20
+
+
+def alerts(parameters: Parameters) -> Iterator[Alert]:
+    """Yield the alerts."""
+    series = Series.of(parameters)
+    yield _errors(series)
+    yield _latency(series, parameters.latency_threshold)
+    yield _clients(series)
+
+
+def _errors(series: Series) -> Alert:
+    return Alert(
+        "HighErrorRate",
+        "page",
+        lines(
+            f"{series.recorded(ERRORS.ratio('5m'))} > {number(_ERROR_RATIO)}",
+            at_least(failures(series, "10m"), MIN_FAILURES),
+        ),
+        summary="More than 5 % of the requests to {{ $labels.job }} fail.",
+        description=(
+            "{{ $value | humanizePercentage }} of the requests to {{ $labels.job }} in the last 5 minutes were answered"
+            " with a status of 500 or more."
+        ),
+        board="backend-overview",
+        pending="10m",
+    )
+
+
+def _latency(series: Series, threshold: float) -> Alert:
+    milliseconds = number(Decimal(str(threshold)) * 1000)
+    return Alert(
+        "ApiLatencyP95High",
+        "ticket",
+        lines(
+            f"{quantile(_P, series.buckets(Catalogue.http_duration), '5m', 'job')} > {number(threshold)}",
+            at_least(slow(series, threshold, "15m"), MIN_FAILURES),
+        ),
+        summary=f"One request in 20 to {{{{ $labels.job }}}} takes longer than {milliseconds} ms.",
+        description=(
+            "The 95th percentile of the latency of {{ $labels.job }} over the last 5 minutes is"
+            " {{ $value | humanizeDuration }}."
+        ),
+        board="backend-overview",
+        pending="15m",
+    )
+
+
+def _clients(series: Series) -> Alert:
+    clients = series.gauge(Catalogue.socketio_clients)
+    started = highest(series.gauge(Foreign.process_start), "job")
+    drained = f"max by (job) (max_over_time({series.gauge(Catalogue.draining)}[10m]))"
+    return Alert(
+        "SocketClientDrop",
+        "page",
+        lines(
+            f"1 - {total(clients, 'job')}",
+            f"  / (sum by (job) ({clients} offset 5m) >= {_MIN_CLIENTS})",
+            "> 0.5",
+            # Whoever starts or drains a process takes its clients away. The replacement of a Kubernetes pod is a new
+            # instance, whose start time does not change: its age tells.
+            f"unless on (job) (time() - {started} < 600)",
+            f"unless on (job) {drained} > 0",
+        ),
+        summary="{{ $labels.job }} lost more than half of its Socket.IO clients within 5 minutes.",
+        description=(
+            "{{ $value | humanizePercentage }} of the Socket.IO clients that were connected to {{ $labels.job }} 5"
+            " minutes ago are gone; no process has started or drained in the last 10 minutes."
+        ),
+        board="socketio",
+        pending="1m",
+    )
+
+
+__all__ = ["alerts"]
