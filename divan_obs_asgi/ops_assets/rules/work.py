@@ -74,7 +74,7 @@ def _lag(series: Series) -> Alert:
             f"{highest(lag, *_BY_GROUP)} > {_MIN_LAG}",
             f"and on ({', '.join(_BY_GROUP)}) max by ({', '.join(_BY_GROUP)}) (deriv({lag}[15m])) > 0",
         ),
-        summary="The group {{ $labels.group }} falls behind on the stream {{ $labels.stream }}.",
+        summary="{{ $labels.job }} falls behind on the stream {{ $labels.stream }} ({{ $labels.group }}).",
         description=(
             "{{ $value | humanize }} entries of the stream {{ $labels.stream }} wait for the group"
             " {{ $labels.group }}, and their number has grown for 15 minutes."
@@ -90,7 +90,7 @@ def _oldest(series: Series) -> Alert:
         "StreamPendingTooLong",
         "ticket",
         lines(f"{highest(oldest, *_BY_GROUP)} > {_OLDEST_PENDING_S}"),
-        summary="The group {{ $labels.group }} does not acknowledge entries of the stream {{ $labels.stream }}.",
+        summary="{{ $labels.job }} does not acknowledge entries of {{ $labels.stream }} ({{ $labels.group }}).",
         description=(
             "The oldest entry of the stream {{ $labels.stream }} that the group {{ $labels.group }} was given and has"
             " not acknowledged is {{ $value | humanizeDuration }} old."

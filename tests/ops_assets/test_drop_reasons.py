@@ -1,0 +1,15 @@
+"""The reasons that rules name are those under which spans are dropped."""
+
+from __future__ import annotations
+
+import re
+
+from divan_obs_asgi.ops_assets.parameters import Parameters
+from divan_obs_asgi.ops_assets.rules import rules
+from divan_obs_asgi.tracing.exporting import DROP_REASONS
+
+
+def test_reasons_are_those_that_are_counted() -> None:
+    """All but the one of a process that ends."""
+    matched = [match for alert in rules(Parameters()).alerts for match in re.findall(r'reason=~?"([^"]*)"', alert.expr)]
+    assert {reason for match in matched for reason in match.split("|")} == {*DROP_REASONS} - {"shutdown"}
