@@ -12,6 +12,8 @@ command -v openssl >/dev/null || packages="$packages openssl"
 # For the JavaScript client of Socket.IO, which the tests fetch themselves.
 command -v node >/dev/null || packages="$packages nodejs"
 command -v npm >/dev/null || packages="$packages npm"
+# Beside the installed promtool, which is the oldest supported one.
+"$(dirname "$0")/newest_promtool.sh"
 [ -n "$packages" ] || exit 0
 
 as_root=""

@@ -31,7 +31,9 @@ def _lines(series: Series) -> Alert:
         "ticket",
         lines(f"{total(dropped, 'job')} > 0"),
         summary="{{ $labels.job }} loses log lines.",
-        description="The queue was full for {{ $value | humanize }} log lines of {{ $labels.job }} in 10 minutes.",
+        description=(
+            "Log lines of {{ $labels.job }} that found the queue full in the last 10 minutes: {{ $value | humanize }}."
+        ),
         board=_BOARD,
     )
 
@@ -45,8 +47,8 @@ def _spans(series: Series) -> Alert:
         lines(f"{total(dropped, 'job', 'reason')} > 0"),
         summary="{{ $labels.job }} loses spans.",
         description=(
-            "{{ $value | humanize }} spans of {{ $labels.job }} were dropped in the last 10 minutes"
-            " ({{ $labels.reason }})."
+            "Spans of {{ $labels.job }} that were dropped in the last 10 minutes ({{ $labels.reason }}):"
+            " {{ $value | humanize }}."
         ),
         board=_BOARD,
         pending="5m",
@@ -61,8 +63,8 @@ def _circuit(series: Series) -> Alert:
         lines(f"{total(dropped, 'job', 'instance')} > 0"),
         summary="{{ $labels.instance }} of {{ $labels.job }} has stopped exporting traces.",
         description=(
-            "The circuit breaker of the exporter in {{ $labels.instance }} of {{ $labels.job }} is open, and"
-            " {{ $value | humanize }} spans were dropped in the last 10 minutes: the collector does not take them."
+            "The collector does not take the spans of {{ $labels.instance }} of {{ $labels.job }}: its circuit breaker"
+            " is open. Spans that were dropped in the last 10 minutes: {{ $value | humanize }}."
         ),
         board=_BOARD,
         pending="5m",
@@ -77,8 +79,8 @@ def _overflow(series: Series) -> Alert:
         lines(f"{total(overflow, 'job', 'family', 'cause')} > 0"),
         summary="Series of {{ $labels.family }} are folded into __overflow__.",
         description=(
-            "{{ $value | humanize }} values of {{ $labels.family }} in {{ $labels.job }} were counted as __overflow__"
-            " in the last 15 minutes ({{ $labels.cause }})."
+            "Values of {{ $labels.family }} in {{ $labels.job }} that were counted as __overflow__ in the last 15"
+            " minutes ({{ $labels.cause }}): {{ $value | humanize }}."
         ),
         board=_BOARD,
         pending="5m",

@@ -123,8 +123,8 @@ def _stalls(series: Series) -> Alert:
         ),
         summary="Code blocks the event loop of {{ $labels.job }}.",
         description=(
-            "Code blocked the event loop of {{ $labels.instance }} of {{ $labels.job }} {{ $value | humanize }} times"
-            " in the last 10 minutes; every request of that process waited meanwhile."
+            "How often code blocked the event loop of {{ $labels.instance }} of {{ $labels.job }} in the last 10"
+            " minutes: {{ $value | humanize }}. Every request of that process waited meanwhile."
         ),
         board="backend-overview",
         pending="5m",

@@ -32,7 +32,8 @@ def _failed(series: Series) -> Alert:
         ),
         summary="The job {{ $labels.name }} of {{ $labels.job }} failed.",
         description=(
-            "{{ $value | humanize }} runs of the job {{ $labels.name }} of {{ $labels.job }} failed in 15 minutes."
+            "Runs of the job {{ $labels.name }} of {{ $labels.job }} that failed in the last 15 minutes:"
+            " {{ $value | humanize }}."
         ),
         board="backend-overview",
         keep_firing="15m",

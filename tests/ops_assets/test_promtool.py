@@ -1,0 +1,52 @@
+"""What `promtool check rules` says of the rules, for other parameters too."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from importlib.resources import as_file
+from importlib.resources import files as resources
+from pathlib import Path
+
+import pytest
+
+from divan_obs_asgi.ops_assets.files import files
+from divan_obs_asgi.ops_assets.parameters import Parameters
+from tests.servers.promtool import promtools
+
+RULES = "prometheus/rules-phase8.yml"
+CHOICES = {
+    "acme": Parameters("acme", "shop", 99.5, 95.0, 0.3),
+    "whole edge": Parameters(latency_threshold=1.0),
+    "low": Parameters(objective=70, latency_objective=50),
+    "strange job": Parameters(job='a "b" \\ {c} $d', job_max_age=90),
+}
+
+
+def check(promtool: str, path: Path) -> tuple[int, str]:
+    done = subprocess.run(
+        [promtool, "check", "rules", "--lint=all", "--lint-fatal", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("promtool", promtools())
+def test_the_committed_rules_can_be_loaded(promtool: Callable[[], str]) -> None:
+    """As they are in the wheel."""
+    with as_file(resources("divan_obs_asgi.ops_assets") / RULES) as path:
+        code, said = check(promtool(), path)
+    assert code == 0, said
+    assert "50 rules found" in said
+
+
+@pytest.mark.parametrize("promtool", promtools())
+@pytest.mark.parametrize("parameters", CHOICES.values(), ids=CHOICES)
+def test_rules_for_others_can_be_loaded(promtool: Callable[[], str], parameters: Parameters, tmp_path: Path) -> None:
+    """Whatever a team has chosen."""
+    path = tmp_path / "rules.yml"
+    path.write_text(files(parameters)[RULES])
+    code, said = check(promtool(), path)
+    assert code == 0, said
