@@ -222,6 +222,12 @@ def test_the_documented_redactions_happen() -> None:
         exec(code, shown)
 
 
+def test_the_documented_parameters_of_rules_are_there() -> None:
+    """The example of docs/alerts.md runs, and what it asserts holds."""
+    for code in blocks("alerts.md", "python"):
+        exec(code, {})
+
+
 def test_the_table_of_endpoints_is_the_declarations() -> None:
     """docs/ops.md tells each endpoint that there is, in its order, as it describes itself."""
     bundle = obs.Observability.from_env({})

@@ -1,4 +1,4 @@
-"""Write the tables of flags and of metrics into README.md and docs/metrics.md: `python tools/tables.py`."""
+"""Write the tables of flags, metrics and alerts into README.md and docs/: `python tools/tables.py`."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pathlib import Path
 from divan_obs_asgi import Settings
 from divan_obs_asgi.metrics import FAMILIES, NAMESPACE
 from divan_obs_asgi.metrics.listing import as_markdown
+from divan_obs_asgi.ops_assets.parameters import Parameters
+from divan_obs_asgi.ops_assets.rules import rules
 from divan_obs_asgi.settings import DEFAULT_MIDDLEWARE
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "metrics.md")
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "metrics.md", ROOT / "docs" / "alerts.md")
 # Whom the README introduces.
 MAIN = (
     "http_requests_total",
@@ -48,6 +50,16 @@ def shown(default: object) -> str:
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
 
+def alerts() -> str:
+    """Return the alerts as a Markdown table, in the order of the rule file."""
+    rows = []
+    for alert in rules(Parameters()).alerts:
+        says = re.sub(r"{{ \$labels\.(\w+) }}", r"*\1*", alert.summary).replace("__overflow__", "`__overflow__`")
+        rows.append(f"| `{alert.key}` | {alert.severity} | {alert.pending} | {says} |\n")
+    head = "| alert | severity | after | what it says |\n|-------|----------|-------|--------------|\n"
+    return head + "".join(rows)
+
+
 def written_into(text: str) -> str:
     """Return `text` with the present tables, each between its two marks."""
     main = [family for family in FAMILIES if family.name in MAIN]
@@ -55,6 +67,7 @@ def written_into(text: str) -> str:
         "flags": flags(),
         "main metrics": as_markdown(main, NAMESPACE),
         "metrics": as_markdown(FAMILIES, NAMESPACE),
+        "alerts": alerts(),
     }
     for name, table in tables.items():
         begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
