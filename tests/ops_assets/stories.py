@@ -88,7 +88,10 @@ def of_budget(window: str, percent: float, of: str = "failed") -> str:
 
 
 SLOW = "took longer than 400 ms"
-BLIP = "1+0x5 0+0x3 1+0x50"
+NO_TARGET = (
+    "Prometheus has no target of the job divan, or cannot scrape any of them, for 5 minutes. No other alert of"
+    " this service can fire meanwhile."
+)
 
 TRAFFIC = [
     Story(
@@ -169,10 +172,7 @@ SERVICE = [
         quiet=3,
         fires=7,
         resolved=11,
-        says=(
-            "Prometheus has no target of the job divan, or cannot scrape any of them, for 5 minutes. No other alert of"
-            " this service can fire meanwhile."
-        ),
+        says=NO_TARGET,
         below=(up("1+0x5 0+0x4 1+0x50"),),
     ),
     Story(
@@ -181,10 +181,7 @@ SERVICE = [
         quiet=9,
         fires=12,
         resolved=16,
-        says=(
-            "Prometheus has no target of the job divan, or cannot scrape any of them, for 5 minutes. No other alert of"
-            " this service can fire meanwhile."
-        ),
+        says=NO_TARGET,
         below=(up("1+0x60", "0+0x60"),),
     ),
     Story(

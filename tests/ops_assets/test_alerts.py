@@ -15,10 +15,11 @@ from divan_obs_asgi.ops_assets.files import files
 from divan_obs_asgi.ops_assets.parameters import Parameters
 from divan_obs_asgi.ops_assets.promql import Series, one_of, rate, total
 from divan_obs_asgi.ops_assets.rules import Alert, rules
+from divan_obs_asgi.ops_assets.rules.recorded import ERRORS
 from tests.ops_assets.deploys import DEPLOYS, MINUTES
 from tests.ops_assets.promtool import Expected, ever_fired, firing, rules_for, run
 from tests.ops_assets.stories import STORIES, Story, clients, succeeded
-from tests.ops_assets.worlds import World, share
+from tests.ops_assets.worlds import World, flat, share, traffic
 from tests.servers.promtool import promtools
 
 PARAMETERS = Parameters()
@@ -102,10 +103,11 @@ def naive() -> Iterator[Expected]:
     failed = rate(SERIES.counter(Catalogue.http_requests, status=one_of("5..")), "5m")
     every = rate(SERIES.counter(Catalogue.http_requests), "5m")
     ours = ALERTS["HighErrorRate"]
+    few = rules_for(ours, PARAMETERS)
     # A ratio without sums divides each series by itself.
     yield Expected(
         "0.3 % of errors",
-        RULES,
+        few,
         share(0.3, 60, 1),
         {
             (30, f"count({failed} / {every} > 0.05)"): 1,
@@ -114,19 +116,28 @@ def naive() -> Iterator[Expected]:
             (55, ever_fired(ours, 55)): 0,
         },
     )
+    ratio = SERIES.recorded(ERRORS.ratio("5m"))
+    # 0 where no request failed, whether the series of failures is there or not; absent where there was no request.
+    ratios: list[tuple[str, World, dict[tuple[int, str], float]]] = [
+        ("no errors", share(0, 20, 1), {(15, f"sum({ratio})"): 0, (16, f"count({ratio})"): 1}),
+        ("no series of errors", dict([*share(0, 20, 1).items()][:1]), {(15, f"sum({ratio})"): 0}),
+        ("no requests", traffic(flat(7, 21), flat(7, 21)), {(15, f"count({ratio}) or vector(0)"): 0}),
+    ]
+    for name, world, numbers in ratios:
+        yield Expected(f"ratio: {name}", few, world, numbers)
     gauge = SERIES.gauge(Catalogue.socketio_clients)
     dropped = f"max(sum by (job) ({gauge}) < bool 0.5 * sum by (job) ({gauge} offset 5m)) or vector(0)"
     for name, minute in (("restart", 34), ("rolling", 42)):
-        yield Expected(f"sockets: {name}", RULES, DEPLOYS[name](), {(minute, dropped): 1})
+        yield Expected(f"sockets: {name}", few, DEPLOYS[name](), {(minute, dropped): 1})
     down = f"count({SERIES.gauge(Catalogue.redis_up)} == 0) or vector(0)"
-    yield Expected("redis: rolling", RULES, DEPLOYS["rolling"](), {(33, down): 1, (36, down): 1})
+    yield Expected("redis: rolling", few, DEPLOYS["rolling"](), {(33, down): 1, (36, down): 1})
     # That nobody has started, or drained, is what the alert needs.
     alert = ALERTS["SocketClientDrop"]
     world = clients("100+0x20 40+0x30")
     start, draining = (next(key for key in world if word in key) for word in ("start", "draining"))
     for guard, changed in (("start", {start: "1200+0x60"}), ("drain", {draining: "0+0x18 1+0x40"})):
-        numbers = {(45, ever_fired(alert, 45)): 0.0}
-        yield Expected(f"sockets: {guard}", rules_for(alert, PARAMETERS), {**world, **changed}, numbers)
+        never = {(45, ever_fired(alert, 45)): 0}
+        yield Expected(f"sockets: {guard}", rules_for(alert, PARAMETERS), {**world, **changed}, never)
 
 
 CASES = [*(case for number, story in enumerate(STORIES) for case in cases_of(story, number)), *deploys()]
