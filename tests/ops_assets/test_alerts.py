@@ -18,7 +18,8 @@ from divan_obs_asgi.ops_assets.rules import Alert, rules
 from divan_obs_asgi.ops_assets.rules.recorded import ERRORS
 from tests.ops_assets.deploys import DEPLOYS, MINUTES
 from tests.ops_assets.promtool import Expected, ever_fired, firing, rules_for, run
-from tests.ops_assets.stories import STORIES, Story, clients, succeeded
+from tests.ops_assets.stories import STORIES, clients, succeeded
+from tests.ops_assets.story import Story
 from tests.ops_assets.worlds import World, flat, share, traffic
 from tests.servers.promtool import promtools
 
