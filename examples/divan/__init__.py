@@ -1,5 +1,5 @@
 """
-Divan, a campus chat: the reference backend of divan_obs_asgi.
+Divan, a campus chat: the reference backend of divan_obs_asgi. README.md shows it from outside.
 
 A module a feature: `auth`, `presence`, `people`, `chat`, `rooms`, `activities`, `leaderboards`, each with its routes
 and its metrics (`counts`), which move where the thing happens and once it is stored. Beside them `realtime` is the

@@ -1,29 +1,17 @@
 """Activities: what people do for themselves, and that they have done it."""
 
-from __future__ import annotations
+from typing import Annotated, Literal
 
-import time
-from enum import StrEnum
-from typing import Annotated
-
-from fastapi import APIRouter, Body, HTTPException, status
+from fastapi import APIRouter, Body, HTTPException
 from pydantic import BaseModel
 
 from examples.divan.auth import Caller
-from examples.divan.parts import Counts, Database, IdInPath
+from examples.divan.parts import Counts, Database, IdInPath, now_ms
 
-
-class Kind(StrEnum):
-    """What there is to do."""
-
-    STUDY = "study"
-    SPORT = "sport"
-    COFFEE = "coffee"
+Kind = Literal["study", "sport", "coffee"]
 
 
 class Activity(BaseModel):
-    """An activity of the caller's."""
-
     id: int
     kind: Kind
     completed: bool
@@ -32,7 +20,7 @@ class Activity(BaseModel):
 router = APIRouter(prefix="/activities", tags=["activities"])
 
 
-@router.post("", status_code=status.HTTP_201_CREATED, summary="Begin something")
+@router.post("", status_code=201, summary="Begin something")
 async def create(
     kind: Annotated[Kind, Body(embed=True)], owner: Caller, database: Database, counts: Counts
 ) -> Activity:
@@ -46,10 +34,10 @@ async def create(
 async def complete(number: IdInPath, owner: Caller, database: Database, counts: Counts) -> Activity:
     mine = "id = :id AND owner = :owner"
     change = f"UPDATE activities SET completed_at_ms = :now WHERE {mine} AND completed_at_ms IS NULL RETURNING kind"
-    kind = await database.value(change, now=int(time.time() * 1000), id=number, owner=owner)
+    kind = await database.value(change, now=now_ms(), id=number, owner=owner)
     if kind is None:
         if await database.has(f"SELECT 1 FROM activities WHERE {mine}", id=number, owner=owner):
-            raise HTTPException(status.HTTP_409_CONFLICT, "You have completed this activity already.")
-        raise HTTPException(status.HTTP_404_NOT_FOUND, "You have no such activity.")
+            raise HTTPException(409, "You have completed this activity already.")
+        raise HTTPException(404, "You have no such activity.")
     counts.activity_completed(kind)
     return Activity(id=number, kind=kind, completed=True)

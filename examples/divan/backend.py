@@ -1,34 +1,22 @@
 """The parts of Divan and their observability, put together."""
 
-from __future__ import annotations
-
 import os
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import get_args
 
 import socketio
-from fastapi import FastAPI, Request, status
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from redis.asyncio import Redis
 
 import divan_obs_asgi as obs
-from examples.divan import (
-    activities,
-    auth,
-    chat,
-    events,
-    leaderboards,
-    messages,
-    migrations,
-    people,
-    presence,
-    rooms,
-    storage,
-    unavailable,
-)
+from examples.divan import activities, auth, chat, events, leaderboards, migrations, people, presence, rooms, storage
 from examples.divan.realtime import ChatServer
+from examples.divan.unavailable import STORE_ERRORS, unavailable
 
 
 def create_app(environ: Mapping[str, str] | None = None) -> FastAPI:
@@ -39,7 +27,10 @@ def create_app(environ: Mapping[str, str] | None = None) -> FastAPI:
     between two heartbeats of one person (1); and JWT_SECRET, which signs the tokens (several workers must share it;
     without it every process makes its own). All others are flags of divan_obs_asgi.
     """
-    environ = with_defaults(os.environ if environ is None else environ)
+    given = os.environ if environ is None else environ
+    # The lag of a Redis inside this process is nobody's concern.
+    streams = {"OBS_REDIS_STREAMS": events.STREAM} if given.get("REDIS_URL") else {}
+    environ = {"OBS_SOCKETIO_EMIT_SPANS": "true", **streams, **given}
     observability = obs.Observability.from_env(environ)
     database = storage.database_of(environ)
     redis, waiting_redis = storage.redis_of(environ)
@@ -48,15 +39,11 @@ def create_app(environ: Mapping[str, str] | None = None) -> FastAPI:
     state = app.state
     state.domain = observability.metrics.domain
     state.tokens = auth.Tokens(environ.get("JWT_SECRET", "").encode() or secrets.token_bytes(32))
-    state.database = database
+    state.database, state.redis = database, redis
     state.presence = presence.Presence(redis, pause_s=storage.number_of(environ, "HEARTBEAT_PAUSE_S", 1))
-    state.messages = messages.Messages(database)
-    state.events = events.Events(redis)
-    state.leaderboards = leaderboards.Leaderboards(database, redis)
-    state.chat_server = ChatServer(
-        observability, state.tokens, partial(rooms.has_member, database), environ.get("REDIS_URL")
-    )
-    consumer = events.EventConsumer(waiting_redis, state.leaderboards.score, state.domain)
+    is_member = partial(rooms.has_member, database)
+    state.chat_server = ChatServer(observability, state.tokens, is_member, environ.get("REDIS_URL"))
+    consumer = events.EventConsumer(waiting_redis, leaderboards.score, state.domain)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -71,47 +58,35 @@ def create_app(environ: Mapping[str, str] | None = None) -> FastAPI:
             await redis.aclose()
 
     app.router.lifespan_context = lifespan
-    for kind in unavailable.STORE_ERRORS:
-        app.add_exception_handler(kind, unavailable.unavailable)
-    for part in (auth, presence, people, chat, rooms, activities, leaderboards):
-        app.include_router(part.router)
+    for kind in STORE_ERRORS:
+        app.add_exception_handler(kind, unavailable)
+    for feature in (auth, presence, people, chat, rooms, activities, leaderboards):
+        app.include_router(feature.router)
     # No path of its own: the mount has matched it already.
     app.mount("/socket.io", socketio.ASGIApp(state.chat_server, socketio_path=None))
-
-    minimum = observability.settings.health_min_migration
-    for probe in (
-        obs.probes.RedisProbe(redis),
-        obs.probes.SqlProbe(database),
-        obs.probes.MigrationsProbe(database, minimum, query=migrations.NEWEST_MIGRATION),
-    ):
-        observability.probes.register(probe)
-    declare_labels(observability)
-    leaderboards.freeze_by_job(observability, state.leaderboards)
+    observe(observability, database, redis)
+    leaderboards.freeze_by_job(observability, database, redis)
     obs.init(app, observability)
     return app
 
 
-def with_defaults(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return `environ` with the flags of divan_obs_asgi that this backend has a use for, where they are not set."""
-    wanted = {"OBS_SOCKETIO_EMIT_SPANS": "true"}
-    if environ.get("REDIS_URL"):  # The lag of a Redis inside this process is nobody's concern.
-        wanted["OBS_REDIS_STREAMS"] = events.STREAM
-    return {**wanted, **environ}
-
-
-def declare_labels(observability: obs.Observability) -> None:
-    """Declare what stands in labels: anything else is told as __overflow__, whoever sends it."""
-    declare = observability.metrics.declare
+def observe(observability: obs.Observability, database: storage.Sql, redis: Redis) -> None:
+    """Register what /health/ready checks, and declare the values of labels: any other is counted as __overflow__."""
+    minimum = observability.settings.health_min_migration
+    register, declare = observability.probes.register, observability.metrics.declare
+    register(obs.probes.RedisProbe(redis))
+    register(obs.probes.SqlProbe(database))
+    register(obs.probes.MigrationsProbe(database, minimum, query=migrations.NEWEST_MIGRATION))
     declare("campus_id", presence.CAMPUSES)
     declare("reason", list(presence.REASONS))
-    declare("kind", list(activities.Kind))
+    declare("kind", list(get_args(activities.Kind)))
     declare("stream", [events.STREAM, events.DEAD_LETTERS])
-    declare("period", list(leaderboards.Period))
-    declare("scope", list(leaderboards.Scope))
+    declare("period", list(leaderboards.PERIODS))
+    declare("scope", list(leaderboards.SCOPES))
 
 
 async def unprocessable(request: Request, error: Exception) -> JSONResponse:
     """Name the field and the rule, but do not repeat the value: it may be a message, a place or no valid JSON."""
     assert isinstance(error, RequestValidationError)
     problems = [{name: problem[name] for name in ("loc", "msg", "type")} for problem in error.errors()]
-    return JSONResponse({"detail": problems}, status.HTTP_422_UNPROCESSABLE_CONTENT)
+    return JSONResponse({"detail": problems}, 422)

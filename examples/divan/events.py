@@ -6,15 +6,13 @@ pending, and another one takes it over: it is counted twice at most, and never l
 of its own, the dead letters.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
@@ -23,13 +21,11 @@ from redis.exceptions import ResponseError
 
 from divan_obs_asgi.metrics import Domain
 from divan_obs_asgi.tracing.untraced import untraced
-from examples.divan.parts import Name
+from examples.divan.parts import Name, now_ms
 
 logger = logging.getLogger(__name__)
 
-STREAM = "divan:events"
-DEAD_LETTERS = "divan:events:dead"
-GROUP = "leaderboards"
+STREAM, DEAD_LETTERS, GROUP = "divan:events", "divan:events:dead", "leaderboards"
 # The oldest are dropped: so far consumers may be behind before something is lost.
 MOST_EVENTS, MOST_DEAD_LETTERS = 1_000_000, 10_000
 BATCH = 100
@@ -44,28 +40,13 @@ class Event(BaseModel):
     at_ms: Annotated[int, Field(ge=0, lt=2**53)]
 
 
-class Events:
-    """What is to be counted, in a Redis Stream."""
-
-    def __init__(self, redis: Redis, *, clock: Callable[[], float] = time.time) -> None:
-        self._redis = redis
-        self._clock = clock
-
-    async def add(self, name: str) -> None:
-        """Note that somebody has said something."""
-        event = Event(name=name, at_ms=int(self._clock() * 1000)).model_dump_json()
-        await self._redis.xadd(STREAM, {"event": event}, maxlen=MOST_EVENTS, approximate=True)
+async def add_event(redis: Redis, name: str) -> None:
+    event = Event(name=name, at_ms=now_ms()).model_dump_json()
+    await redis.xadd(STREAM, {"event": event}, maxlen=MOST_EVENTS, approximate=True)
 
 
 class EventConsumer:
-    """
-    One of the group's consumers.
-
-    Args:
-        redis: a client that leaves bytes as they are; a read keeps its connection.
-        store: adds to a pipeline what counts an event.
-        claim_after_s: for how long another consumer may hold an event without acknowledging it.
-    """
+    """A consumer of the group: `redis` leaves bytes as they are, `store` adds to a pipeline what counts an event."""
 
     def __init__(
         self, redis: Redis, store: Callable[[Any, Event], None], counts: Domain, *, claim_after_s: float = 30.0
@@ -97,7 +78,7 @@ class EventConsumer:
                     await self._make_group()
                     is_well = True
                     while not self._is_ending:
-                        await self._take(await self._left_behind() or await self._new())
+                        await self._take(await self._next())
                 except Exception as error:
                     if is_well:
                         logger.warning("events wait, because Redis fails with %s", type(error).__name__)
@@ -111,18 +92,15 @@ class EventConsumer:
             if "BUSYGROUP" not in str(error):  # It is there already.
                 raise
 
-    async def _left_behind(self) -> Any:
-        """Take over events that a consumer has held for too long: it is dead, or has failed to store them."""
-        if time.monotonic() < self._next_claim:
-            return ()
-        idle_ms = int(self._claim_after_s * 1000)
-        # Redis 6.2 has no third part.
-        claimed: Any = await self._redis.xautoclaim(STREAM, GROUP, self._name, idle_ms, count=BATCH)
-        if not claimed[1]:
+    async def _next(self) -> Any:
+        """Return what a consumer has held for too long: it is dead, or has failed to store it. Else what is new."""
+        if time.monotonic() >= self._next_claim:
+            idle_ms = int(self._claim_after_s * 1000)
+            # Redis 6.2 has no third part.
+            claimed: Any = await self._redis.xautoclaim(STREAM, GROUP, self._name, idle_ms, count=BATCH)
+            if claimed[1]:
+                return claimed[1]
             self._next_claim = time.monotonic() + self._claim_after_s / 2
-        return claimed[1]
-
-    async def _new(self) -> Any:
         found: Any = await self._redis.xreadgroup(GROUP, self._name, {STREAM: ">"}, count=BATCH, block=WAIT_MS)
         return found[0][1] if found else ()
 
@@ -131,23 +109,19 @@ class EventConsumer:
         try:
             async with self._redis.pipeline(transaction=True) as pipeline:
                 for number, fields in entries:
-                    event = _event_of(fields or {})
-                    if event is None:
-                        pipeline.xadd(
-                            DEAD_LETTERS, {b"id": number, **(fields or {})}, maxlen=MOST_DEAD_LETTERS, approximate=True
-                        )
-                    else:
-                        self._store(pipeline, event)
+                    streams.append(self._add(pipeline, number, fields or {}))
                     pipeline.xack(STREAM, GROUP, number)
-                    streams.append(DEAD_LETTERS if event is None else STREAM)
                 await pipeline.execute()
             for stream in streams:
                 self._counts.leaderboard_event(stream)
         finally:
             self._is_busy = False
 
-
-def _event_of(fields: dict[bytes, bytes]) -> Event | None:
-    with suppress(ValidationError):
-        return Event.model_validate_json(fields.get(b"event", b""))
-    return None
+    def _add(self, pipeline: Any, number: bytes, fields: dict[bytes, bytes]) -> str:
+        """Add to a pipeline what becomes of an entry, and return the stream under which it is counted."""
+        try:
+            self._store(pipeline, Event.model_validate_json(fields.get(b"event", b"")))
+        except ValidationError:
+            pipeline.xadd(DEAD_LETTERS, {b"id": number, **fields}, maxlen=MOST_DEAD_LETTERS, approximate=True)
+            return DEAD_LETTERS
+        return STREAM

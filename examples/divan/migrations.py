@@ -2,18 +2,14 @@
 The tables of Divan, and how a database gets them.
 
 A migration is applied where its name is missing in `schema_migrations`, in the order below, each in a transaction. So a
-database of the release that had 0007 and 0008 only (`messages`, `read_marks`) gets all others afterwards: 0003 to 0006,
-and what has been added since, under names between those two; 0008 stays the newest. `0007-adopted` makes people, rooms
-and members of the messages that such a database holds; a new one has none.
+database of the release that had 0007 and 0008 only gets all others afterwards, and 0008 stays the newest.
+`0007-adopted` makes people, rooms and members of the messages in it.
 """
 
-from __future__ import annotations
-
-import asyncio
 import logging
 import sqlite3
-import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from examples.divan.storage import Sql
@@ -58,12 +54,7 @@ MIGRATIONS: Mapping[str, tuple[str, ...]] = {
 }
 # What MigrationsProbe asks; the newest one, whatever the order of the rows.
 NEWEST_MIGRATION = "SELECT max(version) FROM schema_migrations"
-_KEYS = {
-    "sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT",
-    "postgresql": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
-}
-# Any number will do, as long as no other application of this database takes it for its own advisory lock.
-_MIGRATION_LOCK = 8008
+_KEYS = {"sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT", "postgresql": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"}
 
 
 async def migrate(database: Sql) -> None:
@@ -71,11 +62,15 @@ async def migrate(database: Sql) -> None:
     dialect = database.url.dialect
     if dialect == "sqlite":
         Path(database.url.database).parent.mkdir(parents=True, exist_ok=True)
-        await _write_ahead(database)
+        # Readers and the writer do not wait for each other then. It fails while another process has the file locked,
+        # which is there to do the same.
+        with suppress(sqlite3.OperationalError):
+            await database.execute("PRAGMA journal_mode=WAL")
     async with database.changes():
         if dialect == "postgresql":
-            # CREATE TABLE IF NOT EXISTS fails there when two sessions run it at the same moment.
-            await database.execute(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})")
+            # CREATE TABLE IF NOT EXISTS fails there when two sessions run it at the same moment. Any number will do, as
+            # long as no other application of this database takes it for an advisory lock of its own.
+            await database.execute("SELECT pg_advisory_xact_lock(8008)")
         await database.execute("CREATE TABLE IF NOT EXISTS schema_migrations (version TEXT PRIMARY KEY)")
     for version, statements in MIGRATIONS.items():
         async with database.changes():
@@ -85,17 +80,3 @@ async def migrate(database: Sql) -> None:
                 for statement in statements:
                     await database.execute(statement.format(key=_KEYS[dialect]))
                 logger.info("migration %s applied", version)
-
-
-async def _write_ahead(database: Sql) -> None:
-    """Have SQLite's readers and its writer not wait for each other."""
-    patience = time.monotonic() + 10.0
-    while True:
-        try:
-            await database.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError:
-            # Another worker does the same at this moment, and for this lock SQLite itself does not wait.
-            if time.monotonic() > patience:
-                raise
-            await asyncio.sleep(0.02)

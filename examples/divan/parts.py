@@ -1,11 +1,11 @@
 """What routes are handed: the parts that `create_app` has put together, and values in the shape they must have."""
 
-from __future__ import annotations
-
+import time
 from typing import Annotated, Any
 
 from fastapi import Body, Depends, Path, Query, Request
 from pydantic import Field, StringConstraints
+from redis.asyncio import Redis
 
 from divan_obs_asgi.metrics import Domain
 from examples.divan.storage import Sql
@@ -20,9 +20,14 @@ def part(name: str) -> Any:
     return Depends(of)
 
 
+def now_ms() -> int:
+    return int(time.time() * 1000)
+
+
 # A line at each hook, where the thing has been stored.
 Counts = Annotated[Domain, part("domain")]
 Database = Annotated[Sql, part("database")]
+RedisClient = Annotated[Redis, part("redis")]
 
 ROOM_PATTERN = r"^[a-z0-9][a-z0-9-]{0,31}$"
 # PostgreSQL's BIGINT ends there, and so does SQLite's INTEGER.
@@ -33,10 +38,7 @@ Room = Annotated[str, Field(pattern=ROOM_PATTERN, description="Lower case letter
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 IdInPath = Annotated[Id, Path()]
 # PostgreSQL's text holds any character but NUL.
-Text = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=2000, pattern=r"^[^\x00]+$"),
-    Body(embed=True),
-]
+_TEXT = StringConstraints(strip_whitespace=True, min_length=1, max_length=2000, pattern=r"^[^\x00]+$")
+Text = Annotated[str, _TEXT, Body(embed=True)]
 Limit = Annotated[int, Query(ge=1, le=100)]
 Before = Annotated[Id, Query(description="The `before` of the last page.")]

@@ -1,21 +1,16 @@
 """People: who invites whom, and who are friends by an accepted invite."""
 
-from __future__ import annotations
-
-import time
 from typing import Annotated
 
-from fastapi import APIRouter, Body, HTTPException, Response, status
+from fastapi import APIRouter, Body, HTTPException, Response
 from pydantic import BaseModel
 
 from examples.divan.auth import Caller
-from examples.divan.parts import Counts, Database, IdInPath, Name
+from examples.divan.parts import Counts, Database, IdInPath, Name, now_ms
 from examples.divan.storage import Sql
 
 
 class Invite(BaseModel):
-    """An invite, as both see it."""
-
     id: int
     sender: str
     to: str
@@ -27,12 +22,10 @@ def pair_of(one: str, other: str) -> dict[str, str]:
 
 
 async def are_friends(database: Sql, one: str, other: str) -> bool:
-    """Tell whether two people are friends."""
     return await database.has("SELECT 1 FROM friendships WHERE low = :low AND high = :high", **pair_of(one, other))
 
 
 async def friends_of(database: Sql, name: str) -> list[str]:
-    """Return somebody's friends, by name."""
     lower = "SELECT low AS friend FROM friendships WHERE high = :name"
     higher = "SELECT high AS friend FROM friendships WHERE low = :name"
     return sorted(row["friend"] for row in await database.fetch_all(f"{lower} UNION ALL {higher}", {"name": name}))
@@ -46,27 +39,27 @@ async def read(name: Caller, database: Database) -> list[str]:
     return await friends_of(database, name)
 
 
-@router.post("/invites", status_code=status.HTTP_201_CREATED, summary="Invite somebody; 200 where one has done so")
+@router.post("/invites", status_code=201, summary="Invite somebody; 200 where one has done so")
 async def send(
     to: Annotated[Name, Body(embed=True)], sender: Caller, database: Database, counts: Counts, response: Response
 ) -> Invite:
     if to == sender:
-        raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, "You cannot invite yourself.")
+        raise HTTPException(422, "You cannot invite yourself.")
     if await are_friends(database, sender, to):
-        raise HTTPException(status.HTTP_409_CONFLICT, "You are friends already.")
+        raise HTTPException(409, "You are friends already.")
     row = (
         "INSERT INTO invites (sender, recipient, sent_at_ms) SELECT CAST(:sender AS TEXT), name, :now FROM people"
         " WHERE name = :to ON CONFLICT DO NOTHING RETURNING id"
     )
-    number = await database.value(row, sender=sender, to=to, now=_now_ms())
+    number = await database.value(row, sender=sender, to=to, now=now_ms())
     if number is not None:
         counts.invite_sent()
         return Invite(id=number, sender=sender, to=to)
     query = "SELECT id FROM invites WHERE sender = :sender AND recipient = :to"
     number = await database.value(query, sender=sender, to=to)
     if number is None:
-        raise HTTPException(status.HTTP_404_NOT_FOUND, "Nobody of that name has signed in.")
-    response.status_code = status.HTTP_200_OK
+        raise HTTPException(404, "Nobody of that name has signed in.")
+    response.status_code = 200
     return Invite(id=number, sender=sender, to=to)
 
 
@@ -77,17 +70,13 @@ async def accept(number: IdInPath, name: Caller, database: Database, counts: Cou
     row = "INSERT INTO friendships (low, high) VALUES (:low, :high) ON CONFLICT DO NOTHING RETURNING low"
     async with database.changes():
         # Of two requests at the same moment one waits for the other's row, and then finds it accepted.
-        sender = await database.value(change, id=number, name=name, now=_now_ms())
+        sender = await database.value(change, id=number, name=name, now=now_ms())
         are_new_friends = sender is not None and await database.has(row, **pair_of(sender, name))
     if sender is None:
         if await database.has(f"SELECT 1 FROM invites WHERE {mine}", id=number, name=name):
-            raise HTTPException(status.HTTP_409_CONFLICT, "You have accepted this invite already.")
-        raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such invite for you.")
+            raise HTTPException(409, "You have accepted this invite already.")
+        raise HTTPException(404, "There is no such invite for you.")
     counts.invite_accepted()
     if are_new_friends:
         counts.friendship_accepted()
     return Invite(id=number, sender=sender, to=name)
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)

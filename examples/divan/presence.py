@@ -1,20 +1,17 @@
 """Presence and proximity: who was heard of lately, and who of them is near."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query, status
+from fastapi import APIRouter, HTTPException, Query
 from pydantic import BaseModel
 from redis.asyncio import Redis
 
 from examples.divan.auth import Caller
 from examples.divan.parts import Counts, part
 
-HEARTBEAT_LIFETIME_S = 90
 # Redis keeps places as geohashes of the Mercator projection, which ends there (GEOADD).
 MAX_LATITUDE = 85.05112878
 MOST_PEOPLE = 50
@@ -32,17 +29,11 @@ _HEARD = "divan:presence:heard"  # sorted set: name -> Unix time of the last hea
 _PAUSE = "divan:presence:pause:{name}"  # there for as long as somebody's next heartbeat comes too early
 
 
-class Radius(IntEnum):
-    """How far "near" reaches, in metres: a few classes, so that nobody is found by narrowing a circle."""
-
-    AROUND = 100
-    CAMPUS = 500
-    DISTRICT = 2000
+# How far "near" reaches, in metres: a few classes, so that nobody is found by narrowing a circle.
+Radius = IntEnum("Radius", {"AROUND": 100, "CAMPUS": 500, "DISTRICT": 2000})
 
 
 class Heartbeat(BaseModel):
-    """Where somebody is now."""
-
     # Which numbers are a place, and which names a campus, is judged where refusals are counted.
     lat: float
     lon: float
@@ -50,22 +41,15 @@ class Heartbeat(BaseModel):
 
 
 class Person(BaseModel):
-    """Somebody near, no more exactly than to ten metres."""
-
     name: str
-    distance_m: int
+    distance_m: int  # to ten metres
 
 
 class Presence:
     """Who is where, forgotten `lifetime_s` after the last heartbeat; a next one is refused within `pause_s`."""
 
     def __init__(
-        self,
-        redis: Redis,
-        *,
-        lifetime_s: int = HEARTBEAT_LIFETIME_S,
-        pause_s: float = 1.0,
-        clock: Callable[[], float] = time.time,
+        self, redis: Redis, *, lifetime_s: int = 90, pause_s: float = 1.0, clock: Callable[[], float] = time.time
     ) -> None:
         self._redis, self._clock = redis, clock
         self._lifetime_s, self._pause_s = lifetime_s, pause_s
@@ -85,7 +69,13 @@ class Presence:
 
     async def nearby(self, name: str, radius_m: int) -> list[Person] | None:
         """Return who else is within `radius_m` metres; None where nobody knows the place of `name` itself."""
-        await self._forget_the_silent()
+        silent = await self._redis.zrange(_HEARD, "-inf", self._clock() - self._lifetime_s, byscore=True)
+        if silent:
+            # A heartbeat that comes in just here is forgotten too; the next one makes up for it.
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                pipeline.zrem(_PLACES, *silent)
+                pipeline.zrem(_HEARD, *silent)
+                await pipeline.execute()
         (place,) = await self._redis.geopos(_PLACES, name)
         if place is None:
             return None
@@ -96,22 +86,14 @@ class Presence:
         others = [Person(name=who, distance_m=round(distance_m / 10) * 10) for who, distance_m in found if who != name]
         return others[:MOST_PEOPLE]
 
-    async def _forget_the_silent(self) -> None:
-        silent = await self._redis.zrange(_HEARD, "-inf", self._clock() - self._lifetime_s, byscore=True)
-        if silent:
-            # A heartbeat that comes in just here is forgotten too; the next one makes up for it.
-            async with self._redis.pipeline(transaction=True) as pipeline:
-                pipeline.zrem(_PLACES, *silent)
-                pipeline.zrem(_HEARD, *silent)
-                await pipeline.execute()
-
 
 Present = Annotated[Presence, part("presence")]
+Metres = Annotated[Radius, Query(description="Metres.")]
 
 router = APIRouter(tags=["presence"])
 
 
-@router.post("/presence/heartbeat", status_code=status.HTTP_204_NO_CONTENT, summary="Say where one is")
+@router.post("/presence/heartbeat", status_code=204, summary="Say where one is")
 async def heartbeat(beat: Heartbeat, name: Caller, presence: Present, counts: Counts) -> None:
     if beat.campus_id not in CAMPUSES:
         reason = "unknown_campus"
@@ -129,13 +111,10 @@ async def heartbeat(beat: Heartbeat, name: Caller, presence: Present, counts: Co
 
 @router.get("/proximity/nearby", summary="See who is near")
 async def nearby(
-    name: Caller,
-    presence: Present,
-    counts: Counts,
-    radius: Annotated[Radius, Query(description="Metres.")] = Radius.CAMPUS,
+    name: Caller, presence: Present, counts: Counts, radius: Metres = Radius.CAMPUS
 ) -> dict[str, list[Person]]:
     people = await presence.nearby(name, radius.value)
     if people is None:
-        raise HTTPException(status.HTTP_409_CONFLICT, "Nobody knows where you are: POST /presence/heartbeat first.")
+        raise HTTPException(409, "Nobody knows where you are: POST /presence/heartbeat first.")
     counts.proximity_query(radius.value)
     return {"people": people}

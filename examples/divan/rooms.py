@@ -1,23 +1,20 @@
 """Rooms: who has joined them, and what their members say there."""
 
-from __future__ import annotations
-
 import logging
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, HTTPException, Path, status
+from fastapi import APIRouter, Body, Depends, HTTPException, Path
 
 from examples.divan.auth import Caller
-from examples.divan.events import Events
-from examples.divan.messages import Message, Page, Stored
-from examples.divan.parts import MAX_ID, Before, Counts, Database, Limit, Room, Text, part
+from examples.divan.chat import Message, Page, page_of, store_message
+from examples.divan.events import add_event
+from examples.divan.parts import MAX_ID, Before, Counts, Database, Limit, RedisClient, Room, Text
 from examples.divan.realtime import NOT_A_MEMBER, Live
 from examples.divan.storage import Sql
 
 logger = logging.getLogger(__name__)
 
 NO_ROOM = "There is no such room: POST /rooms makes one."
-
 RoomInPath = Annotated[Room, Path()]
 
 
@@ -38,7 +35,6 @@ async def add_member(database: Sql, room: str, name: str) -> bool:
 
 
 async def room_of_member(room: RoomInPath, name: Caller, database: Database) -> str:
-    """Return a room whose member is calling."""
     is_member = await has_member(database, room, name)
     if not is_member:
         raise HTTPException(404, NO_ROOM) if is_member is None else HTTPException(403, NOT_A_MEMBER)
@@ -46,12 +42,11 @@ async def room_of_member(room: RoomInPath, name: Caller, database: Database) -> 
 
 
 Joined = Annotated[str, Depends(room_of_member)]
-Happened = Annotated[Events, part("events")]
 
 router = APIRouter(prefix="/rooms", tags=["rooms"])
 
 
-@router.post("", status_code=status.HTTP_201_CREATED, summary="Make a room, and be its first member")
+@router.post("", status_code=201, summary="Make a room, and be its first member")
 async def create(
     name: Annotated[Room, Body(embed=True)], creator: Caller, database: Database, counts: Counts
 ) -> dict[str, str]:
@@ -59,7 +54,7 @@ async def create(
     async with database.changes():
         is_new = await database.has(row, name=name) and await add_member(database, name, creator)
     if not is_new:
-        raise HTTPException(status.HTTP_409_CONFLICT, "There is a room of that name.")
+        raise HTTPException(409, "There is a room of that name.")
     counts.room_created()
     return {"name": name}
 
@@ -69,18 +64,18 @@ async def join(room: RoomInPath, name: Caller, database: Database, counts: Count
     if await add_member(database, room, name):
         counts.room_joined()
     elif not await has_member(database, room, name):
-        raise HTTPException(status.HTTP_404_NOT_FOUND, NO_ROOM)
+        raise HTTPException(404, NO_ROOM)
     return {"name": room}
 
 
-@router.post("/{room}/messages", status_code=status.HTTP_201_CREATED, summary="Say something in a room")
+@router.post("/{room}/messages", status_code=201, summary="Say something in a room")
 async def send(
-    room: Joined, text: Text, sender: Caller, stored: Stored, happened: Happened, live: Live, counts: Counts
+    room: Joined, text: Text, sender: Caller, database: Database, redis: RedisClient, live: Live, counts: Counts
 ) -> Message:
     # With the event that the leaderboards count, or neither.
-    async with stored.changes():
-        message = await stored.add(room, sender, text)
-        await happened.add(sender)
+    async with database.changes():
+        message = await store_message(database, room, sender, text)
+        await add_event(redis, sender)
     counts.room_message_sent()
     await live.tell_room(room, "message", message.model_dump())
     logger.info("message %d sent, %d characters", message.id, len(message.text))
@@ -88,5 +83,5 @@ async def send(
 
 
 @router.get("/{room}/messages", summary="Read what was said, the newest first")
-async def read(room: Joined, stored: Stored, limit: Limit = 50, before: Before = MAX_ID) -> Page:
-    return await stored.page(room, limit, before)
+async def read(room: Joined, database: Database, limit: Limit = 50, before: Before = MAX_ID) -> Page:
+    return await page_of(database, room, limit, before)

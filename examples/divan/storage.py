@@ -10,8 +10,6 @@ Their connections are bounded, and so is the wait for one, after which a request
     DATABASE_POOL_WAIT_S  1    seconds for which a statement waits for one of them
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -25,8 +23,7 @@ from divan_obs_asgi import ImproperlyConfigured
 
 DEFAULT_DATABASE_URL = "sqlite:///.run/divan.sqlite3"
 # Seconds for which a store may think about one command, and be connected to.
-ANSWER_S = 5.0
-CONNECT_S = 2.0
+ANSWER_S, CONNECT_S = 5.0, 2.0
 # SQLite takes its write lock at once: who reads first and then writes fails where another has written in between.
 _BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN"}
 
@@ -53,12 +50,9 @@ class Sql(Database):
 
     @asynccontextmanager
     async def changes(self) -> AsyncIterator[None]:
-        """
-        Commit what is done in the block, or, where it raises, nothing of it.
-
-        `transaction` of databases 0.9 keeps the connection for ever where BEGIN, COMMIT or ROLLBACK fails, as they do
-        while the server is stopped: after as many failures as the pool has connections, it has none left.
-        """
+        """Commit what is done in the block, or, where it raises, nothing of it."""
+        # `transaction` of databases 0.9 keeps the connection for ever where BEGIN, COMMIT or ROLLBACK fails, as they do
+        # while the server is stopped: after as many failures as the pool has connections, it has none left.
         async with self.connection() as connection:
             await connection.execute(_BEGIN[self.url.dialect])
             try:

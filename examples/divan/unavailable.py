@@ -1,12 +1,10 @@
 """What becomes of a request whose store is stopped, or has no connection to spare: 503, and the hint to ask again."""
 
-from __future__ import annotations
-
 import logging
 import sqlite3
 
 from asyncpg.exceptions import DataError, InterfaceError, PostgresError
-from fastapi import Request, status
+from fastapi import Request
 from fastapi.responses import JSONResponse
 from redis import exceptions as redis
 
@@ -41,4 +39,4 @@ async def unavailable(request: Request, error: Exception) -> JSONResponse:
     if not is_unavailable(error):
         raise error
     logger.warning("a store is out of reach or busy: %s", type(error).__name__)
-    return JSONResponse({"detail": TRY_AGAIN}, status.HTTP_503_SERVICE_UNAVAILABLE, headers={"Retry-After": "1"})
+    return JSONResponse({"detail": TRY_AGAIN}, 503, headers={"Retry-After": "1"})

@@ -470,3 +470,10 @@ def test_what_the_example_imports_is_named_in_its_extra() -> None:
     }
     packages = packages_distributions()
     assert sorted({packages[name][0] for name in imported} - named) == []
+
+
+def test_the_example_can_be_read_in_one_sitting() -> None:
+    """It is the longest documentation of how the library is used: 1,500 lines at most, and no file over 160."""
+    lengths = {path.name: path.read_text().count("\n") for path in Path(examples.divan.__file__).parent.glob("*.py")}
+    assert sum(lengths.values()) <= 1500, lengths
+    assert max(lengths.values()) <= 160, lengths

@@ -13,8 +13,8 @@ import pytest
 from redis.asyncio import Redis
 
 import divan_obs_asgi as obs
-from examples.divan.events import DEAD_LETTERS, GROUP, STREAM, Event, EventConsumer, Events
-from examples.divan.leaderboards import Leaderboards, Period, Scope
+from examples.divan.events import DEAD_LETTERS, GROUP, STREAM, Event, EventConsumer, add_event
+from examples.divan.leaderboards import PERIODS, freeze, score
 from examples.divan.migrations import migrate
 from examples.divan.storage import database_of, redis_of
 from tests.example.service import ADMIN, Clock, befriend, moves_series, say, sign_in
@@ -63,15 +63,14 @@ async def consuming(environ: dict[str, str]) -> AsyncIterator[Consuming]:
 async def test_events_are_scored_and_acknowledged(environ: dict[str, str]) -> None:
     """Those from before the start, too; and the end takes less than two seconds."""
     async with consuming(environ) as it:
-        events = Events(it.redis)
-        await events.add("ada")
+        await add_event(it.redis, "ada")
         async with it.consumer().running():
-            await events.add("bob")
-            await events.add("ada")
+            await add_event(it.redis, "bob")
+            await add_event(it.redis, "ada")
             await it.until({"ada": 2, "bob": 1})
             began_s = time.monotonic()
         assert time.monotonic() - began_s < 2
-        await events.add("eve")
+        await add_event(it.redis, "eve")
         assert await it.scores() == {"ada": 2, "bob": 1}
 
 
@@ -80,7 +79,7 @@ async def test_what_a_dead_consumer_has_left_is_taken_over(environ: dict[str, st
     """Given to it and never acknowledged, it is pending, and another consumer scores it."""
     async with consuming(environ) as it:
         await it.redis.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
-        await Events(it.redis).add("ada")
+        await add_event(it.redis, "ada")
         await it.redis.xreadgroup(GROUP, "dead", {STREAM: ">"})
         async with it.consumer(claim_after_s=0.001).running():
             await it.until({"ada": 1})
@@ -91,10 +90,10 @@ async def test_a_consumer_that_comes_too_early_leaves_others_alone(environ: dict
     """What another one was given a moment ago, it may be working on."""
     async with consuming(environ) as it:
         await it.redis.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
-        await Events(it.redis).add("ada")
+        await add_event(it.redis, "ada")
         await it.redis.xreadgroup(GROUP, "busy", {STREAM: ">"})
         async with it.consumer(claim_after_s=3600).running():
-            await Events(it.redis).add("bob")
+            await add_event(it.redis, "bob")
             await it.until({"bob": 1}, pending=1)
 
 
@@ -102,10 +101,10 @@ async def test_a_consumer_that_comes_too_early_leaves_others_alone(environ: dict
 async def test_a_group_that_is_lost_is_made_again(environ: dict[str, str]) -> None:
     """As after a restart of a Redis that keeps nothing."""
     async with consuming(environ) as it, it.consumer().running():
-        await Events(it.redis).add("ada")
+        await add_event(it.redis, "ada")
         await it.until({"ada": 1})
         await it.redis.delete(STREAM)
-        await Events(it.redis).add("ada")
+        await add_event(it.redis, "ada")
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 if await it.scores() == {"ada": 2}:
@@ -133,7 +132,7 @@ async def test_what_is_no_event_goes_to_the_dead_letters(environ: dict[str, str]
         async with it.consumer().running():
             for fields in BAD_EVENTS:
                 await it.waiting_redis.xadd(STREAM, fields)
-            await Events(it.redis).add("ada")
+            await add_event(it.redis, "ada")
             await it.until({"ada": 1})
         letters: Any = await it.waiting_redis.xrange(DEAD_LETTERS)
     assert len(letters) == len(BAD_EVENTS)
@@ -183,13 +182,15 @@ async def test_the_leaderboard_of_a_day_has_the_messages_of_a_day(environ: dict[
     database, (redis, waiting_redis) = database_of(environ), redis_of(environ)
     async with database:
         await migrate(database)
-        leaderboards = Leaderboards(database, redis, clock=clock)
         for name in ("ada", "bob"):
             async with redis.pipeline() as pipeline:
-                leaderboards.score(pipeline, Event(name=name, at_ms=int(clock.now * 1000)))
+                score(pipeline, Event(name=name, at_ms=int(clock.now * 1000)))
                 await pipeline.execute()
             clock.now += 86_401 if name == "ada" else 0
-        frozen = {period: [each.name for each in await leaderboards.freeze(period, Scope.CAMPUS)] for period in Period}
-    assert frozen == {Period.DAY: ["bob"], Period.WEEK: ["ada", "bob"]}
+        now_ms = int(clock.now * 1000)
+        frozen = {
+            period: [one.name for one in await freeze(database, redis, period, "campus", now_ms)] for period in PERIODS
+        }
+    assert frozen == {"day": ["bob"], "week": ["ada", "bob"]}
     await redis.aclose()
     await waiting_redis.aclose()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from divan_obs_asgi import ImproperlyConfigured
-from examples.divan.messages import Messages
+from examples.divan.chat import page_of, store_message
 from examples.divan.migrations import MIGRATIONS, migrate
 from examples.divan.storage import database_of, number_of, redis_of
 from examples.divan.unavailable import STORE_ERRORS
@@ -100,22 +100,21 @@ async def test_a_pool_outlives_a_stopped_postgres(real: dict[str, str], postgres
     database = database_of({**real, "DATABASE_POOL_SIZE": "2"})
     async with database:
         await migrate(database)
-        messages = Messages(database)
 
         async def lose() -> None:
             async with database.changes():
-                await messages.add("lobby", "ada", "lost")
+                await store_message(database, "lobby", "ada", "lost")
                 postgres_server.stop()
                 try:
-                    await messages.add("lobby", "ada", "lost, too")
+                    await store_message(database, "lobby", "ada", "lost, too")
                 finally:
                     postgres_server.start()
 
         for _ in range(3):
             with pytest.raises(STORE_ERRORS):
                 await lose()
-        assert (await messages.page("lobby", 10, 2**63 - 1)).messages == []
-        await messages.add("lobby", "ada", "Hello")
+        assert (await page_of(database, "lobby", 10, 2**63 - 1)).messages == []
+        await store_message(database, "lobby", "ada", "Hello")
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "many"])
