@@ -202,10 +202,12 @@ class Backend:
 
 
 class Listener:
-    """A Socket.IO client that keeps what it is sent, and acknowledges it."""
+    """A Socket.IO client that keeps what it is sent, and acknowledges it while `acknowledging` is set."""
 
     def __init__(self, serving: Serving) -> None:
         self._url = serving.url
+        self.acknowledging = asyncio.Event()
+        self.acknowledging.set()
         self._client = socketio.AsyncClient(reconnection=False)
         self._heard: asyncio.Queue[tuple[str, Any]] = asyncio.Queue()
         for event in ("message", "read"):
@@ -214,6 +216,7 @@ class Listener:
     def _keeper_of(self, event: str) -> Any:
         async def keep(data: Any) -> None:
             self._heard.put_nowait((event, data))
+            await self.acknowledging.wait()
 
         return keep
 

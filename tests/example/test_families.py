@@ -21,6 +21,7 @@ from tests.example.service import (
     served,
     sign_in,
 )
+from tests.patience import PATIENCE_S
 
 T = TypeVar("T", bound=Callable[..., object])
 PLACE = {"lat": 41.085, "lon": 29.044}
@@ -194,8 +195,14 @@ async def test_a_chat(backend: Backend) -> None:
 
 
 @counts("chat_delivered_updates_total")
-async def test_a_delivery(environ: dict[str, str]) -> None:
-    """A friend's client acknowledges the message; a second client of hers and a room's messages change nothing."""
+async def test_a_delivery(
+    environ: dict[str, str], request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    A friend's client acknowledges the message; a second client of hers and a room's messages change nothing.
+
+    Nor does an acknowledgement that cannot be stored: the mark stays where it was until the next message.
+    """
     async with served(environ) as (divan, serving):
         ada, bob = await befriend(divan, "ada", "bob")
         for who in (ada, bob):
@@ -212,6 +219,20 @@ async def test_a_delivery(environ: dict[str, str]) -> None:
         async with moves_series(divan, {"rooms_send_total": 1, EVENT: 1}):
             await divan.post("/rooms/lobby/messages", json={"text": "All"}, headers=ada)
             assert [(await listener.next())[1]["text"] for listener in listeners] == ["All", "All"]
+        await listeners.pop().disconnect()
+        async with moves(divan, chat_send_total=1):
+            listeners[0].acknowledging.clear()
+            await divan.post("/chat/bob/messages", json={"text": "Lost"}, headers=ada)
+            assert (await listeners[0].next())[1]["text"] == "Lost"
+            with Backend(divan, environ, request).down("sql"):
+                listeners[0].acknowledging.set()
+                async with asyncio.timeout(PATIENCE_S):
+                    while True:
+                        if "a delivery was not noted" in caplog.text:
+                            break
+                        await asyncio.sleep(0.02)
+        async with moves(divan, chat_send_total=1, chat_delivered_updates_total=1):
+            await divan.post("/chat/bob/messages", json={"text": "And now"}, headers=ada)
         for listener in listeners:
             await listener.disconnect()
 
