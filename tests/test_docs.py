@@ -30,6 +30,7 @@ from divan_obs_asgi.types import Receive, Scope, Send
 from tests.redaction import score
 
 ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "examples" / "divan" / "README.md"]
 
 
 def blocks(document: str, language: str) -> list[str]:
@@ -68,7 +69,7 @@ def test_links_lead_somewhere() -> None:
     """Every relative link of a document names a file that is there."""
     broken = [
         f"{path.name}: {target}"
-        for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.md")]
+        for path in [*DOCUMENTS, *(ROOT / "benchmarks").glob("*.md")]
         for target in re.findall(r"\]\((?!http)([^)#]+)[^)]*\)", path.read_text())
         if not (path.parent / target).exists()
     ]
@@ -132,7 +133,7 @@ def test_what_a_document_shows_runs(document: str, monkeypatch: pytest.MonkeyPat
 
 def texts() -> Iterator[tuple[str, str]]:
     """Yield what users read, with its place: documents, and the strings and comments of the code."""
-    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")]:
+    for path in [*ROOT.glob("*.md"), *DOCUMENTS[1:], *ROOT.glob("benchmarks/*.md")]:
         yield path.name, path.read_text()
     for path in [*Path(inspect.getfile(obs)).parent.rglob("*.py"), *ROOT.glob("examples/**/*.py")]:
         code = path.read_text()
@@ -168,7 +169,7 @@ def test_documents_name_flags_that_there_are() -> None:
     declared = {flag.name for flag, _ in obs.Settings.flags()}
     written = {
         (path.name, name)
-        for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+        for path in DOCUMENTS
         for name in re.findall(r"\b(?:OBS|LOG|HEALTH)_[A-Z][A-Z_]*[A-Z]\b", path.read_text())
     }
     assert sorted((document, name) for document, name in written if name not in declared) == []
@@ -180,7 +181,7 @@ def test_documents_name_metrics_that_there_are() -> None:
     own = {"divan_coffees_total", "divan_slow_requests_total", "divan_token", "divan_traces"}
     written = {
         (path.name, name)
-        for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+        for path in DOCUMENTS
         for name in re.findall(r"\bdivan_(?!obs_asgi)[a-z_]+[a-z]\b(?![*/.:])", path.read_text())
     }
     unknown = {
@@ -194,7 +195,7 @@ def test_documents_name_metrics_that_there_are() -> None:
 @pytest.mark.parametrize("module", [obs, obs.middlewares, testing])
 def test_what_can_be_imported_is_documented(module: ModuleType) -> None:
     """Somebody who finds a name in an editor can read what it is for."""
-    documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    documents = DOCUMENTS
     words = set(re.findall(r"\w+", "".join(path.read_text() for path in documents)))
     assert sorted(name for name in module.__all__ if name not in words and not name.startswith("__")) == []
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from collections.abc import Iterable, Iterator
 from concurrent import futures
+from contextlib import suppress
 from typing import Self
 
 import grpc
@@ -102,3 +105,40 @@ class OtlpReceiver(TraceServiceServicer):
                 names = [span.name for span in self.spans()]
                 raise TimeoutError(f"{len(names)} of {count} spans arrived in {timeout} s: {names}")
             return self.spans()
+
+
+def tree(spans: Iterable[Span]) -> list[str]:
+    """Return one line a span, a child below its parent and further in."""
+    of = {span.span_id: span for span in spans}
+    children: dict[bytes, list[Span]] = {}
+    for span in sorted(of.values(), key=lambda span: span.start_time_unix_nano):
+        children.setdefault(span.parent_span_id if span.parent_span_id in of else b"", []).append(span)
+
+    def lines(parent: bytes, depth: int) -> Iterator[str]:
+        for span in children.get(parent, ()):
+            took_ms = (span.end_time_unix_nano - span.start_time_unix_nano) / 1e6
+            trace = f"  trace {span.trace_id.hex()}" if depth == 0 else ""
+            yield f"{'  ' * depth}{span.name}  {took_ms:.1f} ms{trace}"
+            yield from lines(span.span_id, depth + 1)
+
+    return list(lines(b"", 0))
+
+
+def main() -> None:
+    """Print what is sent to the port of the command line until interrupted: python -m tests.servers.otlp 4317."""
+
+    class Printing(OtlpReceiver):
+        def Export(
+            self, request: ExportTraceServiceRequest, context: grpc.ServicerContext
+        ) -> ExportTraceServiceResponse:
+            spans = [span for part in request.resource_spans for scope in part.scope_spans for span in scope.spans]
+            sys.stdout.write("".join(f"{line}\n" for line in tree(spans)))
+            sys.stdout.flush()
+            return ExportTraceServiceResponse()
+
+    with Printing(int(sys.argv[1])), suppress(KeyboardInterrupt):
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
