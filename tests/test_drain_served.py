@@ -39,6 +39,8 @@ if __name__ == "__main__":
 """
 # Longer than a test has patience for: who waits for it has not ended at once.
 LONG = {"OBS_DRAIN_DELAY_S": "300"}
+# The default, which depends on where the service runs.
+UNTOLD = {"OBS_DRAIN_DELAY_S": ""}
 NOW = "SIGTERM: not ready any more; shutting down now"
 
 
@@ -48,7 +50,7 @@ def ready(command: Command) -> None:
 
 def test_a_watched_service_still_drains() -> None:
     """Nobody's terminal, no reloader, no flag: it serves on for those who do not know yet."""
-    command = Command(APP, "uvicorn", "app")
+    command = Command(APP, "uvicorn", "app", env=UNTOLD)
     try:
         command.start()
         ready(command)
@@ -64,7 +66,7 @@ def test_a_watched_service_still_drains() -> None:
 
 def test_with_the_environment_dev_there_is_no_delay() -> None:
     """OBS_ENV=dev says that nobody's requests are lost."""
-    command = Command(APP, "uvicorn", "app", env={"OBS_ENV": "dev"})
+    command = Command(APP, "uvicorn", "app", env={**UNTOLD, "OBS_ENV": "dev"})
     try:
         command.start()
         ready(command)
@@ -77,7 +79,7 @@ def test_with_the_environment_dev_there_is_no_delay() -> None:
 
 def test_a_reload_does_not_wait() -> None:
     """uvicorn --reload sends its child SIGTERM, and the developer waits for the next one."""
-    command = Command(APP, "uvicorn", "app", "--reload")
+    command = Command(APP, "uvicorn", "app", "--reload", env=UNTOLD)
     command._options = ("--reload", "--reload-dir", str(command.directory))
     try:
         command.start()
@@ -99,7 +101,7 @@ class Script(Command):
 
 def test_a_reload_by_code_does_not_wait() -> None:
     """`uvicorn.run(app, reload=True)`."""
-    command = Script(RELOADED, "uvicorn", "app")
+    command = Script(RELOADED, "uvicorn", "app", env=UNTOLD)
     try:
         command.start()
         until(lambda: "Application startup complete." in command.messages(), command)
