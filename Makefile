@@ -26,7 +26,7 @@ TOX = PATH="$(PY_FOLDERS)$$PATH" $(BIN)/tox run -q --colored no --no-list-depend
 .PHONY: help run test test-setup check bench load clean
 
 help:
-	@echo "make run    serve the reference backend on http://$(HOST):$(PORT)"
+	@echo "make run    serve the reference backend on http://$(HOST):$(PORT); WORKERS=2 with REDIS_URL and DATABASE_URL"
 	@echo "make test   all tests against the built wheel, on every interpreter found; lint and types"
 	@echo "make check  lint, types and core tests of the work tree but for the slow ones, in under a minute"
 	@echo "make bench  microseconds per request and megabytes redacted per second, beside others; memory under load"

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import re
 import secrets
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
 from divan_obs_asgi import ImproperlyConfigured
 
@@ -44,18 +47,45 @@ Listen to a room over Socket.IO, in another terminal:
   {python} -m examples.divan.listen lobby --url {url}
 """
 
+# What all workers share, and how its URL begins: an embedded Redis is one process's own, and SQLite has one writer.
+SHARED_STORES = {"REDIS_URL": ("redis", "unix"), "DATABASE_URL": ("postgres",)}
+
 
 class Server(uvicorn.Server):
     """A uvicorn that announces its address once it can be reached there."""
 
-    def __init__(self, config: uvicorn.Config, announce: Callable[[str], None]) -> None:
+    def __init__(self, config: uvicorn.Config, announce: Callable[[socket.socket], None]) -> None:
         super().__init__(config)
         self._announce = announce
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        host, port = self.servers[0].sockets[0].getsockname()[:2]
-        self._announce(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+        self._announce(self.servers[0].sockets[0])
+
+
+class Workers(Multiprocess):
+    """The same of several workers, once all of them can be reached."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[socket.socket], None]) -> None:
+        importlib.import_module("examples.divan.app")  # A bad flag is reported here, and not by a worker.
+        super().__init__(config, [config.bind_socket()])
+        self._announce: Callable[[socket.socket], None] | None = announce
+
+    def run(self) -> None:
+        # Signals are queued since `__init__`, so none ends this process before the directory is removed.
+        with tempfile.TemporaryDirectory(prefix="divan-metrics-") as directory:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = os.environ.get("PROMETHEUS_MULTIPROC_DIR") or directory
+            super().run()
+        if any(process.exitcode == STARTUP_FAILURE for process in self.processes):
+            sys.exit(STARTUP_FAILURE)
+
+    def keep_subprocess_alive(self) -> None:
+        for process in self.processes:
+            process.child_conn.close()  # The worker has its own; without ours its end is noticed at once.
+        super().keep_subprocess_alive()
+        if self._announce and all(process.is_ready() for process in self.processes):
+            self._announce(self.sockets[0])
+            self._announce = None
 
 
 def demo_environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -63,6 +93,7 @@ def demo_environment(environ: Mapping[str, str]) -> dict[str, str]:
     wanted = {
         "HOST": "127.0.0.1",
         "PORT": "8000",
+        "WORKERS": "1",
         "OBS_ENV": "dev",
         "OBS_SERVICE_NAME": "divan-api",
         "OBS_ADMIN_TOKEN": secrets.token_urlsafe(24),
@@ -73,21 +104,27 @@ def demo_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in wanted.items() if not environ.get(name)}
 
 
-def banner(url: str, admin_token: str) -> str:
+def banner(listener: socket.socket, admin_token: str) -> str:
     """Return what to open and a line for each thing to try."""
-    python = Path(sys.executable)
-    if python.is_relative_to(Path.cwd()):
-        python = python.relative_to(Path.cwd())
-    return BANNER.format(url=url, admin_token=admin_token, python=python)
+    host, port = listener.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return BANNER.format(url=url, admin_token=admin_token, python=os.path.relpath(sys.executable))
 
 
-def complaint(host: str, port: str) -> str | None:
-    """Return why nothing can be served there; uvicorn would say it last, after the application has started."""
+def complaint(environ: Mapping[str, str]) -> str | None:
+    """Return why nothing can be served; uvicorn would say it last, after the application has started."""
+    host, port, workers = environ["HOST"], environ["PORT"], environ["WORKERS"]
     if not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
         return f"PORT is {port!r}; expected a number up to 65535."
+    if not re.fullmatch("[1-9][0-9]?", workers):
+        return f"WORKERS is {workers!r}; expected a number from 1 to 99."
+    lacking = [name for name, starts in SHARED_STORES.items() if not environ.get(name, "").startswith(starts)]
+    if workers != "1" and lacking:
+        return (
+            f"WORKERS={workers} needs a Redis and a PostgreSQL, which all workers share; set {' and '.join(lacking)}."
+        )
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        socket.create_server((host, int(port)), family=family).close()
+        socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
         return f"Nothing can be served on {host} port {port}: {error.strerror}. PORT=8001 takes another."
     return None
@@ -96,8 +133,7 @@ def complaint(host: str, port: str) -> str | None:
 def main() -> None:
     made = demo_environment(os.environ)
     os.environ.update(made)
-    wrong = complaint(os.environ["HOST"], os.environ["PORT"])
-    if wrong is not None:
+    if wrong := complaint(os.environ):
         sys.exit(wrong)
     # A token of yours is not printed.
     admin_token = made.get("OBS_ADMIN_TOKEN", "$OBS_ADMIN_TOKEN")
@@ -105,13 +141,16 @@ def main() -> None:
         "examples.divan.app:app",
         host=os.environ["HOST"],
         port=int(os.environ["PORT"]),
+        workers=int(os.environ["WORKERS"]),
         log_config=None,  # divan_obs_asgi writes all lines, uvicorn's too
         access_log=False,
         timeout_graceful_shutdown=3,  # a Socket.IO client that polls holds its request for half a minute
+        timeout_worker_healthcheck=30,  # a worker that takes longer to start is killed
     )
+    serving = Server if config.workers == 1 else Workers
     try:
         with contextlib.suppress(KeyboardInterrupt):
-            Server(config, lambda url: print(banner(url, admin_token), flush=True)).run()
+            serving(config, lambda listener: print(banner(listener, admin_token), flush=True)).run()
     except ImproperlyConfigured as error:
         sys.exit(str(error))
 

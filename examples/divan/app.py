@@ -3,5 +3,3 @@
 from examples.divan.backend import create_app
 
 app = create_app()
-
-__all__ = ["app", "create_app"]

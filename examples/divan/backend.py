@@ -42,7 +42,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> FastAPI:
     state.database, state.redis = database, redis
     state.presence = presence.Presence(redis, pause_s=storage.number_of(environ, "HEARTBEAT_PAUSE_S", 1))
     is_member = partial(rooms.has_member, database)
-    state.chat_server = ChatServer(observability, state.tokens, is_member, environ.get("REDIS_URL"))
+    state.chat_server = ChatServer(observability, state.tokens, is_member, environ)
     consumer = events.EventConsumer(waiting_redis, leaderboards.score, state.domain)
 
     @asynccontextmanager
@@ -51,6 +51,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> FastAPI:
             async with database:
                 await migrations.migrate(database)
                 async with consumer.running():
+                    state.chat_server.open()
                     yield
                     await state.chat_server.close()
         finally:

@@ -42,7 +42,8 @@ async def listen(url: str, room: str, name: str) -> None:
         client.on("connect", join, namespace=NAMESPACE)
         client.on("message", show, namespace=NAMESPACE)
         try:
-            await client.connect(url, namespaces=[NAMESPACE], auth=signed_in)
+            # Several workers answer to the url, and each knows its own long polls only.
+            await client.connect(url, namespaces=[NAMESPACE], auth=signed_in, transports=["websocket"])
             await client.wait()
         finally:
             await client.disconnect()

@@ -58,14 +58,24 @@ class RedisManager(socketio.AsyncRedisManager):
 
 
 class ChatServer(obs.socketio_ext.ObservedAsyncServer):
-    """The Socket.IO server of Divan; `is_member` is asked for a room and a name, `redis_url` joins several workers."""
+    """
+    The Socket.IO server of Divan; `is_member` is asked for a room and a name, and REDIS_URL joins several workers.
+
+    The requests of a long poll reach any worker and must reach one, so that with several there are WebSockets only.
+    """
 
     def __init__(
-        self, observability: obs.Observability, tokens: Tokens, is_member: IsMember, redis_url: str | None = None
+        self, observability: obs.Observability, tokens: Tokens, is_member: IsMember, environ: Mapping[str, str]
     ) -> None:
-        manager = RedisManager(redis_url) if redis_url else None
-        super().__init__(obs=observability, async_mode="asgi", client_manager=manager)
+        manager = RedisManager(environ["REDIS_URL"]) if environ.get("REDIS_URL") else None
+        transports = ["websocket"] if environ.get("PROMETHEUS_MULTIPROC_DIR") else None
+        super().__init__(obs=observability, async_mode="asgi", client_manager=manager, transports=transports)
         self.register_namespace(ChatNamespace(tokens, is_member))
+
+    def open(self) -> None:
+        """Hear other workers before the first client comes: theirs acknowledge what this worker sends."""
+        self.manager_initialized = True
+        self.manager.initialize()
 
     async def close(self) -> None:
         """End the background work; to be awaited before the web server is gone."""

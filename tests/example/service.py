@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import pytest
@@ -201,11 +201,18 @@ class Backend:
         assert answer.json() == {"detail": "A store of Divan is out of reach or busy; try again in a second."}
 
 
+class Address(Protocol):
+    """A server that a client can connect to."""
+
+    @property
+    def url(self) -> str: ...
+
+
 class Listener:
     """A Socket.IO client that keeps what it is sent, and acknowledges it while `acknowledging` is set."""
 
-    def __init__(self, serving: Serving) -> None:
-        self._url = serving.url
+    def __init__(self, server: Address, transports: list[str] | None = None) -> None:
+        self._url, self._transports = server.url, transports
         self.acknowledging = asyncio.Event()
         self.acknowledging.set()
         self._client = socketio.AsyncClient(reconnection=False)
@@ -221,7 +228,7 @@ class Listener:
         return keep
 
     async def connect(self, auth: object) -> None:
-        await self._client.connect(self._url, namespaces=[NAMESPACE], auth=auth)
+        await self._client.connect(self._url, namespaces=[NAMESPACE], auth=auth, transports=self._transports)
 
     async def connect_as(self, who: Mapping[str, str]) -> None:
         await self.connect({"token": who["Authorization"].removeprefix("Bearer ")})
@@ -232,6 +239,10 @@ class Listener:
     async def next(self) -> tuple[str, Any]:
         async with asyncio.timeout(PATIENCE_S):
             return await self._heard.get()
+
+    @property
+    def connected(self) -> bool:
+        return self._client.connected
 
     async def disconnect(self) -> None:
         await self._client.disconnect()
