@@ -10,6 +10,7 @@ import base64
 import json
 import logging
 import socket
+import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
@@ -452,6 +453,14 @@ IN_THE_ENVIRON = {
     *("Channel", "method of Channel.receive", "method of Channel.send", "RedactedRequest", "RequestRecord"),
     "function of EngineRequests._looking.<locals>.receive_and_look",
 }
+if sys.version_info >= (3, 12):
+    # Engine.IO's handler of a WebSocket keeps the task that has read from it, and with its exception itself; since
+    # Python 3.12 the frames below a frame that is kept are kept as well, with what they hold.
+    IN_THE_ENVIRON |= {
+        *("Handshake", "method of RequestRecord._leave_flight", "frame of ObservedAsyncServer.handle_request"),
+        *(f"frame of {name}Middleware.__call__" for name in ("Ops", "Record", "Context")),
+        "frame of Stack.__call__",
+    }
 # Where a handler of a disconnect raises, Engine.IO goes on otherwise than where the client is cleaned up after.
 FAILS_TO_LEAVE = "chats"
 
