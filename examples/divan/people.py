@@ -44,7 +44,7 @@ async def send(
     to: Annotated[Name, Body(embed=True)], sender: Caller, database: Database, counts: Counts, response: Response
 ) -> Invite:
     if to == sender:
-        raise HTTPException(422, "You cannot invite yourself.")
+        raise HTTPException(400, "You cannot invite yourself.")
     if await are_friends(database, sender, to):
         raise HTTPException(409, "You are friends already.")
     row = (

@@ -19,8 +19,8 @@ CAMPUSES = ("north", "south")
 
 # Why a heartbeat is refused, and how.
 REASONS = {
-    "unknown_campus": (422, f"There is no such campus; expected {' or '.join(CAMPUSES)}."),
-    "outside_world": (422, f"There is no such place: lat is at most {MAX_LATITUDE}, and lon 180, in either direction."),
+    "unknown_campus": (400, f"There is no such campus; expected {' or '.join(CAMPUSES)}."),
+    "outside_world": (400, f"There is no such place: lat is at most {MAX_LATITUDE}, and lon 180, in either direction."),
     "too_often": (429, "One heartbeat a second will do."),
 }
 
