@@ -13,7 +13,6 @@ import schemathesis.cli
 
 from tests.example.service import started
 
-
 # What an answer may be is declared for the shape of what is asked; other refusals are of no declared status.
 CHECKS = "not_a_server_error,response_schema_conformance,content_type_conformance"
 
