@@ -191,6 +191,7 @@ class Observability:
             interval_s=settings.health_interval_s,
             fail_after=settings.health_fail_after,
             recover_after=settings.health_recover_after,
+            drains=lambda: drain.active,
         )
         heartbeat = HeartbeatProbe()
         probes.register(heartbeat)
@@ -226,10 +227,15 @@ class Observability:
         if spans is not None and tracer_provider is None and not spans.exports:
             # Said when the application has started: `init` has given the log its handler by then.
             background.when_started("tracing", _tell_that_no_span_leaves)
+
+        def tell_draining(drains: bool) -> None:
+            metrics.draining.set(drains)
+            probes.tell_ready()
+
         drain = Drain(
             settings.drain_delay_s,
             faults,
-            lambda drains: metrics.draining.set(drains),  # Made at its first use.
+            tell_draining,
             signals=settings.drain_enabled,
             why_development=lambda: why_development(sys._getframe(), dev=settings.says_dev),
         )

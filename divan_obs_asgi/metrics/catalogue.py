@@ -303,6 +303,14 @@ class Catalogue:
     )
 
     # Health.
+    health_ready = gauge(
+        "health_ready",
+        [],
+        "1 where /health/ready says ok, 0 where it fails or the process drains; absent before the first checks.",
+        "probes",
+        "livemin",
+        absent=True,
+    )
     draining = gauge("draining", [], "1 from the start of a drain to the end of the process.", "drain", "livemax")
 
     # The process.

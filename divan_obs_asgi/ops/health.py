@@ -50,6 +50,7 @@ class Health:
     def _slices(self, form: Format) -> Iterator[bytes]:
         metrics = self._obs.metrics
         told = {
+            metrics.health_ready,
             metrics.probe_up,
             metrics.redis_up,
             metrics.redis_latency,

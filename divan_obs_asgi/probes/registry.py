@@ -12,7 +12,7 @@ import anyio
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.faults import Faults
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.probes.base import Group, Options, Probe
+from divan_obs_asgi.probes.base import READY, Group, Options, Probe
 from divan_obs_asgi.probes.checking import Checker
 from divan_obs_asgi.probes.function import Function, FunctionProbe
 from divan_obs_asgi.probes.refusing import refuse_what_is_no_probe
@@ -41,6 +41,7 @@ class ProbeRegistry:
 
     Args:
         interval_s, fail_after, recover_after: for the probes that have none of their own.
+        drains: returns whether the process drains; then it is not ready, whatever its probes say.
         clock: seconds, monotonic.
     """
 
@@ -54,11 +55,13 @@ class ProbeRegistry:
         interval_s: float = 2.0,
         fail_after: int = 2,
         recover_after: int = 1,
+        drains: Callable[[], bool] = bool,
     ) -> None:
         self._metrics = metrics
         self._faults = faults
         self._clock = clock
         self._checker = Checker(policy, faults, clock)
+        self._drains = drains
         self._defaults = (interval_s, fail_after, recover_after)
         self._watched: dict[str, Watched] = {}
 
@@ -109,7 +112,24 @@ class ProbeRegistry:
         for name, result in results.items():
             if result.reason == "stale":
                 self._tell(name, up=False)
-        return Report(results)
+        report = Report(results)
+        if group == READY and (due or not watched):
+            self._set_ready(report.ok and not self._drains())
+        return report
+
+    def tell_ready(self) -> None:
+        """Have `health_ready` be what `/health/ready` would answer now, as far as that is known without a check."""
+        if self._drains():
+            self._set_ready(False)
+            return
+        now = self._clock()
+        verdicts = {
+            one.passes(now) for one in self._watched.values() if one.probe.group == READY and one.probe.critical
+        }
+        if False in verdicts:
+            self._set_ready(False)
+        elif None not in verdicts:
+            self._set_ready(True)
 
     def recheck(self) -> None:
         """
@@ -129,13 +149,16 @@ class ProbeRegistry:
                     if name not in kept and watched.watch_s > 0:
                         tasks.start_soon(self._keep_watch, watched, name=f"divan_obs_asgi.probes.{name}")
                     kept.add(name)
+                # Time alone makes a result expire.
+                self.tell_ready()
                 await anyio.sleep(_LOOK_FOR_NEW_S)
 
     async def _keep_watch(self, watched: Watched) -> None:
-        watched.kept_watch = True
+        watched.keep_watch(self._clock())
         try:
             while not watched.is_settled():
                 await watched.refresh(self._check)
+                self.tell_ready()
                 await anyio.sleep(watched.pause_s * random.uniform(1 - _JITTER, 1 + _JITTER))
         finally:
             watched.kept_watch = False
@@ -166,6 +189,12 @@ class ProbeRegistry:
                     latency.observe(latency_s)
         except Exception as error:
             # Readiness does not depend on whether it can be counted.
+            self._faults.report("probes", error)
+
+    def _set_ready(self, ready: bool) -> None:
+        try:
+            self._metrics.health_ready.set(ready)
+        except Exception as error:
             self._faults.report("probes", error)
 
     async def _let_go(self, probe: Probe) -> None:

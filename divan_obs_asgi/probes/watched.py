@@ -37,6 +37,12 @@ class Watched:
         self._standing = Standing(_own(probe, "fail_after", fail_after), _own(probe, "recover_after", recover_after))
         self._flight: anyio.Event | None = None
         self.kept_watch = False
+        self._watched_since = 0.0
+
+    def keep_watch(self, now: float) -> None:
+        """Note that a task of the registry checks it from now on."""
+        self.kept_watch = True
+        self._watched_since = now
 
     @property
     def pause_s(self) -> float:
@@ -83,6 +89,13 @@ class Watched:
         """Have a failure checked again before it is told again."""
         if self._standing.told is not None and not self._standing.told.ok:
             self._standing.told = None
+
+    def passes(self, now: float) -> bool | None:
+        """Tell whether it is ok, without a check; None where its first check is under way, or nobody keeps watch."""
+        told = self._standing.told
+        if not self.kept_watch or (told is None and now - self._watched_since < self._expiry_s):
+            return None
+        return told is not None and told.ok and not self._has_expired(now)
 
     def result(self, now: float) -> Result:
         """Return what is told now. Without a check, or where the last one has expired, the probe is not ok."""

@@ -95,12 +95,15 @@ def test_restarts_leave_no_files(tmp_path: Path) -> None:
 def test_a_dependency_is_up_where_all_workers_say_so(tmp_path: Path) -> None:
     """Workers that ask the same Redis are one series; one that has not asked yet says nothing."""
     one, two, _ = worker(tmp_path), worker(tmp_path), worker(tmp_path)
-    assert samples(one, "divan_redis_up", "divan_probe_up") == {}
+    assert samples(one, "divan_redis_up", "divan_probe_up", "divan_health_ready") == {}
     for metrics in (one, two):
         metrics.redis_up.set(1)
         metrics.probe_up.labels("redis").set(1)
-    up = {"divan_redis_up": 1, "divan_probe_up{name=redis}": 1}
-    assert samples(one, "divan_redis_up", "divan_probe_up") == up
+        metrics.health_ready.set(1)
+    up = {"divan_redis_up": 1, "divan_probe_up{name=redis}": 1, "divan_health_ready": 1}
+    assert samples(one, "divan_redis_up", "divan_probe_up", "divan_health_ready") == up
+    two.health_ready.set(0)
+    assert samples(one, "divan_health_ready") == {"divan_health_ready": 0}
     two.redis_up.set(0)
     assert samples(one, "divan_redis_up") == {"divan_redis_up": 0}
     die(two)
@@ -287,7 +290,7 @@ def test_every_gauge_says_how_workers_are_told_as_one() -> None:
     """Those that several workers tell of the same thing are not summed."""
     modes = {family.name: family.mode for family in FAMILIES if family.kind == "gauge"}
     summed = {name for name, mode in modes.items() if mode == "livesum"}
-    same_for_all = {"probe_up", "redis_up", "postgres_up", "draining", "obs_build_info"}
+    same_for_all = {"health_ready", "probe_up", "redis_up", "postgres_up", "draining", "obs_build_info"}
     assert {modes[name] for name in same_for_all} == {"livemin", "livemax"}
     assert not summed & (same_for_all | {name for name in modes if "timestamp" in name or "redis" in name})
 

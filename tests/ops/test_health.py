@@ -242,7 +242,9 @@ def test_a_scraper_gets_gauges() -> None:
         "search": 1.0,
     }
     assert families["divan_redis_up"].samples[0].value == 0.0
+    assert families["divan_health_ready"].samples[0].value == 0.0
     assert families.keys() == {
+        "divan_health_ready",
         "divan_probe_up",
         "divan_redis_up",
         "divan_redis_latency_seconds",

@@ -57,6 +57,8 @@ class Fleet:
         yield "divan_socketio_clients", 'namespace="/"', 0 if draining else min(100, 3 * age)
         yield "process_start_time_seconds", "", begun
         yield "divan_draining", "", draining
+        # The first check of what a new process depends on may fail.
+        yield "divan_health_ready", "", not draining and not (fresh and age < 2)
         yield "divan_redis_up", "", not draining
         yield "divan_postgres_up", "", not draining
         yield "divan_probe_up", 'name="redis"', not draining

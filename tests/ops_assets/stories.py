@@ -179,16 +179,20 @@ SERVICE = [
     ),
     Story(
         "ServiceUnready",
-        probe("s3", "1+0x5 0+0x10 1+0x20"),
+        one("health_ready", "", "1+0x5 0+0x10 1+0x20"),
         quiet=9,
         fires=12,
         resolved=18,
         says=(
-            "The health check s3 fails on at least one instance of divan for 5 minutes. Where it is critical, that"
-            " instance gets no requests."
+            "/health/ready of a:1 of divan fails for 5 minutes: balancers send it no requests."
         ),
-        below=(probe("s3", "1+0x5 0+0x4 1+0x50"), probe("redaction", "0+0x60")),
-        labels={"name": "s3"},
+        # Too short; a check that is not critical; and what drains.
+        below=(
+            one("health_ready", "", "1+0x5 0+0x4 1+0x50"),
+            {**probe("s3", "0+0x60"), **one("health_ready", "", "1+0x60")},
+            {**one("health_ready", "", "0+0x60"), **one("draining", "", "1+0x60")},
+        ),
+        labels=INSTANCE,
     ),
     Story("RedisDown", one("redis_up", "", "1+0x5 0+0x5 1+0x20"), 7, 9, 13,
           "Redis has not answered at least one instance of divan in time for 2 minutes.",

@@ -9,8 +9,7 @@ from prometheus_client import Gauge
 from divan_obs_asgi.metrics.catalogue import Catalogue
 from divan_obs_asgi.metrics.family import Family
 from divan_obs_asgi.ops_assets.parameters import Parameters
-from divan_obs_asgi.ops_assets.promql import Foreign, Series, Vector, increase, lines, lowest, none_of, total
-from divan_obs_asgi.ops_assets.rules.itself import CANARY
+from divan_obs_asgi.ops_assets.promql import Foreign, Series, Vector, increase, lines, lowest, total
 from divan_obs_asgi.ops_assets.rules.rule import Alert
 
 _STALLS = 5
@@ -78,17 +77,17 @@ def _without_metrics(series: Series) -> Alert:
 
 
 def _unready(series: Series) -> Alert:
-    checks = series.gauge(Catalogue.probe_up, name=none_of(CANARY))
+    ready = series.gauge(Catalogue.health_ready)
     return Alert(
         "ServiceUnready",
         "page",
         lines(
-            f"{lowest(_of_those_that_stay(series, checks), 'job', 'name')} == 0",
+            f"{lowest(_of_those_that_stay(series, ready), 'job', 'instance')} == 0",
         ),
-        summary="The health check {{ $labels.name }} of {{ $labels.job }} fails.",
+        summary="{{ $labels.instance }} of {{ $labels.job }} is not ready.",
         description=(
-            "The health check {{ $labels.name }} fails on at least one instance of {{ $labels.job }} for 5 minutes."
-            " Where it is critical, that instance gets no requests."
+            "/health/ready of {{ $labels.instance }} of {{ $labels.job }} fails for 5 minutes: balancers send it no"
+            " requests."
         ),
         board="backend-overview",
         pending="5m",
