@@ -55,7 +55,7 @@ def alerts() -> str:
     rows = []
     for alert in rules(Parameters()).alerts:
         says = re.sub(r"{{ \$labels\.(\w+) }}", r"*\1*", alert.summary).replace("__overflow__", "`__overflow__`")
-        rows.append(f"| `{alert.key}` | {alert.severity} | {alert.pending} | {says} |\n")
+        rows.append(f"| [`{alert.key}`](runbooks/{alert.name}.md) | {alert.severity} | {alert.pending} | {says} |\n")
     head = "| alert | severity | after | what it says |\n|-------|----------|-------|--------------|\n"
     return head + "".join(rows)
 

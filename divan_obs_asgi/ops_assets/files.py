@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from divan_obs_asgi.ops_assets.parameters import Parameters
 from divan_obs_asgi.ops_assets.rules import rules
+from divan_obs_asgi.ops_assets.runbook import runbooks
 from divan_obs_asgi.ops_assets.yaml_text import dump
 
 _HEAD = "Generated from the metrics that divan-obs-asgi declares; Prometheus 2.42 or later."
@@ -13,7 +14,10 @@ _HEAD = "Generated from the metrics that divan-obs-asgi declares; Prometheus 2.4
 
 def files(parameters: Parameters) -> Mapping[str, str]:
     """Return the content of every generated file, by its path below the exported folder."""
-    return {"prometheus/rules-phase8.yml": dump(rules(parameters).written(parameters), _HEAD)}
+    return {
+        "prometheus/rules-phase8.yml": dump(rules(parameters).written(parameters), _HEAD),
+        **runbooks(parameters),
+    }
 
 
 def warnings(parameters: Parameters) -> tuple[str, ...]:
