@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
+from divan_obs_asgi.ops_assets.dashboards import boards
 from divan_obs_asgi.ops_assets.parameters import Parameters
 from divan_obs_asgi.ops_assets.rules import rules
 from divan_obs_asgi.ops_assets.runbook import runbooks
@@ -17,7 +19,12 @@ def files(parameters: Parameters) -> Mapping[str, str]:
     return {
         "prometheus/rules-phase8.yml": dump(rules(parameters).written(parameters), _HEAD),
         **runbooks(parameters),
+        **{f"grafana/dashboards/{name}.json": _json(board) for name, board in boards(parameters).items()},
     }
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
 
 
 def warnings(parameters: Parameters) -> tuple[str, ...]:

@@ -25,6 +25,8 @@ class Foreign:
     """Series without our namespace: of Prometheus itself, and of prometheus_client."""
 
     up = gauge("up", [], "1 where the last scrape of the target succeeded.", "Prometheus")
+    scrape_duration = gauge("scrape_duration_seconds", [], "Seconds that the last scrape took.", "Prometheus")
+    scrape_samples = gauge("scrape_samples_scraped", [], "Samples on the page of the last scrape.", "Prometheus")
     process_start = gauge(
         "process_start_time_seconds", [], "Unix time at which the process started.", "prometheus_client"
     )
@@ -191,6 +193,11 @@ def lines(*parts: str) -> Vector:
     return Vector("\n".join(parts))
 
 
+def ago(vector: Vector, offset: str) -> Vector:
+    """Select the same series as they were before."""
+    return Vector(f"{vector} offset {offset}")
+
+
 def indented(expression: str) -> str:
     """Indent an expression that stands among others."""
     return "\n".join(f"  {line}" for line in expression.splitlines())
@@ -204,6 +211,7 @@ __all__ = [
     "Match",
     "Series",
     "Vector",
+    "ago",
     "duration",
     "edge",
     "highest",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import re
 from importlib.resources import files as resources
+from types import ModuleType
 
 import pytest
 import yaml
 
 from divan_obs_asgi.metrics import FAMILIES
+from divan_obs_asgi.ops_assets import dashboards as dashboards_package
 from divan_obs_asgi.ops_assets import rules as rules_package
 from divan_obs_asgi.ops_assets.files import files
 from divan_obs_asgi.ops_assets.parameters import Parameters
@@ -31,15 +33,22 @@ def test_what_is_built_depends_on_the_parameters_only() -> None:
     assert dict(files(Parameters())) == dict(FILES)
 
 
+def test_no_committed_file_is_left_over() -> None:
+    """A board that is not built any more is not shipped."""
+    written = {f"grafana/dashboards/{path.name}" for path in ASSETS.joinpath("grafana/dashboards").iterdir()}
+    assert written == {name for name in FILES if name.startswith("grafana/dashboards/")}
+
+
 def test_the_rules_are_read_as_they_were_built() -> None:
     """The YAML holds the very values."""
     parameters = Parameters(job='a "strange": job\'s {name}')
     assert yaml.safe_load(files(parameters)["prometheus/rules-phase8.yml"]) == rules(parameters).written(parameters)
 
 
-def test_no_rule_names_a_metric_by_a_literal() -> None:
-    """The source refers to the catalogue, so that a renamed family is an error of the type checker."""
-    root = resources(rules_package.__name__)
+@pytest.mark.parametrize("package", [rules_package, dashboards_package], ids=["rules", "dashboards"])
+def test_no_source_names_a_metric_by_a_literal(package: ModuleType) -> None:
+    """It refers to the catalogue, so that a renamed family is an error of the type checker."""
+    root = resources(package.__name__)
     named = [
         (source.name, family.name)
         for source in root.iterdir()

@@ -147,4 +147,4 @@ def _quiet(series: Series) -> Alert:
     )
 
 
-__all__ = ["BURNS", "MIN_FAILURES", "Burn", "Objective", "alerts", "objectives", "warnings"]
+__all__ = ["BURNS", "MIN_FAILURES", "QUIET_RATE", "Burn", "Objective", "alerts", "objectives", "warnings"]

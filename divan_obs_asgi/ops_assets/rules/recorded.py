@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from divan_obs_asgi.metrics.catalogue import Catalogue
 from divan_obs_asgi.ops_assets.parameters import Parameters
 from divan_obs_asgi.ops_assets.promql import (
+    Counters,
     Series,
     Vector,
     increase,
@@ -51,13 +53,18 @@ class Indicator:
 
 ERRORS, SLOW = Indicator("errors"), Indicator("slow")
 
+# Rates of each instance, for dashboards: sums over 30 days of these are cheap, and can be limited to some instances.
+REQUESTS, FAILED_REQUESTS = "http_requests:rate5m", "http_failed:rate5m"
+TIMED_REQUESTS, SLOW_REQUESTS = "http_timed:rate5m", "http_slow:rate5m"
+
 
 def groups(parameters: Parameters) -> list[Group]:
-    """Return a group of the short windows and one of the long ones, which is evaluated less often."""
+    """Return a group of the short windows, one of the long ones, which is evaluated less often, and the rates."""
     short, long = WINDOWS[:_SLOW_FROM], WINDOWS[_SLOW_FROM:]
     return [
         Group("ratios", tuple(_records(parameters, short))),
         Group("ratios-long", tuple(_records(parameters, long)), _SLOW_INTERVAL_S),
+        Group("rates", tuple(_rates(parameters))),
     ]
 
 
@@ -71,6 +78,23 @@ def _records(parameters: Parameters, windows: tuple[str, ...]) -> list[Record]:
             records.append(Record(ERRORS.count(window), failures(series, window)))
             records.append(Record(SLOW.count(window), slow(series, parameters.latency_threshold, window)))
     return records
+
+
+def _rates(parameters: Parameters) -> Iterator[Record]:
+    series = Series.of(parameters)
+
+    def of_each_instance(counters: Counters) -> Vector:
+        return total(rate(counters, "5m"), "job", "instance")
+
+    requests = of_each_instance(series.counter(Catalogue.http_requests))
+    failed = of_each_instance(series.counter(Catalogue.http_requests, status=FAILED))
+    # Requests that wait by design (long polls) are not timed.
+    timed = of_each_instance(series.count(Catalogue.http_duration))
+    in_time = of_each_instance(series.buckets(Catalogue.http_duration, parameters.latency_threshold))
+    yield Record(REQUESTS, requests)
+    yield Record(FAILED_REQUESTS, lines(failed, f"  or {requests} * 0"))
+    yield Record(TIMED_REQUESTS, timed)
+    yield Record(SLOW_REQUESTS, lines(timed, f"  - {in_time}"))
 
 
 def error_ratio(series: Series, window: str, *by: str) -> Vector:
@@ -114,8 +138,13 @@ def at_least(vector: Vector, least: int) -> str:
 
 __all__ = [
     "ERRORS",
+    "FAILED",
+    "FAILED_REQUESTS",
     "LONG_WINDOWS",
+    "REQUESTS",
     "SLOW",
+    "SLOW_REQUESTS",
+    "TIMED_REQUESTS",
     "WINDOWS",
     "Indicator",
     "at_least",

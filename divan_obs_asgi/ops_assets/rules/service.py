@@ -12,7 +12,7 @@ from divan_obs_asgi.ops_assets.parameters import Parameters
 from divan_obs_asgi.ops_assets.promql import Foreign, Series, Vector, increase, lines, lowest, total
 from divan_obs_asgi.ops_assets.rules.rule import Alert
 
-_STALLS = 5
+STALLS = 5
 
 
 def alerts(parameters: Parameters) -> Iterator[Alert]:
@@ -118,7 +118,7 @@ def _stalls(series: Series) -> Alert:
         "EventLoopStalls",
         "ticket",
         lines(
-            f"{total(increase(series.counter(Catalogue.event_loop_stalls), '10m'), 'job', 'instance')} >= {_STALLS}",
+            f"{total(increase(series.counter(Catalogue.event_loop_stalls), '10m'), 'job', 'instance')} >= {STALLS}",
         ),
         summary="Code blocks the event loop of {{ $labels.job }}.",
         description=(
@@ -130,4 +130,4 @@ def _stalls(series: Series) -> Alert:
     )
 
 
-__all__ = ["alerts"]
+__all__ = ["STALLS", "alerts"]

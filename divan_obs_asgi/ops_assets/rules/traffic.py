@@ -12,10 +12,10 @@ from divan_obs_asgi.ops_assets.rules.objectives import MIN_FAILURES
 from divan_obs_asgi.ops_assets.rules.recorded import ERRORS, at_least, failures, slow
 from divan_obs_asgi.ops_assets.rules.rule import Alert
 
-_ERROR_RATIO = 0.05
+ERROR_RATIO = 0.05
 _P = 0.95
 # Below that a few people who close their laptops are half of all.
-_MIN_CLIENTS = 20
+MIN_CLIENTS = 20
 
 
 def alerts(parameters: Parameters) -> Iterator[Alert]:
@@ -31,7 +31,7 @@ def _errors(series: Series) -> Alert:
         "HighErrorRate",
         "page",
         lines(
-            f"{series.recorded(ERRORS.ratio('5m'))} > {number(_ERROR_RATIO)}",
+            f"{series.recorded(ERRORS.ratio('5m'))} > {number(ERROR_RATIO)}",
             at_least(failures(series, "10m"), MIN_FAILURES),
         ),
         summary="More than 5 % of the requests to {{ $labels.job }} fail.",
@@ -72,7 +72,7 @@ def _clients(series: Series) -> Alert:
         "page",
         lines(
             f"1 - {total(clients, 'job')}",
-            f"  / (sum by (job) ({clients} offset 5m) >= {_MIN_CLIENTS})",
+            f"  / (sum by (job) ({clients} offset 5m) >= {MIN_CLIENTS})",
             "> 0.5",
             # Whoever starts or drains a process takes its clients away. The replacement of a Kubernetes pod is a new
             # instance, whose start time does not change: its age tells.
@@ -89,4 +89,4 @@ def _clients(series: Series) -> Alert:
     )
 
 
-__all__ = ["alerts"]
+__all__ = ["ERROR_RATIO", "MIN_CLIENTS", "alerts"]

@@ -9,8 +9,8 @@ from divan_obs_asgi.ops_assets.parameters import Parameters
 from divan_obs_asgi.ops_assets.promql import Series, duration, highest, increase, lines, number, total
 from divan_obs_asgi.ops_assets.rules.rule import Alert
 
-_MIN_LAG = 100
-_OLDEST_PENDING_S = 300
+MIN_LAG = 100
+OLDEST_PENDING_S = 300
 _BY_GROUP = ("job", "stream", "group")
 
 
@@ -72,7 +72,7 @@ def _lag(series: Series) -> Alert:
         "StreamLagGrowing",
         "ticket",
         lines(
-            f"{highest(lag, *_BY_GROUP)} > {_MIN_LAG}",
+            f"{highest(lag, *_BY_GROUP)} > {MIN_LAG}",
             f"and on ({', '.join(_BY_GROUP)}) max by ({', '.join(_BY_GROUP)}) (deriv({lag}[15m])) > 0",
         ),
         summary="{{ $labels.job }} falls behind on the stream {{ $labels.stream }} ({{ $labels.group }}).",
@@ -90,7 +90,7 @@ def _oldest(series: Series) -> Alert:
     return Alert(
         "StreamPendingTooLong",
         "ticket",
-        lines(f"{highest(oldest, *_BY_GROUP)} > {_OLDEST_PENDING_S}"),
+        lines(f"{highest(oldest, *_BY_GROUP)} > {OLDEST_PENDING_S}"),
         summary="{{ $labels.job }} does not acknowledge entries of {{ $labels.stream }} ({{ $labels.group }}).",
         description=(
             "The oldest entry of the stream {{ $labels.stream }} that the group {{ $labels.group }} was given and has"
@@ -101,4 +101,4 @@ def _oldest(series: Series) -> Alert:
     )
 
 
-__all__ = ["alerts"]
+__all__ = ["MIN_LAG", "OLDEST_PENDING_S", "alerts"]
