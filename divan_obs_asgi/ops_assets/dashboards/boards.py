@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from divan_obs_asgi.ops_assets.dashboards import overview
+from divan_obs_asgi.ops_assets.dashboards import (
+    chat,
+    dependencies,
+    itself,
+    leaderboards,
+    overview,
+    slo,
+    socketio,
+    streams,
+)
 from divan_obs_asgi.ops_assets.dashboards.board import Board
 from divan_obs_asgi.ops_assets.dashboards.panel import Json
 from divan_obs_asgi.ops_assets.parameters import Parameters
@@ -10,7 +19,8 @@ from divan_obs_asgi.ops_assets.parameters import Parameters
 
 def all_boards(parameters: Parameters) -> list[Board]:
     """Return the boards for these parameters, the overview first."""
-    return [overview.board(parameters)]
+    modules = (overview, dependencies, chat, streams, leaderboards, socketio, slo, itself)
+    return [module.board(parameters) for module in modules]
 
 
 def boards(parameters: Parameters) -> dict[str, Json]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from divan_obs_asgi.metrics.catalogue import Catalogue
 from divan_obs_asgi.ops_assets.dashboards.board import Board
-from divan_obs_asgi.ops_assets.dashboards.panel import Panel, Query, stat, table, timeline, timeseries
+from divan_obs_asgi.ops_assets.dashboards.kinds import stat, table, timeline, timeseries
+from divan_obs_asgi.ops_assets.dashboards.panel import Panel, Query
 from divan_obs_asgi.ops_assets.dashboards.queries import (
     RATE,
     chosen,

@@ -40,7 +40,9 @@ class Panel:
         kind: Grafana's name of the type of panel.
         alert: whose runbook the panel links to.
         limits: from where on a value is bad; the last one is the worst.
+        is_better_high: whether values below the limits are bad, and the first one is the worst.
         is_traced: whether the series have exemplars.
+        is_instant: whether only the end of what is in view is asked for.
         defaults: what Grafana has of all fields, beyond unit, limits and links.
     """
 
@@ -54,6 +56,8 @@ class Panel:
     alert: str = ""
     limits: tuple[float, ...] = ()
     is_traced: bool = False
+    is_better_high: bool = False
+    is_instant: bool = False
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def written(self, parameters: Parameters, number: int, grid: Json) -> Json:
@@ -76,23 +80,23 @@ class Panel:
         return panel
 
     def _target(self, query: Query, refers: str) -> Json:
-        is_table = self.kind == "table"
         return {
             "datasource": DATASOURCE,
             "editorMode": "code",
             "exemplar": self.is_traced,
             "expr": query.expr,
-            "format": "table" if is_table else "time_series",
-            "instant": is_table,
+            "format": "table" if self.kind == "table" else "time_series",
+            "instant": self.is_instant,
             "legendFormat": query.legend,
-            "range": not is_table,
+            "range": not self.is_instant,
             "refId": refers,
         }
 
     def _fields(self, parameters: Parameters) -> Json:
-        worse = ["orange"] * (len(self.limits) - 1) + ["red"]
-        steps: list[Json] = [{"color": "green", "value": None}]
-        steps += [{"color": color, "value": limit} for color, limit in zip(worse, self.limits, strict=False)]
+        colors = ["green", *["orange"] * (len(self.limits) - 1), "red"] if self.limits else ["green"]
+        if self.is_better_high:
+            colors.reverse()
+        steps = [{"color": color, "value": at} for color, at in zip(colors, (None, *self.limits), strict=True)]
         fields: Json = {"unit": self.unit, "thresholds": {"mode": "absolute", "steps": steps}, **self.defaults}
         if self.alert:
             fields["links"] = [_link(f"Runbook of {self.alert}", parameters.runbook(self.alert))]
@@ -127,75 +131,4 @@ def _one_table(headings: list[str]) -> list[Json]:
     ]
 
 
-def timeseries(
-    title: str,
-    description: str,
-    unit: str,
-    *queries: Query,
-    alert: str = "",
-    limits: tuple[float, ...] = (),
-    is_traced: bool = False,
-    is_stacked: bool = False,
-) -> Panel:
-    """Draw how values change; limits are dashed lines."""
-    drawn: Json = {"drawStyle": "line", "fillOpacity": 10, "lineWidth": 1, "showPoints": "auto", "spanNulls": False}
-    if limits:
-        drawn["thresholdsStyle"] = {"mode": "dashed"}
-    if is_stacked:
-        drawn["stacking"] = {"group": "A", "mode": "normal"}
-    options = {
-        "legend": {"calcs": [], "displayMode": "list", "placement": "bottom", "showLegend": True},
-        "tooltip": {"mode": "multi", "sort": "desc"},
-    }
-    defaults = {"color": {"mode": "palette-classic"}, "custom": drawn}
-    return Panel("timeseries", title, description, unit, queries, 8, options, alert, limits, is_traced, defaults)
-
-
-def stat(
-    title: str, description: str, unit: str, query: Query, *, alert: str = "", limits: tuple[float, ...] = ()
-) -> Panel:
-    """Show the last value, large, and how it came about."""
-    options = {
-        "colorMode": "value",
-        "graphMode": "area",
-        "justifyMode": "auto",
-        "orientation": "auto",
-        "percentChangeColorMode": "standard",
-        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
-        "showPercentChange": False,
-        "textMode": "auto",
-        "wideLayout": True,
-    }
-    defaults = {"color": {"mode": "thresholds"}}
-    return Panel("stat", title, description, unit, (query,), 4, options, alert, limits, defaults=defaults)
-
-
-def table(title: str, description: str, *columns: Query, alert: str = "") -> Panel:
-    """List label sets, those with the highest value of the first column first; each column has its unit."""
-    options = {"cellHeight": "sm", "showHeader": True, "sortBy": [{"desc": True, "displayName": columns[0].legend}]}
-    return Panel("table", title, description, columns[0].unit, columns, 8, options, alert)
-
-
-def timeline(title: str, description: str, *rows: Query, alert: str = "") -> Panel:
-    """Show when something was well (1), and when it was not (0)."""
-    options = {
-        "alignValue": "left",
-        "legend": {"calcs": [], "displayMode": "list", "placement": "bottom", "showLegend": False},
-        "mergeValues": True,
-        "rowHeight": 0.8,
-        "showValue": "never",
-        "tooltip": {"mode": "single", "sort": "none"},
-    }
-    states = {
-        "0": {"color": "red", "index": 1, "text": "not well"},
-        "1": {"color": "green", "index": 0, "text": "well"},
-    }
-    defaults = {
-        "color": {"mode": "thresholds"},
-        "custom": {"fillOpacity": 80, "lineWidth": 0},
-        "mappings": [{"options": states, "type": "value"}],
-    }
-    return Panel("state-timeline", title, description, "none", rows, 8, options, alert, defaults=defaults)
-
-
-__all__ = ["DATASOURCE", "Json", "Panel", "Query", "stat", "table", "timeline", "timeseries"]
+__all__ = ["DATASOURCE", "Json", "Panel", "Query"]

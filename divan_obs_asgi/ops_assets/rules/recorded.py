@@ -27,6 +27,8 @@ LONG_WINDOWS = ("1h", "6h", "1d", "3d")
 # From here on a window is too long for every evaluation to be worth its cost; a value stays visible for 5 minutes.
 _SLOW_FROM = WINDOWS.index("6h")
 _SLOW_INTERVAL_S = 120
+# 30 days of them are summed.
+_RATES_INTERVAL_S = 60
 
 FAILED = one_of("5..")
 
@@ -64,7 +66,7 @@ def groups(parameters: Parameters) -> list[Group]:
     return [
         Group("ratios", tuple(_records(parameters, short))),
         Group("ratios-long", tuple(_records(parameters, long)), _SLOW_INTERVAL_S),
-        Group("rates", tuple(_rates(parameters))),
+        Group("rates", tuple(_rates(parameters)), _RATES_INTERVAL_S),
     ]
 
 

@@ -1,0 +1,131 @@
+"""Redis and PostgreSQL as the service sees them."""
+
+from __future__ import annotations
+
+from prometheus_client import Gauge, Histogram, Summary
+
+from divan_obs_asgi.metrics.catalogue import Catalogue
+from divan_obs_asgi.metrics.family import Family
+from divan_obs_asgi.ops_assets.dashboards.board import Board
+from divan_obs_asgi.ops_assets.dashboards.kinds import stat, timeline, timeseries
+from divan_obs_asgi.ops_assets.dashboards.panel import Panel, Query
+from divan_obs_asgi.ops_assets.dashboards.queries import RATE, chosen, latency, mean, per_second
+from divan_obs_asgi.ops_assets.parameters import Parameters
+from divan_obs_asgi.ops_assets.promql import Series, Vector, lowest, none_of
+from divan_obs_asgi.ops_assets.rules.itself import CANARY
+from divan_obs_asgi.ops_assets.rules.recorded import error_ratio
+from divan_obs_asgi.ops_assets.rules.traffic import ERROR_RATIO
+from divan_obs_asgi.probes.redis import RedisProbe
+from divan_obs_asgi.probes.sql import SqlProbe
+
+_REDIS, _POSTGRES = Catalogue.redis_ping_duration, Catalogue.postgres_ping_duration
+
+
+def board(parameters: Parameters) -> Board:
+    """Return the board."""
+    series = chosen(parameters)
+    return Board(
+        "redis-postgres",
+        "Redis and PostgreSQL",
+        "Which dependency is down or slow, for which instance, and do requests suffer?",
+        (
+            (
+                _is_up(series, Catalogue.redis_up, "Redis", "RedisDown"),
+                _is_up(series, Catalogue.postgres_up, "PostgreSQL", "PostgresDown"),
+            ),
+            (_down(series), _checks(series)),
+            (
+                _percentiles(series, _REDIS, "Redis", "RedisDown", RedisProbe.timeout),
+                _percentiles(series, _POSTGRES, "PostgreSQL", "PostgresDown", SqlProbe.timeout),
+            ),
+            (_of_each(series, _REDIS, "Redis"), _of_each(series, _POSTGRES, "PostgreSQL")),
+            (_means(series), _how_often(series), _suffering(series)),
+        ),
+    )
+
+
+def _is_up(series: Series, up: Family[Gauge], name: str, alert: str) -> Panel:
+    return stat(
+        f"Does {name} answer?",
+        f"Share of the instances that {name} has answered in time at their last check.",
+        "percentunit",
+        Query(Vector(f"avg by (job) ({series.gauge(up)})"), "{{job}}"),
+        alert=alert,
+    )
+
+
+def _down(series: Series) -> Panel:
+    return timeline(
+        "Which one was down, and for whom?",
+        "Red: not answered in time. All instances red: it is the dependency. One of them: the way to it, or that"
+        " instance itself.",
+        Query(lowest(series.gauge(Catalogue.redis_up), "instance"), "Redis for {{instance}}"),
+        Query(lowest(series.gauge(Catalogue.postgres_up), "instance"), "PostgreSQL for {{instance}}"),
+        alert="RedisDown",
+    )
+
+
+def _checks(series: Series) -> Panel:
+    return timeline(
+        "Which health checks failed?",
+        "All registered checks, those of databases among them; the lowest of all instances.",
+        Query(lowest(series.gauge(Catalogue.probe_up, name=none_of(CANARY)), "name"), "{{name}}"),
+        alert="PostgresDown",
+    )
+
+
+def _percentiles(series: Series, family: Family[Histogram], name: str, alert: str, timeout_s: float) -> Panel:
+    buckets = series.buckets(family)
+    return timeseries(
+        f"How slow is {name}?",
+        "Half, 95 % and 99 % of the checks take at most this long. From the line on a check has failed.",
+        "s",
+        *(Query(latency(q, buckets, "job"), f"{q:.0%} {{{{job}}}}") for q in (0.5, 0.95, 0.99)),
+        alert=alert,
+        limits=(timeout_s,),
+    )
+
+
+def _of_each(series: Series, family: Family[Histogram], name: str) -> Panel:
+    return timeseries(
+        f"For which instance is {name} slow?",
+        "The 95th percentile of the checks of each instance.",
+        "s",
+        Query(latency(0.95, series.buckets(family), "instance"), "{{instance}}"),
+    )
+
+
+def _means(series: Series) -> Panel:
+    def of(family: Family[Summary]) -> Vector:
+        return mean(series.sum(family), series.count(family), "job")
+
+    return timeseries(
+        "How long does the mean check take?",
+        "The mean hides what the percentiles show; it needs no buckets.",
+        "s",
+        Query(of(Catalogue.redis_latency), "Redis"),
+        Query(of(Catalogue.postgres_latency), "PostgreSQL"),
+    )
+
+
+def _how_often(series: Series) -> Panel:
+    return timeseries(
+        "Is each one checked?",
+        "Answered checks per second, of all instances. None: it is down, or nothing checks it.",
+        "cps",
+        Query(per_second(series.count(_REDIS), "job"), "Redis"),
+        Query(per_second(series.count(_POSTGRES), "job"), "PostgreSQL"),
+    )
+
+
+def _suffering(series: Series) -> Panel:
+    return timeseries(
+        "Do requests fail meanwhile?",
+        "Share of the requests whose status is 500 or more. The line is the limit of the alert.",
+        "percentunit",
+        Query(error_ratio(series, RATE), "{{job}}"),
+        limits=(ERROR_RATIO,),
+    )
+
+
+__all__ = ["board"]

@@ -1,0 +1,114 @@
+"""The kinds of panel that the boards are made of."""
+
+from __future__ import annotations
+
+from divan_obs_asgi.ops_assets.dashboards.panel import Json, Panel, Query
+
+
+def timeseries(
+    title: str,
+    description: str,
+    unit: str,
+    *queries: Query,
+    alert: str = "",
+    limits: tuple[float, ...] = (),
+    is_better_high: bool = False,
+    is_traced: bool = False,
+    is_stacked: bool = False,
+) -> Panel:
+    """Draw how values change; limits are dashed lines."""
+    drawn: Json = {"drawStyle": "line", "fillOpacity": 10, "lineWidth": 1, "showPoints": "auto", "spanNulls": False}
+    if limits:
+        drawn["thresholdsStyle"] = {"mode": "dashed"}
+    if is_stacked:
+        drawn["stacking"] = {"group": "A", "mode": "normal"}
+    options = {
+        "legend": {"calcs": [], "displayMode": "list", "placement": "bottom", "showLegend": True},
+        "tooltip": {"mode": "multi", "sort": "desc"},
+    }
+    defaults = {"color": {"mode": "palette-classic"}, "custom": drawn}
+    return Panel(
+        "timeseries",
+        title,
+        description,
+        unit,
+        queries,
+        8,
+        options,
+        alert,
+        limits,
+        is_traced=is_traced,
+        is_better_high=is_better_high,
+        defaults=defaults,
+    )
+
+
+def stat(
+    title: str,
+    description: str,
+    unit: str,
+    query: Query,
+    *,
+    alert: str = "",
+    limits: tuple[float, ...] = (),
+    is_better_high: bool = False,
+    is_instant: bool = False,
+) -> Panel:
+    """Show the last value, large, and how it came about; without that where it would cost too much."""
+    options = {
+        "colorMode": "value",
+        "graphMode": "none" if is_instant else "area",
+        "justifyMode": "auto",
+        "orientation": "auto",
+        "percentChangeColorMode": "standard",
+        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
+        "showPercentChange": False,
+        "textMode": "auto",
+        "wideLayout": True,
+    }
+    defaults = {"color": {"mode": "thresholds"}}
+    return Panel(
+        "stat",
+        title,
+        description,
+        unit,
+        (query,),
+        4,
+        options,
+        alert,
+        limits,
+        is_better_high=is_better_high,
+        is_instant=is_instant,
+        defaults=defaults,
+    )
+
+
+def table(title: str, description: str, *columns: Query, alert: str = "") -> Panel:
+    """List label sets, those with the highest value of the first column first; each column has its unit."""
+    options = {"cellHeight": "sm", "showHeader": True, "sortBy": [{"desc": True, "displayName": columns[0].legend}]}
+    return Panel("table", title, description, columns[0].unit, columns, 8, options, alert, is_instant=True)
+
+
+def timeline(title: str, description: str, *rows: Query, alert: str = "") -> Panel:
+    """Show when something was well (1), and when it was not (0)."""
+    options = {
+        "alignValue": "left",
+        "legend": {"calcs": [], "displayMode": "list", "placement": "bottom", "showLegend": False},
+        "mergeValues": True,
+        "rowHeight": 0.8,
+        "showValue": "never",
+        "tooltip": {"mode": "single", "sort": "none"},
+    }
+    states = {
+        "0": {"color": "red", "index": 1, "text": "not well"},
+        "1": {"color": "green", "index": 0, "text": "well"},
+    }
+    defaults = {
+        "color": {"mode": "thresholds"},
+        "custom": {"fillOpacity": 80, "lineWidth": 0},
+        "mappings": [{"options": states, "type": "value"}],
+    }
+    return Panel("state-timeline", title, description, "none", rows, 8, options, alert, defaults=defaults)
+
+
+__all__ = ["stat", "table", "timeline", "timeseries"]
