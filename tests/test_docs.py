@@ -223,9 +223,9 @@ def test_the_documented_redactions_happen() -> None:
         exec(code, shown)
 
 
-def test_the_documented_parameters_of_rules_are_there() -> None:
-    """The example of docs/alerts.md runs, and what it asserts holds."""
-    for code in blocks("alerts.md", "python"):
+def test_the_documented_parameters_of_assets_are_there() -> None:
+    """The examples of docs/alerts.md and docs/assets.md run, and what they assert holds."""
+    for code in [*blocks("alerts.md", "python"), *blocks("assets.md", "python")]:
         exec(code, {})
 
 

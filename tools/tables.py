@@ -1,4 +1,4 @@
-"""Write the tables of flags, metrics and alerts into README.md and docs/: `python tools/tables.py`."""
+"""Write the tables of flags, metrics, alerts and boards into README.md and docs/: `python tools/tables.py`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 from divan_obs_asgi import Settings
 from divan_obs_asgi.metrics import FAMILIES, NAMESPACE
 from divan_obs_asgi.metrics.listing import as_markdown
+from divan_obs_asgi.ops_assets.dashboards import Panel, all_boards
 from divan_obs_asgi.ops_assets.parameters import Parameters
 from divan_obs_asgi.ops_assets.rules import rules
 from divan_obs_asgi.settings import DEFAULT_MIDDLEWARE
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "metrics.md", ROOT / "docs" / "alerts.md")
+DOCUMENTS = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("metrics", "alerts", "assets")))
 # Whom the README introduces.
 MAIN = (
     "http_requests_total",
@@ -60,6 +61,22 @@ def alerts() -> str:
     return head + "".join(rows)
 
 
+def boards() -> str:
+    """Return the boards as a Markdown table: each question, and the series that answer it."""
+    rows = [
+        f"| `{board.name}` | {panel.title} | {', '.join(f'`{name}`' for name in families(panel))} |\n"
+        for board in all_boards(Parameters())
+        for panel in board.panels
+    ]
+    return "".join(["| board | question | families |\n", "|-------|----------|----------|\n", *rows])
+
+
+def families(panel: Panel) -> list[str]:
+    """Return the families, and the recorded series, of a panel's queries, each once."""
+    series = [name for query in panel.queries for name in re.findall(r"([a-z_:0-9]+){", query.expr)]
+    return list(dict.fromkeys(re.sub(r"^divan[_:]|_(?:bucket|sum|count)$", "", name) for name in series))
+
+
 def written_into(text: str) -> str:
     """Return `text` with the present tables, each between its two marks."""
     main = [family for family in FAMILIES if family.name in MAIN]
@@ -68,6 +85,7 @@ def written_into(text: str) -> str:
         "main metrics": as_markdown(main, NAMESPACE),
         "metrics": as_markdown(FAMILIES, NAMESPACE),
         "alerts": alerts(),
+        "boards": boards(),
     }
     for name, table in tables.items():
         begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"

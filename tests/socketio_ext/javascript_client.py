@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import itertools
 import json
 import select
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 from tests.patience import PATIENCE_S
-from tests.servers.process import missing, program
+from tests.servers.npm import installed
+from tests.servers.process import program
 
 SOURCE = Path(__file__).parent / "javascript"
-#: Outside the package and the tests, so that it outlives a tox environment; `make clean` removes it.
-CACHE = Path(__file__).resolve().parents[2] / ".node"
-INSTALL_TIMEOUT_S = 120
 ANSWER_TIMEOUT_S = 20.0
-
-
-def installed() -> Path:
-    """Return the folder of the npm packages that the lock file names; they are fetched once."""
-    npm = program("npm", package="npm")
-    lock = (SOURCE / "package-lock.json").read_bytes()
-    folder = CACHE / hashlib.sha256(lock).hexdigest()[:16]
-    CACHE.mkdir(exist_ok=True)
-    with (CACHE / "lock").open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)  # Two sessions at once fetch once.
-        if not (folder / "done").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            for name in ("package.json", "package-lock.json"):
-                shutil.copy(SOURCE / name, folder)
-            command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
-            fetched = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S)
-            if fetched.returncode:
-                missing(f"npm could not fetch socket.io-client: {fetched.stderr.strip()[-300:]}")
-            (folder / "done").touch()
-    return folder / "node_modules"
 
 
 class JavaScriptClients:
@@ -53,7 +27,7 @@ class JavaScriptClients:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={"NODE_PATH": str(installed())},
+            env={"NODE_PATH": str(installed(SOURCE))},
         )
         self._numbers = itertools.count(1)
 

@@ -85,7 +85,12 @@ def stat(
 
 def table(title: str, description: str, *columns: Query, alert: str = "") -> Panel:
     """List label sets, those with the highest value of the first column first; each column has its unit."""
-    options = {"cellHeight": "sm", "showHeader": True, "sortBy": [{"desc": True, "displayName": columns[0].legend}]}
+    options = {
+        "cellHeight": "sm",
+        "frameIndex": 0,
+        "showHeader": True,
+        "sortBy": [{"desc": True, "displayName": columns[0].legend}],
+    }
     return Panel("table", title, description, columns[0].unit, columns, 8, options, alert, is_instant=True)
 
 
