@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from divan_obs_asgi.ops_assets.dashboards import all_boards
 from divan_obs_asgi.ops_assets.files import files
 from divan_obs_asgi.ops_assets.parameters import Parameters
+from divan_obs_asgi.ops_assets.yaml_text import Value, dump
 from tests.servers.promtool import promtools
 
 RULES = "prometheus/rules-phase8.yml"
@@ -50,3 +52,20 @@ def test_rules_for_others_can_be_loaded(promtool: Callable[[], str], parameters:
     path.write_text(files(parameters)[RULES])
     code, said = check(promtool(), path)
     assert code == 0, said
+
+
+@pytest.mark.parametrize("promtool", promtools())
+def test_prometheus_reads_every_query_of_a_dashboard(promtool: Callable[[], str], tmp_path: Path) -> None:
+    """As rules, which it checks: the oldest supported one has fewer functions than the parser of the other tests."""
+    queries = [
+        query.expr.replace("$__rate_interval", "1m").replace("$__range", "1h")
+        for board in all_boards(Parameters())
+        for panel in board.panels
+        for query in panel.queries
+    ]
+    records: list[Value] = [{"record": f"query:{at}", "expr": query} for at, query in enumerate(queries)]
+    path = tmp_path / "rules.yml"
+    path.write_text(dump({"groups": [{"name": "dashboards", "rules": records}]}))
+    code, said = check(promtool(), path)
+    assert code == 0, said
+    assert f"{len(queries)} rules found" in said
