@@ -1,0 +1,101 @@
+"""What promtool says that panels answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from divan_obs_asgi.ops_assets.dashboards import all_boards
+from divan_obs_asgi.ops_assets.files import files
+from divan_obs_asgi.ops_assets.parameters import Parameters
+from tests.ops_assets.promtool import Expected, run
+from tests.ops_assets.worlds import World, flat, latency, share, slow_share, traffic
+from tests.servers.promtool import promtools
+
+RULES = files(Parameters())["prometheus/rules-phase8.yml"]
+
+
+def asked(title: str, at: int = 0) -> str:
+    """Return a query of a panel, for all jobs and instances."""
+    queries = {panel.title: panel.queries for board in all_boards(Parameters()) for panel in board.panels}
+    expr = queries[title][at].expr.replace("$__rate_interval", "5m").replace("$__range", "1h")
+    return expr.replace('"$job"', '".+"').replace('"$instance"', '".+"')
+
+
+def rounded(title: str, at: int = 0) -> str:
+    return f"round(sum({asked(title, at)}), 0.001)"
+
+
+def how_many(title: str, at: int = 0) -> str:
+    return f"count({asked(title, at)}) or vector(0)"
+
+
+FAILED_BUDGET = "How much is left of the budget of failed requests?"
+SLOW_BUDGET = "How much is left of the budget of slow requests?"
+FAILED_BURN = "How fast do failed requests spend their budget?"
+BOTH: World = {**share(2, 90, 1), **slow_share(5, 90, 1)}
+
+ANSWERS: list[tuple[str, World, dict[str, float]]] = [
+    # 2 % where 0.1 % are allowed, 5 % where 1 % is.
+    (
+        "both budgets are overspent",
+        BOTH,
+        {
+            rounded(FAILED_BURN): 20,
+            rounded(FAILED_BURN, 3): 20,
+            rounded(FAILED_BUDGET): -19,
+            rounded(SLOW_BUDGET): -4,
+            rounded("How many were answered without a failure?"): 0.98,
+            rounded("How many were answered in time?"): 0.95,
+            rounded("How many of them fail?"): 0.02,
+            rounded("Which routes fail?"): 1200,
+            rounded("Which routes fail?", 1): 0.02,
+            # The threshold is where the buckets begin to differ: 95 % take up to 0.4 s.
+            rounded("How slow is one in 20?"): 0.4,
+            rounded("Is it us or a dependency?"): 1,
+        },
+    ),
+    (
+        "one in ten fails",
+        share(10, 90, 1),
+        {rounded("Is it us or a dependency?"): 0, rounded("How many of them fail?"): 0.1},
+    ),
+    (
+        "no series of failures",
+        dict([*share(0, 90, 1).items()][:1]),
+        {
+            rounded(FAILED_BUDGET): 1,
+            rounded("How many were answered without a failure?"): 1,
+            how_many("Which routes fail?"): 0,
+        },
+    ),
+    # Neither 0 % nor 100 %, and no NaN.
+    (
+        "no requests",
+        {**traffic(flat(7, 61), flat(7, 61)), **latency(flat(7, 61), flat(9, 61))},
+        {
+            how_many(title): 0
+            for title in (
+                FAILED_BUDGET,
+                SLOW_BUDGET,
+                "How many of them fail?",
+                "How slow is one in 20?",
+                "Which routes are slow?",
+                "Which routes fail?",
+                "Is it us or a dependency?",
+            )
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize("promtool", promtools())
+def test_panels_answer_what_happened(promtool: Callable[[], str], tmp_path: Path) -> None:
+    """Shares, budgets and percentiles; where nothing was asked for there is no answer."""
+    tests = [
+        Expected(name, RULES, world, {(60, expr): number for expr, number in numbers.items()})
+        for name, world, numbers in ANSWERS
+    ]
+    assert run(promtool(), tests, tmp_path, Parameters()) == {}
