@@ -13,6 +13,7 @@ from divan_obs_asgi import asking
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics import FAMILIES
 from divan_obs_asgi.metrics.listing import FORMS
+from divan_obs_asgi.ops_assets.command import assets
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.redaction.lines import MAX_LINE, redacted_lines
 from divan_obs_asgi.settings import Settings
@@ -26,6 +27,9 @@ _UNSURE = 4096
 @click.version_option(__version__, package_name="divan-obs-asgi")
 def main() -> None:
     """Observability for ASGI services, from the command line."""
+
+
+main.add_command(assets)
 
 
 @main.command()

@@ -1,9 +1,10 @@
-"""The generated files: a pure function from parameters to texts."""
+"""The files for the systems around the service: a pure function from parameters to texts."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib.resources import files as resources
 
 from divan_obs_asgi.ops_assets.dashboards import boards
 from divan_obs_asgi.ops_assets.parameters import Parameters
@@ -12,6 +13,8 @@ from divan_obs_asgi.ops_assets.runbook import runbooks
 from divan_obs_asgi.ops_assets.yaml_text import dump
 
 _HEAD = "Generated from the metrics that divan-obs-asgi declares; Prometheus 2.42 or later."
+# Folders of package data whose files are the same for every service.
+_STATIC = ("k6",)
 
 
 def files(parameters: Parameters) -> Mapping[str, str]:
@@ -27,9 +30,20 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
 
 
+def exported(parameters: Parameters) -> Mapping[str, str]:
+    """Return the content of every file of an export, sorted by path: the generated ones, and the static ones."""
+    return dict(sorted({**dict(_static()), **files(parameters)}.items()))
+
+
 def warnings(parameters: Parameters) -> tuple[str, ...]:
     """Return what the files leave out for these parameters, a sentence each."""
     return rules(parameters).warnings
 
 
-__all__ = ["files", "warnings"]
+def _static() -> Iterator[tuple[str, str]]:
+    for name in _STATIC:
+        for file in resources(__package__).joinpath(name).iterdir():
+            yield f"{name}/{file.name}", file.read_text(encoding="utf-8")
+
+
+__all__ = ["exported", "files", "warnings"]

@@ -1,0 +1,143 @@
+"""`divan-obs assets`: the files for the systems around a service, in a team's own folder."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from divan_obs_asgi.exceptions import ImproperlyConfigured
+from divan_obs_asgi.ops_assets.descriptions import description
+from divan_obs_asgi.ops_assets.differences import differences
+from divan_obs_asgi.ops_assets.errors import AssetsError
+from divan_obs_asgi.ops_assets.export import export, known, selected
+from divan_obs_asgi.ops_assets.files import exported, warnings
+from divan_obs_asgi.ops_assets.folder import Folder
+from divan_obs_asgi.ops_assets.manifest import NAME
+from divan_obs_asgi.ops_assets.parameters import Parameters
+
+_HELP = {
+    "namespace": "Prefix of the metrics, as in OBS_NAMESPACE.",
+    "job": "The service's scrape job in Prometheus.",
+    "objective": "Percent of the requests that must not fail, over 30 days.",
+    "latency_objective": "Percent of the requests that must be fast.",
+    "latency_threshold": "Seconds within which a request is fast; an edge of the latency histogram.",
+    "job_max_age": "Seconds without a success after which a job counts as not run.",
+    "runbook_url": "Where the folder of the runbooks is served.",
+    "dashboard_url": "Where Grafana serves dashboards by their uid.",
+    "trace_url": "Where a trace is shown; ${__value.raw} stands for its id. Empty: no links to traces.",
+}
+
+
+@click.group()
+def assets() -> None:
+    """Alert rules, dashboards, load tests and deployment files for the service's metrics."""
+
+
+def _options(command: Callable[..., None]) -> Callable[..., None]:
+    for parameter in reversed(fields(Parameters)):
+        default = parameter.default
+        shown = f"{_HELP[parameter.name]} [default: {default}]" if default != "" else _HELP[parameter.name]
+        name = f"--{parameter.name.replace('_', '-')}"
+        command = click.option(name, parameter.name, type=type(default), help=shown)(command)
+    only = click.option("--only", multiple=True, metavar="GLOB", help="Only files whose path matches; may be repeated.")
+    return only(command)
+
+
+def _told(command: Callable[..., None]) -> Callable[..., None]:
+    """Have each error be one line, and the exit status 2."""
+
+    @functools.wraps(command)
+    def reporting(*args: Any, **kwargs: Any) -> None:
+        with _errors():
+            command(*args, **kwargs)
+
+    return reporting
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except AssetsError as error:
+        _fail([str(error)])
+    except ImproperlyConfigured as error:
+        _fail([_as_option(line) for line in str(error).splitlines()])
+
+
+def _fail(lines: list[str]) -> None:
+    for line in lines:
+        click.echo(f"Error: {line}", err=True)
+    sys.exit(2)
+
+
+def _as_option(line: str) -> str:
+    name, _, rest = line.partition(" ")
+    return f"--{name.replace('_', '-')} {rest}" if name in _HELP else line
+
+
+@assets.command("export")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@_options
+@_told
+def export_assets(folder: Path, only: tuple[str, ...], **given: Any) -> None:
+    """
+    Write the files into DIR.
+
+    In a folder of an earlier export its options hold where none are given. Files that you changed are kept, and ours
+    are written beside them as NAME.new.
+    """
+    place = Folder(folder)
+    before = known(place)
+    parameters = _parameters(given, before.parameters if before else Parameters())
+    for sentence in warnings(parameters):
+        click.echo(f"Warning: {sentence}", err=True)
+    plan = export(place, parameters, only, before)
+    for line in plan.said:
+        click.echo(line)
+    click.echo(f"{plan.up_to_date} files are up to date.")
+
+
+@assets.command("list")
+@_options
+@_told
+def list_assets(only: tuple[str, ...], **given: Any) -> None:
+    """Print each file's path and size in bytes, and what it is."""
+    texts = selected(exported(_parameters(given, Parameters())), only)
+    width = max(map(len, texts))
+    for path, text in texts.items():
+        click.echo(f"{path:<{width}}  {len(text.encode()):>7}  {description(path)}")
+
+
+@assets.command("diff")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@_told
+def diff_assets(folder: Path) -> None:
+    """
+    Show what you changed in DIR since its export, and what this version would change.
+
+    The exit status is 0 if there is nothing to show, 1 if there is, 2 after an error.
+    """
+    place = Folder(folder)
+    before = known(place)
+    if before is None:
+        raise AssetsError(f"{folder} has no {NAME}: `divan-obs assets export {folder}` writes one.")
+    found = [difference.written() for difference in differences(place, before)]
+    for text in found:
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+    sys.stdout.buffer.flush()
+    sys.exit(1 if found else 0)
+
+
+def _parameters(given: dict[str, Any], before: Parameters) -> Parameters:
+    values = {field.name: getattr(before, field.name) for field in fields(Parameters)}
+    return Parameters(**values | {name: value for name, value in given.items() if value is not None})
+
+
+__all__ = ["assets"]

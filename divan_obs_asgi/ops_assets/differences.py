@@ -1,0 +1,72 @@
+"""What a team changed in its exported files, and what an export would change."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from divan_obs_asgi.ops_assets.export import is_selected
+from divan_obs_asgi.ops_assets.files import exported
+from divan_obs_asgi.ops_assets.folder import Folder
+from divan_obs_asgi.ops_assets.manifest import Manifest, digest
+from divan_obs_asgi.version import __version__
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """
+    A file that is not as it was exported, or is not what an export would write.
+
+    Attributes:
+        what: a sentence.
+        before, after: a label and the text on each side; None if there is no file.
+    """
+
+    path: str
+    what: str
+    before: tuple[str, str | None]
+    after: tuple[str, str | None]
+
+    def written(self) -> str:
+        """Return the sentence, and a unified diff below it."""
+        (old_label, old), (new_label, new) = self.before, self.after
+        source, target = _name(old_label, self.path, old), _name(new_label, self.path, new)
+        lines = difflib.unified_diff(_lines(old), _lines(new), source, target)
+        ended = (line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
+        return f"# {self.path}: {self.what}\n{''.join(ended)}"
+
+
+def differences(folder: Folder, manifest: Manifest) -> Iterator[Difference]:
+    """Yield what the team changed since its export, and what this version would change, in the order of paths."""
+    ours = exported(manifest.parameters)
+    label = f"divan-obs-asgi-{__version__}"
+    for path in sorted({*ours, *manifest.files}):
+        if path not in manifest.files:
+            if is_selected(path, manifest.only):
+                yield Difference(path, "an export would add it", ("exported", None), (label, ours[path]))
+            continue
+        then, present, now = manifest.files[path], folder.read(path), ours.get(path)
+        we_changed = now is None or digest(now) != then
+        if present is not None and digest(present) == then:
+            if we_changed:
+                what = f"an export would {'remove' if now is None else 'change'} it"
+                yield Difference(path, what, ("exported", present), (label, now))
+        elif not we_changed:
+            what = "you deleted it" if present is None else "you changed it"
+            yield Difference(path, what, ("exported", now), ("yours", present))
+        elif now is not None or present is not None:
+            # The text as it was exported is gone: only its hash is known.
+            what = f"you {'deleted' if present is None else 'changed'} it, and an export brings another"
+            yield Difference(path, what, ("yours", present), (label, now))
+
+
+def _name(label: str, path: str, text: str | None) -> str:
+    return "/dev/null" if text is None else f"{label}/{path}"
+
+
+def _lines(text: str | None) -> list[str]:
+    return [] if text is None else text.replace("\r\n", "\n").splitlines(keepends=True)
+
+
+__all__ = ["Difference", "differences"]
