@@ -57,7 +57,7 @@ load: $(VENV)/.load
 	@exec $(BIN)/python -m benchmarks.load $(if $(filter-out 0,$(SHORT)),--short)
 
 clean:
-	rm -rf $(VENV) .node .prometheus .run .tox build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .node .newest .run .tox build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -60,6 +60,8 @@ EXTRA_OF_LIBRARY = {
     "fastapi": "example",
     "aiohttp": "test-all",
     "schemathesis": "test-all",
+    "check_jsonschema": "test-all",
+    "kubernetes_validate": "test-all",
     "channels": "test-all",
     "daphne": "test-all",
     "django": "test-all",

@@ -6,6 +6,7 @@ set -eu
 packages=""
 command -v redis-server >/dev/null || packages="$packages redis-server"
 command -v promtool >/dev/null || packages="$packages prometheus"
+command -v amtool >/dev/null || packages="$packages prometheus-alertmanager"
 command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages="$packages postgresql"
 # For a certificate of the tests' own.
 command -v openssl >/dev/null || packages="$packages openssl"
@@ -13,7 +14,7 @@ command -v openssl >/dev/null || packages="$packages openssl"
 command -v node >/dev/null || packages="$packages nodejs"
 command -v npm >/dev/null || packages="$packages npm"
 # Beside the installed promtool, which is the oldest supported one.
-"$(dirname "$0")/newest_promtool.sh"
+"$(dirname "$0")/newest_programs.sh"
 [ -n "$packages" ] || exit 0
 
 as_root=""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files as resources
 
 from divan_obs_asgi.ops_assets.dashboards import boards
+from divan_obs_asgi.ops_assets.deployment import deployment
 from divan_obs_asgi.ops_assets.parameters import Parameters
 from divan_obs_asgi.ops_assets.rules import rules
 from divan_obs_asgi.ops_assets.runbook import runbooks
@@ -22,6 +23,7 @@ def files(parameters: Parameters) -> Mapping[str, str]:
     return {
         "prometheus/rules-phase8.yml": dump(rules(parameters).written(parameters), _HEAD),
         **runbooks(parameters),
+        **deployment(parameters),
         **{f"grafana/dashboards/{name}.json": _json(board) for name, board in boards(parameters).items()},
     }
 

@@ -10,7 +10,8 @@ import pytest
 from tests.servers.process import program
 
 ROOT = Path(__file__).resolve().parents[2]
-NEWEST = ROOT / ".prometheus" / "usr" / "bin" / "promtool"
+#: Where tools/newest_programs.sh unpacks them.
+NEWEST = ROOT / ".newest"
 
 
 def complaints(page: bytes) -> list[str]:
@@ -23,14 +24,20 @@ def complaints(page: bytes) -> list[str]:
 
 def promtools() -> list[object]:
     """Return ways to find a promtool, as parameters of tests: the oldest that is supported, and the newest."""
+    return both("promtool", package="prometheus")
+
+
+def both(name: str, *, package: str) -> list[object]:
+    """Return ways to find a program, as parameters of tests: the installed one, and the newest."""
     return [
-        pytest.param(lambda: program("promtool", package="prometheus"), id="promtool"),
-        pytest.param(newest, id="newest"),
+        pytest.param(lambda: program(name, package=package), id=name),
+        pytest.param(lambda: newest(f"usr/bin/{name}"), id="newest"),
     ]
 
 
-def newest() -> str:
-    """Return the path of the promtool that tools/newest_promtool.sh unpacks; without it the test is left out."""
-    if not NEWEST.exists():
-        pytest.skip(f"{NEWEST.relative_to(ROOT)} is not there: tools/newest_promtool.sh could not fetch it")
-    return str(NEWEST)
+def newest(path: str) -> str:
+    """Return the path of a program that tools/newest_programs.sh unpacks; without it the test is left out."""
+    found = NEWEST / path
+    if not found.exists():
+        pytest.skip(f"{found.relative_to(ROOT)} is not there: tools/newest_programs.sh could not fetch it")
+    return str(found)

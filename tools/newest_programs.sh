@@ -1,17 +1,17 @@
 #!/bin/sh
-# Unpack the promtool of Debian's unstable suite into .prometheus, beside the installed one: rules must hold on the oldest
-# supported Prometheus and on the newest. It is a static program that needs libc6 2.34. Never fails: where it cannot be
-# had, the tests of the newest version are left out by name.
+# Unpack programs of Debian's unstable suite into .newest, beside the installed ones: promtool and amtool, because rules and
+# routes must hold on the oldest supported versions and on the newest, and docker-compose, which needs no engine to check a
+# file. They are static programs that need libc6 2.34. Never fails: the tests of what cannot be had are left out by name.
 set -eu
 
 cd "$(dirname "$0")/.."
-[ ! -x .prometheus/usr/bin/promtool ] || exit 0
+[ ! -e .newest/done ] || exit 0
 command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || exit 0
 
 # The mirror that the machine itself uses, and the key that came with it.
 mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' 2>/dev/null | head -n 1)
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-[ -n "$mirror" ] && [ -r "$keyring" ] || { echo "No mirror of Debian: the newest promtool is left out." >&2; exit 0; }
+[ -n "$mirror" ] && [ -r "$keyring" ] || { echo "No mirror of Debian: the newest programs are left out." >&2; exit 0; }
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -22,10 +22,13 @@ apt() {
     apt-get -qq -o Dir::Etc::sourcelist="$folder/sources.list" -o Dir::Etc::sourceparts=/dev/null \
         -o Dir::State::lists="$folder/lists" -o Dir::Cache="$folder/cache" -o APT::Sandbox::User="$(id -un)" "$@" </dev/null
 }
-if apt update && (cd "$folder" && apt download promtool) && dpkg-deb -x "$folder"/promtool_*.deb "$folder/unpacked" \
-    && "$folder/unpacked/usr/bin/promtool" --version >/dev/null 2>&1; then
-    rm -rf .prometheus
-    mv "$folder/unpacked" .prometheus
+if apt update && (cd "$folder" && apt download promtool prometheus-alertmanager docker-compose); then
+    for package in "$folder"/*.deb; do
+        dpkg-deb -x "$package" "$folder/unpacked"
+    done
+    touch "$folder/unpacked/done"
+    rm -rf .newest
+    mv "$folder/unpacked" .newest
 else
-    echo "The newest promtool cannot be had from $mirror; its tests are left out." >&2
+    echo "The newest programs cannot be had from $mirror; their tests are left out." >&2
 fi

@@ -1,0 +1,29 @@
+"""Files that deploy the service, and what observes it: each module returns the texts of its files by their paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from divan_obs_asgi.ops_assets.deployment import (
+    alertmanager,
+    collector,
+    compose,
+    grafana,
+    operator,
+    prometheus,
+    workload,
+)
+from divan_obs_asgi.ops_assets.parameters import Parameters
+
+
+def deployment(parameters: Parameters) -> Mapping[str, str]:
+    """Return the texts of all of them."""
+    return dict(_files(parameters))
+
+
+def _files(parameters: Parameters) -> Iterator[tuple[str, str]]:
+    for module in (collector, prometheus, alertmanager, grafana, compose, workload, operator):
+        yield from module.files(parameters).items()
+
+
+__all__ = ["deployment"]

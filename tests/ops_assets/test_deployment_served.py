@@ -1,0 +1,67 @@
+"""What the deployment files tell the service: it starts, answers their probes, is scraped, and drains."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from divan_obs_asgi.ops_assets.files import exported
+from divan_obs_asgi.ops_assets.parameters import Parameters
+from tests.example.service import started
+from tests.patience import PATIENCE_S
+from tests.servers.postgres import PostgresServer
+from tests.servers.redis import RedisServer
+
+pytestmark = pytest.mark.slow
+
+FILES = exported(Parameters(namespace="acme", job="shop"))
+TOKEN = "a-token-for-the-tests-of-deployments"
+
+
+def container() -> Any:
+    [found] = yaml.safe_load(FILES["kubernetes/deployment.yml"])["spec"]["template"]["spec"]["containers"]
+    return found
+
+
+def flags() -> dict[str, str]:
+    """Return what both deployments set for the service, which is the same but for the addresses."""
+    kubernetes = {entry["name"]: entry["value"] for entry in container()["env"] if "value" in entry}
+    compose = yaml.safe_load(FILES["compose.yml"])["services"]["backend"]["environment"]
+    assert kubernetes.items() <= compose.items()
+    assert set(compose) - set(kubernetes) == {
+        *("OBS_ADMIN_TOKEN", "HOST", "PORT", "REDIS_URL", "DATABASE_URL", "JWT_SECRET"),
+    }
+    return {**kubernetes, "OBS_ADMIN_TOKEN": TOKEN}
+
+
+def test_the_deployed_service(tmp_path: Path, redis_server: RedisServer, postgres_server: PostgresServer) -> None:
+    """Its probes answer 200, its metrics are acme's; the hook of Kubernetes starts its drain."""
+    stores = {"REDIS_URL": redis_server.url, "DATABASE_URL": postgres_server.url}
+    with started(tmp_path, **flags(), **stores) as (_, printed):
+        url = re.findall(r"http://127\.0\.0\.1:\d+", printed)[0]
+        with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
+            ready = container()["readinessProbe"]["httpGet"]["path"]
+            for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+                assert client.get(container()[probe]["httpGet"]["path"]).status_code == 200
+            [scrape] = yaml.safe_load(FILES["prometheus/prometheus.yml"])["scrape_configs"]
+            assert "acme_http_requests_total" in client.get(scrape["metrics_path"]).text
+            _, option, script = container()["lifecycle"]["preStop"]["exec"]["command"]
+            done = subprocess.run(
+                [sys.executable, option, script.replace("http://127.0.0.1:8000", url)],
+                env={**os.environ, "OBS_ADMIN_TOKEN": TOKEN, "http_proxy": "http://127.0.0.1:1"},
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE_S,
+                check=False,
+            )
+            assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+            assert client.get(ready).status_code == 503
+            assert client.get("/ops/drain").json()["state"] == "draining"
