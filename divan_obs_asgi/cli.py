@@ -13,7 +13,6 @@ from divan_obs_asgi import asking
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics import FAMILIES
 from divan_obs_asgi.metrics.listing import FORMS
-from divan_obs_asgi.ops_assets.command import assets
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.redaction.lines import MAX_LINE, redacted_lines
 from divan_obs_asgi.settings import Settings
@@ -23,13 +22,24 @@ from divan_obs_asgi.version import __version__
 _UNSURE = 4096
 
 
-@click.group()
+class _Commands(click.Group):
+    """The commands; `assets` is imported when it is called: `probe` starts every few seconds, as a health check."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "assets"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "assets":
+            from divan_obs_asgi.ops_assets.command import assets
+
+            return assets
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=_Commands)
 @click.version_option(__version__, package_name="divan-obs-asgi")
 def main() -> None:
     """Observability for ASGI services, from the command line."""
-
-
-main.add_command(assets)
 
 
 @main.command()

@@ -26,6 +26,8 @@ def run(*command: str, given: str = "") -> tuple[int, str, str]:
         (["--help"], "", 0),
         (["--version"], "", 0),
         (["metrics", "list"], "", 0),
+        (["assets", "list"], "", 0),
+        (["assets", "diff", "nowhere"], "", 2),
         (["redact"], "password=hunter2\n", 0),
         (["probe", "http://127.0.0.1:1/health/ready"], "", 1),
         (["probe", "no url"], "", 2),
@@ -39,3 +41,9 @@ def test_the_module_does_what_the_script_does(arguments: list[str], given: str, 
     assert by_module == run(SCRIPT, *arguments, given=given)
     assert by_module[0] == status
     assert "hunter2" not in by_module[1]
+
+
+def test_a_health_check_does_not_import_the_assets() -> None:
+    """It starts a process every few seconds."""
+    code = "import sys, divan_obs_asgi.cli; print([name for name in sys.modules if 'ops_assets' in name])"
+    assert run(sys.executable, "-c", code) == (0, "[]\n", "")

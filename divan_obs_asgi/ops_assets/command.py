@@ -45,7 +45,9 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
         default = parameter.default
         shown = f"{_HELP[parameter.name]} [default: {default}]" if default != "" else _HELP[parameter.name]
         name = f"--{parameter.name.replace('_', '-')}"
-        command = click.option(name, parameter.name, type=type(default), help=shown)(command)
+        # As text: what is no number is an error of one line, like every other one.
+        metavar = "TEXT" if isinstance(default, str) else "NUMBER"
+        command = click.option(name, parameter.name, metavar=metavar, help=shown)(command)
     only = click.option("--only", multiple=True, metavar="GLOB", help="Only files whose path matches; may be repeated.")
     return only(command)
 
@@ -83,17 +85,17 @@ def _as_option(line: str) -> str:
 
 
 @assets.command("export")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR")
 @_options
 @_told
-def export_assets(folder: Path, only: tuple[str, ...], **given: Any) -> None:
+def export_assets(folder: str, only: tuple[str, ...], **given: Any) -> None:
     """
     Write the files into DIR.
 
     In a folder of an earlier export its options hold where none are given. Files that you changed are kept, and ours
     are written beside them as NAME.new.
     """
-    place = Folder(folder)
+    place = _folder(folder)
     before = known(place)
     parameters = _parameters(given, before.parameters if before else Parameters())
     for sentence in warnings(parameters):
@@ -116,15 +118,15 @@ def list_assets(only: tuple[str, ...], **given: Any) -> None:
 
 
 @assets.command("diff")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR")
 @_told
-def diff_assets(folder: Path) -> None:
+def diff_assets(folder: str) -> None:
     """
     Show what you changed in DIR since its export, and what this version would change.
 
     The exit status is 0 if there is nothing to show, 1 if there is, 2 after an error.
     """
-    place = Folder(folder)
+    place = _folder(folder)
     before = known(place)
     if before is None:
         raise AssetsError(f"{folder} has no {NAME}: `divan-obs assets export {folder}` writes one.")
@@ -135,9 +137,23 @@ def diff_assets(folder: Path) -> None:
     sys.exit(1 if found else 0)
 
 
-def _parameters(given: dict[str, Any], before: Parameters) -> Parameters:
-    values = {field.name: getattr(before, field.name) for field in fields(Parameters)}
-    return Parameters(**values | {name: value for name, value in given.items() if value is not None})
+def _parameters(given: dict[str, str | None], before: Parameters) -> Parameters:
+    values: dict[str, Any] = {}
+    for parameter in fields(Parameters):
+        text, kind = given[parameter.name], type(getattr(before, parameter.name))
+        try:
+            values[parameter.name] = getattr(before, parameter.name) if text is None else kind(text)
+        except ValueError:
+            expected = "a whole number" if kind is int else "a number"
+            raise ImproperlyConfigured(f"{parameter.name} is {text!r}; expected {expected}.") from None
+    return Parameters(**values)
+
+
+def _folder(path: str) -> Folder:
+    # An empty variable of a shell, which would be the working directory.
+    if not path:
+        raise AssetsError("DIR is empty; expected a folder.")
+    return Folder(Path(path))
 
 
 __all__ = ["assets"]

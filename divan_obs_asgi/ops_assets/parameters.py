@@ -12,6 +12,7 @@ from divan_obs_asgi.metrics.catalogue import Catalogue
 from divan_obs_asgi.metrics.registry import NAMESPACE
 
 _NAMESPACE = re.compile(r"[a-z][a-z0-9_]*")
+_URL = re.compile(r"https?://[^\s/]\S*")
 _DAY_S = 86_400
 
 
@@ -88,6 +89,10 @@ class Parameters:
             )
         if self.job_max_age < 1:
             problems.append(f"job_max_age is {self.job_max_age}; expected at least 1 second.")
+        for name in ("runbook_url", "dashboard_url", "trace_url"):
+            url = getattr(self, name)
+            if not (_URL.fullmatch(url) and url.isprintable()) and not (name == "trace_url" and url == ""):
+                problems.append(f"{name} is {url!r}; expected an address like https://example.com/path.")
         return problems
 
 

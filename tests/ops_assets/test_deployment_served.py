@@ -13,11 +13,14 @@ import httpx
 import pytest
 import yaml
 
+from divan_obs_asgi.ops_assets.deployment.service import TOKEN_FILE
 from divan_obs_asgi.ops_assets.files import exported
 from divan_obs_asgi.ops_assets.parameters import Parameters
 from tests.example.service import started
 from tests.patience import PATIENCE_S
+from tests.servers.alertmanager import AlertmanagerServer
 from tests.servers.postgres import PostgresServer
+from tests.servers.prometheus import PrometheusServer
 from tests.servers.redis import RedisServer
 
 pytestmark = pytest.mark.slow
@@ -42,6 +45,33 @@ def flags() -> dict[str, str]:
     return {**kubernetes, "OBS_ADMIN_TOKEN": TOKEN}
 
 
+def scraped(target: str, folder: Path) -> None:
+    """Have a real Prometheus scrape it, with the exported files but for the address, the token's place and the pace."""
+    (folder / "token").write_text(TOKEN)
+    server = PrometheusServer(target, TOKEN)
+    text = FILES["prometheus/prometheus.yml"].replace("backend:8000", target).replace(TOKEN_FILE, f"{folder}/token")
+    text = text.replace('"15s"', '"500ms"').replace('"10s"', '"500ms"')
+    (server.directory / "prometheus.yml").write_text(text)
+    (server.directory / "rules-phase8.yml").write_text(FILES["prometheus/rules-phase8.yml"])
+    try:
+        server.start().wait_for('up{job="shop"}', [1])
+        server.wait_for('count(acme_draining{job="shop"})', [1])
+    finally:
+        server.close()
+
+
+def test_a_page_holds_back_the_tickets_of_its_job() -> None:
+    """In a real Alertmanager; other jobs' tickets go on, and so do pages."""
+    server = AlertmanagerServer(FILES["alertmanager/alertmanager.yml"])
+    try:
+        server.start()
+        page, ours, theirs = {"severity": "page"}, {"severity": "ticket"}, {"severity": "ticket", "job": "other"}
+        server.post([{"alertname": "X", "job": "shop"} | labels for labels in (page, ours, theirs)])
+        server.wait_for({("shop", "page"): "active", ("shop", "ticket"): "suppressed", ("other", "ticket"): "active"})
+    finally:
+        server.close()
+
+
 def test_the_deployed_service(tmp_path: Path, redis_server: RedisServer, postgres_server: PostgresServer) -> None:
     """Its probes answer 200, its metrics are acme's; the hook of Kubernetes starts its drain."""
     stores = {"REDIS_URL": redis_server.url, "DATABASE_URL": postgres_server.url}
@@ -53,6 +83,7 @@ def test_the_deployed_service(tmp_path: Path, redis_server: RedisServer, postgre
                 assert client.get(container()[probe]["httpGet"]["path"]).status_code == 200
             [scrape] = yaml.safe_load(FILES["prometheus/prometheus.yml"])["scrape_configs"]
             assert "acme_http_requests_total" in client.get(scrape["metrics_path"]).text
+            scraped(url.removeprefix("http://"), tmp_path)
             _, option, script = container()["lifecycle"]["preStop"]["exec"]["command"]
             done = subprocess.run(
                 [sys.executable, option, script.replace("http://127.0.0.1:8000", url)],

@@ -314,6 +314,10 @@ WRONG = [
     (["--objective", "nan"], "--objective is nan; expected a percentage"),
     (["--latency-objective", "inf"], "--latency-objective is inf; expected a percentage"),
     (["--latency-threshold", "0.35"], "expected an edge of the latency histogram: 0.01, 0.025,"),
+    (["--objective", "many"], "--objective is 'many'; expected a number."),
+    (["--job-max-age", "1.5"], "--job-max-age is '1.5'; expected a whole number."),
+    (["--trace-url", "x"], "--trace-url is 'x'; expected an address"),
+    (["--runbook-url", "\udcff"], "--runbook-url is '\\udcff'; expected an address"),
     (["--namespace", "9"], "--namespace is '9'; expected"),
     (["--job", ""], "--job is ''; expected"),
     (["--job-max-age", "0"], "--job-max-age is 0; expected"),
@@ -336,6 +340,7 @@ def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert run("export", tmp_path / "file") == (2, "", f"Error: {tmp_path / 'file'} is not a folder.\n")
     assert run("diff", tmp_path / "file") == (2, "", f"Error: {tmp_path / 'file'} is not a folder.\n")
+    assert run("export", "") == (2, "", "Error: DIR is empty; expected a folder.\n")
     code, out, error = run("export", tmp_path / "file" / "x")
     assert (code, out, error.count("\n")) == (2, "", 1)
 

@@ -26,6 +26,12 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
         " 0.01, 0.025, 0.05, 0.075, 0.1, 0.12, 0.15, 0.2, 0.3, 0.4, 0.5, 1, 2.5, 5.",
     ),
     ({"job_max_age": 0}, "job_max_age is 0; expected at least 1 second."),
+    ({"runbook_url": ""}, "runbook_url is ''; expected an address like https://example.com/path."),
+    (
+        {"dashboard_url": "javascript:alert(1)"},
+        "dashboard_url is 'javascript:alert(1)'; expected an address like https://example.com/path.",
+    ),
+    ({"trace_url": "http://x\n"}, "trace_url is 'http://x\\n'; expected an address like https://example.com/path."),
 ]
 
 
