@@ -224,8 +224,8 @@ def test_the_documented_redactions_happen() -> None:
 
 
 def test_the_documented_parameters_of_assets_are_there() -> None:
-    """The examples of docs/alerts.md and docs/assets.md run, and what they assert holds."""
-    for code in [*blocks("alerts.md", "python"), *blocks("assets.md", "python")]:
+    """The examples of docs/alerts.md and docs/dashboards.md run, and what they assert holds."""
+    for code in [*blocks("alerts.md", "python"), *blocks("dashboards.md", "python")]:
         exec(code, {})
 
 

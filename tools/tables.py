@@ -14,7 +14,7 @@ from divan_obs_asgi.ops_assets.rules import rules
 from divan_obs_asgi.settings import DEFAULT_MIDDLEWARE
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("metrics", "alerts", "assets")))
+DOCUMENTS = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("metrics", "alerts", "dashboards")))
 # Whom the README introduces.
 MAIN = (
     "http_requests_total",
