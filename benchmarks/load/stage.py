@@ -56,10 +56,14 @@ class BackendServer(ServerProcess):
     def popen(self, command: Sequence[str], *, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         return super().popen(command, env={**self._environ, **(env or {})})
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def cpu_s(self) -> float:
         """Return user and system seconds of its process tree."""
-        assert self._process is not None
-        return tree_s(self._process.pid)
+        return tree_s(self.pid)
 
 
 @dataclass(frozen=True)
