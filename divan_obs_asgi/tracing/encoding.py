@@ -1,15 +1,16 @@
 """
-OTLP for server spans at a sixth of the price: every byte as OpenTelemetry's encoder writes it.
+OTLP for spans at a sixth of the price: every byte as OpenTelemetry's encoder writes it.
 
 Encoding happens on the exporting thread, and holds the interpreter's lock while a request waits. What varies between
-two server spans are ids, times and the request's id; the rest comes from a few attributes with few values, whose bytes
-are remembered. Spans that hold anything else go through OpenTelemetry's encoder. Imported only where tracing is on.
+two server spans are ids, times and the request's id, and between two calls of a database hardly more; the rest comes
+from a few attributes with few values, whose bytes are remembered. Spans that hold events, a status with a description
+or attributes of other types go through OpenTelemetry's encoder. Imported only where tracing is on.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.resources import Resource
@@ -34,17 +35,20 @@ _LOCAL, _REMOTE = b"\x85\x01\x00\x01\x00\x00", b"\x85\x01\x00\x03\x00\x00"
 # Pairs of key and value whose bytes are remembered. Beyond this something invents values.
 _REMEMBERED = 4096
 _NEVER_THE_SAME = frozenset({"divan.request_id", "socketio.sid"})
+_OF_A_DATABASE = ("db.", "net.", "network.", "server.", "redis.")
 
 
 class SpanEncoder:
     """Encodes batches; remembers what is the same in many of them."""
 
     def __init__(self) -> None:
+        # Of our spans, and of others: those may have more values than can be remembered, and must not displace ours.
         self._pairs: dict[tuple[str, object], bytes] = {}
+        self._their_pairs: dict[tuple[str, object], bytes] = {}
 
     def encoded(self, spans: Sequence[ReadableSpan]) -> bytes:
         """Return the ExportTraceServiceRequest for `spans`: by resource and scope, in the order of the first spans."""
-        ours = [self._span(span) if type(span) is RecordingSpan else None for span in spans]
+        ours = [self._span(span) for span in spans]
         theirs = _encoded_by_the_sdk([span for span, message in zip(spans, ours, strict=True) if message is None])
         resources = _Resources()
         for span, message in zip(spans, ours, strict=True):
@@ -52,11 +56,19 @@ class SpanEncoder:
             group.messages.append(next(theirs[id(span)]) if message is None else message)
         return b"".join(_field(1, _resource_spans(groups)) for groups in resources.all())
 
-    def _span(self, span: RecordingSpan) -> bytes | None:
-        """Return the bytes of a Span, or None for one that holds what server spans of ours do not."""
-        if not (span.holds_only_ours and span.name.isprintable() and span.name and span.start_time and span.end_time):
-            return None  # The protocol leaves out what is 0 or empty.
+    def _span(self, span: ReadableSpan) -> bytes | None:
+        """Return the bytes of a Span, or None for one that is not as plain as server spans of ours."""
         identity, parent = span.get_span_context(), span.parent
+        if type(span) is RecordingSpan and span.holds_only_ours:
+            attributes: Mapping[str, object] = span.plain_attributes
+            pairs, is_repeated = self._pairs, _is_ours
+        elif _is_plain(span):
+            attributes = span.attributes or {}
+            pairs, is_repeated = self._their_pairs, _is_of_a_database
+        else:
+            return None
+        if identity is None or not (span.name.isprintable() and span.name and span.start_time and span.end_time):
+            return None  # The protocol leaves out what is 0 or empty.
         name = span.name.encode()
         parts = [
             _TRACE_ID,
@@ -72,42 +84,63 @@ class SpanEncoder:
         # SpanKind counts from 0, the protocol's enum from 1.
         times = _KIND_AND_TIMES.pack(_KIND, span.kind.value + 1, _START, span.start_time or 0, _END, span.end_time or 0)
         parts += _NAME, _varint(len(name)), name, times
-        pairs = self._pairs
-        for pair in span.plain_attributes.items():
+        for pair in attributes.items():
             kind = type(pair[1])
             # Exactly these: True and 1.0 are equal to 1 and would be taken for it; a list cannot be remembered.
             if kind is not str and kind is not int:
                 return None
             known = pairs.get(pair)
             if known is None:
-                known = self._pair(*pair)
+                known = _pair(*pair)
                 if known is None:
                     return None
+                if is_repeated(pair[0]) and len(pairs) < _REMEMBERED:
+                    pairs[pair] = known
             parts.append(known)
         for link in span.links:
             parts.append(_link(link.context))
         parts += _STATUS[span.status.status_code], _REMOTE if parent is not None and parent.is_remote else _LOCAL
         return b"".join(parts)
 
-    def _pair(self, key: str, value: object) -> bytes | None:
-        if not key:
+
+def _pair(key: str, value: object) -> bytes | None:
+    """Return the bytes of an attribute; None for one that only OpenTelemetry's encoder knows how to write."""
+    if not (key and key.isprintable()):
+        return None
+    if isinstance(value, str):
+        # Not UTF-8: a lone surrogate. OpenTelemetry's encoder says what becomes of it.
+        if not value.isprintable():
             return None
-        if isinstance(value, str):
-            # Not UTF-8: a lone surrogate. OpenTelemetry's encoder says what becomes of it.
-            if not value.isprintable():
-                return None
-            content = value.encode()
-            told = b"\x0a" + _varint(len(content)) + content
-        elif isinstance(value, int) and value >= 0:
-            told = b"\x18" + _varint(value)
-        else:
-            return None
-        name = key.encode()
-        body = b"\x0a" + _varint(len(name)) + name + b"\x12" + _varint(len(told)) + told
-        pair = _ATTRIBUTE + _varint(len(body)) + body
-        if key not in _NEVER_THE_SAME and len(self._pairs) < _REMEMBERED:
-            self._pairs[key, value] = pair
-        return pair
+        content = value.encode()
+        told = b"\x0a" + _varint(len(content)) + content
+    elif isinstance(value, int) and 0 <= value < 2**63:
+        told = b"\x18" + _varint(value)
+    else:
+        return None
+    name = key.encode()
+    body = b"\x0a" + _varint(len(name)) + name + b"\x12" + _varint(len(told)) + told
+    return _ATTRIBUTE + _varint(len(body)) + body
+
+
+def _is_plain(span: ReadableSpan) -> bool:
+    """Tell whether a span of another maker holds nothing but names, times and attributes, and has dropped nothing."""
+    # In this order: the last three are computed.
+    return not (
+        span.events
+        or span.links
+        or span.status.description
+        or span.dropped_attributes
+        or span.dropped_events
+        or span.dropped_links
+    )
+
+
+def _is_ours(key: str) -> bool:
+    return key not in _NEVER_THE_SAME
+
+
+def _is_of_a_database(key: str) -> bool:
+    return key.startswith(_OF_A_DATABASE)
 
 
 class _Group:

@@ -55,6 +55,10 @@ _URLS = frozenset({"url.full", "http.url", "http.target", "url.original"})
 # Of a server span: the path that the client asked for, for which there is a template, or no route at all.
 _PATHS = frozenset({"url.path", "http.target"})
 _QUERIES = frozenset({"url.query"})
+# What calls of databases and caches say, in few words: the same statements, servers and names again and again.
+_REPEATED = ("db.", "net.", "network.", "server.", "redis.")
+# Values that are remembered, and the length up to which they are.
+_REMEMBERED, _SHORT = 2048, 1024
 _OPERATIONS = frozenset({"db.operation", "db.operation.name"})
 _STATEMENTS = frozenset({"db.statement", "db.query.text"})
 _SYSTEMS = ("db.system", "db.system.name")
@@ -71,6 +75,8 @@ class SpanRedactor:
         self._policy = policy
         # Names and keys are few, and the policy is pure: it says the same of the same text.
         self._name = lru_cache(maxsize=2048)(policy.redact_text)
+        # Values in which the policy has found nothing; where it finds something, each time is counted.
+        self._harmless: dict[tuple[str, object, type, bool], AttributeValue] = {}
 
     def span(self, span: ReadableSpan) -> ReadableSpan:
         """Return a copy of `span` that may leave the process, or `span` where it holds nothing but what we have set."""
@@ -132,6 +138,19 @@ class SpanRedactor:
         }
 
     def _value(self, key: str, value: Any, redis: bool, route: object) -> AttributeValue:
+        kind = type(value)
+        if not key.startswith(_REPEATED) or not (kind is int or (kind is str and len(value) <= _SHORT)):
+            return self._policed(key, value, redis, route)[0]
+        pair = key, value, kind, redis
+        known = self._harmless.get(pair)
+        if known is None:
+            known, is_harmless = self._policed(key, value, redis, route)
+            if is_harmless and len(self._harmless) < _REMEMBERED:
+                self._harmless[pair] = known
+        return known
+
+    def _policed(self, key: str, value: Any, redis: bool, route: object) -> tuple[AttributeValue, bool]:
+        """Return a value as it may leave the process, and whether the policy has left it as it was."""
         if isinstance(value, str):
             if key in _STATEMENTS:
                 value = commands_only(value) if redis else without_literals(value)
@@ -149,11 +168,11 @@ class SpanRedactor:
                 value = self._policy.redact_traceback(value)
         redacted = self._policy.redact_field(key, value)
         if isinstance(redacted, (str, bool, int, float)):
-            return redacted
+            return redacted, redacted == value
         if isinstance(redacted, list):
             # OpenTelemetry's lists are of one type.
-            return [str(item) for item in redacted] if redacted != list(value) else value
-        return str(redacted)
+            return ([str(item) for item in redacted] if redacted != list(value) else value), False
+        return str(redacted), False
 
     def _event(self, event: Event, hidden: str | None) -> Event:
         attributes = dict(event.attributes or {})

@@ -88,7 +88,13 @@ def of_the_sdk(draw: st.DrawFn) -> ReadableSpan:
     )
     scope = draw(st.sampled_from(SCOPES))
     tracer = provider.get_tracer(scope.name, scope.version, schema_url=scope.schema_url)
-    span = tracer.start_span("work", attributes={"a": draw(texts)})
+    key = draw(st.sampled_from(["a", "db.statement", "\n"]))
+    number = draw(st.integers(-2, 2**63 - 1) | st.booleans())
+    span = tracer.start_span("work", attributes={key: draw(texts), "net.peer.port": number})
+    if draw(st.booleans()):
+        span.add_event("event")
+    if draw(st.booleans()):
+        span.set_status(StatusCode.ERROR, draw(st.none() | texts))
     span.end()
     assert isinstance(span, ReadableSpan)
     return span
@@ -133,6 +139,21 @@ def test_a_server_span_goes_the_short_way() -> None:
     for number in range(1, 100):
         assert own._span(server_span(number)) is not None
     assert len(own._pairs) == 5
+
+
+def test_a_call_of_a_database_goes_the_short_way_too() -> None:
+    """Its statement and its server are remembered; what others invent is not, and takes no room of ours."""
+    own, tracer = (
+        SpanEncoder(),
+        TracerProvider(shutdown_on_exit=False).get_tracer("opentelemetry.instrumentation.redis"),
+    )
+    for number in range(100):
+        span = tracer.start_span("GET", attributes={"db.statement": "GET ?", "net.peer.port": 6379, "mine": number})
+        span.end()
+        assert isinstance(span, ReadableSpan)
+        assert own._span(span) is not None
+    assert len(own._their_pairs) == 2
+    assert not own._pairs
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,6 +116,20 @@ def test_a_span_that_needs_nothing_is_as_it_was() -> None:
     assert (told.dropped_attributes, told.dropped_events, told.dropped_links) == (0, 0, 0)
 
 
+def test_a_value_is_remembered_only_where_nothing_was_found() -> None:
+    """Statements repeat, and the policy is asked about each once; what it finds is counted each time."""
+    found: list[str] = []
+    redactor = SpanRedactor(RedactionPolicy(count=found.append))
+    for _ in range(3):
+        for key, value in (("db.statement", "SELECT a FROM b WHERE c = 'd'"), ("db.user", TOKEN), ("net.peer.port", 1)):
+            redactor.attributes({key: value})
+        told = redactor.attributes({"db.statement": "SET a b", "db.system": "redis"})
+        assert told["db.statement"] == "SET ? ?"
+        assert redactor.attributes({"db.statement": "SET a b"}) == {"db.statement": "SET a b"}
+    assert len(found) == 3
+    assert TOKEN not in str(redactor._harmless)
+
+
 def test_the_original_is_left_as_it_is() -> None:
     """A second processor of the application sees what it set."""
     span = ReadableSpan(TOKEN, attributes={"a": TOKEN}, events=[Event(TOKEN)])
