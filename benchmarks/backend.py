@@ -152,7 +152,9 @@ def by_turns(
 def main(rounds: int, seconds: float, rate: float, stacks: tuple[str, ...], scripts: tuple[str, ...]) -> None:
     with staged() as stage:
         found = by_turns(stage, stacks, scripts, rounds, seconds, rate)
-    click.echo(f"load {os.getloadavg()[0]:.1f}; {rate:g} requests a second; medians over {rounds} rounds of {seconds:g} s")
+    click.echo(
+        f"load {os.getloadavg()[0]:.1f}; {rate:g} requests a second; medians over {rounds} rounds of {seconds:g} s"
+    )
     for (script, stack), costs in found.items():
         base = found.get((script, stacks[0]), costs)
         ratio = median(cost / other for cost, other in zip(costs, base, strict=True))

@@ -9,6 +9,8 @@ from typing import Any
 
 from opentelemetry.trace import get_current_span
 
+from divan_obs_asgi.tracing.span import UnsampledSpan
+
 # The classes that an instrumentation patches. httpx and requests are not among them: a call carries a traceparent,
 # whether or not it is recorded.
 CLASSES: Mapping[str, Sequence[str]] = {
@@ -39,8 +41,16 @@ def is_unrecorded() -> bool:
     Without a span a call begins a trace of its own, and below a remote one the sampler has not decided yet.
     """
     span = get_current_span()
+    # First, because the context of one of ours is made for who asks, which would cost more than all else here.
+    if type(span) is UnsampledSpan:
+        return True
     context = span.get_span_context()
     return context.is_valid and not (context.is_remote or context.trace_flags.sampled or span.is_recording())
+
+
+def is_unrecorded_of_ours() -> bool:
+    """Tell whether the current span is one that this library has made, and does not record."""
+    return type(get_current_span()) is UnsampledSpan
 
 
 def methods_of(library: str) -> Methods:
@@ -96,4 +106,4 @@ def _classes_of(library: str) -> Iterator[type]:
             continue
 
 
-__all__ = ["Bypass", "is_unrecorded", "methods_of"]
+__all__ = ["Bypass", "is_unrecorded", "is_unrecorded_of_ours", "methods_of"]

@@ -122,11 +122,17 @@ class WorkSpans:
             yield _NOTHING
             return
         from opentelemetry.context import Context
+        from opentelemetry.trace import get_current_span
 
         from divan_obs_asgi.tracing.current import current, is_suppressed
+        from divan_obs_asgi.tracing.unrecorded import is_unrecorded_of_ours
 
         if is_suppressed(current()):
             yield _NOTHING
+            return
+        if not new_trace and is_unrecorded_of_ours():
+            # A child would not be recorded either: neither a span nor redacted attributes are made for it.
+            yield get_current_span()
             return
         with tracer.start_as_current_span(
             name,

@@ -26,6 +26,7 @@ from starlette.routing import Route
 import divan_obs_asgi as obs
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.tracing.clients import Clients
+from divan_obs_asgi.tracing.span import UnsampledSpan
 from divan_obs_asgi.tracing.unrecorded import CLASSES, is_unrecorded, methods_of
 from tests.patience import PATIENCE_S
 from tests.servers.asgi import serve
@@ -134,8 +135,9 @@ def test_a_call_without_a_span_begins_a_trace(exported: Exported, redis_server: 
         (TracerProvider(sampler=ALWAYS_OFF).get_tracer("test").start_span("dropped"), True),
         (TracerProvider().get_tracer("test").start_span("recorded"), False),
         (trace.INVALID_SPAN, False),
+        (UnsampledSpan(1, 2, None, True), True),
     ],
-    ids=["local", "remote", "sampled elsewhere", "dropped", "recorded", "none"],
+    ids=["local", "remote", "sampled elsewhere", "dropped", "recorded", "none", "ours"],
 )
 def test_only_a_local_decision_is_final(span: trace.Span, expected: bool) -> None:
     """A sampler may yet record what is below a remote span; a sampled one has recorded children, whoever made it."""
@@ -144,6 +146,24 @@ def test_only_a_local_decision_is_final(span: trace.Span, expected: bool) -> Non
         assert is_unrecorded() is expected
     finally:
         context.detach(token)
+
+
+@pytest.mark.parametrize("ratio", ["0", "1"])
+def test_work_below_a_request_that_is_not_recorded_has_no_span(ratio: str, exported: Exported) -> None:
+    """It keeps the request's span as the current one, which takes attributes and does nothing with them."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        outer = trace.get_current_span()
+        with observed.obs.work.span("work", a=1) as span:
+            span.set_attribute("b", 2)
+            assert span.is_recording() == (ratio == "1")
+            assert (trace.get_current_span() is outer) == (ratio == "0")
+        await neighbour(scope, receive, send)
+
+    with tracing(exported, ratio) as observed:
+        anyio.run(converse, obs.build_stack(app, observed.obs), http_scope(path="/"))
+        observed.obs.flush()
+    assert ("work" in {span.name for span in exported.spans}) == (ratio == "1")
 
 
 def test_undoing_leaves_the_methods_as_they_were(exported: Exported) -> None:
