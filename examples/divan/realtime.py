@@ -47,10 +47,10 @@ class RedisManager(socketio.AsyncRedisManager):
 
     async def close(self) -> None:
         """End the task that listens, which python-socketio never does, and all connections."""
-        listening: asyncio.Task[None] | None = getattr(self, "thread", None)
-        if listening is not None:
-            listening.cancel()
-            await asyncio.wait({listening}, timeout=1)
+        listening: set[asyncio.Task[None]] = {self.thread} if hasattr(self, "thread") else set()
+        for task in 10 * [*listening]:  # redis-py loses a cancellation that comes while it connects
+            task.cancel()
+            await asyncio.wait(listening, timeout=0.1)
         if self.redis is not None:
             self._closing.add(asyncio.create_task(_close(self.pubsub, self.redis)))
         if self._closing:
