@@ -1,7 +1,7 @@
 """The dashboards for Grafana: boards of panels, each a question and the queries that answer it."""
 
 from divan_obs_asgi.ops_assets.dashboards.board import Board
-from divan_obs_asgi.ops_assets.dashboards.boards import all_boards, boards
+from divan_obs_asgi.ops_assets.dashboards.files import all_boards, boards
 from divan_obs_asgi.ops_assets.dashboards.panel import Panel, Query
 
 __all__ = ["Board", "Panel", "Query", "all_boards", "boards"]

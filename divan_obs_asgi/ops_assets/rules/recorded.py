@@ -53,11 +53,14 @@ class Indicator:
         return f"http_{self.name}:increase{window}"
 
 
-ERRORS, SLOW = Indicator("errors"), Indicator("slow")
+ERRORS = Indicator("errors")
+SLOW = Indicator("slow")
 
 # Rates of each instance, for dashboards: sums over 30 days of these are cheap, and can be limited to some instances.
-REQUESTS, FAILED_REQUESTS = "http_requests:rate5m", "http_failed:rate5m"
-TIMED_REQUESTS, SLOW_REQUESTS = "http_timed:rate5m", "http_slow:rate5m"
+REQUESTS = "http_requests:rate5m"
+FAILED_REQUESTS = "http_failed:rate5m"
+TIMED_REQUESTS = "http_timed:rate5m"
+SLOW_REQUESTS = "http_slow:rate5m"
 
 
 def groups(parameters: Parameters) -> list[Group]:
