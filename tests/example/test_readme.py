@@ -6,13 +6,16 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import socketio  # noqa: F401
+
 import examples.divan
 from tests.patience import PATIENCE_S
+from tests.servers.process import free_port
 
 README = Path(examples.divan.__file__).with_name("README.md")
 ROOT = README.parents[2]
@@ -24,16 +27,11 @@ CHANGING = re.compile(
 )
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
-
-
 def unchanging(text: str) -> str:
     return CHANGING.sub("*", text)
 
 
+@pytest.mark.slow
 def test_the_readme_can_be_followed(tmp_path: Path, real: dict[str, str]) -> None:
     """Its blocks run one after the other in one bash, as they stand there, and print what is shown below them."""
     collector = str(free_port())
