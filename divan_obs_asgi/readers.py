@@ -29,6 +29,12 @@ _TAKEN = re.compile(
 # An exact path is compared with the decoded one of a request: neither a query nor a pattern.
 _PATH = re.compile(r"/[^\s?#*{}\x00-\x1f\x7f]{0,255}")
 _MAX_PATHS = 100
+# The route of a page, in whatever notation its framework has: /rooms/[id], /rooms/:id, /rooms/{id}.
+_PAGE_ROUTE = re.compile(r"/[!$-+\-.-;=@-~]{0,127}")
+# With 5 names and 3 ratings of each, and those of no known page, they are 465 series; OBS_METRICS_MAX_SERIES is 500.
+MAX_PAGE_ROUTES = 30
+_ORIGIN = re.compile(r"https?://([a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?|\.[0-9]{1,9}")
 
 
@@ -282,6 +288,33 @@ def path_prefix(text: str) -> str:
     return value
 
 
+def origins(text: str) -> tuple[str, ...]:
+    """Read a comma-separated list of origins, as browsers write them in `Origin` (RFC 6454, section 6.2)."""
+    return tuple(dict.fromkeys(_origin(part.strip()) for part in text.split(",") if part.strip()))
+
+
+def _origin(text: str) -> str:
+    expected = "origins like https://app.example.com or http://localhost:3000, separated by commas"
+    origin = text.lower()
+    if not _ORIGIN.fullmatch(origin):
+        raise ValueError(expected)
+    try:
+        parts = urlsplit(origin)
+        given = parts.port
+    except ValueError:
+        raise ValueError(expected) from None
+    # Browsers leave out the port that the scheme has by default.
+    return origin.rpartition(":")[0] if given is not None and given == _DEFAULT_PORTS[parts.scheme] else origin
+
+
+def page_routes(text: str) -> tuple[str, ...]:
+    """Read a comma-separated list of routes of pages, each once."""
+    templates = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if len(templates) > MAX_PAGE_ROUTES or not all(_PAGE_ROUTE.fullmatch(template) for template in templates):
+        raise ValueError(f"up to {MAX_PAGE_ROUTES} routes of pages, separated by commas: /,/rooms/[id]")
+    return templates
+
+
 def key_names(text: str) -> tuple[str, ...]:
     """Read a comma-separated list of keys of Redis, each once."""
     keys = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
@@ -292,6 +325,7 @@ def key_names(text: str) -> tuple[str, ...]:
 
 __all__ = [
     "DIFFERENT_CHARACTERS",
+    "MAX_PAGE_ROUTES",
     "MAX_STREAMS",
     "SECRET_LENGTH",
     "address",
@@ -311,7 +345,9 @@ __all__ = [
     "namespace",
     "networks",
     "one_of",
+    "origins",
     "otlp_endpoint",
+    "page_routes",
     "path",
     "path_prefix",
     "port",

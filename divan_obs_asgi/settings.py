@@ -31,7 +31,9 @@ from divan_obs_asgi.readers import (
     namespace,
     networks,
     one_of,
+    origins,
     otlp_endpoint,
+    page_routes,
     path,
     path_prefix,
     port,
@@ -65,6 +67,8 @@ DEFAULT_MIDDLEWARE = tuple(
 )
 # Where the service serves nobody in earnest, a token may be one that is easily typed.
 IN_PLAY = ("dev", "test")
+# Where web vitals may be taken without a further word.
+BEFORE_PROD = (*IN_PLAY, "staging")
 # The names the standard library knows, so that `logging.getLevelName` agrees.
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOG_FORMATS = ("auto", "json", "console")
@@ -278,6 +282,30 @@ class Settings:
     rollover_job: str = _flag(
         "OBS_ROLLOVER_JOB", name, "lb_snapshot", "The job that POST /ops/rollover starts where none is named."
     )
+    vitals_enabled: bool = _flag(
+        "OBS_VITALS_ENABLED",
+        boolean,
+        False,
+        "Serve POST /ops/ingest, which counts web vitals that browsers send; OBS_ENV=dev, test or staging only.",
+    )
+    vitals_in_prod: bool = _flag(
+        "OBS_VITALS_IN_PROD", boolean, False, "Allow OBS_VITALS_ENABLED with every other OBS_ENV too."
+    )
+    vitals_origins: tuple[str, ...] = _flag(
+        "OBS_VITALS_ORIGINS", origins, (), "Origins whose pages may send web vitals: https://app.example.com."
+    )
+    vitals_routes: tuple[str, ...] = _flag(
+        "OBS_VITALS_ROUTES",
+        page_routes,
+        (),
+        "Routes of pages, as they are sent and counted: /,/rooms/[id]; any other is `__unmatched__`.",
+    )
+    vitals_address_limit: int = _flag(
+        "OBS_VITALS_ADDRESS_LIMIT", positive_integer, 60, "Requests with web vitals a minute from one address."
+    )
+    vitals_total_limit: int = _flag(
+        "OBS_VITALS_TOTAL_LIMIT", positive_integer, 3000, "Requests with web vitals a minute from all addresses."
+    )
     env: str = _flag("OBS_ENV", name, "dev", "The deployment environment: dev, staging, prod, ...")
     service_name: str = _flag("OBS_SERVICE_NAME", name, "divan-api", "`service` of log lines and spans.")
     commit: str = _flag("OBS_COMMIT", name, "unknown", "The commit that runs.")
@@ -479,7 +507,22 @@ class Settings:
                     f"{flag} is 'hash' and OBS_REDACT_HASH_KEY has {_FEW_CHARACTERS}: whoever "
                     "can guess it can name everybody. Set a random one, the same for all workers."
                 )
-        return wrong + self._bad_names() + self._bad_tokens()
+        return wrong + self._bad_vitals() + self._bad_names() + self._bad_tokens()
+
+    def _bad_vitals(self) -> list[str]:
+        """Return a sentence for each reason not to take web vitals."""
+        wrong = []
+        if self.vitals_enabled and self.env not in BEFORE_PROD and not self.vitals_in_prod:
+            wrong.append(
+                f"OBS_VITALS_ENABLED is 'true' with OBS_ENV={self.env!r}: anybody can send to POST /ops/ingest. "
+                "Set OBS_VITALS_IN_PROD=true to allow it."
+            )
+        if self.vitals_enabled and not self.vitals_origins:
+            wrong.append(
+                "OBS_VITALS_ENABLED is 'true' and OBS_VITALS_ORIGINS is empty: no page could send anything. "
+                "Set the origins of your pages, like https://app.example.com."
+            )
+        return wrong
 
     def _bad_names(self) -> list[str]:
         """Return a sentence for each header or path that was given in code, and could not be read from a flag."""
@@ -487,6 +530,8 @@ class Settings:
             ("OBS_REQUEST_ID_HEADERS", request_id_headers, self.request_id_headers),
             ("OBS_REQUEST_ID_RESPONSE_HEADER", response_header, (self.request_id_response_header,)),
             ("OBS_QUIET_PATHS", exact_paths, self.quiet_paths),
+            ("OBS_VITALS_ORIGINS", origins, self.vitals_origins),
+            ("OBS_VITALS_ROUTES", page_routes, self.vitals_routes),
         )
         wrong = []
         for flag, parse, names in given:

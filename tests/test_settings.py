@@ -60,6 +60,18 @@ EXAMPLES = [
     ("OBS_OPS_HOST", "0.0.0.0", "ops_host", "0.0.0.0"),
     ("OBS_OPS_HOST", "localhost", "ops_host", "127.0.0.1"),
     ("OBS_ROLLOVER_JOB", "nightly", "rollover_job", "nightly"),
+    ("OBS_VITALS_ENABLED", "off", "vitals_enabled", False),
+    ("OBS_VITALS_IN_PROD", "true", "vitals_in_prod", True),
+    (
+        "OBS_VITALS_ORIGINS",
+        "https://Shop.example:443, http://localhost:3000,https://shop.example",
+        "vitals_origins",
+        ("https://shop.example", "http://localhost:3000"),
+    ),
+    ("OBS_VITALS_ORIGINS", "http://[::1]:80", "vitals_origins", ("http://[::1]",)),
+    ("OBS_VITALS_ROUTES", "/, /rooms/[id],/about-us,/", "vitals_routes", ("/", "/rooms/[id]", "/about-us")),
+    ("OBS_VITALS_ADDRESS_LIMIT", "6", "vitals_address_limit", 6),
+    ("OBS_VITALS_TOTAL_LIMIT", "600", "vitals_total_limit", 600),
     ("OBS_ENV", "prod", "env", "prod"),
     ("OBS_SERVICE_NAME", " chat ", "service_name", "chat"),
     ("OBS_COMMIT", "42bb08b", "commit", "42bb08b"),
@@ -135,6 +147,23 @@ BAD = [
         "OBS_ADMIN_TOKEN is set to a bad value; expected no control characters, and no blank at either end.",
     ),
     ("LOG_SAMPLING_RATE_INFO", "0_0.5", "LOG_SAMPLING_RATE_INFO is '0_0.5'; expected a number from 0 to 1."),
+    *(
+        (
+            "OBS_VITALS_ORIGINS",
+            origin,
+            f"OBS_VITALS_ORIGINS is {origin!r}; expected origins like https://app.example.com or "
+            "http://localhost:3000, separated by commas.",
+        )
+        for origin in ("*", "null", "shop.example", "https://shop.example/", "https://a.b:99999", "ftp://shop.example")
+    ),
+    *(
+        (
+            "OBS_VITALS_ROUTES",
+            route,
+            f"OBS_VITALS_ROUTES is {route!r}; expected up to 30 routes of pages, separated by commas: /,/rooms/[id].",
+        )
+        for route in ("rooms", "/a b", '/"', "/#a", ",".join(f"/{number}" for number in range(31)))
+    ),
     ("OBS_NAMESPACE", "divan_", "OBS_NAMESPACE is 'divan_'; expected lower-case letters, digits and _, like divan."),
     *(
         (
@@ -289,6 +318,36 @@ def test_public_metrics_are_for_development_only(env: str) -> None:
 def test_public_metrics_work_in_development() -> None:
     """On the developer's own machine a token would only be in the way."""
     assert Settings.from_env({"OBS_METRICS_PUBLIC": "true", "OBS_ENV": "dev"}).metrics_public
+
+
+VITALS = {"OBS_VITALS_ENABLED": "true", "OBS_VITALS_ORIGINS": "https://shop.example"}
+
+
+@pytest.mark.parametrize("env", ["prod", "production", "live", "prod-eu"])
+def test_vitals_are_for_what_comes_before_production(env: str) -> None:
+    """An endpoint without a token is nothing that a flag of development brings along; a second flag says so."""
+    with pytest.raises(ImproperlyConfigured) as caught:
+        Settings.from_env({**VITALS, "OBS_ENV": env})
+    assert str(caught.value) == (
+        f"OBS_VITALS_ENABLED is 'true' with OBS_ENV='{env}': anybody can send to POST /ops/ingest. "
+        "Set OBS_VITALS_IN_PROD=true to allow it."
+    )
+    assert Settings.from_env({**VITALS, "OBS_ENV": env, "OBS_VITALS_IN_PROD": "true"}).vitals_enabled
+
+
+@pytest.mark.parametrize("env", ["dev", "test", "staging"])
+def test_vitals_need_no_second_flag_before_production(env: str) -> None:
+    assert Settings.from_env({**VITALS, "OBS_ENV": env}).vitals_enabled
+
+
+def test_vitals_need_an_origin() -> None:
+    """Without one every page would be refused, and nobody would see why."""
+    with pytest.raises(ImproperlyConfigured) as caught:
+        Settings.from_env({"OBS_VITALS_ENABLED": "true"})
+    assert str(caught.value) == (
+        "OBS_VITALS_ENABLED is 'true' and OBS_VITALS_ORIGINS is empty: no page could send anything. "
+        "Set the origins of your pages, like https://app.example.com."
+    )
 
 
 FEW = "fewer than 16 characters, or fewer than 6 different ones"

@@ -17,7 +17,9 @@ from divan_obs_asgi.metrics.family import (
     LAG_BUCKETS_S,
     MEMBER_BUCKETS,
     RADIUS_CLASSES_M,
+    SHIFT_BUCKETS,
     SIZE_BUCKETS,
+    VITAL_BUCKETS_S,
     Family,
     Metric,
     counter,
@@ -312,6 +314,35 @@ class Catalogue:
         absent=True,
     )
     draining = gauge("draining", [], "1 from the start of a drain to the end of the process.", "drain", "livemax")
+
+    # Browsers.
+    web_vitals = histogram(
+        "web_vitals_seconds",
+        ["name", "route"],
+        "LCP, INP, FCP and TTFB in seconds, as browsers measured them, by the page's route.",
+        "POST /ops/ingest",
+        VITAL_BUCKETS_S,
+    )
+    web_vitals_cls = histogram(
+        "web_vitals_cls",
+        ["route"],
+        "CLS (cumulative layout shift), a score that browsers measured, by the page's route.",
+        "POST /ops/ingest",
+        SHIFT_BUCKETS,
+    )
+    web_vitals_ratings = counter(
+        "web_vitals_ratings_total",
+        ["name", "route", "rating"],
+        "Web vitals received, by rating: good, needs-improvement or poor.",
+        "POST /ops/ingest",
+    )
+    web_vitals_rejected = counter(
+        "web_vitals_rejected_total",
+        ["reason"],
+        "Requests with web vitals that were refused: body, count, name, navigation, origin, rate, rating, size, type "
+        "or value.",
+        "POST /ops/ingest",
+    )
 
     # The process.
     event_loop_lag = histogram(

@@ -103,9 +103,10 @@ class OpsApplication:
         raise _NOT_FOUND
 
     async def _answered(self, request: Request, endpoint: Endpoint, operation: Operation) -> Response:
+        if not endpoint.guarded:
+            return await operation.answer(request)
         if not operation.changes:
-            if endpoint.guarded:
-                await self._guard.admit(request.scope, endpoint.path, changes=False)
+            await self._guard.admit(request.scope, endpoint.path, changes=False)
             return await operation.answer(request)
         by = await self._guard.admit(request.scope, endpoint.path, changes=True)
         outcome = "failed"

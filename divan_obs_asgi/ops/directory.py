@@ -34,7 +34,7 @@ _WHAT_THERE_IS: Schema = {
                 "type": "object",
                 "properties": {
                     "path": _TEXT,
-                    "method": {"enum": ["GET", "POST"]},
+                    "method": {"enum": ["GET", "POST", "OPTIONS"]},
                     "summary": _TEXT,
                     "guarded": {"type": "boolean"},
                 },

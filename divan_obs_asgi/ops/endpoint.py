@@ -31,20 +31,21 @@ class Content:
     Attributes:
         description: a sentence.
         schema: of a JSON body; None where it is none.
-        media_type: of its body.
+        media_type: of its body; None where it has none.
         also: the media types that are answered instead where `Accept` prefers one of them.
     """
 
     description: str
     schema: Schema | None = None
-    media_type: str = "application/json"
+    media_type: str | None = "application/json"
     also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
     """
-    What one method of an endpoint does. GET reads, and HEAD with it; POST changes something.
+    What one method of an endpoint does. GET reads, and HEAD with it; POST changes something; OPTIONS is for scripts of
+    other origins.
 
     Attributes:
         summary: one line; the discovery answer and the docs show it.
@@ -54,7 +55,7 @@ class Operation:
         query: the schemas of the query's parameters.
     """
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "OPTIONS"]
     summary: str
     answer: Answer
     answers: Mapping[int, Content]
@@ -64,7 +65,7 @@ class Operation:
 
     @property
     def changes(self) -> bool:
-        """Whether it changes something: then it always needs the token, and every use is a line of the audit log."""
+        """Whether it changes something: if guarded, it always needs the token, and every use is in the audit log."""
         return self.method == "POST"
 
 
@@ -76,7 +77,7 @@ class Endpoint:
     Attributes:
         path: a template; `{name}` stands for one segment.
         operations: one for each method.
-        guarded: whether it is for operators only; what is not (health) answers everybody.
+        guarded: whether it is for operators only; what is not (health, vitals) answers everybody.
     """
 
     path: str

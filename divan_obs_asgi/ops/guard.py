@@ -118,7 +118,7 @@ class Guard:
             raise Refused(401, _SEND_IT, _CHALLENGE)
         found = self._flag_of(given)
         if found is None:
-            raise self._wrong(_counted_as(address))
+            raise self._wrong(counted_as(address))
         return found
 
     def _flag_of(self, given: bytes) -> str | None:
@@ -164,7 +164,8 @@ def _bearer_token(scope: Scope) -> bytes | None:
     return given.strip(b" ") or None if scheme.lower() == b"bearer" else None
 
 
-def _counted_as(address: IPv4Address | IPv6Address | None) -> str:
+def counted_as(address: IPv4Address | IPv6Address | None) -> str:
+    """Return the client whose address this is: all addresses of an IPv6 network are one client's."""
     if address is None:
         return ""
     if address.version == 4:
@@ -181,4 +182,4 @@ def _digest(token: bytes) -> bytes:
     return hashlib.sha256(token).digest()
 
 
-__all__ = ["PUBLIC", "Guard"]
+__all__ = ["PUBLIC", "Guard", "counted_as"]

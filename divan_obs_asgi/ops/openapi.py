@@ -81,6 +81,8 @@ def _answers(endpoint: Endpoint, operation: Operation) -> list[tuple[int, Conten
 
 
 def _response(content: Content) -> dict[str, Any]:
+    if content.media_type is None:
+        return {"description": content.description}
     schema = content.schema if content.schema is not None else _TEXT
     described: dict[str, Any] = {
         "description": content.description,

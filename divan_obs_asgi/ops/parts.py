@@ -14,6 +14,7 @@ from divan_obs_asgi.ops.drain import Draining
 from divan_obs_asgi.ops.endpoint import Endpoint
 from divan_obs_asgi.ops.guard import Guard
 from divan_obs_asgi.ops.health import Health
+from divan_obs_asgi.ops.ingest import Ingest
 from divan_obs_asgi.ops.loggers import Loggers
 from divan_obs_asgi.ops.metrics import MetricsPage
 from divan_obs_asgi.ops.middleware import Middleware
@@ -45,6 +46,7 @@ PARTS: tuple[type[Part], ...] = (
     Tasks,
     CardinalityPage,
     Draining,
+    Ingest,
 )
 
 
