@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.ops.service import OPERATOR, served
 from tests.patience import PATIENCE_S
 from tests.servers.npm import installed
 from tests.servers.process import program
@@ -16,11 +19,50 @@ from tests.servers.process import program
 SOURCE = ROOT / "frontend"
 
 
-def node(folder: Path, *arguments: str) -> str:
+SERVICE = """
+import divan_obs_asgi as obs
+
+async def application(scope, receive, send):
+    raise NotImplementedError
+
+app = obs.wrap(application)
+"""
+# What the script sends goes through the route handler, as a browser would send it.
+PAGE = """
+import { POST } from './out/app/api/ops/ingest/route.js';
+import { routeAmong, Vitals } from './out/lib/obs/webvitals.js';
+
+// A slow machine is not what this is about.
+AbortSignal.timeout = () => new AbortController().signal;
+const origin = process.env.VITALS_ORIGIN;
+const bodies = [];
+const vitals = new Vitals(routeAmong(['/', '/rooms/[id]']), (body) => bodies.push(body));
+const navigations = [
+  'navigate', 'reload', 'back-forward', 'back-forward-cache', 'prerender', 'restore', 'soft-navigation',
+];
+let id = 0;
+for (const navigationType of navigations) {
+  for (const name of ['CLS', 'FCP', 'INP', 'LCP', 'TTFB']) {
+    const metric = { name, value: 1.5, rating: 'needs-improvement', id: `${id++}`, navigationType };
+    vitals.add(metric, `${origin}/rooms/7?q=1`);
+  }
+}
+vitals.flush();
+for (const body of bodies) {
+  const said = await POST(new Request('http://localhost/', { method: 'POST', body, headers: { origin } }));
+  if (said.status !== 204) {
+    throw new Error(`${said.status}: ${body}`);
+  }
+}
+"""
+
+
+def node(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> str:
     """Run node; return what it said unless it succeeded."""
     done = subprocess.run(
         [program("node", package="nodejs"), *arguments],
         cwd=folder,
+        env={**os.environ, **(env or {})},
         capture_output=True,
         text=True,
         timeout=4 * PATIENCE_S,
@@ -49,6 +91,22 @@ def test_the_files_compile_and_their_tests_pass(folder: Path) -> None:
     tests = sorted(str(path) for path in (folder / "out" / "tests").glob("*.test.js"))
     assert len(tests) == len(list((SOURCE / "tests").glob("*.test.ts"))) > 0
     assert node(folder, "--test", *tests) == ""
+
+
+def test_the_service_takes_what_the_page_sends(folder: Path) -> None:
+    """Each metric of each kind of navigation, through the route handler; the TTFB of a soft navigation is not sent."""
+    assert compiled(folder) == ""
+    shop = "https://shop.example"
+    flags = {"OBS_VITALS_ENABLED": "true", "OBS_VITALS_ORIGINS": shop, "OBS_VITALS_ROUTES": "/,/rooms/[id]"}
+    with served(SERVICE, flags) as service:
+        configured = {"VITALS_INGEST_URL": str(service.client.base_url.join("/ops/ingest")), "VITALS_ORIGIN": shop}
+        assert node(folder, "--input-type=module", "--eval", PAGE, env=configured) == ""
+        page = service.client.get("/metrics", headers=OPERATOR).text
+    assert 'divan_web_vitals_cls_count{route="/rooms/[id]"} 7.0' in page
+    assert 'divan_web_vitals_seconds_count{name="LCP",route="/rooms/[id]"} 7.0' in page
+    assert 'divan_web_vitals_seconds_count{name="TTFB",route="/rooms/[id]"} 6.0' in page
+    assert 'route="__unmatched__"' not in page.partition("divan_web_vitals")[2]
+    assert "divan_web_vitals_rejected_total{" not in page
 
 
 @pytest.mark.parametrize(
