@@ -11,7 +11,7 @@ from divan_obs_asgi.ops_assets.dashboards import all_boards
 from divan_obs_asgi.ops_assets.files import files
 from divan_obs_asgi.ops_assets.parameters import Parameters
 from tests.ops_assets.promtool import Expected, run
-from tests.ops_assets.worlds import World, flat, latency, share, slow_share, traffic
+from tests.ops_assets.worlds import World, content_is_seen, flat, grows, latency, share, slow_share, traffic
 from tests.servers.promtool import promtools
 
 RULES = files(Parameters())["prometheus/rules-phase8.yml"]
@@ -35,6 +35,7 @@ def how_many(title: str, at: int = 0) -> str:
 FAILED_BUDGET = "How much is left of the budget of failed requests?"
 SLOW_BUDGET = "How much is left of the budget of slow requests?"
 FAILED_BURN = "How fast do failed requests spend their budget?"
+IN_TIME = "How many pages show their content in time?"
 BOTH: World = {**share(2, 90, 1), **slow_share(5, 90, 1)}
 
 ANSWERS: list[tuple[str, World, dict[str, float]]] = [
@@ -87,6 +88,21 @@ ANSWERS: list[tuple[str, World, dict[str, float]]] = [
                 "Is it us or a dependency?",
             )
         },
+    ),
+    (
+        "three of four pages are good",
+        content_is_seen(grows(0, 75, 61), grows(0, 100, 61)),
+        {
+            rounded(IN_TIME): 0.75,
+            rounded("Where does content come late?"): 2.5,
+            rounded("Which pages are slow?"): 2.5,
+        },
+    ),
+    ("no page is good", content_is_seen(flat(0, 61), grows(0, 100, 61)), {rounded(IN_TIME): 0}),
+    (
+        "no page is measured",
+        content_is_seen(flat(7, 61), flat(9, 61)),
+        {how_many(title): 0 for title in (IN_TIME, "Where does content come late?", "Which pages are slow?")},
     ),
 ]
 

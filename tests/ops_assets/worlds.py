@@ -60,6 +60,19 @@ def slow_share(percent: float, slow: int, healthy: int) -> World:
     )
 
 
+def content_is_seen(good: str, all_of_them: str) -> World:
+    """Return pages of one route, of which `good` show their content between 1.8 and 2.5 s, and the others in 3 s."""
+    name = "divan_web_vitals_seconds"
+    labels = f'{A},name="LCP",route="/x"'
+    return {
+        f'{name}_bucket{{{labels},le="1.8"}}': "0+0x2000",
+        f'{name}_bucket{{{labels},le="2.5"}}': good,
+        f'{name}_bucket{{{labels},le="3.0"}}': all_of_them,
+        f'{name}_bucket{{{labels},le="+Inf"}}': all_of_them,
+        f"{name}_count{{{labels}}}": all_of_them,
+    }
+
+
 def each(minutes: int, times: int, then: int) -> str:
     """Return a counter that grows by one every so many minutes, and then rests."""
     return " ".join(flat(count, minutes) for count in range(times + 1)) + f" {flat(times, then)}"

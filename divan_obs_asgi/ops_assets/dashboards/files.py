@@ -11,6 +11,7 @@ from divan_obs_asgi.ops_assets.dashboards import (
     slo,
     socketio,
     streams,
+    vitals,
 )
 from divan_obs_asgi.ops_assets.dashboards.board import Board
 from divan_obs_asgi.ops_assets.dashboards.panel import Json
@@ -19,7 +20,7 @@ from divan_obs_asgi.ops_assets.parameters import Parameters
 
 def all_boards(parameters: Parameters) -> list[Board]:
     """Return the boards for these parameters, the overview first."""
-    modules = (overview, dependencies, chat, streams, leaderboards, socketio, slo, itself)
+    modules = (overview, dependencies, chat, streams, leaderboards, socketio, vitals, slo, itself)
     return [module.board(parameters) for module in modules]
 
 
