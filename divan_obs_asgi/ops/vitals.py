@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from divan_obs_asgi.metrics import Metrics
 
 MAX_VITALS = 20
+TTFB = "TTFB"
 # In milliseconds; CLS is a score without a unit.
-TIMES = ("LCP", "INP", "FCP", "TTFB")
+TIMES = ("LCP", "INP", "FCP", TTFB)
 CLS = "CLS"
 RATINGS = ("good", "needs-improvement", "poor")
 SOFT = "soft-navigation"
@@ -24,36 +25,38 @@ NAVIGATIONS = ("navigate", "reload", "back-forward", "back-forward-cache", "prer
 MAX_MS = 120_000
 MAX_CLS = 100
 
+_KEYS = ("name", "navigation", "rating", "route", "value")
+
+
+def _schema(names: Sequence[str], navigations: Sequence[str], most: int, unit: str) -> Schema:
+    return {
+        "type": "object",
+        "properties": {
+            "name": {"enum": list(names)},
+            "value": {"type": "number", "minimum": 0, "maximum": most, "description": unit},
+            "rating": {"enum": list(RATINGS)},
+            "navigation": {"enum": list(navigations)},
+            "route": {"type": "string", "description": f"One of OBS_VITALS_ROUTES, else {UNMATCHED}."},
+        },
+        "required": list(_KEYS),
+        "additionalProperties": False,
+    }
+
+
+_HARD = [navigation for navigation in NAVIGATIONS if navigation != SOFT]
+_ONE_OF = [
+    _schema([name for name in TIMES if name != TTFB], NAVIGATIONS, MAX_MS, "Milliseconds."),
+    _schema([TTFB], _HARD, MAX_MS, "Milliseconds."),
+    _schema([CLS], NAVIGATIONS, MAX_CLS, "A score."),
+]
 VITALS: Schema = {
     "type": "object",
     "properties": {
-        "vitals": {
-            "type": "array",
-            "minItems": 1,
-            "maxItems": MAX_VITALS,
-            "items": {
-                "type": "object",
-                "properties": {
-                    "name": {"enum": [*TIMES, CLS]},
-                    "value": {
-                        "type": "number",
-                        "minimum": 0,
-                        "maximum": MAX_MS,
-                        "description": f"Milliseconds; of CLS a score of up to {MAX_CLS}.",
-                    },
-                    "rating": {"enum": list(RATINGS)},
-                    "navigation": {"enum": list(NAVIGATIONS)},
-                    "route": {"type": "string", "description": f"One of OBS_VITALS_ROUTES, else {UNMATCHED}."},
-                },
-                "required": ["name", "value", "rating", "navigation", "route"],
-                "additionalProperties": False,
-            },
-        }
+        "vitals": {"type": "array", "minItems": 1, "maxItems": MAX_VITALS, "items": {"oneOf": _ONE_OF}},
     },
     "required": ["vitals"],
     "additionalProperties": False,
 }
-_KEYS = frozenset(VITALS["properties"]["vitals"]["items"]["required"])
 
 
 class Invalid(Exception):
@@ -98,8 +101,8 @@ def read_vitals(content: object, routes: Container[str]) -> list[Vital]:
 
 
 def _read(vital: Any, routes: Container[str]) -> Vital:
-    if not isinstance(vital, dict) or vital.keys() != _KEYS or not isinstance(vital["route"], str):
-        raise Invalid("body", f"A vital has exactly these: {', '.join(sorted(_KEYS))}.")
+    if not isinstance(vital, dict) or vital.keys() != set(_KEYS) or not isinstance(vital["route"], str):
+        raise Invalid("body", f"A vital has exactly these: {', '.join(_KEYS)}.")
     name, value, route = vital["name"], vital["value"], vital["route"]
     # Membership of tuples: what is no text, and cannot be hashed, is in none of them.
     if name != CLS and name not in TIMES:
@@ -108,7 +111,7 @@ def _read(vital: Any, routes: Container[str]) -> Vital:
         raise Invalid("rating", f"rating must be one of {', '.join(RATINGS)}.")
     if vital["navigation"] not in NAVIGATIONS:
         raise Invalid("navigation", f"navigation must be one of {', '.join(NAVIGATIONS)}.")
-    if name == "TTFB" and vital["navigation"] == SOFT:
+    if name == TTFB and vital["navigation"] == SOFT:
         # web-vitals reports 0 for it: nothing was fetched.
         raise Invalid("navigation", "A soft navigation has no TTFB.")
     most = MAX_CLS if name == CLS else MAX_MS
