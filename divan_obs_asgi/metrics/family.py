@@ -143,6 +143,7 @@ __all__ = [
     "RADIUS_CLASSES_M",
     "SHIFT_BUCKETS",
     "SIZE_BUCKETS",
+    "VITAL_BUCKETS_S",
     "Declared",
     "Family",
     "GaugeMode",
