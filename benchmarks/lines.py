@@ -20,9 +20,9 @@ from pythonjsonlogger.orjson import OrjsonFormatter
 
 from benchmarks.inprocess import COMMIT, ENVIRONMENT, LOG_FIELDS, ROUTE, SERVICE, Misconfigured
 from divan_obs_asgi import Observability, RequestRecord
-from divan_obs_asgi.faults import Faults
-from divan_obs_asgi.record import current_record
-from divan_obs_asgi.routes import RouteTemplates
+from divan_obs_asgi.connection.record import current_record
+from divan_obs_asgi.connection.routes import RouteTemplates
+from divan_obs_asgi.internal_errors import Faults
 
 
 class Stream(Protocol):

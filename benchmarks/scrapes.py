@@ -22,7 +22,7 @@ from typing import Any
 from prometheus_client.exposition import generate_latest
 
 import divan_obs_asgi as obs
-from divan_obs_asgi.metrics.tallies import Bins
+from divan_obs_asgi.metrics.fast_counters import Bins
 from divan_obs_asgi.middlewares import OpsMiddleware
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.types import ASGIApp

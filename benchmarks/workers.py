@@ -34,8 +34,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from benchmarks import metrics as requests
 from benchmarks.measuring import heading, machine, orders, spread
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.metrics.archive import Directory
 from divan_obs_asgi.metrics.family import DURATION_BUCKETS_S
+from divan_obs_asgi.metrics.multiprocess.archive import Directory
 
 WORKERS = 4
 LABEL_SETS = 1000

@@ -15,12 +15,12 @@ import anyio.to_thread
 
 from divan_obs_asgi.around import around, is_async
 from divan_obs_asgi.exceptions import ImproperlyConfigured
-from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.internal_errors import Faults
 from divan_obs_asgi.logs.errors import describe_error
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.names import is_name
 from divan_obs_asgi.redaction import RedactionPolicy
-from divan_obs_asgi.tracing.work import WorkSpans
+from divan_obs_asgi.tracing.spans.internal import WorkSpans
 
 F = TypeVar("F", bound=Callable[..., object])
 Result: TypeAlias = Literal["ok", "error", "cancelled"]

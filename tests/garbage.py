@@ -19,7 +19,7 @@ import hypercorn.config
 import uvicorn
 
 import divan_obs_asgi as obs
-from divan_obs_asgi.record import RECORD_KEY
+from divan_obs_asgi.connection.record import RECORD_KEY
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
 from tests.logs.root_logger import root_logger_kept
 

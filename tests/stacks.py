@@ -12,7 +12,7 @@ import orjson
 
 import divan_obs_asgi as obs
 from divan_obs_asgi import middlewares
-from divan_obs_asgi.stack import MiddlewareFactory
+from divan_obs_asgi.stack.build import MiddlewareFactory
 
 CORE: tuple[MiddlewareFactory, ...] = (
     middlewares.ContextMiddleware,

@@ -19,11 +19,12 @@ from click.testing import CliRunner
 from starlette.applications import Starlette
 
 import divan_obs_asgi as obs
-from divan_obs_asgi import cli, testing
+from divan_obs_asgi import testing
+from divan_obs_asgi.cli import main as cli
+from divan_obs_asgi.connection.record import RECORD_KEY
 from divan_obs_asgi.metrics import FAMILIES
 from divan_obs_asgi.ops.guard import Guard
 from divan_obs_asgi.ops.parts import endpoints
-from divan_obs_asgi.record import RECORD_KEY
 from divan_obs_asgi.redaction import DEFAULT_RULES, KeyRule, TokenShape
 from divan_obs_asgi.testing import CONTRACT, converse, http_scope
 from divan_obs_asgi.types import Receive, Scope, Send

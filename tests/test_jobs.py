@@ -15,7 +15,7 @@ import pytest
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.jobs import RESULTS, Jobs
-from divan_obs_asgi.tracing.work import WorkSpans
+from divan_obs_asgi.tracing.spans.internal import WorkSpans
 from tests.logs.root_logger import root_logger_kept
 from tests.stacks import BACKENDS, Observed, run_on
 from tests.test_docs import blocks

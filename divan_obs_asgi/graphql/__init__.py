@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from divan_obs_asgi.operations import fail, operation
+from divan_obs_asgi.connection.operations import fail, operation
 
 
 def report(operation_name: str | None, errors: Iterable[object] | None) -> None:

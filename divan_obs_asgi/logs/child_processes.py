@@ -11,9 +11,9 @@ import os
 import sys
 from contextlib import suppress
 
+from divan_obs_asgi.lifecycle.signals import at_termination
 from divan_obs_asgi.logs.sink import end_all, is_made_by_multiprocessing
 from divan_obs_asgi.logs.uncaught import expect_failed_child
-from divan_obs_asgi.signals import at_termination
 
 # Seconds that spans get; lines get as long as at any other end of a process.
 _SPANS_S = 1.0

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from divan_obs_asgi.development import is_terminal
+from divan_obs_asgi.lifecycle.development import is_terminal
 from divan_obs_asgi.redaction.letters import visible
 
 Form: TypeAlias = Callable[[bytes], bytes]

@@ -12,12 +12,12 @@ from typing import Any
 
 import orjson
 
-from divan_obs_asgi.failures import own_failure
+from divan_obs_asgi.connection.app_errors import own_failure
+from divan_obs_asgi.connection.record import RequestRecord
 from divan_obs_asgi.logs.errors import describe_error, describe_stack, exception_of, is_without_application
 from divan_obs_asgi.logs.libraries import of_framework, reducer_of
 from divan_obs_asgi.logs.socketio_lines import REDUCED_KEY, reduced, sessions_in
 from divan_obs_asgi.names import class_name
-from divan_obs_asgi.record import RequestRecord
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.redaction.errors import marker_for, without_texts, without_tracebacks
 from divan_obs_asgi.redaction.letters import visible

@@ -12,7 +12,8 @@ from typing import Any
 
 import anyio
 
-from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.connection.record import HeldLine, RequestRecord, current_record
+from divan_obs_asgi.internal_errors import Faults
 from divan_obs_asgi.logs.child_processes import end_in_order
 from divan_obs_asgi.logs.console_handlers import loggers, take_all_consoles_off, take_console_off
 from divan_obs_asgi.logs.errors import exception_of
@@ -32,7 +33,6 @@ from divan_obs_asgi.logs.server_loggers import adopt_server_loggers
 from divan_obs_asgi.logs.sink import FLUSH_S, Sink
 from divan_obs_asgi.logs.termination import flush_on_termination
 from divan_obs_asgi.logs.uncaught import install_hooks
-from divan_obs_asgi.record import HeldLine, RequestRecord, current_record
 
 _PACKAGE = "divan_obs_asgi"
 # Seconds after which a line that waits for the end of its request is written: a WebSocket may last for hours.

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from divan_obs_asgi.record import RequestRecord
+from divan_obs_asgi.connection.record import RequestRecord
 
 _COMPONENT = "flight_recorder"
 

@@ -6,7 +6,7 @@ import time
 import zlib
 from collections.abc import Callable
 
-from divan_obs_asgi.record import RequestRecord
+from divan_obs_asgi.connection.record import RequestRecord
 
 _TWO_TO_64 = 1 << 64
 _TWO_TO_32 = 1 << 32

@@ -20,9 +20,9 @@ from typing import Protocol
 
 import anyio
 
+from divan_obs_asgi.connection.record import current_record
 from divan_obs_asgi.logs.last_resort import standard_error, wait_until_writable
 from divan_obs_asgi.logs.prints import beneath
-from divan_obs_asgi.record import current_record
 
 # Lines; at half a kilobyte each about 5 MB.
 QUEUE_SIZE = 10_000

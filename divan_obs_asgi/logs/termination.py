@@ -7,8 +7,8 @@ import threading
 from contextlib import suppress
 from types import FrameType
 
+from divan_obs_asgi.lifecycle.signals import at_termination, hand_over
 from divan_obs_asgi.logs.sink import end_all
-from divan_obs_asgi.signals import at_termination, hand_over
 
 # Seconds; whoever sent the signal waits, and so does an event loop that is to end in order.
 _FLUSH_S = 1.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from prometheus_client import Enum, Histogram, Summary
 from prometheus_client.metrics import MetricWrapperBase
 
-from divan_obs_asgi.metrics.governed import Governed
+from divan_obs_asgi.metrics.limited import Governed
 
 
 @dataclass(frozen=True, slots=True)

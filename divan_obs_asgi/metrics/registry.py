@@ -20,16 +20,16 @@ from prometheus_client.registry import Collector, RestrictedRegistry
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics import family as families
-from divan_obs_asgi.metrics.callbacks import PATIENCE_S, Callbacks
 from divan_obs_asgi.metrics.cardinality import Cardinality, size_of, size_of_stranger
+from divan_obs_asgi.metrics.cardinality_limit import MAX_SERIES, Cause, Governor
 from divan_obs_asgi.metrics.catalogue import FAMILIES, Catalogue
 from divan_obs_asgi.metrics.domain import Domain
+from divan_obs_asgi.metrics.exposition.collector_timeouts import PATIENCE_S, Callbacks
+from divan_obs_asgi.metrics.exposition.text import Format, render
 from divan_obs_asgi.metrics.family import Declared, Family, GaugeMode, M_co, Metric
-from divan_obs_asgi.metrics.governed import Governed, governed
-from divan_obs_asgi.metrics.governor import MAX_SERIES, Cause, Governor
-from divan_obs_asgi.metrics.merging import MergedFamily
-from divan_obs_asgi.metrics.rendering import Format, render
-from divan_obs_asgi.metrics.workers import VARIABLE, Workers
+from divan_obs_asgi.metrics.limited import Governed, governed
+from divan_obs_asgi.metrics.multiprocess.merging import MergedFamily
+from divan_obs_asgi.metrics.multiprocess.workers import VARIABLE, Workers
 from divan_obs_asgi.redaction import RedactionPolicy
 
 NAMESPACE = "divan"

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from prometheus_client import Counter
 
-from divan_obs_asgi.failures import own_failure
-from divan_obs_asgi.metrics.ends import OTHER, End, LedgerEnd, OtherEnd, PlainEnd, Series
+from divan_obs_asgi.connection.app_errors import own_failure
+from divan_obs_asgi.connection.record import Direction, RequestRecord
 from divan_obs_asgi.metrics.family import Metric
-from divan_obs_asgi.metrics.governed import Governed
-from divan_obs_asgi.metrics.tallies import Tally, bins_of, child_of, trace_of
+from divan_obs_asgi.metrics.fast_counters import Tally, bins_of, child_of, trace_of
+from divan_obs_asgi.metrics.limited import Governed
+from divan_obs_asgi.metrics.request_counters import OTHER, End, LedgerEnd, OtherEnd, PlainEnd, Series
 from divan_obs_asgi.names import class_name
-from divan_obs_asgi.record import Direction, RequestRecord
 
 if TYPE_CHECKING:
     from divan_obs_asgi.metrics.registry import Metrics

@@ -6,10 +6,10 @@ from collections.abc import Coroutine, Generator
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
-from divan_obs_asgi.channel import in_server
+from divan_obs_asgi.connection.channel import in_server
+from divan_obs_asgi.connection.record import CONTEXT_KEY, RECORD_KEY
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
-from divan_obs_asgi.record import CONTEXT_KEY, RECORD_KEY
-from divan_obs_asgi.recording import RecordMiddleware
+from divan_obs_asgi.middlewares.base import RecordMiddleware
 from divan_obs_asgi.types import CONNECTIONS, ASGIApp, Message, Receive, Scope, Send
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
+from divan_obs_asgi.connection.record import RequestRecord
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
 from divan_obs_asgi.metrics import HttpTraffic, KnownSeries, Traffic, WebSocketTraffic
-from divan_obs_asgi.record import RequestRecord
-from divan_obs_asgi.recording import RecordMiddleware, Undo
+from divan_obs_asgi.middlewares.base import RecordMiddleware, Undo
 from divan_obs_asgi.types import ASGIApp, Scope
 
 if TYPE_CHECKING:

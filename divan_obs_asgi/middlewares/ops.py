@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from divan_obs_asgi.connection.headers import keep_headers
+from divan_obs_asgi.connection.record import RECORD_KEY
+from divan_obs_asgi.connection.routes import ROUTE_KEY
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
-from divan_obs_asgi.headers import keep_headers
 from divan_obs_asgi.ops import build_ops_app
 from divan_obs_asgi.ops.own_port import OWN_PORT_KEY
 from divan_obs_asgi.ops.paths import path_below_root
 from divan_obs_asgi.ops.shadowed import warn_of_shadowed_routes
-from divan_obs_asgi.record import RECORD_KEY
-from divan_obs_asgi.routes import ROUTE_KEY
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from divan_obs_asgi.connection.headers import values
+from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.request_ids import valid_request_id
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
-from divan_obs_asgi.headers import values
-from divan_obs_asgi.ids import valid_request_id
-from divan_obs_asgi.record import RequestRecord
-from divan_obs_asgi.recording import RecordMiddleware
-from divan_obs_asgi.tracing import traceparent
+from divan_obs_asgi.middlewares.base import RecordMiddleware
+from divan_obs_asgi.tracing.propagation import traceparent
 from divan_obs_asgi.types import ASGIApp, Scope
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from divan_obs_asgi.connection.record import RequestRecord
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
-from divan_obs_asgi.record import RequestRecord
-from divan_obs_asgi.recording import RecordMiddleware, Undo
+from divan_obs_asgi.middlewares.base import RecordMiddleware, Undo
 from divan_obs_asgi.types import ASGIApp, Scope
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ class TracingMiddleware(RecordMiddleware):
             raise MiddlewareNotUsed("OBS_TRACING_ENABLED is false")
         super().__init__(app, obs)
         # Needs OpenTelemetry, and is needed only where that is.
-        from divan_obs_asgi.tracing.carrying import called_by
-        from divan_obs_asgi.tracing.current import current, is_http_suppressed
-        from divan_obs_asgi.tracing.natives import NativeSpans
+        from divan_obs_asgi.tracing.frameworks import NativeSpans
+        from divan_obs_asgi.tracing.propagation.context import current, is_http_suppressed
+        from divan_obs_asgi.tracing.propagation.pubsub import called_by
 
         self._current = current
         self._is_suppressed = is_http_suppressed

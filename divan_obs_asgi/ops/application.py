@@ -10,10 +10,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import compile_path
 
-from divan_obs_asgi.ops.answers import NOT_STORED, Refused
 from divan_obs_asgi.ops.endpoint import Endpoint, Operation
 from divan_obs_asgi.ops.guard import Guard
 from divan_obs_asgi.ops.paths import is_plain, path_below_root, resolved
+from divan_obs_asgi.ops.responses import NOT_STORED, Refused
 from divan_obs_asgi.types import Receive, Scope, Send
 
 # All below it is for operators, also what is not there.

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import anyio
 
-from divan_obs_asgi.ops.failures import WINDOW_S
+from divan_obs_asgi.ops.rate_limit import WINDOW_S
 from divan_obs_asgi.types import Scope
 
 AUDIT_LOGGER = "divan_obs_asgi.audit"

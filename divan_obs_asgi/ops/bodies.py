@@ -8,8 +8,8 @@ from contextlib import aclosing
 import orjson
 from starlette.requests import Request
 
-from divan_obs_asgi.headers import values
-from divan_obs_asgi.ops.answers import Refused
+from divan_obs_asgi.connection.headers import values
+from divan_obs_asgi.ops.responses import Refused
 
 MAX_BODY = 64 * 1024
 JSON = b"application/json"

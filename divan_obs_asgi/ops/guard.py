@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from divan_obs_asgi.headers import values
-from divan_obs_asgi.ops.answers import Refused
+from divan_obs_asgi.connection.headers import values
 from divan_obs_asgi.ops.audit import Audit, client_address
-from divan_obs_asgi.ops.failures import Failures
+from divan_obs_asgi.ops.rate_limit import Failures
+from divan_obs_asgi.ops.responses import Refused
 from divan_obs_asgi.types import Authorize, Scope
 
 if TYPE_CHECKING:
-    from divan_obs_asgi.faults import Faults
+    from divan_obs_asgi.internal_errors import Faults
     from divan_obs_asgi.settings import Settings
 
 # What an authorization service may take to answer; the operator waits for it.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from divan_obs_asgi.exceptions import ProbeFailed
-from divan_obs_asgi.ops.answers import Refused
+from divan_obs_asgi.ops.responses import Refused
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
 
 if TYPE_CHECKING:

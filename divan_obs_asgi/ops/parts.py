@@ -7,20 +7,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from divan_obs_asgi.ops.application import OpsApplication
-from divan_obs_asgi.ops.cardinality import CardinalityPage
-from divan_obs_asgi.ops.config import Config
-from divan_obs_asgi.ops.directory import Directory
-from divan_obs_asgi.ops.drain import Draining
 from divan_obs_asgi.ops.endpoint import Endpoint
+from divan_obs_asgi.ops.endpoints.cardinality import CardinalityPage
+from divan_obs_asgi.ops.endpoints.config import Config
+from divan_obs_asgi.ops.endpoints.drain import Draining
+from divan_obs_asgi.ops.endpoints.health import Health
+from divan_obs_asgi.ops.endpoints.index import Directory
+from divan_obs_asgi.ops.endpoints.ingest import Ingest
+from divan_obs_asgi.ops.endpoints.loggers import Loggers
+from divan_obs_asgi.ops.endpoints.metrics import MetricsPage
+from divan_obs_asgi.ops.endpoints.middleware import Middleware
+from divan_obs_asgi.ops.endpoints.rollover import Rollover
+from divan_obs_asgi.ops.endpoints.tasks import Tasks
+from divan_obs_asgi.ops.endpoints.trace_test import TraceTest
 from divan_obs_asgi.ops.guard import Guard
-from divan_obs_asgi.ops.health import Health
-from divan_obs_asgi.ops.ingest import Ingest
-from divan_obs_asgi.ops.loggers import Loggers
-from divan_obs_asgi.ops.metrics import MetricsPage
-from divan_obs_asgi.ops.middleware import Middleware
-from divan_obs_asgi.ops.rollover import Rollover
-from divan_obs_asgi.ops.tasks import Tasks
-from divan_obs_asgi.ops.trace_test import TraceTest
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability

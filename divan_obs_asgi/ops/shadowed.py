@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from divan_obs_asgi.connection.routes import HttpPath, http_paths
 from divan_obs_asgi.ops.application import OpsApplication
-from divan_obs_asgi.routes import HttpPath, http_paths
 
 _LISTED = 10
 _PARAMETER = re.compile(r"\{[^}]*\}")

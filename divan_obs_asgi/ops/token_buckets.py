@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from divan_obs_asgi.ops.failures import MAX_ADDRESSES, WINDOW_S
+from divan_obs_asgi.ops.rate_limit import MAX_ADDRESSES, WINDOW_S
 
 
 class TokenBuckets:

@@ -4,13 +4,13 @@ from divan_obs_asgi.probes.base import Group, Probe
 from divan_obs_asgi.probes.canary import CanaryProbe
 from divan_obs_asgi.probes.config import ConfigProbe
 from divan_obs_asgi.probes.disk import DiskProbe
+from divan_obs_asgi.probes.engine.registry import ProbeRegistry
 from divan_obs_asgi.probes.function import FunctionProbe
 from divan_obs_asgi.probes.heartbeat import HeartbeatProbe
 from divan_obs_asgi.probes.http import HttpProbe
 from divan_obs_asgi.probes.migrations import ALEMBIC, YOYO, MigrationsProbe, django
 from divan_obs_asgi.probes.otlp import OtlpProbe
 from divan_obs_asgi.probes.redis import RedisProbe
-from divan_obs_asgi.probes.registry import ProbeRegistry
 from divan_obs_asgi.probes.report import Past, Report, Result
 from divan_obs_asgi.probes.s3 import S3Probe
 from divan_obs_asgi.probes.socketio import SocketIoProbe

@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 from divan_obs_asgi.exceptions import ProbeFailed
 from divan_obs_asgi.probes.base import STARTUP, Group
-from divan_obs_asgi.readers import DIFFERENT_CHARACTERS
-from divan_obs_asgi.settings import IN_PLAY, Settings
+from divan_obs_asgi.settings import Settings
+from divan_obs_asgi.settings.flags import IN_PLAY
+from divan_obs_asgi.settings.parsers import DIFFERENT_CHARACTERS
 
 # RFC 7518, section 3.2: a key of at least the size of the hash output, 256 bits for HS256.
 JWT_SECRET_BYTES = 32

@@ -9,7 +9,7 @@ from typing import Protocol, Unpack
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed
 from divan_obs_asgi.probes.base import NamedProbe, Options
-from divan_obs_asgi.probes.own_thread import OwnThread
+from divan_obs_asgi.probes.connections.dns import OwnThread
 
 
 class _Usage(Protocol):

@@ -14,7 +14,7 @@ from anyio.abc import ByteStream
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed
 from divan_obs_asgi.probes.base import NamedProbe, Options
-from divan_obs_asgi.probes.own_thread import Names
+from divan_obs_asgi.probes.connections.dns import Names
 
 # RFC 9112, section 4: HTTP-version SP status-code SP.
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: [^\r\n]*)?\r?\n")

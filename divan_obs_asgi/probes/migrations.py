@@ -8,7 +8,7 @@ from typing import Unpack
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed
 from divan_obs_asgi.probes.base import NamedProbe, Options
-from divan_obs_asgi.probes.own import RENEW_S
+from divan_obs_asgi.probes.connections.dedicated import RENEW_S
 from divan_obs_asgi.probes.sql import Sql
 
 # Where Alembic keeps what was applied last.

@@ -7,8 +7,8 @@ from typing import Any, Protocol, Unpack
 
 from divan_obs_asgi.exceptions import ProbeFailed
 from divan_obs_asgi.probes.base import NamedProbe, Options
-from divan_obs_asgi.probes.own import RENEW_S
-from divan_obs_asgi.probes.redis_link import (
+from divan_obs_asgi.probes.connections.dedicated import RENEW_S
+from divan_obs_asgi.probes.connections.redis import (
     OwnRedis,
     failure_of,
     plans_of_a_cluster,

@@ -7,8 +7,8 @@ from typing import Unpack
 
 from divan_obs_asgi.exceptions import ProbeFailed, ProbeReason
 from divan_obs_asgi.probes.base import NamedProbe, Options
-from divan_obs_asgi.probes.own import RENEW_S, OwnConnection
-from divan_obs_asgi.probes.sql_links import SqlLink, kind_of, link_maker
+from divan_obs_asgi.probes.connections.dedicated import RENEW_S, OwnConnection
+from divan_obs_asgi.probes.connections.sql import SqlLink, kind_of, link_maker
 
 # SQLAlchemy's error, its adapter's, the driver's; more would be a circle.
 _MAX_CAUSES = 8

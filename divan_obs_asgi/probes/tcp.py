@@ -9,7 +9,7 @@ import anyio
 
 from divan_obs_asgi.exceptions import ProbeFailed
 from divan_obs_asgi.probes.base import NamedProbe, Options
-from divan_obs_asgi.probes.own_thread import Names
+from divan_obs_asgi.probes.connections.dns import Names
 
 
 class TcpProbe(NamedProbe):

@@ -10,7 +10,7 @@ from divan_obs_asgi.redaction.forms import FormRule
 from divan_obs_asgi.redaction.keys import KeyIndex, KeyRule
 from divan_obs_asgi.redaction.letters import DISGUISE_SIGN, UNSEEN, plain
 from divan_obs_asgi.redaction.pairs import EntryRule, PairRule
-from divan_obs_asgi.redaction.signs import Signs
+from divan_obs_asgi.redaction.prefilter import Signs
 from divan_obs_asgi.redaction.tokens import TokenRule, TokenShape
 from divan_obs_asgi.redaction.view import UNREAD, Budget, Found, View
 

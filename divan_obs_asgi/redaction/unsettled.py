@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from divan_obs_asgi.redaction.signs import Signs
+from divan_obs_asgi.redaction.prefilter import Signs
 
 # What may read otherwise once something near to it has been hidden: an entry of a list of pairs or of the errors of a
 # validator, a scheme, a header or a key whose value has gone, a cut, and a marker that something stands against.

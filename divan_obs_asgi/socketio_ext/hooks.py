@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from divan_obs_asgi.record import RECORD_KEY
+from divan_obs_asgi.connection.record import RECORD_KEY
 from divan_obs_asgi.socketio_ext.manager import touched
 from divan_obs_asgi.socketio_ext.names import Names
 from divan_obs_asgi.socketio_ext.record import HANDSHAKE_KEY, Handshake

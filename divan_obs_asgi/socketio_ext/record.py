@@ -5,14 +5,14 @@ from __future__ import annotations
 from time import perf_counter, time_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from divan_obs_asgi.record import Finisher, RequestRecord, current_record
+from divan_obs_asgi.connection.record import Finisher, RequestRecord, current_record
 from divan_obs_asgi.socketio_ext.series import Handling
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
+    from divan_obs_asgi.connection.operations import Operations
     from divan_obs_asgi.observability import Observability
-    from divan_obs_asgi.operations import Operations
 
 # Where the environ of a client has its `Handshake`.
 HANDSHAKE_KEY = "divan_obs_asgi.handshake"

@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import parse_qs
 from weakref import WeakSet
 
-from divan_obs_asgi.drain import Drain
-from divan_obs_asgi.record import RECORD_KEY
+from divan_obs_asgi.connection.record import RECORD_KEY
+from divan_obs_asgi.lifecycle.drain import Drain
 from divan_obs_asgi.socketio_ext.engine import answer_poll
 from divan_obs_asgi.socketio_ext.transports import Transports
 from divan_obs_asgi.types import Message, Receive, Scope

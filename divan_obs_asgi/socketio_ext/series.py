@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from prometheus_client import Gauge
 
+from divan_obs_asgi.connection.record import RequestRecord
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.metrics.tallies import Bins, Tally, bins_of, child_of, tally_of, trace_of
-from divan_obs_asgi.record import RequestRecord
+from divan_obs_asgi.metrics.fast_counters import Bins, Tally, bins_of, child_of, tally_of, trace_of
 
 
 class Handling:

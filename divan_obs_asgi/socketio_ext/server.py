@@ -17,8 +17,8 @@ from socketio.exceptions import ConnectionRefusedError as Refused
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.observability import Observability
 from divan_obs_asgi.settings import Settings
-from divan_obs_asgi.socketio_ext.calls import Calls, is_refusal, is_signature
 from divan_obs_asgi.socketio_ext.engine import ObservedEngine
+from divan_obs_asgi.socketio_ext.handlers import Calls, is_refusal, is_signature
 from divan_obs_asgi.socketio_ext.hooks import EngineHooks, leaving_for
 from divan_obs_asgi.socketio_ext.manager import ObservedManager, ObservedPubSubManager, touched
 from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names

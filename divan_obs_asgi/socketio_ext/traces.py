@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 from urllib.parse import parse_qs
 
+from divan_obs_asgi.connection.record import current_record
 from divan_obs_asgi.observability import Observability
-from divan_obs_asgi.record import current_record
 
 # Where it stands in a message between processes; python-socketio's own managers do not look at it.
 MESSAGE_KEY = "traceparent"
@@ -30,7 +30,7 @@ class Traces:
     """
 
     def __init__(self, obs: Observability) -> None:
-        from divan_obs_asgi.tracing.carrying import brought, carried
+        from divan_obs_asgi.tracing.propagation.pubsub import brought, carried
 
         self._brought = brought
         self._carried = carried

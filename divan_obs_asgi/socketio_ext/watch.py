@@ -7,9 +7,9 @@ from threading import Lock
 from time import perf_counter
 from typing import Any
 
-from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.internal_errors import Faults
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.metrics.tallies import child_of, tally_of
+from divan_obs_asgi.metrics.fast_counters import child_of, tally_of
 from divan_obs_asgi.names import class_name
 from divan_obs_asgi.socketio_ext.clients import Clients
 from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names

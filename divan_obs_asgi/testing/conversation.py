@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from divan_obs_asgi.headers import with_lasting_headers
+from divan_obs_asgi.connection.headers import with_lasting_headers
 from divan_obs_asgi.types import ASGIApp, Message, RawHeaders, Scope
 
 _LAST = ("http.response.body", "websocket.close", "websocket.http.response.body")

@@ -21,10 +21,10 @@ from opentelemetry.propagators.textmap import (
 )
 from opentelemetry.trace import Span, TracerProvider
 
-from divan_obs_asgi.record import current_record
+from divan_obs_asgi.connection.record import current_record
 from divan_obs_asgi.redaction.commands import redis_word
 from divan_obs_asgi.tracing.global_provider import OwnTracerProvider, global_provider
-from divan_obs_asgi.tracing.unrecorded import Bypass, methods_of
+from divan_obs_asgi.tracing.spans.unrecorded import Bypass, methods_of
 
 _logger = logging.getLogger("divan_obs_asgi.tracing")
 _PACKAGE = "opentelemetry.instrumentation."

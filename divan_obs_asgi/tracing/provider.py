@@ -21,13 +21,13 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.settings import Settings
-from divan_obs_asgi.tracing.deferring import AdoptingIds, AdoptingProcessor, AdoptingSampler
-from divan_obs_asgi.tracing.encoding import SpanEncoder
-from divan_obs_asgi.tracing.exporting import DropReason, ExportQueue, Limits
-from divan_obs_asgi.tracing.fast_spans import FastServerSpans
+from divan_obs_asgi.tracing.deferred_sampling import AdoptingIds, AdoptingProcessor, AdoptingSampler
+from divan_obs_asgi.tracing.export.encoder import SpanEncoder
+from divan_obs_asgi.tracing.export.queue import DropReason, ExportQueue, Limits
+from divan_obs_asgi.tracing.export.redaction import RedactingExporter, SpanRedactor
 from divan_obs_asgi.tracing.global_provider import OwnTracerProvider, global_provider
-from divan_obs_asgi.tracing.redacting import RedactingExporter, SpanRedactor
 from divan_obs_asgi.tracing.sampling import TraceSampler
+from divan_obs_asgi.tracing.spans.fast import FastServerSpans
 
 _logger = logging.getLogger("divan_obs_asgi.tracing")
 # The exporter's own retries sleep in the exporting thread for as long as its timeout; the queue and its circuit breaker

@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from divan_obs_asgi import build_stack
+from divan_obs_asgi.connection.routes import ROUTE_KEY
 from divan_obs_asgi.logs import PipelineHandler
-from divan_obs_asgi.routes import ROUTE_KEY
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.types import Receive, Scope, Send
 from tests.stacks import Observed

@@ -12,8 +12,8 @@ import pytest
 import starlette
 
 from divan_obs_asgi import middlewares
-from divan_obs_asgi.record import current_record
-from divan_obs_asgi.stack import build_stack
+from divan_obs_asgi.connection.record import current_record
+from divan_obs_asgi.stack.build import build_stack
 from divan_obs_asgi.testing import converse, http_scope, websocket_scope
 from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
 from tests.logs.root_logger import root_logger_kept

@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from divan_obs_asgi import build_stack
-from divan_obs_asgi.channel import Channel
-from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.connection.channel import Channel
+from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.routes import RouteTemplates
+from divan_obs_asgi.internal_errors import Faults
 from divan_obs_asgi.logs import FlightRecorder, PipelineHandler
 from divan_obs_asgi.logs.recorder import Ring
 from divan_obs_asgi.middlewares import AccessLogMiddleware, MetricsMiddleware, RequestIdMiddleware
-from divan_obs_asgi.record import RequestRecord
-from divan_obs_asgi.routes import RouteTemplates
 from divan_obs_asgi.testing import SCENARIOS, Scenario, converse, http_scope, websocket_scope
 from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
 from tests.logs.root_logger import root_logger_kept

@@ -13,11 +13,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from divan_obs_asgi import build_stack
-from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.routes import RouteTemplates
+from divan_obs_asgi.internal_errors import Faults
 from divan_obs_asgi.logs import PipelineHandler, Sampler
 from divan_obs_asgi.middlewares import AccessLogMiddleware, RequestIdMiddleware
-from divan_obs_asgi.record import RequestRecord
-from divan_obs_asgi.routes import RouteTemplates
 from divan_obs_asgi.testing import converse, http_scope, websocket_scope
 from divan_obs_asgi.types import Receive, Scope, Send
 from tests.stacks import Observed

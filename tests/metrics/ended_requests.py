@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from divan_obs_asgi.faults import Faults
-from divan_obs_asgi.record import RequestRecord
-from divan_obs_asgi.routes import RouteTemplates
+from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.routes import RouteTemplates
+from divan_obs_asgi.internal_errors import Faults
 from divan_obs_asgi.testing import http_scope
 from divan_obs_asgi.types import Outcome
 

@@ -14,9 +14,9 @@ from prometheus_client.metrics_core import Metric as Samples
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 import divan_obs_asgi as obs
+from divan_obs_asgi.connection.record import RECORD_KEY
+from divan_obs_asgi.connection.routes import ROUTE_KEY
 from divan_obs_asgi.metrics import FAMILIES
-from divan_obs_asgi.record import RECORD_KEY
-from divan_obs_asgi.routes import ROUTE_KEY
 from divan_obs_asgi.testing import SCENARIOS, Scenario, converse, http_scope
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
 from tests.servers.promtool import complaints

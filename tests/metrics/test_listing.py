@@ -6,7 +6,7 @@ import orjson
 import pytest
 from click.testing import CliRunner, Result
 
-from divan_obs_asgi import cli
+from divan_obs_asgi.cli import main as cli
 from divan_obs_asgi.metrics import FAMILIES
 from divan_obs_asgi.metrics.family import DURATION_BUCKETS_S
 

@@ -13,7 +13,7 @@ from unittest import mock
 from prometheus_client.parser import text_string_to_metric_families
 
 from divan_obs_asgi.metrics import Format, Metrics
-from divan_obs_asgi.metrics.archive import Directory
+from divan_obs_asgi.metrics.multiprocess.archive import Directory
 
 
 def worker(directory: Path, **options: object) -> Metrics:

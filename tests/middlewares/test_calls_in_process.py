@@ -17,9 +17,9 @@ import httpx
 import pytest
 
 import divan_obs_asgi as obs
+from divan_obs_asgi.connection.record import current_record
 from divan_obs_asgi.middlewares import AccessLogMiddleware, ContextMiddleware, MetricsMiddleware, RequestIdMiddleware
-from divan_obs_asgi.record import current_record
-from divan_obs_asgi.stack import MiddlewareFactory
+from divan_obs_asgi.stack.build import MiddlewareFactory
 from divan_obs_asgi.testing import converse, http_scope, websocket_scope
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
 from tests.servers.asgi import Serving, serve

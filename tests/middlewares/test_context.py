@@ -15,10 +15,10 @@ import anyio.to_thread
 import pytest
 
 import divan_obs_asgi as obs
-from divan_obs_asgi.channel import in_server
+from divan_obs_asgi.connection.channel import in_server
+from divan_obs_asgi.connection.record import RequestRecord, current_record
 from divan_obs_asgi.middlewares import ContextMiddleware, RequestIdMiddleware
-from divan_obs_asgi.record import RequestRecord, current_record
-from divan_obs_asgi.stack import MiddlewareFactory
+from divan_obs_asgi.stack.build import MiddlewareFactory
 from divan_obs_asgi.testing import Conversation, converse, http_scope, websocket_scope
 from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
 from tests.patience import PATIENCE_S

@@ -12,9 +12,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
 import divan_obs_asgi as obs
+from divan_obs_asgi.connection.record import RECORD_KEY
 from divan_obs_asgi.metrics.family import DURATION_BUCKETS_S
 from divan_obs_asgi.middlewares import MetricsMiddleware
-from divan_obs_asgi.record import RECORD_KEY
 from divan_obs_asgi.testing import SCENARIOS, Scenario, converse, http_scope, websocket_scope
 from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
 from tests.stacks import BACKENDS, Observed, run_on

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import divan_obs_asgi as obs
+from divan_obs_asgi.connection.record import RECORD_KEY
+from divan_obs_asgi.connection.routes import ROUTE_KEY
 from divan_obs_asgi.metrics import Format
 from divan_obs_asgi.middlewares import MetricsMiddleware, OpsMiddleware
-from divan_obs_asgi.record import RECORD_KEY
-from divan_obs_asgi.routes import ROUTE_KEY
 from divan_obs_asgi.testing import SCENARIOS, Scenario, converse, http_scope, websocket_scope
 from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
 from tests.stacks import BACKENDS, Observed, run_on

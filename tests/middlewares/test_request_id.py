@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import divan_obs_asgi as obs
+from divan_obs_asgi.connection.record import current_record
 from divan_obs_asgi.middlewares import RequestIdMiddleware
-from divan_obs_asgi.record import current_record
 from divan_obs_asgi.testing import Conversation, converse, http_scope, websocket_scope
 from divan_obs_asgi.types import Message, Receive, Scope, Send
 from tests.stacks import BACKENDS, Observed, run_on

@@ -11,11 +11,12 @@ import orjson
 import pytest
 
 import divan_obs_asgi as obs
-from divan_obs_asgi.ops import failures, guard
-from divan_obs_asgi.ops.answers import Refused
+from divan_obs_asgi.ops import guard
+from divan_obs_asgi.ops import rate_limit as failures
 from divan_obs_asgi.ops.audit import MAX_REFUSALS
-from divan_obs_asgi.ops.failures import Failures
 from divan_obs_asgi.ops.guard import Guard
+from divan_obs_asgi.ops.rate_limit import Failures
+from divan_obs_asgi.ops.responses import Refused
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.types import Scope
 from tests.logs.root_logger import root_logger_kept

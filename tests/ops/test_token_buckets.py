@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from divan_obs_asgi.ops.failures import MAX_ADDRESSES
+from divan_obs_asgi.ops.rate_limit import MAX_ADDRESSES
 from divan_obs_asgi.ops.token_buckets import TokenBuckets
 
 

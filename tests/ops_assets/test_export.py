@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from divan_obs_asgi import cli
+from divan_obs_asgi.cli import main as cli
 from divan_obs_asgi.ops_assets import differences as differences_module
 from divan_obs_asgi.ops_assets import export as export_module
 from divan_obs_asgi.ops_assets.files import exported

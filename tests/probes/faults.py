@@ -40,7 +40,7 @@ from starlette.routing import Route
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.probes import RedisProbe, SqlProbe
-from divan_obs_asgi.probes.own import RENEW_S
+from divan_obs_asgi.probes.connections.dedicated import RENEW_S
 from tests.patience import PATIENCE_S
 from tests.servers.asgi import serve
 from tests.servers.postgres import PostgresServer

@@ -11,9 +11,9 @@ import anyio
 import pytest
 
 import divan_obs_asgi as obs
-from divan_obs_asgi import canaries
 from divan_obs_asgi.logs import Lines
 from divan_obs_asgi.probes import CanaryProbe, ProbeRegistry
+from divan_obs_asgi.probes import canary_sinks as canaries
 from divan_obs_asgi.probes.canary import EMAIL, LATITUDE, LONGITUDE, SECRETS, TOKEN, Sink
 from divan_obs_asgi.redaction import DEFAULT_RULES, RedactionPolicy, Rule
 from divan_obs_asgi.testing import converse, http_scope

@@ -11,7 +11,7 @@ import pytest
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.probes import ProbeRegistry
 from tests.ops.asking import ask, operated
-from tests.probes.test_watching import Dependency, Stubborn, in_virtual_time, registry_of, watching
+from tests.probes.engine.test_schedule import Dependency, Stubborn, in_virtual_time, registry_of, watching
 from tests.stacks import Observed
 
 

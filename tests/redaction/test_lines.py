@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from divan_obs_asgi.cli import main
+from divan_obs_asgi.cli.main import main
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.redaction.lines import MAX_LINE, redacted_lines
 from divan_obs_asgi.testing import assert_no_secret

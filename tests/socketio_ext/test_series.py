@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import socketio
 
-from divan_obs_asgi.faults import Faults
+from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.internal_errors import Faults
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.metrics.rendering import Format
-from divan_obs_asgi.metrics.tallies import Tally
-from divan_obs_asgi.record import RequestRecord
+from divan_obs_asgi.metrics.exposition.text import Format
+from divan_obs_asgi.metrics.fast_counters import Tally
 from divan_obs_asgi.socketio_ext import ObservedAsyncServer
 from divan_obs_asgi.socketio_ext.names import Names
 from divan_obs_asgi.socketio_ext.series import Handling

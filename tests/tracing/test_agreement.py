@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from divan_obs_asgi.routes import ROUTE_KEY, UNMATCHED
+from divan_obs_asgi.connection.routes import ROUTE_KEY, UNMATCHED
 from divan_obs_asgi.testing import SCENARIOS, Scenario, converse, http_scope, websocket_scope
 from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
 from tests.tracing.signals import Signals

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from divan_obs_asgi import canaries
+from divan_obs_asgi.probes import canary_sinks as canaries
 from divan_obs_asgi.redaction import RedactionPolicy
 
 

@@ -7,9 +7,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from divan_obs_asgi.middlewares import TracingMiddleware
-from divan_obs_asgi.stack import MiddlewareFactory
+from divan_obs_asgi.stack.build import MiddlewareFactory
+from tests.stack.test_contract import FLAGS, keeps_the_contract, wrapped
 from tests.stacks import BACKENDS, CORE, Observed, named, run_on, subsets
-from tests.test_contract import FLAGS, keeps_the_contract, wrapped
 from tests.tracing.exported import Exported
 
 TRACED = {**FLAGS, "OBS_TRACING_ENABLED": "true"}

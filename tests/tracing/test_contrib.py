@@ -13,8 +13,8 @@ import divan_obs_asgi as obs
 from divan_obs_asgi.middlewares.contrib_tracing import ContribTracingMiddleware
 from divan_obs_asgi.settings import DEFAULT_MIDDLEWARE
 from divan_obs_asgi.testing import CONTRACT, Check, converse, http_scope
+from tests.stack.test_contract import wrapped
 from tests.stacks import BACKENDS, CORE, Observed, run_on
-from tests.test_contract import wrapped
 from tests.tracing.exported import Exported
 from tests.tracing.test_contract import TRACED
 

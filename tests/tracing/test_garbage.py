@@ -11,11 +11,11 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.middlewares import TracingMiddleware
-from divan_obs_asgi.stack import MiddlewareFactory
+from divan_obs_asgi.stack.build import MiddlewareFactory
 from tests.garbage import SERVERS, application
 from tests.logs.root_logger import root_logger_kept
+from tests.stack.test_garbage import left_behind
 from tests.stacks import CORE, Observed, named
-from tests.test_garbage import left_behind
 
 pytestmark = [pytest.mark.slow, pytest.mark.interpreter]
 

@@ -19,7 +19,7 @@ from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
 from tests.socketio_ext.sockets import connected, server_of
 from tests.stacks import Observed
 from tests.tracing.exported import Exported
-from tests.tracing.test_natives import NATIVES
+from tests.tracing.test_frameworks import NATIVES
 
 Suppress = Callable[[], AbstractContextManager[None]]
 EVERYTHING: list[Suppress] = [suppress_instrumentation, suppress_http_instrumentation]

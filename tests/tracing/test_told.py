@@ -13,8 +13,8 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from divan_obs_asgi.redaction import RedactionPolicy
-from divan_obs_asgi.tracing.redacting import RedactingExporter, SpanRedactor
-from divan_obs_asgi.tracing.span import RecordingSpan
+from divan_obs_asgi.tracing.export.redaction import RedactingExporter, SpanRedactor
+from divan_obs_asgi.tracing.spans.recording import RecordingSpan
 
 TOKEN = "ghp_c4n4rYc4n4rYc4n4rYc4n4rYc4n4rYc4n4rY"
 COUNTED: list[str] = []

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from divan_obs_asgi.tracing.traceparent import TraceParent, parse, render
+from divan_obs_asgi.tracing.propagation.traceparent import TraceParent, parse, render
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 GOOD = f"00-{TRACE}-{SPAN}-01".encode()

@@ -26,8 +26,8 @@ from starlette.routing import Route
 import divan_obs_asgi as obs
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.tracing.clients import Clients
-from divan_obs_asgi.tracing.span import UnsampledSpan
-from divan_obs_asgi.tracing.unrecorded import CLASSES, is_unrecorded, methods_of
+from divan_obs_asgi.tracing.spans.recording import UnsampledSpan
+from divan_obs_asgi.tracing.spans.unrecorded import CLASSES, is_unrecorded, methods_of
 from tests.patience import PATIENCE_S
 from tests.servers.asgi import serve
 from tests.servers.postgres import PostgresServer

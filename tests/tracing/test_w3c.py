@@ -18,9 +18,9 @@ from opentelemetry.trace import TraceState, get_current_span
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.testing import converse, http_scope
-from divan_obs_asgi.tracing import baggage, tracestate
-from divan_obs_asgi.tracing.carrying import carried
-from divan_obs_asgi.tracing.parents import CallersState
+from divan_obs_asgi.tracing.propagation import baggage, tracestate
+from divan_obs_asgi.tracing.propagation.parents import CallersState
+from divan_obs_asgi.tracing.propagation.pubsub import carried
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
 from tests.stacks import Observed
 from tests.tracing.exported import Exported

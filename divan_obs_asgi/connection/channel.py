@@ -1,0 +1,142 @@
+"""What an application and its server say to each other, on its way past the record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import Context, ContextVar
+
+from divan_obs_asgi.connection.disconnects import ReceiveAhead, has_left
+from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.types import Message, Receive, Send
+
+# While a request is in its server's `send` or `receive`: the context in which it began. What finds it set where a
+# connection begins was started by the server from in there, and not by the application.
+in_server: ContextVar[Context | None] = ContextVar("divan_obs_asgi.in_server", default=None)
+_STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+
+
+class Channel:
+    """
+    What the application is handed as `send` and `receive`: they watch the messages for the record, and change none,
+    except for the response headers that middlewares have set.
+
+    Held by the application alone: one that keeps `send` beyond its call has its messages forwarded, and the record,
+    which log lines may find for as long as a task of the application lives, holds nothing of the server.
+    """
+
+    # Most channels leave these as they are; what is not assigned costs nothing.
+    cancel: Callable[[], object] | None = None
+    _ahead: ReceiveAhead | None = None
+    _receiving = 0
+    _body_read = False
+    _ending = False
+    _looked_at = False
+
+    def __init__(self, record: RequestRecord, receive: Receive, send: Send, began: Context | None = None) -> None:
+        self._record = record
+        self._receive = receive
+        self._send = send
+        self._began = began
+
+    def look(self) -> bool:
+        """Note whether the client has left, and return it; it is called now and then while the request lasts."""
+        record = self._record
+        if not record.awaits_response:
+            return False
+        if not record.disconnected:
+            left = has_left(self._receive, self._send)
+            if left:
+                record.hung_up()
+            elif left is None and self._ahead is None:
+                self._receive_ahead()
+        return record.disconnected
+
+    def _receive_ahead(self) -> None:
+        """Learn by `receive` that the client leaves, if that takes no part of a body from its place, nor much time."""
+        if not self._looked_at:
+            # Most requests end before the next look.
+            self._looked_at = True
+        elif not self._receiving and (self._body_read or not self._record.may_have_body()):
+            self._ahead = ReceiveAhead(self._receive, self._body_read, self._left)
+
+    def _left(self) -> None:
+        # The end of a response has the same message.
+        if self._record.awaits_response and not self._ending:
+            self._record.hung_up()
+
+    def close(self) -> None:
+        """The call of the application has ended."""
+        if self._ahead is not None:
+            self._ahead.stop()
+
+    def route(self) -> str:
+        """Return the route as far as it is known."""
+        return self._record.route_so_far()
+
+    async def send(self, message: Message) -> None:
+        record = self._record
+        if record.outcome is not None:
+            # The record is closed; what an application still says is between it and its server.
+            await self._send(message)
+            return
+        kind = message["type"]
+        began = self._began
+        if kind in _STARTS:
+            message = record.with_headers(message)
+            self._notice_hang_up()
+            # Nothing begins before the response has ended.
+            began = None
+        elif message.get("more_body"):
+            began = None
+        else:
+            self._ending = True
+            if began is not None:
+                in_server.set(began)
+            if record.response_bytes:
+                # The end of a stream: to a server that has lost the client every `send` is in order.
+                self._notice_hang_up()
+        try:
+            await self._send(message)
+        except OSError as error:
+            record.hung_up(error)
+            raise
+        except Exception:
+            if kind == "websocket.close":
+                record.close_refused(message)
+            raise
+        finally:
+            self._ending = False
+            if began is not None:
+                in_server.set(None)
+        record.sent(kind, message)
+
+    def _notice_hang_up(self) -> None:
+        record = self._record
+
+        if not record.disconnected and has_left(self._receive, self._send) and record.awaits_response:
+            record.hung_up()
+
+    async def receive(self) -> Message:
+        message = None if self._ahead is None else await self._ahead.message()
+        if message is None:
+            began = self._began
+            self._receiving += 1
+            if began is not None:
+                in_server.set(began)
+            try:
+                message = await self._receive()
+            finally:
+                self._receiving -= 1
+                if began is not None:
+                    in_server.set(None)
+        record = self._record
+        if record.outcome is None:
+            kind = message["type"]
+            if kind == "http.request":
+                self._body_read = not message.get("more_body")
+            elif kind != "http.disconnect" or not self._ending or has_left(self._receive, self._send):
+                record.received(message)
+        return message
+
+
+__all__ = ["Channel", "in_server"]

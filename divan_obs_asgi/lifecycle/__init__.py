@@ -1,0 +1,1 @@
+"""From start to shutdown: background tasks beside the application, drain, signals."""

@@ -1,0 +1,1 @@
+"""Counts of several workers: a memory-mapped file for each, and their sums."""

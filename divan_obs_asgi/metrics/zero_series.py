@@ -1,0 +1,74 @@
+"""The series of an application's routes, at zero before anything happens."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from divan_obs_asgi.connection.record import METHODS, OTHER_METHOD
+from divan_obs_asgi.connection.routes import DeclaredRoute, declared_routes
+
+if TYPE_CHECKING:
+    from divan_obs_asgi.metrics.registry import Metrics
+
+_FAILURE = 500
+
+_logger = logging.getLogger("divan_obs_asgi.metrics")
+
+
+class KnownSeries:
+    """
+    Makes the series of the routes that an application declares, once.
+
+    A rate over a series that begins with its first event does not see that event: the first failure of a route would
+    raise no alert.
+    """
+
+    def __init__(self, metrics: Metrics, app: object) -> None:
+        self._metrics = metrics
+        self._app = app
+        self._started = False
+
+    def start(self) -> None:
+        """Do it, where it is not done: when the application has started; without lifespan, at its first request."""
+        if self._started:
+            return
+        self._started = True
+        routes = dict.fromkeys(declared_routes(self._app))
+        self._warn_of_too_many(list(routes))
+        for route in routes:
+            if route.methods:
+                self._start_requests(route)
+            else:
+                self._metrics.start_at_zero(
+                    self._metrics.websocket_connections, route=[route.template], outcome=["ok", "error"]
+                )
+
+    def _start_requests(self, route: DeclaredRoute) -> None:
+        metrics, template, methods = self._metrics, [route.template], _told(route)
+        statuses = [str(route.status), str(_FAILURE)]
+        metrics.start_at_zero(metrics.http_requests, route=template, method=methods, status=statuses)
+        metrics.start_at_zero(metrics.http_outcomes, route=template, outcome=["ok", "error"])
+        metrics.start_at_zero(metrics.http_duration, route=template, method=methods)
+
+    def _warn_of_too_many(self, routes: list[DeclaredRoute]) -> None:
+        pairs = {(route.template, method) for route in routes for method in _told(route)}
+        limit = self._metrics.max_series
+        if 2 * len(pairs) > limit:
+            _logger.warning(
+                "The application has %d routes by their methods; a success and a failure of each are %d label sets of "
+                "%s_http_requests_total, and OBS_METRICS_MAX_SERIES is %d: what is over is told as __overflow__. "
+                "Set it to %d or more.",
+                len(pairs),
+                2 * len(pairs),
+                self._metrics.namespace,
+                limit,
+                4 * len(pairs),
+            )
+
+
+def _told(route: DeclaredRoute) -> list[str]:
+    return [method if method in METHODS else OTHER_METHOD for method in route.methods]
+
+
+__all__ = ["KnownSeries"]

@@ -1,0 +1,179 @@
+"""The base of every middleware that observes connections: it opens the record, or joins the one that is open."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
+
+import anyio
+
+from divan_obs_asgi.connection.app_errors import own_failure
+from divan_obs_asgi.connection.channel import Channel
+from divan_obs_asgi.connection.headers import keep_headers
+from divan_obs_asgi.connection.record import CONTEXT_KEY, RECORD_KEY, RequestRecord, current_record
+from divan_obs_asgi.connection.routes import RouteTemplates
+from divan_obs_asgi.exceptions import ImproperlyConfigured
+from divan_obs_asgi.internal_errors import is_order
+from divan_obs_asgi.types import CONNECTIONS, ASGIApp, Receive, Scope, Send
+
+if TYPE_CHECKING:
+    from divan_obs_asgi.observability import Observability
+
+_logger = logging.getLogger("divan_obs_asgi.recording")
+
+# Called when the application has returned or raised, in the task in which it was called.
+Undo: TypeAlias = Callable[[], object]
+
+
+class RecordMiddleware(ABC):
+    """
+    Calls `observe` once for every connection, with its record.
+
+    Whichever such middleware a connection meets first opens the record; the others, and a second stack further
+    in, find it in the scope. An `observe` that raises is counted and logged, and the connection goes on.
+
+    Neighbours in a stack are called in one go, outer ones first, and cost one coroutine and not one each.
+    """
+
+    component: ClassVar[str]
+    """The name under which failures are counted, `divan_obs_errors_total{component}`."""
+
+    def __init__(self, app: ASGIApp, obs: Observability) -> None:
+        if not isinstance(getattr(self, "component", None), str):
+            raise ImproperlyConfigured(
+                f"{type(self).__name__} has no `component`; expected the name under which its failures are counted."
+            )
+        self.app = app
+        self.obs = obs
+        self._routes: RouteTemplates
+        self._inner: ASGIApp = app
+        self._observers: tuple[RecordMiddleware, ...] = (self,)
+        self._hang_ups = obs.hang_ups
+        self._cancels = bool(obs.hang_ups.cancelled)
+        if isinstance(app, RecordMiddleware) and type(app).__call__ is RecordMiddleware.__call__:
+            self._inner = app._inner
+            self._observers = (self, *app._observers)
+            self._routes = app._routes
+            return
+        self._routes = RouteTemplates(app, obs.operations)
+        # The bundle does not keep what is built with it.
+        routes = weakref.ref(self._routes)
+
+        def look_again() -> None:
+            templates = routes()
+            if templates is not None:
+                templates.look_again()
+
+        obs.background.when_started("routes", look_again)
+
+    @abstractmethod
+    def observe(self, scope: Scope, record: RequestRecord) -> Undo | None:
+        """
+        Read the scope, set response headers, add a finisher.
+
+        Returns:
+            what is to be called when the application has returned or raised, if anything.
+        """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in CONNECTIONS:
+            await self._inner(scope, receive, send)
+            return
+        keep_headers(scope)
+        record = scope.get(RECORD_KEY)
+        # A finished one is that of an earlier call: somebody tries again with the same scope.
+        if record is not None and record.outcome is None:
+            undo = self._observe(scope, record)
+            try:
+                await self._inner(scope, receive, send)
+            finally:
+                if undo:
+                    self._undo(undo)
+            return
+        record = RequestRecord(scope, self._routes, self.obs.faults)
+        scope[RECORD_KEY] = record
+        # Unconditionally: what this task may have inherited belongs to another request.
+        around = current_record.get()
+        current_record.set(record)
+        if around is not None and CONTEXT_KEY in scope:
+            # `ContextMiddleware` has seen to it that nothing has leaked: it is the caller's.
+            record.caller = around
+        undo = self._observe(scope, record)
+        channel = Channel(record, receive, send, scope.get(CONTEXT_KEY))
+        # Of a WebSocket its close is received.
+        watched = self._hang_ups.watched() if record.kind == "http" else None
+        if watched is not None:
+            watched.add(channel)
+        try:
+            if self._cancels:
+                await self._cancellable(scope, channel)
+            else:
+                await self._inner(scope, channel.receive, channel.send)
+        except BaseException as error:
+            if record.outcome is None:
+                record.raised(error)
+            # A background task's, or a broken stream's that ended in order a while ago; else it is in the record.
+            if error is not record.error:
+                self._tell_late(record, error)
+            elif record.is_reported:
+                self.obs.log.passed_on(error)
+            raise
+        else:
+            record.returned()
+        finally:
+            if watched is not None:
+                watched.discard(channel)
+                channel.close()
+            if undo:
+                self._undo(undo)
+            # A request within a request (an application that calls another in process) goes on afterwards, as a
+            # background task of it does; without `ContextMiddleware` a finished one may have leaked.
+            stays = around is not None and (around.outcome is None or record.caller is around)
+            current_record.set(around if stays else None)
+            record.release()
+
+    async def _cancellable(self, scope: Scope, channel: Channel) -> None:
+        """Call the application so that it can be cancelled, as if it had returned."""
+        with anyio.CancelScope() as cancellation:
+            channel.cancel = cancellation.cancel
+            await self._inner(scope, channel.receive, channel.send)
+
+    def _observe(self, scope: Scope, record: RequestRecord) -> list[tuple[str, Undo]]:
+        undo: list[tuple[str, Undo]] = []
+        for observer in self._observers:
+            try:
+                to_undo = observer.observe(scope, record)
+            except BaseException as error:
+                if is_order(error):
+                    raise
+                self.obs.faults.report(observer.component, error)
+            else:
+                if to_undo is not None:
+                    undo.append((observer.component, to_undo))
+        return undo
+
+    def _tell_late(self, record: RequestRecord, error: BaseException) -> None:
+        """Report what failed after the end of the response: a background task, which is in no access line."""
+        failure = own_failure(error, record.hang_up)
+        if failure is None:
+            return
+        record.failed_after_end(failure, self.obs.faults)
+        try:
+            _logger.error("%s %s failed after its response had ended.", record.method, record.route, exc_info=error)
+        except Exception as another:
+            self.obs.faults.report("logs", another)
+
+    def _undo(self, undo: list[tuple[str, Undo]]) -> None:
+        for component, to_undo in reversed(undo):
+            try:
+                to_undo()
+            except BaseException as error:
+                if is_order(error):
+                    raise
+                self.obs.faults.report(component, error)
+
+
+__all__ = ["RecordMiddleware", "Undo"]

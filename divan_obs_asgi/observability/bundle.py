@@ -1,0 +1,423 @@
+"""The frozen bundle that every middleware, probe and server is handed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import weakref
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import anyio
+import anyio.to_thread
+
+from divan_obs_asgi.connection import request_ids as ids
+from divan_obs_asgi.connection.disconnects import HangUps
+from divan_obs_asgi.connection.operations import Operations
+from divan_obs_asgi.connection.request_ids import GENERATORS, NewId, uuid4
+from divan_obs_asgi.exceptions import ImproperlyConfigured
+from divan_obs_asgi.internal_errors import Faults
+from divan_obs_asgi.jobs import F, Jobs
+from divan_obs_asgi.lifecycle.background import Background, Stop
+from divan_obs_asgi.lifecycle.development import why_development
+from divan_obs_asgi.lifecycle.drain import Drain
+from divan_obs_asgi.logs import ByteStream, FlightRecorder, Lines, Logs, OwnLoggers, RootLevel, Sampler, Sink
+from divan_obs_asgi.logs.console import form_for
+from divan_obs_asgi.logs.loguru_bridge import warn_of_loguru
+from divan_obs_asgi.metrics import Metrics
+from divan_obs_asgi.metrics.traffic import count_operation
+from divan_obs_asgi.observability.stacks import Assembled
+from divan_obs_asgi.probes import CanaryProbe, ConfigProbe, HeartbeatProbe, ProbeRegistry
+from divan_obs_asgi.probes import canary_sinks as canaries
+from divan_obs_asgi.probes.base import READY, STARTUP
+from divan_obs_asgi.probes.lifespan import LifespanProbe
+from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.runtime.process import collect_from, tell_build
+from divan_obs_asgi.runtime.redis_streams import RedisStreams, client_of
+from divan_obs_asgi.runtime.watchdog import Watchdog
+from divan_obs_asgi.settings import Settings
+from divan_obs_asgi.tracing.spans.internal import WorkSpans, tracer_of
+from divan_obs_asgi.types import Authorize
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace.export import SpanExporter
+    from opentelemetry.trace import TracerProvider
+
+    from divan_obs_asgi.tracing.spans.server import ServerSpans
+
+
+def logger(name: str) -> logging.Logger:
+    """
+    Return the standard library's logger of that name: `log = obs.logger("chat")` at the top of a module.
+
+    May be called before `init`. Until then its records go where the process's logging sends them; afterwards they are
+    JSON lines with the ids of the request in which they are written.
+    """
+    return logging.getLogger(name)
+
+
+def _lifespan_probes() -> tuple[LifespanProbe, LifespanProbe]:
+    return LifespanProbe("lifespan", READY), LifespanProbe("lifespan_startup", STARTUP)
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class Observability:
+    """
+    The parts of one service's observability.
+
+    Attributes:
+        spans: None where tracing is off.
+        work: makes spans of the application's own work: `work.span`, `work.traced`, `work.background`.
+        background: what of the library runs beside the application.
+        drain: how the service takes its leave: `drain.on_start(callback)`, `drain.start("maintenance")`.
+        jobs: what was made a job by `@observability.job(name)`, by name.
+        assembled: which middlewares the stacks of this bundle were made of.
+        authorize: the application's own condition on who may use the guarded endpoints.
+        new_request_id: makes the id of a request that has come without a valid one, and of each Socket.IO event.
+        operations: the names and reasons that `operation` and `fail` may say: `operations.declare("Users")`.
+    """
+
+    settings: Settings
+    redaction: RedactionPolicy
+    metrics: Metrics
+    log: Logs
+    spans: ServerSpans | None
+    probes: ProbeRegistry
+    heartbeat: HeartbeatProbe
+    faults: Faults
+    work: WorkSpans
+    background: Background
+    drain: Drain
+    jobs: Jobs
+    authorize: Authorize | None = None
+    new_request_id: NewId = uuid4
+    operations: Operations = field(default_factory=Operations)
+    assembled: Assembled = field(default_factory=Assembled)
+    hang_ups: HangUps = field(default_factory=HangUps, repr=False)
+    _lifespan: tuple[LifespanProbe, LifespanProbe] = field(default_factory=_lifespan_probes, repr=False)
+
+    @classmethod
+    def from_env(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        log_stream: ByteStream | None = None,
+        tracer_provider: TracerProvider | None = None,
+        span_exporter: SpanExporter | None = None,
+        redaction: RedactionPolicy | None = None,
+        authorize: Authorize | None = None,
+        new_request_id: NewId | None = None,
+    ) -> Self:
+        """
+        Build everything from the flags in `environ` (default: `os.environ`).
+
+        Args:
+            log_stream: where lines go; default is standard output.
+            tracer_provider: the application's own, in place of one built from the flags; the global one, where the
+                application has set it, need not be given.
+            span_exporter: in place of OTLP over gRPC, where the provider is built from the flags.
+            redaction: in place of the policy that the flags describe; for every sink.
+            authorize: called with the scope of a request to a guarded endpoint that has carried the token; only where
+                it returns True (or an awaitable of it) the request is answered.
+            new_request_id: called for the id of a request whose client has sent none that is valid; in place of the
+                generator that OBS_REQUEST_ID_FORMAT names.
+
+        Raises:
+            ImproperlyConfigured: naming every flag that is wrong.
+        """
+        settings = Settings.from_env(environ)
+        return cls.build(
+            settings,
+            log_stream=log_stream,
+            tracer_provider=tracer_provider,
+            span_exporter=span_exporter,
+            redaction=redaction,
+            authorize=authorize,
+            new_request_id=new_request_id,
+        )
+
+    @classmethod
+    def build(
+        cls,
+        settings: Settings,
+        *,
+        log_stream: ByteStream | None = None,
+        tracer_provider: TracerProvider | None = None,
+        span_exporter: SpanExporter | None = None,
+        redaction: RedactionPolicy | None = None,
+        authorize: Authorize | None = None,
+        new_request_id: NewId | None = None,
+    ) -> Self:
+        """Build everything from `settings`; arguments as for `from_env`."""
+        policy = redaction or RedactionPolicy.from_settings(settings)
+        shared = settings.enabled and settings.multiproc_dir
+        metrics = Metrics(
+            policy,
+            settings.namespace,
+            settings.metrics_max_series,
+            created=settings.metrics_created,
+            directory=Path(shared) if shared else None,
+        )
+        faults = Faults(count=lambda component: metrics.errors.labels(component).inc())
+        metrics.registry.failed = lambda error: faults.report("metrics", error)
+        sink = Sink(
+            log_stream,
+            dropped=lambda level: metrics.logs_dropped.labels(level).inc(),
+            failed=lambda error: faults.report("sink", error),
+            form=form_for(settings.log_format, log_stream, os.environ, dev=settings.says_dev),
+        )
+        lines = Lines(settings.service_name, settings.env, settings.commit, metrics.counting(policy, "log"))
+        log = Logs(
+            lines,
+            Sampler(settings.log_sampling_rate_info, settings.log_sampling_budget),
+            FlightRecorder(
+                settings.log_recorder_lines, settings.log_recorder_bytes, settings.log_slow_ms / 1e3, sink.put
+            ),
+            OwnLoggers(settings.log_recorder_loggers),
+            sink,
+            _root_level(settings),
+            faults,
+            restores=settings.logging_restore,
+            removed=lambda: metrics.log_handler_removed.inc(),  # Made at its first use.
+        )
+        probes = ProbeRegistry(
+            metrics,
+            metrics.counting(policy, "health"),
+            faults,
+            interval_s=settings.health_interval_s,
+            fail_after=settings.health_fail_after,
+            recover_after=settings.health_recover_after,
+            drains=lambda: drain.active,
+        )
+        heartbeat = HeartbeatProbe()
+        probes.register(heartbeat)
+        probes.register(ConfigProbe(settings))
+        if metrics.workers is not None:
+            # Of no weight: a service without the metrics of its other workers does its work.
+            probes.probe("metrics_directory", critical=False, interval=0, fail_after=1)(metrics.workers.check)
+        tracing = settings.enabled and settings.tracing_enabled
+        spans = (
+            _server_spans(settings, tracer_provider, span_exporter, metrics.counting(policy, "span"), metrics, faults)
+            if tracing
+            else None
+        )
+        sinks = {
+            "log": canaries.logging_sink(log, lines),
+            "metrics": canaries.metrics_sink(policy),
+            "health": canaries.health_sink(policy),
+        }
+        if tracing:
+            sinks["span"] = canaries.span_sink(policy)
+        probes.register(CanaryProbe(sinks, canaries.known_of(policy), lambda name: name == "log" and log.is_installed))
+        work = WorkSpans(tracer_of(spans.provider if spans is not None else None), metrics.counting(policy, "span"))
+        jobs = Jobs(metrics, work, metrics.counting(policy, "log"), faults, observing=settings.enabled)
+        redaction = metrics.counting(policy, "application")
+        background = _background(settings, metrics, faults)
+        background.add("heartbeat", heartbeat.run, later=True)
+        background.add("probes", probes.run, later=True)
+        background.add("log_levels", log.levels.expire_in_time, later=True)
+        background.add("log_tending", log.tend, later=True)
+        background.when_started("logs", log.look_after_handler)
+        if settings.enabled and settings.logging_enabled:
+            background.when_started("loguru", warn_of_loguru)
+        if spans is not None and tracer_provider is None and not spans.exports:
+            # Said when the application has started: `init` has given the log its handler by then.
+            background.when_started("tracing", _tell_that_no_span_leaves)
+
+        def tell_draining(drains: bool) -> None:
+            metrics.draining.set(drains)
+            probes.tell_ready()
+
+        drain = Drain(
+            settings.drain_delay_s,
+            faults,
+            tell_draining,
+            signals=settings.drain_enabled,
+            why_development=lambda: why_development(sys._getframe(), dev=settings.says_dev),
+        )
+        background.add("drain", drain.run)
+        hang_ups = HangUps(settings.cancel_on_disconnect)
+        bundle = cls(
+            settings,
+            redaction,
+            metrics,
+            log,
+            spans,
+            probes,
+            heartbeat,
+            faults,
+            work,
+            background,
+            drain,
+            jobs,
+            authorize,
+            new_request_id=GENERATORS[settings.request_id_format]
+            if new_request_id is None
+            else ids.checked(new_request_id, faults, redaction.redact_text),
+            operations=Operations(partial(count_operation, metrics) if settings.metrics_enabled else None),
+            hang_ups=hang_ups,
+        )
+        weakref.finalize(bundle, _leave, weakref.ref(sink)).atexit = False
+        return bundle
+
+    @property
+    def response_headers(self) -> tuple[str, ...]:
+        """
+        The headers that the library sets on responses, for `CORSMiddleware(expose_headers=...)`.
+
+        `CORSMiddleware` inside of the stack needs no such list; one outside that has a list of its own does.
+        """
+        settings = self.settings
+        names = (settings.request_id_response_header,) if settings.request_id_enabled else ()
+        return (*names, *settings.tracing_response_headers) if self.spans is not None else names
+
+    def logger(self, name: str) -> logging.Logger:
+        """Return the standard library's logger of that name, as the function `logger` does."""
+        return logger(name)
+
+    def job(self, name: str) -> Callable[[F], F]:
+        """
+        Make a function a job: `@observability.job("lb_snapshot")`. It stays as it is, plain or async.
+
+        Each call is counted, timed, a span and a log line; `observability.jobs.get(name)` finds it.
+
+        Raises:
+            ImproperlyConfigured: where the name is taken or is no name.
+        """
+        return lambda function: self.jobs.register(name, function)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Stop]:
+        """Run what belongs to the life of the application; yields what ends it before the block is left."""
+        # By now the server has set up its own.
+        self.log.adopt_server_loggers()
+        self.log.look_after_handler()
+        self.log.sink.open()
+        async with self.background.running() as stop:
+            yield stop
+
+    def started(self, started: bool, *, still: bool = True) -> None:
+        """
+        Say whether the application has started; readiness follows, and so does start-up.
+
+        Args:
+            still: False where it has, and its lifespan broke off since.
+        """
+        ready, startup = self._lifespan
+        ready.failed, startup.failed = not (started and still), not started
+        for probe in self._lifespan:
+            if probe.failed and probe.name not in self.probes.names():
+                self.probes.register(probe)
+
+    def go_on_alone(self, owner: object, running: AbstractAsyncContextManager[object]) -> None:
+        """Run on without a lifespan (in `running`), until the event loop or `owner` ends: the server serves on."""
+        self.background.run_alone(owner, running, self.rest_in_thread)
+
+    async def rest_in_thread(self) -> None:
+        """Call `rest` without holding up the event loop."""
+        with anyio.CancelScope(shield=True):
+            # Not one of the threads that frameworks hand out: the application's plain functions may hold all of them.
+            await anyio.to_thread.run_sync(self.rest, limiter=anyio.CapacityLimiter(1))
+
+    def rest(self) -> None:
+        """As `flush`, and end the threads that do it; what comes later starts them again."""
+        self.flush()
+        if self.spans is not None:
+            self.spans.rest()
+        self.log.sink.close()
+
+    def flush(self) -> None:
+        """Hand queued spans to the exporter and queued lines to the stream; blocks as long as a shutdown may."""
+        if self.spans is not None:
+            try:
+                self.spans.flush(int(self.settings.tracing_shutdown_timeout_s * 1000))
+            except Exception as error:
+                self.faults.report("tracing", error)
+        self.log.flush()
+
+
+def _leave(sink: weakref.ref[Sink]) -> None:
+    """Called when a bundle has gone: no thread lingers for it. The root logger may have its pipeline still."""
+    left = sink()
+    if left is not None:
+        left.leave()
+
+
+def _background(settings: Settings, metrics: Metrics, faults: Faults) -> Background:
+    """Return the tasks that tell of the process and of the queues that it works on."""
+    background = Background(faults)
+    if not settings.enabled:
+        return background
+    metrics.registry.later(partial(tell_build, metrics, settings))
+    metrics.registry.later(partial(collect_from, metrics.registry))
+    if metrics.workers is not None:
+        background.add("process_series", partial(metrics.workers.keep_noting, metrics.registry.collectors))
+    if settings.watchdog_enabled:
+        stall_s = settings.watchdog_stall_ms / 1e3
+        watchdog = Watchdog(metrics, faults, stall_s=stall_s, starting=background.is_starting)
+        background.when_started("watchdog", watchdog.begin)
+        background.add("watchdog", watchdog.run)
+    if settings.redis_streams:
+        connect = client_of(settings.redis_url)
+        interval_s = settings.redis_streams_interval_s
+        streams = RedisStreams(metrics, faults, settings.redis_streams, connect, interval_s=interval_s)
+        background.add("redis_streams", streams.run)
+    return background
+
+
+def _tell_that_no_span_leaves() -> None:
+    logging.getLogger("divan_obs_asgi.tracing").warning(
+        "OTEL_EXPORTER_OTLP_ENDPOINT is not set: spans are not exported."
+    )
+
+
+def _root_level(settings: Settings) -> RootLevel:
+    numbers = logging.getLevelNamesMapping()
+    recorder_level = numbers[settings.log_recorder_level] if settings.log_recorder_lines else None
+    return RootLevel(numbers[settings.log_level], recorder_level)
+
+
+def _server_spans(
+    settings: Settings,
+    provider: TracerProvider | None,
+    exporter: SpanExporter | None,
+    redaction: RedactionPolicy,
+    metrics: Metrics,
+    faults: Faults,
+) -> ServerSpans:
+    try:
+        from divan_obs_asgi.tracing.export.queue import DROP_REASONS, DropReason
+        from divan_obs_asgi.tracing.provider import build_server_spans, provider_of_the_application
+        from divan_obs_asgi.tracing.spans.tracer import TracerServerSpans
+    except ImportError:
+        raise ImproperlyConfigured(
+            "OBS_TRACING_ENABLED is true and OpenTelemetry is not installed: "
+            "pip install 'divan-obs-asgi[tracing]', or set OBS_TRACING_ENABLED=false."
+        ) from None
+    if provider is None and exporter is None:
+        provider = provider_of_the_application()
+    if provider is not None:
+        return TracerServerSpans(settings, provider)
+
+    def lost(reason: DropReason, count: int) -> None:
+        metrics.trace_spans_dropped.labels(reason).inc(count)
+
+    def start_at_zero() -> None:
+        metrics.start_at_zero(metrics.trace_spans_dropped, reason=DROP_REASONS)
+
+    metrics.registry.later(start_at_zero)
+    return build_server_spans(
+        settings,
+        exporter,
+        redaction,
+        dropped=lost,
+        failed=lambda error: faults.report("tracing", error),
+    )
+
+
+__all__ = ["Observability", "logger"]

@@ -1,0 +1,98 @@
+"""GET /ops and /ops/openapi.json: what there is, for people and for programs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from divan_obs_asgi.ops.endpoint import Content, Endpoint, Operation, Schema
+from divan_obs_asgi.ops.endpoints.in_flight import IN_FLIGHT, in_flight
+from divan_obs_asgi.ops.openapi import description
+from divan_obs_asgi.ops.responses import json_answer
+from divan_obs_asgi.version import __version__
+
+if TYPE_CHECKING:
+    from divan_obs_asgi.observability import Observability
+
+_TEXT: Schema = {"type": "string"}
+_WHAT_THERE_IS: Schema = {
+    "type": "object",
+    "properties": {
+        "service": _TEXT,
+        "env": _TEXT,
+        "commit": _TEXT,
+        "version": {"type": "string", "description": "Of divan-obs-asgi."},
+        "pid": {"type": "integer"},
+        "in_flight": IN_FLIGHT,
+        "endpoints": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "path": _TEXT,
+                    "method": {"enum": ["GET", "POST", "OPTIONS"]},
+                    "summary": _TEXT,
+                    "guarded": {"type": "boolean"},
+                },
+                "required": ["path", "method", "summary", "guarded"],
+                "additionalProperties": False,
+            },
+        },
+    },
+    "required": ["service", "env", "commit", "version", "pid", "in_flight", "endpoints"],
+}
+
+
+class Directory:
+    """
+    Tells what there is.
+
+    Args:
+        endpoints: all of them; those of this one are added after it was made.
+    """
+
+    def __init__(self, obs: Observability, endpoints: Sequence[Endpoint]) -> None:
+        self._obs = obs
+        self._endpoints = endpoints
+
+    def endpoints(self) -> Iterator[Endpoint]:
+        told = {200: Content("What there is.", _WHAT_THERE_IS)}
+        described = {200: Content("An OpenAPI 3.1 document.", {"type": "object", "required": ["openapi", "paths"]})}
+        yield Endpoint("/ops", (Operation("GET", "What there is, and of which service.", self.describe, told),))
+        summary = "The same as an OpenAPI description."
+        yield Endpoint("/ops/openapi.json", (Operation("GET", summary, self.openapi, described),))
+
+    async def describe(self, request: Request) -> Response:
+        settings = self._obs.settings
+        return json_answer(
+            {
+                "service": settings.service_name,
+                "env": settings.env,
+                "commit": settings.commit,
+                "version": __version__,
+                "pid": os.getpid(),
+                "in_flight": in_flight(self._obs.drain),
+                "endpoints": [
+                    {
+                        "path": endpoint.path,
+                        "method": operation.method,
+                        "summary": operation.summary,
+                        "guarded": endpoint.guarded,
+                    }
+                    for endpoint in self._endpoints
+                    for operation in endpoint.operations
+                ],
+            }
+        )
+
+    async def openapi(self, request: Request) -> Response:
+        title = f"{self._obs.settings.service_name}: health, metrics and ops"
+        root: str = request.scope.get("root_path", "")
+        return json_answer(description(self._endpoints, title, __version__, root))
+
+
+__all__ = ["Directory"]

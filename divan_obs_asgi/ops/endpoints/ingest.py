@@ -1,0 +1,120 @@
+"""POST /ops/ingest: web vitals, as browsers measure them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from divan_obs_asgi.connection.headers import values
+from divan_obs_asgi.ops.audit import client_address
+from divan_obs_asgi.ops.bodies import read_json
+from divan_obs_asgi.ops.endpoint import REFUSAL, Content, Endpoint, Operation
+from divan_obs_asgi.ops.endpoints.vitals import VITALS, Invalid, read_vitals
+from divan_obs_asgi.ops.guard import Guard, counted_as
+from divan_obs_asgi.ops.responses import NOT_STORED, Refused
+from divan_obs_asgi.ops.token_buckets import TokenBuckets
+from divan_obs_asgi.types import Scope
+
+if TYPE_CHECKING:
+    from divan_obs_asgi.observability import Observability
+
+MAX_BODY = 16 * 1024
+# A page sends text/plain: the Fetch Standard has browsers ask by OPTIONS first for application/json of another origin,
+# and a page that is about to go has no time for it.
+TYPES = (b"text/plain", b"application/json")
+# How a body that cannot be read is counted.
+_REASONS = {400: "body", 413: "size", 415: "type"}
+_PREFLIGHT = {
+    "access-control-allow-methods": "POST",
+    "access-control-allow-headers": "content-type",
+    "access-control-max-age": "7200",
+}
+
+
+class Ingest:
+    """
+    Counts web vitals of pages from the origins in OBS_VITALS_ORIGINS.
+
+    A browser has no secret, and whoever is not a browser can name any origin. So nothing that a client sends becomes a
+    label, unless it stands in a list of ours; and a client, as all of them together, has a limit.
+    """
+
+    def __init__(self, obs: Observability, guard: Guard) -> None:
+        settings = obs.settings
+        self._metrics = obs.metrics
+        self._is_on = settings.vitals_enabled
+        self._origins = {origin.encode(): origin for origin in settings.vitals_origins}
+        self._routes = frozenset(settings.vitals_routes)
+        self._of_each = TokenBuckets(settings.vitals_address_limit)
+        self._of_all = TokenBuckets(settings.vitals_total_limit)
+
+    def endpoints(self) -> Iterator[Endpoint]:
+        if not self._is_on:
+            return
+        nothing = {204: Content("Counted.", media_type=None)}
+        refusals = {
+            403: Content("The origin is not in OBS_VITALS_ORIGINS.", REFUSAL),
+            429: Content("Too many requests, from this address or from all.", REFUSAL),
+        }
+        origin = {"Origin": {"enum": sorted(self._origins.values())}}
+        summary = "Web vitals that a browser has measured."
+        post = Operation("POST", summary, self.take, {**nothing, **refusals}, VITALS, origin)
+        asked = {204: Content("The origin may send them.", media_type=None), 403: refusals[403]}
+        options = Operation("OPTIONS", "Whether an origin may send them.", self.preflight, asked, headers=origin)
+        yield Endpoint("/ops/ingest", (post, options), guarded=False)
+
+    async def take(self, request: Request) -> Response:
+        origin = self._origin(request.scope)
+        allowed = {"access-control-allow-origin": origin, "vary": "origin"}
+        try:
+            self._limit(request.scope)
+            vitals = read_vitals(await self._content(request), self._routes)
+        except Invalid as invalid:
+            self._reject(invalid.reason)
+            raise Refused(422, invalid.detail, allowed) from None
+        except Refused as refused:
+            refused.headers = {**(refused.headers or {}), **allowed}
+            raise
+        for vital in vitals:
+            vital.count(self._metrics)
+        return _no_content(allowed)
+
+    async def preflight(self, request: Request) -> Response:
+        origin = self._origin(request.scope)
+        return _no_content({"access-control-allow-origin": origin, "vary": "origin", **_PREFLIGHT})
+
+    def _origin(self, scope: Scope) -> str:
+        """Return the origin of a request (RFC 6454, section 7.3); browsers name it in every POST."""
+        given = values(scope["headers"], b"origin")
+        known = self._origins.get(given[0]) if len(given) == 1 else None
+        if known is None:
+            self._reject("origin")
+            raise Refused(403, "The origin is not in OBS_VITALS_ORIGINS.", {"vary": "origin"})
+        return known
+
+    def _limit(self, scope: Scope) -> None:
+        wait_s = self._of_each.take(counted_as(client_address(scope))) or self._of_all.take("")
+        if wait_s > 0:
+            self._reject("rate")
+            raise Refused(429, "Too many requests; wait.", {"retry-after": str(math.ceil(wait_s))})
+
+    async def _content(self, request: Request) -> object:
+        try:
+            return await read_json(request, MAX_BODY, TYPES)
+        except Refused as refused:
+            self._reject(_REASONS[refused.status])
+            raise
+
+    def _reject(self, reason: str) -> None:
+        self._metrics.web_vitals_rejected.labels(reason).inc()
+
+
+def _no_content(headers: Mapping[str, str]) -> Response:
+    return Response(status_code=204, headers={**NOT_STORED, **headers})
+
+
+__all__ = ["MAX_BODY", "Ingest"]

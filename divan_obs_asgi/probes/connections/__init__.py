@@ -1,0 +1,1 @@
+"""Connections that probes open for themselves."""

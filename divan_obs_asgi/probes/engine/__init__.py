@@ -1,0 +1,1 @@
+"""When a probe runs, what its results mean, and who may register one."""

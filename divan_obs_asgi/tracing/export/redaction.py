@@ -1,0 +1,238 @@
+"""Between the spans and their exporter: the redaction policy. Imported only where tracing is on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import Link, SpanKind, Status
+from opentelemetry.util.types import Attributes, AttributeValue
+
+from divan_obs_asgi.connection.routes import UNMATCHED
+from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.redaction.commands import redis_name, sql_name
+from divan_obs_asgi.redaction.databases import MARKER as DATABASE
+from divan_obs_asgi.redaction.errors import frames_only, marker_for_text
+from divan_obs_asgi.redaction.sql import commands_only, without_literals
+from divan_obs_asgi.tracing.spans.recording import RecordingSpan
+from divan_obs_asgi.tracing.spans.server import NAME
+from divan_obs_asgi.tracing.urls import names_only, with_path, without_query
+
+# What our spans say of themselves: templates, closed vocabularies, ids that were checked when they came in, an address
+# as far as OBS_TRACING_CLIENT_ADDRESS allows. Frameworks use the same names for what nobody has checked.
+_OURS = frozenset(
+    {
+        "http.request.method",
+        "http.route",
+        "http.response.status_code",
+        "url.scheme",
+        "network.protocol.version",
+        "http.method",
+        "http.status_code",
+        "http.scheme",
+        "http.flavor",
+        "client.address",
+        "http.client_ip",
+        "divan.operation",
+        "divan.outcome",
+        "divan.request_id",
+        "divan.kept",
+        "error.type",
+        "socketio.event",
+        "socketio.namespace",
+        "socketio.sid",
+    }
+)
+_THEIRS = frozenset({"http.route"})
+# Knows no route of any request, and is there for those who want its raw paths.
+_ROUTELESS = "opentelemetry.instrumentation.asgi"
+# What instrumentations of clients and frameworks set, the old names and the new ones.
+_URLS = frozenset({"url.full", "http.url", "http.target", "url.original"})
+# Of a server span: the path that the client asked for, for which there is a template, or no route at all.
+_PATHS = frozenset({"url.path", "http.target"})
+_QUERIES = frozenset({"url.query"})
+# What calls of databases and caches say, in few words: the same statements, servers and names again and again.
+_REPEATED = ("db.", "net.", "network.", "server.", "redis.")
+# Values that are remembered, and the length up to which they are.
+_REMEMBERED, _SHORT = 2048, 1024
+_OPERATIONS = frozenset({"db.operation", "db.operation.name"})
+_STATEMENTS = frozenset({"db.statement", "db.query.text"})
+_SYSTEMS = ("db.system", "db.system.name")
+_REDIS = "redis"
+_REDIS_CLIENT = "opentelemetry.instrumentation.redis"
+_SQL_CLIENTS = frozenset({"opentelemetry.instrumentation.sqlalchemy", "opentelemetry.instrumentation.asyncpg"})
+_TYPE, _MESSAGE, _STACKTRACE = "exception.type", "exception.message", "exception.stacktrace"
+
+
+class SpanRedactor:
+    """Makes redacted copies of spans: name, attributes, events, links and the status' description."""
+
+    def __init__(self, policy: RedactionPolicy) -> None:
+        self._policy = policy
+        # Names and keys are few, and the policy is pure: it says the same of the same text.
+        self._name = lru_cache(maxsize=2048)(policy.redact_text)
+        # Values in which the policy has found nothing; where it finds something, each time is counted.
+        self._harmless: dict[tuple[str, object, type, bool], AttributeValue] = {}
+
+    def span(self, span: ReadableSpan) -> ReadableSpan:
+        """Return a copy of `span` that may leave the process, or `span` where it holds nothing but what we have set."""
+        if type(span) is RecordingSpan and span.holds_only_ours:
+            return span
+        # The error of a database or a validation repeats values, as text that looks like any other.
+        of_a_database = any(system in (span.attributes or {}) for system in _SYSTEMS)
+        markers = [DATABASE] if of_a_database else [*filter(None, map(_marker_for, span.events))]
+        hidden = markers[0] if markers else None
+        return _Copy(
+            name=self._name_of(span),
+            context=span.context,
+            parent=span.parent,
+            resource=span.resource,
+            attributes=self._of_span(span),
+            events=[self._event(event, hidden) for event in span.events],
+            links=[Link(link.context, self.attributes(link.attributes)) for link in span.links],
+            kind=span.kind,
+            status=self._status(span.status, hidden),
+            start_time=span.start_time,
+            end_time=span.end_time,
+            instrumentation_scope=self._scope(span.instrumentation_scope),
+            dropped=(span.dropped_attributes, span.dropped_events, span.dropped_links),
+        )
+
+    def attributes(self, attributes: Attributes) -> dict[str, AttributeValue]:
+        """Return attributes, of a resource, an event or a link, as they may leave the process."""
+        return self._redacted(attributes or {}, _THEIRS, (attributes or {}).get("http.route"))
+
+    def _name_of(self, span: ReadableSpan) -> str:
+        maker = span.instrumentation_scope.name if span.instrumentation_scope is not None else ""
+        # Their instrumentations name a span after the first word of what is sent.
+        if maker == _REDIS_CLIENT:
+            return self._name(redis_name(span.name))
+        return self._name(sql_name(span.name) if maker in _SQL_CLIENTS else span.name)
+
+    def _scope(self, scope: InstrumentationScope | None) -> InstrumentationScope | None:
+        """Return who made a span, whose name is a module's as a rule and may be anything."""
+        if scope is None or scope.name == NAME:
+            return scope
+        version, url = (self._name(text) if text else text for text in (scope.version, scope.schema_url))
+        return InstrumentationScope(self._name(scope.name), version, url, self.attributes(scope.attributes))
+
+    def _of_span(self, span: ReadableSpan) -> dict[str, AttributeValue]:
+        attributes = span.attributes or {}
+        maker = span.instrumentation_scope.name if span.instrumentation_scope is not None else ""
+        route = attributes.get("http.route")
+        if route is None and _PATHS & attributes.keys() and span.kind is not SpanKind.CLIENT and maker != _ROUTELESS:
+            route = UNMATCHED
+        return self._redacted(attributes, _OURS if maker == NAME else _THEIRS, route)
+
+    def _redacted(
+        self, attributes: Mapping[str, AttributeValue], known: frozenset[str], route: object
+    ) -> dict[str, AttributeValue]:
+        redis = any(attributes.get(system) == _REDIS for system in _SYSTEMS)
+        return {
+            key if key in known else self._name(key): value if key in known else self._value(key, value, redis, route)
+            for key, value in attributes.items()
+        }
+
+    def _value(self, key: str, value: Any, redis: bool, route: object) -> AttributeValue:
+        kind = type(value)
+        if not key.startswith(_REPEATED) or not (kind is int or (kind is str and len(value) <= _SHORT)):
+            return self._policed(key, value, redis, route)[0]
+        pair = key, value, kind, redis
+        known = self._harmless.get(pair)
+        if known is None:
+            known, is_harmless = self._policed(key, value, redis, route)
+            if is_harmless and len(self._harmless) < _REMEMBERED:
+                self._harmless[pair] = known
+        return known
+
+    def _policed(self, key: str, value: Any, redis: bool, route: object) -> tuple[AttributeValue, bool]:
+        """Return a value as it may leave the process, and whether the policy has left it as it was."""
+        if isinstance(value, str):
+            if key in _STATEMENTS:
+                value = commands_only(value) if redis else without_literals(value)
+            elif key in _OPERATIONS:
+                value = redis_name(value) if redis else sql_name(value)
+            elif isinstance(route, str) and key in _PATHS:
+                value = route
+            elif isinstance(route, str) and key in _URLS:
+                value = with_path(value, route)
+            elif key in _URLS:
+                value = without_query(value)
+            elif key in _QUERIES:
+                value = names_only(value)
+            elif key == _STACKTRACE:
+                value = self._policy.redact_traceback(value)
+        redacted = self._policy.redact_field(key, value)
+        if isinstance(redacted, (str, bool, int, float)):
+            return redacted, redacted == value
+        if isinstance(redacted, list):
+            # OpenTelemetry's lists are of one type.
+            return ([str(item) for item in redacted] if redacted != list(value) else value), False
+        return str(redacted), False
+
+    def _event(self, event: Event, hidden: str | None) -> Event:
+        attributes = dict(event.attributes or {})
+        if hidden is not None and _MESSAGE in attributes:
+            attributes[_MESSAGE] = hidden
+        if hidden is not None and _STACKTRACE in attributes:
+            attributes[_STACKTRACE] = frames_only(str(attributes[_STACKTRACE]))
+        return Event(self._name(event.name), self.attributes(attributes), event.timestamp)
+
+    def _status(self, status: Status, hidden: str | None) -> Status:
+        if not status.description:
+            return status
+        return Status(status.status_code, hidden or self._policy.redact_text(status.description))
+
+
+def _marker_for(event: Event) -> str | None:
+    told = event.attributes or {}
+    return marker_for_text(str(told.get(_TYPE, "")), str(told.get(_STACKTRACE, "")))
+
+
+class RedactingExporter(SpanExporter):
+    """
+    Hands redacted copies of spans to another exporter.
+
+    It runs on the exporting thread, for every span of the provider: the server span, the application's own, those
+    of client instrumentations.
+    """
+
+    def __init__(self, exporter: SpanExporter, redactor: SpanRedactor) -> None:
+        self._exporter = exporter
+        self._redactor = redactor
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return self._exporter.export([self._redactor.span(span) for span in spans])
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return self._exporter.force_flush(timeout_millis)
+
+
+class _Copy(ReadableSpan):
+    """A span as it is exported; tells what its original has dropped over its limits."""
+
+    def __init__(self, *, dropped: tuple[int, int, int], **values: Any) -> None:
+        super().__init__(**values)
+        self._dropped = dropped
+
+    @property
+    def dropped_attributes(self) -> int:
+        return self._dropped[0]
+
+    @property
+    def dropped_events(self) -> int:
+        return self._dropped[1]
+
+    @property
+    def dropped_links(self) -> int:
+        return self._dropped[2]
+
+
+__all__ = ["RedactingExporter", "SpanRedactor"]

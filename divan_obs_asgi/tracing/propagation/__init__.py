@@ -1,0 +1,1 @@
+"""Trace context in headers, context variables and Pub/Sub messages."""

@@ -1,0 +1,1 @@
+"""The spans that the library makes: of requests, events, jobs and calls."""

@@ -1,0 +1,184 @@
+"""The span of a call of a Socket.IO handler. Imported only where tracing is on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from random import getrandbits
+from typing import Any, Protocol
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace import TracerProvider as AnyTracerProvider
+
+from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.settings import Settings
+from divan_obs_asgi.tracing.export.queue import ExportQueue
+from divan_obs_asgi.tracing.propagation.context import current, is_suppressed, make_current
+from divan_obs_asgi.tracing.propagation.parents import EMPTY
+from divan_obs_asgi.tracing.sampling import TraceSampler
+from divan_obs_asgi.tracing.spans.attributes import Attributes, error_type
+from divan_obs_asgi.tracing.spans.fast import SAMPLED_RANDOM, FastServerSpans
+from divan_obs_asgi.tracing.spans.internal import record_error
+from divan_obs_asgi.tracing.spans.recording import UnsampledSpan
+from divan_obs_asgi.tracing.spans.server import SPAN_KEY, ServerSpans
+from divan_obs_asgi.tracing.spans.tail_sampling import FAILED
+from divan_obs_asgi.tracing.spans.tracer import TracerServerSpans
+from divan_obs_asgi.types import Scope
+
+_USER_ID = "user_id"
+# Of a trace's id and of a span's.
+_TRACE_BITS, _SPAN_BITS = 128, 64
+_SPAN_MASK = (1 << _SPAN_BITS) - 1
+
+
+class Handshake(Protocol):
+    """The ids of a request."""
+
+    @property
+    def trace_id(self) -> str: ...
+
+    @property
+    def span_id(self) -> str: ...
+
+    @property
+    def trace_flags(self) -> int: ...
+
+
+class Event(Protocol):
+    """What a span tells of a handler's call, beyond the record."""
+
+    namespace: str
+    event: str
+    sid: str
+
+    ids: tuple[int, int]
+
+    def handshake(self) -> Handshake | None:
+        """Return the ids of the request by which the client has connected."""
+
+
+class EventSpans(ServerSpans):
+    """
+    One span for each call, in a trace of its own that links to the handshake's: below the span of the
+    handshake every event of hours would sit.
+    """
+
+    _kind = SpanKind.CONSUMER
+    _policy: RedactionPolicy
+    _pseudonym: Callable[[str], str]
+
+    def _speak_by(self, policy: RedactionPolicy) -> None:
+        self._policy = policy
+        # A client's events share its id; a keyed hash for each would cost more than the span's other attributes.
+        self._pseudonym = lru_cache(maxsize=4096)(policy.pseudonym)
+
+    def begin(self, record: RequestRecord) -> Context:
+        """Start the span of `record`, fill its ids, and make it the current one; returns what `leave` is handed."""
+        before = current()
+        if is_suppressed(before):
+            return before
+        span = record.span = self._new_span({}, record, None, EMPTY)
+        make_current(Context({SPAN_KEY: span}))
+        return before
+
+    @staticmethod
+    def resume(record: RequestRecord) -> Context:
+        """Make the span of `record` the current one again; returns what `leave` is handed."""
+        before = current()
+        make_current(Context({SPAN_KEY: record.span}))
+        return before
+
+    leave = staticmethod(make_current)
+
+    def finish(self, record: RequestRecord) -> None:
+        """End the span of the finished record."""
+        if record.span is None:
+            return  # Suppressed.
+        if record.sampled:
+            if isinstance(record.error, Exception):
+                record_error(record.span, record.error, self._policy, record.hidden)
+            self._close(record.span, record)
+        elif self.finishes_unsampled:
+            self._close(record.span, record)
+
+    def _at_start(self, scope: Mapping[str, Any], record: RequestRecord) -> Attributes:
+        """Semantic conventions, "Messaging spans"; `socketio.*` is SPEC's."""
+        event: Event = record  # type: ignore[assignment]
+        return {
+            "messaging.system": "socketio",
+            "messaging.operation.name": "process",
+            "messaging.operation.type": "process",
+            "messaging.destination.name": event.namespace,
+            "socketio.namespace": event.namespace,
+            "socketio.event": event.event,
+            "socketio.sid": self._pseudonym(event.sid),
+        }
+
+    def _at_end(self, record: RequestRecord) -> Attributes:
+        attributes: Attributes = {"divan.outcome": record.outcome or "", "divan.request_id": record.request_id}
+        if record.operation:
+            attributes["divan.operation"] = record.operation
+        if record.outcome in FAILED:
+            attributes["error.type"] = error_type(record, self._policy.redact_text)
+        if record.fields and _USER_ID in record.fields:
+            told = self._policy.redact_field(_USER_ID, record.fields[_USER_ID])
+            if isinstance(told, (str, int)) and not str(told).startswith("[redacted"):
+                attributes["user.id"] = str(told)
+        return attributes
+
+    def _links(self, record: RequestRecord) -> tuple[Link, ...]:
+        handshake = record.handshake()  # type: ignore[attr-defined]
+        if handshake is None or not handshake.trace_id:
+            return ()
+        flags = TraceFlags(handshake.trace_flags)
+        return (Link(SpanContext(int(handshake.trace_id, 16), int(handshake.span_id, 16), False, flags)),)
+
+    def _name(self, record: RequestRecord) -> str:
+        """Semantic conventions, "Messaging spans": the operation and the destination; and the event."""
+        return f"process {record.route}"
+
+
+class FastEventSpans(EventSpans, FastServerSpans):
+    """Through a provider that was built here."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        policy: RedactionPolicy,
+        provider: TracerProvider,
+        processors: SpanProcessor,
+        sampler: TraceSampler,
+        queue: ExportQueue | None,
+    ) -> None:
+        FastServerSpans.__init__(self, settings, provider, processors, sampler, queue)
+        self._speak_by(policy)
+
+    def _new_span(self, scope: Scope, record: RequestRecord, parent: SpanContext | None, context: Context) -> Span:
+        """As in the parent; where nothing is recorded, ids become text when somebody asks for them."""
+        chance = getrandbits(_TRACE_BITS + _SPAN_BITS)
+        trace_id, span_id = chance >> _SPAN_BITS or 1, chance & _SPAN_MASK or 1
+        record.ids = trace_id, span_id  # type: ignore[attr-defined]
+        record.sampled = sampled = self._sampler.samples(trace_id, None)
+        if not sampled:
+            return UnsampledSpan(trace_id, span_id, None, True)
+        identity = SpanContext(trace_id, span_id, False, SAMPLED_RANDOM)
+        span = self._recording(identity, None, record, self._at_start(scope, record))
+        self._processor.on_start(span, context)  # type: ignore[arg-type]
+        return span
+
+
+class TracerEventSpans(EventSpans, TracerServerSpans):
+    """Through an application's own provider."""
+
+    def __init__(self, settings: Settings, policy: RedactionPolicy, provider: AnyTracerProvider) -> None:
+        TracerServerSpans.__init__(self, settings, provider)
+        self._speak_by(policy)
+
+    def _adopt_natives(self) -> None:
+        """Nothing: no framework makes spans of events."""
+
+
+__all__ = ["EventSpans", "FastEventSpans", "TracerEventSpans"]

@@ -1,0 +1,240 @@
+"""Spans of the application's own work, by one line each. Needs no tracing library, and without one does nothing."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
+
+from divan_obs_asgi.around import around, is_async, name_of
+from divan_obs_asgi.connection.record import current_record
+from divan_obs_asgi.names import class_name
+from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.redaction.errors import frames_only, marker_for
+from divan_obs_asgi.redaction.text import HIDDEN
+from divan_obs_asgi.redaction.tracebacks import formatted
+from divan_obs_asgi.version import __version__
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Link, Span, Tracer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., object])
+
+_NAME = "divan_obs_asgi"
+
+
+class WorkSpan(Protocol):
+    """What `with obs.span(...) as span` gives: OpenTelemetry's span, or one that does nothing."""
+
+    def set_attribute(self, key: str, value: Any) -> None: ...
+
+    def add_event(self, name: str, attributes: Any = None) -> None: ...
+
+    def is_recording(self) -> bool: ...
+
+
+class WorkSpans:
+    """
+    Makes spans for pieces of work.
+
+    Args:
+        tracer: returns the tracer, or None where there is none.
+        policy: what attributes and exceptions go through before they are set; the provider may be the application's
+            own, whose exporter knows no policy.
+    """
+
+    def __init__(self, tracer: Callable[[], Tracer | None], policy: RedactionPolicy) -> None:
+        self._tracer = tracer
+        self._policy = policy
+
+    def span(self, name: str, **attributes: object) -> AbstractContextManager[WorkSpan]:
+        """
+        Return a context manager: a span for what is done inside, a child of the current one.
+
+        An exception is recorded, redacted, and goes on; cancellation is no error. Nothing is recorded where
+        OpenTelemetry's instrumentation is suppressed.
+        """
+        return self._span(name, attributes, new_trace=False)
+
+    @overload
+    def traced(self, function: F, /) -> F: ...
+
+    @overload
+    def traced(self, name: str | None = None, /, **attributes: object) -> Callable[[F], F]: ...
+
+    def traced(self, given: Any = None, /, **attributes: object) -> Any:
+        """
+        Give each call of a function a span: `@obs.traced`, or `@obs.traced("name", attribute=...)`.
+
+        Raises:
+            TypeError: for a generator function, whose work is done elsewhere than in the call.
+        """
+        if callable(given):
+            return self._traced(given, None, {})
+        return lambda function: self._traced(function, given, attributes)
+
+    @overload
+    def background(
+        self, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Callable[[], Awaitable[T]]: ...
+
+    @overload
+    def background(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]: ...
+
+    def background(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """
+        Return `function` with its arguments, as a callable for later, in a trace of its own that links to the request.
+
+        For Starlette's and FastAPI's background tasks, `create_task`, a queue: `tasks.add_task(obs.background(send,
+        address))`. Called where the request is still there; what is returned may be called whenever.
+        """
+        name = f"background {name_of(function)}"
+        record = current_record.get()
+        attributes: dict[str, object] = {"divan.request_id": record.request_id} if record is not None else {}
+        links = _links_to_current()
+        if is_async(function):
+
+            async def run() -> Any:
+                with self._span(name, attributes, new_trace=True, links=links):
+                    return await function(*args, **kwargs)
+
+            return run
+
+        def run_now() -> Any:
+            with self._span(name, attributes, new_trace=True, links=links):
+                return function(*args, **kwargs)
+
+        return run_now
+
+    def _traced(self, function: Any, name: str | None, attributes: Mapping[str, object]) -> Any:
+        name = name or name_of(function)
+        return around(function, lambda: self._span(name, attributes, new_trace=False), "traced")
+
+    @contextmanager
+    def _span(
+        self, name: str, attributes: Mapping[str, object], *, new_trace: bool, links: list[Link] | None = None
+    ) -> Iterator[WorkSpan]:
+        tracer = self._tracer()
+        if tracer is None:
+            yield _NOTHING
+            return
+        from opentelemetry.context import Context
+        from opentelemetry.trace import get_current_span
+
+        from divan_obs_asgi.tracing.propagation.context import current, is_suppressed
+        from divan_obs_asgi.tracing.spans.unrecorded import is_unrecorded_of_ours
+
+        if is_suppressed(current()):
+            yield _NOTHING
+            return
+        if not new_trace and is_unrecorded_of_ours():
+            # A child would not be recorded either: neither a span nor redacted attributes are made for it.
+            yield get_current_span()
+            return
+        with tracer.start_as_current_span(
+            name,
+            Context() if new_trace else None,
+            attributes={key: self._value(key, value) for key, value in attributes.items()},
+            links=links,
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                yield span
+            except Exception as error:
+                record_error(span, error, self._policy)
+                raise
+
+    def _value(self, key: str, value: object) -> Any:
+        redacted = self._policy.redact_field(key, value)
+        if isinstance(redacted, list):
+            return [str(item) for item in redacted]
+        return redacted if isinstance(redacted, (str, bool, int, float)) else str(redacted)
+
+
+def record_error(span: Span, error: Exception, policy: RedactionPolicy, hidden: Iterable[str] = ()) -> None:
+    """Mark `span` as failed, with an event that tells the exception as far as `policy` allows, and nothing `hidden`."""
+    from opentelemetry.trace import StatusCode
+
+    if not span.is_recording():
+        return
+    kind = policy.redact_text(class_name(type(error)))
+    budget = policy.line_budget()
+    message, places = _text_of(error), formatted(error, policy, budget)
+    repeats = marker_for(error)
+    if repeats is not None:
+        message, places = repeats, frames_only(places)
+    for text in hidden:
+        message, places = message.replace(text, HIDDEN), places.replace(text, HIDDEN)
+    span.add_event(
+        "exception",
+        {
+            "exception.type": kind,
+            "exception.message": policy.redact_text(message, budget),
+            "exception.stacktrace": policy.redact_traceback(places, budget),
+        },
+    )
+    span.set_attribute("error.type", kind)
+    span.set_status(StatusCode.ERROR)
+
+
+def _text_of(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
+class _Nothing:
+    """A span where there is no tracing."""
+
+    def set_attribute(self, key: str, value: object) -> None:
+        """Do nothing."""
+
+    def add_event(self, name: str, attributes: object = None) -> None:
+        """Do nothing."""
+
+    def is_recording(self) -> bool:
+        return False
+
+
+_NOTHING = _Nothing()
+
+
+def tracer_of(provider: Any) -> Callable[[], Tracer | None]:
+    """Return what returns the tracer of one provider; None for None."""
+    if provider is None:
+        return lambda: None
+    tracer: Tracer = provider.get_tracer(_NAME, __version__)
+    return lambda: tracer
+
+
+@functools.cache
+def _global_tracer() -> Tracer | None:
+    try:
+        from opentelemetry import trace
+    except ImportError:
+        return None
+    # Before there is a global provider this is a proxy, which finds it later.
+    return trace.get_tracer(_NAME, __version__)
+
+
+def _links_to_current() -> list[Link]:
+    try:
+        from opentelemetry.trace import Link, get_current_span
+    except ImportError:
+        return []
+    current = get_current_span().get_span_context()
+    return [Link(current)] if current.is_valid else []
+
+
+# For `divan_obs_asgi.span` and its like: through OpenTelemetry's global provider, which `init` and `wrap` set.
+_everywhere = WorkSpans(_global_tracer, RedactionPolicy())
+span = _everywhere.span
+traced = _everywhere.traced
+background = _everywhere.background
+
+__all__ = ["WorkSpan", "WorkSpans", "background", "record_error", "span", "traced", "tracer_of"]

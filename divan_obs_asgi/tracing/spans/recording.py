@@ -1,0 +1,213 @@
+"""A recording span that costs a third of the SDK's. Imported only where tracing is on."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Mapping
+from time import time_ns
+from types import MappingProxyType
+from typing import Any
+
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan, SpanLimits
+from opentelemetry.sdk.util import BoundedList
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+)
+from opentelemetry.util.types import Attributes, AttributeValue
+
+from divan_obs_asgi.tracing.propagation import traceparent
+
+_logger = logging.getLogger("divan_obs_asgi.tracing")
+_UNSET = Status(StatusCode.UNSET)
+_NOT_SAMPLED = TraceFlags(TraceFlags.DEFAULT)
+_ONLY_RANDOM = TraceFlags(traceparent.RANDOM)
+# One for all: it holds what SpanLimits reads from OTEL_*_LIMIT once.
+_LIMITS = SpanLimits()
+
+
+class RecordingSpan(ReadableSpan, Span):
+    """
+    What the SDK's span does, without a lock and with every collection made when it is first needed.
+
+    The attributes that this library sets are known to be valid and are kept as they are; those of others go
+    through the SDK's `BoundedAttributes`, so that its limits and its cleaning hold for them.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        context: SpanContext,
+        parent: SpanContext | None,
+        kind: SpanKind,
+        resource: Resource,
+        scope: InstrumentationScope,
+        start_time: int,
+        attributes: dict[str, AttributeValue] | None = None,
+        links: tuple[Link, ...] = (),
+    ) -> None:
+        self._name = name
+        self._context = context
+        self._parent = parent
+        self._kind = kind
+        self._resource = resource
+        self._instrumentation_info = None
+        self._instrumentation_scope = scope
+        self._start_time = start_time
+        self._end_time = None
+        self._attributes = attributes
+        self._events = ()
+        self._links = links
+        self._status = _UNSET
+
+    def get_span_context(self) -> SpanContext:
+        context = self._context
+        assert context is not None
+        return context
+
+    def is_recording(self) -> bool:
+        return self._end_time is None
+
+    def set_attribute(self, key: str, value: AttributeValue) -> None:
+        if self._writable():
+            self._bounded()[key] = value
+
+    def set_attributes(self, attributes: Mapping[str, AttributeValue]) -> None:
+        for key, value in attributes.items():
+            self.set_attribute(key, value)
+
+    def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
+        if not self._writable():
+            return
+        if not isinstance(self._events, BoundedList):
+            self._events = BoundedList(_LIMITS.max_events)
+        bounded = BoundedAttributes(
+            _LIMITS.max_event_attributes, attributes, immutable=True, max_value_len=_LIMITS.max_attribute_length
+        )
+        self._events.append(Event(name, bounded, timestamp if timestamp is not None else time_ns()))
+
+    def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
+        if not self._writable() or not context.is_valid:
+            return
+        if not isinstance(self._links, BoundedList):
+            links: BoundedList[Link] = BoundedList(_LIMITS.max_links)
+            links.extend(self._links)
+            self._links = links
+        bounded = BoundedAttributes(
+            _LIMITS.max_link_attributes, attributes, immutable=True, max_value_len=_LIMITS.max_attribute_length
+        )
+        self._links.append(Link(context, bounded))
+
+    def update_name(self, name: str) -> None:
+        if self._writable():
+            self._name = name
+
+    def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
+        new = Status(status, description) if isinstance(status, StatusCode) else status
+        # Tracing API, "Set Status": Ok is final, and Unset changes nothing.
+        final = self._status.status_code is StatusCode.OK or new.status_code is StatusCode.UNSET
+        if self._writable() and not final:
+            self._status = new
+
+    def record_exception(
+        self,
+        exception: BaseException,
+        attributes: Attributes = None,
+        timestamp: int | None = None,
+        escaped: bool = False,
+    ) -> None:
+        described: dict[str, AttributeValue] = {
+            "exception.type": _full_name(type(exception)),
+            "exception.message": str(exception),
+            "exception.stacktrace": "".join(traceback.format_exception(exception)),
+            "exception.escaped": str(escaped),
+        }
+        self.add_event("exception", {**described, **(attributes or {})}, timestamp)
+
+    def end(self, end_time: int | None = None) -> None:
+        """Do nothing: the span ends with the record of its connection, and not in a handler."""
+
+    def close(self, name: str, attributes: dict[str, AttributeValue], status: Status | None, end_time: int) -> None:
+        """End the span; what others have set before gives way to what the record says."""
+        self._name = name
+        own = self._attributes
+        if own is None:
+            self._attributes = attributes
+        else:
+            # A plain dictionary is ours; OpenTelemetry's bounded one takes what a handler has set.
+            own.update(attributes)  # type: ignore[attr-defined]
+        if status is not None:
+            self._status = status
+        self._end_time = end_time
+
+    @property
+    def holds_only_ours(self) -> bool:
+        """Whether nobody but this library has set anything: attributes, events, a status' description."""
+        return (
+            type(self._attributes) is dict
+            and not self._events
+            and type(self._links) is tuple
+            and self._status.description is None
+        )
+
+    @property
+    def plain_attributes(self) -> dict[str, AttributeValue]:
+        """What `holds_only_ours` speaks of."""
+        assert type(self._attributes) is dict
+        return self._attributes
+
+    def _writable(self) -> bool:
+        if self._end_time is None:
+            return True
+        _logger.warning("A span was changed after its request had ended; the change is dropped.")
+        return False
+
+    def _bounded(self) -> BoundedAttributes:
+        if not isinstance(self._attributes, BoundedAttributes):
+            self._attributes = BoundedAttributes(
+                _LIMITS.max_span_attributes,
+                self._attributes,
+                immutable=False,
+                max_value_len=_LIMITS.max_span_attribute_length,
+            )
+        return self._attributes
+
+
+def _full_name(kind: type[BaseException]) -> str:
+    """Return an exception's name as the SDK tells it: by the module, redaction knows whose it is."""
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+class UnsampledSpan(NonRecordingSpan):
+    """
+    A span that is not recorded, whose context is made when somebody asks: a child span, an outgoing request.
+
+    Attributes:
+        ids: trace id, span id, trace state, and whether the trace id is random.
+        parent: the caller's span.
+        seen: what a recorded one would tell of its start, where it may be kept after all.
+    """
+
+    parent: SpanContext | None = None
+    seen: Mapping[str, Any] = MappingProxyType({})
+
+    def __init__(self, trace_id: int, span_id: int, state: TraceState | None, random: bool) -> None:
+        self.ids = trace_id, span_id, state, random
+
+    def get_span_context(self) -> SpanContext:
+        trace_id, span_id, state, random = self.ids
+        return SpanContext(trace_id, span_id, False, _ONLY_RANDOM if random else _NOT_SAMPLED, state)
+
+
+__all__ = ["RecordingSpan", "UnsampledSpan"]

@@ -1,0 +1,215 @@
+"""The server span of a connection: its life. Imported only where tracing is on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from opentelemetry.context import Context
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    Status,
+    StatusCode,
+    format_span_id,
+    format_trace_id,
+    get_current_span,
+    set_span_in_context,
+)
+from opentelemetry.trace import TracerProvider as AnyTracerProvider
+
+from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.settings import Settings
+from divan_obs_asgi.tracing.clients import Clients
+from divan_obs_asgi.tracing.deferred_sampling import waiting
+from divan_obs_asgi.tracing.propagation import traceparent
+from divan_obs_asgi.tracing.propagation.context import current, make_current
+from divan_obs_asgi.tracing.propagation.parents import EMPTY, parent_of
+from divan_obs_asgi.tracing.propagation.pubsub import called_by
+from divan_obs_asgi.tracing.spans.attributes import SpanContent
+from divan_obs_asgi.tracing.spans.internal import record_error
+from divan_obs_asgi.types import Scope
+from divan_obs_asgi.version import __version__
+
+if TYPE_CHECKING:
+    from divan_obs_asgi.redaction import RedactionPolicy
+    from divan_obs_asgi.tracing.spans.event import EventSpans
+
+NAME = "divan_obs_asgi"
+# Under which the failures of all this are counted.
+COMPONENT = "tracing"
+TEST_SPAN = "divan.trace_test"
+ERROR = Status(StatusCode.ERROR)
+
+Answer: TypeAlias = Literal["exported", "refused", "timeout"]
+
+# Where OpenTelemetry keeps the current span; found out by its public functions, and used to make a context in one step.
+SPAN_KEY = next(iter(set_span_in_context(NonRecordingSpan(SpanContext(1, 1, False)), EMPTY)))
+_make_nothing_current = partial(make_current, EMPTY)
+
+
+class ServerSpans(SpanContent, ABC):
+    """
+    Starts and ends server spans through one provider.
+
+    Attributes:
+        clients: the client libraries that are traced through it; `init` and `wrap` instrument them.
+        finishes_unsampled: whether `finish` has anything to do for a span that is not sampled.
+    """
+
+    finishes_unsampled = True
+
+    def __init__(self, settings: Settings, provider: AnyTracerProvider) -> None:
+        super().__init__(settings)
+        self.provider = provider
+        self._settings = settings
+        self.clients = Clients(settings.tracing_clients, provider, settings.request_id_response_header)
+        self._headers = settings.tracing_response_headers
+        self._only_traceparent = self._headers == ("traceparent",)
+
+    def start(self, scope: Scope, record: RequestRecord, around: Span | None = None) -> Callable[[], object]:
+        """
+        Start the span of `record`, fill its ids, make it OpenTelemetry's current one, and have it end with the record.
+
+        Args:
+            around: the span of a framework that stands outside of us; the caller's headers are its business.
+
+        Returns:
+            what makes the span that was current before current again.
+        """
+        before = current()
+        parent: SpanContext | None = None
+        context = EMPTY
+        if around is not None:
+            parent, context = around.get_span_context(), before
+        else:
+            # What this task has inherited belongs to another request, but where that is the caller in this process.
+            called = record.caller is not None
+            present = record.request_headers
+            if called or b"traceparent" in present or b"baggage" in present:
+                parent, context = parent_of(scope, present, before if called else EMPTY)
+        record.span = span = self._new_span(scope, record, parent, context)
+        self.tell(record)
+        if record.sampled or self.finishes_unsampled:
+            record.add_finisher(COMPONENT, self.finish)
+        make_current(Context({**context, SPAN_KEY: span}) if context else Context({SPAN_KEY: span}))
+        # Not by a token: a coroutine may be closed in another task than it was started in.
+        return partial(make_current, before) if before else _make_nothing_current
+
+    def adopt(self, record: RequestRecord, span: Span) -> None:
+        """Have `record` carry the ids of a framework's span in place of one of ours."""
+        record.span = span
+        fill(record, span.get_span_context())
+        if span.is_recording():
+            span.set_attribute("divan.request_id", record.request_id)
+        self.tell(record)
+
+    def defer(self, scope: Scope, record: RequestRecord) -> Callable[[], object]:
+        """Wait for the span of a framework that stands inside of us, which `record` will adopt."""
+        before = current()
+        make_current(self.only_in_headers(scope, record, before))
+        waiting.set(record)
+
+        def undo() -> None:
+            waiting.set(None)
+            make_current(before)
+
+        return undo
+
+    @staticmethod
+    def only_in_headers(scope: Scope, record: RequestRecord, context: Context) -> Context:
+        """
+        Return the context in which a framework starts its server span: without a span, for whose child it takes that.
+
+        The span of a caller within the process goes into the headers, unless others are there.
+        """
+        if record.caller is None:
+            # What has leaked from another request.
+            return EMPTY
+        caller = get_current_span(context).get_span_context()
+        if caller.is_valid and b"traceparent" not in record.request_headers:
+            scope["headers"] = called_by(caller, scope["headers"])
+        return Context({key: value for key, value in context.items() if key != SPAN_KEY})
+
+    def tell(self, record: RequestRecord) -> None:
+        """Set the response headers that name the span."""
+        value = traceparent.render(record.trace_id, record.span_id, record.trace_flags)
+        if self._only_traceparent:
+            record.set_header(b"traceparent", value)
+            return
+        for header in self._headers:
+            if header == "server-timing":
+                # A list, in which an application may have members of its own.
+                record.append_header(b"server-timing", b'traceparent;desc="' + value + b'"')
+            else:
+                record.set_header(header.encode(), value)
+
+    def finish(self, record: RequestRecord) -> None:
+        """End the span of the finished record."""
+        self._close(record.span, record)
+
+    def failed_after_end(self, record: RequestRecord, error: Exception) -> None:
+        """Make a span of its own for what was raised after the request's span had ended; it links to that."""
+        if not record.sampled:
+            return
+        ended = record.span.get_span_context()
+        tracer = self.provider.get_tracer(NAME, __version__)
+        span = tracer.start_span(
+            f"{self._name(record)} after the response",
+            set_span_in_context(NonRecordingSpan(ended), EMPTY),
+            attributes={"http.route": record.route, "divan.request_id": record.request_id},
+            links=[Link(ended)],
+            record_exception=False,
+            set_status_on_exception=False,
+        )
+        record_error(span, error, self._policy)
+        span.end()
+
+    @abstractmethod
+    def of_events(self, policy: RedactionPolicy) -> EventSpans:
+        """Return what makes the spans of Socket.IO events through the same provider."""
+
+    def flush(self, timeout_ms: int) -> None:
+        """Hand queued spans to the exporter; blocks for `timeout_ms` at most."""
+        flush: Any = getattr(self.provider, "force_flush", None)
+        if flush is not None:
+            flush(timeout_ms)
+
+    def rest(self) -> None:
+        """End what exports them until the next one comes; of a provider of the application's own, nothing."""
+
+    @property
+    @abstractmethod
+    def exports(self) -> bool:
+        """Whether spans go anywhere."""
+
+    @property
+    def export_fails(self) -> bool | None:
+        """Whether the last export failed; None where it is not ours to know (a provider of the application's)."""
+        return None
+
+    @abstractmethod
+    def send_test_span(self, timeout_s: float) -> tuple[str, Answer]:
+        """Emit a span, wait for its export, and return its trace id and how that went."""
+
+    @abstractmethod
+    def _new_span(self, scope: Scope, record: RequestRecord, parent: SpanContext | None, context: Context) -> Span:
+        """Return a started span, and fill the record's ids and `sampled` from it."""
+
+    @abstractmethod
+    def _close(self, span: Any, record: RequestRecord) -> None: ...
+
+
+def fill(record: RequestRecord, identity: SpanContext) -> None:
+    """Have `record` tell the ids of its span."""
+    record.trace_id = format_trace_id(identity.trace_id)
+    record.span_id = format_span_id(identity.span_id)
+    record.sampled = identity.trace_flags.sampled
+    record.random_trace = bool(identity.trace_flags & traceparent.RANDOM)
+
+
+__all__ = ["COMPONENT", "ERROR", "NAME", "SPAN_KEY", "TEST_SPAN", "Answer", "ServerSpans", "fill"]

@@ -1,0 +1,52 @@
+"""Which unsampled requests are kept after all, now that their end is known. Needs no tracing library."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Literal, TypeAlias
+
+from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.types import Outcome
+
+# What ends a connection as an error of the service, by the HTTP semantic conventions.
+FAILED: frozenset[Outcome | None] = frozenset({"error", "error_after_start", "incomplete"})
+
+Reason: TypeAlias = Literal["error", "slow"]
+
+
+class TailKeep:
+    """
+    Keeps the failed and the slow, up to a number a second.
+
+    Args:
+        slow_s: how long a request takes that is slow; what lingers (`RequestRecord.lingers`) never is.
+        budget: spans a second.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, slow_s: float, budget: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._slow_s = slow_s
+        self._budget = budget
+        self._clock = clock
+        self._second = -1
+        self._kept = 0
+
+    def reason(self, record: RequestRecord) -> Reason | None:
+        """Return why a finished record's span is worth keeping, None where it is not, or where too many are."""
+        if record.outcome in FAILED:
+            reason: Reason = "error"
+        elif record.duration_s >= self._slow_s and not record.lingers:
+            reason = "slow"
+        else:
+            return None
+        second = int(self._clock())
+        if second != self._second:
+            self._second, self._kept = second, 0
+        if self._kept >= self._budget:
+            return None
+        self._kept += 1
+        return reason
+
+
+__all__ = ["FAILED", "Reason", "TailKeep"]

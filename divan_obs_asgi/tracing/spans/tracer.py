@@ -1,0 +1,80 @@
+"""Server spans through the tracer of an application's own provider. Imported only where tracing is on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanContext, format_trace_id
+from opentelemetry.trace import TracerProvider as AnyTracerProvider
+
+from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.settings import Settings
+from divan_obs_asgi.tracing.deferred_sampling import AdoptingProcessor
+from divan_obs_asgi.tracing.propagation.parents import EMPTY
+from divan_obs_asgi.tracing.spans.server import ERROR, NAME, TEST_SPAN, Answer, ServerSpans, fill
+from divan_obs_asgi.tracing.spans.tail_sampling import FAILED
+from divan_obs_asgi.types import Scope
+from divan_obs_asgi.version import __version__
+
+if TYPE_CHECKING:
+    from divan_obs_asgi.redaction import RedactionPolicy
+    from divan_obs_asgi.tracing.spans.event import EventSpans
+
+
+class TracerServerSpans(ServerSpans):
+    """Server spans of an application's own provider, through the public tracer API."""
+
+    def __init__(self, settings: Settings, provider: AnyTracerProvider) -> None:
+        super().__init__(settings, provider)
+        self._tracer = provider.get_tracer(NAME, __version__)
+        self._adopt_natives()
+
+    def _adopt_natives(self) -> None:
+        settings, provider = self._settings, self.provider
+        add: Any = getattr(provider, "add_span_processor", None)
+        if settings.tracing_native == "defer" and add is not None:
+            add(AdoptingProcessor(self.adopt))
+
+    @property
+    def exports(self) -> bool:
+        return hasattr(self.provider, "force_flush")
+
+    def of_events(self, policy: RedactionPolicy) -> EventSpans:
+        from divan_obs_asgi.tracing.spans.event import TracerEventSpans
+
+        return TracerEventSpans(self._settings, policy, self.provider)
+
+    def send_test_span(self, timeout_s: float) -> tuple[str, Answer]:
+        span = self._tracer.start_span(TEST_SPAN, EMPTY)
+        span.end()
+        trace_id = format_trace_id(span.get_span_context().trace_id)
+        if not span.get_span_context().trace_flags.sampled:
+            return trace_id, "refused"
+        flush: Any = self.provider
+        return trace_id, "exported" if flush.force_flush(int(timeout_s * 1000)) else "timeout"
+
+    def _new_span(self, scope: Scope, record: RequestRecord, parent: SpanContext | None, context: Context) -> Span:
+        span = self._tracer.start_span(
+            record.method,
+            context,
+            self._kind,
+            self._at_start(scope, record),
+            self._links(record),
+            start_time=record.started_ns,
+        )
+        fill(record, span.get_span_context())
+        return span
+
+    def _close(self, span: Any, record: RequestRecord) -> None:
+        attributes = self._at_end(record)
+        if self._old_names:
+            self._add_old_names(getattr(span, "attributes", None) or {}, attributes)
+        span.update_name(self._name(record))
+        span.set_attributes(attributes)
+        if record.outcome in FAILED:
+            span.set_status(ERROR)
+        span.end(record.started_ns + int(record.duration_s * 1e9))
+
+
+__all__ = ["TracerServerSpans"]

@@ -1,0 +1,478 @@
+"""How a service takes its leave."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from types import FrameType
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+import divan_obs_asgi as obs
+from divan_obs_asgi.internal_errors import Faults
+from divan_obs_asgi.lifecycle.drain import DEFAULT_DELAY_S, Drain, closing
+from divan_obs_asgi.testing import converse
+from divan_obs_asgi.types import Message, Receive, Scope, Send
+from tests.logs.root_logger import root_logger_kept
+from tests.patience import PATIENCE_S
+from tests.stacks import Observed
+
+BACKENDS = [("asyncio", {}), ("asyncio", {"use_uvloop": True}), ("trio", {})]
+
+
+@pytest.fixture(params=BACKENDS, ids=["asyncio", "uvloop", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Server:
+    """What a server does with a signal: it notes it."""
+
+    def __init__(self) -> None:
+        self.told: list[int] = []
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.told.append(number)
+
+    async def was_told(self) -> None:
+        await until(lambda: bool(self.told))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what a signal handler does."""
+    with anyio.fail_after(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110 - it sets no event
+            await anyio.sleep(0.001)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server in this process, with its handlers in place."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in numbers}
+    server = Server()
+    for number in numbers:
+        signal.signal(number, server)
+    yield server
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def a_drain(delay_s: float | None = 60.0, **options: Any) -> Drain:
+    return Drain(delay_s, Faults(lambda component: None), **options)
+
+
+@asynccontextmanager
+async def running(drain: Drain) -> AsyncIterator[None]:
+    """The life of an application."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(drain.run)
+        await anyio.wait_all_tasks_blocked()
+        yield
+        tasks.cancel_scope.cancel()
+
+
+def send(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.anyio
+async def test_sigterm_waits_until_the_delay_is_over(server: Server) -> None:
+    """At once the service is ready no longer; its server hears of the signal when the delay has passed."""
+    drain = a_drain(0.05)
+    async with running(drain):
+        assert drain.state == "serving"
+        send(signal.SIGTERM)
+        assert (drain.active, drain.cause, drain.state, server.told) == (True, "SIGTERM", "draining", [])
+        await server.was_told()
+        assert (drain.state, server.told) == ("ending", [signal.SIGTERM])
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "numbers", [[signal.SIGTERM], [signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]], ids=["delay", "Ctrl-C", "second"]
+)
+@pytest.mark.parametrize("delay_s", [0.0, 0.05])
+async def test_the_application_learns_when_its_server_is_told_to_end(
+    server: Server, numbers: list[signal.Signals], delay_s: float
+) -> None:
+    """Once, however that came about, and after the server: what it answers now is what the server waits for."""
+    drain = a_drain(delay_s)
+    found: list[tuple[str, bool]] = []
+
+    async def end() -> None:
+        found.append((drain.state, bool(server.told)))
+
+    async def fail() -> None:
+        raise LookupError("on purpose")
+
+    drain.on_end(fail)
+    drain.on_end(end)
+    async with running(drain):
+        drain.start("maintenance")
+        await anyio.wait_all_tasks_blocked()
+        assert found == []
+        for number in numbers:
+            send(number)
+        await until(lambda: bool(found))
+        await anyio.wait_all_tasks_blocked()
+    assert found == [("ending", True)]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+async def test_a_second_signal_ends_at_once(server: Server, second: signal.Signals) -> None:
+    """Whoever cannot wait need not."""
+    async with running(a_drain()):
+        send(signal.SIGTERM)
+        assert server.told == []
+        send(second)
+        assert server.told == [second]
+
+
+@pytest.mark.anyio
+async def test_a_signal_is_passed_on_once(server: Server) -> None:
+    """A server that is ending is not told again that it is to end."""
+    drain = a_drain()
+    async with running(drain):
+        send(signal.SIGTERM)
+        send(signal.SIGTERM)
+        assert drain.state == "ending"
+    assert server.told == [signal.SIGTERM]
+
+
+@pytest.mark.anyio
+async def test_ctrl_c_ends_at_once(server: Server) -> None:
+    """Somebody sits in front of it."""
+    drain = a_drain()
+    async with running(drain):
+        send(signal.SIGINT)
+        assert (server.told, drain.cause, drain.state) == ([signal.SIGINT], "SIGINT", "ending")
+
+
+@pytest.mark.anyio
+async def test_without_a_delay_the_server_is_told_at_once(server: Server) -> None:
+    drain = a_drain(0.0)
+    async with running(drain):
+        send(signal.SIGTERM)
+        assert (server.told, drain.active) == ([signal.SIGTERM], True)
+
+
+@pytest.mark.anyio
+async def test_the_delay_counts_from_the_start_of_the_drain(server: Server) -> None:
+    """A drain that was started by hand before the deploy is not waited for twice."""
+    clock = Clock()
+    drain = a_drain(clock=clock)
+    async with running(drain):
+        assert drain.start("maintenance")
+        assert not drain.start("again")
+        clock.now += 59.0
+        assert (drain.cause, drain.remaining_s(), server.told) == ("maintenance", 1.0, [])
+        clock.now += 1.0
+        send(signal.SIGTERM)
+        assert server.told == [signal.SIGTERM]
+
+
+@pytest.mark.anyio
+async def test_all_callbacks_are_told(server: Server) -> None:
+    """In the event loop of the application; one that fails is reported, and holds up neither the others nor the end."""
+    components: list[str] = []
+    told: list[str] = []
+
+    async def broken() -> None:
+        raise ValueError("broken")
+
+    async def emit() -> None:
+        await anyio.lowlevel.checkpoint()
+        told.append("server_draining")
+
+    async def hang() -> None:
+        await anyio.sleep_forever()
+
+    drain = Drain(0.02, Faults(components.append))
+    for callback in (broken, hang, emit):
+        drain.on_start(callback)
+    async with running(drain):
+        send(signal.SIGTERM)
+        await server.was_told()
+        await until(lambda: bool(told))
+    assert (told, components) == (["server_draining"], ["drain"])
+
+
+def test_a_callback_that_waits_for_what_was_cancelled_holds_up_no_end(server: Server) -> None:
+    """The cancellation is the other task's, and the process is to end by its SIGTERM all the same."""
+
+    async def emit() -> None:
+        other = asyncio.create_task(anyio.sleep_forever())
+        await anyio.lowlevel.checkpoint()
+        other.cancel()
+        await other
+
+    async def main() -> None:
+        drain.on_start(emit)
+        async with running(drain):
+            send(signal.SIGTERM)
+            await server.was_told()
+            await until(lambda: bool(components))
+
+    components: list[str] = []
+    drain = Drain(0.02, Faults(components.append))
+    anyio.run(main)
+    assert (server.told, components) == ([signal.SIGTERM], ["drain"])
+
+
+@pytest.mark.anyio
+async def test_what_was_held_back_is_passed_on_at_the_end_of_the_application(server: Server) -> None:
+    """A server that ends by itself meanwhile does not lose the signal."""
+    async with running(a_drain()):
+        send(signal.SIGTERM)
+        assert server.told == []
+    assert server.told == [signal.SIGTERM]
+
+
+@pytest.mark.anyio
+async def test_a_gauge_that_fails_changes_nothing(server: Server) -> None:
+    """The series of several workers are files, and a disk may be full."""
+
+    def full(drains: bool) -> None:
+        raise OSError("No space left on device")
+
+    components: list[str] = []
+    drain = Drain(0.02, Faults(components.append), full)
+    async with running(drain):
+        send(signal.SIGTERM)
+        assert (drain.state, server.told) == ("draining", [])
+        await server.was_told()
+    assert components == ["drain", "drain"]
+
+
+@pytest.mark.anyio
+async def test_whoever_came_later_may_go_on_calling_us(server: Server) -> None:
+    """After the application's end the signal goes through to the server; a drain by hand wakes nobody."""
+    drain = a_drain()
+    async with running(drain):
+        ours = signal.getsignal(signal.SIGTERM)
+        assert callable(ours)
+        signal.signal(signal.SIGTERM, lambda number, frame: ours(number, frame))
+    send(signal.SIGTERM)
+    assert server.told == [signal.SIGTERM]
+    assert drain.start("test")
+
+
+@pytest.mark.anyio
+async def test_an_application_that_is_wrapped_twice_ends_once(server: Server) -> None:
+    """With one bundle the signal is held back once, and reaches the server."""
+    observed = Observed({"OBS_DRAIN_DELAY_S": "0.02"})
+    with root_logger_kept():
+        wrapped: Any = obs.wrap(obs.wrap(without_lifespan, observed.obs), observed.obs)
+        await converse(wrapped, {"type": "lifespan", "state": {}})
+        await anyio.wait_all_tasks_blocked()
+        send(signal.SIGTERM)
+        await server.was_told()
+        await observed.obs.background.end_alone()
+    assert server.told == [signal.SIGTERM]
+
+
+async def without_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
+    raise NotImplementedError
+
+
+@pytest.mark.anyio
+async def test_the_gauge_follows(server: Server) -> None:
+    """`divan_draining` is 0, and from the start of a drain 1."""
+    values: list[bool] = []
+    drain = a_drain(draining=values.append)
+    async with running(drain):
+        drain.start("test")
+        await anyio.wait_all_tasks_blocked()
+    assert values == [False, True]
+
+
+@pytest.mark.anyio
+async def test_after_the_application_the_handlers_are_what_they_were(server: Server) -> None:
+    """What is not ours any more is given back."""
+    async with running(a_drain()):
+        assert signal.getsignal(signal.SIGTERM) is not server
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == (server, server)
+
+
+@pytest.mark.anyio
+async def test_a_handler_that_came_later_stays(server: Server) -> None:
+    """Whoever has set one meanwhile keeps it."""
+    later = Server()
+    async with running(a_drain()):
+        signal.signal(signal.SIGTERM, later)
+    assert signal.getsignal(signal.SIGTERM) is later
+
+
+@pytest.mark.anyio
+async def test_an_application_that_starts_again_serves_again(server: Server) -> None:
+    """Tests and reloaders start one several times in a process."""
+    drain = a_drain()
+    async with running(drain):
+        send(signal.SIGTERM)
+    del server.told[:]
+    async with running(drain):
+        assert (drain.state, drain.cause) == ("serving", "")
+        send(signal.SIGTERM)
+        assert (drain.state, server.told) == ("draining", [])
+
+
+@pytest.mark.anyio
+async def test_signals_can_be_left_alone(server: Server) -> None:
+    """OBS_DRAIN_ENABLED=false; a drain can be started by hand all the same."""
+    drain = a_drain(signals=False)
+    async with running(drain):
+        send(signal.SIGTERM)
+        assert (server.told, drain.active) == ([signal.SIGTERM], False)
+        assert drain.start("test")
+
+
+@pytest.mark.anyio
+async def test_an_ignored_signal_stays_ignored(server: Server) -> None:
+    """A worker whose master handles Ctrl-C goes on."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    drain = a_drain()
+    async with running(drain):
+        send(signal.SIGINT)
+        assert not drain.active
+        send(signal.SIGTERM)
+        assert drain.active
+
+
+def test_a_handler_of_the_event_loop_is_chained() -> None:
+    """hypercorn sets its own by `loop.add_signal_handler`; it is called after the delay, and is back at the end."""
+
+    async def main() -> list[str]:
+        told: list[str] = []
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, told.append, "the server")
+        drain = a_drain(0.5)
+        async with running(drain):
+            send(signal.SIGTERM)
+            await until(lambda: drain.active)
+            assert (drain.state, told) == ("draining", [])
+            await until(lambda: bool(told))
+            assert drain.state == "ending"
+        async with running(after := a_drain()):
+            pass
+        send(signal.SIGTERM)
+        await until(lambda: len(told) == 2)
+        assert not after.active
+        loop.remove_signal_handler(signal.SIGTERM)
+        return told
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert asyncio.run(main()) == ["the server", "the server"]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_loop_that_does_not_tell_its_handlers_keeps_them(caplog: pytest.LogCaptureFixture) -> None:
+    """uvloop; what cannot be chained is said, and the server ends as without us."""
+
+    async def main() -> tuple[list[str], bool]:
+        told: list[str] = []
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, told.append, "the server")
+        drain = a_drain()
+        async with running(drain):
+            send(signal.SIGTERM)
+            await until(lambda: bool(told))
+        loop.remove_signal_handler(signal.SIGTERM)
+        return told, drain.active
+
+    caplog.set_level(logging.INFO)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert anyio.run(main, backend_options={"use_uvloop": True}) == (["the server"], False)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert caplog.messages == [
+        "SIGTERM starts no drain: its handler belongs to an event loop that does not tell it. POST /ops/drain does."
+    ]
+
+
+def test_where_signals_cannot_be_handled_that_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A server in a thread of its own hears no signal; a drain can be started by hand all the same."""
+    drain = a_drain()
+    told: list[str] = []
+
+    async def emit() -> None:
+        told.append(drain.state)
+
+    async def main() -> None:
+        drain.on_start(emit)
+        async with running(drain):
+            drain.start("test")
+            await anyio.wait_all_tasks_blocked()
+
+    def twice() -> None:
+        anyio.run(main)
+        anyio.run(main)
+
+    caplog.set_level(logging.INFO)
+    thread = threading.Thread(target=twice)
+    thread.start()
+    thread.join()
+    assert told == ["draining", "draining", "draining"]  # The second life has two callbacks.
+    said = [message for message in caplog.messages if message.startswith("SIGTERM")]
+    assert said == ["SIGTERM starts no drain: only the main thread may handle signals. POST /ops/drain does."]
+
+
+def test_a_service_that_nobody_watches_ends_without_a_delay() -> None:
+    """A development server reloads at once; where a balancer has asked within the last minute it gets its time."""
+    clock = Clock()
+    drain = a_drain(None, clock=clock)
+    assert drain.delay_s == 0.0
+    drain.asked()
+    clock.now += 59.0
+    assert drain.delay_s == DEFAULT_DELAY_S
+    clock.now += 2.0
+    assert drain.delay_s == 0.0
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("scope", "headers"),
+    [
+        ({"type": "http", "http_version": "1.1"}, [(b"a", b"b"), (b"connection", b"close")]),
+        ({"type": "http", "http_version": "2"}, [(b"a", b"b")]),  # RFC 9113, section 8.2.2: it knows no such header.
+        ({"type": "websocket", "http_version": "1.1"}, [(b"a", b"b")]),
+    ],
+)
+async def test_while_draining_a_response_is_the_last_of_its_connection(
+    scope: dict[str, Any], headers: list[tuple[bytes, bytes]]
+) -> None:
+    """A client that keeps its connection would meet the server's end with a request under way."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    last = closing(scope, send)
+    await last({"type": "http.response.start", "status": 200, "headers": [(b"a", b"b")]})
+    await last({"type": "http.response.body"})
+    assert sent == [
+        {"type": "http.response.start", "status": 200, "headers": headers},
+        {"type": "http.response.body"},
+    ]
+    malformed = {"type": "http.response.start", "status": 200, "headers": None}
+    await last(malformed)
+    assert sent[-1] is malformed

@@ -1,0 +1,298 @@
+"""How far the groups of Redis Streams are behind, as a real Redis 7 tells it."""
+
+# redis-py is annotated in part.
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import pytest
+from redis.asyncio import Redis
+
+import divan_obs_asgi as obs
+from divan_obs_asgi.runtime.redis_streams import RedisStreams, client_of
+from tests.patience import PATIENCE_S
+from tests.servers.redis import RedisServer
+from tests.stacks import Observed, run_on
+
+STREAM, GROUP = "lb:events", "snapshots"
+LAG, PENDING, AGE = (f"divan_redis_stream_{name}" for name in ("lag", "pending", "oldest_pending_seconds"))
+KEY = (("group", GROUP), ("stream", STREAM))
+# redis-py is made for asyncio.
+LOOPS = ("asyncio", "uvloop")
+
+
+class Watched(Observed):
+    """An `Observability` and its watch of the streams."""
+
+    def __init__(self, server: RedisServer, *streams: str) -> None:
+        super().__init__()
+        self.connect = client_of(server.url)
+        self.streams = RedisStreams(self.obs.metrics, self.obs.faults, streams or (STREAM,), self.connect)
+
+    def told(self) -> dict[str, float]:
+        """Return what is told of the one group."""
+        return {name: samples[KEY] for name in (LAG, PENDING, AGE) if KEY in (samples := self.samples(name))}
+
+    def faults(self) -> float:
+        return self.value("divan_obs_errors_total", component="redis_streams")
+
+
+def with_redis(watched: Watched, act: Callable[[Redis], Awaitable[None]], loop: str = "asyncio") -> None:
+    """Run `act` with a client of an empty Redis."""
+
+    async def run() -> None:
+        redis = watched.connect()
+        try:
+            await redis.flushall()
+            await act(redis)
+        finally:
+            await redis.aclose()
+
+    run_on(loop, run)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    with anyio.fail_after(PATIENCE_S):
+        while not condition():  # noqa: ASYNC110 - what is waited for is in Redis
+            await anyio.sleep(0.01)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_lag_pending_and_age_are_told(redis_server: RedisServer, loop: str) -> None:
+    """Of five entries three were given to a consumer, which has acknowledged the first."""
+    watched = Watched(redis_server)
+
+    async def act(redis: Redis) -> None:
+        await redis.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+        added_ms = int(time.time() * 1000) - 60_000
+        ids = [await redis.xadd(STREAM, {"n": n}, id=f"{added_ms + n * 1000}-0") for n in range(5)]
+        await redis.xreadgroup(GROUP, "consumer", {STREAM: ">"}, count=3)
+        await redis.xack(STREAM, GROUP, ids[0])
+        await watched.streams.look(redis)
+        told = watched.told()
+        assert (told[LAG], told[PENDING]) == (2, 2)
+        # The oldest that is pending was added 59 s ago.
+        assert 58.9 < told[AGE] < 80
+        await redis.xack(STREAM, GROUP, *ids[1:])
+        await watched.streams.look(redis)
+        assert watched.told() == {LAG: 2, PENDING: 0, AGE: 0}
+
+    with_redis(watched, act, loop)
+    assert watched.faults() == 0
+
+
+def test_a_lag_that_redis_cannot_tell_is_absent(redis_server: RedisServer) -> None:
+    """After a deletion inside of what is to come it is nil, and a zero would be a lie; what is known stays."""
+    watched = Watched(redis_server)
+
+    async def act(redis: Redis) -> None:
+        ids = [await redis.xadd(STREAM, {"n": n}) for n in range(5)]
+        await redis.xgroup_create(STREAM, GROUP, id="0")
+        await redis.xreadgroup(GROUP, "consumer", {STREAM: ">"}, count=1)
+        await watched.streams.look(redis)
+        assert watched.told()[LAG] == 4
+        await redis.xdel(STREAM, ids[3])
+        (group,) = await redis.xinfo_groups(STREAM)
+        assert group["lag"] is None
+        await watched.streams.look(redis)
+        assert set(watched.told()) == {PENDING, AGE}
+
+    with_redis(watched, act)
+
+
+def test_the_age_of_an_id_that_is_no_time_is_absent(redis_server: RedisServer) -> None:
+    """Who numbers the entries from 1 does not have messages since 1970."""
+    watched = Watched(redis_server)
+
+    async def act(redis: Redis) -> None:
+        await redis.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+        await redis.xadd(STREAM, {"n": 1}, id="1-1")
+        await redis.xreadgroup(GROUP, "consumer", {STREAM: ">"})
+        await watched.streams.look(redis)
+        assert watched.told() == {LAG: 0, PENDING: 1}
+
+    with_redis(watched, act)
+
+
+def test_what_is_gone_is_told_no_more(redis_server: RedisServer) -> None:
+    """A group that was destroyed, and a stream that was deleted, leave no series behind; others stay."""
+    watched = Watched(redis_server, STREAM, "chat")
+
+    async def act(redis: Redis) -> None:
+        for stream in (STREAM, "chat"):
+            for group in (GROUP, "second"):
+                await redis.xgroup_create(stream, group, mkstream=True)
+        await watched.streams.look(redis)
+        assert len(watched.samples(PENDING)) == 4
+        await redis.xgroup_destroy(STREAM, GROUP)
+        await watched.streams.look(redis)
+        assert len(watched.samples(PENDING)) == len(watched.samples(AGE)) == 3
+        assert watched.told() == {}
+        await redis.delete("chat")
+        await watched.streams.look(redis)
+        assert set(watched.samples(PENDING)) == {(("group", "second"), ("stream", STREAM))}
+
+    with_redis(watched, act)
+    assert watched.faults() == 0
+
+
+def test_a_key_that_is_no_stream_hides_no_other(redis_server: RedisServer) -> None:
+    """It is a mistake in the flag, and reported as one."""
+    watched = Watched(redis_server, "text", STREAM)
+
+    async def act(redis: Redis) -> None:
+        await redis.set("text", "no stream")
+        await redis.xgroup_create(STREAM, GROUP, mkstream=True)
+        await watched.streams.look(redis)
+        assert watched.told()[PENDING] == 0
+
+    with_redis(watched, act)
+    assert watched.faults() == 1
+
+
+def test_a_name_that_is_no_text_hides_no_other(redis_server: RedisServer) -> None:
+    """Redis takes any bytes for a group's name."""
+    watched = Watched(redis_server)
+
+    async def act(redis: Redis) -> None:
+        await redis.xgroup_create(STREAM, b"\xff\xfe", mkstream=True)
+        await redis.xgroup_create(STREAM, GROUP)
+        await watched.streams.look(redis)
+        assert watched.told()[PENDING] == 0
+        watched.obs.metrics.render()
+
+    with_redis(watched, act)
+
+
+class Answering:
+    """A client of something that speaks like Redis, and is none, or an early version of it."""
+
+    def __init__(self, groups: object, pending: object, time: object = (1_700_000_000, 0)) -> None:
+        self.groups, self.pending, self.now = groups, pending, time
+
+    async def time(self) -> object:
+        return self.now
+
+    async def xinfo_groups(self, stream: str) -> object:
+        return self.groups if stream == STREAM else [{"name": GROUP, "pending": 0, "lag": 3}]
+
+    async def xpending(self, stream: str, group: str) -> object:
+        return self.pending
+
+
+def look_of(observed: Observed, *streams: str) -> Callable[[Any], Awaitable[None]]:
+    def connect() -> Redis:
+        raise AssertionError("not asked")
+
+    return RedisStreams(observed.obs.metrics, observed.obs.faults, streams, connect).look
+
+
+ODD: list[tuple[object, object]] = [
+    (None, None),
+    ("OK", None),
+    ([None], None),
+    ([["name", GROUP]], None),
+    ([{}], None),
+    ([{"name": GROUP}], None),
+    ([{"name": GROUP, "pending": None}], None),
+    ([{"name": GROUP, "pending": "many"}], None),
+    ([{"name": [GROUP], "pending": 0}], None),
+    ([{"name": GROUP, "pending": 0, "lag": "much"}], None),
+    ([{"name": GROUP, "pending": 0, "lag": float("nan")}], None),
+    ([{"name": GROUP, "pending": 0, "lag": [1]}], None),
+    ([{"name": GROUP, "pending": 1}], None),
+    ([{"name": GROUP, "pending": 1}], []),
+    ([{"name": GROUP, "pending": 1}], {}),
+    ([{"name": GROUP, "pending": 1}], {"min": "tomorrow"}),
+    ([{"name": GROUP, "pending": 10**400}], {"min": None}),
+]
+
+
+@pytest.mark.parametrize(("groups", "pending"), ODD)
+def test_an_answer_that_is_none_hides_no_other(groups: object, pending: object) -> None:
+    """What cannot be made sense of is reported and absent; the other streams are told, and the watch goes on."""
+    observed = Observed()
+    look = look_of(observed, STREAM, "chat")
+    for looks in (1, 2):
+        anyio.run(look, Answering(groups, pending))
+        assert observed.samples(LAG) == {(("group", GROUP), ("stream", "chat")): 3}
+        assert observed.value("divan_obs_errors_total", component="redis_streams") >= looks
+
+
+def test_a_group_that_is_none_hides_no_other_of_its_stream() -> None:
+    """Each is told by itself."""
+    observed = Observed()
+    anyio.run(look_of(observed, STREAM), Answering([{"name": "odd"}, {"name": GROUP, "pending": 0, "lag": 7}], None))
+    assert observed.samples(LAG) == {KEY: 7}
+    assert observed.value("divan_obs_errors_total", component="redis_streams") == 1
+
+
+@pytest.mark.parametrize("now", [None, 5, ("soon", 0), ()])
+def test_a_clock_that_is_none_hides_ages_only(now: object) -> None:
+    """Without the time of Redis nobody knows how old an entry is; lag and pending are known all the same."""
+    observed = Observed()
+    answering = Answering([{"name": GROUP, "pending": 2, "lag": 7}], {"min": "1700000000000-0"}, now)
+    anyio.run(look_of(observed, STREAM), answering)
+    assert (observed.samples(LAG), observed.samples(PENDING)) == ({KEY: 7}, {KEY: 2})
+    assert observed.samples(AGE) == {}
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_restart_of_redis_is_survived(redis_server: RedisServer, loop: str) -> None:
+    """While it is gone nothing is told, because nothing is known; when it is back the watch goes on."""
+    watched = Watched(redis_server)
+    streams = RedisStreams(watched.obs.metrics, watched.obs.faults, [STREAM], watched.connect, interval_s=0.02)
+
+    async def act(redis: Redis) -> None:
+        await redis.xgroup_create(STREAM, GROUP, mkstream=True)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(streams.run)
+            await until(lambda: PENDING in watched.told())
+            with redis_server.down():
+                await until(lambda: watched.told() == {})
+                assert watched.faults() >= 1
+            await redis.connection_pool.disconnect()
+            await redis.xgroup_create(STREAM, GROUP, mkstream=True)
+            await until(lambda: PENDING in watched.told())
+            tasks.cancel_scope.cancel()
+        # With the task its knowledge ends.
+        assert watched.told() == {}
+
+    with_redis(watched, act, loop)
+
+
+def test_the_flags_start_it_with_the_application(redis_server: RedisServer) -> None:
+    """OBS_REDIS_STREAMS names the streams, REDIS_URL where they are; it runs as long as the application does."""
+    flags = {"OBS_REDIS_STREAMS": STREAM, "REDIS_URL": redis_server.url, "OBS_REDIS_STREAMS_INTERVAL_S": "0.02"}
+    observed = Observed(flags)
+    watched = Watched(redis_server)
+
+    async def act(redis: Redis) -> None:
+        await redis.xgroup_create(STREAM, GROUP, mkstream=True)
+        async with observed.obs.running():
+            await until(lambda: KEY in observed.samples(LAG))
+        assert observed.samples(LAG) == {}
+
+    with_redis(watched, act)
+
+
+def test_streams_without_an_address_are_refused() -> None:
+    """At start-up, with what to do."""
+    with pytest.raises(obs.ImproperlyConfigured) as caught:
+        Observed({"OBS_REDIS_STREAMS": STREAM})
+    assert str(caught.value) == (
+        "OBS_REDIS_STREAMS is set and REDIS_URL is not; set it to the Redis that has the streams."
+    )
+
+
+@pytest.mark.parametrize("url", ["http://hunter2@redis", "hunter2", "redis://host:hunter2"])
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    """Without a word of it: it may have a password."""
+    with pytest.raises(obs.ImproperlyConfigured) as caught:
+        Observed({"OBS_REDIS_STREAMS": STREAM, "REDIS_URL": url})
+    assert str(caught.value) == "REDIS_URL is set to a bad value; expected redis://host:port/0."

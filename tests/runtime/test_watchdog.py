@@ -1,0 +1,277 @@
+"""The watchdog: how late the event loop is, and what code is to blame."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from queue import Queue, SimpleQueue
+from typing import Any, cast
+
+import anyio
+import anyio.to_thread
+import httpx
+import pytest
+
+from divan_obs_asgi.runtime.watchdog import Place, Watchdog, beneath, place_of, starved
+from tests.logs.root_logger import root_logger_kept
+from tests.patience import PATIENCE_S
+from tests.servers.command import Command, until
+from tests.stacks import BACKENDS, Observed, run_on
+
+SECRET = "hunter2"
+STALLS = "divan_event_loop_stalls_total"
+
+
+class Watched(Observed):
+    """An `Observability`, and a watchdog that is not patient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.obs.log.install()
+        self.watchdog = Watchdog(self.obs.metrics, self.obs.faults, stall_s=0.05, interval_s=0.01)
+
+    def told(self, where: str = "Watched.hold_up_the_loop") -> list[dict[str, object]]:
+        """Return the lines about one place: a busy machine may hold up the loop anywhere."""
+        lines = [line for line in self.lines() if line["logger"] == "divan_obs_asgi.watchdog"]
+        return [line for line in lines if where in str(line["blocked_at"])]
+
+    def hold_up_the_loop(self, password: str = SECRET) -> None:
+        """Block for longer than the watchdog likes."""
+        time.sleep(0.2)
+
+    def run(self, backend: str, act: Callable[[], None], done: Callable[[], bool]) -> None:
+        """Let `act` do its work in the loop, again where the watchdog was held up himself, until `done`."""
+
+        async def main() -> None:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self.watchdog.run)
+                await anyio.sleep(0.03)
+                act()
+                with anyio.fail_after(PATIENCE_S):
+                    while True:
+                        await anyio.sleep(0.1)
+                        if done():
+                            break
+                        act()
+                tasks.cancel_scope.cancel()
+
+        run_on(backend, main)
+
+
+@pytest.fixture
+def watched() -> Iterator[Watched]:
+    with root_logger_kept():
+        yield Watched()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_code_that_blocks_is_named(watched: Watched, backend: str) -> None:
+    """By file, line and function, on every event loop; not by a value that it works on."""
+    watched.run(backend, watched.hold_up_the_loop, lambda: bool(watched.told()))
+    assert watched.value(STALLS) >= 1
+    (line,) = watched.told()
+    assert line["level"] == "WARNING"
+    place = str(line["blocked_at"])
+    assert place.startswith("tests/runtime/test_watchdog.py:")
+    assert place.endswith("Watched.hold_up_the_loop")
+    assert re.match(r"The event loop was blocked for \d+\.\d{3} s at ", str(line["msg"]))
+    assert place in str(line["msg"])
+    blocked_ms, stack = line["blocked_ms"], line["blocked_stack"]
+    assert isinstance(blocked_ms, int)
+    assert blocked_ms >= 50
+    assert isinstance(stack, list)
+    assert any("Watched.hold_up_the_loop" in frame for frame in stack)
+    assert SECRET not in watched.stream.getvalue().decode()
+
+
+def test_the_application_is_named_and_not_the_library_in_which_it_waits(watched: Watched) -> None:
+    """The innermost frame is `json`'s, which its author cannot change."""
+
+    def encode() -> None:
+        end = time.monotonic() + 0.2
+        while time.monotonic() < end:
+            json.loads("[" * 500 + "]" * 500)
+
+    watched.run("asyncio", encode, lambda: bool(watched.told(".encode")))
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "uvloop"])
+def test_who_runs_the_loop_is_not_to_blame(watched: Watched, backend: str) -> None:
+    """Where a library alone blocks, by itself, it is named, and not the program that started the loop."""
+
+    def seen() -> bool:
+        # Time and again: on a busy machine the watchdog may be too late itself to judge.
+        if not watched.told("Condition.wait"):
+            asyncio.get_running_loop().call_soon(threading.Event().wait, 0.3)
+        return bool(watched.told("Condition.wait"))
+
+    watched.run(backend, lambda: None, seen)
+    (line,) = watched.told("Condition.wait")
+    assert str(line["blocked_at"]).startswith("threading.py:")
+    assert "test_watchdog" not in str(line["blocked_stack"])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_loop_that_has_nothing_to_do_is_not_to_blame(backend: str) -> None:
+    """It waits for the processor, which other threads and processes have: no place of its own is told."""
+    found: SimpleQueue[tuple[int, int]] = SimpleQueue()
+
+    async def idle() -> None:
+        with anyio.move_on_after(30):
+            for _ in range(2):
+                await anyio.sleep(0.001)
+                found.put((threading.get_ident(), beneath()))
+            await anyio.sleep_forever()
+
+    async def look() -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(idle)
+            await anyio.to_thread.run_sync(wait_until_idle)
+            tasks.cancel_scope.cancel()
+
+    def wait_until_idle() -> None:
+        _, end = found.get(timeout=PATIENCE_S), time.monotonic() + PATIENCE_S
+        thread, below = found.get(timeout=PATIENCE_S)
+        while (place := place_of(thread, below)) is not None and "trio" not in place.at:
+            assert time.monotonic() < end, place
+            time.sleep(0.001)
+
+    run_on(backend, look)
+
+
+def test_a_place_is_told_once_a_minute_and_counted_each_time(watched: Watched) -> None:
+    """A service that blocks all the time does not drown its own log."""
+    watched.run("asyncio", watched.hold_up_the_loop, lambda: bool(watched.told()))
+    watched.run("asyncio", watched.hold_up_the_loop, lambda: watched.value(STALLS) >= 2)
+    assert len(watched.told()) == 1
+
+
+def test_the_lag_is_measured_all_the_time(watched: Watched) -> None:
+    """Also where nothing stalls, so that a distribution can be told; blocking shows in it."""
+    count, total = (f"divan_event_loop_lag_seconds_{part}" for part in ("count", "sum"))
+    watched.run("asyncio", lambda: time.sleep(0.1), lambda: watched.value(count) > 10)
+    assert watched.value(total) > 0.05
+
+
+def test_who_woke_up_late_himself_does_not_judge() -> None:
+    """A process that stood still as a whole has no code to blame."""
+    assert not starved(now=10.1, look_at=10.0, stall_s=0.2)
+    assert starved(now=10.3, look_at=10.0, stall_s=0.2)
+
+
+def test_it_runs_with_the_application_unless_switched_off() -> None:
+    """OBS_WATCHDOG_ENABLED=false takes the task and its thread away."""
+    count = "divan_event_loop_lag_seconds_count"
+
+    on, off = Observed(), Observed({"OBS_WATCHDOG_ENABLED": "false"})
+
+    async def live() -> None:
+        async with on.obs.running(), off.obs.running():
+            with anyio.fail_after(PATIENCE_S):
+                while not on.value(count):  # noqa: ASYNC110 - it sets no event
+                    await anyio.sleep(0.01)
+
+    anyio.run(live)
+    assert off.value(count) == 0
+
+
+def test_its_own_code_is_never_to_blame() -> None:
+    """Its task starts a thread, and waits in the standard library until that runs; on a busy machine for long."""
+    seen: SimpleQueue[Place | None] = SimpleQueue()
+    loop_thread = threading.get_ident()
+
+    class Metrics:
+        """Stands where the watchdog calls out of its own task."""
+
+        @property
+        def event_loop_lag(self) -> object:
+            seen.put(place_of(loop_thread, 0))
+            raise LookupError
+
+    watchdog = Watchdog(cast(Any, Metrics()), cast(Any, None), stall_s=0.05)
+    with pytest.raises(LookupError):
+        watchdog.run().send(None)
+    assert seen.get_nowait() is None
+
+
+def test_the_place_is_in_its_stack_however_deep_a_library_is() -> None:
+    """More frames of a library than are told do not hide who called it."""
+    queue: Queue[object] = Queue()
+    # `copy` goes down frame by frame, and waits at the end in the queue's own code.
+    deep: object = type("Deep", (), {"__deepcopy__": staticmethod(queue.get)})()
+    for _ in range(8):
+        deep = [deep]
+
+    def copies() -> None:
+        copy.deepcopy(deep)
+
+    thread = threading.Thread(target=copies)
+    thread.start()
+    try:
+        end = time.monotonic() + PATIENCE_S
+        while (place := place_of(thread.ident or 0, 0)) is None or "Condition.wait" not in place.stack[0]:
+            assert time.monotonic() < end, place
+            time.sleep(0.001)
+    finally:
+        queue.put(None)
+        thread.join(PATIENCE_S)
+    assert place.at.endswith("copies")
+    assert place.at == place.stack[-1]
+    assert len(place.stack) == 8
+
+
+SLOW_START = """
+import threading, time
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+import divan_obs_asgi as obs
+
+def load_the_model():
+    time.sleep(1.0)
+
+@asynccontextmanager
+async def lifespan(app):
+    load_the_model()
+    threading.Event().wait(0.7)
+    yield
+
+async def endpoint(request):
+    threading.Event().wait(1.0)
+    return PlainTextResponse("served")
+
+app = Starlette(routes=[Route("/", endpoint)], lifespan=lifespan)
+obs.init(app)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_slow_start_is_no_stall_and_a_slow_request_is(loop: str) -> None:
+    """By uvicorn's own command: what a lifespan imports keeps nobody waiting."""
+    command = Command(SLOW_START, "uvicorn", "app", "--loop", loop)
+    try:
+        command.start()
+        until(lambda: "Application startup complete." in command.messages(), command)
+
+        def told() -> list[dict[str, Any]]:
+            return [line for line in command.lines() if line["logger"] == "divan_obs_asgi.watchdog"]
+
+        def endpoint_told() -> bool:
+            # Again, where the watchdog was held up himself.
+            assert httpx.get(command.url, timeout=PATIENCE_S).text == "served"
+            return any("endpoint" in line["blocked_at"] for line in told())
+
+        until(endpoint_told, command)
+        assert not [line for line in told() if "lifespan" in str(line) or "load_the_model" in str(line)]
+        (line,) = [line for line in told() if "endpoint" in line["blocked_at"]]
+        assert line["blocked_stack"][2] == line["blocked_at"] == "shop.py:20 endpoint"
+    finally:
+        command.close()

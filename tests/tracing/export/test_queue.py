@@ -1,0 +1,322 @@
+"""The queue between requests and collector: what it takes, what it loses, how it ends."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from time import monotonic
+from unittest.mock import Mock
+
+import pytest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
+
+from divan_obs_asgi.tracing.export.circuit_breaker import CircuitBreaker
+from divan_obs_asgi.tracing.export.queue import DropReason, ExportQueue, Limits
+from divan_obs_asgi.tracing.spans.recording import RecordingSpan
+
+# Long enough for any machine; no test waits for it.
+PATIENCE_S = 20.0
+
+
+class Collector(SpanExporter):
+    """
+    An exporter that does as it is told.
+
+    Attributes:
+        answers: cleared, an export hangs until it is set, or until the exporter is shut down.
+        accepts: whether exports succeed.
+        batches: the spans' names of each export that was tried.
+    """
+
+    def __init__(self) -> None:
+        self.answers = threading.Event()
+        self.answers.set()
+        self.asked = threading.Event()
+        self.accepts = True
+        self.breaks = False
+        self.batches: list[list[str]] = []
+        self.received: list[str] = []
+        self.ended = False
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        names = [span.name for span in spans]
+        self.batches.append(names)
+        self.asked.set()
+        self.answers.wait(PATIENCE_S)
+        if self.breaks:
+            raise RuntimeError("on purpose")
+        if self.ended or not self.accepts:
+            return SpanExportResult.FAILURE
+        self.received += names
+        return SpanExportResult.SUCCESS
+
+    def shutdown(self) -> None:
+        self.ended = True
+        self.answers.set()
+
+
+class Exporting:
+    """A queue in front of a `Collector`, and what it has lost."""
+
+    def __init__(self, clock: Callable[[], float] = lambda: 0.0, **limits: float) -> None:
+        self.collector = Collector()
+        self.lost: dict[DropReason, int] = {}
+        self.failures: list[Exception] = []
+        self.made = 0
+        options: dict[str, float] = {"queue": 10, "batch": 4, "delay_s": PATIENCE_S, "shutdown_s": PATIENCE_S, **limits}
+        self.queue = ExportQueue(
+            self._make,
+            self._dropped,
+            self.failures.append,
+            Limits(int(options["queue"]), int(options["batch"]), options["delay_s"], options["shutdown_s"]),
+            breaker=lambda: CircuitBreaker(clock, jitter=lambda: 1.0),
+        )
+
+    def _make(self) -> SpanExporter:
+        self.made += 1
+        return self.collector
+
+    def _dropped(self, reason: DropReason, count: int) -> None:
+        self.lost[reason] = self.lost.get(reason, 0) + count
+
+    def end(self, *names: str) -> None:
+        for name in names:
+            self.queue.on_end(ended(name))
+
+
+def ended(name: str) -> RecordingSpan:
+    identity = SpanContext(1, 2, False, TraceFlags(1))
+    scope = InstrumentationScope("t", "")
+    span = RecordingSpan(name, identity, None, SpanKind.SERVER, Resource.get_empty(), scope, 1)
+    span.close(name, {}, None, 2)
+    return span
+
+
+def test_a_full_batch_is_exported_at_once() -> None:
+    """Nobody has to ask, and fewer wait for company."""
+    exporting = Exporting()
+    exporting.end("a", "b", "c")
+    assert exporting.collector.batches == []
+    exporting.end("d")
+    assert exporting.collector.asked.wait(PATIENCE_S)
+    assert exporting.collector.batches == [["a", "b", "c", "d"]]
+
+
+def test_a_flush_exports_what_is_there() -> None:
+    """In batches, in order, each span once."""
+    exporting = Exporting()
+    exporting.end(*"abcdef")
+    assert exporting.queue.force_flush(20_000)
+    assert exporting.collector.received == list("abcdef")
+    assert max(map(len, exporting.collector.batches)) <= 4
+    assert exporting.lost == {}
+
+
+def test_a_span_waits_no_longer_than_its_delay() -> None:
+    """A quiet service is seen too."""
+    exporting = Exporting(delay_s=0.02)
+    exporting.end("a")
+    assert exporting.collector.asked.wait(PATIENCE_S)
+    assert exporting.collector.batches == [["a"]]
+
+
+def test_the_full_queue_loses_and_counts_and_never_waits() -> None:
+    """A collector that hangs holds up nobody; what it is behind with is bounded."""
+    exporting = Exporting()
+    exporting.collector.answers.clear()
+    exporting.end(*"abcd")
+    assert exporting.collector.asked.wait(PATIENCE_S)
+    # From here on the collector hangs; ten find room, and all of these calls return.
+    exporting.end(*map(str, range(25)))
+    assert exporting.lost == {"queue_full": 15}
+    exporting.collector.answers.set()
+    assert exporting.queue.force_flush(20_000)
+    assert exporting.collector.received == [*"abcd", *map(str, range(10))]
+
+
+def test_while_the_circuit_is_open_spans_wait() -> None:
+    """A collector that restarts within its pause costs no span, and is not asked before that."""
+    now = [0.0]
+    exporting = Exporting(clock=lambda: now[0])
+    exporting.collector.accepts = False
+    exporting.end("a")
+    assert not exporting.queue.force_flush(20_000)
+    exporting.end("b")
+    exporting.collector.accepts = True
+    assert exporting.queue.force_flush(20_000), "a flush asks whatever the pause"
+    assert exporting.collector.received == ["a", "b"]
+    assert exporting.lost == {}
+
+
+def test_beyond_the_queue_an_open_circuit_is_the_reason() -> None:
+    """What a dashboard shows is the collector's trouble, and not too small a queue."""
+    exporting = Exporting()
+    exporting.collector.accepts = False
+    exporting.end("a")
+    assert not exporting.queue.force_flush(20_000)
+    asked = len(exporting.collector.batches)
+    exporting.end(*map(str, range(12)))
+    assert exporting.lost == {"circuit_open": 2}
+    assert len(exporting.collector.batches) == asked, "the pause of the circuit breaker is not over"
+
+
+def test_a_batch_that_is_refused_three_times_is_lost() -> None:
+    """One that the collector cannot digest does not stand in the way of all others."""
+    exporting = Exporting()
+    exporting.collector.accepts = False
+    exporting.end("a", "b")
+    for _ in range(3):
+        assert not exporting.queue.force_flush(20_000)
+    assert exporting.lost == {"export_failed": 2}
+    exporting.collector.accepts = True
+    exporting.end("c")
+    assert exporting.queue.force_flush(20_000)
+    assert exporting.collector.received == ["c"]
+
+
+def test_an_exporter_that_raises_has_refused() -> None:
+    """The thread goes on, and the failure is told to whoever counts them."""
+    exporting = Exporting()
+    exporting.collector.breaks = True
+    exporting.end("a")
+    assert not exporting.queue.force_flush(20_000)
+    assert [str(error) for error in exporting.failures] == ["on purpose"]
+    exporting.collector.breaks = False
+    assert exporting.queue.force_flush(20_000)
+    assert exporting.collector.received == ["a"]
+
+
+def test_a_counter_that_raises_ends_no_export() -> None:
+    """The thread outlives whatever it calls."""
+    exporting = Exporting()
+    broken = [RuntimeError("no counter")]
+
+    def drop(reason: DropReason, count: int) -> None:
+        if broken:
+            raise broken.pop()
+
+    exporting.queue._dropped = drop
+    exporting.collector.accepts = False
+    exporting.end("a")
+    for _ in range(3):
+        exporting.queue.force_flush(50)
+    exporting.collector.accepts = True
+    exporting.end("b")
+    assert exporting.queue.force_flush(20_000)
+    assert exporting.collector.received == ["b"]
+    assert [str(error) for error in exporting.failures] == ["no counter"]
+
+
+def test_a_shutdown_exports_what_is_left() -> None:
+    """The last requests of a process are not lost; what comes after is, and counted."""
+    exporting = Exporting()
+    exporting.end(*"abcdef")
+    exporting.queue.shutdown()
+    assert exporting.collector.received == list("abcdef")
+    assert exporting.collector.ended
+    exporting.end("late")
+    exporting.queue.shutdown()
+    assert exporting.lost == {"shutdown": 1}
+
+
+def test_a_span_is_not_lost_for_want_of_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No memory, or too many threads: the request is served, the failure told, and the next span tries again."""
+    exporting = Exporting()
+    with monkeypatch.context() as patch:
+        patch.setattr("threading.Thread.start", Mock(side_effect=RuntimeError("can't start new thread")))
+        exporting.end("a")
+    assert [str(error) for error in exporting.failures] == ["can't start new thread"]
+    exporting.end("b")
+    exporting.queue.shutdown()
+    assert exporting.collector.received == ["a", "b"]
+    assert exporting.lost == {}
+
+
+def test_an_exporter_that_cannot_end_is_told() -> None:
+    """What has been exported has been; no traceback of a thread is printed."""
+    exporting = Exporting()
+    exporting.collector.shutdown = Mock(side_effect=OSError("gone"))  # type: ignore[method-assign]
+    exporting.end("a")
+    exporting.queue.shutdown()
+    assert exporting.collector.received == ["a"]
+    assert [str(error) for error in exporting.failures] == ["gone"]
+
+
+def test_a_shutdown_ends_in_time_although_the_collector_hangs() -> None:
+    """A deployment does not wait for it; every span that did not arrive is counted once."""
+    exporting = Exporting(shutdown_s=0.05)
+    exporting.collector.answers.clear()
+    exporting.end(*"abcd")
+    assert exporting.collector.asked.wait(PATIENCE_S)
+    exporting.end(*"efghij")
+    started = monotonic()
+    exporting.queue.shutdown()
+    # The exporter hangs for 20 s; a busy machine may take its time for 50 ms.
+    assert monotonic() - started < PATIENCE_S / 4
+    assert exporting.collector.received == []
+    assert exporting.lost == {"shutdown": 10}
+
+
+def test_a_shutdown_after_a_vain_flush_does_not_wait_again() -> None:
+    """The end of the lifespan has waited for this collector already."""
+    exporting = Exporting(shutdown_s=PATIENCE_S)
+    exporting.collector.answers.clear()
+    exporting.end(*"abcd")
+    assert not exporting.queue.force_flush(10)
+    started = monotonic()
+    exporting.queue.shutdown()
+    assert monotonic() - started < PATIENCE_S / 2
+    assert exporting.lost == {"shutdown": 4}
+
+
+def test_who_submits_a_span_is_told_how_it_went() -> None:
+    """In front of all that wait, whatever the circuit breaker says."""
+    exporting = Exporting()
+    exporting.collector.accepts = False
+    assert exporting.queue.submit(ended("a")).result(PATIENCE_S) == "refused"
+    exporting.end("b")
+    exporting.collector.accepts = True
+    assert exporting.queue.submit(ended("c")).result(PATIENCE_S) == "exported"
+    exporting.queue.shutdown()
+    assert exporting.queue.submit(ended("d")).result(PATIENCE_S) == "refused"
+    assert exporting.lost == {}
+
+
+def test_before_the_first_span_there_is_neither_thread_nor_exporter() -> None:
+    """A server that forks its workers after loading the application gives none of it to them."""
+    before = threading.active_count()
+    exporting = Exporting()
+    assert exporting.queue.force_flush(20_000)
+    assert (threading.active_count(), exporting.made) == (before, 0)
+    exporting.queue.shutdown()
+    assert exporting.made == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_worker_exports_its_own_spans_only() -> None:
+    """What was queued before the fork is the parent's; thread and exporter are made anew in the child."""
+    exporting = Exporting()
+    exporting.end("parents")
+    assert exporting.queue.force_flush(20_000)
+    exporting.end("parents too")
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            exporting.end("childs")
+            exported = exporting.queue.force_flush(20_000)
+            os.write(writing, f"{exported} {exporting.collector.received} {exporting.made}".encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reading, 1000) == b"True ['parents', 'childs'] 2"
+    os.close(reading)
+    os.close(writing)
+    assert exporting.queue.force_flush(20_000)
+    assert exporting.collector.received == ["parents", "parents too"]
+    assert exporting.made == 1
