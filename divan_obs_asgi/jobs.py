@@ -13,13 +13,13 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import anyio.to_thread
 
-from divan_obs_asgi.around import around, is_async
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.internal_errors import Faults
 from divan_obs_asgi.logs.errors import describe_error
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.names import is_name
 from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.tracing.spans.decorator import around, is_async
 from divan_obs_asgi.tracing.spans.internal import WorkSpans
 
 F = TypeVar("F", bound=Callable[..., object])

@@ -6,15 +6,12 @@ from asyncio import _get_running_loop
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import anyio
 
 from divan_obs_asgi.connection.timers import call_later, start_task, trio_token
 from divan_obs_asgi.types import Message, Receive, Send
-
-if TYPE_CHECKING:
-    from divan_obs_asgi.connection.channel import Channel
 
 # Seconds between two looks; so exact is how long a client has waited.
 _EVERY_S = 0.1
@@ -128,22 +125,39 @@ class ReceiveAhead:
             arrived.set()
 
 
+class Connection(Protocol):
+    """
+    A connection in flight, as it is looked after.
+
+    Attributes:
+        cancel: cancels the application; None where it is not to be cancelled.
+    """
+
+    cancel: Callable[[], object] | None
+
+    def look(self) -> bool:
+        """Note whether the client has left, and return it."""
+
+    def route(self) -> str:
+        """Return the route as far as it is known."""
+
+
 class _Watch:
     """Looks at the requests in flight of one event loop again and again, while there are any."""
 
     def __init__(self, hang_ups: HangUps, loop: object) -> None:
-        self.channels: set[Channel] = set()
+        self.connections: set[Connection] = set()
         self.loop = loop
         self._hang_ups = hang_ups
         call_later(_EVERY_S, self._look)
 
     def _look(self) -> None:
-        if not self.channels:
+        if not self.connections:
             self._hang_ups.forget(self)
             return
-        for channel in tuple(self.channels):
-            if channel.look() and channel.cancel is not None and self._hang_ups.cancels(channel.route()):
-                channel.cancel()
+        for connection in tuple(self.connections):
+            if connection.look() and connection.cancel is not None and self._hang_ups.cancels(connection.route()):
+                connection.cancel()
         call_later(_EVERY_S, self._look)
 
 
@@ -163,20 +177,20 @@ class HangUps:
         self._watches: dict[object, _Watch] = {}
         self._last: _Watch | None = None
 
-    def watched(self) -> set[Channel]:
+    def watched(self) -> set[Connection]:
         """Return the requests in flight that are looked after in this event loop."""
         loop = _get_running_loop() or trio_token()
         watch = self._last
         if watch is None or watch.loop is not loop:
             self._last = watch = self._of(loop)
-        return watch.channels
+        return watch.connections
 
     def _of(self, loop: object) -> _Watch:
         watch = self._watches.get(loop)
         if watch is None:
             # Those of event loops that have ended are empty, and will not look any more.
             for other in tuple(self._watches.values()):
-                if not other.channels:
+                if not other.connections:
                     self.forget(other)
             watch = self._watches[loop] = _Watch(self, loop)
         return watch

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from time import perf_counter, time_ns
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from divan_obs_asgi.connection import headers
 from divan_obs_asgi.connection.app_errors import in_background, own_failure
@@ -15,9 +15,6 @@ from divan_obs_asgi.connection.routes import RECORD_KEY, ROUTE_KEY, UNMATCHED, R
 from divan_obs_asgi.connection.timers import call_later
 from divan_obs_asgi.internal_errors import Faults, is_of_another, is_order
 from divan_obs_asgi.types import ConnectionKind, Message, Outcome, Scope
-
-if TYPE_CHECKING:
-    from divan_obs_asgi.connection.operations import Operations
 
 # The context in which a connection began, where `ContextMiddleware` has noted it.
 CONTEXT_KEY = "divan_obs_asgi.context"
@@ -54,6 +51,16 @@ Finisher: TypeAlias = "Callable[[RequestRecord], None]"
 Direction: TypeAlias = Literal["in", "out"]
 
 current_record: ContextVar[RequestRecord | None] = ContextVar("divan_obs_asgi.current_record", default=None)
+
+
+class OperationNames(Protocol):
+    """What may be said of a connection beyond its route (`connection.operations`)."""
+
+    def name(self, record: RequestRecord, name: object) -> None:
+        """Note which operation it is."""
+
+    def fail(self, record: RequestRecord, reason: object) -> None:
+        """Note that it failed."""
 
 
 class HeldLine(NamedTuple):
@@ -253,9 +260,9 @@ class RequestRecord:
         self._scope[ROUTE_KEY] = route
 
     @property
-    def operations(self) -> Operations:
+    def operations(self) -> OperationNames:
         """What the application may say of it."""
-        operations: Operations = self._routes.operations
+        operations: OperationNames = self._routes.operations
         return operations
 
     def add_detail(self, name: str, value: object) -> None:

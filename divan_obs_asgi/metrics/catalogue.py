@@ -215,7 +215,7 @@ class Catalogue:
         "ObservedAsyncServer",
     )
 
-    # The domain: incremented by the application, through `observability.metrics.domain`.
+    # The domain, on request: `observability.metrics.domain` makes these families, and increments them.
     presence_heartbeats = counter("presence_heartbeats_total", ["campus_id"], "Heartbeats accepted.", APPLICATION)
     presence_rejects = counter("presence_rejects_total", ["reason"], "Heartbeats refused.", APPLICATION)
     proximity_queries = counter(
@@ -395,4 +395,7 @@ FAMILIES: tuple[Family[Metric], ...] = tuple(
     family for family in vars(Catalogue).values() if isinstance(family, Family)
 )
 
-__all__ = ["FAMILIES", "Catalogue"]
+# Families that only an application with such events has: they come into being with `Metrics.domain`.
+DOMAIN: tuple[Family[Metric], ...] = tuple(family for family in FAMILIES if family.by == APPLICATION)
+
+__all__ = ["DOMAIN", "FAMILIES", "Catalogue"]

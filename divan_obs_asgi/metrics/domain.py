@@ -2,82 +2,93 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from divan_obs_asgi.metrics.family import BEYOND, RADIUS_CLASSES_M
-
-if TYPE_CHECKING:
-    from divan_obs_asgi.metrics.registry import Metrics
+from divan_obs_asgi.metrics.catalogue import Catalogue
+from divan_obs_asgi.metrics.family import BEYOND, RADIUS_CLASSES_M, Holder
 
 
 class Domain:
     """The events of a campus chat: presence, people, chat, rooms, activities. Nothing here raises, whatever it gets."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
+    def __init__(self, metrics: Holder) -> None:
+        self._presence_heartbeats = metrics.of(Catalogue.presence_heartbeats)
+        self._presence_rejects = metrics.of(Catalogue.presence_rejects)
+        self._proximity_queries = metrics.of(Catalogue.proximity_queries)
+        self._invites_sent = metrics.of(Catalogue.invites_sent)
+        self._invites_accept = metrics.of(Catalogue.invites_accept)
+        self._friendships_accepted = metrics.of(Catalogue.friendships_accepted)
+        self._chat_send = metrics.of(Catalogue.chat_send)
+        self._chat_delivered_updates = metrics.of(Catalogue.chat_delivered_updates)
+        self._chat_read_updates = metrics.of(Catalogue.chat_read_updates)
+        self._rooms_created = metrics.of(Catalogue.rooms_created)
+        self._rooms_join = metrics.of(Catalogue.rooms_join)
+        self._rooms_send = metrics.of(Catalogue.rooms_send)
+        self._activities_created = metrics.of(Catalogue.activities_created)
+        self._activities_completed = metrics.of(Catalogue.activities_completed)
+        self._lb_events_processed = metrics.of(Catalogue.lb_events_processed)
+        self._lb_snapshots = metrics.of(Catalogue.lb_snapshots)
 
     # Presence and proximity.
 
     def presence_heartbeat(self, campus_id: str) -> None:
         """A heartbeat was accepted."""
-        self._metrics.presence_heartbeats.labels(campus_id).inc()
+        self._presence_heartbeats.labels(campus_id).inc()
 
     def presence_rejected(self, reason: str) -> None:
         """A heartbeat was refused."""
-        self._metrics.presence_rejects.labels(reason).inc()
+        self._presence_rejects.labels(reason).inc()
 
     def proximity_query(self, radius_m: float) -> None:
         """Somebody asked who is near, within so many metres."""
-        self._metrics.proximity_queries.labels(_class_of(radius_m)).inc()
+        self._proximity_queries.labels(_class_of(radius_m)).inc()
 
     # People.
 
     def invite_sent(self) -> None:
-        self._metrics.invites_sent.inc()
+        self._invites_sent.inc()
 
     def invite_accepted(self) -> None:
-        self._metrics.invites_accept.inc()
+        self._invites_accept.inc()
 
     def friendship_accepted(self) -> None:
-        self._metrics.friendships_accepted.inc()
+        self._friendships_accepted.inc()
 
     # Chat and rooms.
 
     def chat_sent(self) -> None:
-        self._metrics.chat_send.inc()
+        self._chat_send.inc()
 
     def chat_delivered(self) -> None:
         """It was noted how far somebody's messages were delivered."""
-        self._metrics.chat_delivered_updates.inc()
+        self._chat_delivered_updates.inc()
 
     def chat_read(self) -> None:
         """It was noted how far somebody has read."""
-        self._metrics.chat_read_updates.inc()
+        self._chat_read_updates.inc()
 
     def room_created(self) -> None:
-        self._metrics.rooms_created.inc()
+        self._rooms_created.inc()
 
     def room_joined(self) -> None:
-        self._metrics.rooms_join.inc()
+        self._rooms_join.inc()
 
     def room_message_sent(self) -> None:
-        self._metrics.rooms_send.inc()
+        self._rooms_send.inc()
 
     # Activities and leaderboards.
 
     def activity_created(self, kind: str) -> None:
-        self._metrics.activities_created.labels(kind).inc()
+        self._activities_created.labels(kind).inc()
 
     def activity_completed(self, kind: str) -> None:
-        self._metrics.activities_completed.labels(kind).inc()
+        self._activities_completed.labels(kind).inc()
 
     def leaderboard_event(self, stream: str) -> None:
         """The leaderboards have processed an event of a stream."""
-        self._metrics.lb_events_processed.labels(stream).inc()
+        self._lb_events_processed.labels(stream).inc()
 
     def leaderboard_snapshot(self, period: str, scope: str) -> None:
         """A snapshot was taken, of a period (day, week) and a scope (campus, friends)."""
-        self._metrics.lb_snapshots.labels(period, scope).inc()
+        self._lb_snapshots.labels(period, scope).inc()
 
 
 def _class_of(radius_m: float) -> str:

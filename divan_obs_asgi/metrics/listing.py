@@ -8,12 +8,13 @@ from typing import Any
 
 import orjson
 
+from divan_obs_asgi.metrics.catalogue import DOMAIN
 from divan_obs_asgi.metrics.family import Family, Metric
 
 
 def as_text(families: Iterable[Family[Metric]], namespace: str) -> str:
     """Return a line for each family, in columns: name with labels, type, sentence."""
-    rows = [(_named(family, namespace), family.kind, family.help) for family in families]
+    rows = [(_named(family, namespace), family.kind, _help(family)) for family in families]
     width = max((len(name) for name, _, _ in rows), default=0)
     return "".join(f"{name:<{width}}  {kind:<9}  {help}\n" for name, kind, help in rows)
 
@@ -27,7 +28,7 @@ def as_markdown(families: Iterable[Family[Metric]], namespace: str) -> str:
     """Return a table: name, type, labels, sentence."""
     head = "| metric | type | labels | what it tells |\n|--------|------|--------|---------------|\n"
     return head + "".join(
-        f"| `{namespace}_{family.name}` | {family.kind} | {_shown(family.labels)} | {_plain(family.help)} |\n"
+        f"| `{namespace}_{family.name}` | {family.kind} | {_shown(family.labels)} | {_plain(_help(family))} |\n"
         for family in families
     )
 
@@ -37,6 +38,10 @@ FORMS: Mapping[str, Callable[[Iterable[Family[Metric]], str], str]] = {
     "json": as_json,
     "markdown": as_markdown,
 }
+
+
+def _help(family: Family[Metric]) -> str:
+    return f"{family.help} On request." if family in DOMAIN else family.help
 
 
 def _named(family: Family[Metric], namespace: str) -> str:
@@ -60,6 +65,7 @@ def _whole(family: Family[Metric], namespace: str) -> dict[str, Any]:
         "labels": family.labels,
         "help": family.help,
         "changed_by": family.by,
+        "on_request": family in DOMAIN,
     }
     if family.kind == "histogram":
         whole["buckets"] = family.buckets

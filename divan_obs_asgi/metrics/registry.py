@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise, product
 from math import inf, isfinite
 from pathlib import Path
@@ -22,7 +22,7 @@ from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics import family as families
 from divan_obs_asgi.metrics.cardinality import Cardinality, size_of, size_of_stranger
 from divan_obs_asgi.metrics.cardinality_limit import MAX_SERIES, Cause, Governor
-from divan_obs_asgi.metrics.catalogue import FAMILIES, Catalogue
+from divan_obs_asgi.metrics.catalogue import DOMAIN, FAMILIES, Catalogue
 from divan_obs_asgi.metrics.domain import Domain
 from divan_obs_asgi.metrics.exposition.collector_timeouts import PATIENCE_S, Callbacks
 from divan_obs_asgi.metrics.exposition.text import Format, render
@@ -125,6 +125,11 @@ class Registry(CollectorRegistry):
         if self._shared:
             self.complete()
 
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether something is still to be made."""
+        return bool(self._later)
+
     def complete(self) -> None:
         """Make what is made later."""
         if not self._later:
@@ -199,7 +204,6 @@ class Metrics(Catalogue):
         patience_s: how long a page waits for what the application has registered.
 
     Attributes:
-        domain: what the application counts of its own events, a line each.
         workers: None where this process is the only one.
 
     Raises:
@@ -227,7 +231,15 @@ class Metrics(Catalogue):
         counting = self.counting(policy or RedactionPolicy(), "metrics")
         self._governor = Governor(counting, self._overflowed, max_series)
         self.registry.later(self._make_catalogue, _series_names(namespace))
-        self.domain = Domain(self)
+
+    @cached_property
+    def domain(self) -> Domain:
+        """The events of a campus chat, a method each. Their families are on the page from the first use of this on."""
+        with self.registry.adding:
+            domain = Domain(self)
+            if not self.registry.is_incomplete:
+                self._put_first()
+            return domain
 
     def counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:
         """
@@ -410,7 +422,15 @@ class Metrics(Catalogue):
         return render(collectors, form, self._created, failed, self._callbacks)
 
     def _make_catalogue(self) -> None:
-        self.registry.put_first([cast(Collector, self.of(family)) for family in FAMILIES])
+        for family in FAMILIES:
+            if family not in DOMAIN:
+                self.of(family)
+        self._put_first()
+
+    def _put_first(self) -> None:
+        """Have the families of the catalogue, of what was made, be told in its order."""
+        made = [self._metrics[family.name] for family in FAMILIES if family.name in self._metrics]
+        self.registry.put_first(cast(Collector, metric) for metric in made)
 
     def _make(self, family: Family[M_co]) -> None:
         metric = self._metrics[family.name] = self._made(family)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias, Unpack
 
-from divan_obs_asgi.around import is_async
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.probes.base import NamedProbe, Options
+from divan_obs_asgi.tracing.spans.decorator import is_async
 
 Function: TypeAlias = Callable[[], Awaitable[Mapping[str, object] | None]]
 

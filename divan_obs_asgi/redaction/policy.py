@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self
 
 import orjson
 
@@ -18,9 +18,6 @@ from divan_obs_asgi.redaction.tokens import TokenShape
 from divan_obs_asgi.redaction.unsettled import may_read_otherwise
 from divan_obs_asgi.redaction.view import UNREAD, Budget
 from divan_obs_asgi.redaction.walk import ID, JSON, Limits, Walk
-
-if TYPE_CHECKING:
-    from divan_obs_asgi.settings import Settings
 
 # Rules read so much of a text beyond what is told of it: a secret that begins in what is told ends here, or is hidden
 # to its end all the same. The longest that shows by its end only is the user info of a URL.
@@ -58,6 +55,25 @@ _UNREADABLE = marker("unreadable")
 _SHORT = 80
 _MEMORY = 2048
 _DEFAULT_LIMITS = Limits()
+
+
+class Flags(Protocol):
+    """The flags that describe a policy (`divan_obs_asgi.settings`)."""
+
+    @property
+    def redact_keys(self) -> tuple[str, ...]: ...
+
+    @property
+    def redact_allow_keys(self) -> tuple[str, ...]: ...
+
+    @property
+    def redact_user_id(self) -> str: ...
+
+    @property
+    def redact_ip(self) -> str: ...
+
+    @property
+    def redact_hash_key(self) -> str | None: ...
 
 
 class RedactionPolicy:
@@ -122,7 +138,7 @@ class RedactionPolicy:
         self._plain_keys: set[str] = set()
 
     @classmethod
-    def from_settings(cls, settings: Settings, rules: Iterable[Rule] = DEFAULT_RULES) -> Self:
+    def from_settings(cls, settings: Flags, rules: Iterable[Rule] = DEFAULT_RULES) -> Self:
         """Return the policy that the `OBS_REDACT_*` flags describe, with these rules."""
         options = (
             tuple(settings.redact_keys),

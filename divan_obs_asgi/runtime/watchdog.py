@@ -30,7 +30,7 @@ _OF_A_TASK = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_A
 _STDLIB = str(Path(threading.__file__).parent)
 _INSTALLED = ("site-packages", "dist-packages")
 _OURS = f"{Path(__file__).parent}{os.sep}"
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("divan_obs_asgi.watchdog")
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,11 @@ class Calls:
         self._names = names
         self._faults = obs.faults
         policy = obs.metrics.counting(obs.redaction, "span")
-        self._spans: EventSpans | None = obs.spans.of_events(policy) if obs.spans is not None else None
+        self._spans: EventSpans | None = None
+        if obs.spans is not None:
+            from divan_obs_asgi.tracing.spans.event import event_spans
+
+            self._spans = event_spans(obs.spans, policy)
         self._leave = self._spans.leave if self._spans is not None else nothing
         self._handlings = watch.handlings
         self._log = obs.log.access if obs.settings.access_log_enabled else None

@@ -37,7 +37,7 @@ _REFUSES = re.compile(
 )
 # What a dispatcher is told that has no branch for this scope.
 _NO_BRANCH = re.compile(r"'NoneType' object is not callable|local variable", re.IGNORECASE)
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("divan_obs_asgi.lifespan")
 
 
 async def run_lifespan(

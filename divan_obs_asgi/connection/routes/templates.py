@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from divan_obs_asgi.connection.routes.adapters import readers_of, routes_by_litestar
 from divan_obs_asgi.connection.routes.litestar import is_mounted_in
 from divan_obs_asgi.connection.routes.matched import RECORD_KEY, ROUTE_KEY, UNMATCHED
 from divan_obs_asgi.connection.routes.starlette import below_mount, match_in, mounts_that_took, path_of, routes_below
 from divan_obs_asgi.types import Scope
-
-if TYPE_CHECKING:
-    from divan_obs_asgi.connection.operations import Operations
 
 # Where a mount cannot be named by its template; its path may be the client's choice.
 _UNKNOWN_MOUNT = "/{mount}"
@@ -29,7 +26,7 @@ class RouteTemplates:
     Frameworks with another way have an adapter each, which is asked where Starlette has matched nothing, or a mount.
     """
 
-    def __init__(self, app: object, operations: Operations | None = None) -> None:
+    def __init__(self, app: object, operations: object = None) -> None:
         self._app = app
         # What may be said of a request beyond its route.
         self.operations: Any = operations

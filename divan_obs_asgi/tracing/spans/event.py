@@ -8,17 +8,12 @@ from random import getrandbits
 from typing import Any, Protocol
 
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, TraceFlags
-from opentelemetry.trace import TracerProvider as AnyTracerProvider
 
 from divan_obs_asgi.connection.record import RequestRecord
 from divan_obs_asgi.redaction import RedactionPolicy
-from divan_obs_asgi.settings import Settings
-from divan_obs_asgi.tracing.export.queue import ExportQueue
 from divan_obs_asgi.tracing.propagation.context import current, is_suppressed, make_current
 from divan_obs_asgi.tracing.propagation.parents import EMPTY
-from divan_obs_asgi.tracing.sampling import TraceSampler
 from divan_obs_asgi.tracing.spans.attributes import Attributes, error_type
 from divan_obs_asgi.tracing.spans.fast import SAMPLED_RANDOM, FastServerSpans
 from divan_obs_asgi.tracing.spans.internal import record_error
@@ -144,16 +139,8 @@ class EventSpans(ServerSpans):
 class FastEventSpans(EventSpans, FastServerSpans):
     """Through a provider that was built here."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        policy: RedactionPolicy,
-        provider: TracerProvider,
-        processors: SpanProcessor,
-        sampler: TraceSampler,
-        queue: ExportQueue | None,
-    ) -> None:
-        FastServerSpans.__init__(self, settings, provider, processors, sampler, queue)
+    def __init__(self, spans: FastServerSpans, policy: RedactionPolicy) -> None:
+        super().__init__(spans._settings, spans._sdk, spans._processor, spans._sampler, spans._queue)
         self._speak_by(policy)
 
     def _new_span(self, scope: Scope, record: RequestRecord, parent: SpanContext | None, context: Context) -> Span:
@@ -173,12 +160,21 @@ class FastEventSpans(EventSpans, FastServerSpans):
 class TracerEventSpans(EventSpans, TracerServerSpans):
     """Through an application's own provider."""
 
-    def __init__(self, settings: Settings, policy: RedactionPolicy, provider: AnyTracerProvider) -> None:
-        TracerServerSpans.__init__(self, settings, provider)
+    def __init__(self, spans: TracerServerSpans, policy: RedactionPolicy) -> None:
+        super().__init__(spans._settings, spans.provider)
         self._speak_by(policy)
 
     def _adopt_natives(self) -> None:
         """Nothing: no framework makes spans of events."""
 
 
-__all__ = ["EventSpans", "FastEventSpans", "TracerEventSpans"]
+def event_spans(spans: ServerSpans, policy: RedactionPolicy) -> EventSpans:
+    """Return what makes the spans of events, through the provider of the server spans."""
+    if isinstance(spans, FastServerSpans):
+        return FastEventSpans(spans, policy)
+    if isinstance(spans, TracerServerSpans):
+        return TracerEventSpans(spans, policy)
+    raise TypeError(f"event_spans got {type(spans).__name__}; expected FastServerSpans or TracerServerSpans.")
+
+
+__all__ = ["EventSpans", "event_spans"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import TimeoutError as NotInTime
 from random import getrandbits
 from time import time_ns
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -23,10 +23,6 @@ from divan_obs_asgi.tracing.spans.server import ERROR, NAME, TEST_SPAN, Answer, 
 from divan_obs_asgi.tracing.spans.tail_sampling import FAILED, Reason, TailKeep
 from divan_obs_asgi.types import Scope
 from divan_obs_asgi.version import __version__
-
-if TYPE_CHECKING:
-    from divan_obs_asgi.redaction import RedactionPolicy
-    from divan_obs_asgi.tracing.spans.event import EventSpans
 
 _SAMPLED = TraceFlags(traceparent.SAMPLED)
 # Ids of our own are random in every bit (W3C Trace Context, level 2, section 3.2.2.5.2).
@@ -76,11 +72,6 @@ class FastServerSpans(ServerSpans):
     @property
     def export_fails(self) -> bool | None:
         return self._queue.fails if self._queue is not None else None
-
-    def of_events(self, policy: RedactionPolicy) -> EventSpans:
-        from divan_obs_asgi.tracing.spans.event import FastEventSpans
-
-        return FastEventSpans(self._settings, policy, self._sdk, self._processor, self._sampler, self._queue)
 
     def send_test_span(self, timeout_s: float) -> tuple[str, Answer]:
         assert self._queue is not None

@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
-from divan_obs_asgi.around import around, is_async, name_of
 from divan_obs_asgi.connection.record import current_record
 from divan_obs_asgi.names import class_name
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.redaction.errors import frames_only, marker_for
 from divan_obs_asgi.redaction.text import HIDDEN
 from divan_obs_asgi.redaction.tracebacks import formatted
+from divan_obs_asgi.tracing.spans.decorator import around, is_async, name_of
 from divan_obs_asgi.version import __version__
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from opentelemetry.context import Context
 from opentelemetry.trace import (
@@ -34,10 +34,6 @@ from divan_obs_asgi.tracing.spans.attributes import SpanContent
 from divan_obs_asgi.tracing.spans.internal import record_error
 from divan_obs_asgi.types import Scope
 from divan_obs_asgi.version import __version__
-
-if TYPE_CHECKING:
-    from divan_obs_asgi.redaction import RedactionPolicy
-    from divan_obs_asgi.tracing.spans.event import EventSpans
 
 NAME = "divan_obs_asgi"
 # Under which the failures of all this are counted.
@@ -168,10 +164,6 @@ class ServerSpans(SpanContent, ABC):
         )
         record_error(span, error, self._policy)
         span.end()
-
-    @abstractmethod
-    def of_events(self, policy: RedactionPolicy) -> EventSpans:
-        """Return what makes the spans of Socket.IO events through the same provider."""
 
     def flush(self, timeout_ms: int) -> None:
         """Hand queued spans to the exporter; blocks for `timeout_ms` at most."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanContext, format_trace_id
@@ -16,10 +16,6 @@ from divan_obs_asgi.tracing.spans.server import ERROR, NAME, TEST_SPAN, Answer, 
 from divan_obs_asgi.tracing.spans.tail_sampling import FAILED
 from divan_obs_asgi.types import Scope
 from divan_obs_asgi.version import __version__
-
-if TYPE_CHECKING:
-    from divan_obs_asgi.redaction import RedactionPolicy
-    from divan_obs_asgi.tracing.spans.event import EventSpans
 
 
 class TracerServerSpans(ServerSpans):
@@ -39,11 +35,6 @@ class TracerServerSpans(ServerSpans):
     @property
     def exports(self) -> bool:
         return hasattr(self.provider, "force_flush")
-
-    def of_events(self, policy: RedactionPolicy) -> EventSpans:
-        from divan_obs_asgi.tracing.spans.event import TracerEventSpans
-
-        return TracerEventSpans(self._settings, policy, self.provider)
 
     def send_test_span(self, timeout_s: float) -> tuple[str, Answer]:
         span = self._tracer.start_span(TEST_SPAN, EMPTY)
