@@ -96,6 +96,8 @@ LIBRARY_OF_PART = {
     "divan_obs_asgi.tracing.global_provider": "opentelemetry",
     "divan_obs_asgi.tracing.frameworks": "opentelemetry",
     "divan_obs_asgi.tracing.propagation.parents": "opentelemetry",
+    "divan_obs_asgi.tracing.propagation.context": "opentelemetry",
+    "divan_obs_asgi.tracing.propagation.pubsub": "opentelemetry",
     "divan_obs_asgi.tracing.provider": "opentelemetry",
     "divan_obs_asgi.tracing.export.redaction": "opentelemetry",
     "divan_obs_asgi.tracing.sampling": "opentelemetry",
