@@ -50,7 +50,7 @@ def redact(file: BinaryIO) -> None:
 
     The policy is that of the OBS_REDACT_* flags, as in the service. Lines stay lines: JSON lines stay JSON.
     """
-    policy = RedactionPolicy.from_settings(_settings())
+    policy = RedactionPolicy.from_settings(_settings().redaction)
     out = sys.stdout.buffer
     for line in redacted_lines(_lines(file), policy):
         out.write(line.encode("utf-8", "surrogateescape"))
@@ -70,7 +70,7 @@ def list_metrics(form: str) -> None:
 
     Their names begin as OBS_NAMESPACE says. What an application declares of its own is not among them.
     """
-    click.echo(FORMS[form](FAMILIES, _settings().namespace), nl=False)
+    click.echo(FORMS[form](FAMILIES, _settings().metrics.namespace), nl=False)
 
 
 @main.command()

@@ -19,7 +19,7 @@ class AccessLogMiddleware(RecordMiddleware):
     component = "access_log"
 
     def __init__(self, app: ASGIApp, obs: Observability) -> None:
-        if not obs.settings.access_log_enabled:
+        if not obs.settings.logs.access_enabled:
             raise MiddlewareNotUsed("OBS_ACCESS_LOG_ENABLED is false")
         super().__init__(app, obs)
 

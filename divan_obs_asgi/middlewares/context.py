@@ -30,7 +30,7 @@ class ContextMiddleware:
     """
 
     def __init__(self, app: ASGIApp, obs: Observability) -> None:
-        if not obs.settings.context_enabled:
+        if not obs.settings.requests.context_enabled:
             raise MiddlewareNotUsed("OBS_CONTEXT_ENABLED is false")
         self.app = app
         # What comes next opens a record, which sets the variable and wraps `send` and `receive` anyway.

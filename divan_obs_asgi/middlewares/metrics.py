@@ -25,7 +25,7 @@ class MetricsMiddleware(RecordMiddleware):
     component = "metrics"
 
     def __init__(self, app: ASGIApp, obs: Observability) -> None:
-        if not obs.settings.metrics_enabled:
+        if not obs.settings.metrics.enabled:
             raise MiddlewareNotUsed("OBS_METRICS_ENABLED is false")
         super().__init__(app, obs)
         self._known = KnownSeries(obs.metrics, app)

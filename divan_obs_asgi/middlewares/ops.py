@@ -30,11 +30,11 @@ class OpsMiddleware:
     """
 
     def __init__(self, app: ASGIApp, obs: Observability) -> None:
-        if not obs.settings.ops_enabled:
+        if not obs.settings.ops.enabled:
             raise MiddlewareNotUsed("OBS_OPS_ENABLED is false")
         self.app = app
         self._ops = build_ops_app(obs)
-        self._has_own_port = obs.settings.ops_port is not None
+        self._has_own_port = obs.settings.ops.port is not None
         # Routes may be added until the application has started.
         obs.background.when_started("ops", lambda: warn_of_shadowed_routes(app, self._is_answered_here, self._ops))
 

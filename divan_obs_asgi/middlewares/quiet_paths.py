@@ -24,10 +24,10 @@ class QuietPathsMiddleware(RecordMiddleware):
     component = "quiet_paths"
 
     def __init__(self, app: ASGIApp, obs: Observability) -> None:
-        if not obs.settings.quiet_paths:
+        if not obs.settings.requests.quiet_paths:
             raise MiddlewareNotUsed("OBS_QUIET_PATHS is empty")
         super().__init__(app, obs)
-        self._paths = frozenset(obs.settings.quiet_paths)
+        self._paths = frozenset(obs.settings.requests.quiet_paths)
 
     def observe(self, scope: Scope, record: RequestRecord) -> None:
         if record.kind == "http" and path_below_root(scope) in self._paths:

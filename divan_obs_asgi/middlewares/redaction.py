@@ -28,9 +28,9 @@ class RedactionMiddleware(RecordMiddleware):
     component = "redaction"
 
     def __init__(self, app: ASGIApp, obs: Observability) -> None:
-        if not obs.settings.redaction_enabled:
-            raise MiddlewareNotUsed("OBS_REDACTION_ENABLED is false")
-        super().__init__(RedactedErrorBodies(app, obs) if obs.settings.redact_error_bodies else app, obs)
+        if not obs.settings.redaction.request_view_enabled:
+            raise MiddlewareNotUsed("OBS_REQUEST_VIEW_ENABLED is false")
+        super().__init__(RedactedErrorBodies(app, obs) if obs.settings.redaction.error_bodies else app, obs)
 
     def observe(self, scope: Scope, record: RequestRecord) -> None:
         scope[REDACTION_KEY] = RedactedRequest(

@@ -30,11 +30,11 @@ class RequestIdMiddleware(RecordMiddleware):
 
     def __init__(self, app: ASGIApp, obs: Observability) -> None:
         settings = obs.settings
-        if not settings.request_id_enabled:
+        if not settings.requests.id_enabled:
             raise MiddlewareNotUsed("OBS_REQUEST_ID_ENABLED is false")
         super().__init__(app, obs)
-        self._accepted = tuple(name.lower().encode("ascii") for name in settings.request_id_headers)
-        self._answered = settings.request_id_response_header.lower().encode("ascii")
+        self._accepted = tuple(name.lower().encode("ascii") for name in settings.requests.id_headers)
+        self._answered = settings.requests.id_response_header.lower().encode("ascii")
         self._new_id = obs.new_request_id
 
     def observe(self, scope: Scope, record: RequestRecord) -> None:

@@ -41,7 +41,7 @@ class TracingMiddleware(RecordMiddleware):
         self._spans = obs.spans
         self._natives = NativeSpans(app)
         self._observe_as = {"suppress": self._suppress, "nest": self._nest, "defer": self._defer}[
-            obs.settings.tracing_native
+            obs.settings.tracing.native
         ]
 
     def observe(self, scope: Scope, record: RequestRecord) -> Undo | None:

@@ -154,13 +154,13 @@ class Observability:
         new_request_id: NewId | None = None,
     ) -> Self:
         """Build everything from `settings`; arguments as for `from_env`."""
-        policy = redaction or RedactionPolicy.from_settings(settings)
-        shared = settings.enabled and settings.multiproc_dir
+        policy = redaction or RedactionPolicy.from_settings(settings.redaction)
+        shared = settings.enabled and settings.metrics.multiproc_dir
         metrics = Metrics(
             policy,
-            settings.namespace,
-            settings.metrics_max_series,
-            created=settings.metrics_created,
+            settings.metrics.namespace,
+            settings.metrics.max_series,
+            created=settings.metrics.created,
             directory=Path(shared) if shared else None,
         )
         faults = Faults(count=lambda component: metrics.errors.labels(component).inc())
@@ -169,29 +169,31 @@ class Observability:
             log_stream,
             dropped=lambda level: metrics.logs_dropped.labels(level).inc(),
             failed=lambda error: faults.report("sink", error),
-            form=form_for(settings.log_format, log_stream, os.environ, dev=settings.says_dev),
+            form=form_for(settings.logs.format, log_stream, os.environ, dev=settings.says_dev),
         )
-        lines = Lines(settings.service_name, settings.env, settings.commit, metrics.counting(policy, "log"))
+        lines = Lines(
+            settings.service.name, settings.service.env, settings.service.commit, metrics.counting(policy, "log")
+        )
         log = Logs(
             lines,
-            Sampler(settings.log_sampling_rate_info, settings.log_sampling_budget),
+            Sampler(settings.logs.sampling_rate_info, settings.logs.sampling_budget),
             FlightRecorder(
-                settings.log_recorder_lines, settings.log_recorder_bytes, settings.log_slow_ms / 1e3, sink.put
+                settings.logs.recorder_lines, settings.logs.recorder_bytes, settings.logs.slow_ms / 1e3, sink.put
             ),
-            OwnLoggers(settings.log_recorder_loggers),
+            OwnLoggers(settings.logs.recorder_loggers),
             sink,
             _root_level(settings),
             faults,
-            restores=settings.logging_restore,
+            restores=settings.logs.restore,
             removed=lambda: metrics.log_handler_removed.inc(),  # Made at its first use.
         )
         probes = ProbeRegistry(
             metrics,
             metrics.counting(policy, "health"),
             faults,
-            interval_s=settings.health_interval_s,
-            fail_after=settings.health_fail_after,
-            recover_after=settings.health_recover_after,
+            interval_s=settings.health.interval_s,
+            fail_after=settings.health.fail_after,
+            recover_after=settings.health.recover_after,
             drains=lambda: drain.active,
         )
         heartbeat = HeartbeatProbe()
@@ -200,7 +202,7 @@ class Observability:
         if metrics.workers is not None:
             # Of no weight: a service without the metrics of its other workers does its work.
             probes.probe("metrics_directory", critical=False, interval=0, fail_after=1)(metrics.workers.check)
-        tracing = settings.enabled and settings.tracing_enabled
+        tracing = settings.enabled and settings.tracing.enabled
         spans = (
             _server_spans(settings, tracer_provider, span_exporter, metrics.counting(policy, "span"), metrics, faults)
             if tracing
@@ -223,7 +225,7 @@ class Observability:
         background.add("log_levels", log.levels.expire_in_time, later=True)
         background.add("log_tending", log.tend, later=True)
         background.when_started("logs", log.look_after_handler)
-        if settings.enabled and settings.logging_enabled:
+        if settings.enabled and settings.logs.enabled:
             background.when_started("loguru", warn_of_loguru)
         if spans is not None and tracer_provider is None and not spans.exports:
             # Said when the application has started: `init` has given the log its handler by then.
@@ -234,14 +236,14 @@ class Observability:
             probes.tell_ready()
 
         drain = Drain(
-            settings.drain_delay_s,
+            settings.health.drain_delay_s,
             faults,
             tell_draining,
-            signals=settings.drain_enabled,
+            signals=settings.health.drain_enabled,
             why_development=lambda: why_development(sys._getframe(), dev=settings.says_dev),
         )
         background.add("drain", drain.run)
-        hang_ups = HangUps(settings.cancel_on_disconnect)
+        hang_ups = HangUps(settings.requests.cancel_on_disconnect)
         bundle = cls(
             settings,
             redaction,
@@ -256,10 +258,10 @@ class Observability:
             drain,
             jobs,
             authorize,
-            new_request_id=GENERATORS[settings.request_id_format]
+            new_request_id=GENERATORS[settings.requests.id_format]
             if new_request_id is None
             else ids.checked(new_request_id, faults, redaction.redact_text),
-            operations=Operations(partial(count_operation, metrics) if settings.metrics_enabled else None),
+            operations=Operations(partial(count_operation, metrics) if settings.metrics.enabled else None),
             hang_ups=hang_ups,
         )
         weakref.finalize(bundle, _leave, weakref.ref(sink)).atexit = False
@@ -273,8 +275,8 @@ class Observability:
         `CORSMiddleware` inside of the stack needs no such list; one outside that has a list of its own does.
         """
         settings = self.settings
-        names = (settings.request_id_response_header,) if settings.request_id_enabled else ()
-        return (*names, *settings.tracing_response_headers) if self.spans is not None else names
+        names = (settings.requests.id_response_header,) if settings.requests.id_enabled else ()
+        return (*names, *settings.tracing.response_headers) if self.spans is not None else names
 
     def logger(self, name: str) -> logging.Logger:
         """Return the standard library's logger of that name, as the function `logger` does."""
@@ -335,7 +337,7 @@ class Observability:
         """Hand queued spans to the exporter and queued lines to the stream; blocks as long as a shutdown may."""
         if self.spans is not None:
             try:
-                self.spans.flush(int(self.settings.tracing_shutdown_timeout_s * 1000))
+                self.spans.flush(int(self.settings.tracing.shutdown_timeout_s * 1000))
             except Exception as error:
                 self.faults.report("tracing", error)
         self.log.flush()
@@ -357,15 +359,15 @@ def _background(settings: Settings, metrics: Metrics, faults: Faults) -> Backgro
     metrics.registry.later(partial(collect_from, metrics.registry))
     if metrics.workers is not None:
         background.add("process_series", partial(metrics.workers.keep_noting, metrics.registry.collectors))
-    if settings.watchdog_enabled:
-        stall_s = settings.watchdog_stall_ms / 1e3
+    if settings.runtime.watchdog_enabled:
+        stall_s = settings.runtime.watchdog_stall_ms / 1e3
         watchdog = Watchdog(metrics, faults, stall_s=stall_s, starting=background.is_starting)
         background.when_started("watchdog", watchdog.begin)
         background.add("watchdog", watchdog.run)
-    if settings.redis_streams:
-        connect = client_of(settings.redis_url)
-        interval_s = settings.redis_streams_interval_s
-        streams = RedisStreams(metrics, faults, settings.redis_streams, connect, interval_s=interval_s)
+    if settings.runtime.redis_streams:
+        connect = client_of(settings.service.redis_url)
+        interval_s = settings.runtime.redis_streams_interval_s
+        streams = RedisStreams(metrics, faults, settings.runtime.redis_streams, connect, interval_s=interval_s)
         background.add("redis_streams", streams.run)
     return background
 
@@ -378,8 +380,8 @@ def _tell_that_no_span_leaves() -> None:
 
 def _root_level(settings: Settings) -> RootLevel:
     numbers = logging.getLevelNamesMapping()
-    recorder_level = numbers[settings.log_recorder_level] if settings.log_recorder_lines else None
-    return RootLevel(numbers[settings.log_level], recorder_level)
+    recorder_level = numbers[settings.logs.recorder_level] if settings.logs.recorder_lines else None
+    return RootLevel(numbers[settings.logs.level], recorder_level)
 
 
 def _server_spans(

@@ -62,14 +62,14 @@ class Guard:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.audit = Audit(clock)
-        self._public = settings.metrics_public
-        self._networks = tuple(ip_network(network) for network in settings.ops_networks)
+        self._public = settings.metrics.public
+        self._networks = tuple(ip_network(network) for network in settings.ops.networks)
         self._faults = faults
         self._authorize = authorize
-        self._failures = Failures(settings.ops_max_failures, clock)
+        self._failures = Failures(settings.ops.max_failures, clock)
         flags = {
-            "OBS_ADMIN_TOKEN": settings.admin_token,
-            "OBS_ADMIN_TOKEN_PREVIOUS": settings.admin_token_previous,
+            "OBS_ADMIN_TOKEN": settings.ops.admin_token,
+            "OBS_ADMIN_TOKEN_PREVIOUS": settings.ops.admin_token_previous,
         }
         # An empty one, given in code, is none: `Bearer` alone would carry it.
         tokens = {flag: _bytes(token) for flag, token in flags.items() if token}

@@ -60,7 +60,7 @@ class OwnPort:
     def __init__(self, stack: ASGIApp, obs: Observability, port: int) -> None:
         self._stack = stack
         self._faults = obs.faults
-        self._address = (obs.settings.ops_host, port)
+        self._address = (obs.settings.ops.host, port)
         self._said = False
         self.serves = False
 

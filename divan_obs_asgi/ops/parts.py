@@ -52,7 +52,7 @@ PARTS: tuple[type[Part], ...] = (
 
 def endpoints(obs: Observability, guard: Guard) -> list[Endpoint]:
     """Return what is declared, in the order in which it is told."""
-    prefix = obs.settings.ops_prefix
+    prefix = obs.settings.ops.prefix
     declared: list[Endpoint] = []
     parts: list[Part] = [part(obs, guard) for part in PARTS]
     for part in (*parts, Directory(obs, declared)):
@@ -64,7 +64,7 @@ def build_ops_app(obs: Observability) -> OpsApplication:
     """Return the application that answers the ops endpoints of `obs`."""
     guard = Guard(obs.settings, obs.faults, obs.authorize)
     obs.background.add("audit", guard.audit.keep_telling, later=True)
-    return OpsApplication(endpoints(obs, guard), guard, obs.settings.ops_prefix)
+    return OpsApplication(endpoints(obs, guard), guard, obs.settings.ops.prefix)
 
 
 __all__ = ["PARTS", "Part", "build_ops_app", "endpoints"]

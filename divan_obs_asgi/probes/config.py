@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from divan_obs_asgi.exceptions import ProbeFailed
 from divan_obs_asgi.probes.base import STARTUP, Group
 from divan_obs_asgi.settings import Settings
-from divan_obs_asgi.settings.flags import IN_PLAY
 from divan_obs_asgi.settings.parsers import DIFFERENT_CHARACTERS
+from divan_obs_asgi.settings.service import IN_PLAY
 
 # RFC 7518, section 3.2: a key of at least the size of the hash output, 256 bits for HS256.
 JWT_SECRET_BYTES = 32
@@ -49,21 +49,21 @@ class ConfigProbe:
         """Return the names of the flags that cannot work."""
         settings = self._settings
         answers = {
-            "REDIS_URL": settings.redis_url is None or _well_formed(settings.redis_url, _REDIS),
-            "DATABASE_URL": settings.database_url is None or _well_formed(settings.database_url),
-            "S3_ENDPOINT_URL": settings.s3_url is None or _well_formed(settings.s3_url, _S3),
-            "JWT_SECRET": settings.jwt_secret is None or self._is_long_enough(settings.jwt_secret),
-            "OTEL_EXPORTER_OTLP_ENDPOINT": not settings.tracing_enabled
-            or (settings.otlp_traces_endpoint or settings.otlp_endpoint) is not None,
-            "OBS_ADMIN_TOKEN": not self._guards or _is_strong(settings.admin_token),
+            "REDIS_URL": settings.service.redis_url is None or _well_formed(settings.service.redis_url, _REDIS),
+            "DATABASE_URL": settings.service.database_url is None or _well_formed(settings.service.database_url),
+            "S3_ENDPOINT_URL": settings.service.s3_url is None or _well_formed(settings.service.s3_url, _S3),
+            "JWT_SECRET": settings.service.jwt_secret is None or self._is_long_enough(settings.service.jwt_secret),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": not settings.tracing.enabled
+            or (settings.tracing.traces_endpoint or settings.tracing.endpoint) is not None,
+            "OBS_ADMIN_TOKEN": not self._guards or _is_strong(settings.ops.admin_token),
             "OBS_ADMIN_TOKEN_PREVIOUS": not self._guards
-            or settings.admin_token_previous is None
-            or _is_strong(settings.admin_token_previous),
+            or settings.ops.admin_token_previous is None
+            or _is_strong(settings.ops.admin_token_previous),
         }
         return [flag for flag, fine in answers.items() if not fine]
 
     def _is_long_enough(self, key: str) -> bool:
-        if self._settings.env not in IN_PLAY and len(set(key)) < DIFFERENT_CHARACTERS:
+        if self._settings.service.env not in IN_PLAY and len(set(key)) < DIFFERENT_CHARACTERS:
             return False
         return _bytes_in(key) >= JWT_SECRET_BYTES
 
@@ -71,7 +71,7 @@ class ConfigProbe:
     def _guards(self) -> bool:
         """Whether endpoints are served, somewhere in earnest, that need the token."""
         settings = self._settings
-        return settings.enabled and settings.ops_enabled and settings.env != "dev"
+        return settings.enabled and settings.ops.enabled and settings.service.env != "dev"
 
 
 def _bytes_in(secret: str) -> int:

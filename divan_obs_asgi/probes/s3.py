@@ -18,7 +18,7 @@ class S3Probe(HttpProbe):
     Readiness: the S3 endpoint answers HTTP, be it with a refusal; no credentials are sent, and none are checked.
 
     Args:
-        url: the endpoint, or a bucket's own; `observability.settings.s3_url`.
+        url: the endpoint, or a bucket's own; `observability.settings.service.s3_url`.
     """
 
     interval = 10.0

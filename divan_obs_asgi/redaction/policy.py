@@ -58,22 +58,22 @@ _DEFAULT_LIMITS = Limits()
 
 
 class Flags(Protocol):
-    """The flags that describe a policy (`divan_obs_asgi.settings`)."""
+    """The flags that describe a policy (`divan_obs_asgi.settings.RedactionSettings`)."""
 
     @property
-    def redact_keys(self) -> tuple[str, ...]: ...
+    def keys(self) -> tuple[str, ...]: ...
 
     @property
-    def redact_allow_keys(self) -> tuple[str, ...]: ...
+    def allow_keys(self) -> tuple[str, ...]: ...
 
     @property
-    def redact_user_id(self) -> str: ...
+    def user_id(self) -> str: ...
 
     @property
-    def redact_ip(self) -> str: ...
+    def ip(self) -> str: ...
 
     @property
-    def redact_hash_key(self) -> str | None: ...
+    def hash_key(self) -> str | None: ...
 
 
 class RedactionPolicy:
@@ -138,14 +138,14 @@ class RedactionPolicy:
         self._plain_keys: set[str] = set()
 
     @classmethod
-    def from_settings(cls, settings: Flags, rules: Iterable[Rule] = DEFAULT_RULES) -> Self:
+    def from_settings(cls, flags: Flags, rules: Iterable[Rule] = DEFAULT_RULES) -> Self:
         """Return the policy that the `OBS_REDACT_*` flags describe, with these rules."""
         options = (
-            tuple(settings.redact_keys),
-            tuple(settings.redact_allow_keys),
-            settings.redact_user_id,
-            settings.redact_ip,
-            settings.redact_hash_key,
+            tuple(flags.keys),
+            tuple(flags.allow_keys),
+            flags.user_id,
+            flags.ip,
+            flags.hash_key,
         )
         # The bundles of a process have the same flags as a rule: one policy knows the keys and texts of all of them.
         of_flags: Callable[..., Any] = _of_flags if rules is DEFAULT_RULES else _of_flags.__wrapped__

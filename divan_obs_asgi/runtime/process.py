@@ -23,7 +23,9 @@ def collect_from(registry: CollectorRegistry) -> None:
 
 def tell_build(metrics: Metrics, settings: Settings) -> None:
     """Set `build_info`: what runs, as labels of a series that is always 1."""
-    metrics.build_info.labels(__version__, settings.service_version, settings.commit, platform.python_version()).set(1)
+    metrics.build_info.labels(
+        __version__, settings.service.version, settings.service.commit, platform.python_version()
+    ).set(1)
 
 
 __all__ = ["collect_from", "tell_build"]

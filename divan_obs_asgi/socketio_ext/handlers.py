@@ -44,7 +44,7 @@ class Calls:
             self._spans = event_spans(obs.spans, policy)
         self._leave = self._spans.leave if self._spans is not None else nothing
         self._handlings = watch.handlings
-        self._log = obs.log.access if obs.settings.access_log_enabled else None
+        self._log = obs.log.access if obs.settings.logs.access_enabled else None
         self._tells = self._spans is not None or self._log is not None
         # How often tasks were cancelled that go on all the same, and whether there are any: nearly never.
         self._cancellations: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()

@@ -65,7 +65,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
 
     def _observe_by(self, obs: Observability) -> None:
         self.obs = obs
-        self._observed = obs.settings.enabled and obs.settings.socketio_enabled
+        self._observed = obs.settings.enabled and obs.settings.socketio.enabled
         if not self._observed:
             return
         self._upstream = super()._trigger_event
@@ -75,8 +75,8 @@ class ObservedAsyncServer(socketio.AsyncServer):
         # Not the dictionary: Engine.IO makes a new one when it dismisses everybody.
         self._requests = EngineRequests(self._watch.transports, lambda: self.eio.sockets, obs.drain)
         self._traces = Traces(obs) if obs.spans is not None else None
-        self._rooms = Rooms(obs.metrics, self._names) if obs.settings.socketio_room_sizes else None
-        self._answers_errors = obs.settings.socketio_ack_errors
+        self._rooms = Rooms(obs.metrics, self._names) if obs.settings.socketio.room_sizes else None
+        self._answers_errors = obs.settings.socketio.ack_errors
         self._hooks = EngineHooks(self, self._watch, self._names, self._traces)
         self._compares = False
         shares = isinstance(self.manager, AsyncPubSubManager)
@@ -308,7 +308,7 @@ def _is_to_be_observed() -> bool:
         settings = Settings.from_env()
     except ImproperlyConfigured:
         return True
-    return settings.enabled and settings.socketio_enabled
+    return settings.enabled and settings.socketio.enabled
 
 
 __all__ = ["UNKNOWN", "ObservedAsyncServer"]

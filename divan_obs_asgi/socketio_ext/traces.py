@@ -34,9 +34,9 @@ class Traces:
 
         self._brought = brought
         self._carried = carried
-        self.makes_spans = obs.settings.socketio_emit_spans
+        self.makes_spans = obs.settings.socketio.emit_spans
         self._span = obs.work.span
-        self._tells_clients = obs.settings.socketio_client_traces
+        self._tells_clients = obs.settings.socketio.client_traces
         self._asked: set[str] = set()
 
     def emitting(self, event: str, namespace: str) -> AbstractContextManager[object]:

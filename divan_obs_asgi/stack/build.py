@@ -70,7 +70,7 @@ def build_stack(
     """
     if not obs.settings.enabled:
         return app
-    own_port = obs.settings.ops_port if obs.settings.ops_enabled else None
+    own_port = obs.settings.ops.port if obs.settings.ops.enabled else None
     chain = innermost = app if own_port is None else keep_off(app)
     places: deque[Place] = deque()
     wrong: list[str] = []

@@ -49,7 +49,7 @@ def init(app: Starlette, obs: Observability | None = None) -> Observability:
         # Starlette calls this once, at the first message; the instance's own attribute goes before its class's method.
         app.build_middleware_stack = lambda: framework.built(stack)  # type: ignore[method-assign]
     _take_over(obs, _calling_module())
-    if obs.spans is not None and obs.settings.tracing_native == "suppress":
+    if obs.spans is not None and obs.settings.tracing.native == "suppress":
         _stand_down(app)
     return obs
 
@@ -80,10 +80,10 @@ def _take_over(obs: Observability, application: str) -> None:
     """Set what a process has one of: the root logger's handler, the global tracer provider, the clients' spans."""
     if not obs.settings.enabled:
         return
-    if obs.settings.logging_enabled:
+    if obs.settings.logs.enabled:
         settings = obs.settings
         obs.log.install(
-            own_access_line=settings.access_log_enabled, application=application, prints=settings.log_prints
+            own_access_line=settings.logs.access_enabled, application=application, prints=settings.logs.prints
         )
     if obs.spans is not None:
         from divan_obs_asgi.tracing.provider import make_global

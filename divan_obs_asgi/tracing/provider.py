@@ -62,12 +62,12 @@ def build_server_spans(
         failed: called with what an exporter raised.
     """
     redactor = SpanRedactor(redaction)
-    sampler = TraceSampler(settings.traces_sampler, settings.traces_sampler_arg)
+    sampler = TraceSampler(settings.tracing.sampler, settings.tracing.sampler_arg)
     processors = SynchronousMultiSpanProcessor()
     spans: FastServerSpans
-    if settings.tracing_native == "defer":
+    if settings.tracing.native == "defer":
         ids: IdGenerator = AdoptingIds(lambda record: spans.tell(record))
-        sampler = AdoptingSampler(settings.traces_sampler, settings.traces_sampler_arg)
+        sampler = AdoptingSampler(settings.tracing.sampler, settings.tracing.sampler_arg)
     else:
         ids = RandomIdGenerator()
     provider = OwnTracerProvider(
@@ -77,10 +77,10 @@ def build_server_spans(
     queue = None
     if make_exporter is not None:
         limits = Limits(
-            settings.export_queue,
-            min(settings.export_batch, settings.export_queue),
-            settings.export_delay_ms / 1000,
-            settings.tracing_shutdown_timeout_s,
+            settings.tracing.queue_size,
+            min(settings.tracing.batch_size, settings.tracing.queue_size),
+            settings.tracing.delay_ms / 1000,
+            settings.tracing.shutdown_timeout_s,
         )
         queue = ExportQueue(
             lambda: RedactingExporter(make_exporter(), redactor),
@@ -92,7 +92,7 @@ def build_server_spans(
         weakref.finalize(provider, _leave, weakref.ref(queue)).atexit = False
         provider.add_span_processor(queue)
     spans = FastServerSpans(settings, provider, processors, sampler, queue)
-    if settings.tracing_native == "defer":
+    if settings.tracing.native == "defer":
         processors.add_span_processor(AdoptingProcessor(spans.adopt))
     return spans
 
@@ -104,7 +104,7 @@ def _leave(queue: weakref.ref[ExportQueue]) -> None:
 
 
 def _exporter_of(settings: Settings) -> Callable[[], SpanExporter] | None:
-    endpoint = settings.otlp_traces_endpoint or settings.otlp_endpoint
+    endpoint = settings.tracing.traces_endpoint or settings.tracing.endpoint
     if endpoint is None:
         return None
     # Also what is said about the scheme is said at the first export: `init` has given the log its handler by then.
@@ -162,10 +162,10 @@ def _resource(settings: Settings, redactor: SpanRedactor) -> Resource:
         os.getpid(),
         tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("OTEL_"))),
         (
-            ("service.name", settings.service_name),
-            ("service.version", settings.service_version),
-            ("deployment.environment.name", settings.env),
-            ("vcs.ref.head.revision", settings.commit),
+            ("service.name", settings.service.name),
+            ("service.version", settings.service.version),
+            ("deployment.environment.name", settings.service.env),
+            ("vcs.ref.head.revision", settings.service.commit),
         ),
     )
     return Resource(redactor.attributes(resource.attributes), resource.schema_url)

@@ -73,7 +73,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> FastAPI:
 
 def observe(observability: obs.Observability, database: storage.Sql, redis: Redis) -> None:
     """Register what /health/ready checks, and declare the values of labels: any other is counted as __overflow__."""
-    minimum = observability.settings.health_min_migration
+    minimum = observability.settings.health.min_migration
     register, declare = observability.probes.register, observability.metrics.declare
     register(obs.probes.RedisProbe(redis))
     register(obs.probes.SqlProbe(database))

@@ -17,6 +17,7 @@ from divan_obs_asgi.ops.audit import MAX_REFUSALS
 from divan_obs_asgi.ops.guard import Guard
 from divan_obs_asgi.ops.rate_limit import Failures
 from divan_obs_asgi.ops.responses import Refused
+from divan_obs_asgi.settings import OpsSettings
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.types import Scope
 from tests.logs.root_logger import root_logger_kept
@@ -73,7 +74,7 @@ def test_without_a_token_nothing_is_changed(environ: dict[str, str]) -> None:
 @pytest.mark.parametrize("credentials", [b"Bearer", b"Bearer ", b"bearer   ", b"Bearer \t", b""])
 def test_an_empty_token_opens_nothing(tokens: dict[str, str], credentials: bytes) -> None:
     """Code that hands over an empty variable has set none, and `Bearer` alone does not carry it."""
-    door = Guard(obs.Settings(**tokens), Observed().obs.faults)  # type: ignore[arg-type]
+    door = Guard(obs.Settings(ops=OpsSettings(**tokens)), Observed().obs.faults)  # type: ignore[arg-type]
     assert status(door, (b"authorization", credentials)) == (401 if tokens["admin_token"] else 403)
 
 
@@ -94,7 +95,7 @@ def test_what_is_public_is_what_can_only_be_read() -> None:
 
 
 def guarding(clock: Clock, most: int = 3, authorize: Any = None) -> Guard:
-    settings = obs.Settings(admin_token=NEW, ops_max_failures=most)
+    settings = obs.Settings(ops=OpsSettings(admin_token=NEW, max_failures=most))
     return Guard(settings, Observed().obs.faults, authorize, clock)
 
 
@@ -121,7 +122,7 @@ def test_who_guesses_has_to_wait() -> None:
 
 def test_the_right_token_always_passes() -> None:
     """Behind an ingress all clients have one address: whoever guesses there does not lock the scraper out."""
-    settings = obs.Settings(admin_token=NEW, admin_token_previous=OLD, ops_max_failures=3)
+    settings = obs.Settings(ops=OpsSettings(admin_token=NEW, admin_token_previous=OLD, max_failures=3))
     door = Guard(settings, Observed().obs.faults, None, Clock())
     assert [status(door, bearer("guess")) for _ in range(100)] == [401] * 3 + [429] * 97
     assert [status(door, bearer(token)) for token in (NEW, OLD, "guess", NEW)] == [200, 200, 429, 200]
@@ -152,7 +153,7 @@ def test_what_is_no_bearer_token_counts_against_nobody(headers: list[tuple[bytes
 def test_a_token_of_any_length_is_right_where_it_is_ours(length: int) -> None:
     """And wrong where it is not."""
     long = "aB3" * length
-    door = Guard(obs.Settings(admin_token=long, ops_max_failures=1), Observed().obs.faults)
+    door = Guard(obs.Settings(ops=OpsSettings(admin_token=long, max_failures=1)), Observed().obs.faults)
     assert [status(door, bearer(token)) for token in (long, long[:-1], f"{long}x", long)] == [200, 401, 429, 200]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.probes import ConfigProbe
-from divan_obs_asgi.settings import Settings
+from divan_obs_asgi.settings import Settings, TracingSettings
 from tests.ops.asking import ask
 from tests.stacks import Observed
 
@@ -100,14 +100,14 @@ def test_what_is_not_set_is_not_used(flag: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "wrong"),
     [
-        ({"tracing_enabled": True}, ["OTEL_EXPORTER_OTLP_ENDPOINT"]),
-        ({"tracing_enabled": True, "otlp_endpoint": "grpc://otel-collector:4317"}, []),
-        ({"tracing_enabled": False}, []),
+        ({"enabled": True}, ["OTEL_EXPORTER_OTLP_ENDPOINT"]),
+        ({"enabled": True, "endpoint": "grpc://otel-collector:4317"}, []),
+        ({"enabled": False}, []),
     ],
 )
 def test_tracing_wants_a_collector(settings: dict[str, Any], wrong: list[str]) -> None:
     """Spans that go nowhere are a mistake; without tracing nobody asks for an endpoint."""
-    probe = ConfigProbe(Settings(**settings))
+    probe = ConfigProbe(Settings(tracing=TracingSettings(**settings)))
     assert probe.wrong_flags() == wrong
 
 

@@ -233,7 +233,7 @@ def test_postgresql_is_asked_in_the_same_way(postgres_server: PostgresServer, ap
 
     async def check() -> obs.probes.Report:
         async with migrated_to(postgres_server.url, applied) as database:
-            minimum = observed.obs.settings.health_min_migration
+            minimum = observed.obs.settings.health.min_migration
             observed.obs.probes.register(MigrationsProbe(database, minimum, timeout=PATIENCE_S))
             return await observed.obs.probes.ask("ready")
 

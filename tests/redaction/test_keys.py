@@ -91,7 +91,7 @@ def test_the_policy_remembers_a_bounded_number_of_keys() -> None:
 
 
 def flagged(**flags: str) -> RedactionPolicy:
-    return RedactionPolicy.from_settings(Settings.from_env(flags))
+    return RedactionPolicy.from_settings(Settings.from_env(flags).redaction)
 
 
 @pytest.mark.parametrize("key", ["shoe_size", "shoeSize", "SHOE-SIZE", "shoe.size", "user_shoe_size", "shoe_size_2"])

@@ -155,7 +155,7 @@ def test_an_unknown_policy_is_refused() -> None:
 def test_the_flags_decide() -> None:
     """OBS_REDACT_USER_ID, OBS_REDACT_IP and OBS_REDACT_HASH_KEY."""
     flags = {"OBS_REDACT_USER_ID": "hash", "OBS_REDACT_IP": "truncate", "OBS_REDACT_HASH_KEY": KEY}
-    policy = RedactionPolicy.from_settings(Settings.from_env(flags))
+    policy = RedactionPolicy.from_settings(Settings.from_env(flags).redaction)
     told = policy.redact({"user_id": 7, "client_ip": "192.0.2.7"})
     assert told == {"user_id": hashed("7"), "client_ip": "192.0.2.0"}
 

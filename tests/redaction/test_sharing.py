@@ -14,7 +14,9 @@ def test_each_counts_for_itself() -> None:
     """Of two bundles with the same flags, too."""
     counts = [Counter[str](), Counter[str]()]
     first, second = (
-        RedactionPolicy.from_settings(Settings.from_env({})).having(count=lambda rule, own=own: own.update([rule]))
+        RedactionPolicy.from_settings(Settings.from_env({}).redaction).having(
+            count=lambda rule, own=own: own.update([rule])
+        )
         for own in counts
     )
     for text in ("nothing", SECRET):
@@ -26,8 +28,8 @@ def test_each_counts_for_itself() -> None:
 
 def test_other_flags_are_another_policy() -> None:
     """What one has found harmless is not, under other flags."""
-    plain = RedactionPolicy.from_settings(Settings.from_env({}))
-    strict = RedactionPolicy.from_settings(Settings.from_env({"OBS_REDACT_KEYS": "shoe size"}))
+    plain = RedactionPolicy.from_settings(Settings.from_env({}).redaction)
+    strict = RedactionPolicy.from_settings(Settings.from_env({"OBS_REDACT_KEYS": "shoe size"}).redaction)
     assert plain.redact_field("shoe_size", "44") == "44"
     assert strict.redact_field("shoe_size", "44") != "44"
     assert plain.redact_field("shoe_size", "44") == "44"

@@ -36,8 +36,8 @@ def test_a_file_sets_flags(path: Path) -> None:
         encoding="utf-8",
     )
     settings = Settings.from_env({"OBS_ENV_FILE": f" {path} "})
-    assert (settings.service_name, settings.log_level) == ("shop", "DEBUG")
-    assert settings.database_url == "postgresql://db.internal/shop"
+    assert (settings.service.name, settings.logs.level) == ("shop", "DEBUG")
+    assert settings.service.database_url == "postgresql://db.internal/shop"
     assert SECRET not in repr(settings)
 
 
@@ -46,7 +46,7 @@ def test_the_environment_goes_before_the_file(path: Path, value: str) -> None:
     """Whoever sets a variable for one run means it; also where it is the default, or nothing."""
     path.write_text("OBS_ENV=staging\nOBS_COMMIT=42bb08b\nOBS_ENV_FILE=/nonexistent\n")
     settings = Settings.from_env({"OBS_ENV_FILE": str(path), "OBS_ENV": value})
-    assert (settings.env, settings.commit, settings.env_file) == (value or "dev", "42bb08b", str(path))
+    assert (settings.service.env, settings.service.commit, settings.env_file) == (value or "dev", "42bb08b", str(path))
     sources = {one.flag.name: one.source for one in settings.in_force()}
     assert sources["OBS_COMMIT"] == "file"
     assert sources["OBS_ENV"] == ("environment" if value else "default")
@@ -57,7 +57,7 @@ def test_the_environment_of_the_process_is_left_alone(path: Path, monkeypatch: p
     path.write_text("OBS_ENV=staging\n")
     monkeypatch.setenv("OBS_ENV_FILE", str(path))
     monkeypatch.delenv("OBS_ENV", raising=False)
-    assert Settings.from_env().env == "staging"
+    assert Settings.from_env().service.env == "staging"
     assert "OBS_ENV" not in os.environ
 
 

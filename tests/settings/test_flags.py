@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from operator import attrgetter
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from divan_obs_asgi import ImproperlyConfigured, Settings
-from divan_obs_asgi.settings import DEFAULT_MIDDLEWARE
+from divan_obs_asgi.settings import DEFAULT_MIDDLEWARE, MetricSettings, OpsSettings, RequestSettings, ServiceSettings
 
 FLAGS = {flag.name: flag for flag, _ in Settings.flags()}
 SECRETS = sorted(name for name, flag in FLAGS.items() if flag.secret)
@@ -21,119 +22,119 @@ EXAMPLES = [
     ("OBS_ENV_FILE", " ", "env_file", None),
     ("OBS_MIDDLEWARE", "a.b.First, c.Second ,", "middleware", ("a.b.First", "c.Second")),
     ("OBS_MIDDLEWARE", "", "middleware", ()),
-    ("OBS_CONTEXT_ENABLED", "0", "context_enabled", False),
-    ("OBS_OPS_ENABLED", "no", "ops_enabled", False),
-    ("OBS_REQUEST_ID_ENABLED", "OFF", "request_id_enabled", False),
+    ("OBS_CONTEXT_ENABLED", "0", "requests.context_enabled", False),
+    ("OBS_OPS_ENABLED", "no", "ops.enabled", False),
+    ("OBS_REQUEST_ID_ENABLED", "OFF", "requests.id_enabled", False),
     (
         "OBS_REQUEST_ID_HEADERS",
         "X-Request-Id, traceparent,x-request-id",
-        "request_id_headers",
+        "requests.id_headers",
         ("x-request-id", "traceparent"),
     ),
-    ("OBS_REQUEST_ID_HEADERS", "", "request_id_headers", ()),
-    ("OBS_REQUEST_ID_RESPONSE_HEADER", " X-Correlation-ID ", "request_id_response_header", "X-Correlation-ID"),
-    ("OBS_REQUEST_ID_FORMAT", "UUID7", "request_id_format", "uuid7"),
-    ("OBS_QUIET_PATHS", "/ping, /livez,/ping", "quiet_paths", ("/ping", "/livez")),
-    ("OBS_CANCEL_ON_DISCONNECT", "/generate, /chat/{id}", "cancel_on_disconnect", ("/generate", "/chat/{id}")),
-    ("OBS_REDACTION_ENABLED", " False ", "redaction_enabled", False),
-    ("OBS_TRACING_ENABLED", "true", "tracing_enabled", True),
-    ("OBS_TRACING_ENABLED", "1", "tracing_enabled", True),
-    ("OBS_TRACING_ENABLED", "Yes", "tracing_enabled", True),
-    ("OBS_TRACING_ENABLED", "on", "tracing_enabled", True),
-    ("OBS_METRICS_ENABLED", "", "metrics_enabled", True),
-    ("OBS_ACCESS_LOG_ENABLED", "false", "access_log_enabled", False),
-    ("OBS_LOGGING_ENABLED", "false", "logging_enabled", False),
-    ("OBS_SOCKETIO_ENABLED", "false", "socketio_enabled", False),
-    ("OBS_SOCKETIO_EMIT_SPANS", "true", "socketio_emit_spans", True),
-    ("OBS_SOCKETIO_CLIENT_TRACES", "true", "socketio_client_traces", True),
-    ("OBS_SOCKETIO_ROOM_SIZES", "true", "socketio_room_sizes", True),
-    ("OBS_SOCKETIO_ACK_ERRORS", "true", "socketio_ack_errors", True),
-    ("OBS_METRICS_PUBLIC", "true", "metrics_public", True),
-    ("OBS_ADMIN_TOKEN", "open sesame", "admin_token", "open sesame"),
-    ("OBS_ADMIN_TOKEN", "", "admin_token", None),
-    ("OBS_ADMIN_TOKEN_PREVIOUS", "", "admin_token_previous", None),
-    ("OBS_OPS_MAX_FAILURES", "3", "ops_max_failures", 3),
-    ("OBS_OPS_NETWORKS", "10.0.0.0/8, ::1", "ops_networks", ("10.0.0.0/8", "::1/128")),
-    ("OBS_OPS_PREFIX", "/internal/divan/", "ops_prefix", "/internal/divan"),
-    ("OBS_OPS_PREFIX", "/", "ops_prefix", ""),
-    ("OBS_OPS_PORT", "9464", "ops_port", 9464),
-    ("OBS_OPS_HOST", "0.0.0.0", "ops_host", "0.0.0.0"),
-    ("OBS_OPS_HOST", "localhost", "ops_host", "127.0.0.1"),
-    ("OBS_ROLLOVER_JOB", "nightly", "rollover_job", "nightly"),
-    ("OBS_VITALS_ENABLED", "off", "vitals_enabled", False),
-    ("OBS_VITALS_IN_PROD", "true", "vitals_in_prod", True),
+    ("OBS_REQUEST_ID_HEADERS", "", "requests.id_headers", ()),
+    ("OBS_REQUEST_ID_RESPONSE_HEADER", " X-Correlation-ID ", "requests.id_response_header", "X-Correlation-ID"),
+    ("OBS_REQUEST_ID_FORMAT", "UUID7", "requests.id_format", "uuid7"),
+    ("OBS_QUIET_PATHS", "/ping, /livez,/ping", "requests.quiet_paths", ("/ping", "/livez")),
+    ("OBS_CANCEL_ON_DISCONNECT", "/generate, /chat/{id}", "requests.cancel_on_disconnect", ("/generate", "/chat/{id}")),
+    ("OBS_REQUEST_VIEW_ENABLED", " False ", "redaction.request_view_enabled", False),
+    ("OBS_TRACING_ENABLED", "true", "tracing.enabled", True),
+    ("OBS_TRACING_ENABLED", "1", "tracing.enabled", True),
+    ("OBS_TRACING_ENABLED", "Yes", "tracing.enabled", True),
+    ("OBS_TRACING_ENABLED", "on", "tracing.enabled", True),
+    ("OBS_METRICS_ENABLED", "", "metrics.enabled", True),
+    ("OBS_ACCESS_LOG_ENABLED", "false", "logs.access_enabled", False),
+    ("OBS_LOGGING_ENABLED", "false", "logs.enabled", False),
+    ("OBS_SOCKETIO_ENABLED", "false", "socketio.enabled", False),
+    ("OBS_SOCKETIO_EMIT_SPANS", "true", "socketio.emit_spans", True),
+    ("OBS_SOCKETIO_CLIENT_TRACES", "true", "socketio.client_traces", True),
+    ("OBS_SOCKETIO_ROOM_SIZES", "true", "socketio.room_sizes", True),
+    ("OBS_SOCKETIO_ACK_ERRORS", "true", "socketio.ack_errors", True),
+    ("OBS_METRICS_PUBLIC", "true", "metrics.public", True),
+    ("OBS_ADMIN_TOKEN", "open sesame", "ops.admin_token", "open sesame"),
+    ("OBS_ADMIN_TOKEN", "", "ops.admin_token", None),
+    ("OBS_ADMIN_TOKEN_PREVIOUS", "", "ops.admin_token_previous", None),
+    ("OBS_OPS_MAX_FAILURES", "3", "ops.max_failures", 3),
+    ("OBS_OPS_NETWORKS", "10.0.0.0/8, ::1", "ops.networks", ("10.0.0.0/8", "::1/128")),
+    ("OBS_OPS_PREFIX", "/internal/divan/", "ops.prefix", "/internal/divan"),
+    ("OBS_OPS_PREFIX", "/", "ops.prefix", ""),
+    ("OBS_OPS_PORT", "9464", "ops.port", 9464),
+    ("OBS_OPS_HOST", "0.0.0.0", "ops.host", "0.0.0.0"),
+    ("OBS_OPS_HOST", "localhost", "ops.host", "127.0.0.1"),
+    ("OBS_ROLLOVER_JOB", "nightly", "ops.rollover_job", "nightly"),
+    ("OBS_VITALS_ENABLED", "off", "vitals.enabled", False),
+    ("OBS_VITALS_IN_PROD", "true", "vitals.in_prod", True),
     (
         "OBS_VITALS_ORIGINS",
         "https://Shop.example:443, http://localhost:3000,https://shop.example",
-        "vitals_origins",
+        "vitals.origins",
         ("https://shop.example", "http://localhost:3000"),
     ),
-    ("OBS_VITALS_ORIGINS", "http://[::1]:80", "vitals_origins", ("http://[::1]",)),
-    ("OBS_VITALS_ROUTES", "/, /rooms/[id],/about-us,/", "vitals_routes", ("/", "/rooms/[id]", "/about-us")),
-    ("OBS_VITALS_ADDRESS_LIMIT", "6", "vitals_address_limit", 6),
-    ("OBS_VITALS_TOTAL_LIMIT", "600", "vitals_total_limit", 600),
-    ("OBS_ENV", "prod", "env", "prod"),
-    ("OBS_SERVICE_NAME", " chat ", "service_name", "chat"),
-    ("OBS_COMMIT", "42bb08b", "commit", "42bb08b"),
-    ("OBS_REDACT_KEYS", "shoeSize, nick_name", "redact_keys", ("shoe size", "nick name")),
-    ("OBS_REDACT_ALLOW_KEYS", "X-Body", "redact_allow_keys", ("x body",)),
-    ("OBS_REDACT_USER_ID", "Keep", "redact_user_id", "keep"),
-    ("OBS_REDACT_IP", "truncate", "redact_ip", "truncate"),
-    ("OBS_REDACT_HASH_KEY", "k" * 16, "redact_hash_key", "k" * 16),
-    ("OBS_REDACT_ERROR_BODIES", "true", "redact_error_bodies", True),
-    ("LOG_LEVEL", "debug", "log_level", "DEBUG"),
-    ("LOG_FORMAT", "JSON", "log_format", "json"),
-    ("LOG_SAMPLING_RATE_INFO", "0.25", "log_sampling_rate_info", 0.25),
-    ("LOG_SAMPLING_RATE_INFO", "0", "log_sampling_rate_info", 0.0),
-    ("LOG_SAMPLING_RATE_INFO", "1", "log_sampling_rate_info", 1.0),
-    ("LOG_PRINTS", "true", "log_prints", True),
-    ("LOG_SAMPLING_BUDGET", "5000", "log_sampling_budget", 5000),
-    ("LOG_RECORDER_LEVEL", "info", "log_recorder_level", "INFO"),
-    ("LOG_RECORDER_LINES", "0", "log_recorder_lines", 0),
-    ("LOG_RECORDER_BYTES", "1024", "log_recorder_bytes", 1024),
-    ("LOG_RECORDER_LOGGERS", "botocore, shop.cache", "log_recorder_loggers", ("botocore", "shop.cache")),
-    ("OBS_LOGGING_RESTORE", "false", "logging_restore", False),
-    ("LOG_SLOW_MS", "250", "log_slow_ms", 250),
-    ("OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://otel-collector:4317", "otlp_endpoint", "grpc://otel-collector:4317"),
-    ("OTEL_EXPORTER_OTLP_ENDPOINT", "", "otlp_endpoint", None),
-    ("OBS_WATCHDOG_ENABLED", "false", "watchdog_enabled", False),
-    ("OBS_WATCHDOG_STALL_MS", "50", "watchdog_stall_ms", 50),
-    ("OBS_REDIS_STREAMS", "lb:events, chat , lb:events", "redis_streams", ("lb:events", "chat")),
-    ("OBS_REDIS_STREAMS_INTERVAL_S", "2.5", "redis_streams_interval_s", 2.5),
-    ("OTEL_TRACES_SAMPLER", "always_on", "traces_sampler", "always_on"),
-    ("OTEL_TRACES_SAMPLER_ARG", "0.1", "traces_sampler_arg", 0.1),
-    ("OBS_NAMESPACE", "my_shop2", "namespace", "my_shop2"),
-    ("OBS_METRICS_CREATED", "on", "metrics_created", True),
-    ("PROMETHEUS_MULTIPROC_DIR", " /run/divan ", "multiproc_dir", "/run/divan"),
-    ("OBS_METRICS_MAX_SERIES", "2000", "metrics_max_series", 2000),
-    ("OBS_SERVICE_VERSION", "1.4.2", "service_version", "1.4.2"),
-    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "grpcs://traces:4317", "otlp_traces_endpoint", "grpcs://traces:4317"),
-    ("OTEL_BSP_MAX_QUEUE_SIZE", "100", "export_queue", 100),
-    ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "10", "export_batch", 10),
-    ("OTEL_BSP_SCHEDULE_DELAY", "200", "export_delay_ms", 200),
-    ("OBS_TRACING_SHUTDOWN_TIMEOUT_S", "2.5", "tracing_shutdown_timeout_s", 2.5),
-    ("OBS_TRACING_NATIVE", "NEST", "tracing_native", "nest"),
-    ("OBS_TRACING_CLIENTS", "httpx, redis", "tracing_clients", ("httpx", "redis")),
-    ("OBS_TRACING_CLIENTS", "", "tracing_clients", ()),
-    ("OBS_TRACING_RESPONSE_HEADERS", "traceresponse", "tracing_response_headers", ("traceresponse",)),
-    ("OBS_TRACING_CLIENT_ADDRESS", "network", "tracing_client_address", "network"),
-    ("OBS_TRACING_KEEP_ERRORS", "true", "tracing_keep_errors", True),
-    ("OBS_TRACING_KEEP_SLOW_S", "0.4", "tracing_keep_slow_s", 0.4),
-    ("OBS_TRACING_KEEP_BUDGET", "5", "tracing_keep_budget", 5),
-    ("OTEL_SEMCONV_STABILITY_OPT_IN", "http/dup,database", "semconv_opt_in", ("http/dup", "database")),
-    ("OBS_DRAIN_ENABLED", "false", "drain_enabled", False),
-    ("OBS_DRAIN_DELAY_S", "7.5", "drain_delay_s", 7.5),
-    ("OBS_DRAIN_DELAY_S", "0", "drain_delay_s", 0.0),
-    ("HEALTH_MIN_MIGRATION", "0008", "health_min_migration", "0008"),
-    ("HEALTH_MIN_MIGRATION", " ", "health_min_migration", None),
-    ("REDIS_URL", "redis://localhost:6379/0", "redis_url", "redis://localhost:6379/0"),
-    ("DATABASE_URL", "sqlite:///divan.db", "database_url", "sqlite:///divan.db"),
-    ("S3_ENDPOINT_URL", "https://s3.example.org", "s3_url", "https://s3.example.org"),
-    ("JWT_SECRET", "x" * 32, "jwt_secret", "x" * 32),
-    ("HEALTH_INTERVAL_S", "0.5", "health_interval_s", 0.5),
-    ("HEALTH_INTERVAL_S", "0", "health_interval_s", 0.0),
-    ("HEALTH_FAIL_AFTER", "3", "health_fail_after", 3),
-    ("HEALTH_RECOVER_AFTER", "2", "health_recover_after", 2),
+    ("OBS_VITALS_ORIGINS", "http://[::1]:80", "vitals.origins", ("http://[::1]",)),
+    ("OBS_VITALS_ROUTES", "/, /rooms/[id],/about-us,/", "vitals.routes", ("/", "/rooms/[id]", "/about-us")),
+    ("OBS_VITALS_ADDRESS_LIMIT", "6", "vitals.address_limit", 6),
+    ("OBS_VITALS_TOTAL_LIMIT", "600", "vitals.total_limit", 600),
+    ("OBS_ENV", "prod", "service.env", "prod"),
+    ("OBS_SERVICE_NAME", " chat ", "service.name", "chat"),
+    ("OBS_COMMIT", "42bb08b", "service.commit", "42bb08b"),
+    ("OBS_REDACT_KEYS", "shoeSize, nick_name", "redaction.keys", ("shoe size", "nick name")),
+    ("OBS_REDACT_ALLOW_KEYS", "X-Body", "redaction.allow_keys", ("x body",)),
+    ("OBS_REDACT_USER_ID", "Keep", "redaction.user_id", "keep"),
+    ("OBS_REDACT_IP", "truncate", "redaction.ip", "truncate"),
+    ("OBS_REDACT_HASH_KEY", "k" * 16, "redaction.hash_key", "k" * 16),
+    ("OBS_REDACT_ERROR_BODIES", "true", "redaction.error_bodies", True),
+    ("LOG_LEVEL", "debug", "logs.level", "DEBUG"),
+    ("LOG_FORMAT", "JSON", "logs.format", "json"),
+    ("LOG_SAMPLING_RATE_INFO", "0.25", "logs.sampling_rate_info", 0.25),
+    ("LOG_SAMPLING_RATE_INFO", "0", "logs.sampling_rate_info", 0.0),
+    ("LOG_SAMPLING_RATE_INFO", "1", "logs.sampling_rate_info", 1.0),
+    ("LOG_PRINTS", "true", "logs.prints", True),
+    ("LOG_SAMPLING_BUDGET", "5000", "logs.sampling_budget", 5000),
+    ("LOG_RECORDER_LEVEL", "info", "logs.recorder_level", "INFO"),
+    ("LOG_RECORDER_LINES", "0", "logs.recorder_lines", 0),
+    ("LOG_RECORDER_BYTES", "1024", "logs.recorder_bytes", 1024),
+    ("LOG_RECORDER_LOGGERS", "botocore, shop.cache", "logs.recorder_loggers", ("botocore", "shop.cache")),
+    ("OBS_LOGGING_RESTORE", "false", "logs.restore", False),
+    ("LOG_SLOW_MS", "250", "logs.slow_ms", 250),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://otel-collector:4317", "tracing.endpoint", "grpc://otel-collector:4317"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "", "tracing.endpoint", None),
+    ("OBS_WATCHDOG_ENABLED", "false", "runtime.watchdog_enabled", False),
+    ("OBS_WATCHDOG_STALL_MS", "50", "runtime.watchdog_stall_ms", 50),
+    ("OBS_REDIS_STREAMS", "lb:events, chat , lb:events", "runtime.redis_streams", ("lb:events", "chat")),
+    ("OBS_REDIS_STREAMS_INTERVAL_S", "2.5", "runtime.redis_streams_interval_s", 2.5),
+    ("OTEL_TRACES_SAMPLER", "always_on", "tracing.sampler", "always_on"),
+    ("OTEL_TRACES_SAMPLER_ARG", "0.1", "tracing.sampler_arg", 0.1),
+    ("OBS_NAMESPACE", "my_shop2", "metrics.namespace", "my_shop2"),
+    ("OBS_METRICS_CREATED", "on", "metrics.created", True),
+    ("PROMETHEUS_MULTIPROC_DIR", " /run/divan ", "metrics.multiproc_dir", "/run/divan"),
+    ("OBS_METRICS_MAX_SERIES", "2000", "metrics.max_series", 2000),
+    ("OBS_SERVICE_VERSION", "1.4.2", "service.version", "1.4.2"),
+    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "grpcs://traces:4317", "tracing.traces_endpoint", "grpcs://traces:4317"),
+    ("OTEL_BSP_MAX_QUEUE_SIZE", "100", "tracing.queue_size", 100),
+    ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "10", "tracing.batch_size", 10),
+    ("OTEL_BSP_SCHEDULE_DELAY", "200", "tracing.delay_ms", 200),
+    ("OBS_TRACING_SHUTDOWN_TIMEOUT_S", "2.5", "tracing.shutdown_timeout_s", 2.5),
+    ("OBS_TRACING_NATIVE", "NEST", "tracing.native", "nest"),
+    ("OBS_TRACING_CLIENTS", "httpx, redis", "tracing.clients", ("httpx", "redis")),
+    ("OBS_TRACING_CLIENTS", "", "tracing.clients", ()),
+    ("OBS_TRACING_RESPONSE_HEADERS", "traceresponse", "tracing.response_headers", ("traceresponse",)),
+    ("OBS_TRACING_CLIENT_ADDRESS", "network", "tracing.client_address", "network"),
+    ("OBS_TRACING_KEEP_ERRORS", "true", "tracing.keep_errors", True),
+    ("OBS_TRACING_KEEP_SLOW_S", "0.4", "tracing.keep_slow_s", 0.4),
+    ("OBS_TRACING_KEEP_BUDGET", "5", "tracing.keep_budget", 5),
+    ("OTEL_SEMCONV_STABILITY_OPT_IN", "http/dup,database", "tracing.semconv_opt_in", ("http/dup", "database")),
+    ("OBS_DRAIN_ENABLED", "false", "health.drain_enabled", False),
+    ("OBS_DRAIN_DELAY_S", "7.5", "health.drain_delay_s", 7.5),
+    ("OBS_DRAIN_DELAY_S", "0", "health.drain_delay_s", 0.0),
+    ("HEALTH_MIN_MIGRATION", "0008", "health.min_migration", "0008"),
+    ("HEALTH_MIN_MIGRATION", " ", "health.min_migration", None),
+    ("REDIS_URL", "redis://localhost:6379/0", "service.redis_url", "redis://localhost:6379/0"),
+    ("DATABASE_URL", "sqlite:///divan.db", "service.database_url", "sqlite:///divan.db"),
+    ("S3_ENDPOINT_URL", "https://s3.example.org", "service.s3_url", "https://s3.example.org"),
+    ("JWT_SECRET", "x" * 32, "service.jwt_secret", "x" * 32),
+    ("HEALTH_INTERVAL_S", "0.5", "health.interval_s", 0.5),
+    ("HEALTH_INTERVAL_S", "0", "health.interval_s", 0.0),
+    ("HEALTH_FAIL_AFTER", "3", "health.fail_after", 3),
+    ("HEALTH_RECOVER_AFTER", "2", "health.recover_after", 2),
 ]
 
 BAD = [
@@ -239,12 +240,15 @@ BAD = [
 ]
 
 
+FIELDS = {field for _, _, field, _ in EXAMPLES}
+
+
 @pytest.mark.parametrize(("flag", "text", "field", "value"), EXAMPLES)
 def test_a_flag_is_read_from_the_environment(flag: str, text: str, field: str, value: object) -> None:
     """Each environment variable sets its own setting, and no other."""
     settings = Settings.from_env({flag: text})
-    assert getattr(settings, field) == value
-    assert dataclasses.replace(settings, **{field: getattr(Settings(), field)}) == Settings()
+    values = {name: attrgetter(name)(settings) for name in FIELDS}
+    assert values == {**{name: attrgetter(name)(Settings()) for name in FIELDS}, field: value}
 
 
 def test_every_flag_has_an_example() -> None:
@@ -256,15 +260,15 @@ def test_nothing_set_gives_the_defaults() -> None:
     """An empty environment, or one of other programs' variables, is a working configuration."""
     settings = Settings.from_env({"PATH": "nonsense", "OBS_UNHEARD_OF": "x"})
     assert settings == Settings()
-    assert (settings.enabled, settings.env, settings.log_level) == (True, "dev", "INFO")
+    assert (settings.enabled, settings.service.env, settings.logs.level) == (True, "dev", "INFO")
     assert settings.middleware == DEFAULT_MIDDLEWARE
-    assert (settings.tracing_enabled, settings.metrics_public, settings.admin_token) == (False, False, None)
+    assert (settings.tracing.enabled, settings.metrics.public, settings.ops.admin_token) == (False, False, None)
 
 
 def test_the_process_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an argument it is `os.environ`."""
     monkeypatch.setenv("OBS_SERVICE_NAME", "from-the-process")
-    assert Settings.from_env().service_name == "from-the-process"
+    assert Settings.from_env().service.name == "from-the-process"
 
 
 def test_settings_do_not_change() -> None:
@@ -286,9 +290,9 @@ def test_all_bad_flags_are_in_one_error() -> None:
     with pytest.raises(ImproperlyConfigured) as caught:
         Settings.from_env({"OBS_OPS_ENABLED": "perhaps", "LOG_LEVEL": "all", "LOG_SAMPLING_BUDGET": "many"})
     assert str(caught.value).splitlines() == [
-        "OBS_OPS_ENABLED is 'perhaps'; expected true or false.",
         "LOG_LEVEL is 'all'; expected one of DEBUG, INFO, WARNING, ERROR, CRITICAL.",
         "LOG_SAMPLING_BUDGET is 'many'; expected a whole number from 1.",
+        "OBS_OPS_ENABLED is 'perhaps'; expected true or false.",
     ]
 
 
@@ -317,7 +321,7 @@ def test_public_metrics_are_for_development_only(env: str) -> None:
 
 def test_public_metrics_work_in_development() -> None:
     """On the developer's own machine a token would only be in the way."""
-    assert Settings.from_env({"OBS_METRICS_PUBLIC": "true", "OBS_ENV": "dev"}).metrics_public
+    assert Settings.from_env({"OBS_METRICS_PUBLIC": "true", "OBS_ENV": "dev"}).metrics.public
 
 
 VITALS = {"OBS_VITALS_ENABLED": "true", "OBS_VITALS_ORIGINS": "https://shop.example"}
@@ -332,12 +336,12 @@ def test_vitals_are_for_what_comes_before_production(env: str) -> None:
         f"OBS_VITALS_ENABLED is 'true' with OBS_ENV='{env}': anybody can send to POST /ops/ingest. "
         "Set OBS_VITALS_IN_PROD=true to allow it."
     )
-    assert Settings.from_env({**VITALS, "OBS_ENV": env, "OBS_VITALS_IN_PROD": "true"}).vitals_enabled
+    assert Settings.from_env({**VITALS, "OBS_ENV": env, "OBS_VITALS_IN_PROD": "true"}).vitals.enabled
 
 
 @pytest.mark.parametrize("env", ["dev", "test", "staging"])
 def test_vitals_need_no_second_flag_before_production(env: str) -> None:
-    assert Settings.from_env({**VITALS, "OBS_ENV": env}).vitals_enabled
+    assert Settings.from_env({**VITALS, "OBS_ENV": env}).vitals.enabled
 
 
 def test_vitals_need_an_origin() -> None:
@@ -370,13 +374,13 @@ def test_a_token_that_can_be_guessed_is_refused(env: str, flag: str, token: str)
     for fine in ({"OBS_ENV": "dev"}, {"OBS_ENV": "test"}, {"OBS_ENV": env, "OBS_OPS_ENABLED": "false"}):
         Settings.from_env({**environ, **fine})
     with pytest.raises(ImproperlyConfigured, match="it can be guessed"):
-        Settings(admin_token=token, env=env)
+        Settings(ops=OpsSettings(admin_token=token), service=ServiceSettings(env=env))
 
 
 @pytest.mark.parametrize("token", [RANDOM[:16], RANDOM, "the-token-of-today", "ключ-от-всех-дверей"])
 def test_a_token_that_nobody_guesses_will_do(token: str) -> None:
     """As long as one of 64 bits, in any letters."""
-    assert Settings.from_env({"OBS_ENV": "prod", "OBS_ADMIN_TOKEN": token}).admin_token == token
+    assert Settings.from_env({"OBS_ENV": "prod", "OBS_ADMIN_TOKEN": token}).ops.admin_token == token
 
 
 def test_a_token_is_not_the_one_before() -> None:
@@ -449,8 +453,8 @@ def test_a_flag_that_is_set_to_nothing_is_not_set(flag: str, empty: str) -> None
 @pytest.mark.parametrize("flag", [flag.name for flag, default in Settings.flags() if isinstance(default, tuple)])
 def test_a_list_that_is_set_to_nothing_is_empty(flag: str) -> None:
     """`OBS_TRACING_CLIENTS=` traces none; the default would be all."""
-    (field,) = [field.name for field in dataclasses.fields(Settings) if field.metadata["flag"].name == flag]
-    assert getattr(Settings.from_env({flag: ""}), field) == ()
+    (value,) = [one.value for one in Settings.from_env({flag: ""}).in_force() if one.flag.name == flag]
+    assert value == ()
 
 
 @pytest.mark.parametrize("number", ["\u0661", "\uff11", "1_0", "1e0", "+1", "0x1", "1 0"])
@@ -467,7 +471,7 @@ def test_numbers_are_written_in_the_digits_of_ascii(flag: str, number: str) -> N
 def test_public_metrics_are_refused_to_code_as_well() -> None:
     """Settings that are made by hand hold the same rule."""
     with pytest.raises(ImproperlyConfigured, match="OBS_METRICS_PUBLIC is 'true' with OBS_ENV='prod'"):
-        Settings(metrics_public=True, env="prod")
+        Settings(metrics=MetricSettings(public=True), service=ServiceSettings(env="prod"))
 
 
 @pytest.mark.parametrize("flag", ["OBS_ENV", "OBS_SERVICE_NAME", "OBS_COMMIT", "OBS_SERVICE_VERSION"])
@@ -531,7 +535,7 @@ def test_a_header_that_is_none_or_carries_a_credential_is_refused(name: str) -> 
         Settings.from_env({"OBS_REQUEST_ID_HEADERS": f"X-Request-Id,{name}"})
     assert str(caught.value).startswith("OBS_REQUEST_ID_HEADERS is ")
     with pytest.raises(ImproperlyConfigured, match=r"^OBS_REQUEST_ID_HEADERS has "):
-        Settings(request_id_headers=("X-Request-Id", name))
+        Settings(requests=RequestSettings(id_headers=("X-Request-Id", name)))
 
 
 @pytest.mark.parametrize(
@@ -542,7 +546,7 @@ def test_an_id_does_not_go_back_in_a_header_that_means_something_else(name: str)
     with pytest.raises(ImproperlyConfigured, match=r"^OBS_REQUEST_ID_RESPONSE_HEADER is "):
         Settings.from_env({"OBS_REQUEST_ID_RESPONSE_HEADER": name})
     with pytest.raises(ImproperlyConfigured, match=r"^OBS_REQUEST_ID_RESPONSE_HEADER has "):
-        Settings(request_id_response_header=name)
+        Settings(requests=RequestSettings(id_response_header=name))
 
 
 @pytest.mark.parametrize("path", ["ping", "/ping?deep=1", "/ping/*", "/{name}", "/a b"])

@@ -72,7 +72,7 @@ def test_one_line_observes_an_application() -> None:
 def test_init_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a bundle of one's own, the flags decide."""
     monkeypatch.setenv("OBS_SERVICE_NAME", "from-the-environment")
-    assert obs.init(Starlette()).settings.service_name == "from-the-environment"
+    assert obs.init(Starlette()).settings.service.name == "from-the-environment"
 
 
 def test_init_names_bad_flags(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ from starlette.websockets import WebSocket
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.connection.routes import UNMATCHED
-from divan_obs_asgi.settings.flags import NATIVE_MODES
+from divan_obs_asgi.settings.tracing import NATIVE_MODES
 from divan_obs_asgi.testing import Conversation, converse, http_scope, websocket_scope
 from divan_obs_asgi.types import ASGIApp, Message
 from tests.stacks import Observed

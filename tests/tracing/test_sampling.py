@@ -14,7 +14,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from divan_obs_asgi.settings.flags import SAMPLERS
+from divan_obs_asgi.settings.tracing import SAMPLERS
 from divan_obs_asgi.tracing.sampling import TraceSampler
 
 

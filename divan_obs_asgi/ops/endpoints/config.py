@@ -11,7 +11,7 @@ from starlette.responses import Response
 from divan_obs_asgi.ops.endpoint import Content, Endpoint, Operation, Schema
 from divan_obs_asgi.ops.guard import Guard
 from divan_obs_asgi.ops.responses import json_answer
-from divan_obs_asgi.settings.flags import SOURCES
+from divan_obs_asgi.settings.flag import SOURCES
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability

@@ -43,8 +43,8 @@ class Health:
     def __init__(self, obs: Observability, guard: Guard) -> None:
         self._obs = obs
         self._guard = guard
-        self._prefix = obs.settings.ops_prefix
-        self._has_own_port = obs.settings.ops_port is not None
+        self._prefix = obs.settings.ops.prefix
+        self._has_own_port = obs.settings.ops.port is not None
         self._gauges = Pages(self._slices)
 
     def _slices(self, form: Format) -> Iterator[bytes]:

@@ -70,9 +70,9 @@ class Directory:
         settings = self._obs.settings
         return json_answer(
             {
-                "service": settings.service_name,
-                "env": settings.env,
-                "commit": settings.commit,
+                "service": settings.service.name,
+                "env": settings.service.env,
+                "commit": settings.service.commit,
                 "version": __version__,
                 "pid": os.getpid(),
                 "in_flight": in_flight(self._obs.drain),
@@ -90,7 +90,7 @@ class Directory:
         )
 
     async def openapi(self, request: Request) -> Response:
-        title = f"{self._obs.settings.service_name}: health, metrics and ops"
+        title = f"{self._obs.settings.service.name}: health, metrics and ops"
         root: str = request.scope.get("root_path", "")
         return json_answer(description(self._endpoints, title, __version__, root))
 

@@ -46,11 +46,11 @@ class Ingest:
     def __init__(self, obs: Observability, guard: Guard) -> None:
         settings = obs.settings
         self._metrics = obs.metrics
-        self._is_on = settings.vitals_enabled
-        self._origins = {origin.encode(): origin for origin in settings.vitals_origins}
-        self._routes = frozenset(settings.vitals_routes)
-        self._of_each = TokenBuckets(settings.vitals_address_limit)
-        self._of_all = TokenBuckets(settings.vitals_total_limit)
+        self._is_on = settings.vitals.enabled
+        self._origins = {origin.encode(): origin for origin in settings.vitals.origins}
+        self._routes = frozenset(settings.vitals.routes)
+        self._of_each = TokenBuckets(settings.vitals.address_limit)
+        self._of_all = TokenBuckets(settings.vitals.total_limit)
 
     def endpoints(self) -> Iterator[Endpoint]:
         if not self._is_on:

@@ -18,7 +18,7 @@ from divan_obs_asgi.ops.bodies import read_json
 from divan_obs_asgi.ops.endpoint import REFUSAL, Content, Endpoint, Operation, Schema
 from divan_obs_asgi.ops.guard import Guard
 from divan_obs_asgi.ops.responses import Refused, json_answer
-from divan_obs_asgi.settings.flags import LOG_LEVELS
+from divan_obs_asgi.settings.logs import LOG_LEVELS
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability

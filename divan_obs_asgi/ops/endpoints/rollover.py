@@ -89,7 +89,7 @@ class Rollover:
 
     async def describe(self, request: Request) -> Response:
         jobs = [{"name": name, "running": self._job(name).running} for name in self._obs.jobs.names()]
-        return json_answer({"default": self._obs.settings.rollover_job, "jobs": jobs})
+        return json_answer({"default": self._obs.settings.ops.rollover_job, "jobs": jobs})
 
     async def start(self, request: Request) -> Response:
         key = _key_of(request)
@@ -115,7 +115,7 @@ class Rollover:
             content = {}
         if not isinstance(content, dict) or content.keys() - {"job"}:
             raise Refused(422, 'Expected nothing, or {"job": "lb_snapshot"}.')
-        name = content.get("job", self._obs.settings.rollover_job)
+        name = content.get("job", self._obs.settings.ops.rollover_job)
         if not isinstance(name, str):
             raise Refused(422, "job is no name.")
         return name

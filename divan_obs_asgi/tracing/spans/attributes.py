@@ -46,11 +46,11 @@ class SpanContent:
     _kind = SpanKind.SERVER
 
     def __init__(self, settings: Settings) -> None:
-        self._old_names = "http/dup" in settings.semconv_opt_in
+        self._old_names = "http/dup" in settings.tracing.semconv_opt_in
         # Also through a provider whose exporter knows no policy.
-        self._policy = RedactionPolicy.from_settings(settings)
+        self._policy = RedactionPolicy.from_settings(settings.redaction)
         self._redacted = self._policy.redact_text
-        self._address = _ADDRESSES[settings.tracing_client_address]
+        self._address = _ADDRESSES[settings.tracing.client_address]
 
     def _at_start(self, scope: Mapping[str, Any], record: RequestRecord) -> Attributes:
         """What samplers and processors may want to see at the start (HTTP semantic conventions, "Server")."""

@@ -55,8 +55,8 @@ class FastServerSpans(ServerSpans):
         self._queue = queue
         self._scope = InstrumentationScope(NAME, __version__)
         self._keep = (
-            TailKeep(settings.tracing_keep_slow_s, settings.tracing_keep_budget)
-            if settings.tracing_keep_errors
+            TailKeep(settings.tracing.keep_slow_s, settings.tracing.keep_budget)
+            if settings.tracing.keep_errors
             else None
         )
         self.finishes_unsampled = self._keep is not None

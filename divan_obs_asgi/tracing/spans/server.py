@@ -63,8 +63,8 @@ class ServerSpans(SpanContent, ABC):
         super().__init__(settings)
         self.provider = provider
         self._settings = settings
-        self.clients = Clients(settings.tracing_clients, provider, settings.request_id_response_header)
-        self._headers = settings.tracing_response_headers
+        self.clients = Clients(settings.tracing.clients, provider, settings.requests.id_response_header)
+        self._headers = settings.tracing.response_headers
         self._only_traceparent = self._headers == ("traceparent",)
 
     def start(self, scope: Scope, record: RequestRecord, around: Span | None = None) -> Callable[[], object]:

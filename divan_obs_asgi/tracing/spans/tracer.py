@@ -29,7 +29,7 @@ class TracerServerSpans(ServerSpans):
     def _adopt_natives(self) -> None:
         settings, provider = self._settings, self.provider
         add: Any = getattr(provider, "add_span_processor", None)
-        if settings.tracing_native == "defer" and add is not None:
+        if settings.tracing.native == "defer" and add is not None:
             add(AdoptingProcessor(self.adopt))
 
     @property

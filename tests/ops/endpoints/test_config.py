@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import divan_obs_asgi as obs
+from divan_obs_asgi.settings import LogSettings, ServiceSettings
 from divan_obs_asgi.testing import assert_no_secret
 from tests.ops.asking import TOKEN, ask, bearer, operated, told
 from tests.stacks import Observed
@@ -26,7 +27,10 @@ def test_every_flag_is_told_with_its_source() -> None:
 
 def test_what_the_code_has_set_is_told_so() -> None:
     """Settings that are made by keyword arguments have never seen the environment."""
-    sources = {one.flag.name: one.source for one in obs.Settings(env="staging", log_slow_ms=1000).in_force()}
+    sources = {
+        one.flag.name: one.source
+        for one in obs.Settings(service=ServiceSettings(env="staging"), logs=LogSettings(slow_ms=1000)).in_force()
+    }
     assert (sources["OBS_ENV"], sources["LOG_SLOW_MS"]) == ("code", "default")
 
 

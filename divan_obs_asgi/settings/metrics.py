@@ -1,0 +1,37 @@
+"""Flags of metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from divan_obs_asgi.settings.flag import flag
+from divan_obs_asgi.settings.parsers import boolean, directory, namespace, positive_integer
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSettings:
+    """What is counted, under which names, and how many series there may be."""
+
+    enabled: bool = flag("OBS_METRICS_ENABLED", boolean, True, "Count and time every request.")
+    public: bool = flag(
+        "OBS_METRICS_PUBLIC", boolean, False, "Serve /metrics and read-only /ops without a token (OBS_ENV=dev only)."
+    )
+    namespace: str = flag("OBS_NAMESPACE", namespace, "divan", "Prefix of every metric name.")
+    max_series: int = flag(
+        "OBS_METRICS_MAX_SERIES",
+        positive_integer,
+        500,
+        "Maximum label sets per metric; further ones are folded into `__overflow__`.",
+    )
+    created: bool = flag(
+        "OBS_METRICS_CREATED", boolean, False, "Expose the creation time of each series (`_created`); doubles the page."
+    )
+    multiproc_dir: str | None = flag(
+        "PROMETHEUS_MULTIPROC_DIR",
+        directory,
+        None,
+        "Directory in which the workers of this service share their metrics, so that each worker exposes all of them.",
+    )
+
+
+__all__ = ["MetricSettings"]

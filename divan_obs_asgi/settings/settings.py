@@ -1,0 +1,234 @@
+"""The configuration of one bundle: every flag, in groups, read once at start-up."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from divan_obs_asgi.exceptions import ImproperlyConfigured
+from divan_obs_asgi.settings.env_file import read_env_file
+from divan_obs_asgi.settings.flag import Flag, FlagValue, declared_in, flag
+from divan_obs_asgi.settings.health import HealthSettings
+from divan_obs_asgi.settings.logs import LogSettings
+from divan_obs_asgi.settings.metrics import MetricSettings
+from divan_obs_asgi.settings.ops import FEW_CHARACTERS, OpsSettings
+from divan_obs_asgi.settings.parsers import (
+    SECRET_LENGTH,
+    boolean,
+    dotted_paths,
+    exact_paths,
+    is_guessable,
+    origins,
+    page_routes,
+    path,
+    request_id_headers,
+    response_header,
+)
+from divan_obs_asgi.settings.redaction import RedactionSettings
+from divan_obs_asgi.settings.requests import RequestSettings
+from divan_obs_asgi.settings.runtime import RuntimeSettings
+from divan_obs_asgi.settings.service import ServiceSettings
+from divan_obs_asgi.settings.socketio import SocketIoSettings
+from divan_obs_asgi.settings.tracing import TracingSettings
+from divan_obs_asgi.settings.vitals import VitalSettings
+
+_PACKAGE = "divan_obs_asgi.middlewares."
+DEFAULT_MIDDLEWARE = tuple(
+    _PACKAGE + name
+    for name in (
+        "ContextMiddleware",
+        "RequestIdMiddleware",
+        "RedactionMiddleware",
+        "TracingMiddleware",
+        "MetricsMiddleware",
+        "AccessLogMiddleware",
+        "QuietPathsMiddleware",
+        "OpsMiddleware",
+    )
+)
+# A bad value is shown unless it has a user, a query or a length that names and numbers do not have.
+_SHOWN = re.compile(r"[^@?]{0,120}", re.DOTALL)
+_HIDDEN = "set to a bad value"
+_ENV_FILE = "OBS_ENV_FILE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """
+    Every flag of one `Observability`, in groups: `settings.tracing.enabled`.
+
+    Make one with `Settings.from_env()`, or in code from groups: `Settings(service=ServiceSettings(env="prod"))`.
+
+    Attributes:
+        enabled: whether the library does anything.
+        env_file: a file with further flags.
+        middleware: dotted paths of the middlewares, outermost first.
+    """
+
+    enabled: bool = flag("OBS_ENABLED", boolean, True, "The whole library; false leaves the application untouched.")
+    env_file: str | None = flag(
+        _ENV_FILE,
+        path,
+        None,
+        "A `.env` file with further flags; environment variables override it. Needs the extra `dotenv`.",
+    )
+    middleware: tuple[str, ...] = flag(
+        "OBS_MIDDLEWARE", dotted_paths, DEFAULT_MIDDLEWARE, "Dotted paths of the middlewares, outermost first."
+    )
+    service: ServiceSettings = field(default_factory=ServiceSettings)
+    requests: RequestSettings = field(default_factory=RequestSettings)
+    logs: LogSettings = field(default_factory=LogSettings)
+    redaction: RedactionSettings = field(default_factory=RedactionSettings)
+    tracing: TracingSettings = field(default_factory=TracingSettings)
+    metrics: MetricSettings = field(default_factory=MetricSettings)
+    ops: OpsSettings = field(default_factory=OpsSettings)
+    vitals: VitalSettings = field(default_factory=VitalSettings)
+    health: HealthSettings = field(default_factory=HealthSettings)
+    runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
+    socketio: SocketIoSettings = field(default_factory=SocketIoSettings)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """
+        Read every flag from `environ` (default: `os.environ`), and from the file that its OBS_ENV_FILE names.
+
+        Raises:
+            ImproperlyConfigured: naming every flag that is wrong, its value unless it is secret, and what was
+                expected.
+        """
+        environ = os.environ if environ is None else environ
+        values: dict[str, dict[str, Any]] = {}
+        read: dict[str, object] = {}
+        wrong: list[str] = []
+        in_file: dict[str, str] = {}
+        try:
+            if env_file := environ.get(_ENV_FILE, "").strip():
+                in_file = {name: text for name, text in read_env_file(env_file).items() if name not in environ}
+        except ValueError as expected:
+            wrong.append(f"{_ENV_FILE} is {_shown(env_file)}; expected {expected}.")
+        environ = {**in_file, **environ}
+        for group, attribute, one, default in _declared():
+            text = environ.get(one.name)
+            # Container files set what is not set to nothing; only a list may be meant to be empty.
+            if text is None or (not text.strip() and not isinstance(default, tuple)):
+                continue
+            try:
+                read[one.name] = values.setdefault(group, {})[attribute] = one.parse(text)
+            except ValueError as expected:
+                wrong.append(f"{one.name} is {_HIDDEN if one.secret else _shown(text)}; expected {expected}.")
+        parts = {name: kind(**values.get(name, {})) for name, kind in _GROUPS.items()}
+        if wrong:
+            # Not made, for it cannot be: those that could be read may contradict each other, which is reported too.
+            readable = object.__new__(cls)
+            readable.__dict__.update({**values.get("", {}), **parts})
+            raise ImproperlyConfigured("\n".join([*wrong, *readable.contradictions()]))
+        settings = cls(**values.get("", {}), **parts)
+        # Not an argument: a value that is replaced later comes from code.
+        object.__setattr__(settings, "_read", read)
+        object.__setattr__(settings, "_in_file", frozenset(in_file))
+        return settings
+
+    def __post_init__(self) -> None:
+        wrong = self.contradictions()
+        if wrong:
+            raise ImproperlyConfigured("\n".join(wrong))
+
+    def contradictions(self) -> list[str]:
+        """Return a sentence for each pair of flags that cannot hold together."""
+        env, redaction = self.service.env, self.redaction
+        wrong = []
+        if self.metrics.public and env != "dev":
+            wrong.append(
+                f"OBS_METRICS_PUBLIC is 'true' with OBS_ENV={env!r}; it is for OBS_ENV=dev only: "
+                "set OBS_ADMIN_TOKEN and scrape with it."
+            )
+        for name, policy in (("OBS_REDACT_USER_ID", redaction.user_id), ("OBS_REDACT_IP", redaction.ip)):
+            if policy == "hash" and self._is_weak_key(redaction.hash_key or ""):
+                wrong.append(
+                    f"{name} is 'hash' and OBS_REDACT_HASH_KEY has {FEW_CHARACTERS}: whoever "
+                    "can guess it can name everybody. Set a random one, the same for all workers."
+                )
+        wrong += self.vitals.misused(env) + self._bad_names()
+        if self.enabled and self.ops.enabled and not self.service.in_play:
+            wrong += self.ops.guessable_tokens(env)
+        return wrong
+
+    def _bad_names(self) -> list[str]:
+        """Return a sentence for each header or path that was given in code, and could not be read from a flag."""
+        given: tuple[tuple[str, Callable[[str], object], tuple[str, ...]], ...] = (
+            ("OBS_REQUEST_ID_HEADERS", request_id_headers, self.requests.id_headers),
+            ("OBS_REQUEST_ID_RESPONSE_HEADER", response_header, (self.requests.id_response_header,)),
+            ("OBS_QUIET_PATHS", exact_paths, self.requests.quiet_paths),
+            ("OBS_VITALS_ORIGINS", origins, self.vitals.origins),
+            ("OBS_VITALS_ROUTES", page_routes, self.vitals.routes),
+        )
+        wrong = []
+        for name, parse, values in given:
+            for each in values:
+                try:
+                    parse(each)
+                except ValueError as expected:
+                    wrong.append(f"{name} has {each!r}; expected {expected}.")
+        return wrong
+
+    def _is_weak_key(self, key: str) -> bool:
+        return len(key) < SECRET_LENGTH or (not self.service.in_play and is_guessable(key))
+
+    @property
+    def says_dev(self) -> bool:
+        """Whether OBS_ENV=dev was set, which is also the default: a real deployment may not set anything."""
+        return self.service.env == "dev" and "OBS_ENV" in getattr(self, "_read", {})
+
+    def in_force(self) -> list[FlagValue]:
+        """Return every flag with its value, and where that came from."""
+        read: dict[str, object] = getattr(self, "_read", {})
+        in_file: frozenset[str] = getattr(self, "_in_file", frozenset())
+
+        def source(one: Flag, value: object, default: object) -> str:
+            if one.name in read:
+                return "file" if one.name in in_file else "environment"
+            return "default" if value == default else "code"
+
+        values = [(one, self._value(group, attribute), default) for group, attribute, one, default in _declared()]
+        return [FlagValue(one, value, source(one, value, default)) for one, value, default in values]
+
+    def _value(self, group: str, attribute: str) -> object:
+        return getattr(getattr(self, group) if group else self, attribute)
+
+    @classmethod
+    def flags(cls) -> list[tuple[Flag, object]]:
+        """Return every flag with its default, in the order of declaration."""
+        return [(one, default) for _, _, one, default in _declared()]
+
+
+_GROUPS: Mapping[str, type] = {
+    "service": ServiceSettings,
+    "requests": RequestSettings,
+    "logs": LogSettings,
+    "redaction": RedactionSettings,
+    "tracing": TracingSettings,
+    "metrics": MetricSettings,
+    "ops": OpsSettings,
+    "vitals": VitalSettings,
+    "health": HealthSettings,
+    "runtime": RuntimeSettings,
+    "socketio": SocketIoSettings,
+}
+
+
+def _declared() -> Iterator[tuple[str, str, Flag, object]]:
+    """Yield each flag: its group, "" for `Settings` itself, its attribute there, the flag and its default."""
+    for group, kind in {"": Settings, **_GROUPS}.items():
+        for attribute, one in declared_in(kind):
+            yield group, attribute, one, getattr(kind, attribute)
+
+
+def _shown(text: str) -> str:
+    """Return what may be shown of a bad value."""
+    return repr(text) if _SHOWN.fullmatch(text) else _HIDDEN
+
+
+__all__ = ["DEFAULT_MIDDLEWARE", "Settings"]
