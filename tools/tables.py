@@ -11,34 +11,63 @@ from divan_obs_asgi.metrics.listing import as_markdown
 from divan_obs_asgi.ops_assets.dashboards import Panel, all_boards
 from divan_obs_asgi.ops_assets.parameters import Parameters
 from divan_obs_asgi.ops_assets.rules import rules
-from divan_obs_asgi.settings import DEFAULT_MIDDLEWARE
+from divan_obs_asgi.settings import DEFAULT_MIDDLEWARE, Flag
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("metrics", "alerts", "dashboards")))
-# Whom the README introduces.
-MAIN = (
-    "http_requests_total",
-    "http_request_duration_seconds",
-    "http_outcomes_total",
-    "http_requests_in_flight",
-    "websocket_connections_open",
-    "socketio_clients",
-    "socketio_events_total",
-    "redis_up",
-    "redis_latency_seconds",
-    "postgres_up",
-    "postgres_latency_seconds",
-    "jobs_runs_total",
-    "jobs_duration_seconds",
-    "event_loop_lag_seconds",
-    "obs_errors_total",
+DOCUMENTS = (
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("flags", "metrics", "alerts", "dashboards")),
 )
+# The flags that most services set.
+MAIN = (
+    "OBS_ENV",
+    "OBS_SERVICE_NAME",
+    "OBS_COMMIT",
+    "OBS_ADMIN_TOKEN",
+    "LOG_LEVEL",
+    "LOG_SAMPLING_RATE_INFO",
+    "OBS_TRACING_ENABLED",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_TRACES_SAMPLER_ARG",
+    "PROMETHEUS_MULTIPROC_DIR",
+)
+TITLES = {
+    "": "The library",
+    "service": "Service",
+    "requests": "Requests",
+    "logs": "Logs",
+    "redaction": "Redaction",
+    "tracing": "Tracing",
+    "metrics": "Metrics",
+    "ops": "Health, metrics and ops endpoints",
+    "vitals": "Web vitals of browsers",
+    "health": "Probes and shutdown",
+    "runtime": "Event loop and Redis Streams",
+    "socketio": "Socket.IO",
+}
+
+
+def main_flags() -> str:
+    """Return the flags that most services set as a Markdown table."""
+    rows = {flag.name: row(flag, default) for flag, default in Settings.flags()}
+    return HEAD + "".join(rows[name] for name in MAIN)
 
 
 def flags() -> str:
-    """Return the flags as a Markdown table, in the order of their declaration."""
-    rows = [f"| `{flag.name}` | {shown(default)} | {flag.doc} |\n" for flag, default in Settings.flags()]
-    return "".join(["| flag | default | what it does |\n", "|------|---------|--------------|\n", *rows])
+    """Return all flags, a Markdown table for each group."""
+    tables = []
+    for group, title in TITLES.items():
+        attribute = f"`settings.{group}`" if group else "`settings`"
+        rows = [row(flag, default) for flag, default in Settings.flags(group)]
+        tables.append(f"\n## {title}\n\n{attribute} in code.\n\n{HEAD}{''.join(rows)}")
+    return "".join(tables)
+
+
+HEAD = "| flag | default | what it does |\n|------|---------|--------------|\n"
+
+
+def row(flag: Flag, default: object) -> str:
+    return f"| `{flag.name}` | {shown(default)} | {flag.doc} |\n"
 
 
 def shown(default: object) -> str:
@@ -79,10 +108,9 @@ def families(panel: Panel) -> list[str]:
 
 def written_into(text: str) -> str:
     """Return `text` with the present tables, each between its two marks."""
-    main = [family for family in FAMILIES if family.name in MAIN]
     tables = {
+        "main flags": main_flags(),
         "flags": flags(),
-        "main metrics": as_markdown(main, NAMESPACE),
         "metrics": as_markdown(FAMILIES, NAMESPACE),
         "alerts": alerts(),
         "boards": boards(),

@@ -199,9 +199,14 @@ class Settings:
         return getattr(getattr(self, group) if group else self, attribute)
 
     @classmethod
-    def flags(cls) -> list[tuple[Flag, object]]:
-        """Return every flag with its default, in the order of declaration."""
-        return [(one, default) for _, _, one, default in _declared()]
+    def flags(cls, group: str | None = None) -> list[tuple[Flag, object]]:
+        """
+        Return flags with their defaults, in the order of declaration.
+
+        Args:
+            group: of which group ("tracing"; "" for those of `Settings` itself); None for all.
+        """
+        return [(one, default) for of, _, one, default in _declared() if group in (None, of)]
 
 
 _GROUPS: Mapping[str, type] = {
