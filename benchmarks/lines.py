@@ -22,7 +22,7 @@ from benchmarks.inprocess import COMMIT, ENVIRONMENT, LOG_FIELDS, ROUTE, SERVICE
 from divan_obs_asgi import Observability, RequestRecord
 from divan_obs_asgi.connection.record import current_record
 from divan_obs_asgi.connection.routes import RouteTemplates
-from divan_obs_asgi.internal_errors import Faults
+from divan_obs_asgi.internal_errors import InternalErrors
 
 
 class Stream(Protocol):
@@ -168,7 +168,7 @@ def _dropped(obs: Observability) -> Callable[[], float]:
     return lambda: registry.get_sample_value(name, labels) or 0.0
 
 
-_FAULTS = Faults(count=lambda component: None)
+_FAULTS = InternalErrors(count=lambda component: None)
 _ROUTES = RouteTemplates(None)
 
 

@@ -84,7 +84,7 @@ class StructlogAccessLog:
             )
 
 
-def assembled(mode: Mode) -> Variant:
+def built_stacks(mode: Mode) -> Variant:
     """asgi-correlation-id, opentelemetry-instrumentation-asgi with one span, starlette_exporter, structlog."""
     sink, exporter = Sink(), Discard()
     provider = tracer_provider(mode, exporter)

@@ -22,7 +22,7 @@ from typing import Any
 from prometheus_client.exposition import generate_latest
 
 import divan_obs_asgi as obs
-from divan_obs_asgi.metrics.fast_counters import Bins
+from divan_obs_asgi.metrics.fast_counters import FastBuckets
 from divan_obs_asgi.middlewares import OpsMiddleware
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.types import ASGIApp
@@ -45,7 +45,7 @@ def filled() -> obs.Observability:
     values = random.Random(10)
     for route in routes:
         for method in ("GET", "POST", "DELETE"):
-            duration = Bins(metrics.http_duration.labels(route, method))
+            duration = FastBuckets(metrics.http_duration.labels(route, method))
             for _ in range(200):
                 duration.observe(values.expovariate(5), (f"{values.getrandbits(128):032x}", values.uniform(1e9, 2e9)))
         for status in ("200", "404", "500"):

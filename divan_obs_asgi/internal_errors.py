@@ -13,10 +13,10 @@ import anyio
 
 # Orders to the interpreter and to coroutines, whoever happens to run when they come.
 _ORDERS = (GeneratorExit, KeyboardInterrupt, SystemExit)
-_logger = logging.getLogger("divan_obs_asgi.faults")
+_logger = logging.getLogger("divan_obs_asgi.internal_errors")
 
 
-class Faults:
+class InternalErrors:
     """
     Where every part of the library reports what went wrong inside itself.
 
@@ -125,4 +125,4 @@ def _place(error: BaseException) -> str:
     return f"{filename}:{frame.tb_lineno}"
 
 
-__all__ = ["Faults", "ends_the_caller", "is_of_another", "is_order"]
+__all__ = ["InternalErrors", "ends_the_caller", "is_of_another", "is_order"]

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args
 import anyio.to_thread
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
-from divan_obs_asgi.internal_errors import Faults
+from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.logs.errors import describe_error
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.names import is_name
@@ -72,7 +72,7 @@ class Jobs:
         metrics: Metrics,
         work: WorkSpans,
         policy: RedactionPolicy,
-        faults: Faults,
+        faults: InternalErrors,
         *,
         observing: bool = True,
         clock: Callable[[], float] = time.perf_counter,
@@ -169,7 +169,7 @@ class Jobs:
 class _Harmless:
     """A span that, where it cannot be begun or ended, is reported: a processor of the application's may raise."""
 
-    def __init__(self, span: AbstractContextManager[object], faults: Faults) -> None:
+    def __init__(self, span: AbstractContextManager[object], faults: InternalErrors) -> None:
         self._span = span
         self._faults = faults
         self._begun = False

@@ -14,10 +14,8 @@ from divan_obs_asgi.ops_assets.rules import rules
 from divan_obs_asgi.settings import DEFAULT_MIDDLEWARE, Flag
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = (
-    ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("flags", "metrics", "alerts", "dashboards")),
-)
+TABLES = ("flags", "metrics", "alerts", "dashboards")
+DOCUMENTS = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in TABLES))
 # The flags that most services set.
 MAIN = (
     "OBS_ENV",

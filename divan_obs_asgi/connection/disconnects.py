@@ -145,23 +145,23 @@ class Connection(Protocol):
 class _Watch:
     """Looks at the requests in flight of one event loop again and again, while there are any."""
 
-    def __init__(self, hang_ups: HangUps, loop: object) -> None:
+    def __init__(self, disconnects: Disconnects, loop: object) -> None:
         self.connections: set[Connection] = set()
         self.loop = loop
-        self._hang_ups = hang_ups
+        self._disconnects = disconnects
         call_later(_EVERY_S, self._look)
 
     def _look(self) -> None:
         if not self.connections:
-            self._hang_ups.forget(self)
+            self._disconnects.forget(self)
             return
         for connection in tuple(self.connections):
-            if connection.look() and connection.cancel is not None and self._hang_ups.cancels(connection.route()):
+            if connection.look() and connection.cancel is not None and self._disconnects.cancels(connection.route()):
                 connection.cancel()
         call_later(_EVERY_S, self._look)
 
 
-class HangUps:
+class Disconnects:
     """
     Looks after the requests in flight: whose client has left is noted, and by flag the application cancelled.
 
@@ -207,4 +207,4 @@ class HangUps:
         return "*" in self.cancelled or route in self.cancelled
 
 
-__all__ = ["HangUps", "ReceiveAhead", "has_left"]
+__all__ = ["Disconnects", "ReceiveAhead", "has_left"]

@@ -13,7 +13,7 @@ from divan_obs_asgi.connection import headers
 from divan_obs_asgi.connection.app_errors import in_background, own_failure
 from divan_obs_asgi.connection.routes import RECORD_KEY, ROUTE_KEY, UNMATCHED, RouteTemplates
 from divan_obs_asgi.connection.timers import call_later
-from divan_obs_asgi.internal_errors import Faults, is_of_another, is_order
+from divan_obs_asgi.internal_errors import InternalErrors, is_of_another, is_order
 from divan_obs_asgi.types import ConnectionKind, Message, Outcome, Scope
 
 # The context in which a connection began, where `ContextMiddleware` has noted it.
@@ -175,7 +175,7 @@ class RequestRecord:
         self,
         scope: Scope,
         routes: RouteTemplates,
-        faults: Faults,
+        faults: InternalErrors,
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         self._clock = clock
@@ -409,7 +409,7 @@ class RequestRecord:
         self.error = error
         self._finish("error_after_start")
 
-    def failed_after_end(self, error: Exception, faults: Faults) -> None:
+    def failed_after_end(self, error: Exception, faults: InternalErrors) -> None:
         """Report what was raised after the end to the finishers; those that are methods of something that asks."""
         for component, finisher in reversed(tuple(self._finishers.items())):
             report = getattr(getattr(finisher, "__self__", None), "failed_after_end", None)
@@ -637,7 +637,7 @@ class RequestRecord:
                 return line.error
         return None
 
-    def call_finishers(self, faults: Faults) -> None:
+    def call_finishers(self, faults: InternalErrors) -> None:
         """Call every finisher, the inner ones first; one that raises is reported, and keeps none from its call."""
         # A copy: a thread of the application may add one right now.
         for component, finisher in reversed(tuple(self._finishers.items())):

@@ -12,7 +12,7 @@ from time import time_ns
 from typing import TypeAlias
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
-from divan_obs_asgi.internal_errors import Faults
+from divan_obs_asgi.internal_errors import InternalErrors
 
 NewId: TypeAlias = Callable[[], str]
 
@@ -101,7 +101,7 @@ def _in_child() -> None:
 os.register_at_fork(after_in_child=_in_child)
 
 
-def checked(own: NewId, faults: Faults, redacted: Callable[[str], str]) -> NewId:
+def checked(own: NewId, faults: InternalErrors, redacted: Callable[[str], str]) -> NewId:
     """
     Return the application's generator, made safe: what it raises or returns never fails a request.
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import anyio
 import anyio.lowlevel
 
-from divan_obs_asgi.internal_errors import Faults, ends_the_caller
+from divan_obs_asgi.internal_errors import InternalErrors, ends_the_caller
 
 Run: TypeAlias = Callable[[], Awaitable[object]]
 Stop: TypeAlias = Callable[[], Awaitable[None]]
@@ -30,7 +30,7 @@ class Background:
     raises is reported under its name and has ended; the others, and the application, go on. One that returns has ended.
     """
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: InternalErrors) -> None:
         self._faults = faults
         self._runs: list[tuple[str, Run]] = []
         self._later: list[tuple[str, Run]] = []

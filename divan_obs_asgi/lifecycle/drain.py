@@ -17,8 +17,8 @@ from typing import Literal, TypeAlias
 import anyio
 
 from divan_obs_asgi.connection.headers import replaced, with_lasting_headers
-from divan_obs_asgi.internal_errors import Faults, ends_the_caller
-from divan_obs_asgi.lifecycle.signals import Chained, NotChained
+from divan_obs_asgi.internal_errors import InternalErrors, ends_the_caller
+from divan_obs_asgi.lifecycle.signals import ChainedHandler, NotChained
 from divan_obs_asgi.types import Message, Scope, Send
 
 State: TypeAlias = Literal["serving", "draining", "ending"]
@@ -56,7 +56,7 @@ class Drain:
     def __init__(
         self,
         delay_s: float | None,
-        faults: Faults,
+        faults: InternalErrors,
         draining: Callable[[bool], object] = bool,
         *,
         signals: bool = True,
@@ -85,7 +85,7 @@ class Drain:
         self._passed_on = False
         self._holds = False
         self._wake: Callable[[], object] = bool
-        self._chains: dict[int, Chained] = {}
+        self._chains: dict[int, ChainedHandler] = {}
 
     @property
     def state(self) -> State:
@@ -198,7 +198,7 @@ class Drain:
         try:
             for number in (signal.SIGTERM, signal.SIGINT) if self._signals else ():
                 try:
-                    self._chains[number] = chained = Chained(number, self._received)
+                    self._chains[number] = chained = ChainedHandler(number, self._received)
                 except NotChained as reason:
                     self._say_once(number, str(reason))
                 else:

@@ -31,7 +31,7 @@ def hand_over(before: object, number: int, frame: FrameType | None) -> None:
         os.kill(os.getpid(), number)
 
 
-class Chained:
+class ChainedHandler:
     """
     Has `handler` called for a signal, until it is released; `pass_on` calls what was there before.
 
@@ -101,4 +101,4 @@ def _is_of_a_loop(handler: object) -> bool:
     )
 
 
-__all__ = ["Chained", "Handler", "NotChained", "at_termination", "hand_over"]
+__all__ = ["ChainedHandler", "Handler", "NotChained", "at_termination", "hand_over"]

@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 
 from divan_obs_asgi.connection.record import HeldLine, RequestRecord, current_record
-from divan_obs_asgi.internal_errors import Faults
+from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.logs.child_processes import end_in_order
 from divan_obs_asgi.logs.console_handlers import loggers, take_all_consoles_off, take_console_off
 from divan_obs_asgi.logs.errors import exception_of
@@ -64,7 +64,7 @@ class Logs:
         own_loggers: OwnLoggers,
         sink: Sink,
         root: RootLevel,
-        faults: Faults,
+        faults: InternalErrors,
         *,
         restores: bool = True,
         removed: Callable[[], object] = bool,

@@ -15,7 +15,7 @@ from divan_obs_asgi.metrics.exposition.text import Format
 from divan_obs_asgi.metrics.family import Family, Metric
 from divan_obs_asgi.metrics.registry import NAMESPACE, Metrics
 from divan_obs_asgi.metrics.traffic import HttpTraffic, Traffic, WebSocketTraffic
-from divan_obs_asgi.metrics.zero_series import KnownSeries
+from divan_obs_asgi.metrics.zero_series import ZeroSeries
 
 __all__ = [
     "FAMILIES",
@@ -27,12 +27,12 @@ __all__ = [
     "Family",
     "Format",
     "HttpTraffic",
-    "KnownSeries",
     "Metric",
     "Metrics",
     "Pages",
     "Traffic",
     "WebSocketTraffic",
+    "ZeroSeries",
     "accepted_format",
     "accepted_media_type",
     "accepts_gzip",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from prometheus_client import Enum, Histogram, Summary
 from prometheus_client.metrics import MetricWrapperBase
 
-from divan_obs_asgi.metrics.limited import Governed
+from divan_obs_asgi.metrics.limited import LimitedMetric
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Cardinality:
     is_governed: bool = True
 
 
-def size_of(metric: Governed, over_limit: int, in_no_vocabulary: int) -> Cardinality:
+def size_of(metric: LimitedMetric, over_limit: int, in_no_vocabulary: int) -> Cardinality:
     """Return how large one of our own is."""
     label_sets = metric.label_sets
     series = label_sets * metric.series_each

@@ -26,7 +26,7 @@ Cause: TypeAlias = Literal["limit", "vocabulary"]
 _logger = logging.getLogger("divan_obs_asgi.metrics")
 
 
-class Governor:
+class CardinalityLimit:
     """
     Says what may be told of label values, and how many label sets a family may have.
 
@@ -121,4 +121,4 @@ def text_of(value: object) -> str:
         return UNREADABLE
 
 
-__all__ = ["MAX_SERIES", "OVERFLOW", "UNREADABLE", "Cause", "Governor", "can_be_read", "text_of"]
+__all__ = ["MAX_SERIES", "OVERFLOW", "UNREADABLE", "CardinalityLimit", "Cause", "can_be_read", "text_of"]

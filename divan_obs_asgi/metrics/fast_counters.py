@@ -15,22 +15,22 @@ from prometheus_client import Counter, Histogram
 
 from divan_obs_asgi.connection.record import RequestRecord
 from divan_obs_asgi.metrics.family import Metric
-from divan_obs_asgi.metrics.limited import Governed, GovernedHistogram
+from divan_obs_asgi.metrics.limited import LimitedHistogram, LimitedMetric
 
 M = TypeVar("M", bound=Metric)
 
 
 def child_of(metric: M, *values: str) -> M:
     """Return the child of a label set, for a tally: it counts by itself what it tells as the overflow."""
-    return cast(M, cast(Governed, metric).labels_of_a_tally(*values))
+    return cast(M, cast(LimitedMetric, metric).labels_of_a_tally(*values))
 
 
-def _overflow_of(metric: object) -> Governed | None:
-    governed = cast(Governed, metric)
+def _overflow_of(metric: object) -> LimitedMetric | None:
+    governed = cast(LimitedMetric, metric)
     return governed if governed.is_overflow else None
 
 
-class Tally:
+class FastCounter:
     """
     A number of events, and the counter that is told of it.
 
@@ -56,7 +56,7 @@ class Tally:
                 self._overflow.count_overflow(new)
 
 
-class SharedTally(Tally):
+class SharedFastCounter(FastCounter):
     """
     A number of one worker among several, told whenever it changes.
 
@@ -82,7 +82,7 @@ class SharedTally(Tally):
             self._overflow.count_overflow(new)
 
 
-class Bins:
+class FastBuckets:
     """
     The observations of a histogram, written where its page reads them, without a lock.
 
@@ -93,7 +93,7 @@ class Bins:
     __slots__ = ("_buckets", "_edges", "_histogram", "_overflow", "_sum")
 
     def __init__(self, histogram: Histogram) -> None:
-        self._histogram = cast(GovernedHistogram, histogram)
+        self._histogram = cast(LimitedHistogram, histogram)
         self._overflow = _overflow_of(histogram)
         self._edges = self._histogram.edges
         self._buckets = self._histogram._buckets
@@ -110,7 +110,7 @@ class Bins:
             self._overflow.count_overflow(1)
 
 
-class SharedBins(Bins):
+class SharedFastBuckets(FastBuckets):
     """The observations of one worker among several, in its ledger."""
 
     __slots__ = ()
@@ -124,14 +124,14 @@ class SharedBins(Bins):
             self._overflow.count_overflow(1)
 
 
-def tally_of(counter: Counter) -> Tally:
+def tally_of(counter: Counter) -> FastCounter:
     """Return a number that the counter is told of: at once where several workers share it."""
-    return (SharedTally if cast(Governed, counter).is_shared else Tally)(counter)
+    return (SharedFastCounter if cast(LimitedMetric, counter).is_shared else FastCounter)(counter)
 
 
-def bins_of(histogram: Histogram) -> Bins:
+def bins_of(histogram: Histogram) -> FastBuckets:
     """Return what notes the observations of a histogram, alone or among several workers."""
-    return (SharedBins if cast(Governed, histogram).is_shared else Bins)(histogram)
+    return (SharedFastBuckets if cast(LimitedMetric, histogram).is_shared else FastBuckets)(histogram)
 
 
 def trace_of(record: RequestRecord) -> tuple[str, float]:
@@ -139,4 +139,13 @@ def trace_of(record: RequestRecord) -> tuple[str, float]:
     return record.trace_id, record.started_ns / 1e9 + record.duration_s
 
 
-__all__ = ["Bins", "SharedBins", "SharedTally", "Tally", "bins_of", "child_of", "tally_of", "trace_of"]
+__all__ = [
+    "FastBuckets",
+    "FastCounter",
+    "SharedFastBuckets",
+    "SharedFastCounter",
+    "bins_of",
+    "child_of",
+    "tally_of",
+    "trace_of",
+]

@@ -1,4 +1,4 @@
-"""prometheus_client's four kinds of metric, whose label sets and exemplars go through a `Governor`."""
+"""prometheus_client's four kinds of metric, whose label sets and exemplars go through a `CardinalityLimit`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.samples import Sample
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
-from divan_obs_asgi.metrics.cardinality_limit import OVERFLOW, Governor, text_of
+from divan_obs_asgi.metrics.cardinality_limit import OVERFLOW, CardinalityLimit, text_of
 from divan_obs_asgi.metrics.family import Family, Metric
 from divan_obs_asgi.metrics.local import Shown, local_values
 from divan_obs_asgi.metrics.multiprocess.file_format import Described
@@ -23,7 +23,7 @@ from divan_obs_asgi.metrics.multiprocess.worker_file import Ledger
 _MAX_GIVEN = 1000
 
 
-class Governed(MetricWrapperBase):
+class LimitedMetric(MetricWrapperBase):
     """
     A metric with a bounded number of label sets.
 
@@ -36,7 +36,7 @@ class Governed(MetricWrapperBase):
     """
 
     family: Family[Metric]
-    governor: Governor
+    governor: CardinalityLimit
     # What the page says of a child's labels, kept by those who write it.
     label_text: str | None = None
     around_le: tuple[str, str] | None = None
@@ -78,7 +78,7 @@ class Governed(MetricWrapperBase):
         """The name with the namespace, and with `_total` of a counter."""
         return self.described.full_name
 
-    def govern(self, governor: Governor) -> Self:
+    def govern(self, governor: CardinalityLimit) -> Self:
         """Have `governor` judge the label sets of this metric, which has none yet."""
         self.governor = governor
         # Children by the values as they were given, and the label sets as they are told.
@@ -219,7 +219,7 @@ class Governed(MetricWrapperBase):
             self._told.difference_update(map(tuple, dropped))
             self._forget()
         for child in dropped.values():
-            cast(Governed, child).withdraw()
+            cast(LimitedMetric, child).withdraw()
         for call in tuple(self.when_forgotten):
             call()
 
@@ -236,7 +236,7 @@ class Governed(MetricWrapperBase):
         self._overflown = None
 
 
-class GovernedCounter(Governed, Counter):
+class LimitedCounter(LimitedMetric, Counter):
     """A counter; exemplars are redacted, and left out where they are too long."""
 
     def _metric_init(self) -> None:
@@ -246,7 +246,7 @@ class GovernedCounter(Governed, Counter):
         super().inc(amount, exemplar and self.governor.exemplar(exemplar))
 
 
-class GovernedGauge(Governed, Gauge):
+class LimitedGauge(LimitedMetric, Gauge):
     """A gauge."""
 
     has_function = False
@@ -277,7 +277,7 @@ class GovernedGauge(Governed, Gauge):
         self.has_function = True
 
 
-class GovernedHistogram(Governed, Histogram):
+class LimitedHistogram(LimitedMetric, Histogram):
     """A histogram; exemplars are redacted, and left out where they are too long."""
 
     def _metric_init(self) -> None:
@@ -296,7 +296,7 @@ class GovernedHistogram(Governed, Histogram):
         self._buckets[bucket].set_exemplar(Shown({"trace_id": trace_id}, amount, at_s))
 
 
-class GovernedSummary(Governed, Summary):
+class LimitedSummary(LimitedMetric, Summary):
     """A summary."""
 
     def _metric_init(self) -> None:
@@ -307,7 +307,7 @@ def governed(
     family: Family[Metric],
     namespace: str,
     registry: CollectorRegistry,
-    governor: Governor,
+    governor: CardinalityLimit,
     ledger: Ledger | None = None,
 ) -> Metric:
     """
@@ -321,17 +321,17 @@ def governed(
     """
     name = f"{namespace}_{family.name}"
     given: dict[str, Any] = {"registry": registry, "described": Described(name, family), "ledger": ledger}
-    metric: Governed
+    metric: LimitedMetric
     match family.kind:
         case "counter":
-            metric = GovernedCounter(name, family.help, family.labels, **given)
+            metric = LimitedCounter(name, family.help, family.labels, **given)
         case "gauge":
-            metric = GovernedGauge(name, family.help, family.labels, **given, multiprocess_mode=family.mode)
+            metric = LimitedGauge(name, family.help, family.labels, **given, multiprocess_mode=family.mode)
         case "histogram":
-            metric = GovernedHistogram(name, family.help, family.labels, **given, buckets=family.buckets)
+            metric = LimitedHistogram(name, family.help, family.labels, **given, buckets=family.buckets)
         case "summary":
-            metric = GovernedSummary(name, family.help, family.labels, **given)
+            metric = LimitedSummary(name, family.help, family.labels, **given)
     return cast(Metric, metric.govern(governor))
 
 
-__all__ = ["Governed", "GovernedCounter", "GovernedGauge", "GovernedHistogram", "GovernedSummary", "governed"]
+__all__ = ["LimitedCounter", "LimitedGauge", "LimitedHistogram", "LimitedMetric", "LimitedSummary", "governed"]

@@ -44,7 +44,7 @@ class LocalValue:
 
     def get_exemplar(self) -> Any:
         exemplar = self._exemplar
-        if type(exemplar) is tuple:  # As `Bins` leaves it.
+        if type(exemplar) is tuple:  # As `FastBuckets` leaves it.
             amount, trace_id, at_s = exemplar
             exemplar = Shown({"trace_id": trace_id}, amount, at_s)
             self._exemplar = exemplar

@@ -21,13 +21,13 @@ from prometheus_client.registry import Collector, RestrictedRegistry
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics import family as families
 from divan_obs_asgi.metrics.cardinality import Cardinality, size_of, size_of_stranger
-from divan_obs_asgi.metrics.cardinality_limit import MAX_SERIES, Cause, Governor
+from divan_obs_asgi.metrics.cardinality_limit import MAX_SERIES, CardinalityLimit, Cause
 from divan_obs_asgi.metrics.catalogue import DOMAIN, FAMILIES, Catalogue
 from divan_obs_asgi.metrics.domain import Domain
-from divan_obs_asgi.metrics.exposition.collector_timeouts import PATIENCE_S, Callbacks
+from divan_obs_asgi.metrics.exposition.collector_timeouts import PATIENCE_S, CollectorTimeouts
 from divan_obs_asgi.metrics.exposition.text import Format, render
 from divan_obs_asgi.metrics.family import Declared, Family, GaugeMode, M_co, Metric
-from divan_obs_asgi.metrics.limited import Governed, governed
+from divan_obs_asgi.metrics.limited import LimitedMetric, governed
 from divan_obs_asgi.metrics.multiprocess.merging import MergedFamily
 from divan_obs_asgi.metrics.multiprocess.workers import VARIABLE, Workers
 from divan_obs_asgi.redaction import RedactionPolicy
@@ -91,7 +91,7 @@ class Registry(CollectorRegistry):
         Raises:
             ImproperlyConfigured: where the page tells of several workers, and this counts in one.
         """
-        if self._shared and isinstance(collector, _UNSHARED) and not isinstance(collector, Governed):
+        if self._shared and isinstance(collector, _UNSHARED) and not isinstance(collector, LimitedMetric):
             raise ImproperlyConfigured(
                 f"{collector} counts in one worker, and {VARIABLE} has the page tell of all of them: "
                 "make it by observability.metrics.counter, gauge, histogram or summary."
@@ -103,7 +103,7 @@ class Registry(CollectorRegistry):
 
     def _may_clash(self, collector: Collector) -> bool:
         """Tell whether one that is made later may have the name of a series of this one."""
-        if not isinstance(collector, Governed):
+        if not isinstance(collector, LimitedMetric):
             return True
         family = collector.family
         if isinstance(family, Declared) and family.attribute:
@@ -170,7 +170,7 @@ class Registry(CollectorRegistry):
         """Return prometheus_client's own metrics, which no governor bounds."""
         self.complete()
         metrics = [one for one in tuple(self._in_order) if isinstance(one, MetricWrapperBase)]
-        return [metric for metric in metrics if not isinstance(metric, Governed)]
+        return [metric for metric in metrics if not isinstance(metric, LimitedMetric)]
 
     def collect(self) -> Iterable[Samples]:
         self.complete()
@@ -222,14 +222,14 @@ class Metrics(Catalogue):
     ) -> None:
         self.namespace = namespace
         self._created = created
-        self._callbacks = Callbacks(patience_s)
+        self._callbacks = CollectorTimeouts(patience_s)
         self.workers = None if directory is None else Workers(directory, namespace, max_series)
         self.registry = Registry(shared=self.workers is not None)
         self._metrics: dict[str, Metric] = {}
         self._families: dict[str, Family[Metric]] = {}
         self._overflows: dict[tuple[str, Cause], Counter] = {}
         counting = self.counting(policy or RedactionPolicy(), "metrics")
-        self._governor = Governor(counting, self._overflowed, max_series)
+        self._governor = CardinalityLimit(counting, self._overflowed, max_series)
         self.registry.later(self._make_catalogue, _series_names(namespace))
 
     @cached_property
@@ -312,7 +312,7 @@ class Metrics(Catalogue):
             raise ImproperlyConfigured(f"The label {label!r} was declared without values.")
         self._governor.declare(label, listed)
         for metric in tuple(self._metrics.values()):
-            cast(Governed, metric).forget_judgements()
+            cast(LimitedMetric, metric).forget_judgements()
 
     def start_at_zero(self, metric: Metric, **values: Iterable[str]) -> None:
         """
@@ -324,7 +324,7 @@ class Metrics(Catalogue):
         Raises:
             ImproperlyConfigured: where these are not the labels of the metric.
         """
-        own, values_of = cast(Governed, metric), {name: _listed(given) for name, given in values.items()}
+        own, values_of = cast(LimitedMetric, metric), {name: _listed(given) for name, given in values.items()}
         labels = own.family.labels
         if set(labels) != values_of.keys():
             raise ImproperlyConfigured(
@@ -371,14 +371,16 @@ class Metrics(Catalogue):
         """Return how many label sets each family has, by its name without the namespace."""
         self.registry.complete()
         self.registry.ask()
-        return {name: cast(Governed, metric).label_sets for name, metric in tuple(self._metrics.items())}
+        return {name: cast(LimitedMetric, metric).label_sets for name, metric in tuple(self._metrics.items())}
 
     def cardinality(self) -> list[Cardinality]:
         """Return how large each family is, and each metric of prometheus_client that is registered beside them."""
         self.registry.complete()
         self.registry.ask()
         own = [
-            size_of(cast(Governed, metric), self._overflow_of(name, "limit"), self._overflow_of(name, "vocabulary"))
+            size_of(
+                cast(LimitedMetric, metric), self._overflow_of(name, "limit"), self._overflow_of(name, "vocabulary")
+            )
             for name, metric in tuple(self._metrics.items())
         ]
         return [*own, *map(size_of_stranger, self.registry.strangers())]

@@ -10,8 +10,8 @@ from prometheus_client import Counter, Histogram
 
 from divan_obs_asgi.connection.record import RequestRecord
 from divan_obs_asgi.metrics.family import Metric
-from divan_obs_asgi.metrics.fast_counters import Tally, bins_of, child_of, trace_of
-from divan_obs_asgi.metrics.limited import Governed, GovernedHistogram
+from divan_obs_asgi.metrics.fast_counters import FastCounter, bins_of, child_of, trace_of
+from divan_obs_asgi.metrics.limited import LimitedHistogram, LimitedMetric
 from divan_obs_asgi.metrics.multiprocess.worker_file import Ledger
 
 if TYPE_CHECKING:
@@ -57,12 +57,12 @@ class Series:
     @property
     def are_limited(self) -> bool:
         """Whether one of them stands for what is over the limit."""
-        return any(cast(Governed, metric).is_overflow for metric in self.children)
+        return any(cast(LimitedMetric, metric).is_overflow for metric in self.children)
 
     @property
     def places(self) -> Sequence[int] | None:
         """Where they stand in the ledger of a worker; None where one stands in none."""
-        found = [cast(Governed, metric).place for metric in self.children]
+        found = [cast(LimitedMetric, metric).place for metric in self.children]
         return None if None in found else cast(Sequence[int], found)
 
 
@@ -86,7 +86,7 @@ class _Timed:
 
 
 class PlainEnd(_Timed):
-    """Counts them where the page of this process reads them, without a lock: as `Bins`."""
+    """Counts them where the page of this process reads them, without a lock: as `FastBuckets`."""
 
     __slots__ = ("_outcomes", "_requests")
 
@@ -107,7 +107,7 @@ class OtherEnd(_Timed):
 
     def __init__(self, series: Series) -> None:
         super().__init__(series)
-        self._counters = tuple(map(Tally, series.counters))
+        self._counters = tuple(map(FastCounter, series.counters))
 
     def finish(self, record: RequestRecord) -> None:
         for counter in self._counters:
@@ -139,7 +139,7 @@ class LedgerEnd:
     def __init__(self, series: Series, ledger: Ledger, places: Sequence[int]) -> None:
         self._ledger = ledger
         self._requests, self._outcomes, self._duration, self._first_byte, self._size = places
-        self._histograms = cast(tuple[GovernedHistogram, ...], series.histograms)
+        self._histograms = cast(tuple[LimitedHistogram, ...], series.histograms)
         duration, _, size = self._histograms
         self._edges_s, self._sizes = duration.edges, size.edges
 

@@ -10,8 +10,8 @@ from prometheus_client import Counter
 from divan_obs_asgi.connection.app_errors import own_failure
 from divan_obs_asgi.connection.record import Direction, RequestRecord
 from divan_obs_asgi.metrics.family import Metric
-from divan_obs_asgi.metrics.fast_counters import Tally, bins_of, child_of, trace_of
-from divan_obs_asgi.metrics.limited import Governed
+from divan_obs_asgi.metrics.fast_counters import FastCounter, bins_of, child_of, trace_of
+from divan_obs_asgi.metrics.limited import LimitedMetric
 from divan_obs_asgi.metrics.request_counters import OTHER, End, LedgerEnd, OtherEnd, PlainEnd, Series
 from divan_obs_asgi.names import class_name
 
@@ -53,7 +53,7 @@ class HttpTraffic:
         self._ledger = None if metrics.workers is None else metrics.workers.ledger
         self._move_in_flight: Callable[[float], None] = metrics.http_in_flight._value.inc
         for metric in Series.metrics(metrics):
-            cast(Governed, metric).when_forgotten.append(self._forget)
+            cast(LimitedMetric, metric).when_forgotten.append(self._forget)
 
     def begin(self, record: RequestRecord) -> Callable[[], None]:
         """Count a request as in flight until the function that is returned is called."""
@@ -156,12 +156,12 @@ class _Messages:
 
     def __init__(self, messages: Counter) -> None:
         self._messages = messages
-        self._known: dict[Direction, Tally] = {}
+        self._known: dict[Direction, FastCounter] = {}
 
     def __call__(self, record: RequestRecord, direction: Direction) -> None:
         tally = self._known.get(direction)
         if tally is None:
-            tally = self._known[direction] = Tally(child_of(self._messages, record.route_so_far(), direction))
+            tally = self._known[direction] = FastCounter(child_of(self._messages, record.route_so_far(), direction))
         tally.value += 1
         tally.tell()
 

@@ -16,7 +16,7 @@ _FAILURE = 500
 _logger = logging.getLogger("divan_obs_asgi.metrics")
 
 
-class KnownSeries:
+class ZeroSeries:
     """
     Makes the series of the routes that an application declares, once.
 
@@ -71,4 +71,4 @@ def _told(route: DeclaredRoute) -> list[str]:
     return [method if method in METHODS else OTHER_METHOD for method in route.methods]
 
 
-__all__ = ["KnownSeries"]
+__all__ = ["ZeroSeries"]

@@ -51,8 +51,8 @@ class RecordMiddleware(ABC):
         self._routes: RouteTemplates
         self._inner: ASGIApp = app
         self._observers: tuple[RecordMiddleware, ...] = (self,)
-        self._hang_ups = obs.hang_ups
-        self._cancels = bool(obs.hang_ups.cancelled)
+        self._disconnects = obs.disconnects
+        self._cancels = bool(obs.disconnects.cancelled)
         if isinstance(app, RecordMiddleware) and type(app).__call__ is RecordMiddleware.__call__:
             self._inner = app._inner
             self._observers = (self, *app._observers)
@@ -104,7 +104,7 @@ class RecordMiddleware(ABC):
         undo = self._observe(scope, record)
         channel = Channel(record, receive, send, scope.get(CONTEXT_KEY))
         # Of a WebSocket its close is received.
-        watched = self._hang_ups.watched() if record.kind == "http" else None
+        watched = self._disconnects.watched() if record.kind == "http" else None
         if watched is not None:
             watched.add(channel)
         try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from divan_obs_asgi.connection.record import RequestRecord
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
-from divan_obs_asgi.metrics import HttpTraffic, KnownSeries, Traffic, WebSocketTraffic
+from divan_obs_asgi.metrics import HttpTraffic, Traffic, WebSocketTraffic, ZeroSeries
 from divan_obs_asgi.middlewares.base import RecordMiddleware, Undo
 from divan_obs_asgi.types import ASGIApp, Scope
 
@@ -28,7 +28,7 @@ class MetricsMiddleware(RecordMiddleware):
         if not obs.settings.metrics.enabled:
             raise MiddlewareNotUsed("OBS_METRICS_ENABLED is false")
         super().__init__(app, obs)
-        self._known = KnownSeries(obs.metrics, app)
+        self._known = ZeroSeries(obs.metrics, app)
         middleware = weakref.ref(self)
 
         def start() -> None:

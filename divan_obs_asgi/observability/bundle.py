@@ -17,11 +17,11 @@ import anyio
 import anyio.to_thread
 
 from divan_obs_asgi.connection import request_ids as ids
-from divan_obs_asgi.connection.disconnects import HangUps
+from divan_obs_asgi.connection.disconnects import Disconnects
 from divan_obs_asgi.connection.operations import Operations
 from divan_obs_asgi.connection.request_ids import GENERATORS, NewId, uuid4
 from divan_obs_asgi.exceptions import ImproperlyConfigured
-from divan_obs_asgi.internal_errors import Faults
+from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.jobs import F, Jobs
 from divan_obs_asgi.lifecycle.background import Background, Stop
 from divan_obs_asgi.lifecycle.development import why_development
@@ -31,7 +31,7 @@ from divan_obs_asgi.logs.console import form_for
 from divan_obs_asgi.logs.loguru_bridge import warn_of_loguru
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.metrics.traffic import count_operation
-from divan_obs_asgi.observability.stacks import Assembled
+from divan_obs_asgi.observability.stacks import BuiltStacks
 from divan_obs_asgi.probes import CanaryProbe, ConfigProbe, HeartbeatProbe, ProbeRegistry
 from divan_obs_asgi.probes import canary_sinks as canaries
 from divan_obs_asgi.probes.base import READY, STARTUP
@@ -89,7 +89,7 @@ class Observability:
     spans: ServerSpans | None
     probes: ProbeRegistry
     heartbeat: HeartbeatProbe
-    faults: Faults
+    faults: InternalErrors
     work: WorkSpans
     background: Background
     drain: Drain
@@ -97,8 +97,8 @@ class Observability:
     authorize: Authorize | None = None
     new_request_id: NewId = uuid4
     operations: Operations = field(default_factory=Operations)
-    assembled: Assembled = field(default_factory=Assembled)
-    hang_ups: HangUps = field(default_factory=HangUps, repr=False)
+    built_stacks: BuiltStacks = field(default_factory=BuiltStacks)
+    disconnects: Disconnects = field(default_factory=Disconnects, repr=False)
     _lifespan: tuple[LifespanProbe, LifespanProbe] = field(default_factory=_lifespan_probes, repr=False)
 
     @classmethod
@@ -163,7 +163,7 @@ class Observability:
             created=settings.metrics.created,
             directory=Path(shared) if shared else None,
         )
-        faults = Faults(count=lambda component: metrics.errors.labels(component).inc())
+        faults = InternalErrors(count=lambda component: metrics.errors.labels(component).inc())
         metrics.registry.failed = lambda error: faults.report("metrics", error)
         sink = Sink(
             log_stream,
@@ -243,7 +243,7 @@ class Observability:
             why_development=lambda: why_development(sys._getframe(), dev=settings.says_dev),
         )
         background.add("drain", drain.run)
-        hang_ups = HangUps(settings.requests.cancel_on_disconnect)
+        disconnects = Disconnects(settings.requests.cancel_on_disconnect)
         bundle = cls(
             settings,
             redaction,
@@ -262,7 +262,7 @@ class Observability:
             if new_request_id is None
             else ids.checked(new_request_id, faults, redaction.redact_text),
             operations=Operations(partial(count_operation, metrics) if settings.metrics.enabled else None),
-            hang_ups=hang_ups,
+            disconnects=disconnects,
         )
         weakref.finalize(bundle, _leave, weakref.ref(sink)).atexit = False
         return bundle
@@ -350,7 +350,7 @@ def _leave(sink: weakref.ref[Sink]) -> None:
         left.leave()
 
 
-def _background(settings: Settings, metrics: Metrics, faults: Faults) -> Background:
+def _background(settings: Settings, metrics: Metrics, faults: InternalErrors) -> Background:
     """Return the tasks that tell of the process and of the queues that it works on."""
     background = Background(faults)
     if not settings.enabled:
@@ -390,7 +390,7 @@ def _server_spans(
     exporter: SpanExporter | None,
     redaction: RedactionPolicy,
     metrics: Metrics,
-    faults: Faults,
+    faults: InternalErrors,
 ) -> ServerSpans:
     try:
         from divan_obs_asgi.tracing.export.queue import DROP_REASONS, DropReason

@@ -23,7 +23,7 @@ class Place:
     why_not: str | None = None
 
 
-class Assembled:
+class BuiltStacks:
     """Remembers the last stacks that were built, each as its list, outermost first."""
 
     def __init__(self) -> None:
@@ -39,4 +39,4 @@ class Assembled:
         return tuple(self._stacks)
 
 
-__all__ = ["Assembled", "Place"]
+__all__ = ["BuiltStacks", "Place"]

@@ -15,12 +15,12 @@ import anyio
 
 from divan_obs_asgi.connection.headers import values
 from divan_obs_asgi.ops.audit import Audit, client_address
-from divan_obs_asgi.ops.rate_limit import Failures
+from divan_obs_asgi.ops.rate_limit import RateLimit
 from divan_obs_asgi.ops.responses import Refused
 from divan_obs_asgi.types import Authorize, Scope
 
 if TYPE_CHECKING:
-    from divan_obs_asgi.internal_errors import Faults
+    from divan_obs_asgi.internal_errors import InternalErrors
     from divan_obs_asgi.settings import Settings
 
 # What an authorization service may take to answer; the operator waits for it.
@@ -57,7 +57,7 @@ class Guard:
     def __init__(
         self,
         settings: Settings,
-        faults: Faults,
+        faults: InternalErrors,
         authorize: Authorize | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -66,7 +66,7 @@ class Guard:
         self._networks = tuple(ip_network(network) for network in settings.ops.networks)
         self._faults = faults
         self._authorize = authorize
-        self._failures = Failures(settings.ops.max_failures, clock)
+        self._failures = RateLimit(settings.ops.max_failures, clock)
         flags = {
             "OBS_ADMIN_TOKEN": settings.ops.admin_token,
             "OBS_ADMIN_TOKEN_PREVIOUS": settings.ops.admin_token_previous,

@@ -31,7 +31,7 @@ class Once:
         self.answer: Response | None = None
 
 
-class Repeats:
+class IdempotencyStore:
     """
     Remembers first answers by `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header).
 
@@ -80,4 +80,4 @@ class Repeats:
         return len(self._known)
 
 
-__all__ = ["MAX_KEYS", "TTL_S", "Once", "Repeats"]
+__all__ = ["MAX_KEYS", "TTL_S", "IdempotencyStore", "Once"]

@@ -11,7 +11,7 @@ WINDOW_S = 60.0
 MAX_ADDRESSES = 4096
 
 
-class Failures:
+class RateLimit:
     """
     Counts the failures of a minute, of a bounded number of addresses; one costs the same however often it fails.
 
@@ -44,4 +44,4 @@ class Failures:
         return len(self._counts)
 
 
-__all__ = ["MAX_ADDRESSES", "WINDOW_S", "Failures"]
+__all__ = ["MAX_ADDRESSES", "WINDOW_S", "RateLimit"]

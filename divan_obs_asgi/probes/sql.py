@@ -7,7 +7,7 @@ from typing import Unpack
 
 from divan_obs_asgi.exceptions import ProbeFailed, ProbeReason
 from divan_obs_asgi.probes.base import NamedProbe, Options
-from divan_obs_asgi.probes.connections.dedicated import RENEW_S, OwnConnection
+from divan_obs_asgi.probes.connections.dedicated import RENEW_S, DedicatedConnection
 from divan_obs_asgi.probes.connections.sql import SqlLink, kind_of, link_maker
 
 # SQLAlchemy's error, its adapter's, the driver's; more would be a circle.
@@ -58,7 +58,7 @@ class Sql:
     """
 
     def __init__(self, source: object, renew_s: float = RENEW_S) -> None:
-        self._own: OwnConnection[SqlLink] = OwnConnection(link_maker(source), renew_s, is_full=_is_full)
+        self._own: DedicatedConnection[SqlLink] = DedicatedConnection(link_maker(source), renew_s, is_full=_is_full)
 
     async def scalar(self, query: str) -> object:
         """

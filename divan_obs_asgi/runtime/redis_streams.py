@@ -11,7 +11,7 @@ import anyio
 from prometheus_client import Gauge
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
-from divan_obs_asgi.internal_errors import Faults
+from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.tracing.untraced import untraced
 
@@ -43,7 +43,7 @@ class RedisStreams:
     def __init__(
         self,
         metrics: Metrics,
-        faults: Faults,
+        faults: InternalErrors,
         streams: Sequence[str],
         connect: Callable[[], Redis],
         *,

@@ -15,7 +15,7 @@ from types import FrameType
 
 import anyio
 
-from divan_obs_asgi.internal_errors import Faults
+from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.metrics import Metrics
 
 # How often the loop says that it turns.
@@ -62,7 +62,7 @@ class Watchdog:
     def __init__(
         self,
         metrics: Metrics,
-        faults: Faults,
+        faults: InternalErrors,
         *,
         stall_s: float,
         interval_s: float = _INTERVAL_S,

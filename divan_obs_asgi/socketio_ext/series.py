@@ -6,7 +6,7 @@ from prometheus_client import Gauge
 
 from divan_obs_asgi.connection.record import RequestRecord
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.metrics.fast_counters import Bins, Tally, bins_of, child_of, tally_of, trace_of
+from divan_obs_asgi.metrics.fast_counters import FastBuckets, FastCounter, bins_of, child_of, tally_of, trace_of
 
 
 class Handling:
@@ -26,8 +26,8 @@ class Handling:
         self.plain = plain
         self.route = f"{namespace} {event}"
         # Made when there is something in them: a connect is no event, and what has no handler takes no time.
-        self._events: Tally | None = None
-        self._durations: Bins | None = None
+        self._events: FastCounter | None = None
+        self._durations: FastBuckets | None = None
         self.events = 0
 
     def took(self, record: RequestRecord) -> None:
@@ -46,7 +46,7 @@ class Handling:
             self._events.value = self.events
             self._events.tell()
 
-    def _tally(self) -> Tally:
+    def _tally(self) -> FastCounter:
         return tally_of(child_of(self._metrics.socketio_events, self.namespace, self.event))
 
 

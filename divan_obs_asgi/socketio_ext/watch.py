@@ -7,7 +7,7 @@ from threading import Lock
 from time import perf_counter
 from typing import Any
 
-from divan_obs_asgi.internal_errors import Faults
+from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.metrics.fast_counters import child_of, tally_of
 from divan_obs_asgi.names import class_name
@@ -45,7 +45,7 @@ class Watch:
     nothing grows by what clients invent.
     """
 
-    def __init__(self, metrics: Metrics, names: Names, faults: Faults) -> None:
+    def __init__(self, metrics: Metrics, names: Names, faults: InternalErrors) -> None:
         self._metrics = metrics
         self._names = names
         self._faults = faults

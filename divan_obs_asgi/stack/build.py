@@ -100,7 +100,7 @@ def build_stack(
             wrong.insert(0, f"OBS_MIDDLEWARE: {name} returned {wrapped!r}; expected an ASGI application.")
     if wrong:
         raise ImproperlyConfigured("\n".join(wrong)) from (causes[0] if causes else None)
-    obs.assembled.add(tuple(places))
+    obs.built_stacks.add(tuple(places))
     skipped = {place.name: place.why_not for place in places if place.why_not is not None}
     if chain is innermost:
         return app

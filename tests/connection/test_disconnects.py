@@ -31,7 +31,7 @@ def part(body: bytes = b"", more_body: bool = False) -> Any:
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look often: nothing here depends on how often."""
-    monkeypatch.setattr("divan_obs_asgi.hang_ups._EVERY_S", 0.002)
+    monkeypatch.setattr("divan_obs_asgi.connection.disconnects._EVERY_S", 0.002)
 
 
 class Server:

@@ -14,7 +14,7 @@ import divan_obs_asgi as obs
 from divan_obs_asgi.connection.channel import Channel
 from divan_obs_asgi.connection.record import RECORD_KEY, RequestRecord, current_record
 from divan_obs_asgi.connection.routes import ROUTE_KEY, RouteTemplates
-from divan_obs_asgi.internal_errors import Faults
+from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.testing import SCENARIOS, Scenario, converse, http_scope, websocket_scope
 from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
 from tests.stacks import Observed
@@ -144,7 +144,7 @@ def test_durations_come_from_one_clock() -> None:
         clock.now += 1.0
 
     async def main() -> None:
-        record = RequestRecord(http_scope(), RouteTemplates(None), Faults(lambda _: None), clock)
+        record = RequestRecord(http_scope(), RouteTemplates(None), InternalErrors(lambda _: None), clock)
         channel = Channel(record, receive, send)
         record.add_finisher("test", finished.append)
         await channel.send({"type": "http.response.start", "status": 200})
@@ -377,7 +377,7 @@ def test_tidying_up_after_a_websocket_is_not_in_its_duration() -> None:
     async def receive() -> Message:
         return left.pop(0)
 
-    record = RequestRecord(websocket_scope(), RouteTemplates(app), Faults(lambda _: None), clock)
+    record = RequestRecord(websocket_scope(), RouteTemplates(app), InternalErrors(lambda _: None), clock)
     channel = Channel(record, receive, sent_to_nobody)
     anyio.run(app, {}, channel.receive, channel.send)
     record.returned()

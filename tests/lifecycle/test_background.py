@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from divan_obs_asgi.internal_errors import Faults
+from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.lifecycle.background import Background
 from tests.patience import PATIENCE_S
 from tests.stacks import BACKENDS, Observed, run_on
@@ -29,7 +29,7 @@ def test_tasks_start_with_the_application_and_end_with_it() -> None:
     told: list[str] = []
 
     async def live() -> None:
-        background = Background(Faults(told.append))
+        background = Background(InternalErrors(told.append))
         background.add("watch", partial(watch, told))
         async with background.running():
             await anyio.wait_all_tasks_blocked()
@@ -53,7 +53,7 @@ def test_who_has_to_wait_for_the_end_can() -> None:
             told.append("has put its things away")
 
     async def live() -> None:
-        background = Background(Faults(told.append))
+        background = Background(InternalErrors(told.append))
         background.add("watch", watch)
         async with background.running() as stop:
             await anyio.wait_all_tasks_blocked()
@@ -73,7 +73,7 @@ def test_several_tasks_may_have_one_name() -> None:
         told.append(server)
 
     async def live() -> None:
-        background = Background(Faults(told.append))
+        background = Background(InternalErrors(told.append))
         for server in ("chat", "admin"):
             background.add("socketio", partial(look_after, server))
         async with background.running():
@@ -88,7 +88,7 @@ def test_a_life_within_a_life_starts_nothing_twice() -> None:
     told: list[str] = []
 
     async def live() -> None:
-        background = Background(Faults(told.append))
+        background = Background(InternalErrors(told.append))
         background.add("watch", partial(watch, told))
         for _ in range(2):
             async with background.running():
@@ -105,7 +105,7 @@ def test_a_life_within_a_life_starts_nothing_twice() -> None:
 def test_what_waits_for_the_start_is_called_once_it_is_over() -> None:
     """All of it, also where one raises, which is counted under its name."""
     told: list[str] = []
-    background = Background(Faults(told.append))
+    background = Background(InternalErrors(told.append))
     for name, raises in (("first", True), ("second", False)):
         background.when_started(name, partial(start, told, name, raises))
     assert told == []
@@ -136,7 +136,7 @@ def test_a_task_that_raises_takes_nobody_along() -> None:
             told.append("goes on")
             gone_on.set()
 
-        background = Background(Faults(counted.append))
+        background = Background(InternalErrors(counted.append))
         background.add("other", go_on)
         background.add("poller", break_down)
         async with background.running():
@@ -160,7 +160,7 @@ def test_nor_does_one_that_waits_for_what_was_cancelled() -> None:
         await connection
 
     async def live() -> None:
-        background = Background(Faults(counted.append))
+        background = Background(InternalErrors(counted.append))
         background.add("poller", poll)
         background.add("probes", anyio.sleep_forever)
         async with background.running():
@@ -214,7 +214,7 @@ def test_what_nobody_waits_for_is_not_begun_in_a_short_life() -> None:
         await anyio.sleep_forever()
 
     async def live(*, until: list[str]) -> None:
-        background = Background(Faults(lambda component: None))
+        background = Background(InternalErrors(lambda component: None))
         background.add("reports", partial(note, "reports"), later=True)
         background.add("signals", partial(note, "signals"))
         async with background.running():

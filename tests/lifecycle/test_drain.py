@@ -17,7 +17,7 @@ import anyio.lowlevel
 import pytest
 
 import divan_obs_asgi as obs
-from divan_obs_asgi.internal_errors import Faults
+from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.lifecycle.drain import DEFAULT_DELAY_S, Drain, closing
 from divan_obs_asgi.testing import converse
 from divan_obs_asgi.types import Message, Receive, Scope, Send
@@ -74,7 +74,7 @@ def server() -> Iterator[Server]:
 
 
 def a_drain(delay_s: float | None = 60.0, **options: Any) -> Drain:
-    return Drain(delay_s, Faults(lambda component: None), **options)
+    return Drain(delay_s, InternalErrors(lambda component: None), **options)
 
 
 @asynccontextmanager
@@ -204,7 +204,7 @@ async def test_all_callbacks_are_told(server: Server) -> None:
     async def hang() -> None:
         await anyio.sleep_forever()
 
-    drain = Drain(0.02, Faults(components.append))
+    drain = Drain(0.02, InternalErrors(components.append))
     for callback in (broken, hang, emit):
         drain.on_start(callback)
     async with running(drain):
@@ -231,7 +231,7 @@ def test_a_callback_that_waits_for_what_was_cancelled_holds_up_no_end(server: Se
             await until(lambda: bool(components))
 
     components: list[str] = []
-    drain = Drain(0.02, Faults(components.append))
+    drain = Drain(0.02, InternalErrors(components.append))
     anyio.run(main)
     assert (server.told, components) == ([signal.SIGTERM], ["drain"])
 
@@ -253,7 +253,7 @@ async def test_a_gauge_that_fails_changes_nothing(server: Server) -> None:
         raise OSError("No space left on device")
 
     components: list[str] = []
-    drain = Drain(0.02, Faults(components.append), full)
+    drain = Drain(0.02, InternalErrors(components.append), full)
     async with running(drain):
         send(signal.SIGTERM)
         assert (drain.state, server.told) == ("draining", [])

@@ -16,7 +16,7 @@ from divan_obs_asgi import build_stack
 from divan_obs_asgi.connection.channel import Channel
 from divan_obs_asgi.connection.record import RequestRecord
 from divan_obs_asgi.connection.routes import RouteTemplates
-from divan_obs_asgi.internal_errors import Faults
+from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.logs import FlightRecorder, PipelineHandler
 from divan_obs_asgi.logs.recorder import Ring
 from divan_obs_asgi.middlewares import AccessLogMiddleware, MetricsMiddleware, RequestIdMiddleware
@@ -254,7 +254,7 @@ async def _send(message: Message) -> None: ...
 
 def finished_after(seconds: float, scope: Scope) -> RequestRecord:
     clock = Clock()
-    faults = Faults(count=lambda component: None)
+    faults = InternalErrors(count=lambda component: None)
     record = RequestRecord(scope, RouteTemplates(None), faults, clock)
     channel = Channel(record, _receive, _send)
     clock.now = seconds

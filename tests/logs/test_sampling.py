@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from divan_obs_asgi import build_stack
 from divan_obs_asgi.connection.record import RequestRecord
 from divan_obs_asgi.connection.routes import RouteTemplates
-from divan_obs_asgi.internal_errors import Faults
+from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.logs import PipelineHandler, Sampler
 from divan_obs_asgi.middlewares import AccessLogMiddleware, RequestIdMiddleware
 from divan_obs_asgi.testing import converse, http_scope, websocket_scope
@@ -142,7 +142,7 @@ def test_a_line_and_its_span_are_kept_together(trace_id: str, rate: float, kept:
 
 
 def connection(scope: Scope, trace_id: str = "", request_id: str = "") -> RequestRecord:
-    record = RequestRecord(scope, RouteTemplates(None), Faults(count=lambda component: None))
+    record = RequestRecord(scope, RouteTemplates(None), InternalErrors(count=lambda component: None))
     record.trace_id, record.request_id = trace_id, request_id
     return record
 

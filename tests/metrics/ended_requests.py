@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from divan_obs_asgi.connection.record import RequestRecord
 from divan_obs_asgi.connection.routes import RouteTemplates
-from divan_obs_asgi.internal_errors import Faults
+from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.testing import http_scope
 from divan_obs_asgi.types import Outcome
 
@@ -18,7 +18,7 @@ def ended(
     waits: bool = False,
 ) -> RequestRecord:
     """Return a finished record; one without a size was never answered."""
-    record = RequestRecord(http_scope(), RouteTemplates(None), Faults(lambda component: None))
+    record = RequestRecord(http_scope(), RouteTemplates(None), InternalErrors(lambda component: None))
     record.route, record.status, record.outcome, record.duration_s = route, status, outcome, seconds
     record.waits = waits
     if size is not None:

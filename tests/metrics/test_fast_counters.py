@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from divan_obs_asgi.connection.record import RequestRecord
 from divan_obs_asgi.metrics import OVERFLOW, Format, HttpTraffic, Metrics, WebSocketTraffic
 from divan_obs_asgi.metrics.family import DURATION_BUCKETS_S, SIZE_BUCKETS
-from divan_obs_asgi.metrics.fast_counters import Bins, child_of, tally_of
+from divan_obs_asgi.metrics.fast_counters import FastBuckets, child_of, tally_of
 from divan_obs_asgi.metrics.multiprocess.worker_file import Ledger
 from tests.metrics.ended_requests import ended
 from tests.metrics.worker_pages import no_failure
@@ -110,7 +110,7 @@ def test_sums_are_those_of_what_was_observed(seconds: list[float], sizes: list[f
     """However often somebody looks."""
     metrics = Metrics()
     for family, observed in ((metrics.http_duration, seconds), (metrics.http_response_size, sizes)):
-        bins = Bins(family.labels("/", "GET"))
+        bins = FastBuckets(family.labels("/", "GET"))
         for amount in observed:
             bins.observe(amount)
         told = metrics.registry.get_sample_value(f"divan_{family.family.name}_sum", {"route": "/", "method": "GET"})  # type: ignore[attr-defined]
@@ -142,7 +142,7 @@ def test_nothing_is_lost_or_doubled_while_others_look() -> None:
 def test_the_newest_sampled_trace_of_a_bucket_is_shown() -> None:
     """Until another one falls into it; it has the time at which the request ended."""
     metrics = Metrics()
-    duration = Bins(metrics.http_duration.labels("/", "GET"))
+    duration = FastBuckets(metrics.http_duration.labels("/", "GET"))
     for trace, at_s in (("a" * 32, 1e9), ("b" * 32, 1e9 + 1)):
         duration.observe(0.3, (trace, at_s))
         duration.observe(0.3)

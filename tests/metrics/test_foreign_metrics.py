@@ -22,7 +22,7 @@ from starlette.routing import Mount, Route
 import divan_obs_asgi as obs
 from divan_obs_asgi.connection.record import RequestRecord
 from divan_obs_asgi.connection.routes import RouteTemplates
-from divan_obs_asgi.internal_errors import Faults
+from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.metrics import HttpTraffic, Metrics
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.types import Scope
@@ -63,7 +63,11 @@ def growth(meet: Callable[[int, int], object], count: int) -> int:
 
 def meeting(metrics: Metrics, scope_of: Callable[[int], Scope]) -> Callable[[int, int], None]:
     """Return what has strangers come, each a request that is answered with 404."""
-    traffic, routes, faults = HttpTraffic(metrics), RouteTemplates(application()), Faults(lambda component: None)
+    traffic, routes, faults = (
+        HttpTraffic(metrics),
+        RouteTemplates(application()),
+        InternalErrors(lambda component: None),
+    )
 
     def meet(start: int, end: int) -> None:
         for number in range(start, end):

@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket
 import divan_obs_asgi as obs
 from divan_obs_asgi.connection.routes import DeclaredRoute, declared_routes
 from divan_obs_asgi.metrics import Format, Metrics
-from divan_obs_asgi.metrics.zero_series import KnownSeries
+from divan_obs_asgi.metrics.zero_series import ZeroSeries
 from divan_obs_asgi.middlewares import MetricsMiddleware
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
@@ -161,7 +161,7 @@ def test_a_declared_status_is_that_of_a_success() -> None:
 
     app = Starlette()
     app.router.routes.append(Created())  # type: ignore[arg-type]
-    KnownSeries(metrics, app).start()
+    ZeroSeries(metrics, app).start()
     page = metrics.render().decode()
     for status in (201, 500):
         assert f'divan_http_requests_total{{method="POST",route="/rooms",status="{status}"}} 0.0\n' in page
@@ -198,7 +198,7 @@ def test_more_routes_than_there_may_be_series_are_warned_of(
 ) -> None:
     """At the start, with the number to set, and not when the first of them is told as something else."""
     metrics = Metrics(max_series=10)
-    known = KnownSeries(metrics, many(routes))
+    known = ZeroSeries(metrics, many(routes))
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             known.start()
@@ -213,7 +213,7 @@ def test_more_routes_than_there_may_be_series_are_warned_of(
 def test_half_of_the_series_are_left_to_what_happens() -> None:
     """Also the known ones do not fill a family: a 404 of a known route is told under its name."""
     metrics = Metrics(max_series=10)
-    KnownSeries(metrics, many(100)).start()
+    ZeroSeries(metrics, many(100)).start()
     assert metrics.label_sets()["http_requests_total"] <= 6
     assert metrics.label_sets()["http_request_duration_seconds"] == 5
 

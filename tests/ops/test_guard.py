@@ -15,7 +15,7 @@ from divan_obs_asgi.ops import guard
 from divan_obs_asgi.ops import rate_limit as failures
 from divan_obs_asgi.ops.audit import MAX_REFUSALS
 from divan_obs_asgi.ops.guard import Guard
-from divan_obs_asgi.ops.rate_limit import Failures
+from divan_obs_asgi.ops.rate_limit import RateLimit
 from divan_obs_asgi.ops.responses import Refused
 from divan_obs_asgi.settings import OpsSettings
 from divan_obs_asgi.testing import converse, http_scope
@@ -200,7 +200,7 @@ def test_a_client_with_ipv6_has_one_address() -> None:
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever has more addresses than that fills nobody's memory."""
     monkeypatch.setattr(failures, "MAX_ADDRESSES", 10)
-    remembered = Failures(2, Clock())
+    remembered = RateLimit(2, Clock())
     for number in range(1000):
         for _ in range(3):
             remembered.add(f"address {number}")

@@ -232,11 +232,11 @@ def test_bytes_that_are_no_text_are_replaced() -> None:
 
 
 def test_the_process_filters_a_pipe() -> None:
-    """`python -m divan_obs_asgi.cli redact` is the same command, without the package's script."""
+    """`python -m divan_obs_asgi redact` is the same command, without the package's script."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("OBS_")}
     environ["PYTHONPATH"] = os.pathsep.join(sys.path)
     done = subprocess.run(
-        [sys.executable, "-m", "divan_obs_asgi.cli", "redact"],
+        [sys.executable, "-m", "divan_obs_asgi", "redact"],
         input=f"a {TOKEN}\r\n\u00e9 password=plain7\n".encode(),
         capture_output=True,
         env=environ,
@@ -252,7 +252,7 @@ def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
     log = tmp_path / "big.log"
     log.write_text("a line of an old log, and no secret in it\n" * 20_000)
     with subprocess.Popen(
-        [sys.executable, "-m", "divan_obs_asgi.cli", "redact", str(log)],
+        [sys.executable, "-m", "divan_obs_asgi", "redact", str(log)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

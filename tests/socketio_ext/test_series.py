@@ -11,10 +11,10 @@ import pytest
 import socketio
 
 from divan_obs_asgi.connection.record import RequestRecord
-from divan_obs_asgi.internal_errors import Faults
+from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.metrics.exposition.text import Format
-from divan_obs_asgi.metrics.fast_counters import Tally
+from divan_obs_asgi.metrics.fast_counters import FastCounter
 from divan_obs_asgi.socketio_ext import ObservedAsyncServer
 from divan_obs_asgi.socketio_ext.names import Names
 from divan_obs_asgi.socketio_ext.series import Handling
@@ -27,7 +27,7 @@ LABELS = {"namespace": "/", "event": "say"}
 def test_nothing_is_lost_or_told_twice_while_others_read() -> None:
     """A scrape reads in a thread of its own while events go on."""
     metrics = Metrics()
-    tally, handling = Tally(metrics.socketio_upgrades), Handling(metrics, "/", "say", plain=True)
+    tally, handling = FastCounter(metrics.socketio_upgrades), Handling(metrics, "/", "say", plain=True)
     metrics.registry.before += [tally.tell, handling.tell]
     with ThreadPoolExecutor(1) as pool:
         pages = pool.submit(lambda: [metrics.render() for _ in range(50)])
@@ -109,7 +109,7 @@ def test_what_has_handlers_is_at_zero_when_the_application_has_started() -> None
 def test_a_million_strange_events_are_one_series() -> None:
     """A client may call its events, and its namespaces, whatever it likes: neither series nor memory grow."""
     metrics = Metrics()
-    watch = Watch(metrics, Names(socketio.AsyncServer()), Faults(lambda component: None))
+    watch = Watch(metrics, Names(socketio.AsyncServer()), InternalErrors(lambda component: None))
 
     def meet(count: int) -> int:
         for number in range(count):

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from divan_obs_asgi import Observability, RecordMiddleware, RequestRecord, build_stack
-from divan_obs_asgi.internal_errors import Faults
+from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.middlewares import AccessLogMiddleware, MetricsMiddleware
 from divan_obs_asgi.middlewares.base import Undo
 from divan_obs_asgi.testing import SCENARIOS, Scenario, converse, http_scope
@@ -115,7 +115,7 @@ BROKEN: tuple[type[RecordMiddleware], ...] = (
 def with_clock(observed: Observed, clock: Clock) -> Observability:
     """Return the bundle with faults that go by this clock."""
     count = observed.obs.metrics.errors
-    return dataclasses.replace(observed.obs, faults=Faults(lambda name: count.labels(name).inc(), clock=clock))
+    return dataclasses.replace(observed.obs, faults=InternalErrors(lambda name: count.labels(name).inc(), clock=clock))
 
 
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:
@@ -183,7 +183,7 @@ def test_a_failure_is_logged_once_a_minute(broken: type[RecordMiddleware], caplo
     for seconds in (0, 1, 58.9, 0.2, 59.7, 0.2):  # From the start: 0, 1, 59.9, 60.1, 119.8, 120
         clock.now += seconds
         anyio.run(converse, stack, http_scope())
-    assert [record.name for record in caplog.records] == ["divan_obs_asgi.faults"] * 2
+    assert [record.name for record in caplog.records] == ["divan_obs_asgi.internal_errors"] * 2
     assert caplog.messages[0].startswith(f"{broken.component} failed and was left out: ")
     assert caplog.messages[0].endswith("; the response is unaffected.")
     assert {record.levelname for record in caplog.records} == {"ERROR"}
@@ -191,7 +191,7 @@ def test_a_failure_is_logged_once_a_minute(broken: type[RecordMiddleware], caplo
 
 def test_the_line_tells_what_and_where_and_not_the_text(caplog: pytest.LogCaptureFixture) -> None:
     """The text of an exception may hold what the redaction policy forbids."""
-    faults = Faults(Counts().count)
+    faults = InternalErrors(Counts().count)
     try:
         raise ConnectionError("postgresql://divan:s3cret@db/divan")
     except ConnectionError as error:
@@ -205,14 +205,14 @@ def test_the_line_tells_what_and_where_and_not_the_text(caplog: pytest.LogCaptur
 
 def test_an_error_that_was_never_raised_has_no_place(caplog: pytest.LogCaptureFixture) -> None:
     """Some failures are made to be reported."""
-    Faults(Counts().count).report("sink", OSError())
+    InternalErrors(Counts().count).report("sink", OSError())
     assert caplog.messages == ["sink failed and was left out: OSError at unknown place; the response is unaffected."]
 
 
 def test_each_component_has_a_minute_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
     """One that fails all the time does not hide another."""
     clock, counts = Clock(), Counts()
-    faults = Faults(counts.count, clock=clock)
+    faults = InternalErrors(counts.count, clock=clock)
     for component in ("a", "b", "a", "a", "b"):
         faults.report(component, ValueError())
     assert [message.split()[0] for message in caplog.messages] == ["a", "b"]
@@ -232,9 +232,9 @@ def test_a_log_that_fails_does_not_call_itself() -> None:
             clock.now += 100.0
             faults.report("sink", OSError("no space left on device"))
 
-    logger = logging.getLogger("divan_obs_asgi.faults")
+    logger = logging.getLogger("divan_obs_asgi.internal_errors")
     handler = Broken()
-    faults = Faults(counts.count, clock=clock)
+    faults = InternalErrors(counts.count, clock=clock)
     logger.addHandler(handler)
     try:
         faults.report("sink", OSError())
@@ -254,11 +254,11 @@ def test_reporting_never_raises() -> None:
         def emit(self, record: logging.LogRecord) -> None:
             raise RuntimeError
 
-    Faults(broken).report("a", ValueError())
-    Faults(Counts().count, clock=broken).report("a", ValueError())
-    logger, handler = logging.getLogger("divan_obs_asgi.faults"), BrokenHandler()
+    InternalErrors(broken).report("a", ValueError())
+    InternalErrors(Counts().count, clock=broken).report("a", ValueError())
+    logger, handler = logging.getLogger("divan_obs_asgi.internal_errors"), BrokenHandler()
     logger.addHandler(handler)
     try:
-        Faults(Counts().count).report("a", ValueError())
+        InternalErrors(Counts().count).report("a", ValueError())
     finally:
         logger.removeHandler(handler)

@@ -16,7 +16,7 @@ PATIENCE_S = 4.0
 _logger = logging.getLogger("divan_obs_asgi.metrics")
 
 
-class Callbacks:
+class CollectorTimeouts:
     """
     Calls functions that may hang, each in a thread of its own.
 
@@ -63,4 +63,4 @@ def _run(function: Callable[[], T], future: Future[T]) -> None:
         future.set_exception(error if isinstance(error, Exception) else RuntimeError(type(error).__name__))
 
 
-__all__ = ["PATIENCE_S", "Callbacks"]
+__all__ = ["PATIENCE_S", "CollectorTimeouts"]

@@ -23,8 +23,8 @@ from prometheus_client.samples import Exemplar, Sample
 from prometheus_client.utils import floatToGoString
 
 from divan_obs_asgi.metrics.cardinality_limit import can_be_read
-from divan_obs_asgi.metrics.exposition.collector_timeouts import Callbacks
-from divan_obs_asgi.metrics.limited import Governed
+from divan_obs_asgi.metrics.exposition.collector_timeouts import CollectorTimeouts
+from divan_obs_asgi.metrics.limited import LimitedMetric
 from divan_obs_asgi.metrics.local import Shown
 from divan_obs_asgi.metrics.multiprocess.merging import MergedFamily
 
@@ -48,7 +48,7 @@ def render(
     form: Format,
     created: bool,
     failed: Callable[[Exception], object],
-    callbacks: Callbacks,
+    callbacks: CollectorTimeouts,
 ) -> Iterator[bytes]:
     """
     Yield the page of all `collectors`, in slices that take about half a millisecond.
@@ -60,7 +60,7 @@ def render(
     """
     for collector in collectors:
         try:
-            if isinstance(collector, (Governed, MergedFamily)):
+            if isinstance(collector, (LimitedMetric, MergedFamily)):
                 yield from map(_encoded, _Writer(collector, form, created, callbacks).slices())
             else:
                 yield _encoded([_foreign(collector, form, created, callbacks)])
@@ -78,7 +78,9 @@ def _encoded(lines: list[str]) -> bytes:
 class _Writer:
     """Writes one of our own metrics, or what several workers tell of one."""
 
-    def __init__(self, metric: Governed | MergedFamily, form: Format, created: bool, callbacks: Callbacks) -> None:
+    def __init__(
+        self, metric: LimitedMetric | MergedFamily, form: Format, created: bool, callbacks: CollectorTimeouts
+    ) -> None:
         self._metric = metric
         self._callbacks = callbacks
         self._kind = metric.family.kind
@@ -258,7 +260,7 @@ def _readable(sample: Sample) -> Sample:
     return sample if exemplar is None or can_be_read(exemplar.labels) else sample._replace(exemplar=None)
 
 
-def _foreign(collector: Collector, form: Format, created: bool, callbacks: Callbacks) -> str:
+def _foreign(collector: Collector, form: Format, created: bool, callbacks: CollectorTimeouts) -> str:
     one = _One(collector, created)
 
     def write() -> str:

@@ -81,7 +81,7 @@ class MergedChild:
 
 
 class MergedFamily:
-    """A family of several workers, in the shape of a `Governed` metric."""
+    """A family of several workers, in the shape of a `LimitedMetric` metric."""
 
     def __init__(self, described: Described) -> None:
         self.described = described

@@ -13,7 +13,7 @@ import anyio.to_thread
 from prometheus_client.registry import Collector
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed
-from divan_obs_asgi.metrics.limited import Governed, GovernedCounter, GovernedHistogram
+from divan_obs_asgi.metrics.limited import LimitedCounter, LimitedHistogram, LimitedMetric
 from divan_obs_asgi.metrics.multiprocess.archive import Directory, Failed, File, Snapshot, outlives
 from divan_obs_asgi.metrics.multiprocess.file_format import Damaged, Described
 from divan_obs_asgi.metrics.multiprocess.locks import HAS_LOCKS
@@ -141,11 +141,11 @@ class Workers:
         """
         told = set()
         for collector in collectors:
-            described = [collector.described] if isinstance(collector, Governed) else self._process.of(collector)
+            described = [collector.described] if isinstance(collector, LimitedMetric) else self._process.of(collector)
             for one in described or ():
                 told.add(one.full_name)
                 family = self._merge.family(one)
-                if exemplars and isinstance(collector, (GovernedCounter, GovernedHistogram)):
+                if exemplars and isinstance(collector, (LimitedCounter, LimitedHistogram)):
                     family.have_exemplars(collector.children())
                 yield family
             if described is None:

@@ -67,7 +67,7 @@ _LEVELS: Schema = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class LevelChange:
     """What a client asked for; the level None is: as it was."""
 
     logger: str
@@ -109,7 +109,7 @@ class Loggers:
         described = self._obs.log.levels.describe_one(wish.logger)
         return json_answer({"pid": os.getpid(), "logger": wish.logger, **described})
 
-    def _grant(self, wish: Wish) -> None:
+    def _grant(self, wish: LevelChange) -> None:
         levels = self._obs.log.levels
         if wish.level is None:
             levels.reset(wish.logger)
@@ -129,7 +129,7 @@ class Loggers:
         )
 
 
-def read_wish(content: object) -> Wish:
+def read_wish(content: object) -> LevelChange:
     """
     Read `{"logger": "app.db", "level": "DEBUG", "ttl_s": 600}`; "ttl_s" may be missing.
 
@@ -150,7 +150,7 @@ def read_wish(content: object) -> Wish:
         raise Refused(422, f"level is none of {', '.join(LOG_LEVELS)}, and not null for what it was.")
     if isinstance(ttl_s, bool) or not isinstance(ttl_s, (int, float)) or not 0 < ttl_s <= _MAX_TTL_S:
         raise Refused(422, f"ttl_s is no number of seconds up to {_MAX_TTL_S:g}.")
-    return Wish(name, level.upper() if level is not None else None, float(ttl_s))
+    return LevelChange(name, level.upper() if level is not None else None, float(ttl_s))
 
 
-__all__ = ["Loggers", "Wish", "read_wish"]
+__all__ = ["LevelChange", "Loggers", "read_wish"]

@@ -54,7 +54,7 @@ class Middleware:
         yield Endpoint("/ops/middleware", (Operation("GET", summary, self.describe, answers),))
 
     async def describe(self, request: Request) -> Response:
-        stacks = [[self._told(place) for place in places] for places in self._obs.assembled.stacks]
+        stacks = [[self._told(place) for place in places] for places in self._obs.built_stacks.stacks]
         return json_answer({"stacks": stacks})
 
     def _told(self, place: Place) -> dict[str, object]:

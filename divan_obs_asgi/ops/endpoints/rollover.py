@@ -16,7 +16,7 @@ from divan_obs_asgi.ops.bodies import read_json
 from divan_obs_asgi.ops.endpoint import REFUSAL, Content, Endpoint, Operation, Schema
 from divan_obs_asgi.ops.endpoints.job_runs import Runs
 from divan_obs_asgi.ops.guard import Guard
-from divan_obs_asgi.ops.idempotency import Once, Repeats
+from divan_obs_asgi.ops.idempotency import IdempotencyStore, Once
 from divan_obs_asgi.ops.responses import Refused, json_answer
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Rollover:
     def __init__(self, obs: Observability, guard: Guard) -> None:
         self._obs = obs
         self._runs = Runs(obs.work)
-        self._repeats = Repeats()
+        self._repeats = IdempotencyStore()
         obs.background.add("rollover", self._runs.serve)
 
     def endpoints(self) -> Iterator[Endpoint]:

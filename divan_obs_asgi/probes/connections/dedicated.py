@@ -34,7 +34,7 @@ L = TypeVar("L", bound=Link)
 T = TypeVar("T")
 
 
-class OwnConnection(Generic[L]):
+class DedicatedConnection(Generic[L]):
     """
     The connection of one probe.
 
@@ -148,4 +148,4 @@ async def _drop(link: Link) -> None:
         await link.drop()
 
 
-__all__ = ["RENEW_S", "Link", "OwnConnection"]
+__all__ = ["RENEW_S", "DedicatedConnection", "Link"]

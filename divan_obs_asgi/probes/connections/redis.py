@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from divan_obs_asgi.exceptions import ProbeFailed
-from divan_obs_asgi.probes.connections.dedicated import OwnConnection
+from divan_obs_asgi.probes.connections.dedicated import DedicatedConnection
 from divan_obs_asgi.probes.connections.dns import Names
 
 # What redis-py's pools and clusters add to their connections' arguments for their own use of them.
@@ -26,7 +26,7 @@ class OwnRedis:
 
     def __init__(self, plans: Iterator[Plan], renew_s: float) -> None:
         names = Names()
-        self._own = OwnConnection(lambda: _RedisLink(*next(plans), names), renew_s, is_full=_is_full)
+        self._own = DedicatedConnection(lambda: _RedisLink(*next(plans), names), renew_s, is_full=_is_full)
 
     async def ask(self, *command: str) -> Any:
         """Return the answer to a command; raises what redis-py raises."""

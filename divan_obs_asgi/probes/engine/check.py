@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import anyio
 
 from divan_obs_asgi.exceptions import ProbeFailed, ProbeReason
-from divan_obs_asgi.internal_errors import Faults, ends_the_caller
+from divan_obs_asgi.internal_errors import InternalErrors, ends_the_caller
 from divan_obs_asgi.probes.base import Probe
 from divan_obs_asgi.probes.engine.hysteresis import Outcome
 from divan_obs_asgi.redaction import RedactionPolicy
@@ -17,10 +17,10 @@ from divan_obs_asgi.tracing.untraced import untraced
 RESERVED = frozenset({"ok", "latency_ms", "reason"})
 
 
-class Checker:
+class ProbeRunner:
     """Asks a probe under its timeout, and makes an outcome of whatever comes of it."""
 
-    def __init__(self, policy: RedactionPolicy, faults: Faults, clock: Callable[[], float]) -> None:
+    def __init__(self, policy: RedactionPolicy, faults: InternalErrors, clock: Callable[[], float]) -> None:
         self._policy = policy
         self._faults = faults
         self._clock = clock
@@ -57,4 +57,4 @@ def _details(returned: object) -> Mapping[str, object]:
     raise TypeError(f"check() returned {type(returned).__name__}; expected a mapping with text keys.")
 
 
-__all__ = ["RESERVED", "Checker"]
+__all__ = ["RESERVED", "ProbeRunner"]

@@ -27,7 +27,7 @@ class Outcome:
     at: float
 
 
-class Standing:
+class ProbeState:
     """
     The verdict on a probe, which changes only where enough checks in a row contradict it.
 
@@ -67,4 +67,4 @@ class Standing:
         self._contrary = 0
 
 
-__all__ = ["HISTORY", "Outcome", "Standing"]
+__all__ = ["HISTORY", "Outcome", "ProbeState"]

@@ -10,12 +10,12 @@ from typing import Unpack
 import anyio
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
-from divan_obs_asgi.internal_errors import Faults
+from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.probes.base import READY, Group, Options, Probe
-from divan_obs_asgi.probes.engine.check import Checker
+from divan_obs_asgi.probes.engine.check import ProbeRunner
 from divan_obs_asgi.probes.engine.hysteresis import Outcome
-from divan_obs_asgi.probes.engine.schedule import Watched
+from divan_obs_asgi.probes.engine.schedule import ScheduledProbe
 from divan_obs_asgi.probes.engine.validation import refuse_what_is_no_probe
 from divan_obs_asgi.probes.function import Function, FunctionProbe
 from divan_obs_asgi.probes.report import Report
@@ -49,7 +49,7 @@ class ProbeRegistry:
         self,
         metrics: Metrics,
         policy: RedactionPolicy,
-        faults: Faults,
+        faults: InternalErrors,
         clock: Callable[[], float] = monotonic,
         *,
         interval_s: float = 2.0,
@@ -60,10 +60,10 @@ class ProbeRegistry:
         self._metrics = metrics
         self._faults = faults
         self._clock = clock
-        self._checker = Checker(policy, faults, clock)
+        self._checker = ProbeRunner(policy, faults, clock)
         self._drains = drains
         self._defaults = (interval_s, fail_after, recover_after)
-        self._watched: dict[str, Watched] = {}
+        self._watched: dict[str, ScheduledProbe] = {}
 
     def register(self, probe: Probe) -> None:
         """
@@ -75,7 +75,7 @@ class ProbeRegistry:
         refuse_what_is_no_probe(probe)
         if probe.name in self._watched:
             raise ImproperlyConfigured(f"A probe named {probe.name!r} is registered already.")
-        self._watched[probe.name] = Watched(probe, *self._defaults)
+        self._watched[probe.name] = ScheduledProbe(probe, *self._defaults)
 
     def probe(self, name: str, **options: Unpack[Options]) -> Callable[[Function], Function]:
         """Return a decorator that registers an async function; arguments as for `FunctionProbe`."""
@@ -153,7 +153,7 @@ class ProbeRegistry:
                 self.tell_ready()
                 await anyio.sleep(_LOOK_FOR_NEW_S)
 
-    async def _keep_watch(self, watched: Watched) -> None:
+    async def _keep_watch(self, watched: ScheduledProbe) -> None:
         watched.keep_watch(self._clock())
         try:
             while not watched.is_settled():
@@ -164,11 +164,11 @@ class ProbeRegistry:
             watched.kept_watch = False
             await self._let_go(watched.probe)
 
-    async def _check_for_an_asker(self, watched: Watched) -> None:
+    async def _check_for_an_asker(self, watched: ScheduledProbe) -> None:
         with anyio.move_on_after(watched.probe.timeout + _GRACE_S):
             await watched.refresh(self._check)
 
-    async def _check(self, watched: Watched) -> Outcome:
+    async def _check(self, watched: ScheduledProbe) -> Outcome:
         try:
             outcome = await self._checker.outcome_of(watched.probe)
         finally:

@@ -9,7 +9,7 @@ import anyio
 
 from divan_obs_asgi.exceptions import ProbeReason
 from divan_obs_asgi.probes.base import STARTUP, Probe
-from divan_obs_asgi.probes.engine.hysteresis import Outcome, Standing
+from divan_obs_asgi.probes.engine.hysteresis import Outcome, ProbeState
 from divan_obs_asgi.probes.report import Past, Result
 
 T = TypeVar("T")
@@ -20,7 +20,7 @@ EXPIRY_INTERVALS = 3
 HASTE = 4
 
 
-class Watched:
+class ScheduledProbe:
     """
     One probe with its standing. Only one check of it runs at a time; who asks meanwhile waits for that one.
 
@@ -34,7 +34,7 @@ class Watched:
         #: Seconds between two checks in the background; 0 for none. A probe that is checked whenever it is asked for is
         #: kept watch over all the same: Prometheus asks no probe.
         self.watch_s = 0.0 if interval_s == 0 else self._interval_s or interval_s
-        self._standing = Standing(_own(probe, "fail_after", fail_after), _own(probe, "recover_after", recover_after))
+        self._standing = ProbeState(_own(probe, "fail_after", fail_after), _own(probe, "recover_after", recover_after))
         self._flight: anyio.Event | None = None
         self.kept_watch = False
         self._watched_since = 0.0
@@ -71,7 +71,7 @@ class Watched:
         last = self._standing.last
         return not self.is_settled() and last is not None and now - last.at > self._expiry_s
 
-    async def refresh(self, check: Callable[[Watched], Awaitable[Outcome]]) -> None:
+    async def refresh(self, check: Callable[[ScheduledProbe], Awaitable[Outcome]]) -> None:
         """Check once; where a check is under way, wait for that one, and take over if it is given up."""
         before = self._standing.last
         while self._standing.last is before:
@@ -125,4 +125,4 @@ def _own(probe: Probe, attribute: str, default: T) -> T:
     return default if own is None else own
 
 
-__all__ = ["EXPIRY_INTERVALS", "HASTE", "Watched"]
+__all__ = ["EXPIRY_INTERVALS", "HASTE", "ScheduledProbe"]

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Info
 from divan_obs_asgi import Observability
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics import FAMILIES, Format, Metrics
-from divan_obs_asgi.metrics.fast_counters import Tally
+from divan_obs_asgi.metrics.fast_counters import FastCounter
 from divan_obs_asgi.metrics.multiprocess.workers import Workers
 from divan_obs_asgi.runtime.process import collect_from
 from tests.metrics.worker_pages import die, files, page, samples, worker
@@ -328,7 +328,7 @@ def test_what_is_told_when_somebody_looks_is_told_at_the_end(tmp_path: Path, bac
     """A worker that ends in order leaves nothing untold: neither what is counted elsewhere nor processor time."""
     one, two = worker(tmp_path), worker(tmp_path)
     assert one.workers is not None
-    untold = Tally(one.chat_send)
+    untold = FastCounter(one.chat_send)
     one.registry.before.append(untold.tell)
     collect_from(one.registry)
 

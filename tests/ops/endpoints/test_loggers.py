@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import divan_obs_asgi as obs
-from divan_obs_asgi.ops.endpoints.loggers import Wish, read_wish
+from divan_obs_asgi.ops.endpoints.loggers import LevelChange, read_wish
 from divan_obs_asgi.ops.responses import Refused
 from divan_obs_asgi.testing import Conversation, converse, http_scope
 from divan_obs_asgi.types import Message, Receive, Scope, Send
@@ -240,4 +240,4 @@ def test_any_content_is_read_or_refused(content: object) -> None:
         wish: object = read_wish(content)
     except Refused as refused:
         wish = refused.status
-    assert isinstance(wish, Wish) or wish in (400, 422)
+    assert isinstance(wish, LevelChange) or wish in (400, 422)

@@ -15,7 +15,7 @@ from starlette.responses import Response
 import divan_obs_asgi as obs
 from divan_obs_asgi.ops import idempotency as repeats
 from divan_obs_asgi.ops.endpoints import rollover
-from divan_obs_asgi.ops.idempotency import Repeats
+from divan_obs_asgi.ops.idempotency import IdempotencyStore
 from divan_obs_asgi.ops.responses import Refused
 from divan_obs_asgi.testing import Conversation, converse, http_scope
 from divan_obs_asgi.types import ASGIApp, Message
@@ -344,7 +344,7 @@ def test_a_bad_key_is_refused(key: bytes) -> None:
 def test_answers_are_kept_for_a_day_and_not_without_end() -> None:
     """The oldest go first."""
     now = [0.0]
-    remembered = Repeats(lambda: now[0])
+    remembered = IdempotencyStore(lambda: now[0])
 
     def first_answer(key: bytes) -> Response | None:
         with remembered.once(key, "the same") as once:

@@ -11,7 +11,7 @@ import pytest
 import trio.testing
 
 from divan_obs_asgi.exceptions import ProbeFailed
-from divan_obs_asgi.probes.connections.dedicated import OwnConnection
+from divan_obs_asgi.probes.connections.dedicated import DedicatedConnection
 
 T = TypeVar("T")
 
@@ -55,8 +55,8 @@ class ServerLink:
         self._server.log.append("dropped")
 
 
-def own_of(server: Server, renew_s: float = 30.0) -> OwnConnection[ServerLink]:
-    return OwnConnection(lambda: ServerLink(server), renew_s, anyio.current_time)
+def own_of(server: Server, renew_s: float = 30.0) -> DedicatedConnection[ServerLink]:
+    return DedicatedConnection(lambda: ServerLink(server), renew_s, anyio.current_time)
 
 
 def in_virtual_time(function: Callable[[], Awaitable[T]]) -> T:
@@ -137,7 +137,7 @@ def test_a_connection_that_cannot_even_be_dropped_hides_nothing() -> None:
             raise RuntimeError("already gone")
 
     async def check() -> None:
-        own = OwnConnection(lambda: Broken(server), 30.0, anyio.current_time)
+        own = DedicatedConnection(lambda: Broken(server), 30.0, anyio.current_time)
         server.hangs = True
         with anyio.move_on_after(0.2) as timeout:
             await own.use(ServerLink.ask)
@@ -190,7 +190,7 @@ def test_where_there_is_no_room_for_another_the_old_one_goes_on() -> None:
     server = Server()
 
     async def check() -> None:
-        own = OwnConnection(
+        own = DedicatedConnection(
             lambda: ServerLink(server), 30.0, anyio.current_time, is_full=lambda error: "refused" in str(error)
         )
         await own.use(ServerLink.ask)
@@ -221,7 +221,7 @@ def test_without_a_name_server_the_old_one_goes_on(failure: Exception) -> None:
                 raise failure
 
     async def check() -> None:
-        own = OwnConnection(lambda: Named(server), 30.0, anyio.current_time)
+        own = DedicatedConnection(lambda: Named(server), 30.0, anyio.current_time)
         for _ in range(40):
             assert await own.use(ServerLink.ask) == "pong"
             await anyio.sleep(1.0)
@@ -241,7 +241,7 @@ def test_what_hangs_when_it_is_to_be_made_anew_costs_one_check() -> None:
                 await anyio.sleep_forever()
 
     async def check() -> None:
-        own = OwnConnection(lambda: Hangs(server), 30.0, anyio.current_time)
+        own = DedicatedConnection(lambda: Hangs(server), 30.0, anyio.current_time)
         await own.use(ServerLink.ask)
         await anyio.sleep(30.0)
         with anyio.move_on_after(0.2) as timeout:

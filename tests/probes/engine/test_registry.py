@@ -16,7 +16,7 @@ import orjson
 import pytest
 
 import divan_obs_asgi as obs
-from divan_obs_asgi.internal_errors import Faults
+from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.probes import Group, ProbeRegistry
 from tests.patience import PATIENCE_S
@@ -92,7 +92,7 @@ def test_the_answer_has_the_shape_of_the_specification() -> None:
 
         return check
 
-    registry = ProbeRegistry(Metrics(), obs.RedactionPolicy(), Faults(count=lambda component: None), clock)
+    registry = ProbeRegistry(Metrics(), obs.RedactionPolicy(), InternalErrors(count=lambda component: None), clock)
     registry.register(Says("redis", takes(0.012, {})))
     registry.register(Says("postgres", takes(0.022, {})))
     registry.register(Says("migrations", takes(0.003, {"version": "0008"})))

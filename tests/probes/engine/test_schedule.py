@@ -12,7 +12,7 @@ import pytest
 import trio.testing
 
 import divan_obs_asgi as obs
-from divan_obs_asgi.internal_errors import Faults
+from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.probes import Group, ProbeRegistry, Report, Result
 
@@ -47,7 +47,7 @@ class Dependency:
 def registry_of(
     *probes: obs.probes.Probe, interval_s: float = 2.0, fail_after: int = 2, metrics: Metrics | None = None
 ) -> ProbeRegistry:
-    faults = Faults(count=lambda component: None)
+    faults = InternalErrors(count=lambda component: None)
     registry = ProbeRegistry(
         metrics or Metrics(),
         obs.RedactionPolicy(),

@@ -18,7 +18,7 @@ import divan_obs_asgi as obs
 from divan_obs_asgi import middlewares
 from divan_obs_asgi.connection.record import RequestRecord
 from divan_obs_asgi.connection.routes import RouteTemplates
-from divan_obs_asgi.internal_errors import Faults
+from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.testing import SCENARIOS, Conversation, converse, http_scope
 from divan_obs_asgi.tracing.provider import exporter_url
 from divan_obs_asgi.tracing.spans.tail_sampling import TailKeep
@@ -367,7 +367,7 @@ async def _send(message: Message) -> None:
     raise AssertionError("nobody answers")
 
 
-_NO_SERVER = (RouteTemplates(None), Faults(count=lambda component: None))
+_NO_SERVER = (RouteTemplates(None), InternalErrors(count=lambda component: None))
 
 
 def test_spans_are_described_by_the_service(otlp_receiver: OtlpReceiver) -> None:
