@@ -23,7 +23,7 @@ from tests.test_docs import blocks
 SECRET = "hunter2"
 
 
-class ScheduledProbe(Observed):
+class Watched(Observed):
     """An `Observability` and what it tells of its jobs."""
 
     def runs(self, name: str) -> dict[str, float]:
@@ -34,15 +34,15 @@ class ScheduledProbe(Observed):
 
 
 @pytest.fixture
-def watched() -> Iterator[ScheduledProbe]:
+def watched() -> Iterator[Watched]:
     with root_logger_kept():
-        watched = ScheduledProbe()
+        watched = Watched()
         watched.obs.log.install()
         yield watched
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_each_call_is_told(watched: ScheduledProbe, backend: str) -> None:
+def test_each_call_is_told(watched: Watched, backend: str) -> None:
     """Counted, timed and logged, on every event loop; what goes in and comes out is as without it."""
 
     @watched.obs.job("lb_snapshot")
@@ -63,7 +63,7 @@ def test_each_call_is_told(watched: ScheduledProbe, backend: str) -> None:
     assert line["duration_ms"] >= 0
 
 
-def test_a_plain_function_stays_plain(watched: ScheduledProbe) -> None:
+def test_a_plain_function_stays_plain(watched: Watched) -> None:
     """Its call returns at once, in the thread of its caller; `run` calls it in another one and the loop goes on."""
     threads = []
 
@@ -81,7 +81,7 @@ def test_a_plain_function_stays_plain(watched: ScheduledProbe) -> None:
     assert watched.runs("thumbnails")["ok"] == 2
 
 
-def test_a_failure_is_told_without_its_secret_and_goes_on(watched: ScheduledProbe) -> None:
+def test_a_failure_is_told_without_its_secret_and_goes_on(watched: Watched) -> None:
     """The caller gets the very exception; log and series get its type and what the policy allows of its text."""
     error = ValueError(f"password={SECRET}")
 
@@ -102,7 +102,7 @@ def test_a_failure_is_told_without_its_secret_and_goes_on(watched: ScheduledProb
 
 
 def test_no_handler_of_the_application_gets_the_text_of_a_failure(
-    watched: ScheduledProbe, caplog: pytest.LogCaptureFixture
+    watched: Watched, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The line is redacted before it is logged, for a handler beside our own writes what it gets."""
 
@@ -118,7 +118,7 @@ def test_no_handler_of_the_application_gets_the_text_of_a_failure(
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_cancelled_run_is_no_error(watched: ScheduledProbe, backend: str) -> None:
+def test_a_cancelled_run_is_no_error(watched: Watched, backend: str) -> None:
     """Neither is it a success; the cancellation goes on."""
     started = anyio.Event()
 
@@ -140,7 +140,7 @@ def test_a_cancelled_run_is_no_error(watched: ScheduledProbe, backend: str) -> N
     assert [line["level"] for line in watched.told()] == ["INFO"]
 
 
-def test_a_run_under_way_can_be_seen(watched: ScheduledProbe) -> None:
+def test_a_run_under_way_can_be_seen(watched: Watched) -> None:
     """In the gauge and on the job, until the last of several calls has ended."""
     seen: list[tuple[bool, float]] = []
 
@@ -160,7 +160,7 @@ def test_a_run_under_way_can_be_seen(watched: ScheduledProbe) -> None:
     assert not job.running
 
 
-def test_series_are_there_at_zero_before_the_first_run(watched: ScheduledProbe) -> None:
+def test_series_are_there_at_zero_before_the_first_run(watched: Watched) -> None:
     """An alert on the first failure needs a series to rise from."""
 
     @watched.obs.job("lb_snapshot")
@@ -191,7 +191,7 @@ def test_the_time_of_the_last_success_is_told() -> None:
     assert observed.value("divan_jobs_last_success_timestamp_seconds", name="lb_snapshot") == 1_700_000_060.0
 
 
-def test_jobs_are_found_by_name(watched: ScheduledProbe) -> None:
+def test_jobs_are_found_by_name(watched: Watched) -> None:
     """In the order of registration; one that is not there is None."""
     for name in ("second", "first"):
         watched.obs.job(name)(lambda: None)
@@ -200,21 +200,21 @@ def test_jobs_are_found_by_name(watched: ScheduledProbe) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "LB", "lb-snapshot", "1st", "a" * 65, "lb snapshot", "lb\n", None, 7])
-def test_what_is_no_name_is_refused(watched: ScheduledProbe, name: Any) -> None:
+def test_what_is_no_name_is_refused(watched: Watched, name: Any) -> None:
     """A job's name is a label, and part of an address."""
     with pytest.raises(obs.ImproperlyConfigured, match=r"expected lower case, like 'lb_snapshot'"):
         watched.obs.job(name)(lambda: None)
     assert watched.obs.jobs.names() == []
 
 
-def test_a_name_is_given_once(watched: ScheduledProbe) -> None:
+def test_a_name_is_given_once(watched: Watched) -> None:
     """Two functions under one name would be one row of the dashboard."""
     watched.obs.job("sweep")(lambda: None)
     with pytest.raises(obs.ImproperlyConfigured, match="A job named 'sweep' is registered already"):
         watched.obs.job("sweep")(lambda: None)
 
 
-def test_a_generator_function_is_refused(watched: ScheduledProbe) -> None:
+def test_a_generator_function_is_refused(watched: Watched) -> None:
     """Its call does nothing yet, so there is nothing to time; the name stays free."""
 
     def numbers() -> Any:

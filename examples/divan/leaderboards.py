@@ -27,7 +27,7 @@ PERIODS: dict[Period, int] = {"day": 1, "week": 7}
 SCOPES: dict[Scope, int] = {"campus": MOST_SHOWN, "friends": 10_000}
 
 
-class ProbeState(BaseModel):
+class Standing(BaseModel):
     name: str
     messages: int
 
@@ -39,12 +39,12 @@ def score(pipeline: Any, event: Event) -> None:
     pipeline.expire(key, 9 * 86_400)
 
 
-async def freeze(database: Sql, redis: Redis, period: Period, scope: Scope, at_ms: int) -> list[ProbeState]:
+async def freeze(database: Sql, redis: Redis, period: Period, scope: Scope, at_ms: int) -> list[Standing]:
     """Have everybody see the scores of this moment until the next time."""
     keys = [_SCORES.format(day=at_ms // _DAY_MS - ago) for ago in range(PERIODS[period])]
     scores: Any = await redis.zunion(keys, withscores=True)
     ranked = sorted(((-int(score), name) for name, score in scores))[: SCOPES[scope]]
-    standings = [ProbeState(name=name, messages=-score) for score, name in ranked]
+    standings = [Standing(name=name, messages=-score) for score, name in ranked]
     frozen = json.dumps([standing.model_dump() for standing in standings])
     row = (
         "INSERT INTO lb_snapshots (period, scope, standings) VALUES (:period, :scope, :standings)"
@@ -69,8 +69,8 @@ router = APIRouter(tags=["leaderboards"])
 
 
 @router.get("/leaderboards/{period}", summary="See who has said most, as of the last snapshot")
-async def read(period: Period, name: Caller, database: Database, scope: Scope = "campus") -> list[ProbeState]:
+async def read(period: Period, name: Caller, database: Database, scope: Scope = "campus") -> list[Standing]:
     query = "SELECT standings FROM lb_snapshots WHERE period = :period AND scope = :scope"
     frozen = json.loads(await database.value(query, period=period, scope=scope) or "[]")
     shown = {name, *await friends_of(database, name)} if scope == "friends" else None
-    return [ProbeState(**one) for one in frozen if shown is None or one["name"] in shown][:MOST_SHOWN]
+    return [Standing(**one) for one in frozen if shown is None or one["name"] in shown][:MOST_SHOWN]

@@ -226,7 +226,7 @@ class Answers:
 
 
 @dataclass
-class ScheduledProbe:
+class Watched:
     """A served application whose only dependency has a probe, and three who ask it all the time."""
 
     port: int
@@ -273,7 +273,7 @@ def watched(
     flags: Mapping[str, str],
     renew_s: float = RENEW_S,
     timeout_s: float | None = None,
-) -> Iterator[ScheduledProbe]:
+) -> Iterator[Watched]:
     """
     Serve an application with a probe of `dependency`, and have it asked all the time.
 
@@ -297,7 +297,7 @@ def watched(
     app = obs.wrap(Starlette(routes=routes, lifespan=lifespan), observed.obs)
     end = threading.Event()
     with serve(app) as serving, ExitStack() as stack:
-        service = ScheduledProbe(serving.port, dependency.name, registered[0])
+        service = Watched(serving.port, dependency.name, registered[0])
         for asker in service.askers:
             thread = threading.Thread(target=asker.ask, args=(serving.port, end), daemon=True)
             thread.start()
@@ -346,7 +346,7 @@ class Course:
 
 
 def course_of(
-    service: ScheduledProbe, breaks: AbstractContextManager[None], lasts: Callable[[], object], patience_s: float
+    service: Watched, breaks: AbstractContextManager[None], lasts: Callable[[], object], patience_s: float
 ) -> Course:
     """Break the dependency until readiness says so and `lasts` has returned, and mend it."""
     with breaks:
@@ -360,7 +360,7 @@ def course_of(
     return Course(broken_at, broken.reason(service.name), broken.told_at - broken_at, mended.told_at - mended_at, grown)
 
 
-def grown_since(before: Mapping[str, int], service: ScheduledProbe) -> Mapping[str, int]:
+def grown_since(before: Mapping[str, int], service: Watched) -> Mapping[str, int]:
     """Return what is more than before whenever one looks: a check that is under way is over at another look."""
     looks = []
     for _ in range(5):

@@ -26,7 +26,7 @@ KEY = (("group", GROUP), ("stream", STREAM))
 LOOPS = ("asyncio", "uvloop")
 
 
-class ScheduledProbe(Observed):
+class Watched(Observed):
     """An `Observability` and its watch of the streams."""
 
     def __init__(self, server: RedisServer, *streams: str) -> None:
@@ -42,7 +42,7 @@ class ScheduledProbe(Observed):
         return self.value("divan_obs_errors_total", component="redis_streams")
 
 
-def with_redis(watched: ScheduledProbe, act: Callable[[Redis], Awaitable[None]], loop: str = "asyncio") -> None:
+def with_redis(watched: Watched, act: Callable[[Redis], Awaitable[None]], loop: str = "asyncio") -> None:
     """Run `act` with a client of an empty Redis."""
 
     async def run() -> None:
@@ -65,7 +65,7 @@ async def until(condition: Callable[[], bool]) -> None:
 @pytest.mark.parametrize("loop", LOOPS)
 def test_lag_pending_and_age_are_told(redis_server: RedisServer, loop: str) -> None:
     """Of five entries three were given to a consumer, which has acknowledged the first."""
-    watched = ScheduledProbe(redis_server)
+    watched = Watched(redis_server)
 
     async def act(redis: Redis) -> None:
         await redis.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
@@ -88,7 +88,7 @@ def test_lag_pending_and_age_are_told(redis_server: RedisServer, loop: str) -> N
 
 def test_a_lag_that_redis_cannot_tell_is_absent(redis_server: RedisServer) -> None:
     """After a deletion inside of what is to come it is nil, and a zero would be a lie; what is known stays."""
-    watched = ScheduledProbe(redis_server)
+    watched = Watched(redis_server)
 
     async def act(redis: Redis) -> None:
         ids = [await redis.xadd(STREAM, {"n": n}) for n in range(5)]
@@ -107,7 +107,7 @@ def test_a_lag_that_redis_cannot_tell_is_absent(redis_server: RedisServer) -> No
 
 def test_the_age_of_an_id_that_is_no_time_is_absent(redis_server: RedisServer) -> None:
     """Who numbers the entries from 1 does not have messages since 1970."""
-    watched = ScheduledProbe(redis_server)
+    watched = Watched(redis_server)
 
     async def act(redis: Redis) -> None:
         await redis.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
@@ -121,7 +121,7 @@ def test_the_age_of_an_id_that_is_no_time_is_absent(redis_server: RedisServer) -
 
 def test_what_is_gone_is_told_no_more(redis_server: RedisServer) -> None:
     """A group that was destroyed, and a stream that was deleted, leave no series behind; others stay."""
-    watched = ScheduledProbe(redis_server, STREAM, "chat")
+    watched = Watched(redis_server, STREAM, "chat")
 
     async def act(redis: Redis) -> None:
         for stream in (STREAM, "chat"):
@@ -143,7 +143,7 @@ def test_what_is_gone_is_told_no_more(redis_server: RedisServer) -> None:
 
 def test_a_key_that_is_no_stream_hides_no_other(redis_server: RedisServer) -> None:
     """It is a mistake in the flag, and reported as one."""
-    watched = ScheduledProbe(redis_server, "text", STREAM)
+    watched = Watched(redis_server, "text", STREAM)
 
     async def act(redis: Redis) -> None:
         await redis.set("text", "no stream")
@@ -157,7 +157,7 @@ def test_a_key_that_is_no_stream_hides_no_other(redis_server: RedisServer) -> No
 
 def test_a_name_that_is_no_text_hides_no_other(redis_server: RedisServer) -> None:
     """Redis takes any bytes for a group's name."""
-    watched = ScheduledProbe(redis_server)
+    watched = Watched(redis_server)
 
     async def act(redis: Redis) -> None:
         await redis.xgroup_create(STREAM, b"\xff\xfe", mkstream=True)
@@ -245,7 +245,7 @@ def test_a_clock_that_is_none_hides_ages_only(now: object) -> None:
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_restart_of_redis_is_survived(redis_server: RedisServer, loop: str) -> None:
     """While it is gone nothing is told, because nothing is known; when it is back the watch goes on."""
-    watched = ScheduledProbe(redis_server)
+    watched = Watched(redis_server)
     streams = RedisStreams(watched.obs.metrics, watched.obs.faults, [STREAM], watched.connect, interval_s=0.02)
 
     async def act(redis: Redis) -> None:
@@ -270,7 +270,7 @@ def test_the_flags_start_it_with_the_application(redis_server: RedisServer) -> N
     """OBS_REDIS_STREAMS names the streams, REDIS_URL where they are; it runs as long as the application does."""
     flags = {"OBS_REDIS_STREAMS": STREAM, "REDIS_URL": redis_server.url, "OBS_REDIS_STREAMS_INTERVAL_S": "0.02"}
     observed = Observed(flags)
-    watched = ScheduledProbe(redis_server)
+    watched = Watched(redis_server)
 
     async def act(redis: Redis) -> None:
         await redis.xgroup_create(STREAM, GROUP, mkstream=True)

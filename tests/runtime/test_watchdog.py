@@ -27,7 +27,7 @@ SECRET = "hunter2"
 STALLS = "divan_event_loop_stalls_total"
 
 
-class ScheduledProbe(Observed):
+class Watched(Observed):
     """An `Observability`, and a watchdog that is not patient."""
 
     def __init__(self) -> None:
@@ -64,13 +64,13 @@ class ScheduledProbe(Observed):
 
 
 @pytest.fixture
-def watched() -> Iterator[ScheduledProbe]:
+def watched() -> Iterator[Watched]:
     with root_logger_kept():
-        yield ScheduledProbe()
+        yield Watched()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_the_code_that_blocks_is_named(watched: ScheduledProbe, backend: str) -> None:
+def test_the_code_that_blocks_is_named(watched: Watched, backend: str) -> None:
     """By file, line and function, on every event loop; not by a value that it works on."""
     watched.run(backend, watched.hold_up_the_loop, lambda: bool(watched.told()))
     assert watched.value(STALLS) >= 1
@@ -89,7 +89,7 @@ def test_the_code_that_blocks_is_named(watched: ScheduledProbe, backend: str) ->
     assert SECRET not in watched.stream.getvalue().decode()
 
 
-def test_the_application_is_named_and_not_the_library_in_which_it_waits(watched: ScheduledProbe) -> None:
+def test_the_application_is_named_and_not_the_library_in_which_it_waits(watched: Watched) -> None:
     """The innermost frame is `json`'s, which its author cannot change."""
 
     def encode() -> None:
@@ -101,7 +101,7 @@ def test_the_application_is_named_and_not_the_library_in_which_it_waits(watched:
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "uvloop"])
-def test_who_runs_the_loop_is_not_to_blame(watched: ScheduledProbe, backend: str) -> None:
+def test_who_runs_the_loop_is_not_to_blame(watched: Watched, backend: str) -> None:
     """Where a library alone blocks, by itself, it is named, and not the program that started the loop."""
 
     def seen() -> bool:
@@ -144,14 +144,14 @@ def test_a_loop_that_has_nothing_to_do_is_not_to_blame(backend: str) -> None:
     run_on(backend, look)
 
 
-def test_a_place_is_told_once_a_minute_and_counted_each_time(watched: ScheduledProbe) -> None:
+def test_a_place_is_told_once_a_minute_and_counted_each_time(watched: Watched) -> None:
     """A service that blocks all the time does not drown its own log."""
     watched.run("asyncio", watched.hold_up_the_loop, lambda: bool(watched.told()))
     watched.run("asyncio", watched.hold_up_the_loop, lambda: watched.value(STALLS) >= 2)
     assert len(watched.told()) == 1
 
 
-def test_the_lag_is_measured_all_the_time(watched: ScheduledProbe) -> None:
+def test_the_lag_is_measured_all_the_time(watched: Watched) -> None:
     """Also where nothing stalls, so that a distribution can be told; blocking shows in it."""
     count, total = (f"divan_event_loop_lag_seconds_{part}" for part in ("count", "sum"))
     watched.run("asyncio", lambda: time.sleep(0.1), lambda: watched.value(count) > 10)

@@ -80,7 +80,7 @@ def test_init_names_bad_flags(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOG_LEVEL", "loud")
     monkeypatch.setenv("OBS_OPS_ENABLED", "perhaps")
     app = Starlette(routes=[Route("/", hello)])
-    with pytest.raises(obs.ImproperlyConfigured, match=r"OBS_OPS_ENABLED is 'perhaps'[^$]*\nLOG_LEVEL is 'loud'"):
+    with pytest.raises(obs.ImproperlyConfigured, match=r"LOG_LEVEL is 'loud'[^$]*\nOBS_OPS_ENABLED is 'perhaps'"):
         obs.init(app)
     assert pipelines() == []
     assert ask(app).header(b"x-request-id") == []
