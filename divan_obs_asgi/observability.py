@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 import anyio
 import anyio.to_thread
 
-from divan_obs_asgi import canaries, ids
+from divan_obs_asgi import canaries, ids, taps
 from divan_obs_asgi.assembled import Assembled
 from divan_obs_asgi.development import why_development
 from divan_obs_asgi.drain import Drain
@@ -39,6 +39,7 @@ from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.redis_streams import RedisStreams, client_of
 from divan_obs_asgi.runtime import collect_from, tell_build
 from divan_obs_asgi.settings import Settings
+from divan_obs_asgi.taps import Taps
 from divan_obs_asgi.tracing.work import WorkSpans, tracer_of
 from divan_obs_asgi.types import Authorize
 from divan_obs_asgi.watchdog import Watchdog
@@ -98,7 +99,11 @@ class Observability:
     operations: Operations = field(default_factory=Operations)
     assembled: Assembled = field(default_factory=Assembled)
     hang_ups: HangUps = field(default_factory=HangUps, repr=False)
+    taps: Taps = field(default_factory=Taps, repr=False)
     _lifespan: tuple[LifespanProbe, LifespanProbe] = field(default_factory=_lifespan_probes, repr=False)
+
+    def __post_init__(self) -> None:
+        taps.announce(self)
 
     @classmethod
     def from_env(

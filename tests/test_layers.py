@@ -18,6 +18,7 @@ WITHIN = {
     "hang_ups": {"later"},
     "ids": {"faults"},
     "operations": {"record"},
+    "taps": {"record"},
     "readers": {"redaction"},
     "settings": {"env_file", "readers", "redaction"},
     "observability": {"canaries"},
@@ -122,7 +123,7 @@ def test_the_core_imports_no_extra() -> None:
         provider redacting sampling server_span span tracer_spans unrecorded
     """
     own_modules = {f"tracing/{name}.py" for name in names.split()}
-    own_modules |= {"middlewares/contrib_tracing.py", "graphql/strawberry.py"}
+    own_modules |= {"middlewares/contrib_tracing.py", "graphql/strawberry.py", "testing/span_tap.py"}
     own_modules |= {"socketio_ext/server.py", "socketio_ext/calls.py", "tracing/event_span.py"}
     loaded = [
         f"{path.relative_to(PACKAGE)} imports {name}"
