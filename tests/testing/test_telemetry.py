@@ -6,6 +6,7 @@ import logging
 import re
 import threading
 import warnings
+from collections.abc import AsyncIterator
 
 import anyio
 import httpx
@@ -183,7 +184,7 @@ def test_what_comes_later_is_waited_for(telemetry: Telemetry) -> None:
     goes_on = threading.Event()
 
     async def stream(request: Request) -> StreamingResponse:
-        async def parts():  # type: ignore[no-untyped-def]
+        async def parts() -> AsyncIterator[bytes]:
             yield b"a"
             await anyio.to_thread.run_sync(goes_on.wait)
             yield b"b"
