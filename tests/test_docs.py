@@ -8,6 +8,7 @@ import io
 import re
 import runpy
 import tokenize
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +28,7 @@ from divan_obs_asgi.ops.guard import Guard
 from divan_obs_asgi.ops.parts import endpoints
 from divan_obs_asgi.redaction import DEFAULT_RULES, KeyRule, TokenShape
 from divan_obs_asgi.testing import CONTRACT, converse, http_scope
+from divan_obs_asgi.testing.telemetry import telemetry as collecting
 from divan_obs_asgi.types import Receive, Scope, Send
 from tests.redaction import score
 
@@ -130,6 +132,21 @@ def test_what_a_document_shows_runs(document: str, monkeypatch: pytest.MonkeyPat
     for code in blocks(document, "python"):
         if not any(library in code for library in ("structlog", "loguru", "redis")):
             exec(code, shown)
+
+
+def test_the_documented_tests_pass() -> None:
+    """docs/testing.md can be copied into a test file."""
+    shown: dict[str, Any] = {}
+    with warnings.catch_warnings():
+        # Starlette's client asks for a newer httpx.
+        warnings.simplefilter("ignore")
+        for code in blocks("testing.md", "python"):
+            exec(code, shown)
+    tests = [value for name, value in shown.items() if name.startswith("test_")]
+    assert len(tests) == 3
+    for test in tests:
+        with collecting() as collected:
+            test(collected)
 
 
 def texts() -> Iterator[tuple[str, str]]:

@@ -10,9 +10,12 @@ command -v amtool >/dev/null || packages="$packages prometheus-alertmanager"
 command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages="$packages postgresql"
 # For a certificate of the tests' own.
 command -v openssl >/dev/null || packages="$packages openssl"
-# For the JavaScript client of Socket.IO, which the tests fetch themselves.
+# For the JavaScript client of Socket.IO, the TypeScript compiler and what drives the browser, which the tests fetch
+# themselves.
 command -v node >/dev/null || packages="$packages nodejs"
 command -v npm >/dev/null || packages="$packages npm"
+# Measures a page of the reference backend.
+command -v chromium >/dev/null || packages="$packages chromium"
 # Beside the installed promtool, which is the oldest supported one.
 "$(dirname "$0")/newest_programs.sh"
 [ -n "$packages" ] || exit 0

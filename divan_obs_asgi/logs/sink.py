@@ -75,6 +75,8 @@ class Sink:
 
     Attributes:
         last_words: returns what is called before the last flush, or None; it may add lines.
+        copies: called in the thread that writes, with the lines that it is about to write and with what it writes;
+            for tests.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Sink:
         self._size = size
         self._form = form
         self.last_words: Callable[[], Callable[[], object] | None] = _nothing
+        self.copies: tuple[Callable[[list[bytes], bytes], object], ...] = ()
         self._reset(in_child=is_made_by_multiprocessing())
         _sinks.add(self)
 
@@ -334,6 +337,8 @@ class Sink:
     def _take(self) -> None:
         lines = [self._lines.popleft() for _ in range(len(self._lines))]
         self._unwritten = b"".join(lines if self._form is None else map(self._form, lines))
+        for copy in self.copies:
+            copy(lines, self._unwritten)
         with self._changed:
             self._changed.notify_all()  # There is room.
 

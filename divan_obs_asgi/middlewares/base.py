@@ -17,6 +17,7 @@ from divan_obs_asgi.connection.record import CONTEXT_KEY, RECORD_KEY, RequestRec
 from divan_obs_asgi.connection.routes import RouteTemplates
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.internal_errors import is_order
+from divan_obs_asgi.observability.taps import Tap
 from divan_obs_asgi.types import CONNECTIONS, ASGIApp, Receive, Scope, Send
 
 if TYPE_CHECKING:
@@ -50,13 +51,15 @@ class RecordMiddleware(ABC):
         self.obs = obs
         self._routes: RouteTemplates
         self._inner: ASGIApp = app
-        self._observers: tuple[RecordMiddleware, ...] = (self,)
+        self._observers: tuple[RecordMiddleware | Tap, ...] = (self,)
+        self._neighbours: tuple[RecordMiddleware, ...] = (self,)
         self._disconnects = obs.disconnects
         self._cancels = bool(obs.disconnects.cancelled)
         if isinstance(app, RecordMiddleware) and type(app).__call__ is RecordMiddleware.__call__:
             self._inner = app._inner
-            self._observers = (self, *app._observers)
+            self._observers = self._neighbours = (self, *app._neighbours)
             self._routes = app._routes
+            obs.taps.join(self)
             return
         self._routes = RouteTemplates(app, obs.operations)
         # The bundle does not keep what is built with it.
@@ -68,6 +71,11 @@ class RecordMiddleware(ABC):
                 templates.look_again()
 
         obs.background.when_started("routes", look_again)
+        obs.taps.join(self)
+
+    def use_taps(self, taps: tuple[Tap, ...]) -> None:
+        """Have these listen, in place of those that did: first, so that their finishers are called last."""
+        self._observers = (*taps, *self._neighbours)
 
     @abstractmethod
     def observe(self, scope: Scope, record: RequestRecord) -> Undo | None:

@@ -6,8 +6,8 @@ import logging
 import os
 import sys
 import weakref
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from divan_obs_asgi.logs.loguru_bridge import warn_of_loguru
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.metrics.traffic import count_operation
 from divan_obs_asgi.observability.stacks import BuiltStacks
+from divan_obs_asgi.observability.taps import Taps
 from divan_obs_asgi.probes import CanaryProbe, ConfigProbe, HeartbeatProbe, ProbeRegistry
 from divan_obs_asgi.probes import canary_sinks as canaries
 from divan_obs_asgi.probes.base import READY, STARTUP
@@ -99,7 +100,11 @@ class Observability:
     operations: Operations = field(default_factory=Operations)
     built_stacks: BuiltStacks = field(default_factory=BuiltStacks)
     disconnects: Disconnects = field(default_factory=Disconnects, repr=False)
+    taps: Taps = field(default_factory=Taps, repr=False)
     _lifespan: tuple[LifespanProbe, LifespanProbe] = field(default_factory=_lifespan_probes, repr=False)
+
+    def __post_init__(self) -> None:
+        _announce(self)
 
     @classmethod
     def from_env(
@@ -422,4 +427,28 @@ def _server_spans(
     )
 
 
-__all__ = ["Observability", "logger"]
+def _announce(bundle: Observability) -> None:
+    """Note that a bundle has been made."""
+    # By its id: bundles compare by their parts.
+    _bundles[id(bundle)] = bundle
+    for call in tuple(_waiting):
+        call(bundle)
+
+
+@contextmanager
+def each_bundle(call: Callable[[Observability], object]) -> Iterator[None]:
+    """Call `call` with each bundle of the process, now, and with each that is made meanwhile."""
+    for bundle in list(_bundles.values()):
+        call(bundle)
+    _waiting.append(call)
+    try:
+        yield
+    finally:
+        _waiting.remove(call)
+
+
+_bundles: weakref.WeakValueDictionary[int, Observability] = weakref.WeakValueDictionary()
+_waiting: list[Callable[[Observability], object]] = []
+
+
+__all__ = ["Observability", "each_bundle", "logger"]

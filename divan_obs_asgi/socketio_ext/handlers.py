@@ -11,6 +11,7 @@ from socketio.exceptions import ConnectionRefusedError as Refused
 
 from divan_obs_asgi.connection.record import current_record
 from divan_obs_asgi.observability import Observability
+from divan_obs_asgi.observability.taps import Tap
 from divan_obs_asgi.socketio_ext.hooks import leaving_for
 from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
 from divan_obs_asgi.socketio_ext.record import EventRecord
@@ -49,6 +50,23 @@ class Calls:
         # How often tasks were cancelled that go on all the same, and whether there are any: nearly never.
         self._cancellations: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
         self._are_cancelled = False
+        self._taps: tuple[Tap, ...] = ()
+        obs.taps.join(self)
+
+    def use_taps(self, taps: tuple[Tap, ...]) -> None:
+        """Have these listen, in place of those that did."""
+        self._taps = taps
+        self._tells = bool(taps) or self._spans is not None or self._log is not None
+        # The instance's own attribute goes before its class's method.
+        if taps:
+            self._tell = self._tell_taps_too  # type: ignore[method-assign]
+        else:
+            vars(self).pop("_tell", None)
+
+    def _tell_taps_too(self, record: EventRecord) -> None:
+        Calls._tell(self, record)
+        for tap in self._taps:
+            tap.event_ended(record)
 
     def begin(self, event: Any, namespace: str, args: tuple[Any, ...]) -> EventRecord | None:
         """Start the record of a call, and make it the current one."""

@@ -1,22 +1,34 @@
 """
-For the tests of applications and of middlewares: the contract that every middleware in a stack keeps, and whether a
-secret came through.
+For the tests of applications and of middlewares: what a test has caused, the contract that every middleware in a stack
+keeps, and whether a secret came through.
+
+The fixture `telemetry` of pytest is in a plugin, which is loaded by itself.
 
 `divan_obs_asgi.testing.strategies` has values with secrets in them, for tests with hypothesis.
 """
 
+from divan_obs_asgi.testing.collected import Change, Changes, Collected, Event, Line, Request, Span
 from divan_obs_asgi.testing.contract import CONTRACT, Build, Check
 from divan_obs_asgi.testing.conversation import Conversation, converse, http_scope, websocket_scope
 from divan_obs_asgi.testing.scenarios import SCENARIOS, Scenario
 from divan_obs_asgi.testing.secrecy import assert_no_secret
+from divan_obs_asgi.testing.telemetry import Telemetry
 
 __all__ = [
     "CONTRACT",
     "SCENARIOS",
     "Build",
+    "Change",
+    "Changes",
     "Check",
+    "Collected",
     "Conversation",
+    "Event",
+    "Line",
+    "Request",
     "Scenario",
+    "Span",
+    "Telemetry",
     "assert_no_secret",
     "converse",
     "http_scope",

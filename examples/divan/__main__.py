@@ -11,41 +11,13 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from divan_obs_asgi import ImproperlyConfigured
-
-BANNER = """
-Divan is up: {url} (its API: {url}/docs). Ctrl-C ends it.
-
-  curl {url}/health/live
-  curl {url}/health/ready
-  curl {url}/health/startup
-  curl -i {url}/metrics                     # 401: it wants the admin token
-  curl -H "Authorization: Bearer {admin_token}" {url}/metrics
-
-Sign in, make a room, send a message, read the messages, say where you are, see who is near:
-
-  TOKEN=$(curl -s {url}/auth/demo --json '{{"name": "ada"}}' | sed 's/.*"token":"//; s/".*//')
-  curl {url}/rooms -H "Authorization: Bearer $TOKEN" --json '{{"name": "lobby"}}'
-  curl -X POST {url}/rooms/lobby/join -H "Authorization: Bearer $TOKEN"    # where somebody else has made it
-  curl {url}/rooms/lobby/messages -H "Authorization: Bearer $TOKEN" --json '{{"text": "Hello"}}'
-  curl {url}/rooms/lobby/messages -H "Authorization: Bearer $TOKEN"
-  curl -i {url}/presence/heartbeat -H "Authorization: Bearer $TOKEN" --json '{{"lat": 41.085, "lon": 29.044}}'
-  curl "{url}/proximity/nearby?radius=500" -H "Authorization: Bearer $TOKEN"
-
-Freeze the leaderboards, as a nightly job would, and read them:
-
-  curl -X POST {url}/ops/rollover -H "Authorization: Bearer {admin_token}"
-  curl {url}/leaderboards/day -H "Authorization: Bearer $TOKEN"
-
-Listen to a room over Socket.IO, in another terminal:
-
-  {python} -m examples.divan.listen lobby --url {url}
-"""
 
 # What all workers share, and how its URL begins: an embedded Redis is one process's own, and SQLite has one writer.
 SHARED_STORES = {"REDIS_URL": ("redis", "unix"), "DATABASE_URL": ("postgres",)}
@@ -90,9 +62,10 @@ class Workers(Multiprocess):
 
 def demo_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return what a first try needs and `environ` leaves unset or empty."""
+    port = environ.get("PORT") or "8000"
     wanted = {
         "HOST": "127.0.0.1",
-        "PORT": "8000",
+        "PORT": port,
         "WORKERS": "1",
         "OBS_ENV": "dev",
         "OBS_SERVICE_NAME": "divan-api",
@@ -100,6 +73,10 @@ def demo_environment(environ: Mapping[str, str]) -> dict[str, str]:
         "OBS_TRACING_ENABLED": "true" if environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") else "false",
         "HEALTH_MIN_MIGRATION": "0008",
         "JWT_SECRET": secrets.token_urlsafe(32),
+        # A production takes no vitals of browsers unless somebody says so.
+        "OBS_VITALS_ENABLED": str((environ.get("OBS_ENV") or "dev") == "dev").lower(),
+        "OBS_VITALS_ORIGINS": ",".join(f"http://{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")),
+        "OBS_VITALS_ROUTES": "/,/vitals",
     }
     return {name: value for name, value in wanted.items() if not environ.get(name)}
 
@@ -108,7 +85,8 @@ def banner(listener: socket.socket, admin_token: str) -> str:
     """Return what to open and a line for each thing to try."""
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    return BANNER.format(url=url, admin_token=admin_token, python=os.path.relpath(sys.executable))
+    text = Path(__file__).with_name("banner.txt").read_text()
+    return text.format(url=url, admin_token=admin_token, python=os.path.relpath(sys.executable))
 
 
 def complaint(environ: Mapping[str, str]) -> str | None:
@@ -120,9 +98,8 @@ def complaint(environ: Mapping[str, str]) -> str | None:
         return f"WORKERS is {workers!r}; expected a number from 1 to 99."
     lacking = [name for name, starts in SHARED_STORES.items() if not environ.get(name, "").startswith(starts)]
     if workers != "1" and lacking:
-        return (
-            f"WORKERS={workers} needs a Redis and a PostgreSQL, which all workers share; set {' and '.join(lacking)}."
-        )
+        named = " and ".join(lacking)
+        return f"WORKERS={workers} needs a Redis and a PostgreSQL, which all workers share; set {named}."
     try:
         socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:

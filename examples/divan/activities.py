@@ -34,8 +34,7 @@ async def create(
 async def complete(number: IdInPath, owner: Caller, database: Database, counts: Counts) -> Activity:
     mine = "id = :id AND owner = :owner"
     change = f"UPDATE activities SET completed_at_ms = :now WHERE {mine} AND completed_at_ms IS NULL RETURNING kind"
-    kind = await database.value(change, now=now_ms(), id=number, owner=owner)
-    if kind is None:
+    if (kind := await database.value(change, now=now_ms(), id=number, owner=owner)) is None:
         if await database.has(f"SELECT 1 FROM activities WHERE {mine}", id=number, owner=owner):
             raise HTTPException(409, "You have completed this activity already.")
         raise HTTPException(404, "You have no such activity.")

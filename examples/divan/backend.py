@@ -11,10 +11,12 @@ import socketio
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
 from redis.asyncio import Redis
 
 import divan_obs_asgi as obs
-from examples.divan import activities, auth, chat, events, leaderboards, migrations, people, presence, rooms, storage
+from examples.divan import activities, auth, chat, events, leaderboards, pages, people, presence, rooms, storage
+from examples.divan.migrations import NEWEST_MIGRATION, migrate
 from examples.divan.realtime import ChatServer
 from examples.divan.unavailable import STORE_ERRORS, unavailable
 
@@ -41,6 +43,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> FastAPI:
     state.tokens = auth.Tokens(environ.get("JWT_SECRET", "").encode() or secrets.token_bytes(32))
     state.database, state.redis = database, redis
     state.presence = presence.Presence(redis, pause_s=storage.number_of(environ, "HEARTBEAT_PAUSE_S", 1))
+    state.page = pages.page_of(observability.settings)
     is_member = partial(rooms.has_member, database)
     state.chat_server = ChatServer(observability, state.tokens, is_member, environ)
     consumer = events.EventConsumer(waiting_redis, leaderboards.score, state.domain)
@@ -49,7 +52,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         try:
             async with database:
-                await migrations.migrate(database)
+                await migrate(database)
                 async with consumer.running():
                     state.chat_server.open()
                     yield
@@ -61,8 +64,9 @@ def create_app(environ: Mapping[str, str] | None = None) -> FastAPI:
     app.router.lifespan_context = lifespan
     for kind in STORE_ERRORS:
         app.add_exception_handler(kind, unavailable)
-    for feature in (auth, presence, people, chat, rooms, activities, leaderboards):
+    for feature in (auth, presence, people, chat, rooms, activities, leaderboards, pages):
         app.include_router(feature.router)
+    app.mount("/page", StaticFiles(directory=pages.FOLDER))
     # No path of its own: the mount has matched it already.
     app.mount("/socket.io", socketio.ASGIApp(state.chat_server, socketio_path=None))
     observe(observability, database, redis)
@@ -77,7 +81,7 @@ def observe(observability: obs.Observability, database: storage.Sql, redis: Redi
     register, declare = observability.probes.register, observability.metrics.declare
     register(obs.probes.RedisProbe(redis))
     register(obs.probes.SqlProbe(database))
-    register(obs.probes.MigrationsProbe(database, minimum, query=migrations.NEWEST_MIGRATION))
+    register(obs.probes.MigrationsProbe(database, minimum, query=NEWEST_MIGRATION))
     declare("campus_id", presence.CAMPUSES)
     declare("reason", list(presence.REASONS))
     declare("kind", list(get_args(activities.Kind)))

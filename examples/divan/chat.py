@@ -47,10 +47,8 @@ async def store_message(database: Sql, room: str, sender: str, text: str) -> Mes
 
 async def page_of(database: Sql, room: str, limit: int, before: int) -> Page:
     """Return up to `limit` messages older than the one with the id `before`."""
-    query = (
-        "SELECT id, room, sender, text, sent_at_ms FROM messages WHERE room = :room AND id < :before"
-        " ORDER BY id DESC LIMIT :limit"
-    )
+    columns = ", ".join(Message.model_fields)
+    query = f"SELECT {columns} FROM messages WHERE room = :room AND id < :before ORDER BY id DESC LIMIT :limit"
     # One more tells whether there are more.
     rows = await database.fetch_all(query, {"room": room, "before": before, "limit": limit + 1})
     messages = [Message.model_validate(dict(row._mapping)) for row in rows[:limit]]

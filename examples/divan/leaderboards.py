@@ -18,7 +18,6 @@ MOST_SHOWN = 10
 _DAY_MS = 86_400_000
 _SCORES = "divan:scores:{day}"  # sorted set: name -> messages of a day, by UTC
 
-
 Period = Literal["day", "week"]
 Scope = Literal["campus", "friends"]
 # How many days back a leaderboard looks, today included.

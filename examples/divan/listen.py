@@ -30,10 +30,8 @@ async def listen(url: str, room: str, name: str) -> None:
 
         async def join() -> None:  # at every connect, because a lost connection has lost its rooms
             joined = await client.call("join", {"room": room}, namespace=NAMESPACE)
-            if joined["ok"]:
-                print(f"Listening to {room}; Ctrl-C ends it.", flush=True)
-            else:
-                print(joined["error"], flush=True)
+            print(f"Listening to {room}; Ctrl-C ends it." if joined["ok"] else joined["error"], flush=True)
+            if not joined["ok"]:
                 await client.disconnect()
 
         async def show(message: dict[str, object]) -> None:

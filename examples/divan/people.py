@@ -51,13 +51,11 @@ async def send(
         "INSERT INTO invites (sender, recipient, sent_at_ms) SELECT CAST(:sender AS TEXT), name, :now FROM people"
         " WHERE name = :to ON CONFLICT DO NOTHING RETURNING id"
     )
-    number = await database.value(row, sender=sender, to=to, now=now_ms())
-    if number is not None:
+    if (number := await database.value(row, sender=sender, to=to, now=now_ms())) is not None:
         counts.invite_sent()
         return Invite(id=number, sender=sender, to=to)
     query = "SELECT id FROM invites WHERE sender = :sender AND recipient = :to"
-    number = await database.value(query, sender=sender, to=to)
-    if number is None:
+    if (number := await database.value(query, sender=sender, to=to)) is None:
         raise HTTPException(404, "Nobody of that name has signed in.")
     response.status_code = 200
     return Invite(id=number, sender=sender, to=to)

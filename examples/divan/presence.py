@@ -28,7 +28,6 @@ _PLACES = "divan:presence:places"  # GEO: name -> place
 _HEARD = "divan:presence:heard"  # sorted set: name -> Unix time of the last heartbeat
 _PAUSE = "divan:presence:pause:{name}"  # there for as long as somebody's next heartbeat comes too early
 
-
 # How far "near" reaches, in metres: a few classes, so that nobody is found by narrowing a circle.
 Radius = IntEnum("Radius", {"AROUND": 100, "CAMPUS": 500, "DISTRICT": 2000})
 
@@ -69,8 +68,7 @@ class Presence:
 
     async def nearby(self, name: str, radius_m: int) -> list[Person] | None:
         """Return who else is within `radius_m` metres; None where nobody knows the place of `name` itself."""
-        silent = await self._redis.zrange(_HEARD, "-inf", self._clock() - self._lifetime_s, byscore=True)
-        if silent:
+        if silent := await self._redis.zrange(_HEARD, "-inf", self._clock() - self._lifetime_s, byscore=True):
             # A heartbeat that comes in just here is forgotten too; the next one makes up for it.
             async with self._redis.pipeline(transaction=True) as pipeline:
                 pipeline.zrem(_PLACES, *silent)
@@ -113,8 +111,7 @@ async def heartbeat(beat: Heartbeat, name: Caller, presence: Present, counts: Co
 async def nearby(
     name: Caller, presence: Present, counts: Counts, radius: Metres = Radius.CAMPUS
 ) -> dict[str, list[Person]]:
-    people = await presence.nearby(name, radius.value)
-    if people is None:
+    if (people := await presence.nearby(name, radius.value)) is None:
         raise HTTPException(409, "Nobody knows where you are: POST /presence/heartbeat first.")
     counts.proximity_query(radius.value)
     return {"people": people}

@@ -117,8 +117,7 @@ class ChatNamespace(socketio.AsyncNamespace):
         await self.enter_room(sid, _PERSON + name)
 
     async def on_join(self, sid: str, wish: object = None) -> dict[str, object]:
-        room = _room_of(wish)
-        if room is None:
+        if (room := _room_of(wish)) is None:
             return {"ok": False, "error": _NO_ROOM}
         try:
             is_member = await self._is_member(room, (await self.get_session(sid))["name"])
@@ -132,8 +131,7 @@ class ChatNamespace(socketio.AsyncNamespace):
         return {"ok": True}
 
     async def on_leave(self, sid: str, wish: object = None) -> dict[str, object]:
-        room = _room_of(wish)
-        if room is None:
+        if (room := _room_of(wish)) is None:
             return {"ok": False, "error": _NO_ROOM}
         await self.leave_room(sid, _ROOM + room)
         return {"ok": True}

@@ -71,6 +71,15 @@ def node(folder: Path, *arguments: str, env: Mapping[str, str] | None = None) ->
     return done.stdout + done.stderr if done.returncode else ""
 
 
+def bundled(folder: Path) -> str:
+    """Return what `npm run bundle` prints."""
+    npm = program("npm", package="npm")
+    command = [npm, "run", "--silent", "bundle"]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=4 * PATIENCE_S, check=True
+    ).stdout
+
+
 def compiled(folder: Path) -> str:
     """Return what the compiler finds wrong."""
     return node(folder, "node_modules/typescript/bin/tsc", "--project", ".", "--outDir", "out")
@@ -91,6 +100,12 @@ def test_the_files_compile_and_their_tests_pass(folder: Path) -> None:
     tests = sorted(str(path) for path in (folder / "out" / "tests").glob("*.test.js"))
     assert len(tests) == len(list((SOURCE / "tests").glob("*.test.ts"))) > 0
     assert node(folder, "--test", *tests) == ""
+
+
+def test_the_script_of_the_example_is_what_is_bundled(folder: Path) -> None:
+    """It is in the repository, so that `make run` needs no node; `npm run -s bundle` in frontend/ prints it."""
+    script = ROOT / "examples" / "divan" / "page" / "vitals.js"
+    assert script.read_text() == bundled(folder)
 
 
 def test_the_service_takes_what_the_page_sends(folder: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.middlewares import QuietPathsMiddleware
-from divan_obs_asgi.testing import converse, http_scope, websocket_scope
+from divan_obs_asgi.testing import Telemetry, converse, http_scope, websocket_scope
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
 from tests.stacks import Observed
 
@@ -27,44 +27,40 @@ def app(status: int = 200) -> ASGIApp:
     return answers
 
 
-def lines(observed: Observed) -> list[object]:
-    return [line["status"] for line in observed.lines() if line["logger"] == "divan_obs_asgi.access"]
-
-
 @pytest.mark.parametrize("scope", [http_scope("/ping"), {**http_scope("/api/livez"), "root_path": "/api"}])
-def test_a_quiet_path_is_no_traffic(scope: Scope) -> None:
+def test_a_quiet_path_is_no_traffic(scope: Scope, telemetry: Telemetry) -> None:
     """No line, no series, and not in flight; below the root that a server or a mount has taken off, too."""
     observed = Observed(QUIET)
     done = anyio.run(converse, obs.build_stack(app(), observed.obs), scope)
     assert (done.status, len(done.header(b"x-request-id"))) == (200, 1)
-    assert lines(observed) == []
-    assert observed.samples("divan_http_requests_total") == {}
+    assert telemetry.lines.find(logger="divan_obs_asgi.access") == []
+    assert telemetry.metrics.find(name="divan_http_requests_total") == []
     assert observed.value(IN_FLIGHT) == 0
 
 
 @pytest.mark.parametrize("status", [404, 503])
-def test_one_that_fails_is_logged_and_counted(status: int) -> None:
+def test_one_that_fails_is_logged_and_counted(status: int, telemetry: Telemetry) -> None:
     """Somebody wants to know why the process is restarted."""
     observed = Observed(QUIET)
     anyio.run(converse, obs.build_stack(app(status), observed.obs), http_scope("/ping"))
-    assert lines(observed) == [status]
-    assert sum(observed.samples("divan_http_requests_total").values()) == 1
+    assert telemetry.lines.one(logger="divan_obs_asgi.access")["status"] == status
+    assert telemetry.metrics.value("divan_http_requests_total") == 1
     assert observed.value(IN_FLIGHT) == 0
 
 
 @pytest.mark.parametrize("path", ["/", "/ping/", "/pings", "/api/ping", "/PING"])
-def test_only_the_exact_path_is_quiet(path: str) -> None:
+def test_only_the_exact_path_is_quiet(path: str, telemetry: Telemetry) -> None:
     """A flag for probes hides nothing else."""
     observed = Observed(QUIET)
     anyio.run(converse, obs.build_stack(app(), observed.obs), http_scope(path))
-    assert lines(observed) == [200]
+    assert telemetry.lines.one(logger="divan_obs_asgi.access")["status"] == 200
 
 
-def test_a_websocket_of_that_path_is_traffic() -> None:
+def test_a_websocket_of_that_path_is_traffic(telemetry: Telemetry) -> None:
     """Nobody probes with one."""
     observed = Observed(QUIET)
     anyio.run(converse, obs.build_stack(app(), observed.obs), websocket_scope("/ping"))
-    assert lines(observed) == [101]
+    assert telemetry.lines.one(logger="divan_obs_asgi.access")["status"] == 101
 
 
 def test_it_steps_aside_where_there_is_none() -> None:

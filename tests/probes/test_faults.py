@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.patience import PATIENCE_S
-from tests.probes.faults import DEPENDENCIES, FAULTS, Dependency, ScheduledProbe, course_of, watched
+from tests.probes.faults import DEPENDENCIES, FAULTS, Dependency, Watched, course_of, watched
 from tests.servers.proxy import Proxy
 
 pytestmark = pytest.mark.slow
@@ -62,7 +62,7 @@ def test_readiness_tells_a_fault_and_its_end(dependency: Dependency, name: str) 
             assert_all_else_went_on(service)
 
 
-def assert_all_else_went_on(service: ScheduledProbe) -> None:
+def assert_all_else_went_on(service: Watched) -> None:
     assert [asker.failures for asker in service.askers] == [[], [], []]
     assert {(answer.status, answer.body) for answer in service.live.told} == {(200, b'{"status":"ok"}')}
     assert {answer.status for answer in service.work.told} == {200}

@@ -16,9 +16,11 @@ from starlette.routing import Route
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.logs import PipelineHandler
-from divan_obs_asgi.testing import Conversation, converse, http_scope
+from divan_obs_asgi.testing import Conversation, Telemetry, converse, http_scope
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
 from tests.stacks import Observed
+
+ACCESS, COUNTED = "divan_obs_asgi.access", "divan_http_requests_total"
 
 
 def ask(app: ASGIApp, path: str = "/", **headers: str) -> Conversation:
@@ -43,25 +45,17 @@ def pipelines() -> list[logging.Handler]:
     return [handler for handler in logging.getLogger().handlers if isinstance(handler, PipelineHandler)]
 
 
-def requests_of(observed: Observed, route: str, status: str = "200") -> float:
-    return observed.value("divan_http_requests_total", route=route, method="GET", status=status)
-
-
-def access_lines(observed: Observed) -> list[dict[str, object]]:
-    return [line for line in observed.lines() if line["logger"] == "divan_obs_asgi.access"]
-
-
 # init
 
 
-def test_one_line_observes_an_application() -> None:
+def test_one_line_observes_an_application(telemetry: Telemetry) -> None:
     """Ids, metrics, logs and health are there, and the application answers as before."""
     app, observed = Starlette(routes=[Route("/users/{id}", hello)]), Observed({"OBS_ADMIN_TOKEN": "sesame"})
     assert obs.init(app, observed.obs) is observed.obs
     done = ask(app, "/users/7", x_request_id="abc")
     assert (done.status, done.body, done.header(b"x-request-id")) == (200, b"hello", [b"abc"])
-    assert requests_of(observed, "/users/{id}") == 1
-    assert [line["request_id"] for line in access_lines(observed)] == ["abc"]
+    assert telemetry.of(observed.obs).metrics.value(COUNTED, route="/users/{id}", status="200") == 1
+    assert [line["request_id"] for line in telemetry.of(observed.obs).lines.find(logger=ACCESS)] == ["abc"]
     assert ask(app, "/health/live").body == b'{"status":"ok"}'
     assert ask(app, "/metrics").status == 401
     metrics = ask(app, "/metrics", authorization="Bearer sesame")
@@ -114,29 +108,29 @@ def test_init_makes_each_middleware_once() -> None:
     assert (ask(app).body, ask(app).body) == (b"hello", b"hello")
 
 
-def test_init_twice_changes_nothing() -> None:
+def test_init_twice_changes_nothing(telemetry: Telemetry) -> None:
     """A module that is imported twice, a factory that is called again: one stack, and the first bundle."""
     app, first, second = Starlette(routes=[Route("/", hello)]), Observed(), Observed()
     assert obs.init(app, first.obs) is first.obs
     assert obs.init(app, second.obs) is first.obs
     assert obs.init(app) is first.obs
     assert len(ask(app).header(b"x-request-id")) == 1
-    assert requests_of(first, "/") == 1
-    assert requests_of(second, "/") == 0
-    assert len(access_lines(first)) == 1
+    assert telemetry.of(first.obs).metrics.value(COUNTED, route="/", status="200") == 1
+    assert telemetry.of(second.obs).metrics.value(COUNTED, route="/", status="200") == 0
+    assert len(telemetry.of(first.obs).lines.find(logger=ACCESS)) == 1
     assert second.lines() == []
 
 
-def test_an_unhandled_exceptions_answer_carries_the_request_id() -> None:
+def test_an_unhandled_exceptions_answer_carries_the_request_id(telemetry: Telemetry) -> None:
     """The stack stands outside of the framework's error middleware: the id of a 500 is the one to search for."""
     app, observed = Starlette(routes=[Route("/broken", breaks)]), Observed()
     obs.init(app, observed.obs)
     done = ask(app, "/broken", x_request_id="abc")
     assert (done.status, done.header(b"x-request-id")) == (500, [b"abc"])
     assert isinstance(done.error, ValueError), "the server does not see the exception any more"
-    (line,) = access_lines(observed)
+    (line,) = telemetry.of(observed.obs).lines.find(logger=ACCESS)
     assert (line["request_id"], line["status"], line["level"], line["route"]) == ("abc", 500, "ERROR", "/broken")
-    assert requests_of(observed, "/broken", "500") == 1
+    assert telemetry.of(observed.obs).metrics.value(COUNTED, route="/broken", status="500") == 1
 
 
 def test_the_applications_middlewares_still_run() -> None:
@@ -159,7 +153,7 @@ def test_the_applications_middlewares_still_run() -> None:
     assert ids == [None], "the stack does not stand outside"
 
 
-def test_error_handlers_and_routes_may_be_added_after_init() -> None:
+def test_error_handlers_and_routes_may_be_added_after_init(telemetry: Telemetry) -> None:
     """The stack is built at the first message, with everything that the application has by then."""
     app, observed = Starlette(), Observed()
     obs.init(app, observed.obs)
@@ -167,7 +161,7 @@ def test_error_handlers_and_routes_may_be_added_after_init() -> None:
     app.add_exception_handler(ValueError, lambda request, error: PlainTextResponse("sorry", 409))
     done = ask(app, "/broken")
     assert (done.status, done.body, done.error) == (409, b"sorry", None)
-    assert requests_of(observed, "/broken", "409") == 1
+    assert telemetry.of(observed.obs).metrics.value(COUNTED, route="/broken", status="409") == 1
 
 
 def test_init_is_for_starlette() -> None:
@@ -206,15 +200,15 @@ def test_init_with_everything_off_leaves_the_application_untouched() -> None:
 # wrap
 
 
-def test_wrap_observes_any_application() -> None:
+def test_wrap_observes_any_application(telemetry: Telemetry) -> None:
     """A raw ASGI application, without any framework."""
     observed = Observed()
     done = ask(obs.wrap(raw, observed.obs), "/anything", x_request_id="abc")
     assert (done.body, done.header(b"x-request-id")) == (b"raw", [b"abc"])
-    assert requests_of(observed, "__unmatched__") == 1
+    assert telemetry.of(observed.obs).metrics.value(COUNTED, route="__unmatched__", status="200") == 1
 
 
-def test_wrap_takes_an_application_of_asgi_2() -> None:
+def test_wrap_takes_an_application_of_asgi_2(telemetry: Telemetry) -> None:
     """One that is called with the scope, and gives what is called with receive and send (Django Channels 2)."""
 
     class Double:
@@ -227,7 +221,7 @@ def test_wrap_takes_an_application_of_asgi_2() -> None:
     observed = Observed()
     done = ask(obs.wrap(Double, observed.obs), x_request_id="abc")  # type: ignore[arg-type]
     assert (done.body, done.header(b"x-request-id")) == (b"raw", [b"abc"])
-    assert requests_of(observed, "__unmatched__") == 1
+    assert telemetry.of(observed.obs).metrics.value(COUNTED, route="__unmatched__", status="200") == 1
 
 
 def test_wrap_names_bad_flags(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,24 +237,24 @@ def test_wrap_with_everything_off_is_the_application() -> None:
     assert pipelines() == []
 
 
-def test_a_stack_around_a_stack_counts_and_logs_a_request_once() -> None:
+def test_a_stack_around_a_stack_counts_and_logs_a_request_once(telemetry: Telemetry) -> None:
     """An application that was given to `init`, and then to `wrap`, perhaps by somebody else."""
     app, inner, outer = Starlette(routes=[Route("/users/{id}", hello)]), Observed(), Observed()
     obs.init(app, inner.obs)
     done = ask(obs.wrap(app, outer.obs), "/users/7")
     assert len(done.header(b"x-request-id")) == 1
-    assert requests_of(inner, "/users/{id}") + requests_of(outer, "/users/{id}") == 1
-    (line,) = [*access_lines(inner), *access_lines(outer)]
+    assert telemetry.metrics.value(COUNTED, route="/users/{id}", status="200") == 1
+    line = telemetry.lines.one(logger=ACCESS)
     assert done.header(b"x-request-id") == [str(line["request_id"]).encode()]
 
 
-def test_wrapping_twice_with_one_bundle_counts_once() -> None:
+def test_wrapping_twice_with_one_bundle_counts_once(telemetry: Telemetry) -> None:
     """The same holds within one bundle."""
     observed = Observed()
     done = ask(obs.wrap(obs.wrap(raw, observed.obs), observed.obs))
     assert len(done.header(b"x-request-id")) == 1
-    assert requests_of(observed, "__unmatched__") == 1
-    assert len(access_lines(observed)) == 1
+    assert telemetry.of(observed.obs).metrics.value(COUNTED, route="__unmatched__", status="200") == 1
+    assert len(telemetry.of(observed.obs).lines.find(logger=ACCESS)) == 1
 
 
 # The root logger.
@@ -290,9 +284,9 @@ def test_the_log_level_is_the_roots() -> None:
     assert [line["msg"] for line in observed.lines()] == ["this"]
 
 
-def test_the_root_logger_can_be_left_alone() -> None:
+def test_the_root_logger_can_be_left_alone(telemetry: Telemetry) -> None:
     """`OBS_LOGGING_ENABLED=false` is for applications that set up their own logging."""
     observed = Observed({"OBS_LOGGING_ENABLED": "false"})
     ask(obs.wrap(raw, observed.obs))
     assert pipelines() == []
-    assert len(access_lines(observed)) == 1
+    assert len(telemetry.of(observed.obs).lines.find(logger=ACCESS)) == 1

@@ -1,0 +1,38 @@
+"""A real headless Chromium, which node drives."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tests.patience import PATIENCE_S
+from tests.servers.npm import installed
+from tests.servers.process import program
+
+#: Whose lock file names playwright-core; it brings no browser along.
+PACKAGES = Path(__file__).resolve().parents[2] / "frontend"
+
+
+def visit(script: Path, **order: object) -> Any:
+    """
+    Return what a script has printed as JSON; it is handed `order` and the path of the browser as JSON.
+
+    Raises:
+        RuntimeError: where it fails, with what it said.
+    """
+    chromium = program("chromium", package="chromium")
+    node = program("node", package="nodejs")
+    done = subprocess.run(
+        [node, str(script), json.dumps({"chromium": chromium, **order})],
+        env={**os.environ, "NODE_PATH": str(installed(PACKAGES))},
+        capture_output=True,
+        text=True,
+        timeout=4 * PATIENCE_S,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(done.stdout + done.stderr)
+    return json.loads(done.stdout)
