@@ -46,7 +46,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	DIVAN_TESTS=core $(BIN)/pytest -q -m "not slow" --hypothesis-profile=quick -n 2 --dist loadfile --ignore tests/redaction/test_growth.py --ignore tests/matrix
+	DIVAN_TESTS=core $(BIN)/pytest -q -m "not slow" --hypothesis-profile=quick -n 2 --dist worksteal --ignore tests/redaction/test_growth.py --ignore tests/matrix
 
 bench: $(VENV)/.tox
 	$(TOX) -e bench

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import importlib.metadata
 import importlib.util
 import logging
@@ -166,6 +167,16 @@ def pytest_configure() -> None:
     origin = package_origin()
     if "TOX_ENV_NAME" in os.environ and origin == ROOT / "divan_obs_asgi" / "__init__.py":
         raise pytest.UsageError(f"Under tox the tests are for the built wheel, but the work tree was found: {origin}")
+
+
+def pytest_collection_finish() -> None:
+    """
+    Leave what the collection has made out of every garbage collection to come.
+
+    The modules and the items of all tests are a million objects and more: a full collection of them takes 0.2 s.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def package_origin() -> Path | None:

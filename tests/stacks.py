@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import anyio
 import orjson
+import pytest
 
 import divan_obs_asgi as obs
 from divan_obs_asgi import middlewares
@@ -40,6 +41,22 @@ def run_on(backend: str, function: Callable[..., Awaitable[T]], *args: object) -
 def subsets(factories: Sequence[MiddlewareFactory]) -> list[tuple[MiddlewareFactory, ...]]:
     """Return every set of middlewares that is not empty, each in its order."""
     return [chosen for size in range(1, len(factories) + 1) for chosen in combinations(factories, size)]
+
+
+def loops(sets: Sequence[tuple[MiddlewareFactory, ...]]) -> list[Any]:
+    """
+    Return parameters: each set of middlewares on asyncio and on trio, and some of them on uvloop too.
+
+    Tasks and context variables under uvloop are asyncio's own, and no sockets are involved: the smallest sets and the
+    largest one show that uvloop runs the middlewares.
+    """
+    most = max(map(len, sets))
+    return [
+        pytest.param(one, backend, id=f"{named(one)}-{backend}")
+        for one in sets
+        for backend in BACKENDS
+        if backend != "uvloop" or len(one) in (1, most)
+    ]
 
 
 def named(factories: Sequence[Any]) -> str:

@@ -228,13 +228,16 @@ class Listener:
         return keep
 
     async def connect(self, auth: object) -> None:
-        await self._client.connect(self._url, namespaces=[NAMESPACE], auth=auth, transports=self._transports)
+        # A second by default, in which a busy server has not answered.
+        await self._client.connect(
+            self._url, namespaces=[NAMESPACE], auth=auth, transports=self._transports, wait_timeout=PATIENCE_S
+        )
 
     async def connect_as(self, who: Mapping[str, str]) -> None:
         await self.connect({"token": who["Authorization"].removeprefix("Bearer ")})
 
-    async def call(self, event: str, data: object) -> Any:
-        return await self._client.call(event, data, namespace=NAMESPACE)
+    async def call(self, event: str, data: object, timeout_s: float = 60) -> Any:
+        return await self._client.call(event, data, namespace=NAMESPACE, timeout=timeout_s)
 
     async def next(self) -> tuple[str, Any]:
         async with asyncio.timeout(PATIENCE_S):

@@ -17,6 +17,8 @@ from examples.divan.events import add_event
 from tests.example.service import Backend, domain_series, enter, moves_series, running, sign_in
 from tests.servers.postgres import PostgresServer
 
+pytestmark = pytest.mark.slow
+
 SECRET = b"a-secret-of-this-test"
 HS256 = {"alg": "HS256", "typ": "JWT"}
 TOMORROW_S = int(time.time()) + 86_400

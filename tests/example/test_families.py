@@ -23,6 +23,8 @@ from tests.example.service import (
 )
 from tests.patience import PATIENCE_S
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T", bound=Callable[..., object])
 PLACE = {"lat": 41.085, "lon": 29.044}
 EVENT = "lb_events_processed_total{stream=divan:events}"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.matrix.checks import CHECKS
 from tests.matrix.deviations import BEGIN, DEVIATIONS, DOCUMENT, END, as_markdown, of_cell
-from tests.matrix.servers import APPS, SERVERS
+from tests.matrix.servers import APPS, SERVERS, interrupted
 from tests.matrix.visit import visit
 
 
@@ -23,6 +23,8 @@ def test_a_cell_keeps_its_promises(server: str, app: str) -> None:
         names = ["serves"]
     elif any(one.only for one in deviations.values()):
         names = [name for name in names if name in deviations or name == "no secret"]
+    if not interrupted(server, app):
+        names = [name for name in names if name != "Ctrl-C"]
     wrong = []
     for name in names:
         declared = deviations.get(name)
@@ -46,6 +48,17 @@ def test_the_deviations_name_cells_and_checks_that_exist() -> None:
         assert set(one.servers) <= set(SERVERS), one
         assert set(one.apps) <= set(APPS), one
         assert one.check in CHECKS, one
+
+
+def test_ctrl_c_is_tried_with_each_server_and_each_application() -> None:
+    """With two at least of the other kind, and where a row of the table says what does not hold at Ctrl-C."""
+    for server in SERVERS:
+        assert sum(interrupted(server, app) for app in APPS) >= 2, server
+    for app in APPS:
+        assert sum(interrupted(server, app) for server in SERVERS) >= 2, app
+    for one in DEVIATIONS:
+        if one.check == "Ctrl-C":
+            assert all(interrupted(server, app) for server in one.servers for app in one.apps), one
 
 
 def test_the_docs_show_the_table_of_deviations() -> None:

@@ -20,7 +20,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.matrix.servers import Server
+from tests.matrix.servers import Server, interrupted
 from tests.matrix.surface import FAIL, SECRETS
 from tests.patience import PATIENCE_S
 from tests.servers.command import Command
@@ -134,7 +134,7 @@ class Visit:
 
 
 def visit(server: Server, app: str) -> Visit:
-    """Start the application twice: everything is asked the first time, which SIGTERM ends; Ctrl-C ends the second."""
+    """Start the application, ask for everything, and end it by SIGTERM; in some cells, end a second start by Ctrl-C."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # What a shell starts in the background ignores Ctrl-C, and so would the servers, which inherit that.
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -156,7 +156,7 @@ def visit(server: Server, app: str) -> Visit:
                 _ask(seen, served)
                 _end_with_a_request_in_flight(seen, served)
         seen.spans = receiver.spans()
-        if seen.served:
+        if seen.served and interrupted(server.name, app):
             with _started(seen, env, signal.SIGINT) as served:
                 if served is not None:
                     # As a terminal does it: all processes of its foreground group get the signal.

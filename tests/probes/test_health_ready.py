@@ -11,6 +11,7 @@ import pytest
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.probes import ProbeRegistry
 from tests.ops.asking import ask, operated
+from tests.patience import PATIENCE_S
 from tests.probes.engine.test_schedule import Dependency, Stubborn, in_virtual_time, registry_of, watching
 from tests.stacks import Observed
 
@@ -190,7 +191,7 @@ def test_a_drain_is_told_with_the_answer() -> None:
         assert ask(observed, "/health/ready").status == status
         assert observed.value("divan_health_ready") == (status == 200)
 
-    observed.obs.probes.register(Dependency())
+    observed.obs.probes.register(patient())
     agrees(200)
 
     async def drain() -> None:
@@ -220,6 +221,13 @@ def test_an_application_that_could_not_start_is_not_ready() -> None:
     assert ask(observed, "/health/ready").status == 503
 
 
+def patient() -> Dependency:
+    """Return a probe that answers in good time also where the clock is real and the machine is busy."""
+    dependency = Dependency()
+    dependency.timeout = PATIENCE_S
+    return dependency
+
+
 def test_what_cannot_be_counted_is_answered() -> None:
     """The series of several workers are files, and a disk may be full."""
     observed = Observed()
@@ -228,6 +236,6 @@ def test_what_cannot_be_counted_is_answered() -> None:
         raise OSError("No space left on device")
 
     observed.obs.metrics.health_ready.set = full  # type: ignore[method-assign]
-    observed.obs.probes.register(Dependency())
+    observed.obs.probes.register(patient())
     assert anyio.run(observed.obs.probes.ask, "ready").ok
     assert observed.value("divan_obs_errors_total", component="probes") == 1

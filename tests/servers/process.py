@@ -111,6 +111,7 @@ class ServerProcess:
     """
 
     ready_line: ClassVar[re.Pattern[str]]
+    start_timeout_s: ClassVar[float] = START_TIMEOUT_S
     #: The signal for the server to end in order, and to end at once.
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     quit_signal: ClassVar[signal.Signals] = signal.SIGKILL
@@ -151,7 +152,7 @@ class ServerProcess:
         threading.Thread(target=self._read_log, args=(process.stdout, ready), daemon=True).start()
         self._process = process
         # The event is also set at the end of the output, so a server that cannot start is not waited for.
-        if not ready.wait(START_TIMEOUT_S) or not self.running or not any(map(self.ready_line.search, self.log)):
+        if not ready.wait(self.start_timeout_s) or not self.running or not any(map(self.ready_line.search, self.log)):
             self.kill()
             raise RuntimeError(f"{type(self).__name__} did not start on port {self.port}:\n" + "\n".join(self.log))
         return self

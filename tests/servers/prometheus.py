@@ -43,6 +43,7 @@ class PrometheusServer(ServerProcess):
             f"--config.file={self.directory}/prometheus.yml",
             f"--storage.tsdb.path={self.directory}/data",
             f"--web.listen-address={self.host}:{self.port}",
+            "--enable-feature=exemplar-storage",
         ]
 
     def close(self) -> None:
@@ -51,9 +52,14 @@ class PrometheusServer(ServerProcess):
 
     def ask(self, query: str) -> list[float]:
         """Return the values of the series that a query has now."""
-        answer = self._client.get("/api/v1/query", params={"query": query})
-        found: list[dict[str, Any]] = answer.raise_for_status().json()["data"]["result"]
+        found: list[dict[str, Any]] = self.data("query", query=query)["result"]
         return [float(series["value"][1]) for series in found]
+
+    def data(self, path: str, **params: str | float) -> Any:
+        """Return the data of a response of its API."""
+        answer = self._client.get(f"/api/v1/{path}", params=params)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["data"]
 
     def wait_for(self, query: str, expected: Sequence[float]) -> None:
         """

@@ -9,15 +9,14 @@ import divan_obs_asgi as obs
 from divan_obs_asgi.stack.build import MiddlewareFactory
 from divan_obs_asgi.testing import CONTRACT, Build, Check
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
-from tests.stacks import BACKENDS, CORE, Observed, named, run_on, subsets
+from tests.stacks import BACKENDS, CORE, Observed, loops, run_on, subsets
 
 FLAGS = {"OBS_ADMIN_TOKEN": "a test's token"}
 
 
 @pytest.mark.slow
 @pytest.mark.interpreter
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("factories", subsets(CORE), ids=named)
+@pytest.mark.parametrize(("factories", "backend"), loops(subsets(CORE)))
 def test_every_subset_keeps_the_contract(factories: tuple[MiddlewareFactory, ...], backend: str) -> None:
     """Any middlewares, on any event loop, leave the application's messages, errors and scopes as they are."""
     observed = Observed(FLAGS)

@@ -9,15 +9,16 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from divan_obs_asgi.middlewares import TracingMiddleware
 from divan_obs_asgi.stack.build import MiddlewareFactory
 from tests.stack.test_contract import FLAGS, keeps_the_contract, wrapped
-from tests.stacks import BACKENDS, CORE, Observed, named, run_on, subsets
+from tests.stacks import BACKENDS, CORE, Observed, loops, run_on, subsets
 from tests.tracing.exported import Exported
 
 TRACED = {**FLAGS, "OBS_TRACING_ENABLED": "true"}
-SUBSETS = [(TracingMiddleware,), *((TracingMiddleware, *others) for others in subsets(CORE))]
+TRACING: MiddlewareFactory = TracingMiddleware
+SUBSETS = [(TRACING,), *((TRACING, *others) for others in subsets(CORE))]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("factories", SUBSETS, ids=named)
+@pytest.mark.slow
+@pytest.mark.parametrize(("factories", "backend"), loops(SUBSETS))
 def test_every_subset_with_tracing_keeps_the_contract(factories: tuple[MiddlewareFactory, ...], backend: str) -> None:
     """A server span changes nothing of what the client gets, but for the `traceparent` that it is told."""
     exported = Exported()
