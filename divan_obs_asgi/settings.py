@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar, cast
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 from divan_obs_asgi.env_file import read_env_file
 from divan_obs_asgi.exceptions import ImproperlyConfigured
@@ -143,6 +143,10 @@ class Settings:
 
     Make one with `Settings.from_env()`, or directly with keyword arguments in tests.
     """
+
+    # What `from_env` has read, and which of it from the file; no fields, and empty of one that was made in code.
+    _read: ClassVar[Mapping[str, Any]] = {}
+    _in_file: ClassVar[frozenset[str]] = frozenset()
 
     enabled: bool = _flag("OBS_ENABLED", boolean, True, "The whole library; false leaves the application untouched.")
     env_file: str | None = _flag(
@@ -457,6 +461,23 @@ class Settings:
             ImproperlyConfigured: naming every flag that is wrong, its value unless it is secret, and what was
                 expected.
         """
+        readable, _, wrong = cls.readable(environ)
+        if wrong:
+            # Not only what cannot be read: also which of those that could be read contradict each other.
+            raise ImproperlyConfigured("\n".join([*wrong, *readable.contradictions()]))
+        settings = cls(**readable._read)
+        # Not an argument: whoever replaces a value has said it in code.
+        object.__setattr__(settings, "_read", readable._read)
+        object.__setattr__(settings, "_in_file", readable._in_file)
+        return settings
+
+    @classmethod
+    def readable(cls, environ: Mapping[str, str] | None = None) -> tuple[Self, Mapping[str, str], list[str]]:
+        """
+        Return the flags that can be read, all variables with those of OBS_ENV_FILE, and a sentence for each bad flag.
+
+        The flags may contradict each other, and a bad one has its default.
+        """
         environ = os.environ if environ is None else environ
         values: dict[str, Any] = {}
         wrong: list[str] = []
@@ -477,16 +498,10 @@ class Settings:
             except ValueError as expected:
                 got = _HIDDEN if flag.secret else _shown(text)
                 wrong.append(f"{flag.name} is {got}; expected {expected}.")
-        if wrong:
-            # Not made, for it cannot be: to tell also which of those that could be read contradict each other.
-            readable = object.__new__(cls)
-            readable.__dict__.update(values)
-            raise ImproperlyConfigured("\n".join([*wrong, *readable.contradictions()]))
-        settings = cls(**values)
-        # Not an argument: whoever replaces a value has said it in code.
-        object.__setattr__(settings, "_read", values)
-        object.__setattr__(settings, "_in_file", frozenset(in_file))
-        return settings
+        # Not made, for what contradicts itself cannot be.
+        settings = object.__new__(cls)
+        settings.__dict__.update(values, _read=values, _in_file=frozenset(in_file))
+        return settings, environ, wrong
 
     def __post_init__(self) -> None:
         wrong = self.contradictions()
@@ -566,12 +581,11 @@ class Settings:
     @property
     def says_dev(self) -> bool:
         """Whether somebody has said OBS_ENV=dev, which it is by default: a service in earnest may not say anything."""
-        return self.env == "dev" and "env" in getattr(self, "_read", {})
+        return self.env == "dev" and "env" in self._read
 
     def in_force(self) -> list[InForce]:
         """Return every flag with its value, and where that came from."""
-        read: dict[str, object] = getattr(self, "_read", {})
-        in_file: frozenset[str] = getattr(self, "_in_file", frozenset())
+        read, in_file = self._read, self._in_file
         defaults = type(self)()
         return [
             InForce(

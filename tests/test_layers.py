@@ -24,7 +24,7 @@ WITHIN = {
     "observability": {"canaries"},
     "integration": {"stack"},
     "stack": {"lifespan"},
-    "cli": {"asking"},
+    "cli": {"asking", "checks"},
     "__main__": {"cli"},
 }
 # The façade.

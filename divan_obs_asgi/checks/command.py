@@ -1,0 +1,53 @@
+"""`divan-obs check`: what a deployment has got wrong, before it is deployed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+
+import click
+
+from divan_obs_asgi.checks.deployment import Deployment
+from divan_obs_asgi.checks.finding import CannotCheck, Check
+from divan_obs_asgi.checks.registry import all_checks, run
+from divan_obs_asgi.checks.reports import FORMS
+
+
+@click.command("check")
+@click.option("--deploy", is_flag=True, help="Also ask what matters only where the service serves in earnest.")
+@click.option("--silence", multiple=True, metavar="ID=REASON", help="Pass over a check, for a reason; may be repeated.")
+@click.option(
+    "--format", "form", type=click.Choice(list(FORMS)), default="text", show_default=True, help="How it is printed."
+)
+def check_deployment(deploy: bool, silence: tuple[str, ...], form: str) -> None:
+    """
+    Find what a deployment has got wrong. The flags are those of the environment, as in the service.
+
+    The exit status is 0 if there is no error, 1 if there is one, 2 if something cannot be checked.
+    """
+    try:
+        checks = all_checks()
+        silenced = _silenced(silence, checks)
+        found = list(run(checks, Deployment.of(os.environ, deploy=deploy)))
+    except CannotCheck as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+    click.echo(FORMS[form](found, silenced), nl=False)
+    sys.exit(1 if any(one.level == "error" and one.id not in silenced for one, _ in found) else 0)
+
+
+def _silenced(options: Iterable[str], checks: Iterable[Check]) -> dict[str, str]:
+    known = {one.id for one in checks}
+    silenced = {}
+    for option in options:
+        id, _, reason = option.partition("=")
+        if id not in known:
+            raise click.BadParameter(f"there is no check {id!r}", param_hint="--silence")
+        if not reason.strip():
+            raise click.BadParameter(f"expected a reason: {id}='it is behind a proxy'", param_hint="--silence")
+        silenced[id] = reason.strip()
+    return silenced
+
+
+__all__ = ["check_deployment"]
