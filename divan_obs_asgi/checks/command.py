@@ -5,35 +5,52 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import redirect_stdout
+from dataclasses import replace
 
 import click
 
 from divan_obs_asgi.checks.deployment import Deployment
-from divan_obs_asgi.checks.finding import CannotCheck, Check
+from divan_obs_asgi.checks.finding import CannotCheck, Check, Finding
 from divan_obs_asgi.checks.registry import all_checks, run
 from divan_obs_asgi.checks.reports import FORMS
+from divan_obs_asgi.checks.target import loaded
 
 
 @click.command("check")
 @click.option("--deploy", is_flag=True, help="Also ask what matters only where the service serves in earnest.")
+@click.option("--app", metavar="MODULE:ATTRIBUTE", help="The application, imported from this folder and not served.")
 @click.option("--silence", multiple=True, metavar="ID=REASON", help="Pass over a check, for a reason; may be repeated.")
 @click.option(
     "--format", "form", type=click.Choice(list(FORMS)), default="text", show_default=True, help="How it is printed."
 )
-def check_deployment(deploy: bool, silence: tuple[str, ...], form: str) -> None:
+def check_deployment(deploy: bool, app: str | None, silence: tuple[str, ...], form: str) -> None:
     """
     Find what a deployment has got wrong. The flags are those of the environment, as in the service.
 
     The exit status is 0 if there is no error, 1 if there is one, 2 if something cannot be checked.
     """
-    try:
-        checks = all_checks()
-        silenced = _silenced(silence, checks)
-        found = list(run(checks, Deployment.of(os.environ, deploy=deploy)))
-    except CannotCheck as error:
-        click.echo(f"Error: {error}", err=True)
+    found: list[tuple[Check, Finding]] = []
+    failure = None
+    # The application may print, and has its lines written there when it is imported.
+    with redirect_stdout(sys.stderr):
+        try:
+            checks = all_checks()
+            silenced = _silenced(silence, checks)
+            deployment = Deployment.of(os.environ, deploy=deploy)
+            found += run([one for one in checks if one.subject != "app"], deployment)
+            if app is not None:
+                with loaded(app) as target:
+                    found += run([one for one in checks if one.subject == "app"], replace(deployment, app=target))
+        except CannotCheck as error:
+            failure = error
+    if failure is None or found:
+        click.echo(FORMS[form](found, silenced), nl=False)
+    if failure is not None:
+        click.echo(f"Error: {failure}", err=True)
         sys.exit(2)
-    click.echo(FORMS[form](found, silenced), nl=False)
+    # Lines of the application, which are written at its end.
+    sys.stdout = sys.stderr
     sys.exit(1 if any(one.level == "error" and one.id not in silenced for one, _ in found) else 0)
 
 

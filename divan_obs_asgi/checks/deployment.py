@@ -10,6 +10,7 @@ from divan_obs_asgi.settings import Settings
 
 if TYPE_CHECKING:
     from divan_obs_asgi.checks.finding import Subject
+    from divan_obs_asgi.checks.target import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,12 +23,14 @@ class Deployment:
         settings: the flags that could be read; they may contradict each other.
         unreadable: a sentence for each flag that could not.
         deploy: whether it is about to serve in earnest.
+        app: the application, where one was named.
     """
 
     environ: Mapping[str, str]
     settings: Settings
     unreadable: tuple[str, ...] = ()
     deploy: bool = False
+    app: Target | None = None
 
     @classmethod
     def of(cls, environ: Mapping[str, str], *, deploy: bool = False) -> Deployment:
@@ -37,7 +40,7 @@ class Deployment:
 
     def has(self, subject: Subject) -> bool:
         """Return whether there is something to check of this kind."""
-        return subject == "flags"
+        return subject == "flags" or getattr(self, subject) is not None
 
 
 __all__ = ["Deployment"]
