@@ -23,8 +23,7 @@ DOCUMENTS = (
 READ = {
     "flags": "flags",
     "app": "`--app`",
-    "rules": "`--rules`",
-    "dashboards": "`--dashboards`",
+    "queries": "`--rules`, `--dashboards`",
     "alertmanager": "`--alertmanager`",
 }
 # Whom the README introduces.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 
 import click
 
 from divan_obs_asgi.checks.deployment import Deployment
+from divan_obs_asgi.checks.files import load_alertmanager, load_queries
 from divan_obs_asgi.checks.finding import CannotCheck, Check, Finding
 from divan_obs_asgi.checks.registry import all_checks, run
 from divan_obs_asgi.checks.reports import FORMS
@@ -20,11 +21,22 @@ from divan_obs_asgi.checks.target import loaded
 @click.command("check")
 @click.option("--deploy", is_flag=True, help="Also ask what matters only where the service serves in earnest.")
 @click.option("--app", metavar="MODULE:ATTRIBUTE", help="The application, imported from this folder and not served.")
+@click.option("--rules", multiple=True, metavar="FILE", help="A rule file of Prometheus; may be repeated.")
+@click.option("--dashboards", multiple=True, metavar="DIR", help="A folder of Grafana's boards; may be repeated.")
+@click.option("--alertmanager", metavar="FILE", help="Alertmanager's configuration.")
 @click.option("--silence", multiple=True, metavar="ID=REASON", help="Pass over a check, for a reason; may be repeated.")
 @click.option(
     "--format", "form", type=click.Choice(list(FORMS)), default="text", show_default=True, help="How it is printed."
 )
-def check_deployment(deploy: bool, app: str | None, silence: tuple[str, ...], form: str) -> None:
+def check_deployment(
+    deploy: bool,
+    app: str | None,
+    rules: tuple[str, ...],
+    dashboards: tuple[str, ...],
+    alertmanager: str | None,
+    silence: tuple[str, ...],
+    form: str,
+) -> None:
     """
     Find what a deployment has got wrong. The flags are those of the environment, as in the service.
 
@@ -38,10 +50,15 @@ def check_deployment(deploy: bool, app: str | None, silence: tuple[str, ...], fo
             checks = all_checks()
             silenced = _silenced(silence, checks)
             deployment = Deployment.of(os.environ, deploy=deploy)
-            found += run([one for one in checks if one.subject != "app"], deployment)
-            if app is not None:
-                with loaded(app) as target:
-                    found += run([one for one in checks if one.subject == "app"], replace(deployment, app=target))
+            found += run([one for one in checks if one.subject == "flags"], deployment)
+            deployment = replace(
+                deployment,
+                queries=load_queries(rules, dashboards),
+                alertmanager=None if alertmanager is None else (alertmanager, load_alertmanager(alertmanager)),
+            )
+            with nullcontext() if app is None else loaded(app) as target:
+                others = [one for one in checks if one.subject != "flags"]
+                found += run(others, replace(deployment, app=target))
         except CannotCheck as error:
             failure = error
     if failure is None or found:

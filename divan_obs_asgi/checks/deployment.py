@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from divan_obs_asgi.settings import Settings
 
 if TYPE_CHECKING:
+    from divan_obs_asgi.checks.files import Queries
     from divan_obs_asgi.checks.finding import Subject
     from divan_obs_asgi.checks.target import Target
 
@@ -24,6 +25,8 @@ class Deployment:
         unreadable: a sentence for each flag that could not.
         deploy: whether it is about to serve in earnest.
         app: the application, where one was named.
+        queries: those of the rule files and boards that were named.
+        alertmanager: its file, and what stands in it.
     """
 
     environ: Mapping[str, str]
@@ -31,6 +34,8 @@ class Deployment:
     unreadable: tuple[str, ...] = ()
     deploy: bool = False
     app: Target | None = None
+    queries: Queries | None = None
+    alertmanager: tuple[str, Mapping[str, Any]] | None = None
 
     @classmethod
     def of(cls, environ: Mapping[str, str], *, deploy: bool = False) -> Deployment:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Level: TypeAlias = Literal["error", "warning"]
 # What a check reads beside the flags; without it the check is not run.
-Subject: TypeAlias = Literal["flags", "app", "rules", "dashboards", "alertmanager"]
+Subject: TypeAlias = Literal["flags", "app", "queries", "alertmanager"]
 _ID = re.compile(r"[a-z][a-z0-9_]*\.[EW][0-9]{3}")
 
 

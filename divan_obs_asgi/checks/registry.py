@@ -11,7 +11,7 @@ from divan_obs_asgi.checks.deployment import Deployment
 from divan_obs_asgi.checks.finding import CannotCheck, Check, Finding
 
 ENTRY_POINTS = "divan_obs_asgi.checks"
-_OWN = ("flags", "startup", "otlp", "names", "workers", "application")
+_OWN = ("flags", "startup", "otlp", "names", "workers", "application", "queries", "alertmanager")
 
 
 def all_checks() -> tuple[Check, ...]:
