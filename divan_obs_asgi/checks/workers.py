@@ -16,6 +16,7 @@ _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 # Each server's own variable, and uvicorn's and gunicorn's common one.
 _NUMBERS = ("WEB_CONCURRENCY", "UVICORN_WORKERS", "GRANIAN_WORKERS")
 _GUNICORN = re.compile(r"(?:^|\s)(?:-w\s*|--workers[=\s]\s*)([0-9]{1,4})(?:\s|$)")
+_YES = ("1", "true", "yes", "on", "t", "y")
 _OF_EVERYBODY = ("/tmp", "/var/tmp", "/dev/shm", "/run", "/var/run", "/")
 
 
@@ -42,7 +43,7 @@ def not_writable(deployment: Deployment) -> Iterator[Finding]:
         yield Finding(f"{_DIRECTORY}: {there} is not a directory.", "Name a directory of this service alone.")
     elif not os.access(there, os.W_OK | os.X_OK):
         yield Finding(
-            f"{_DIRECTORY}: {there} cannot be written by user {os.getuid()}.",
+            f"{_DIRECTORY}: {there} cannot be written by this user.",
             "Give it to the user of the service, or run this check as that user.",
         )
 
@@ -90,6 +91,19 @@ def order(deployment: Deployment) -> Iterator[Finding]:
     yield from misplaced(deployment.settings.middleware, "OBS_MIDDLEWARE")
 
 
+@check("obs.W026", "Nothing keeps the context variables of a connection's requests apart.", docs="docs/servers.md")
+def shared_context(deployment: Deployment) -> Iterator[Finding]:
+    settings = deployment.settings
+    server_resets = deployment.environ.get("UVICORN_RESET_CONTEXTVARS", "").strip().lower() in _YES
+    listed = any(path.endswith(".ContextMiddleware") for path in settings.middleware)
+    if settings.enabled and not (settings.context_enabled and listed) and not server_resets:
+        why = "OBS_MIDDLEWARE has no ContextMiddleware" if settings.context_enabled else "OBS_CONTEXT_ENABLED is false"
+        yield Finding(
+            f"{why}: what a request leaves in a context variable may be there for the next one of its connection.",
+            "Take it in, or start uvicorn with UVICORN_RESET_CONTEXTVARS=true.",
+        )
+
+
 def misplaced(paths: tuple[str, ...], where: str) -> Iterator[Finding]:
     """Yield a finding for the first of our middlewares that stands outside of one that belongs around it."""
     ours = [path for path in paths if path in DEFAULT_MIDDLEWARE]
@@ -112,4 +126,13 @@ def _workers(environ: Mapping[str, str]) -> Iterator[tuple[str, int]]:
         yield "GUNICORN_CMD_ARGS", int(found[1])
 
 
-__all__ = ["believes_everybody", "counted_apart", "misplaced", "not_writable", "order", "shared", "twice"]
+__all__ = [
+    "believes_everybody",
+    "counted_apart",
+    "misplaced",
+    "not_writable",
+    "order",
+    "shared",
+    "shared_context",
+    "twice",
+]

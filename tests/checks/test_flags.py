@@ -61,6 +61,8 @@ CASES: list[tuple[str, dict[str, str], dict[str, str]]] = [
     ("obs.E024", {"OBS_MIDDLEWARE": f"{OURS}.OpsMiddleware,{OURS}.OpsMiddleware"}, {}),
     ("obs.W025", {"OBS_MIDDLEWARE": f"{OURS}.OpsMiddleware,shop.Mine,{OURS}.AccessLogMiddleware"},
      {"OBS_MIDDLEWARE": f"{OURS}.AccessLogMiddleware,shop.Mine,{OURS}.OpsMiddleware"}),
+    ("obs.W026", {"OBS_CONTEXT_ENABLED": "false"}, {"OBS_CONTEXT_ENABLED": "false", "UVICORN_RESET_CONTEXTVARS": "1"}),
+    ("obs.W026", {"OBS_MIDDLEWARE": f"{OURS}.OpsMiddleware"}, {"OBS_MIDDLEWARE": f"{OURS}.ContextMiddleware"}),
 ]  # fmt: skip
 DEPLOY_CASES: list[tuple[str, dict[str, str], dict[str, str]]] = [
     ("obs.E002", {"OBS_METRICS_PUBLIC": "true"}, PROD),
