@@ -21,6 +21,7 @@ from divan_obs_asgi.checks.target import loaded
 @click.command("check")
 @click.option("--deploy", is_flag=True, help="Also ask what matters only where the service serves in earnest.")
 @click.option("--app", metavar="MODULE:ATTRIBUTE", help="The application, imported from this folder and not served.")
+@click.option("--factory", is_flag=True, help="--app names a function that returns the application.")
 @click.option("--rules", multiple=True, metavar="FILE", help="A rule file of Prometheus; may be repeated.")
 @click.option("--dashboards", multiple=True, metavar="DIR", help="A folder of Grafana's boards; may be repeated.")
 @click.option("--alertmanager", metavar="FILE", help="Alertmanager's configuration.")
@@ -31,6 +32,7 @@ from divan_obs_asgi.checks.target import loaded
 def check_deployment(
     deploy: bool,
     app: str | None,
+    factory: bool,
     rules: tuple[str, ...],
     dashboards: tuple[str, ...],
     alertmanager: str | None,
@@ -56,7 +58,7 @@ def check_deployment(
                 queries=load_queries(rules, dashboards),
                 alertmanager=None if alertmanager is None else (alertmanager, load_alertmanager(alertmanager)),
             )
-            with nullcontext() if app is None else loaded(app) as target:
+            with nullcontext() if app is None else loaded(app, is_factory=factory) as target:
                 others = [one for one in checks if one.subject != "flags"]
                 found += run(others, replace(deployment, app=target))
         except CannotCheck as error:

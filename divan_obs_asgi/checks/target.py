@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import reduce
 from importlib import import_module
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from divan_obs_asgi.checks.finding import CannotCheck
 from divan_obs_asgi.exceptions import ImproperlyConfigured
@@ -40,9 +41,12 @@ class Target:
 
 
 @contextmanager
-def loaded(name: str) -> Iterator[Target]:
+def loaded(name: str, *, is_factory: bool = False) -> Iterator[Target]:
     """
     Import an application from the current folder, for as long as it is looked at.
+
+    Args:
+        is_factory: whether the name is that of a function which returns the application.
 
     Raises:
         CannotCheck: where it cannot be imported.
@@ -54,24 +58,25 @@ def loaded(name: str) -> Iterator[Target]:
         with TemporaryDirectory() as folder:
             if directory is not None:
                 os.environ[_DIRECTORY] = folder
-            yield _target(name, _imported(name))
+            yield _target(name, _imported(name, is_factory=is_factory))
     finally:
         sys.path[:] = path
         if directory is not None:
             os.environ[_DIRECTORY] = directory
 
 
-def _imported(name: str) -> object:
+def _imported(name: str, *, is_factory: bool) -> object:
     module_name, _, attributes = name.partition(":")
     if not module_name or not attributes:
         raise CannotCheck(f"--app is {name!r}; expected module:attribute, like shop.main:app.")
     try:
-        return reduce(getattr, attributes.split("."), import_module(module_name))
+        found: Any = reduce(getattr, attributes.split("."), import_module(module_name))
+        return found() if is_factory else found
     except (ImportError, AttributeError, ImproperlyConfigured) as error:
         raise CannotCheck(f"{name} cannot be imported: {error}") from error
     except (Exception, SystemExit) as error:
         # The text of an exception that is not ours may hold a secret.
-        raise CannotCheck(f"{name} cannot be imported: its module raised {type(error).__name__}.") from error
+        raise CannotCheck(f"{name} cannot be imported: it raised {type(error).__name__}.") from error
 
 
 def _target(name: str, app: object) -> Target:

@@ -88,6 +88,15 @@ def test_a_fault_is_found_where_it_is(
     assert ids("--app", written(fine, "fine_app", monkeypatch), environ=environ) == set()
 
 
+def test_a_function_that_returns_the_application_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As uvicorn does with --factory."""
+    name = written(
+        "def app():\n    made = starlette('/metrics')\n    obs.init(made)\n    return made", "made_app", monkeypatch
+    )
+    assert ids("--factory", "--app", name) == {"obs.W035"}
+    assert invoke("--factory", "--app", "made_app:raw").exit_code == 2
+
+
 def test_a_message_names_the_middleware(monkeypatch: pytest.MonkeyPatch) -> None:
     """With its module, to be found."""
     (finding,) = findings("--app", written(OTHER_METRICS, "named_app", monkeypatch))
@@ -100,7 +109,7 @@ def test_a_message_names_the_middleware(monkeypatch: pytest.MonkeyPatch) -> None
         ("no_colon", "--app is 'no_colon'; expected module:attribute, like shop.main:app."),
         ("no_such_module:app", "no_such_module:app cannot be imported: No module named 'no_such_module'"),
         ("broken_app:nothing", "broken_app:nothing cannot be imported: module 'broken_app' has no attribute 'nothing'"),
-        ("raising_app:app", "raising_app:app cannot be imported: its module raised ValueError."),
+        ("raising_app:app", "raising_app:app cannot be imported: it raised ValueError."),
     ],
 )
 def test_what_cannot_be_imported_is_status_two(name: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
