@@ -25,7 +25,7 @@ _NOWHERE = re.compile(
 )
 def page_is_lost(deployment: Deployment) -> Iterator[Finding]:
     file, config = _of(deployment)
-    reached = _reached(config, "page")
+    reached = _reached(file, config, "page")
     if not any(_integrations(config, name) for name in reached):
         yield Finding(
             f'An alert with severity="page" goes to {_listed(reached)}, which notifies nobody.',
@@ -37,8 +37,8 @@ def page_is_lost(deployment: Deployment) -> Iterator[Finding]:
 @check("obs.W057", "Pages and tickets go to the same receiver.", docs="docs/alerts.md", subject="alertmanager")
 def page_is_a_ticket(deployment: Deployment) -> Iterator[Finding]:
     file, config = _of(deployment)
-    reached = _reached(config, "page")
-    if reached == _reached(config, "ticket"):
+    reached = _reached(file, config, "page")
+    if reached == _reached(file, config, "ticket"):
         yield Finding(
             f'Alerts with severity="page" and severity="ticket" both go to {_listed(reached)}.',
             'Add a route with the matcher severity="page" to who is called at night.',
@@ -49,7 +49,7 @@ def page_is_a_ticket(deployment: Deployment) -> Iterator[Finding]:
 @check("obs.W058", "A page goes to an address of an example.", docs="docs/alerts.md", subject="alertmanager")
 def page_to_nowhere(deployment: Deployment) -> Iterator[Finding]:
     file, config = _of(deployment)
-    for name in sorted(_reached(config, "page")):
+    for name in sorted(_reached(file, config, "page")):
         if _NOWHERE.search(json.dumps(_integrations(config, name), default=str)):
             yield Finding(
                 f"The receiver {name} has a placeholder's address.", "Replace it by what calls your people.", file
@@ -61,9 +61,14 @@ def _of(deployment: Deployment) -> tuple[str, Mapping[str, Any]]:
     return deployment.alertmanager
 
 
-def _reached(config: Mapping[str, Any], severity: str) -> set[str]:
+def _reached(file: str, config: Mapping[str, Any], severity: str) -> set[str]:
     reached: set[str] = set()
-    _walk(config["route"], severity, "", reached)
+    try:
+        _walk(config["route"], severity, "", reached)
+        for name in reached:
+            _integrations(config, name)
+    except (AttributeError, TypeError, re.error):
+        raise CannotCheck(f"{file} has a route or a receiver that Alertmanager could not read.") from None
     return reached
 
 
@@ -103,11 +108,8 @@ def _matchers(route: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _integrations(config: Mapping[str, Any], name: str) -> dict[str, Any]:
-    try:
-        named: list[dict[str, Any]] = [one for one in config.get("receivers") or [] if one.get("name") == name]
-        return {key: value for one in named for key, value in one.items() if key.endswith("_configs") and value}
-    except AttributeError:
-        raise CannotCheck("The receivers are not a list of receivers.") from None
+    named: list[dict[str, Any]] = [one for one in config.get("receivers") or [] if one.get("name") == name]
+    return {key: value for one in named for key, value in one.items() if key.endswith("_configs") and value}
 
 
 def _listed(names: set[str]) -> str:

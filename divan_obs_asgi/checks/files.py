@@ -81,10 +81,11 @@ def _rules(file: str) -> list[dict[str, Any]]:
         body = document.get("spec", document) if isinstance(document, dict) else {}
         listed = body.get("groups") if isinstance(body, dict) else None
         groups += listed if isinstance(listed, list) else []
-    rules = [rule for group in groups if isinstance(group, dict) for rule in group.get("rules") or []]
+    entries = [rule for group in groups if isinstance(group, dict) for rule in group.get("rules") or []]
+    rules = [rule for rule in entries if isinstance(rule, dict)]
     if not rules:
         raise CannotCheck(f"{file} has no rules; expected a rule file of Prometheus, or a PrometheusRule.")
-    return [rule for rule in rules if isinstance(rule, dict)]
+    return rules
 
 
 def _yaml(file: str) -> list[Any]:

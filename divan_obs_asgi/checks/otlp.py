@@ -23,10 +23,11 @@ def endpoint_for_http(deployment: Deployment) -> Iterator[Finding]:
         wrong = f"port {_HTTP}" if parts.port == _HTTP else "a path" if parts.path.strip("/") else ""
         if wrong:
             tls = "grpcs" if parts.scheme in ("https", "grpcs") else "grpc"
+            host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
             # Neither user nor query: they may be credentials.
             yield Finding(
                 f"{prefix}ENDPOINT has {wrong}, as OTLP over HTTP has; spans go over gRPC.",
-                f"Set {prefix}ENDPOINT={tls}://{parts.hostname}:{_GRPC}.",
+                f"Set {prefix}ENDPOINT={tls}://{host}:{_GRPC}.",
             )
         return
 

@@ -9,9 +9,10 @@ from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias
 
 from divan_obs_asgi.checks.files import installed
+from divan_obs_asgi.metrics import NAMESPACE
 from divan_obs_asgi.metrics.family import Family, Kind, Metric
 
-Fault: TypeAlias = Literal["syntax", "unknown", "slip", "gauge", "edge", "label"]
+Fault: TypeAlias = Literal["syntax", "namespace", "unknown", "slip", "gauge", "edge", "label"]
 # What Prometheus, its operator and Kubernetes add to each series; others can be added, too.
 TARGET_LABELS = frozenset(
     (
@@ -101,6 +102,10 @@ class _Reading:
         if known is None:
             if name.startswith((f"{self.namespace}_", f"{self.namespace}:")) and name not in self.recorded:
                 yield self._unknown(name)
+            ours = re.sub(f"^{NAMESPACE}(?=[_:])", self.namespace, name)
+            # Another service may have it; most often a file was exported for the default.
+            if ours != name and (ours in self.series or ours in self.recorded):
+                yield "namespace", f"{name} is not of this service; did you mean {ours}?"
             return
         if function in _OF_COUNTERS and not known.grows:
             yield "gauge", f"{function} of {name}, which is a gauge"

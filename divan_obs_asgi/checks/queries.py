@@ -27,6 +27,10 @@ def missing_metric(deployment: Deployment) -> Iterator[Finding]:
     "obs.W051", "A rule or a board asks for a metric that nobody here knows.", docs="docs/metrics.md", subject="queries"
 )
 def unknown_metric(deployment: Deployment) -> Iterator[Finding]:
+    hint = (
+        "OBS_NAMESPACE is the first word of their names; `divan-obs assets export --namespace` writes files with yours."
+    )
+    yield from _faults(deployment, "namespace", hint)
     if deployment.app is None:
         hint = "If it is the application's own, name that with --app; if a rule records it, name its file with --rules."
         yield from _faults(deployment, "unknown", hint)
@@ -70,7 +74,7 @@ def _faults(deployment: Deployment, kind: Fault, hint: str) -> Iterator[Finding]
     for query in deployment.queries.all:
         for found, told in faults(query.expr, series, recorded, namespace, is_sure=query.is_sure):
             if found == kind:
-                yield Finding(f"{query.where}: {told}.", hint, query.file)
+                yield Finding(f"{query.where}: {told}{'' if told.endswith('?') else '.'}", hint, query.file)
 
 
 def _recorded(namespace: str) -> Iterator[Record]:

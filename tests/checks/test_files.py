@@ -60,6 +60,14 @@ def test_a_finding_names_the_file_and_the_alert(tmp_path: Path) -> None:
     assert finding["message"] == "Alert0: rate of divan_redis_up, which is a gauge."
 
 
+def test_a_file_for_another_namespace_is_noticed(tmp_path: Path) -> None:
+    """A warning: another service may have that one."""
+    file = rules(tmp_path, "rate(divan_http_requests_total[5m])", "divan:http_errors:ratio_rate5m")
+    (first, second) = findings("--rules", file, environ={"OBS_NAMESPACE": "shop"})
+    assert (first["id"], second["id"]) == ("obs.W051", "obs.W051")
+    assert first["message"].endswith("is not of this service; did you mean shop_http_requests_total?")
+
+
 def test_variables_of_grafana_are_no_fault(tmp_path: Path) -> None:
     """As durations, in strings, and where PromQL has none."""
     for expr in (
@@ -139,6 +147,13 @@ def test_a_page_reaches_somebody(id: str, faulty: object, fine: object, tmp_path
         ("--rules", "groups: [", "is not YAML: line 1."),
         ("--rules", "a: 1", "has no rules; expected a rule file of Prometheus, or a PrometheusRule."),
         ("--rules", None, "cannot be read: No such file or directory."),
+        (
+            "--rules",
+            "groups: [null, {rules: [1]}]",
+            "has no rules; expected a rule file of Prometheus, or a PrometheusRule.",
+        ),
+        ("--alertmanager", "route: {routes: [1]}", "has a route or a receiver that Alertmanager could not read."),
+        ("--alertmanager", "route: {}\nreceivers: [1]", "has a route or a receiver that Alertmanager could not read."),
         ("--alertmanager", "a: 1", "has no route; expected a configuration of Alertmanager."),
         ("--dashboards", "", "is not a directory."),
     ],
