@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import logging
+import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 import quart
 import socketio
 
-from tests.checks.asked import ids
+from tests.patience import PATIENCE_S
 
 FASTAPI = """
 from fastapi import FastAPI
@@ -37,8 +39,7 @@ def question(request, question_id):
     return HttpResponse(str(question_id))
 
 urlpatterns = [path("polls/<int:question_id>/", question)]
-if not settings.configured:
-    settings.configure(ROOT_URLCONF=__name__, SECRET_KEY="a key of a test", ALLOWED_HOSTS=["*"])
+settings.configure(ROOT_URLCONF=__name__, SECRET_KEY="a key of a test", ALLOWED_HOSTS=["*"])
 app = obs.wrap(get_asgi_application())
 """
 LITESTAR = """
@@ -81,12 +82,14 @@ TUTORIALS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TUTORIALS)
-def test_a_tutorials_application_has_no_fault(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    module = f"tutorial_of_{name}"
-    (tmp_path / f"{module}.py").write_text(f"import divan_obs_asgi as obs\n{TUTORIALS[name]}")
-    monkeypatch.delitem(sys.modules, module, raising=False)
-    monkeypatch.setattr(logging.getLogger("uvicorn.access"), "disabled", False)
+def test_a_tutorials_application_has_no_fault(name: str, tmp_path: Path) -> None:
+    """By the real command: a process has one configuration of Django."""
+    (tmp_path / "tutorial.py").write_text(f"import divan_obs_asgi as obs\n{TUTORIALS[name]}")
     environ = {"OBS_ENV": "prod", "OBS_ADMIN_TOKEN": "b7e151628aed2a6abf7158809cf4f3c7"}
-    assert ids("--deploy", "--app", f"{module}:app", environ=environ) == set()
+    command = [sys.executable, "-m", "divan_obs_asgi", "check", "--deploy", "--app", "tutorial:app", "--format", "json"]
+    done = subprocess.run(
+        command, env={**os.environ, **environ}, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S
+    )
+    assert (done.returncode, json.loads(done.stdout)["findings"]) == (0, []), done.stderr
