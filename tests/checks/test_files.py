@@ -82,20 +82,6 @@ def test_the_language_of_loki_is_not_judged(tmp_path: Path) -> None:
     assert ids("--dashboards", boards(tmp_path, '{app="shop"} |= "error" | json', "loki")) == set()
 
 
-def test_a_metric_of_the_application_is_known_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And one that it has not made is an error."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "coffee_app.py").write_text(
-        "import divan_obs_asgi as obs\nfrom starlette.applications import Starlette\napp = Starlette()\n"
-        "obs.init(app).metrics.counter('coffees_total', 'Coffees.')\n"
-    )
-    monkeypatch.delitem(sys.modules, "coffee_app", raising=False)
-    expected = {"divan_coffees_total": set(), "divan_teas_total": {"obs.E050"}}
-    for name, found in expected.items():
-        file = rules(tmp_path, f"rate({name}[5m])")
-        assert ids("--app", "coffee_app:app", "--rules", file) - {"obs.W036"} == found
-
-
 def test_what_a_rule_records_is_there(tmp_path: Path) -> None:
     recording = {"record": "divan:coffees:rate5m", "expr": "rate(shop_coffees_total[5m])"}
     alert = {"alert": "NoCoffee", "expr": "divan:coffees:rate5m == 0"}

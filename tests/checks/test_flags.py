@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
@@ -99,13 +98,6 @@ def test_no_message_holds_a_secret() -> None:
     environ = {**secrets, "OBS_ENV": "prod", "OBS_REDACT_IP": "hash"}
     for form in ("text", "json", "github"):
         assert "hunter2" not in invoke("--deploy", "--format", form, environ=environ).output
-
-
-def test_tracing_without_its_extra_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """obs.E014: the service would not start."""
-    assert "obs.E014" not in ids(environ=TRACED) or importlib.util.find_spec("opentelemetry") is None
-    monkeypatch.setitem(sys.modules, "opentelemetry", None)
-    assert "obs.E014" in ids(environ=TRACED)
 
 
 def test_a_hint_names_what_was_meant() -> None:
