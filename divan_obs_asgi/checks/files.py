@@ -95,6 +95,11 @@ def _yaml(file: str) -> list[Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise CannotCheck(f"{file} is not YAML" + (f": line {mark.line + 1}." if mark else ".")) from None
+    except ValueError:
+        # What looks like a date, and is not one.
+        raise CannotCheck(f"{file} is not YAML.") from None
+    except RecursionError:
+        raise CannotCheck(f"{file} is nested too deeply.") from None
 
 
 def _boards(folder: Path) -> Iterator[Query]:
@@ -105,10 +110,11 @@ def _boards(folder: Path) -> Iterator[Query]:
         raise CannotCheck(f"{folder} has no dashboards: no file ends in .json.")
     for file in files:
         try:
-            board = json.loads(_text(file))
+            yield from list(_queries(json.loads(_text(file)), str(file), "the board", ""))
         except ValueError:
             raise CannotCheck(f"{file} is not JSON.") from None
-        yield from _queries(board, str(file), "the board", "")
+        except RecursionError:
+            raise CannotCheck(f"{file} is nested too deeply.") from None
 
 
 def _queries(node: Any, file: str, where: str, source: str) -> Iterator[Query]:

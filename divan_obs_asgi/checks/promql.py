@@ -21,7 +21,7 @@ TARGET_LABELS = frozenset(
         *("hostname", "datacenter", "dc", "az", "component", "release", "version"),
     )
 )
-_OF_COUNTERS = ("rate", "irate", "increase", "resets")
+OF_COUNTERS = ("rate", "irate", "increase", "resets")
 _SUFFIXES = ("_total", "_bucket", "_sum", "_count")
 _SLIP = 0.9
 # Grafana's variables: in the place of a duration, and as they stand in strings.
@@ -39,11 +39,11 @@ class Known:
     edges: tuple[float, ...] = ()
 
 
-def series_of(families: Iterable[Family[Metric]], namespace: str) -> dict[str, Known]:
-    """Return every series of the families, by its full name."""
+def series_of(families: Iterable[Family[Metric]], prefix: str) -> dict[str, Known]:
+    """Return every series of the families, by its full name; `prefix` stands before each."""
     series = {}
     for family in families:
-        name, labels = f"{namespace}_{family.name}", frozenset(family.labels)
+        name, labels = f"{prefix}{family.name}", frozenset(family.labels)
         if family.kind in ("counter", "gauge"):
             series[name] = Known(family.kind, family.kind == "counter", labels)
             continue
@@ -87,8 +87,10 @@ class _Reading:
         else:
             if isinstance(node, promql.AggregateExpr):
                 yield from self._grouped(node)
+            # A subquery, like brackets, has the values of what stands in it.
+            around = function if isinstance(node, promql.SubqueryExpr | promql.ParenExpr) else ""
             for child in self._below(node):
-                yield from self.faults(child, "")
+                yield from self.faults(child, around)
 
     def _below(self, node: Any) -> list[Any]:
         children = [getattr(node, name, None) for name in ("expr", "lhs", "rhs")]
@@ -107,7 +109,7 @@ class _Reading:
             if ours != name and (ours in self.series or ours in self.recorded):
                 yield "namespace", f"{name} is not of this service; did you mean {ours}?"
             return
-        if function in _OF_COUNTERS and not known.grows:
+        if function in OF_COUNTERS and not known.grows:
             yield "gauge", f"{function} of {name}, which is a gauge"
         for matcher in matchers:
             if matcher.name not in known.labels | TARGET_LABELS | {"__name__"}:
@@ -167,4 +169,4 @@ def _is_edge(text: str, edges: tuple[float, ...]) -> bool:
         return False
 
 
-__all__ = ["TARGET_LABELS", "Fault", "Known", "faults", "series_of"]
+__all__ = ["OF_COUNTERS", "TARGET_LABELS", "Fault", "Known", "faults", "series_of"]

@@ -68,7 +68,7 @@ def _faults(deployment: Deployment, kind: Fault, hint: str) -> Iterator[Finding]
     namespace = deployment.settings.namespace
     obs = deployment.app.obs if deployment.app is not None else None
     own = () if obs is None else obs.metrics.families
-    series = series_of([*FAMILIES, *own], namespace)
+    series = series_of([*FAMILIES, *own], f"{namespace}_")
     ours = {f"{namespace}:{rule.name}" for rule in _recorded(namespace)}
     recorded = deployment.queries.recorded | ours
     for query in deployment.queries.all:

@@ -22,6 +22,7 @@ EXPRESSIONS = [
     ("obs.W051", "divan:coffees:rate5m", "divan:http_errors:ratio_rate5m"),
     ("obs.E052", "rate(divan_redis_up[5m])", "min_over_time(divan_redis_up[5m])"),
     ("obs.E052", "sum(increase(divan_jobs_last_success_timestamp_seconds[1h]))", "up == 0"),
+    ("obs.E052", "rate(divan_redis_up[5m:1m])", "rate(max(divan_redis_up)[5m:1m])"),
     ("obs.E053", f'rate({BUCKETS}{{le="0.35"}}[5m])', f'rate({BUCKETS}{{le="0.4"}}[5m])'),
     ("obs.W054", f'rate({HTTP}s_total{{code="500"}}[5m])', f'rate({HTTP}s_total{{status="500",cluster="eu"}}[5m])'),
     ("obs.W054", f"sum by (path) (rate({HTTP}s_total[5m]))", f"sum by (route, job) (rate({HTTP}s_total[5m]))"),
@@ -142,6 +143,8 @@ def test_a_page_reaches_somebody(id: str, faulty: object, fine: object, tmp_path
         ("--alertmanager", "route: {}\nreceivers: [1]", "has a route or a receiver that Alertmanager could not read."),
         ("--alertmanager", "a: 1", "has no route; expected a configuration of Alertmanager."),
         ("--dashboards", "", "is not a directory."),
+        ("--rules", "at: 2026-99-99", "is not YAML."),
+        ("--rules", "[" * 5000, "is nested too deeply."),
     ],
 )
 def test_what_cannot_be_read_is_status_two(option: str, text: str | None, told: str, tmp_path: Path) -> None:
@@ -150,6 +153,13 @@ def test_what_cannot_be_read_is_status_two(option: str, text: str | None, told: 
         file.write_text(text)
     result = invoke(option, str(file))
     assert (result.exit_code, result.stderr) == (2, f"Error: {file} {told}\n")
+
+
+@pytest.mark.parametrize(("text", "told"), [("{", "is not JSON."), ("[" * 100_000, "is nested too deeply.")])
+def test_a_board_that_cannot_be_read_is_status_two(text: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "board.json").write_text(text)
+    result = invoke("--dashboards", str(tmp_path))
+    assert (result.exit_code, result.stderr) == (2, f"Error: {tmp_path / 'board.json'} {told}\n")
 
 
 @pytest.mark.parametrize("module", ["yaml", "promql_parser"])
