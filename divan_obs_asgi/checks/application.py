@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from types import FunctionType
 
@@ -115,14 +115,24 @@ def unknown_routes(deployment: Deployment) -> Iterator[Finding]:
 @check("obs.W037", "The server writes an access line beside ours.", docs="docs/logs.md", subject="app")
 def two_access_lines(deployment: Deployment) -> Iterator[Finding]:
     obs = _target(deployment).obs
-    is_off = deployment.environ.get("UVICORN_ACCESS_LOG", "").strip().lower() in ("0", "false", "no", "off")
-    if obs is None or not obs.settings.access_log_enabled or is_off or find_spec("uvicorn") is None:
+    if obs is None or not obs.settings.access_log_enabled:
         return
-    if not logging.getLogger("uvicorn.access").disabled:
+    for server, how in _access_logs(deployment.environ):
         yield Finding(
-            "uvicorn's access log is on: each request has two lines, and the query of its URL is in one of them.",
-            "Start uvicorn with --no-access-log, or have obs.init or obs.wrap take over its loggers.",
+            f"{server}'s access log is on: each request has two lines, and the query of its URL is in one of them.", how
         )
+
+
+def _access_logs(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield each server whose access log is on, and how it is turned off."""
+    is_off = environ.get("UVICORN_ACCESS_LOG", "").strip().lower() in ("0", "false", "no", "off")
+    if not is_off and find_spec("uvicorn") is not None and not logging.getLogger("uvicorn.access").disabled:
+        yield "uvicorn", "Start uvicorn with --no-access-log, or have obs.init or obs.wrap take over its loggers."
+    # Both write none unless it is asked for.
+    if "--access-logfile" in environ.get("GUNICORN_CMD_ARGS", ""):
+        yield "gunicorn", "Take --access-logfile out of GUNICORN_CMD_ARGS."
+    if environ.get("GRANIAN_LOG_ACCESS_ENABLED", "").strip().lower() in ("1", "true", "yes", "on", "t", "y"):
+        yield "granian", "Unset GRANIAN_LOG_ACCESS_ENABLED."
 
 
 @check("obs.W038", "The root logger does not have our handler.", docs="docs/logs.md", subject="app")

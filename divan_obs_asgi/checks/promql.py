@@ -87,6 +87,8 @@ class _Reading:
         else:
             if isinstance(node, promql.AggregateExpr):
                 yield from self._grouped(node)
+            if isinstance(node, promql.BinaryExpr):
+                yield from self._matched(node)
             # A subquery, like brackets, has the values of what stands in it.
             around = function if isinstance(node, promql.SubqueryExpr | promql.ParenExpr) else ""
             for child in self._below(node):
@@ -132,12 +134,20 @@ class _Reading:
         return "unknown", f"there is no {name}"
 
     def _grouped(self, node: Any) -> Iterator[tuple[Fault, str]]:
-        if node.modifier is None or node.modifier.type != self.promql.AggModifierType.By:
-            return
-        for selector in self._direct(node.expr):
+        if node.modifier is not None and node.modifier.type == self.promql.AggModifierType.By:
+            yield from self._without(node.modifier.labels, node.expr)
+
+    def _matched(self, node: Any) -> Iterator[tuple[Fault, str]]:
+        matching = node.modifier.matching if node.modifier else None
+        if matching is not None and matching.type == self.promql.LabelModifierType.Include:
+            for side in (node.lhs, node.rhs):
+                yield from self._without(matching.labels, side)
+
+    def _without(self, labels: Iterable[str], node: Any) -> Iterator[tuple[Fault, str]]:
+        for selector in self._direct(node):
             known = self.series.get(selector.name or "")
             if known is not None:
-                for label in node.modifier.labels:
+                for label in labels:
                     if label not in known.labels | TARGET_LABELS:
                         yield "label", f"{selector.name} has no label {label}; it has {_listed(known.labels)}"
 

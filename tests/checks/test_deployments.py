@@ -154,6 +154,11 @@ FAULTY = {
     "whose application lists ours as classes": Folder(
         OUT_OF_ORDER, PROD, STACK.format("obs.middlewares.OpsMiddleware, obs.middlewares.AccessLogMiddleware")
     ),
+    "whose other servers write access lines": Folder(
+        {"obs.W037"},
+        {**PROD, "GUNICORN_CMD_ARGS": "--access-logfile -", "GRANIAN_LOG_ACCESS_ENABLED": "true"},
+        "app = obs.wrap(made())",
+    ),
     "whose application is not observed": Folder({"obs.W030"}, PROD, "app = made()"),
     "whose application has no framework": Folder({"obs.W036"}, PROD, "app = obs.wrap(raw)"),
     "whose boards and rules ask for what is not there": Folder(

@@ -26,6 +26,8 @@ EXPRESSIONS = [
     ("obs.E053", f'rate({BUCKETS}{{le="0.35"}}[5m])', f'rate({BUCKETS}{{le="0.4"}}[5m])'),
     ("obs.W054", f'rate({HTTP}s_total{{code="500"}}[5m])', f'rate({HTTP}s_total{{status="500",cluster="eu"}}[5m])'),
     ("obs.W054", f"sum by (path) (rate({HTTP}s_total[5m]))", f"sum by (route, job) (rate({HTTP}s_total[5m]))"),
+    ("obs.W054", f"rate({HTTP}s_total[5m]) / on (path) rate({HTTP}s_total[5m])",
+     f"rate({HTTP}s_total[5m]) / on (route) rate({HTTP}s_total[5m]) * ignoring (path) rate({HTTP}s_total[5m])"),
     ("obs.E055", f"sum(rate({HTTP}s_total[5m])", f"sum(rate({HTTP}s_total[5m]))"),
 ]  # fmt: skip
 

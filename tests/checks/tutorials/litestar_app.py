@@ -39,4 +39,5 @@ async def update_item(title: str, data: Item) -> Item:
     return data
 
 
-app = obs.wrap(Litestar([list_items, add_item, update_item], cors_config=CORSConfig(["http://localhost:3000"])))
+litestar = Litestar([list_items, add_item, update_item], cors_config=CORSConfig(["http://localhost:3000"]))
+app = obs.wrap(litestar)  # type: ignore[arg-type]

@@ -35,4 +35,4 @@ async def echo() -> None:
         await websocket.send(await websocket.receive())
 
 
-app = obs.wrap(quart)
+app = obs.wrap(quart)  # type: ignore[arg-type]
