@@ -17,6 +17,8 @@ from tests.patience import PATIENCE_S
 
 # Read by a check, and perhaps set where the tests run.
 _NOT_OURS = {"PROMETHEUS_MULTIPROC_DIR": None, "WEB_CONCURRENCY": None, "FORWARDED_ALLOW_IPS": None}
+# The import of an application is work, and many processes may share the machine.
+_TIMEOUT_S = 4 * PATIENCE_S
 # All that a process needs of ours.
 _KEPT = ("PATH", "PYTHONPATH")
 
@@ -30,7 +32,7 @@ def run(*arguments: str, cwd: Path, environ: Mapping[str, str] | None = None) ->
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=_TIMEOUT_S,
         check=False,
     )
 
