@@ -39,8 +39,17 @@ def weak_hash_key(deployment: Deployment) -> Iterator[Finding]:
     yield from (Finding(sentence, hint) for sentence in _contradictions(deployment, *_HASHES))
 
 
+@check("obs.E018", "Two flags contradict each other.", docs="README.md")
+def contradictions(deployment: Deployment) -> Iterator[Finding]:
+    # All that no other check names, so that what the service does not start with is always an error.
+    named = (_PUBLIC, *_TOKENS, *_HASHES)
+    for sentence in deployment.settings.contradictions():
+        if not sentence.startswith(named):
+            yield Finding(sentence, "Correct one of them; the service does not start with both.")
+
+
 def _contradictions(deployment: Deployment, *starts: str) -> list[str]:
     return [sentence for sentence in deployment.settings.contradictions() if sentence.startswith(starts)]
 
 
-__all__ = ["bad_values", "public_metrics", "weak_hash_key", "weak_tokens"]
+__all__ = ["bad_values", "contradictions", "public_metrics", "weak_hash_key", "weak_tokens"]

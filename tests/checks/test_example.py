@@ -20,7 +20,8 @@ PROD = {"OBS_ENV": "prod", "OBS_ADMIN_TOKEN": "b7e151628aed2a6abf7158809cf4f3c7"
 @pytest.mark.parametrize("deploy", [False, True], ids=["make run", "deployed"])
 def test_an_example_has_no_fault(name: str, deploy: bool) -> None:
     """Neither on a laptop, nor as it would be deployed."""
-    environ = {**demo_environment({}), **(PROD if deploy else {})}
+    given = PROD if deploy else {}
+    environ = {**demo_environment(given), **given}
     arguments = ["--deploy"] if deploy else []
     assert reported(*arguments, "--app", f"examples.{name}.app:app", cwd=ROOT, environ=environ) == []
 

@@ -50,6 +50,8 @@ CASES: list[tuple[str, dict[str, str], dict[str, str]]] = [
     ("obs.W016", {"prometheus_multiproc_dir": "/run/shop"}, {}),
     ("obs.W017", {"LOG_SLOW_MS": "350"}, {"LOG_SLOW_MS": "400"}),
     ("obs.W017", {"OBS_TRACING_KEEP_SLOW_S": "0.7", "OBS_TRACING_KEEP_ERRORS": "1", **TRACED}, {"LOG_SLOW_MS": "0"}),
+    ("obs.E018", {**PROD, "OBS_VITALS_ENABLED": "true"},
+     {**PROD, "OBS_VITALS_ENABLED": "true", "OBS_VITALS_IN_PROD": "true", "OBS_VITALS_ORIGINS": "https://shop.io"}),
     ("obs.E020", {"WEB_CONCURRENCY": "4"}, {"WEB_CONCURRENCY": "1"}),
     ("obs.E020", {"GUNICORN_CMD_ARGS": "-k x --workers=3"}, {"UVICORN_WORKERS": "2", "OBS_METRICS_ENABLED": "false"}),
     ("obs.E021", {"PROMETHEUS_MULTIPROC_DIR": __file__}, {"PROMETHEUS_MULTIPROC_DIR": f"{HERE}/made"}),
