@@ -1,4 +1,4 @@
-"""Write the tables of flags, metrics, alerts and boards into README.md and docs/: `python tools/tables.py`."""
+"""Write the tables of flags, metrics, alerts, boards and checks into README.md and docs/: `python tools/tables.py`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from divan_obs_asgi import Settings
+from divan_obs_asgi.checks.registry import own_checks
 from divan_obs_asgi.metrics import FAMILIES, NAMESPACE
 from divan_obs_asgi.metrics.listing import as_markdown
 from divan_obs_asgi.ops_assets.dashboards import Panel, all_boards
@@ -14,8 +15,15 @@ from divan_obs_asgi.ops_assets.rules import rules
 from divan_obs_asgi.settings import DEFAULT_MIDDLEWARE, Flag
 
 ROOT = Path(__file__).resolve().parents[1]
-TABLES = ("flags", "metrics", "alerts", "dashboards")
+TABLES = ("flags", "metrics", "alerts", "dashboards", "check")
 DOCUMENTS = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in TABLES))
+# What a check reads, as the command names it.
+READ = {
+    "flags": "flags",
+    "app": "`--app`",
+    "queries": "`--rules`, `--dashboards`",
+    "alertmanager": "`--alertmanager`",
+}
 # The flags that most services set.
 MAIN = (
     "OBS_ENV",
@@ -98,6 +106,20 @@ def boards() -> str:
     return "".join(["| board | question | families |\n", "|-------|----------|----------|\n", *rows])
 
 
+def checks() -> str:
+    """Return the checks of a deployment as a Markdown table, by their ids."""
+    rows = []
+    for one in own_checks():
+        reads = READ[one.subject] + (", `--deploy`" if one.only_deploy else "")
+        rows.append(f"| `{one.id}` | {reads} | {one.summary} | {linked(one.docs)} |\n")
+    return "".join(["| id | reads | what is wrong | more |\n", "|----|-------|---------------|------|\n", *rows])
+
+
+def linked(page: str) -> str:
+    path = page.removeprefix("docs/") if page.startswith("docs/") else f"../{page}"
+    return f"[{page.rpartition('/')[2]}]({path})"
+
+
 def families(panel: Panel) -> list[str]:
     """Return the families, and the recorded series, of a panel's queries, each once."""
     series = [name for query in panel.queries for name in re.findall(r"([a-z_:0-9]+){", query.expr)]
@@ -112,6 +134,7 @@ def written_into(text: str) -> str:
         "metrics": as_markdown(FAMILIES, NAMESPACE),
         "alerts": alerts(),
         "boards": boards(),
+        "checks": checks(),
     }
     for name, table in tables.items():
         begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"

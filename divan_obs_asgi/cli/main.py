@@ -23,16 +23,20 @@ _UNSURE = 4096
 
 
 class _Commands(click.Group):
-    """The commands; `assets` is imported when it is called: `probe` starts every few seconds, as a health check."""
+    """The commands; two are imported when they are called: `probe` starts every few seconds, as a health check."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), "assets"])
+        return sorted([*super().list_commands(ctx), "assets", "check"])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "assets":
             from divan_obs_asgi.ops_assets.command import assets
 
             return assets
+        if cmd_name == "check":
+            from divan_obs_asgi.checks.command import check_deployment
+
+            return check_deployment
         return super().get_command(ctx, cmd_name)
 
 

@@ -300,6 +300,11 @@ class Metrics(Catalogue):
                 )
             return cast(M_co, self._metrics[family.name])
 
+    @property
+    def families(self) -> tuple[Family[Metric], ...]:
+        """The families that have been made, the application's own among them."""
+        return tuple(self._families.values())
+
     def declare(self, label: str, values: Iterable[str]) -> None:
         """
         Say which values a label takes in what the application counts; all others are told as `__overflow__`.

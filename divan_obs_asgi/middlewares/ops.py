@@ -36,7 +36,7 @@ class OpsMiddleware:
         self._ops = build_ops_app(obs)
         self._has_own_port = obs.settings.ops.port is not None
         # Routes may be added until the application has started.
-        obs.background.when_started("ops", lambda: warn_of_shadowed_routes(app, self._is_answered_here, self._ops))
+        obs.background.when_started("ops", lambda: self._warn_of_shadowed_routes(app))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,9 +54,8 @@ class OpsMiddleware:
             return
         await self.app(scope, receive, send)
 
-    def _is_answered_here(self, path: str) -> bool:
-        """Tell whether a path is not the application's, on the port of the application."""
-        return self._ops.owns(path) and not (self._has_own_port and not self._ops.is_for_everybody(path))
+    def _warn_of_shadowed_routes(self, app: ASGIApp) -> None:
+        warn_of_shadowed_routes(app, self._ops, has_own_port=self._has_own_port)
 
     def _is_elsewhere(self, scope: Scope, path: str) -> bool:
         return OWN_PORT_KEY not in scope and not self._ops.is_for_everybody(path)

@@ -15,11 +15,9 @@ _PARAMETER = re.compile(r"\{[^}]*\}")
 _logger = logging.getLogger("divan_obs_asgi.ops")
 
 
-def warn_of_shadowed_routes(app: object, is_answered_here: Callable[[str], bool], ops: OpsApplication) -> None:
+def warn_of_shadowed_routes(app: object, ops: OpsApplication, *, has_own_port: bool) -> None:
     """Log one warning that names the routes of `app` which ours stand before, where its routes can be listed."""
-    ours = [endpoint.path for endpoint in ops.endpoints if "{" not in endpoint.path and is_answered_here(endpoint.path)]
-    is_shadowed = partial(_is_shadowed, is_answered_here=is_answered_here, ours=ours, prefix=ops.prefix)
-    shadowed = sorted({path.template for path in http_paths(app) if is_shadowed(path)})
+    shadowed = shadowed_routes(app, ops, has_own_port=has_own_port)
     if not shadowed:
         return
     more = f" and {len(shadowed) - _LISTED} more" if len(shadowed) > _LISTED else ""
@@ -29,6 +27,17 @@ def warn_of_shadowed_routes(app: object, is_answered_here: Callable[[str], bool]
         ", ".join(shadowed[:_LISTED]),
         more,
     )
+
+
+def shadowed_routes(app: object, ops: OpsApplication, *, has_own_port: bool) -> list[str]:
+    """Return the routes of `app` which ours stand before on the port of the application."""
+
+    def is_answered_here(path: str) -> bool:
+        return ops.owns(path) and not (has_own_port and not ops.is_for_everybody(path))
+
+    ours = [endpoint.path for endpoint in ops.endpoints if "{" not in endpoint.path and is_answered_here(endpoint.path)]
+    is_shadowed = partial(_is_shadowed, is_answered_here=is_answered_here, ours=ours, prefix=ops.prefix)
+    return sorted({path.template for path in http_paths(app) if is_shadowed(path)})
 
 
 def _is_shadowed(path: HttpPath, is_answered_here: Callable[[str], bool], ours: Sequence[str], prefix: str) -> bool:
@@ -52,4 +61,4 @@ def _pattern(path: HttpPath) -> re.Pattern[str]:
     return re.compile(f"{pattern}(/.*)?" if path.takes_all_below else pattern)
 
 
-__all__ = ["warn_of_shadowed_routes"]
+__all__ = ["shadowed_routes", "warn_of_shadowed_routes"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.settings.env_file import read_env_file
@@ -68,6 +69,10 @@ class Settings:
         middleware: dotted paths of the middlewares, outermost first.
     """
 
+    # Which flags `from_env` has read, and which of them from the file; empty where it was made in code.
+    _read: ClassVar[frozenset[str]] = frozenset()
+    _in_file: ClassVar[frozenset[str]] = frozenset()
+
     enabled: bool = flag("OBS_ENABLED", boolean, True, "The whole library; false leaves the application untouched.")
     env_file: str | None = flag(
         _ENV_FILE,
@@ -99,9 +104,26 @@ class Settings:
             ImproperlyConfigured: naming every flag that is wrong, its value unless it is secret, and what was
                 expected.
         """
+        readable, _, wrong = cls.readable(environ)
+        if wrong:
+            # Those that could be read may contradict each other, which is reported too.
+            raise ImproperlyConfigured("\n".join([*wrong, *readable.contradictions()]))
+        settings = cls(**{field.name: getattr(readable, field.name) for field in dataclasses.fields(cls)})
+        # Not arguments: a value that is replaced later comes from code.
+        object.__setattr__(settings, "_read", readable._read)
+        object.__setattr__(settings, "_in_file", readable._in_file)
+        return settings
+
+    @classmethod
+    def readable(cls, environ: Mapping[str, str] | None = None) -> tuple[Self, Mapping[str, str], list[str]]:
+        """
+        Return the flags that can be read, all variables with those of OBS_ENV_FILE, and a sentence for each bad flag.
+
+        The flags may contradict each other, and a bad one has its default.
+        """
         environ = os.environ if environ is None else environ
-        values: dict[str, dict[str, Any]] = {}
-        read: dict[str, object] = {}
+        values: dict[str, dict[str, Any]] = {group: {} for group in ("", *_GROUPS)}
+        read: set[str] = set()
         wrong: list[str] = []
         in_file: dict[str, str] = {}
         try:
@@ -116,20 +138,15 @@ class Settings:
             if text is None or (not text.strip() and not isinstance(default, tuple)):
                 continue
             try:
-                read[one.name] = values.setdefault(group, {})[attribute] = one.parse(text)
+                values[group][attribute] = one.parse(text)
+                read.add(one.name)
             except ValueError as expected:
                 wrong.append(f"{one.name} is {_HIDDEN if one.secret else _shown(text)}; expected {expected}.")
-        parts = {name: kind(**values.get(name, {})) for name, kind in _GROUPS.items()}
-        if wrong:
-            # Not made, for it cannot be: those that could be read may contradict each other, which is reported too.
-            readable = object.__new__(cls)
-            readable.__dict__.update({**values.get("", {}), **parts})
-            raise ImproperlyConfigured("\n".join([*wrong, *readable.contradictions()]))
-        settings = cls(**values.get("", {}), **parts)
-        # Not an argument: a value that is replaced later comes from code.
-        object.__setattr__(settings, "_read", read)
-        object.__setattr__(settings, "_in_file", frozenset(in_file))
-        return settings
+        # Not made by its constructor, which refuses contradictions.
+        settings = object.__new__(cls)
+        groups = {name: kind(**values[name]) for name, kind in _GROUPS.items()}
+        settings.__dict__.update(values[""], **groups, _read=frozenset(read), _in_file=frozenset(in_file))
+        return settings, environ, wrong
 
     def __post_init__(self) -> None:
         wrong = self.contradictions()
@@ -180,16 +197,14 @@ class Settings:
     @property
     def says_dev(self) -> bool:
         """Whether OBS_ENV=dev was set, which is also the default: a real deployment may not set anything."""
-        return self.service.env == "dev" and "OBS_ENV" in getattr(self, "_read", {})
+        return self.service.env == "dev" and "OBS_ENV" in self._read
 
     def in_force(self) -> list[FlagValue]:
         """Return every flag with its value, and where that came from."""
-        read: dict[str, object] = getattr(self, "_read", {})
-        in_file: frozenset[str] = getattr(self, "_in_file", frozenset())
 
         def source(one: Flag, value: object, default: object) -> str:
-            if one.name in read:
-                return "file" if one.name in in_file else "environment"
+            if one.name in self._read:
+                return "file" if one.name in self._in_file else "environment"
             return "default" if value == default else "code"
 
         values = [(one, self._value(group, attribute), default) for group, attribute, one, default in _declared()]

@@ -9,6 +9,7 @@ from typing import Any
 from asgiref.compatibility import guarantee_single_callable
 from starlette.applications import Starlette
 
+from divan_obs_asgi.connection.routes.wrapped import attribute
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.logs.termination import flush_on_termination
 from divan_obs_asgi.observability import Observability
@@ -35,8 +36,8 @@ def init(app: Starlette, obs: Observability | None = None) -> Observability:
         raise ImproperlyConfigured(
             f"init got {type(app).__name__}; expected Starlette or FastAPI. Use wrap for others."
         )
-    known = getattr(app.state, _STATE_KEY, None)
-    if isinstance(known, Observability):
+    known = bundle_of(app)
+    if known is not None:
         return known
     if app.middleware_stack is not None:
         raise ImproperlyConfigured("init was called after the application has started; call it where the app is made.")
@@ -67,6 +68,12 @@ def wrap(app: ASGIApp, obs: Observability | None = None) -> ASGIApp:
     if stack is not app:
         _take_over(obs, _calling_module())
     return stack
+
+
+def bundle_of(app: object) -> Observability | None:
+    """Return the bundle that `init` has given an application; None of any other."""
+    known = attribute(attribute(app, "state"), _STATE_KEY)
+    return known if isinstance(known, Observability) else None
 
 
 def _calling_module() -> str:
@@ -135,4 +142,4 @@ class _Framework:
         await self.app(scope, receive, send)
 
 
-__all__ = ["init", "wrap"]
+__all__ = ["bundle_of", "init", "wrap"]

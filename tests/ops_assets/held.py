@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import promql_parser as promql
 
+from divan_obs_asgi.checks.promql import OF_COUNTERS, Known, series_of
 from divan_obs_asgi.metrics import FAMILIES
-from divan_obs_asgi.metrics.family import Family, Metric
 from divan_obs_asgi.ops_assets.promql import FOREIGN, TARGET_LABELS
 
-_OF_COUNTERS = {"rate", "irate", "increase", "resets"}
 _OF_GAUGES = {"deriv", "delta", "idelta", "predict_linear", "changes", "quantile_over_time"}
 _OF_GAUGES |= {f"{what}_over_time" for what in ("max", "min", "avg", "sum", "last", "stddev")}
 # Whether there is a series at all can be asked of every one.
@@ -38,7 +38,7 @@ class Shape:
     buckets: bool = False
 
 
-@dataclass(slots=True)
+@dataclass
 class Held:
     """
     Reads expressions, and notes what is wrong with them.
@@ -50,6 +50,10 @@ class Held:
     namespace: str
     recorded: Mapping[str, frozenset[str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+
+    @cached_property
+    def _series(self) -> dict[str, Known]:
+        return {**series_of(FAMILIES, f"{self.namespace}_"), **series_of(FOREIGN, "")}
 
     def read(self, expression: str) -> Shape:
         """Return the shape of an expression; `problems` has what is wrong."""
@@ -84,11 +88,12 @@ class Held:
         if name in self.recorded:
             shape = Shape(self.recorded[name])
         else:
-            found = next((found for family in (*FAMILIES, *FOREIGN) for found in self._series(family, name)), None)
-            if found is None:
+            known = self._series.get(name)
+            if known is None:
                 self.problems.append(f"no family has the series {name}")
                 return Shape(frozenset(TARGET_LABELS))
-            shape = found
+            labels = known.labels | set(TARGET_LABELS)
+            shape = Shape(labels, aggregated=False, grows=known.grows, buckets="le" in known.labels)
         matchers = node.matchers.matchers
         self._expect(any(matcher.name == "job" for matcher in matchers), f"{name} of any job")
         for matcher in matchers:
@@ -99,17 +104,6 @@ class Held:
         if any(matcher.name == "le" for matcher in matchers):
             return Shape((shape.labels or frozenset()) - {"le"}, aggregated=False, grows=shape.grows)
         return shape
-
-    def _series(self, family: Family[Metric], name: str) -> Iterator[Shape]:
-        full = family.name if family in FOREIGN else f"{self.namespace}_{family.name}"
-        labels = frozenset((*family.labels, *TARGET_LABELS))
-        if family.kind in ("counter", "gauge"):
-            if name == full:
-                yield Shape(labels, aggregated=False, grows=family.kind == "counter")
-        elif name in (f"{full}_sum", f"{full}_count"):
-            yield Shape(labels, aggregated=False, grows=True)
-        elif name == f"{full}_bucket" and family.kind == "histogram":
-            yield Shape(labels | {"le"}, aggregated=False, grows=True, buckets=True)
 
     def _aggregated(self, node: promql.AggregateExpr) -> Shape:
         inner = self._of(node.expr)
@@ -133,7 +127,7 @@ class Held:
             for argument in node.args
         ]
         inner = next((shape for shape in shapes if shape.labels is not None), Shape())
-        if name in _OF_COUNTERS:
+        if name in OF_COUNTERS:
             self._expect(inner.grows, f"{name} of what is not a counter")
         elif name in _OF_GAUGES:
             self._expect(not inner.grows, f"{name} of a counter")

@@ -1,0 +1,96 @@
+"""Variables that nothing reads, and thresholds that no histogram has an edge for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+from divan_obs_asgi.checks.deployment import Deployment
+from divan_obs_asgi.checks.finding import Finding, check
+from divan_obs_asgi.metrics.catalogue import Catalogue
+from divan_obs_asgi.settings import Settings
+
+# What OpenTelemetry's SDK, its exporter for gRPC and its instrumentations read beside our flags. Of OTEL_PYTHON_* the
+# instrumentations have more than can be listed.
+_READ_BY_OPENTELEMETRY = re.compile(
+    r"OTEL_(?:RESOURCE_ATTRIBUTES|EXPERIMENTAL_RESOURCE_DETECTORS|SDK_DISABLED|PROPAGATORS|PYTHON_\w+|INSTRUMENTATION_\w+"
+    r"|(?:SPAN_|EVENT_|LINK_)?ATTRIBUTE_(?:COUNT|VALUE_LENGTH)_LIMIT|SPAN_(?:EVENT|LINK)_COUNT_LIMIT"
+    r"|EXPORTER_OTLP_(?:TRACES_)?(?:HEADERS|TIMEOUT|CERTIFICATE|CLIENT_KEY|CLIENT_CERTIFICATE|COMPRESSION|INSECURE|PROTOCOL))"
+)
+# These belong to OpenTelemetry's agent, which is not what traces here.
+_AGENT = re.compile(r"OTEL_PYTHON_(?:DISTRO|CONFIGURATOR|ID_GENERATOR|DISABLED_INSTRUMENTATIONS|LOG_\w+|LOGGING_\w+)")
+_INSTEAD = {
+    "OTEL_SERVICE_NAME": "Set OBS_SERVICE_NAME; it goes before it.",
+    "OTEL_BSP_EXPORT_TIMEOUT": "Set OTEL_EXPORTER_OTLP_TIMEOUT.",
+    "OTEL_LOG_LEVEL": "Set LOG_LEVEL.",
+    "OTEL_TRACES_EXPORTER": "Set OBS_TRACING_ENABLED; spans go over OTLP.",
+    "OTEL_METRICS_EXPORTER": "Scrape /metrics.",
+    "OTEL_LOGS_EXPORTER": "Logs go to standard output.",
+}
+_PREFIXES = ("LOG_", "HEALTH_")
+# Of those an application may have its own: only what is a slip of one of ours.
+_SLIP = 0.9
+_RESEMBLES = 0.7
+
+
+@check("obs.W015", "A variable of OpenTelemetry's does nothing here.", docs="docs/tracing.md")
+def idle_variables(deployment: Deployment) -> Iterator[Finding]:
+    flags = _flags()
+    for name in sorted(name for name in deployment.environ if name.startswith("OTEL_") and name not in flags):
+        if _READ_BY_OPENTELEMETRY.fullmatch(name) and not _AGENT.fullmatch(name):
+            continue
+        if name == "OTEL_TRACES_EXPORTER" and deployment.environ[name].strip().lower() == "otlp":
+            continue
+        near = [] if name in _INSTEAD else get_close_matches(name, flags, 1, _SLIP)
+        hint = f"Did you mean {near[0]}?" if near else _INSTEAD.get(name, "Unset it.")
+        yield Finding(f"{name} is set, and nothing here reads it.", hint)
+
+
+@check("obs.W016", "A variable resembles a flag, and is none.", docs="README.md")
+def misspelt(deployment: Deployment) -> Iterator[Finding]:
+    flags = _flags()
+    for name in sorted(set(deployment.environ) - flags):
+        meant = _meant(name, flags)
+        if meant:
+            yield Finding(f"{name} is not a flag; nothing reads it.", f"Did you mean {meant}?")
+        elif name.startswith("OBS_"):
+            yield Finding(
+                f"{name} is not a flag; nothing reads it.", "Unset it, or rename it if it is another program's."
+            )
+
+
+@check("obs.W017", "A threshold is not an edge of the latency histogram.", docs="docs/metrics.md")
+def thresholds(deployment: Deployment) -> Iterator[Finding]:
+    settings, edges = deployment.settings, Catalogue.http_duration.buckets
+    seconds = {"LOG_SLOW_MS": settings.logs.slow_ms / 1000}
+    if settings.tracing.enabled and settings.tracing.keep_errors:
+        seconds["OBS_TRACING_KEEP_SLOW_S"] = settings.tracing.keep_slow_s
+    for name, threshold in seconds.items():
+        if threshold and threshold not in edges:
+            near = min(edges, key=lambda edge: abs(edge - threshold))
+            unit, factor = ("ms", 1000) if name.endswith("_MS") else ("s", 1)
+            yield Finding(
+                f"{name} is {threshold * factor:g} {unit}, which is not an edge of http_request_duration_seconds: "
+                "no query can count the requests that are slow by it.",
+                f"Set {name}={near * factor:g}, the nearest edge.",
+            )
+
+
+def _meant(name: str, flags: set[str]) -> str | None:
+    upper = name.upper()
+    if upper in flags or upper.removeprefix("OBS_") in flags:
+        return upper if upper in flags else upper.removeprefix("OBS_")
+    if f"OBS_{upper}" in flags and upper.startswith(_PREFIXES):
+        return f"OBS_{upper}"
+    if not upper.startswith(("OBS_", *_PREFIXES)):
+        return None
+    near = get_close_matches(upper, flags, 1, _RESEMBLES if upper.startswith("OBS_") else _SLIP)
+    return near[0] if near else None
+
+
+def _flags() -> set[str]:
+    return {flag.name for flag, _ in Settings.flags()}
+
+
+__all__ = ["idle_variables", "misspelt", "thresholds"]

@@ -1,0 +1,68 @@
+"""Where spans go: over gRPC, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from urllib.parse import urlsplit
+
+from divan_obs_asgi.checks.deployment import Deployment
+from divan_obs_asgi.checks.finding import Finding, check
+
+_GRPC, _HTTP = 4317, 4318
+_PREFIXES = ("OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_")
+
+
+@check("obs.E011", "The OTLP endpoint is one for HTTP; spans go over gRPC.", docs="docs/tracing.md")
+def endpoint_for_http(deployment: Deployment) -> Iterator[Finding]:
+    settings = deployment.settings
+    for prefix, endpoint in zip(_PREFIXES, (settings.tracing.traces_endpoint, settings.tracing.endpoint), strict=True):
+        if not settings.tracing.enabled or endpoint is None:
+            continue
+        parts = urlsplit(endpoint)
+        wrong = f"port {_HTTP}" if parts.port == _HTTP else "a path" if parts.path.strip("/") else ""
+        if wrong:
+            tls = "grpcs" if parts.scheme in ("https", "grpcs") else "grpc"
+            host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+            # Neither user nor query: they may be credentials.
+            yield Finding(
+                f"{prefix}ENDPOINT has {wrong}, as OTLP over HTTP has; spans go over gRPC.",
+                f"Set {prefix}ENDPOINT={tls}://{host}:{_GRPC}.",
+            )
+        return
+
+
+@check("obs.E012", "The OTLP protocol is not gRPC, and spans go over gRPC.", docs="docs/tracing.md")
+def protocol(deployment: Deployment) -> Iterator[Finding]:
+    values = ((name, deployment.environ.get(name, "").strip()) for name in (f"{one}PROTOCOL" for one in _PREFIXES))
+    name, value = next(((name, value) for name, value in values if value), ("", "grpc"))
+    if deployment.settings.tracing.enabled and value.lower() != "grpc":
+        yield Finding(
+            f"{name} is not grpc. It is not read: spans go over gRPC.",
+            f"Unset it, and set the endpoint to the collector's port for gRPC, {_GRPC}.",
+        )
+
+
+@check("obs.W013", "There is an endpoint for spans, and tracing is off.", docs="docs/tracing.md")
+def tracing_is_off(deployment: Deployment) -> Iterator[Finding]:
+    settings = deployment.settings
+    if (
+        settings.enabled
+        and not settings.tracing.enabled
+        and (settings.tracing.traces_endpoint or settings.tracing.endpoint)
+    ):
+        yield Finding(
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set and OBS_TRACING_ENABLED is false: there are no spans.",
+            "Set OBS_TRACING_ENABLED=true, or unset the endpoint.",
+        )
+
+
+@check("obs.E014", "Tracing is on, and the extra `tracing` is not installed.", docs="docs/tracing.md")
+def extra_is_missing(deployment: Deployment) -> Iterator[Finding]:
+    if deployment.settings.enabled and deployment.settings.tracing.enabled and find_spec("opentelemetry") is None:
+        yield Finding(
+            "OBS_TRACING_ENABLED is true and OpenTelemetry is not installed.", "pip install 'divan-obs-asgi[tracing]'"
+        )
+
+
+__all__ = ["endpoint_for_http", "extra_is_missing", "protocol", "tracing_is_off"]

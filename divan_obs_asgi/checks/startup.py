@@ -1,0 +1,88 @@
+"""What `/health/startup` would refuse, and secrets that stand in somebody's documentation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from divan_obs_asgi.checks.deployment import Deployment
+from divan_obs_asgi.checks.finding import Finding, check
+from divan_obs_asgi.probes.config import JWT_SECRET_BYTES, TOKEN_CHARACTERS, ConfigProbe
+from divan_obs_asgi.settings.service import IN_PLAY
+
+_TOKENS = ("OBS_ADMIN_TOKEN", "OBS_ADMIN_TOKEN_PREVIOUS")
+_URLS = ("REDIS_URL", "DATABASE_URL", "S3_ENDPOINT_URL")
+_SECRETS = (*_TOKENS, "OBS_REDACT_HASH_KEY", "JWT_SECRET")
+# What examples and templates have in the place of a secret, django-insecure- among them.
+_PLACEHOLDER = re.compile(
+    r"change[-_ ]?(?:me|this|it)|replace[-_ ]?(?:me|this|it|with)|your[-_ ]?(?:own|secret|token|key|jwt|admin|password)"
+    r"|let[-_ ]?me[-_ ]?in|insecure|place[-_ ]?holder|do[-_ ]?not[-_ ]?use|example|default|to[-_]?do\b"
+    r"|secret[-_ ]?(?:key|token)",
+    re.IGNORECASE,
+)
+
+
+@check(
+    "obs.W005", "`OBS_ENV` says development, or nothing, where it is deployed.", docs="docs/ops.md", only_deploy=True
+)
+def development(deployment: Deployment) -> Iterator[Finding]:
+    env = deployment.settings.service.env
+    if env in IN_PLAY:
+        said = f"is {env!r}" if deployment.environ.get("OBS_ENV", "").strip() else "is not set: it is 'dev'"
+        yield Finding(
+            f"OBS_ENV {said}. Weak tokens and public metrics are allowed there, and a drain takes no time.",
+            "Set OBS_ENV=prod, or the name of your environment.",
+        )
+
+
+@check("obs.E006", "The guarded endpoints have no admin token, or a short one.", docs="docs/ops.md")
+def missing_token(deployment: Deployment) -> Iterator[Finding]:
+    for name in _refused(deployment, *_TOKENS):
+        if any(sentence.startswith(f"{name} ") for sentence in deployment.settings.contradictions()):
+            continue  # weak_tokens names it.
+        why = f"has fewer than {TOKEN_CHARACTERS} characters or few different ones"
+        told = why if deployment.environ.get(name) else "is not set: nobody can scrape /metrics"
+        yield Finding(f"{name} {told}; /health/startup fails.", "Set a random one: openssl rand -hex 32.")
+
+
+@check("obs.E007", "`JWT_SECRET` is too short, or repeats a few characters.", docs="docs/health.md")
+def short_jwt_secret(deployment: Deployment) -> Iterator[Finding]:
+    for name in _refused(deployment, "JWT_SECRET"):
+        yield Finding(
+            f"{name} has fewer than {JWT_SECRET_BYTES} bytes or few different characters; /health/startup fails.",
+            "RFC 7518, section 3.2 asks for 256 bits with HS256: openssl rand -hex 32.",
+        )
+
+
+@check("obs.E008", "The URL of a store is malformed.", docs="docs/health.md")
+def bad_urls(deployment: Deployment) -> Iterator[Finding]:
+    for name in _refused(deployment, *_URLS):
+        yield Finding(f"{name} is not a URL of that kind of store; /health/startup fails.", "Correct or unset it.")
+
+
+@check("obs.E009", "Tracing is on, and nothing says where spans go.", docs="docs/tracing.md")
+def no_collector(deployment: Deployment) -> Iterator[Finding]:
+    for name in _refused(deployment, "OTEL_EXPORTER_OTLP_ENDPOINT"):
+        yield Finding(
+            f"OBS_TRACING_ENABLED is true and {name} is not set: spans are not exported, and /health/startup fails.",
+            f"Set {name}=grpc://otel-collector:4317.",
+        )
+
+
+@check("obs.E010", "A secret is the placeholder of an example or a template.", docs="docs/ops.md")
+def placeholders(deployment: Deployment) -> Iterator[Finding]:
+    if deployment.settings.service.env in IN_PLAY and not deployment.deploy:
+        return
+    for name in _SECRETS:
+        if _PLACEHOLDER.search(deployment.environ.get(name, "")):
+            yield Finding(f"{name} is a placeholder.", "Set a random one: openssl rand -hex 32.")
+
+
+def _refused(deployment: Deployment, *names: str) -> list[str]:
+    if not deployment.settings.enabled:
+        return []
+    refused = ConfigProbe(deployment.settings).wrong_flags()
+    return [name for name in names if name in refused]
+
+
+__all__ = ["bad_urls", "development", "missing_token", "no_collector", "placeholders", "short_jwt_secret"]

@@ -1,0 +1,1 @@
+"""`divan-obs check`: a deployment that has a fault, and one that has not."""
