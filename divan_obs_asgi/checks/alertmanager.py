@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from divan_obs_asgi.checks.check import check
 from divan_obs_asgi.checks.deployment import Deployment
-from divan_obs_asgi.checks.finding import CannotCheck, Finding, check
+from divan_obs_asgi.checks.finding import CannotCheck, Finding
 
 _MATCHER = re.compile(r'\s*"?([^"=!~\s]+)"?\s*(=~|!=|!~|=)\s*(?:"((?:[^"\\]|\\.)*)"|([^",]*?))\s*')
 # RFC 2606: names that lead nowhere, as examples have them.

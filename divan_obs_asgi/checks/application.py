@@ -9,8 +9,9 @@ from types import FunctionType
 
 from starlette.middleware.base import BaseHTTPMiddleware
 
+from divan_obs_asgi.checks.check import check
 from divan_obs_asgi.checks.deployment import Deployment
-from divan_obs_asgi.checks.finding import Finding, check
+from divan_obs_asgi.checks.finding import Finding
 from divan_obs_asgi.checks.target import Target
 from divan_obs_asgi.checks.workers import misplaced
 from divan_obs_asgi.connection.routes import ROUTE_KEY, http_paths

@@ -10,9 +10,10 @@ from dataclasses import replace
 
 import click
 
+from divan_obs_asgi.checks.check import Check
 from divan_obs_asgi.checks.deployment import Deployment
 from divan_obs_asgi.checks.files import load_alertmanager, load_queries
-from divan_obs_asgi.checks.finding import CannotCheck, Check, Finding
+from divan_obs_asgi.checks.finding import CannotCheck, Finding
 from divan_obs_asgi.checks.registry import all_checks, run
 from divan_obs_asgi.checks.reports import FORMS
 from divan_obs_asgi.checks.target import loaded

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from divan_obs_asgi.checks.check import check
 from divan_obs_asgi.checks.deployment import Deployment
-from divan_obs_asgi.checks.finding import Finding, check
+from divan_obs_asgi.checks.finding import Finding
 
 _TOKENS = ("OBS_ADMIN_TOKEN ", "OBS_ADMIN_TOKEN_PREVIOUS ")
 _HASHES = ("OBS_REDACT_USER_ID ", "OBS_REDACT_IP ")

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 
+from divan_obs_asgi.checks.check import check
 from divan_obs_asgi.checks.deployment import Deployment
-from divan_obs_asgi.checks.finding import Finding, check
+from divan_obs_asgi.checks.finding import Finding
 from divan_obs_asgi.metrics.catalogue import Catalogue
 from divan_obs_asgi.settings import Settings
 

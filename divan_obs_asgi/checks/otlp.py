@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
+from divan_obs_asgi.checks.check import check
 from divan_obs_asgi.checks.deployment import Deployment
-from divan_obs_asgi.checks.finding import Finding, check
+from divan_obs_asgi.checks.finding import Finding
 
 _GRPC, _HTTP = 4317, 4318
 _PREFIXES = ("OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from divan_obs_asgi.checks.check import check
 from divan_obs_asgi.checks.deployment import Deployment
-from divan_obs_asgi.checks.finding import Finding, check
+from divan_obs_asgi.checks.finding import Finding
 from divan_obs_asgi.checks.promql import Fault, faults, series_of
 from divan_obs_asgi.metrics import FAMILIES
 from divan_obs_asgi.ops_assets.parameters import Parameters

@@ -7,8 +7,9 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 
+from divan_obs_asgi.checks.check import Check
 from divan_obs_asgi.checks.deployment import Deployment
-from divan_obs_asgi.checks.finding import CannotCheck, Check, Finding
+from divan_obs_asgi.checks.finding import CannotCheck, Finding
 
 ENTRY_POINTS = "divan_obs_asgi.checks"
 _OWN = ("flags", "startup", "otlp", "names", "workers", "application", "queries", "alertmanager")

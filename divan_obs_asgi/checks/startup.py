@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from divan_obs_asgi.checks.check import check
 from divan_obs_asgi.checks.deployment import Deployment
-from divan_obs_asgi.checks.finding import Finding, check
+from divan_obs_asgi.checks.finding import Finding
 from divan_obs_asgi.probes.config import JWT_SECRET_BYTES, TOKEN_CHARACTERS, ConfigProbe
 from divan_obs_asgi.settings.service import IN_PLAY
 
