@@ -199,7 +199,7 @@ class Observability:
             interval_s=settings.health.interval_s,
             fail_after=settings.health.fail_after,
             recover_after=settings.health.recover_after,
-            drains=lambda: drain.active,
+            is_draining=lambda: drain.active,
         )
         heartbeat = HeartbeatProbe()
         probes.register(heartbeat)
@@ -238,7 +238,7 @@ class Observability:
 
         def tell_draining(drains: bool) -> None:
             metrics.draining.set(drains)
-            probes.tell_ready()
+            probes.update_ready()
 
         drain = Drain(
             settings.health.drain_delay_s,

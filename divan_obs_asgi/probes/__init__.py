@@ -11,7 +11,7 @@ from divan_obs_asgi.probes.http import HttpProbe
 from divan_obs_asgi.probes.migrations import ALEMBIC, YOYO, MigrationsProbe, django
 from divan_obs_asgi.probes.otlp import OtlpProbe
 from divan_obs_asgi.probes.redis import RedisProbe
-from divan_obs_asgi.probes.report import Past, Report, Result
+from divan_obs_asgi.probes.report import PastCheck, Report, Result
 from divan_obs_asgi.probes.s3 import S3Probe
 from divan_obs_asgi.probes.socketio import SocketIoProbe
 from divan_obs_asgi.probes.sql import SqlProbe
@@ -29,7 +29,7 @@ __all__ = [
     "HttpProbe",
     "MigrationsProbe",
     "OtlpProbe",
-    "Past",
+    "PastCheck",
     "Probe",
     "ProbeRegistry",
     "RedisProbe",

@@ -1,8 +1,8 @@
-"""What is told of probes: values that do not change."""
+"""Results and reports of probes: immutable values."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,9 @@ from divan_obs_asgi.probes.base import Group
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class PastCheck:
     """
-    One check of some time ago.
+    An earlier check of a probe.
 
     Attributes:
         age_s: seconds since it ended.
@@ -28,16 +28,16 @@ class Past:
 @dataclass(frozen=True, slots=True)
 class Result:
     """
-    What is told of one probe now.
+    The present result of one probe.
 
     Attributes:
-        reason: why it is not ok; None where it is.
-        details: what the probe says more, through the redaction policy.
-        latency_s: how long the check took that is told here.
+        reason: why it is not ok; None if it is.
+        details: what the probe returned, redacted.
+        latency_s: how long the check took that this result rests on.
         age_s: seconds since the last check; None before the first one.
         since_s: seconds since `ok` last changed; None before the first check.
-        history: the last checks, the newest first. Where one in a row does not yet decide (`HEALTH_FAIL_AFTER`,
-            `HEALTH_RECOVER_AFTER`), the newest may differ from `ok`.
+        history: the last checks, newest first. The newest may differ from `ok` while more checks are needed to change
+            the result (`HEALTH_FAIL_AFTER`, `HEALTH_RECOVER_AFTER`).
     """
 
     name: str
@@ -49,10 +49,10 @@ class Result:
     latency_s: float
     age_s: float | None
     since_s: float | None
-    history: tuple[Past, ...]
+    history: tuple[PastCheck, ...]
 
     def as_json(self) -> dict[str, object]:
-        """Return the shape that docs/health.md shows: whoever has nothing better to tell says how long it took."""
+        """Return the shape that docs/health.md shows. A probe without details shows its latency instead."""
         answer: dict[str, object] = {"ok": self.ok}
         if self.reason is not None:
             answer["reason"] = self.reason
@@ -64,17 +64,18 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What is told of a group: it is ok where all its critical probes are."""
+    """The results of a group of probes."""
 
     results: Mapping[str, Result]
 
     @property
     def ok(self) -> bool:
-        return all(result.ok for result in self.results.values() if result.critical)
+        """Whether every critical probe of the group is ok."""
+        return group_passes((result.critical, result.ok) for result in self.results.values()) is True
 
     @property
     def checks(self) -> dict[str, dict[str, object]]:
-        """Return each probe's part of the answer."""
+        """Return each probe's part of the response."""
         return {name: result.as_json() for name, result in self.results.items()}
 
     def as_json(self) -> dict[str, Any]:
@@ -82,4 +83,17 @@ class Report:
         return {"status": "ok" if self.ok else "fail", "checks": self.checks}
 
 
-__all__ = ["Past", "Report", "Result"]
+def group_passes(probes: Iterable[tuple[bool, bool | None]]) -> bool | None:
+    """
+    Return whether a group passes: every critical probe is ok. None if that is not known yet.
+
+    Args:
+        probes: for each probe, whether it is critical and whether it is ok; None for a probe without a result.
+    """
+    critical = {ok for is_critical, ok in probes if is_critical}
+    if False in critical:
+        return False
+    return None if None in critical else True
+
+
+__all__ = ["PastCheck", "Report", "Result", "group_passes"]

@@ -147,7 +147,7 @@ def test_without_a_watch_it_is_what_was_answered_last(interval_s: float) -> None
             answered = (await gauge.registry.ask("ready")).ok
             assert gauge.value == answered
             await anyio.sleep(3)
-            gauge.registry.tell_ready()
+            gauge.registry.update_ready()
             assert gauge.value == answered
 
     in_virtual_time(live)
@@ -175,7 +175,7 @@ def test_one_that_is_checked_anew_stays_what_it_was() -> None:
         async with gauge.watched() as registry:
             gauge.redis.up = True
             registry.recheck()
-            registry.tell_ready()
+            registry.update_ready()
             assert gauge.value == 0
             await anyio.sleep(4)
             await gauge.agrees(1)

@@ -8,7 +8,7 @@ from divan_obs_asgi.exceptions import PROBE_REASONS
 from divan_obs_asgi.ops.endpoint import Schema
 
 if TYPE_CHECKING:
-    from divan_obs_asgi.probes import Past, Result
+    from divan_obs_asgi.probes import PastCheck, Result
 
 _MS: Schema = {"type": "integer", "minimum": 0}
 _AGE: Schema = {"type": ["number", "null"], "minimum": 0}
@@ -53,7 +53,7 @@ def detailed(result: Result) -> dict[str, object]:
     }
 
 
-def _told(past: Past) -> dict[str, object]:
+def _told(past: PastCheck) -> dict[str, object]:
     return {
         "ok": past.ok,
         "reason": past.reason,

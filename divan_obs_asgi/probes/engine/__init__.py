@@ -1,1 +1,1 @@
-"""When a probe runs, what its results mean, and who may register one."""
+"""The engine of the probes: registry, schedule, hysteresis and validation."""

@@ -1,41 +1,83 @@
-"""One check of one probe: it ends in time, whatever the probe does, and has one outcome."""
+"""One check of one probe: it ends within the timeout and has exactly one outcome."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import anyio
 
 from divan_obs_asgi.exceptions import ProbeFailed, ProbeReason
 from divan_obs_asgi.internal_errors import InternalErrors, ends_the_caller
 from divan_obs_asgi.probes.base import Probe
-from divan_obs_asgi.probes.engine.hysteresis import Outcome
+from divan_obs_asgi.probes.engine.gauges import ProbeGauges
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.tracing.untraced import untraced
 
-# The keys of a check's answer that are the registry's own.
+# The registry sets these keys of a check's result. A probe's details cannot.
 RESERVED = frozenset({"ok", "latency_ms", "reason"})
+# Seconds that a probe has to close its connection.
+_CLOSE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """
+    What one check found.
+
+    Attributes:
+        details: what the probe returned, redacted.
+        at: when the check ended, on the registry's clock.
+    """
+
+    ok: bool
+    reason: ProbeReason | None
+    details: Mapping[str, object]
+    latency_s: float
+    at: float
 
 
 class ProbeRunner:
-    """Asks a probe under its timeout, and makes an outcome of whatever comes of it."""
+    """
+    Runs a probe's check under its timeout, and exposes the outcome as metrics.
 
-    def __init__(self, policy: RedactionPolicy, faults: InternalErrors, clock: Callable[[], float]) -> None:
+    Attributes:
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self, policy: RedactionPolicy, gauges: ProbeGauges, faults: InternalErrors, clock: Callable[[], float]
+    ) -> None:
         self._policy = policy
+        self._gauges = gauges
         self._faults = faults
-        self._clock = clock
+        self.clock = clock
 
-    async def outcome_of(self, probe: Probe) -> Outcome:
-        """Return what the probe says; raises nothing but the caller's own cancellation."""
-        started = self._clock()
-        reason, details = await self._verdict(probe)
-        ended = self._clock()
+    async def run(self, probe: Probe) -> Outcome:
+        """Check once. Raises only the cancellation of the caller."""
+        started = self.clock()
+        reason, details = await self._checked(probe)
+        ended = self.clock()
         if reason is None and ended - started > probe.timeout:
-            reason, details = "timeout", {}  # It would not be cancelled, and came too late.
-        told = {key: self._policy.redact_field(key, details[key]) for key in details if key not in RESERVED}
-        return Outcome(reason is None, reason, told, ended - started, ended)
+            reason, details = "timeout", {}  # It ignored its cancellation and passed too late.
+        details = {key: self._policy.redact_field(key, details[key]) for key in details if key not in RESERVED}
+        outcome = Outcome(reason is None, reason, details, ended - started, ended)
+        self._gauges.set_up(probe.name, up=outcome.ok, latency_s=outcome.latency_s)
+        return outcome
 
-    async def _verdict(self, probe: Probe) -> tuple[ProbeReason | None, Mapping[str, object]]:
+    async def close(self, probe: Probe) -> None:
+        """Close what the probe's checks keep open, if it keeps anything open."""
+        aclose = getattr(probe, "aclose", None)
+        if aclose is None:
+            return
+        try:
+            # The shield lets a cancelled check close its connection too.
+            with anyio.move_on_after(_CLOSE_S, shield=True):
+                await aclose()
+        except Exception as error:
+            self._faults.report("probes", error)
+
+    async def _checked(self, probe: Probe) -> tuple[ProbeReason | None, Mapping[str, object]]:
         try:
             with untraced(), anyio.fail_after(probe.timeout):
                 return None, _details(await probe.check())
@@ -45,8 +87,8 @@ class ProbeRunner:
             return "timeout", {}
         except BaseException as error:
             if ends_the_caller(error):
-                raise  # The client has gone, the server ends.
-            # A bug in the probe: its text is published nowhere, it can hold a DSN.
+                raise  # The client has disconnected, or the server shuts down.
+            # A bug in the probe. Its text is not published, because it can contain a DSN.
             self._faults.report("probes", error)
         return "error", {}
 
@@ -57,4 +99,4 @@ def _details(returned: object) -> Mapping[str, object]:
     raise TypeError(f"check() returned {type(returned).__name__}; expected a mapping with text keys.")
 
 
-__all__ = ["RESERVED", "ProbeRunner"]
+__all__ = ["RESERVED", "Outcome", "ProbeRunner"]

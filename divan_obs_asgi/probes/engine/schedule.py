@@ -1,123 +1,154 @@
-"""A probe in the registry: who checks it, how often, and what is known of it."""
+"""A probe on its schedule: when it is checked, and what its checks have found."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import random
+from collections.abc import Callable
 from typing import TypeVar
 
 import anyio
 
 from divan_obs_asgi.exceptions import ProbeReason
 from divan_obs_asgi.probes.base import STARTUP, Probe
-from divan_obs_asgi.probes.engine.hysteresis import Outcome, ProbeState
-from divan_obs_asgi.probes.report import Past, Result
+from divan_obs_asgi.probes.engine.check import Outcome, ProbeRunner
+from divan_obs_asgi.probes.engine.hysteresis import ProbeState
+from divan_obs_asgi.probes.report import PastCheck, Result
 
 T = TypeVar("T")
 
-# A result of so many intervals ago, and a timeout, was not renewed: whoever checks is stuck.
+# A result expires after so many intervals and a timeout: the check is stuck.
 EXPIRY_INTERVALS = 3
-# Where a check contradicts the verdict, the next one comes sooner.
-HASTE = 4
+# After a check that contradicts the verdict, the next one comes after this fraction of the interval.
+RETRY_FRACTION = 1 / 4
+# Random spread of the interval, so that workers that start together do not check in step.
+JITTER = 0.1
+# How long a request waits beyond the timeout for a probe that ignores its cancellation.
+GRACE_S = 0.1
 
 
 class ScheduledProbe:
     """
-    One probe with its standing. Only one check of it runs at a time; who asks meanwhile waits for that one.
+    A probe with its schedule and its state. It runs one check at a time; later callers wait for the running one.
 
-    Attributes:
-        kept_watch: whether a task of the registry checks it time and again.
+    Args:
+        interval_s, fail_after, recover_after: used where the probe has no value of its own.
     """
 
-    def __init__(self, probe: Probe, interval_s: float, fail_after: int, recover_after: int) -> None:
+    def __init__(
+        self, probe: Probe, runner: ProbeRunner, interval_s: float, fail_after: int, recover_after: int
+    ) -> None:
         self.probe = probe
+        self._runner = runner
         self._interval_s = _own(probe, "interval", interval_s)
-        #: Seconds between two checks in the background; 0 for none. A probe that is checked whenever it is asked for is
-        #: kept watch over all the same: Prometheus asks no probe.
-        self.watch_s = 0.0 if interval_s == 0 else self._interval_s or interval_s
-        self._standing = ProbeState(_own(probe, "fail_after", fail_after), _own(probe, "recover_after", recover_after))
-        self._flight: anyio.Event | None = None
-        self.kept_watch = False
-        self._watched_since = 0.0
+        #: Seconds between two checks in the background; 0 for none. A probe with interval 0 is checked in the
+        #: background too: Prometheus reads its gauge without a check.
+        self.background_interval_s = 0.0 if interval_s == 0 else self._interval_s or interval_s
+        self._state = ProbeState(_own(probe, "fail_after", fail_after), _own(probe, "recover_after", recover_after))
+        self._running_check: anyio.Event | None = None
+        #: Since when the background checks it.
+        self._scheduled_since: float | None = None
 
-    def keep_watch(self, now: float) -> None:
-        """Note that a task of the registry checks it from now on."""
-        self.kept_watch = True
-        self._watched_since = now
+    async def run(self, after_check: Callable[[], object]) -> None:
+        """Check in the background until cancelled, and call `after_check` after each check."""
+        self._scheduled_since = self._runner.clock()
+        try:
+            while not self.is_settled():
+                await self.check()
+                after_check()
+                pause_s = self.background_interval_s * (RETRY_FRACTION if self._state.is_contradicted else 1)
+                await anyio.sleep(pause_s * random.uniform(1 - JITTER, 1 + JITTER))
+        finally:
+            self._scheduled_since = None
+            await self._runner.close(self.probe)
 
-    @property
-    def pause_s(self) -> float:
-        """Seconds until the next check in the background."""
-        return self.watch_s / HASTE if self._standing.wavers else self.watch_s
-
-    def is_settled(self) -> bool:
-        """Tell whether no further check is needed, ever: what belongs to the start has passed once."""
-        told = self._standing.told
-        return self.probe.group == STARTUP and told is not None and told.ok and _own(self.probe, "settles", True)
-
-    def is_fresh(self, now: float) -> bool:
-        """Tell whether the last result can be told without another check."""
-        told, last = self._standing.told, self._standing.last
-        if told is None or last is None:
-            return False
-        # Where nobody keeps watch, who asks checks; an interval between two checks holds off a storm of askers.
-        good_for_s = self._expiry_s if self.kept_watch and self._interval_s else self._interval_s
-        return self.is_settled() or now - last.at < good_for_s
-
-    @property
-    def _expiry_s(self) -> float:
-        return EXPIRY_INTERVALS * (self._interval_s or self.watch_s) + self.probe.timeout
-
-    def _has_expired(self, now: float) -> bool:
-        last = self._standing.last
-        return not self.is_settled() and last is not None and now - last.at > self._expiry_s
-
-    async def refresh(self, check: Callable[[ScheduledProbe], Awaitable[Outcome]]) -> None:
-        """Check once; where a check is under way, wait for that one, and take over if it is given up."""
-        before = self._standing.last
-        while self._standing.last is before:
-            if self._flight is not None:
-                await self._flight.wait()
+    async def check(self) -> None:
+        """Check once. If a check is running, wait for it; if that one is cancelled, run another."""
+        before = self._state.last
+        while self._state.last is before:
+            if self._running_check is not None:
+                await self._running_check.wait()
                 continue
-            flight = self._flight = anyio.Event()
+            ended = self._running_check = anyio.Event()
             try:
-                self._standing.note(await check(self))
+                self._state.add(await self._run_check())
             finally:
-                self._flight = None
-                flight.set()
+                self._running_check = None
+                ended.set()
+
+    async def check_for_request(self) -> None:
+        """Check once, and give up soon after the timeout."""
+        with anyio.move_on_after(self.probe.timeout + GRACE_S):
+            await self.check()
+
+    async def _run_check(self) -> Outcome:
+        try:
+            return await self._runner.run(self.probe)
+        finally:
+            if self._scheduled_since is None:
+                # The next check may be much later, and on another event loop.
+                await self._runner.close(self.probe)
 
     def forget_failure(self) -> None:
-        """Have a failure checked again before it is told again."""
-        if self._standing.told is not None and not self._standing.told.ok:
-            self._standing.told = None
+        """Check a failed probe again before its next result."""
+        self._state.forget_failure()
+
+    def is_settled(self) -> bool:
+        """Return whether the probe needs no further check: a start-up probe that has passed."""
+        verdict = self._state.verdict
+        return self.probe.group == STARTUP and verdict is not None and verdict.ok and _own(self.probe, "settles", True)
+
+    def is_fresh(self, now: float) -> bool:
+        """Return whether the last result can be reported without another check."""
+        last = self._state.last
+        if self._state.verdict is None or last is None:
+            return False
+        # Without background checks a request checks, at most once an interval.
+        good_for_s = self._expiry_s if self._scheduled_since is not None and self._interval_s else self._interval_s
+        return self.is_settled() or now - last.at < good_for_s
 
     def passes(self, now: float) -> bool | None:
-        """Tell whether it is ok, without a check; None where its first check is under way, or nobody keeps watch."""
-        told = self._standing.told
-        if not self.kept_watch or (told is None and now - self._watched_since < self._expiry_s):
+        """
+        Return whether the probe is ok, without a check.
+
+        None where that is not known: its first check is running, or only requests check it.
+        """
+        if self._scheduled_since is None:
             return None
-        return told is not None and told.ok and not self._has_expired(now)
+        if self._state.verdict is None and now - self._scheduled_since < self._expiry_s:
+            return None
+        return self._reason(now) is None
 
     def result(self, now: float) -> Result:
-        """Return what is told now. Without a check, or where the last one has expired, the probe is not ok."""
-        standing = self._standing
-        told, last = standing.told, standing.last
-        reason: ProbeReason | None = "timeout"
-        if told is not None:
-            reason = told.reason
-            if reason is None and self._has_expired(now):
-                reason = "stale"
+        """Return the result as of `now`, without a check."""
+        verdict, last = self._state.verdict, self._state.last
+        reason = self._reason(now)
         return Result(
             name=self.probe.name,
             group=self.probe.group,
             critical=self.probe.critical,
             ok=reason is None,
             reason=reason,
-            details=told.details if told is not None and reason != "stale" else {},
-            latency_s=told.latency_s if told is not None else 0.0,
+            details=verdict.details if verdict is not None and reason != "stale" else {},
+            latency_s=verdict.latency_s if verdict is not None else 0.0,
             age_s=now - last.at if last is not None else None,
-            since_s=now - standing.since if told is not None else None,
-            history=tuple(Past(now - o.at, o.ok, o.reason, o.latency_s) for o in reversed(standing.history)),
+            since_s=now - self._state.since if verdict is not None else None,
+            history=tuple(PastCheck(now - o.at, o.ok, o.reason, o.latency_s) for o in reversed(self._state.history)),
         )
+
+    def _reason(self, now: float) -> ProbeReason | None:
+        """Return why the probe is not ok. Without a check, and with an expired one, it is not."""
+        verdict = self._state.verdict
+        if verdict is None:
+            return "timeout"
+        return "stale" if verdict.reason is None and self._has_expired(now) else verdict.reason
+
+    def _has_expired(self, now: float) -> bool:
+        last = self._state.last
+        return not self.is_settled() and last is not None and now - last.at > self._expiry_s
+
+    @property
+    def _expiry_s(self) -> float:
+        return EXPIRY_INTERVALS * (self._interval_s or self.background_interval_s) + self.probe.timeout
 
 
 def _own(probe: Probe, attribute: str, default: T) -> T:
@@ -125,4 +156,4 @@ def _own(probe: Probe, attribute: str, default: T) -> T:
     return default if own is None else own
 
 
-__all__ = ["EXPIRY_INTERVALS", "HASTE", "ScheduledProbe"]
+__all__ = ["EXPIRY_INTERVALS", "JITTER", "RETRY_FRACTION", "ScheduledProbe"]

@@ -1,4 +1,4 @@
-"""What cannot be a probe is refused when it is registered, and not at the first check."""
+"""Rejects an invalid probe when it is registered, and not at its first check."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from divan_obs_asgi.names import is_name
 from divan_obs_asgi.probes.base import Probe
 
 
-def refuse_what_is_no_probe(probe: object) -> None:
+def validate_probe(probe: object) -> None:
     """
-    Return where `probe` can be checked and told.
+    Check that `probe` is a probe with valid attributes.
 
     Raises:
-        ImproperlyConfigured: with what is wrong first.
+        ImproperlyConfigured: naming the first problem.
     """
     if isinstance(probe, type) or not isinstance(probe, Probe):
         what = f"the class {probe.__name__}" if isinstance(probe, type) else type(probe).__name__
         raise ImproperlyConfigured(
-            f"{what} is no probe; expected an object with name, timeout, critical, group and async check()."
+            f"Not a probe: {what}; expected an object with name, timeout, critical, group and async check()."
         )
     if not is_name(probe.name):
-        raise ImproperlyConfigured(f"A probe is named {probe.name!r}; expected lower case, like 'redis'.")
-    if not _is_number(probe.timeout) or not 0 < probe.timeout < math.inf:
-        raise ImproperlyConfigured(f"Probe {probe.name!r} has the timeout {probe.timeout!r}; expected seconds.")
-    if not is_name(probe.group):
         raise ImproperlyConfigured(
-            f"Probe {probe.name!r} is in the group {probe.group!r}; expected a name like 'ready'."
+            f"Invalid probe name {probe.name!r}; expected lower-case letters, digits and _, like 'redis'."
         )
-    _refuse_a_bad_pace(probe)
+    if not _is_number(probe.timeout) or not 0 < probe.timeout < math.inf:
+        raise ImproperlyConfigured(f"Probe {probe.name!r} has timeout {probe.timeout!r}; expected seconds above 0.")
+    if not is_name(probe.group):
+        raise ImproperlyConfigured(f"Probe {probe.name!r} has group {probe.group!r}; expected a name like 'ready'.")
+    _validate_schedule(probe)
 
 
-def _refuse_a_bad_pace(probe: Probe) -> None:
+def _validate_schedule(probe: Probe) -> None:
     interval = getattr(probe, "interval", None)
     if interval is not None and (not _is_number(interval) or not 0 <= interval < math.inf):
-        raise ImproperlyConfigured(f"Probe {probe.name!r} has the interval {interval!r}; expected seconds, or 0.")
+        raise ImproperlyConfigured(f"Probe {probe.name!r} has interval {interval!r}; expected seconds, or 0.")
     for attribute in ("fail_after", "recover_after"):
         count = getattr(probe, attribute, None)
         if count is not None and (not isinstance(count, int) or isinstance(count, bool) or count < 1):
-            raise ImproperlyConfigured(f"Probe {probe.name!r} has {attribute} {count!r}; expected a number from 1.")
+            raise ImproperlyConfigured(f"Probe {probe.name!r} has {attribute} {count!r}; expected an integer above 0.")
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-__all__ = ["refuse_what_is_no_probe"]
+__all__ = ["validate_probe"]

@@ -359,7 +359,7 @@ def test_two_probes_of_one_name_are_a_start_up_error() -> None:
 def test_a_name_that_cannot_be_a_key_is_a_start_up_error(name: Any) -> None:
     """A name is a key of the answer and a label of a series."""
     observed = Observed()
-    expected = f"A probe is named {name!r}; expected lower case, like 'redis'."
+    expected = f"Invalid probe name {name!r}; expected lower-case letters, digits and _, like 'redis'."
     with pytest.raises(obs.ImproperlyConfigured, match=f"^{re.escape(expected)}$"):
         observed.obs.probes.register(Says(name, fine))
 
@@ -367,7 +367,7 @@ def test_a_name_that_cannot_be_a_key_is_a_start_up_error(name: Any) -> None:
 @pytest.mark.parametrize(("what", "called"), [(object(), "object"), (Says, "the class Says"), (fine, "function")])
 def test_what_is_no_probe_is_a_start_up_error(what: Any, called: str) -> None:
     """The error says what a probe has; a class is none yet, and a function is made one by the decorator."""
-    expected = f"{called} is no probe; expected an object with name, timeout, critical, group and async check()."
+    expected = f"Not a probe: {called}; expected an object with name, timeout, critical, group and async check()."
     with pytest.raises(obs.ImproperlyConfigured, match=f"^{re.escape(expected)}$"):
         Observed().obs.probes.register(what)
 
@@ -375,11 +375,11 @@ def test_what_is_no_probe_is_a_start_up_error(what: Any, called: str) -> None:
 @pytest.mark.parametrize(
     ("attribute", "values", "expected"),
     [
-        ("timeout", [0, -1.0, math.inf, math.nan, "0.2", None, True], "has the timeout {}; expected seconds."),
-        ("group", ["", "Ready", "a b", None, 5], "is in the group {}; expected a name like 'ready'."),
-        ("interval", [-1, math.inf, math.nan, "2", True], "has the interval {}; expected seconds, or 0."),
-        ("fail_after", [0, -1, 1.5, "2", True], "has fail_after {}; expected a number from 1."),
-        ("recover_after", [0, 2.0], "has recover_after {}; expected a number from 1."),
+        ("timeout", [0, -1.0, math.inf, math.nan, "0.2", None, True], "has timeout {}; expected seconds above 0."),
+        ("group", ["", "Ready", "a b", None, 5], "has group {}; expected a name like 'ready'."),
+        ("interval", [-1, math.inf, math.nan, "2", True], "has interval {}; expected seconds, or 0."),
+        ("fail_after", [0, -1, 1.5, "2", True], "has fail_after {}; expected an integer above 0."),
+        ("recover_after", [0, 2.0], "has recover_after {}; expected an integer above 0."),
     ],
 )
 def test_an_attribute_that_makes_no_sense_is_a_start_up_error(attribute: str, values: list[Any], expected: str) -> None:
