@@ -1,4 +1,4 @@
-"""What runs beside the application: from before its start to after its end."""
+"""The library's background tasks: from before the application's start to after its end."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from divan_obs_asgi.internal_errors import InternalErrors, ends_the_caller
 Run: TypeAlias = Callable[[], Awaitable[object]]
 Stop: TypeAlias = Callable[[], Awaitable[None]]
 
-# Seconds after the start of the application in which what nobody waits for is not begun.
+# Seconds by which tasks that nobody waits for start later than the application.
 LATER_S = 0.1
 
 
 class Background:
     """
-    The library's own tasks; they start and end with the application.
+    The library's own tasks. They start and end with the application.
 
-    A name tells what a task is for, and several may have the same: two Socket.IO servers have one each. One that
-    raises is reported under its name and has ended; the others, and the application, go on. One that returns has ended.
+    A task's name says what it is for. Several may have the same name: two Socket.IO servers have one task each. A task
+    that raises is reported under its name and ends; the other tasks and the application continue.
     """
 
     def __init__(self, faults: InternalErrors) -> None:
@@ -35,34 +35,34 @@ class Background:
         self._runs: list[tuple[str, Run]] = []
         self._later: list[tuple[str, Run]] = []
         self._runs_on: object = None
-        self._alone: _Alone | None = None
+        self._alone: _LoneTask | None = None
         self._when_started: list[tuple[str, Callable[[], object]]] = []
         self._starting = False
 
     def is_starting(self) -> bool:
-        """Tell whether the application is on its way to its first request; where it has no lifespan, it never is."""
+        """Return whether the application is starting. Without a lifespan this is never true."""
         return self._starting
 
-    def tell_starting(self) -> None:
-        """Note that the application's own start begins."""
+    def mark_starting(self) -> None:
+        """Note that the application's own start-up begins."""
         self._starting = True
 
     def add(self, name: str, run: Run, *, later: bool = False) -> None:
         """
-        Have `run` called when the application starts, and cancelled when it has ended.
+        Run `run` as a task when the application starts, and cancel it when the application has ended.
 
         Args:
-            later: it does something now and then that nobody waits for, and is called a moment after the others: an
-                application that lives for one request, as a test's does, does without it.
+            later: start it a moment after the others, because nobody waits for it. An application that lives for one
+                request only, as in a test, never starts it.
         """
         (self._later if later else self._runs).append((name, run))
 
     def when_started(self, name: str, call: Callable[[], object]) -> None:
-        """Have `call` called when the application has started, before its first request; it is not to take long."""
+        """Call `call` when the application has started, before its first request. It must be quick."""
         self._when_started.append((name, call))
 
-    def tell_started(self) -> None:
-        """Call these."""
+    def mark_started(self) -> None:
+        """Note that the application has started, and make the calls of `when_started`."""
         self._starting = False
         for name, call in self._when_started:
             try:
@@ -73,14 +73,14 @@ class Background:
     def run_alone(
         self, owner: object, running: AbstractAsyncContextManager[object], at_end: Callable[[], Awaitable[object]]
     ) -> None:
-        """Have a task of its own leave `running` when event loop or `owner` end, or `end_alone` is called."""
+        """Keep `running` entered in a task, until the event loop or `owner` ends, or `end_alone` is called."""
         self._starting = False
-        alone = _Alone(owner)
+        alone = _LoneTask(owner)
         self._alone = alone
         _start_task(partial(alone.run, running, at_end))
 
     async def end_alone(self) -> None:
-        """End what `run_alone` has started, in this event loop."""
+        """End what `run_alone` has started in this event loop."""
         alone, self._alone = self._alone, None
         if alone is not None:
             await alone.end()
@@ -88,12 +88,12 @@ class Background:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Stop]:
         """
-        Run all of them, until the block is left.
+        Run all tasks until the block is left.
 
-        Within such a block another one runs nothing: they run already, where an application is wrapped twice.
+        A second block inside of the first one runs nothing. An application that is wrapped twice has two.
 
         Yields:
-            what ends them before, and returns when they have; for who has to wait for that within the block.
+            a function that ends the tasks before the end of the block, and returns when they have ended.
         """
         if self._runs_on is not None and not _is_closed(self._runs_on):
             yield _nothing
@@ -113,12 +113,12 @@ class Background:
             scope.cancel()
             await ended.wait()
 
-        # Not in a task group of this task: to leave one takes a step of the event loop, in which hypercorn, once it has
-        # heard `lifespan.startup.failed`, looks whether the application has ended, and serves on where it has not.
+        # Not in a task group of this task, because leaving one takes a step of the event loop. After
+        # `lifespan.startup.failed` hypercorn checks at once whether the application has ended, and otherwise serves on.
         _start_task(partial(self._run_all, scope, ended))
         try:
-            # They begin before the application does: a signal that comes as soon as it has started finds a drain.
-            await _until_begun()
+            # They start before the application, so that a signal right after its start finds the drain ready.
+            await _until_started()
             yield stop
         finally:
             scope.cancel()
@@ -132,8 +132,8 @@ class Background:
                 async with anyio.create_task_group() as tasks:
                     for name, run in self._runs:
                         tasks.start_soon(self._run, name, run, name=f"divan_obs_asgi.{name}")
-                    # Tasks of their own from here on: one that an event loop ends in the very step in which it was made
-                    # leaves a coroutine that was never awaited, and a warning.
+                    # Tasks from here on, and not only after the pause: a task that is created in the event loop's last
+                    # step leaves a coroutine that was never awaited, and a warning.
                     for name, run in self._later:
                         tasks.start_soon(self._run_later, name, run, name=f"divan_obs_asgi.{name}")
         finally:
@@ -152,8 +152,8 @@ class Background:
         await self._run(name, run)
 
 
-class _Alone:
-    """Keeps a context that was entered already, until it is told to leave it."""
+class _LoneTask:
+    """Keeps a context entered until the owner or the event loop ends."""
 
     def __init__(self, owner: object) -> None:
         self._scope = anyio.CancelScope()
@@ -162,7 +162,7 @@ class _Alone:
         self._owner = weakref.ref(owner, self._owner_ended)
 
     def _owner_ended(self, owner: object) -> None:
-        # From whichever thread collects garbage.
+        # Called in any thread: the one that collects garbage.
         with suppress(RuntimeError):
             if isinstance(self._loop, asyncio.AbstractEventLoop):
                 self._loop.call_soon_threadsafe(self._scope.cancel)
@@ -185,7 +185,7 @@ class _Alone:
             await self._ended.wait()
 
 
-# asyncio itself keeps no task alive.
+# asyncio keeps only weak references to tasks.
 _tasks: set[asyncio.Task[None]] = set()
 
 
@@ -193,12 +193,12 @@ def _loop() -> Any:
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
-        # anyio's other backend; it runs us, so it is imported.
+        # Otherwise this runs on trio, which is imported then.
         return sys.modules["trio"].lowlevel.current_trio_token()
 
 
 def _is_closed(loop: object) -> bool:
-    """Tell whether this event loop has ended, perhaps without a word to its tasks."""
+    """Return whether this event loop has ended, perhaps without cancelling its tasks."""
     return isinstance(loop, asyncio.AbstractEventLoop) and loop.is_closed()
 
 
@@ -212,14 +212,14 @@ def _start_task(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
     task.add_done_callback(_tasks.discard)
 
 
-async def _until_begun() -> None:
-    """Wait until a task that was started, and each task of its group, have begun."""
+async def _until_started() -> None:
+    """Wait until a new task and each task of its group have started."""
     await anyio.lowlevel.checkpoint()
     await anyio.lowlevel.checkpoint()
 
 
 async def _nothing() -> None:
-    """Stop what somebody else has started: it is theirs."""
+    """Stop nothing: the tasks belong to the outer block."""
 
 
 __all__ = ["LATER_S", "Background", "Run", "Stop"]

@@ -1,4 +1,4 @@
-"""Whether a developer runs this process, and not an orchestrator."""
+"""Detects whether a developer runs this process, and not an orchestrator."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
-# Set in the process that a reloader restarts: by watchfiles' `run_process` and command, by Werkzeug, by Django.
-_OF_RELOADERS = ("WATCHFILES_CHANGES", "WERKZEUG_RUN_MAIN", "RUN_MAIN")
+# Variables that a reloader sets in the process that it restarts: watchfiles, Werkzeug and Django.
+_RELOADER_VARIABLES = ("WATCHFILES_CHANGES", "WERKZEUG_RUN_MAIN", "RUN_MAIN")
 # `fastapi dev` is uvicorn with --reload.
-_COMMANDS_THAT_RELOAD = (("fastapi", "dev"),)
-# uvicorn's and hypercorn's names for it.
-_OPTIONS = ("reload", "use_reloader")
+_RELOADING_COMMANDS = (("fastapi", "dev"),)
+# The option's name in uvicorn and in hypercorn.
+_RELOAD_OPTIONS = ("reload", "use_reloader")
 
 
 def why_development(frame: FrameType | None, *, dev: bool = False) -> str:
     """
-    Return by what a process is known to be a developer's: "under a reloader"; empty where by nothing.
+    Return why this is a developer's process, like "under a reloader"; empty if it is not known to be one.
 
     Args:
-        frame: of a function that the server has called; those around it are looked at.
-        dev: whether somebody has said OBS_ENV=dev.
+        frame: of a function that the server has called; the frames around it are searched.
+        dev: whether OBS_ENV=dev is set.
     """
     if is_reloaded(sys.argv, os.environ, frame):
         return "under a reloader"
@@ -32,29 +32,31 @@ def why_development(frame: FrameType | None, *, dev: bool = False) -> str:
 
 
 def is_terminal(stream: object) -> bool:
-    """Tell whether somebody sits before a stream."""
+    """Return whether a stream is a terminal."""
     try:
         return bool(stream.isatty())  # type: ignore[attr-defined]
     except (AttributeError, OSError, ValueError):
-        return False  # Not there, closed, or replaced by something that is not a file.
+        return False  # It is missing, closed, or replaced by an object that is not a file.
 
 
 def is_reloaded(argv: Sequence[str], environ: Mapping[str, str], frame: FrameType | None) -> bool:
-    """Tell whether a reloader restarts this process; what `multiprocessing` spawns has its parent's arguments."""
+    """Return whether a reloader restarts this process. Processes of `multiprocessing` have their parent's arguments."""
     command = (Path(argv[0]).name, *argv[1:2]) if argv else ()
     return (
         "--reload" in argv
-        or command in _COMMANDS_THAT_RELOAD
-        or any(environ.get(name) for name in _OF_RELOADERS)
-        or any(getattr(config, option, False) is True for config in _configurations(frame) for option in _OPTIONS)
+        or command in _RELOADING_COMMANDS
+        or any(environ.get(name) for name in _RELOADER_VARIABLES)
+        or any(
+            getattr(config, option, False) is True for config in _server_configs(frame) for option in _RELOAD_OPTIONS
+        )
     )
 
 
-def _configurations(frame: FrameType | None) -> Iterator[object]:
+def _server_configs(frame: FrameType | None) -> Iterator[object]:
     """
-    Yield the configurations of the servers below whose frames this one is.
+    Yield the configurations of the servers that have called this frame.
 
-    `uvicorn.run(app, reload=True)` leaves no trace in the process that it spawns but the arguments of its functions.
+    In the process that it spawns, `uvicorn.run(app, reload=True)` is visible only in the arguments of its functions.
     """
     while frame is not None:
         if frame.f_globals.get("__name__", "").partition(".")[0] in ("uvicorn", "hypercorn"):

@@ -1,4 +1,4 @@
-"""A signal handler in front of the one that is there, whoever has set that: a server, an event loop, nobody."""
+"""A signal handler that runs before the existing one, which a server, an event loop or nobody has set."""
 
 from __future__ import annotations
 
@@ -12,31 +12,30 @@ from typing import Any, TypeAlias
 
 Handler: TypeAlias = Callable[[int, FrameType | None], object]
 
-
-# Called with seconds when SIGTERM is about to end the process: what is queued may be sent before.
+# Called with a number of seconds when SIGTERM is about to end the process: time to send what is queued.
 at_termination: list[Callable[[float], object]] = []
 
 
 class NotChained(Exception):
-    """The signal is left to whoever has it; the text says why."""
+    """The signal cannot be handled here; the text says why."""
 
 
-def hand_over(before: object, number: int, frame: FrameType | None) -> None:
-    """Do with a signal what would have been done without us: `before` is what `signal.getsignal` has returned."""
+def call_previous(before: object, number: int, frame: FrameType | None) -> None:
+    """Handle a signal as without this library. `before` is the earlier result of `signal.getsignal`."""
     if callable(before):
         before(number, frame)
     elif before is not signal.SIG_IGN:
-        # As if there were no handler: the parent sees that the signal has ended the process.
+        # The default handler, so that the parent process sees that the signal has ended this one.
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
 
 class ChainedHandler:
     """
-    Has `handler` called for a signal, until it is released; `pass_on` calls what was there before.
+    Calls `handler` for a signal until `release`. `forward` calls the previous handler.
 
     Raises:
-        NotChained: where Python does not let us, or nobody could be called afterwards.
+        NotChained: if Python does not allow it, or if the previous handler could not be called.
     """
 
     def __init__(self, number: int, handler: Handler) -> None:
@@ -45,60 +44,60 @@ class ChainedHandler:
         self._number = number
         self._handler = handler
         self._before = signal.getsignal(number)
-        self._of_loop: asyncio.Handle | None = None
+        self._loop_handle: asyncio.Handle | None = None
         if self._before is None:
             raise NotChained("it has a handler that was not set by Python")
         if self._before is signal.SIG_IGN:
             raise NotChained("it is ignored")
-        if _is_of_a_loop(self._before):
+        if _is_loop_handler(self._before):
             self._chain_in_loop()
         else:
             signal.signal(number, handler)
 
     @property
-    def is_of_nobody(self) -> bool:
-        """Whether the signal had no handler: the system ends the process."""
-        # The library's own, which flushes the log, stands in front of the one that counts.
+    def is_default(self) -> bool:
+        """Whether the signal had no handler, so that the system ends the process."""
+        # The library's own handler, which flushes the log, keeps the previous one in `before`.
         return getattr(self._before, "before", self._before) is signal.SIG_DFL
 
-    def pass_on(self, frame: FrameType | None = None) -> None:
-        """Have the signal do what it would have done."""
-        if self._of_loop is not None:
-            self._of_loop._run()
+    def forward(self, frame: FrameType | None = None) -> None:
+        """Call the previous handler."""
+        if self._loop_handle is not None:
+            self._loop_handle._run()
         else:
-            hand_over(self._before, self._number, frame)
+            call_previous(self._before, self._number, frame)
 
     def release(self) -> None:
-        """Put back what was there, unless somebody has set something else meanwhile."""
-        if self._of_loop is not None:
+        """Restore the previous handler, unless another one was set meanwhile."""
+        if self._loop_handle is not None:
             loop = asyncio.get_running_loop()
-            if not self._of_loop.cancelled():
-                loop.add_signal_handler(self._number, self._of_loop._run)
+            if not self._loop_handle.cancelled():
+                loop.add_signal_handler(self._number, self._loop_handle._run)
         elif signal.getsignal(self._number) == self._handler:
             signal.signal(self._number, self._before)
 
     def _chain_in_loop(self) -> None:
         """
-        Take the place of a handler that was set by `loop.add_signal_handler`, as hypercorn does.
+        Replace a handler that was set by `loop.add_signal_handler`, as hypercorn does.
 
-        The loop hears of a signal through its wake-up descriptor, whatever handler Python has. It does not tell which
-        handlers it has, except in this attribute, which is asyncio's since 3.4 and which uvloop has not.
+        The loop receives a signal through its wake-up descriptor, whatever handler Python has. Its handlers are visible
+        only in this private attribute, which asyncio has had since 3.4. uvloop does not have it.
         """
         loop = asyncio.get_running_loop()
         handlers: dict[int, Any] | None = getattr(loop, "_signal_handlers", None)
-        of_loop = handlers.get(self._number) if isinstance(handlers, dict) else None
-        if not isinstance(of_loop, asyncio.Handle):
-            raise NotChained("its handler belongs to an event loop that does not tell it")
+        loop_handle = handlers.get(self._number) if isinstance(handlers, dict) else None
+        if not isinstance(loop_handle, asyncio.Handle):
+            raise NotChained("its handler belongs to an event loop that does not expose it")
         handler = self._handler
         loop.add_signal_handler(self._number, handler, self._number, None)
-        self._of_loop = of_loop
+        self._loop_handle = loop_handle
 
 
-def _is_of_a_loop(handler: object) -> bool:
-    """Tell whether this is what asyncio and uvloop set in Python for a signal that they handle themselves."""
+def _is_loop_handler(handler: object) -> bool:
+    """Return whether asyncio or uvloop has set this handler, for a signal that they handle themselves."""
     return getattr(handler, "__name__", "") == "_sighandler_noop" or isinstance(
         getattr(handler, "__self__", None), asyncio.AbstractEventLoop
     )
 
 
-__all__ = ["ChainedHandler", "Handler", "NotChained", "at_termination", "hand_over"]
+__all__ = ["ChainedHandler", "Handler", "NotChained", "at_termination", "call_previous"]

@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 from types import FrameType
 
-from divan_obs_asgi.lifecycle.signals import at_termination, hand_over
+from divan_obs_asgi.lifecycle.signals import at_termination, call_previous
 from divan_obs_asgi.logs.sink import end_all
 
 # Seconds; whoever sent the signal waits, and so does an event loop that is to end in order.
@@ -29,7 +29,7 @@ class FlushOnTermination:
         for send in at_termination:
             with suppress(Exception):
                 send(_FLUSH_S)
-        hand_over(self.before, number, frame)
+        call_previous(self.before, number, frame)
 
 
 def flush_on_termination() -> None:

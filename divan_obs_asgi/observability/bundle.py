@@ -220,7 +220,9 @@ class Observability:
         }
         if tracing:
             sinks["span"] = canaries.span_sink(policy)
-        probes.register(CanaryProbe(sinks, canaries.known_of(policy), lambda name: name == "log" and log.is_installed))
+        probes.register(
+            CanaryProbe(sinks, canaries.known_results(policy), lambda name: name == "log" and log.is_installed)
+        )
         work = WorkSpans(tracer_of(spans.provider if spans is not None else None), metrics.counting(policy, "span"))
         jobs = Jobs(metrics, work, metrics.counting(policy, "log"), faults, observing=settings.enabled)
         redaction = metrics.counting(policy, "application")

@@ -1,4 +1,4 @@
-"""Health probes, and the registry that asks them."""
+"""Health probes, and the registry that checks them."""
 
 from divan_obs_asgi.probes.base import Group, Probe
 from divan_obs_asgi.probes.canary import CanaryProbe
@@ -8,7 +8,7 @@ from divan_obs_asgi.probes.engine.registry import ProbeRegistry
 from divan_obs_asgi.probes.function import FunctionProbe
 from divan_obs_asgi.probes.heartbeat import HeartbeatProbe
 from divan_obs_asgi.probes.http import HttpProbe
-from divan_obs_asgi.probes.migrations import ALEMBIC, YOYO, MigrationsProbe, django
+from divan_obs_asgi.probes.migrations import ALEMBIC_QUERY, YOYO_QUERY, MigrationsProbe, django_query
 from divan_obs_asgi.probes.otlp import OtlpProbe
 from divan_obs_asgi.probes.redis import RedisProbe
 from divan_obs_asgi.probes.report import PastCheck, Report, Result
@@ -18,8 +18,8 @@ from divan_obs_asgi.probes.sql import SqlProbe
 from divan_obs_asgi.probes.tcp import TcpProbe
 
 __all__ = [
-    "ALEMBIC",
-    "YOYO",
+    "ALEMBIC_QUERY",
+    "YOYO_QUERY",
     "CanaryProbe",
     "ConfigProbe",
     "DiskProbe",
@@ -39,5 +39,5 @@ __all__ = [
     "SocketIoProbe",
     "SqlProbe",
     "TcpProbe",
-    "django",
+    "django_query",
 ]

@@ -1,11 +1,11 @@
-"""What a probe is."""
+"""The interface of a probe."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final, Protocol, TypeAlias, TypedDict, Unpack, runtime_checkable
 
-# "live", "ready" and "startup" have a meaning of their own; any other name is a group of the service's own.
+# "live", "ready" and "startup" have endpoints of their own. Any other name is a group of the service's own.
 Group: TypeAlias = str
 LIVE: Final = "live"
 READY: Final = "ready"
@@ -15,19 +15,19 @@ STARTUP: Final = "startup"
 @runtime_checkable
 class Probe(Protocol):
     """
-    Tells whether one thing that the service needs is well.
+    Checks one thing that the service depends on.
 
     Attributes:
-        name: its key in the health answers, lower case.
-        timeout: seconds after which the check counts as failed.
+        name: its key in health responses, lower case.
+        timeout: seconds after which a check counts as failed.
         critical: whether its failure makes the whole group fail.
-        group: which of the health endpoints tells of it.
+        group: the health endpoint that includes it.
 
-    It may have as well (`ProbeRegistry` reads them where they are):
-        interval: seconds between two checks, in place of `HEALTH_INTERVAL_S`; 0 checks whenever it is asked for.
-        fail_after, recover_after: checks in a row, in place of `HEALTH_FAIL_AFTER` and `HEALTH_RECOVER_AFTER`.
-        aclose(): an async method that lets go of what the checks keep open. It is called when nobody checks any more,
-            and a later check opens it anew.
+    Optional attributes, which `ProbeRegistry` reads if they exist:
+        interval: seconds between two checks, instead of `HEALTH_INTERVAL_S`; 0 also checks on every request.
+        fail_after, recover_after: consecutive checks, instead of `HEALTH_FAIL_AFTER` and `HEALTH_RECOVER_AFTER`.
+        aclose(): an async method that closes what the checks keep open. It is called when the background checks end,
+            and after a check without them. A later check opens it again.
     """
 
     @property
@@ -47,13 +47,13 @@ class Probe(Protocol):
         Return details to publish, or raise.
 
         Raises:
-            ProbeFailed: with a reason of the closed vocabulary. Anything else that is raised is a bug of the
-                probe and published as "error".
+            ProbeFailed: with one of the fixed reasons. Any other exception is a bug in the probe, and is published as
+                "error".
         """
 
 
 class Options(TypedDict, total=False):
-    """What every probe of the library can be told, beside its name; `Probe` says what it means."""
+    """The options that every probe of the library takes beside its name. `Probe` describes them."""
 
     timeout: float
     critical: bool
@@ -64,7 +64,7 @@ class Options(TypedDict, total=False):
 
 
 class NamedProbe:
-    """The attributes of a probe that takes `Options`; what it is not told is as its class has it."""
+    """A probe that takes `Options`. The attributes of its class are the defaults."""
 
     timeout: float = 1.0
     critical: bool = True

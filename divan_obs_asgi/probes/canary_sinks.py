@@ -1,4 +1,4 @@
-"""The sinks of one service, each as a function that shows what would leave through it."""
+"""The sinks of one service, each as a function that returns what would leave the process."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from prometheus_client.registry import Collector
 from divan_obs_asgi.logs import Lines, Logs, PipelineHandler
 from divan_obs_asgi.logs.console_handlers import writes_to_console
 from divan_obs_asgi.metrics import Format, Metrics
-from divan_obs_asgi.probes.canary import Sink
+from divan_obs_asgi.probes.canary import CanarySink
 
 if TYPE_CHECKING:
     from divan_obs_asgi.redaction import RedactionPolicy
 
 
-# What canaries have found out in this process: policies do not change.
-_known: WeakKeyDictionary[RedactionPolicy, dict[str, bool]] = WeakKeyDictionary()
+# Results of this process. Policies do not change, so neither do their results.
+_results: WeakKeyDictionary[RedactionPolicy, dict[str, bool]] = WeakKeyDictionary()
 
 
-def known_of(policy: RedactionPolicy) -> dict[str, bool]:
-    """Return which sinks with this policy are known to be tight or not, for others to add to."""
-    return _known.setdefault(policy, {})
+def known_results(policy: RedactionPolicy) -> dict[str, bool]:
+    """Return whether the sinks with this policy are safe, as far as they were tested. The caller may add results."""
+    return _results.setdefault(policy, {})
 
 
-def log_sink(lines: Lines) -> Sink:
-    """Return what a log call, its arguments, its fields and its exception become."""
+def log_sink(lines: Lines) -> CanarySink:
+    """Return a sink for the line of a log call, with arguments, fields and an exception."""
 
     def written(text: str, fields: Mapping[str, object]) -> bytes:
         try:
@@ -43,20 +43,20 @@ def log_sink(lines: Lines) -> Sink:
     return written
 
 
-def logging_sink(log: Logs, lines: Lines) -> Sink:
+def logging_sink(log: Logs, lines: Lines) -> CanarySink:
     """
-    Return what a WARNING of the application becomes on its way through the root logger; without a pipeline, the line.
+    Return a sink for a WARNING through the root logger; without an installed pipeline, for its line alone.
 
-    No handler writes it. What a handler for the console would have written is returned as it is.
+    No handler writes the WARNING. If a console handler would have, the output contains the plain text.
     """
-    direct = log_sink(lines)
+    without_pipeline = log_sink(lines)
     line: list[bytes] = []
 
     def written(text: str, fields: Mapping[str, object]) -> bytes:
         log.look_after_handler()
         root = logging.getLogger()
         if not log.is_installed or not root.isEnabledFor(logging.WARNING):
-            return line[0] if line else _kept(line, direct(text, fields))
+            return line[0] if line else _kept(line, without_pipeline(text, fields))
         with _Intercepted() as intercepted:
             try:
                 raise ValueError(text)
@@ -64,9 +64,9 @@ def logging_sink(log: Logs, lines: Lines) -> Sink:
                 root.warning(intercepted.message, text, exc_info=True, extra=dict(fields))
         record = intercepted.by_pipeline
         if record is None:
-            raise LookupError("The root logger's records do not go through the pipeline.")
+            raise LookupError("The root logger's records do not reach the pipeline.")
         if not line:
-            # Once, for each is counted as a redaction.
+            # Once, because each line counts as a redaction.
             line.append(lines.application(record, None, 1.0))
         return line[0] + (text.encode() if intercepted.by_console else b"")
 
@@ -79,16 +79,16 @@ def _kept(line: list[bytes], data: bytes) -> bytes:
 
 
 class _Intercepted:
-    """Keeps one record from the root logger's handlers, and notes which of them have got it."""
+    """Blocks one record at the root logger's handlers, and notes which of them received it."""
 
     def __init__(self) -> None:
-        # The object, and not its text, tells the record from any other.
+        # The record is recognized by this object, not by its text.
         self.message = " ".join(("said", "%s"))
         self.by_pipeline: logging.LogRecord | None = None
         self.by_console = False
         last = logging.lastResort
         self._filters = [
-            (handler, _One(self, handler)) for handler in (*logging.root.handlers, *([last] if last else ()))
+            (handler, _RecordFilter(self, handler)) for handler in (*logging.root.handlers, *([last] if last else ()))
         ]
 
     def __enter__(self) -> _Intercepted:
@@ -107,7 +107,7 @@ class _Intercepted:
             self.by_console = True
 
 
-class _One(logging.Filter):
+class _RecordFilter(logging.Filter):
     def __init__(self, intercepted: _Intercepted, handler: logging.Handler) -> None:
         super().__init__()
         self._intercepted = intercepted
@@ -120,8 +120,8 @@ class _One(logging.Filter):
         return False
 
 
-def metrics_sink(policy: RedactionPolicy) -> Sink:
-    """Return what label values and an exemplar become."""
+def metrics_sink(policy: RedactionPolicy) -> CanarySink:
+    """Return a sink for label values and an exemplar."""
 
     def exposed(text: str, fields: Mapping[str, object]) -> bytes:
         metrics = Metrics(policy)
@@ -132,8 +132,8 @@ def metrics_sink(policy: RedactionPolicy) -> Sink:
     return exposed
 
 
-def health_sink(policy: RedactionPolicy) -> Sink:
-    """Return what the details of a probe become."""
+def health_sink(policy: RedactionPolicy) -> CanarySink:
+    """Return a sink for the details of a probe."""
 
     def answered(text: str, fields: Mapping[str, object]) -> bytes:
         return orjson.dumps({"text": policy.redact_text(text), **policy.redact_record(fields)})
@@ -141,8 +141,8 @@ def health_sink(policy: RedactionPolicy) -> Sink:
     return answered
 
 
-def span_sink(policy: RedactionPolicy) -> Sink:
-    """Return what name, attributes, event and status of a span become; needs OpenTelemetry."""
+def span_sink(policy: RedactionPolicy) -> CanarySink:
+    """Return a sink for name, attributes, event and status of a span; needs OpenTelemetry."""
 
     def exported(text: str, fields: Mapping[str, object]) -> bytes:
         from opentelemetry.sdk.trace import Event, ReadableSpan
@@ -154,9 +154,14 @@ def span_sink(policy: RedactionPolicy) -> Sink:
         event = Event("exception", {"exception.message": text})
         status = Status(StatusCode.ERROR, text)
         span = ReadableSpan(text, attributes=attributes, events=[event], status=status)
-        told = SpanRedactor(policy).span(span)
+        redacted = SpanRedactor(policy).span(span)
         return repr(
-            [told.name, told.attributes, told.status.description, [dict(e.attributes or {}) for e in told.events]]
+            [
+                redacted.name,
+                redacted.attributes,
+                redacted.status.description,
+                [dict(e.attributes or {}) for e in redacted.events],
+            ]
         ).encode()
 
     return exported

@@ -1,4 +1,4 @@
-"""Whether the service was configured in a way that can work."""
+"""Probe: the flags are valid."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ from divan_obs_asgi.settings.service import IN_PLAY
 
 # RFC 7518, section 3.2: a key of at least the size of the hash output, 256 bits for HS256.
 JWT_SECRET_BYTES = 32
-# 128 bits as `secrets.token_urlsafe(16)` writes them, whose tokens all have more different characters than these.
+# 128 bits, as `secrets.token_urlsafe(16)` writes them. All its tokens have more than 8 different characters.
 TOKEN_CHARACTERS = 22
 _DIFFERENT_CHARACTERS = 8
 
-_REDIS = frozenset({"redis", "rediss", "unix"})
-_BY_SOCKET = frozenset({"postgres", "postgresql", "unix"})
-_S3 = frozenset({"http", "https"})
+_REDIS_SCHEMES = frozenset({"redis", "rediss", "unix"})
+_SOCKET_SCHEMES = frozenset({"postgres", "postgresql", "unix"})
+_S3_SCHEMES = frozenset({"http", "https"})
 
 
 class ConfigProbe:
     """
-    Startup: the URLs of Redis, SQL and S3 are well formed, the JWT secret is long enough, and there is a
-    collector where tracing is on. What is not set is not used and not asked for; but outside of
-    `OBS_ENV=dev` the guarded endpoints need an admin token, and one that nobody can guess.
+    Startup: the URLs of Redis, SQL and S3 are well formed, the JWT secret is long enough, tracing has an endpoint.
 
-    The answer names the flags that are wrong, never their values.
+    A URL or secret that is not set counts as not used. Outside of `OBS_ENV=dev` the guarded endpoints need an admin
+    token that cannot be guessed. The response names the invalid flags, never their values.
     """
 
     name = "config"
@@ -46,21 +45,21 @@ class ConfigProbe:
         return {}
 
     def wrong_flags(self) -> list[str]:
-        """Return the names of the flags that cannot work."""
+        """Return the names of the invalid flags."""
         settings = self._settings
-        answers = {
-            "REDIS_URL": settings.service.redis_url is None or _well_formed(settings.service.redis_url, _REDIS),
+        valid = {
+            "REDIS_URL": settings.service.redis_url is None or _well_formed(settings.service.redis_url, _REDIS_SCHEMES),
             "DATABASE_URL": settings.service.database_url is None or _well_formed(settings.service.database_url),
-            "S3_ENDPOINT_URL": settings.service.s3_url is None or _well_formed(settings.service.s3_url, _S3),
+            "S3_ENDPOINT_URL": settings.service.s3_url is None or _well_formed(settings.service.s3_url, _S3_SCHEMES),
             "JWT_SECRET": settings.service.jwt_secret is None or self._is_long_enough(settings.service.jwt_secret),
             "OTEL_EXPORTER_OTLP_ENDPOINT": not settings.tracing.enabled
             or (settings.tracing.traces_endpoint or settings.tracing.endpoint) is not None,
-            "OBS_ADMIN_TOKEN": not self._guards or _is_strong(settings.ops.admin_token),
-            "OBS_ADMIN_TOKEN_PREVIOUS": not self._guards
+            "OBS_ADMIN_TOKEN": not self._needs_token or _is_strong(settings.ops.admin_token),
+            "OBS_ADMIN_TOKEN_PREVIOUS": not self._needs_token
             or settings.ops.admin_token_previous is None
             or _is_strong(settings.ops.admin_token_previous),
         }
-        return [flag for flag, fine in answers.items() if not fine]
+        return [flag for flag, ok in valid.items() if not ok]
 
     def _is_long_enough(self, key: str) -> bool:
         if self._settings.service.env not in IN_PLAY and len(set(key)) < DIFFERENT_CHARACTERS:
@@ -68,14 +67,14 @@ class ConfigProbe:
         return _bytes_in(key) >= JWT_SECRET_BYTES
 
     @property
-    def _guards(self) -> bool:
-        """Whether endpoints are served, somewhere in earnest, that need the token."""
+    def _needs_token(self) -> bool:
+        """Whether guarded endpoints are served, outside of development."""
         settings = self._settings
         return settings.enabled and settings.ops.enabled and settings.service.env != "dev"
 
 
 def _bytes_in(secret: str) -> int:
-    # How Python reads an environment variable of bytes that are no text, and back.
+    # Python decodes environment variables with surrogateescape; this restores the bytes.
     return len(secret.encode("utf-8", "surrogateescape"))
 
 
@@ -86,17 +85,17 @@ def _is_strong(token: str | None) -> bool:
 def _well_formed(url: str, schemes: frozenset[str] | None = None) -> bool:
     try:
         parts = urlsplit(url)
-        if "," not in parts.netloc:  # libpq takes several hosts, each with its port.
-            parts.port  # noqa: B018 - raises ValueError where it is no port
+        if "," not in parts.netloc:  # libpq accepts several hosts, each with a port.
+            parts.port  # noqa: B018 - raises ValueError for an invalid port
     except ValueError:
         return False
     # `postgresql+asyncpg` names the driver after the plus.
     scheme = parts.scheme.partition("+")[0]
-    # The application may have any database; of what it does not check itself, only the form is known here.
+    # The application may use any database, so only the form of its URL is checked.
     if not scheme or (schemes is not None and scheme not in schemes) or "://" not in url:
         return False
-    # SQLite's default is a database in memory; PostgreSQL and Redis may be reached by a socket.
-    return bool(parts.hostname) or scheme == "sqlite" or (scheme in _BY_SOCKET and bool(parts.path))
+    # SQLite may be in memory; PostgreSQL and Redis may be reached through a socket.
+    return bool(parts.hostname) or scheme == "sqlite" or (scheme in _SOCKET_SCHEMES and bool(parts.path))
 
 
 __all__ = ["JWT_SECRET_BYTES", "TOKEN_CHARACTERS", "ConfigProbe"]

@@ -1,4 +1,4 @@
-"""Whether there is room left."""
+"""Probe: a file system has free space."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Protocol, Unpack
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed
 from divan_obs_asgi.probes.base import NamedProbe, Options
-from divan_obs_asgi.probes.connections.dns import OwnThread
+from divan_obs_asgi.probes.connections.dns import DedicatedThread
 
 
 class _Usage(Protocol):
-    """Of a file system, in bytes."""
+    """The space of a file system, in bytes."""
 
     @property
     def total(self) -> int: ...
@@ -24,15 +24,15 @@ class _Usage(Protocol):
 
 class DiskProbe(NamedProbe):
     """
-    Readiness: the file system of `path` has room for what the service writes.
+    Readiness: the file system of `path` has enough free space.
 
-    It is asked in a thread, of which there is one at most: a network disk that hangs costs no second one.
+    The check runs in a thread, one at most: a network disk that hangs does not start a second one.
 
     Args:
-        min_free_percent, min_free_bytes: what must be free; both, where both are given.
+        min_free_percent, min_free_bytes: how much must be free. If both are given, both apply.
 
     Raises:
-        ImproperlyConfigured: where neither is given, or one that can never or always be met.
+        ImproperlyConfigured: if neither is given, or if a value can never or always be met.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class DiskProbe(NamedProbe):
         **options: Unpack[Options],
     ) -> None:
         if min_free_percent is None and min_free_bytes is None:
-            raise ImproperlyConfigured(f"Probe {name!r} asks for no room; give min_free_percent or min_free_bytes.")
+            raise ImproperlyConfigured(f"Probe {name!r} has no limit; set min_free_percent or min_free_bytes.")
         if min_free_percent is not None and not 0 < min_free_percent < 100:
             raise ImproperlyConfigured(f"Probe {name!r} has min_free_percent {min_free_percent!r}; expected 0 to 100.")
         if min_free_bytes is not None and min_free_bytes <= 0:
@@ -54,13 +54,13 @@ class DiskProbe(NamedProbe):
         self._path = path
         self._min_percent = min_free_percent or 0.0
         self._min_bytes = min_free_bytes or 0
-        self._thread = OwnThread()
+        self._thread = DedicatedThread()
 
     async def check(self) -> Mapping[str, object]:
         try:
             usage: _Usage = await self._thread.call(lambda: shutil.disk_usage(self._path))
         except OSError:
-            raise ProbeFailed("error") from None  # The path is gone, or not ours to see.
+            raise ProbeFailed("error") from None  # The path does not exist, or is not readable.
         percent = 100 * usage.free / usage.total if usage.total else 0.0
         if percent < self._min_percent or usage.free < self._min_bytes:
             raise ProbeFailed("full", free_percent=round(percent, 1))

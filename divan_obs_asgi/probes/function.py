@@ -1,4 +1,4 @@
-"""Any async function, as a probe."""
+"""Probe: an async function of the application."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ Function: TypeAlias = Callable[[], Awaitable[Mapping[str, object] | None]]
 
 class FunctionProbe(NamedProbe):
     """
-    A probe that asks an async function: it passes where the function returns.
+    Calls an async function. The check passes if the function returns.
 
     Args:
         function: returns details to publish, or None; raises `ProbeFailed` with a reason.
+
+    Raises:
+        ImproperlyConfigured: if `function` is not async.
     """
 
     def __init__(self, function: Function, name: str, **options: Unpack[Options]) -> None:

@@ -1,4 +1,4 @@
-"""Whether the event loop still turns."""
+"""Probe: the event loop responds."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from divan_obs_asgi.exceptions import ProbeFailed
 from divan_obs_asgi.probes.base import LIVE, Group
 
 _INTERVAL_S = 1.0
-# A loop that comes round later than this is stuck, and a restart is the cure.
+# An event loop that is late by more than this is stuck. A restart helps.
 _MAX_AGE_S = 10.0
 
 
 class HeartbeatProbe:
     """
-    Liveness: a task that notes the time once a second, for as long as the application lives.
+    Liveness: a task notes the time once a second while the application lives.
 
-    It asks nothing of any dependency, because a restart cures none of them. Before the task has
-    started, and where the server has no lifespan, answering at all is the proof.
+    It checks no dependency, because a restart repairs none. Before the task has started, and under a server without
+    lifespan, the response itself is the proof.
     """
 
     name = "heartbeat"
     timeout = 1.0
     critical = True
     group: Group = LIVE
-    # It costs nothing, and is to be true at the moment in which it is told.
+    # The check costs nothing, so every request gets the present state.
     interval = 0.0
     fail_after = 1
 

@@ -1,4 +1,4 @@
-"""Whether a URL answers."""
+"""Probe: a URL responds."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from anyio.abc import ByteStream
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed
 from divan_obs_asgi.probes.base import NamedProbe, Options
-from divan_obs_asgi.probes.connections.dns import Names
+from divan_obs_asgi.probes.connections.dns import NameResolver
 
 # RFC 9112, section 4: HTTP-version SP status-code SP.
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: [^\r\n]*)?\r?\n")
 _STATUS_LINE_BYTES = 4096
-# RFC 9110, section 5.6.2, and what a value cannot have.
+# RFC 9110, section 5.6.2: a token; and the characters that a value must not contain.
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BAD_VALUE = re.compile(r"[\x00-\x1f\x7f]|[^\x00-\xff]")
 _DEFAULTS = {"user-agent": "divan-obs", "accept": "*/*"}
-# No body is sent, and a server may want to be told (RFC 9110, section 8.6: else it answers 411).
+# These requests have no body. Without a length a server may answer 411 (RFC 9110, section 8.6).
 _LENGTH = {method: {"content-length": "0"} for method in ("POST", "PUT", "PATCH")}
 _PORTS = {"http": 80, "https": 443}
-# A request has one answer; these come before it (RFC 9110, section 15.2).
+# Interim responses come before the final one (RFC 9110, section 15.2).
 _INTERIM = range(100, 200)
 
 
 @dataclass(frozen=True)
 class _Target:
-    """Where a request goes, and its bytes."""
+    """The address of a request, and its bytes."""
 
     host: str
     port: int
@@ -42,16 +42,16 @@ class _Target:
     @classmethod
     def of(cls, url: str, method: str, headers: Mapping[str, str], tls: ssl.SSLContext | None) -> Self:
         """
-        Read `url`.
+        Parse `url`.
 
         Raises:
-            ImproperlyConfigured: telling what is wrong and not the value, which can hold a password.
+            ImproperlyConfigured: without the URL in its text, because that can contain a password.
         """
         try:
             parts = urlsplit(url)
             port = parts.port or _PORTS[parts.scheme]
         except (ValueError, KeyError):
-            raise ImproperlyConfigured("The URL of a probe is no http:// or https:// URL.") from None
+            raise ImproperlyConfigured("The URL of a probe is invalid; expected http:// or https://.") from None
         if not parts.hostname or not url.isascii() or re.search(r"[\x00-\x20\x7f]", url):
             raise ImproperlyConfigured("The URL of a probe has no host, or a character that must be escaped.")
         if "@" in parts.netloc:
@@ -66,36 +66,36 @@ class _Target:
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    # Two of one name, `host` above all, are refused (RFC 9112, section 3.2).
+    # A header must not be there twice: servers refuse a second `host` (RFC 9112, section 3.2).
     return {name.lower(): value for name, value in headers.items()}
 
 
 def _request(method: str, path: str, headers: Mapping[str, str]) -> bytes:
     for name, value in headers.items():
         if not _NAME.fullmatch(name) or _BAD_VALUE.search(value):
-            raise ImproperlyConfigured(f"A probe cannot send the header {name!r}: no header looks like that.")
+            raise ImproperlyConfigured(f"A probe cannot send the header {name!r}: its name or value is invalid.")
     if not _NAME.fullmatch(method):
         raise ImproperlyConfigured(f"A probe cannot send {method!r}; expected a method like GET.")
-    told = {**headers, "connection": "close"}
-    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in told.items())]
+    headers = {**headers, "connection": "close"}
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
 class HttpProbe(NamedProbe):
     """
-    Readiness: a URL answers with one of the statuses expected.
+    Readiness: a URL answers with an accepted status.
 
-    The request goes to that URL's host and nowhere else: no redirect is followed (3xx is a status like others), no
-    proxy is asked, and no body is read.
+    The request goes to the host of the URL only. The probe follows no redirects (3xx is a status like any other), uses
+    no proxy, and reads no body.
 
     Args:
         url: http:// or https://, without a user.
-        headers: sent with each request; values are told nowhere.
+        headers: sent with each request. Their values are never logged or published.
         accept: the statuses that pass; by default 2xx.
-        tls: in place of the system's certificates.
+        tls: instead of the system's certificates.
 
     Raises:
-        ImproperlyConfigured: for what is no such URL, header or method.
+        ImproperlyConfigured: if the URL, a header or the method is invalid.
     """
 
     def __init__(
@@ -112,14 +112,16 @@ class HttpProbe(NamedProbe):
         super().__init__(name, **options)
         self._target = _Target.of(url, method, headers or {}, tls)
         self._accept = accept
-        self._names = Names()
+        self._resolver = NameResolver()
 
     async def check(self) -> Mapping[str, object]:
         try:
-            await self._names.look_up(self._target.host)
+            await self._resolver.look_up(self._target.host)
             status = await _status(self._target)
         except ssl.SSLError:
-            raise ProbeFailed("error") from None  # An OSError to Python; the certificate is wrong, somebody is there.
+            raise ProbeFailed(
+                "error"
+            ) from None  # Also an OSError: the server is there, but its certificate is invalid.
         except (OSError, anyio.BrokenResourceError, anyio.EndOfStream):
             raise ProbeFailed("refused") from None
         if status not in self._accept:
@@ -133,7 +135,7 @@ async def _status(target: _Target) -> int:
         await stream.send(target.request)
         return await _first_status(stream)
     finally:
-        # Not in order, which would wait for the other end.
+        # A graceful close would wait for the server.
         await anyio.aclose_forcefully(stream)
 
 
@@ -144,7 +146,7 @@ async def _connected(target: _Target) -> ByteStream:
 
 
 async def _first_status(stream: ByteStream) -> int:
-    """Return the status of the answer, past those that come before it."""
+    """Return the status of the final response; interim responses are skipped."""
     received = b""
     while len(received) < _STATUS_LINE_BYTES:
         received += await stream.receive(_STATUS_LINE_BYTES)

@@ -1,4 +1,4 @@
-"""Whether the application has started."""
+"""Probe: the application has started."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from divan_obs_asgi.probes.base import Group
 
 
 class LifespanProbe:
-    """Fails where the application could not start, or its lifespan broke off; it is registered only then."""
+    """Fails if the application could not start, or if its lifespan ended early. It is registered only in that case."""
 
     timeout = 1.0
     critical = True

@@ -1,4 +1,4 @@
-"""Whether the database's schema is new enough for this code."""
+"""Probe: the database's schema is new enough for this code."""
 
 from __future__ import annotations
 
@@ -9,48 +9,48 @@ from typing import Unpack
 from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed
 from divan_obs_asgi.probes.base import NamedProbe, Options
 from divan_obs_asgi.probes.connections.dedicated import RENEW_S
-from divan_obs_asgi.probes.sql import Sql
+from divan_obs_asgi.probes.sql import DedicatedSqlClient
 
-# Where Alembic keeps what was applied last.
-ALEMBIC = "SELECT version_num FROM alembic_version"
-# Where yoyo keeps what was applied; its ids begin with a number or a date.
-YOYO = "SELECT max(migration_id) FROM _yoyo_migration"
+# Alembic keeps the last applied migration here.
+ALEMBIC_QUERY = "SELECT version_num FROM alembic_version"
+# yoyo keeps all applied migrations here. Its ids begin with a number or a date.
+YOYO_QUERY = "SELECT max(migration_id) FROM _yoyo_migration"
 
 # `0008`, `0008_read_marks` (Django), `20261125_01_xyz-rooms` (yoyo), `2026_11_24`; not `0008a4c1` (Alembic's hashes).
 _VERSION = re.compile(r"[0-9]{1,20}(?:[._-][0-9]{1,20})*(?![0-9A-Za-z])")
 _APP = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 
-def django(app: str) -> str:
+def django_query(app: str) -> str:
     """
-    Return what asks for the newest migration of a Django app: `MigrationsProbe(..., query=django("chat"))`.
+    Return the query for the newest migration of a Django app: `MigrationsProbe(..., query=django_query("chat"))`.
 
     Raises:
-        ImproperlyConfigured: for what is no app's label.
+        ImproperlyConfigured: if `app` is not a valid app label.
     """
     if not _APP.fullmatch(app):
-        raise ImproperlyConfigured(f"A Django app is named {app!r}; expected its label, like 'chat'.")
+        raise ImproperlyConfigured(f"Invalid Django app label {app!r}; expected a label like 'chat'.")
     return f"SELECT max(name) FROM django_migrations WHERE app = '{app}'"
 
 
 class MigrationsProbe(NamedProbe):
     """
-    Readiness: the applied migration is at least `minimum` (SPEC: `HEALTH_MIN_MIGRATION`).
+    Readiness: the applied migration is `minimum` (`HEALTH_MIN_MIGRATION`) or a later one.
 
-    Versions that begin with numbers compare by these: 0010 is after 0008, and 8 is 0008. Other ids have no order of
-    their own (Alembic's are hashes): only the minimum itself will do, unless `order` says which come after it.
+    Versions that begin with numbers compare by these numbers: 0010 is after 0008, and 8 equals 0008. Other ids, like
+    Alembic's hashes, have no order: only `minimum` itself passes, unless `order` lists the later ones.
 
     Args:
         source: as for `SqlProbe`.
         minimum: a version like "0008"; None accepts every version.
-        query: its first column of the first row is the version that is applied: `ALEMBIC`, `YOYO`, `django("app")`
-            or one's own.
-        order: all ids that this code knows, the oldest first. An id that is not among them is newer than this code:
-            during a deployment the old instances stay ready.
+        query: returns the applied version in the first column of the first row: `ALEMBIC_QUERY`, `YOYO_QUERY`,
+            `django_query("app")` or your own.
+        order: all ids that this code knows, oldest first. An id that is not in the list counts as newer, so that the
+            old instances stay ready during a deployment.
         renew_s: as for `SqlProbe`.
 
     Raises:
-        ImproperlyConfigured: where `minimum` is not in `order`.
+        ImproperlyConfigured: if `minimum` is not in `order`.
     """
 
     timeout = 0.3
@@ -60,19 +60,19 @@ class MigrationsProbe(NamedProbe):
         source: object,
         minimum: str | None,
         *,
-        query: str = ALEMBIC,
+        query: str = ALEMBIC_QUERY,
         order: Sequence[str] | None = None,
         name: str = "migrations",
         renew_s: float = RENEW_S,
         **options: Unpack[Options],
     ) -> None:
         if order is not None and minimum is not None and minimum not in order:
-            raise ImproperlyConfigured(f"The oldest migration is to be {minimum!r}, which is not in the order given.")
+            raise ImproperlyConfigured(f"The minimum migration {minimum!r} is not in the order given.")
         super().__init__(name, **options)
         self._minimum = minimum
         self._query = query
         self._order = order
-        self._sql = Sql(source, renew_s)
+        self._sql = DedicatedSqlClient(source, renew_s)
 
     async def check(self) -> Mapping[str, object]:
         applied = await self._sql.scalar(self._query)
@@ -102,4 +102,4 @@ def _numbers(version: str) -> tuple[int, ...] | None:
     return tuple(int(number) for number in re.split("[._-]", found[0])) if found else None
 
 
-__all__ = ["ALEMBIC", "YOYO", "MigrationsProbe", "django"]
+__all__ = ["ALEMBIC_QUERY", "YOYO_QUERY", "MigrationsProbe", "django_query"]

@@ -1,4 +1,4 @@
-"""Whether the collector takes the spans."""
+"""Probe: the collector accepts spans."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed
 from divan_obs_asgi.probes.base import NamedProbe, Options
 
 
-class Exports(Protocol):
+class ExportStatus(Protocol):
     """`Observability.spans`."""
 
     @property
@@ -18,28 +18,28 @@ class Exports(Protocol):
 
 class OtlpProbe(NamedProbe):
     """
-    Whether the last export of spans succeeded. Nothing is sent for it: a service without requests tells of the past.
+    Passes if the last export of spans succeeded. It sends nothing itself, so without requests the result is old.
 
-    It is not critical by default: without a collector spans are lost, and no request is.
+    It is not critical by default: without a collector the service loses spans, but no requests.
 
     Args:
         spans: `observability.spans`.
 
     Raises:
-        ImproperlyConfigured: where tracing is off.
+        ImproperlyConfigured: if tracing is off.
     """
 
     critical = False
 
     def __init__(
         self,
-        spans: Exports | None,
+        spans: ExportStatus | None,
         *,
         name: str = "otlp",
         **options: Unpack[Options],
     ) -> None:
         if spans is None:
-            raise ImproperlyConfigured("OBS_TRACING_ENABLED is false: there is no exporter to ask.")
+            raise ImproperlyConfigured("OtlpProbe needs tracing, and OBS_TRACING_ENABLED is false.")
         super().__init__(name, **options)
         self._spans = spans
 
@@ -47,7 +47,7 @@ class OtlpProbe(NamedProbe):
         fails = self._spans.export_fails
         if fails:
             raise ProbeFailed("error")
-        # A tracer provider of the application's own has its own exporter, which tells nobody.
+        # The exporter of the application's own tracer provider does not report its results.
         return {} if fails is not None else {"exporter": "unknown"}
 
 

@@ -1,4 +1,4 @@
-"""Whether the object store answers."""
+"""Probe: the object store responds."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Unpack
 from divan_obs_asgi.probes.base import Options
 from divan_obs_asgi.probes.http import HttpProbe
 
-# Whoever answers with one of these is there and well: the request is not signed, so that S3 refuses it by 403, and
-# what it names may be no bucket, or one that lives elsewhere.
-_ANSWERS = range(200, 500)
+# Any of these statuses shows that the store works. The request is not signed, so S3 refuses it with 403. The URL may
+# also name no bucket (404), or a bucket in another region (301).
+_ACCEPTED = range(200, 500)
 
 
 class S3Probe(HttpProbe):
     """
-    Readiness: the S3 endpoint answers HTTP, be it with a refusal; no credentials are sent, and none are checked.
+    Readiness: the S3 endpoint answers HTTP, even if it refuses the request. No credentials are sent or checked.
 
     Args:
-        url: the endpoint, or a bucket's own; `observability.settings.service.s3_url`.
+        url: the endpoint, or the URL of a bucket; `observability.settings.service.s3_url`.
     """
 
     interval = 10.0
@@ -31,7 +31,7 @@ class S3Probe(HttpProbe):
         tls: ssl.SSLContext | None = None,
         **options: Unpack[Options],
     ) -> None:
-        super().__init__(url, name=name, method="HEAD", accept=_ANSWERS, tls=tls, **options)
+        super().__init__(url, name=name, method="HEAD", accept=_ACCEPTED, tls=tls, **options)
 
 
 __all__ = ["S3Probe"]

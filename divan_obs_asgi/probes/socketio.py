@@ -1,4 +1,4 @@
-"""Whether a Socket.IO server hears what other processes emit."""
+"""Probe: a Socket.IO server receives what other processes emit."""
 
 from __future__ import annotations
 
@@ -8,24 +8,30 @@ from typing import Any, Unpack
 from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed
 from divan_obs_asgi.probes.base import NamedProbe, Options
 from divan_obs_asgi.probes.connections.dedicated import RENEW_S
-from divan_obs_asgi.probes.connections.redis import OwnRedis, Plan, failure_of, plans_of_a_pool, refuse_without_redis
+from divan_obs_asgi.probes.connections.redis import (
+    ConnectionSpec,
+    DedicatedRedisClient,
+    pool_specs,
+    probe_failure,
+    require_redis,
+)
 
 
 class SocketIoProbe(NamedProbe):
     """
-    Whether the server's `AsyncRedisManager` is subscribed to its channel, here and at the Redis.
+    Passes if the server's `AsyncRedisManager` is subscribed to its channel, on this side and at Redis.
 
-    After a failure of Redis python-socketio subscribes anew in pauses of up to a minute, and meanwhile the clients of
-    this process miss what others emit: this probe tells it, `RedisProbe` is well again by then. It is not critical by
-    default, for all instances would be out of rotation for that minute. A server without clients so far has not
-    subscribed yet, and is well.
+    After a failure of Redis, python-socketio retries its subscription in pauses of up to a minute. Until then the
+    clients of this process miss what others emit: this probe fails, although `RedisProbe` passes again. It is not
+    critical by default, because all instances would be out of rotation for that minute. A server without clients so far
+    has not subscribed yet, and passes.
 
     Args:
         server: a `socketio.AsyncServer` whose `client_manager` is an `AsyncRedisManager`.
         renew_s: as for `RedisProbe`.
 
     Raises:
-        ImproperlyConfigured: where the server has another manager, or one that only writes.
+        ImproperlyConfigured: if the server has another manager, or a write-only one.
         ImportError: at construction, without the extra `redis`.
     """
 
@@ -47,52 +53,51 @@ class SocketIoProbe(NamedProbe):
             )
         if getattr(manager, "write_only", False):
             raise ImproperlyConfigured(
-                "The Socket.IO server's manager is write_only and hears nobody; leave the probe out."
+                "The Socket.IO server's manager is write_only and does not subscribe; remove SocketIoProbe."
             )
-        refuse_without_redis("SocketIoProbe")
+        require_redis("SocketIoProbe")
         super().__init__(name, **options)
         self._server = server
         self._manager: Any = manager
-        self._listening: Any = None
-        self._own = OwnRedis(self._plans(), renew_s)
+        self._subscribed: Any = None
+        self._dedicated = DedicatedRedisClient(self._specs(), renew_s)
 
     async def check(self) -> Mapping[str, object]:
         if not self._server.manager_initialized:
             return {"subscribed": False}
-        if self._manager.thread.done() or not self._listens():
+        if self._manager.thread.done() or not self._has_connection():
             raise ProbeFailed("refused")
         try:
-            _, subscribers = await self._own.ask("PUBSUB", "NUMSUB", self._manager.channel)
+            _, subscribers = await self._dedicated.send("PUBSUB", "NUMSUB", self._manager.channel)
         except Exception as error:
-            failure = failure_of(error)
+            failure = probe_failure(error)
             if failure is None:
                 raise
         else:
             if subscribers > 0:
                 return {"subscribed": True}
-            # What is connected to nobody does not know it yet.
+            # Redis has lost the subscription, and this process has not noticed yet.
             failure = ProbeFailed("stale")
         raise failure
 
     async def aclose(self) -> None:
         """Close the connection; the next check opens another one."""
-        await self._own.aclose()
+        await self._dedicated.aclose()
 
-    def _listens(self) -> bool:
+    def _has_connection(self) -> bool:
         """
-        Tell whether the subscription's connection stands.
+        Return whether the subscription's connection is open.
 
-        A message that could not be published makes the manager another `pubsub`, which nobody listens by until the one
-        that goes on has failed.
+        After a failed publish the manager has a new `pubsub`, but still listens on the old one until that one fails.
         """
         if is_connected(self._manager.pubsub):
-            self._listening = self._manager.pubsub
-        return is_connected(self._listening)
+            self._subscribed = self._manager.pubsub
+        return is_connected(self._subscribed)
 
-    def _plans(self) -> Iterator[Plan]:
-        # The manager makes a new client each time it connects anew.
+    def _specs(self) -> Iterator[ConnectionSpec]:
+        # The manager creates a new client for each reconnection.
         while True:
-            yield next(plans_of_a_pool(self._manager.redis.connection_pool))
+            yield next(pool_specs(self._manager.redis.connection_pool))
 
 
 def is_connected(pubsub: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Whether the SQL database answers."""
+"""Probe: the SQL database responds."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Unpack
 from divan_obs_asgi.exceptions import ProbeFailed, ProbeReason
 from divan_obs_asgi.probes.base import NamedProbe, Options
 from divan_obs_asgi.probes.connections.dedicated import RENEW_S, DedicatedConnection
-from divan_obs_asgi.probes.connections.sql import SqlLink, kind_of, link_maker
+from divan_obs_asgi.probes.connections.sql import SqlConnection, connection_factory, database_name
 
-# SQLAlchemy's error, its adapter's, the driver's; more would be a circle.
+# SQLAlchemy's error, its adapter's, the driver's. More of them means a loop.
 _MAX_CAUSES = 8
 
 
 class SqlProbe(NamedProbe):
     """
-    Readiness: `SELECT 1` within 300 ms, on a connection of its own.
+    Readiness: the database answers `SELECT 1` within 300 ms, on a dedicated connection.
 
     Args:
         source: a connected `databases.Database` (PostgreSQL, SQLite), an SQLAlchemy `AsyncEngine` or an
-            asyncpg pool. Its connections are not used; they show how to make one.
-        name: default is the database's own: "postgres", "sqlite", "mysql" or another; "sql" where the source does not
-            say. "postgres" feeds `divan_postgres_up` and its latency.
-        renew_s: seconds after which the connection is made anew, so that a changed password is noticed.
+            asyncpg pool. The probe connects as it does, and uses none of its connections.
+        name: default is the name of the database: "postgres", "sqlite", "mysql" or another; "sql" if it is unknown.
+            The name "postgres" feeds `divan_postgres_up` and its latency.
+        renew_s: seconds after which the connection is replaced, so that a changed password is noticed.
     """
 
     timeout = 0.3
@@ -36,8 +36,8 @@ class SqlProbe(NamedProbe):
         renew_s: float = RENEW_S,
         **options: Unpack[Options],
     ) -> None:
-        sql = Sql(source, renew_s)
-        super().__init__(kind_of(source) if name is None else name, **options)
+        sql = DedicatedSqlClient(source, renew_s)
+        super().__init__(database_name(source) if name is None else name, **options)
         self._sql = sql
 
     async def check(self) -> Mapping[str, object]:
@@ -49,26 +49,28 @@ class SqlProbe(NamedProbe):
         await self._sql.aclose()
 
 
-class Sql:
+class DedicatedSqlClient:
     """
-    A source of SQL, asked on a connection of its own.
+    Runs the queries of one probe on a dedicated connection.
 
     Raises:
-        ImproperlyConfigured: where `source` is none of the kinds known.
+        ImproperlyConfigured: if `source` is of an unknown kind.
     """
 
     def __init__(self, source: object, renew_s: float = RENEW_S) -> None:
-        self._own: DedicatedConnection[SqlLink] = DedicatedConnection(link_maker(source), renew_s, is_full=_is_full)
+        self._connection: DedicatedConnection[SqlConnection] = DedicatedConnection(
+            connection_factory(source), renew_s, is_full=_is_full
+        )
 
     async def scalar(self, query: str) -> object:
         """
         Return the first column of the first row.
 
         Raises:
-            ProbeFailed: in place of whatever the driver raises, whose text can hold the DSN.
+            ProbeFailed: instead of the driver's exception, whose text can contain the DSN.
         """
         try:
-            return await self._own.use(lambda link: link.scalar(query))
+            return await self._connection.use(lambda connection: connection.scalar(query))
         except ProbeFailed:
             raise
         except TimeoutError:
@@ -79,11 +81,11 @@ class Sql:
             raise ProbeFailed(_reason(error)) from None
 
     async def aclose(self) -> None:
-        await self._own.aclose()
+        await self._connection.aclose()
 
 
 def _is_full(error: Exception) -> bool:
-    # PostgreSQL, appendix A: too_many_connections, of the server or of the role.
+    # PostgreSQL, appendix A: too_many_connections, for the server or the role.
     return any(getattr(cause, "sqlstate", None) == "53300" for cause in _causes(error))
 
 
@@ -96,14 +98,14 @@ def _reason(error: BaseException) -> ProbeReason:
             return "auth"
         if state.startswith(("08", "57")) or isinstance(cause, OSError):
             return "refused"
-        # asyncpg of a connection that has died, under the first name or, where it died in mid-air, the second.
+        # asyncpg raises these for a lost connection; the second one if it was lost during a query.
         if type(cause).__name__ in ("InterfaceError", "InternalClientError"):
             return "refused"
     return "error"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield the exception and what it stands for: SQLAlchemy keeps the driver's as `orig`."""
+    """Yield the exception and its causes. SQLAlchemy keeps the driver's exception as `orig`."""
     cause: BaseException | None = error
     for _ in range(_MAX_CAUSES):
         if cause is None:
@@ -112,4 +114,4 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         cause = getattr(cause, "orig", None) or cause.__cause__
 
 
-__all__ = ["Sql", "SqlProbe"]
+__all__ = ["DedicatedSqlClient", "SqlProbe"]

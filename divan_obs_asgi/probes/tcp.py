@@ -1,4 +1,4 @@
-"""Whether somebody listens."""
+"""Probe: a TCP port accepts connections."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import anyio
 
 from divan_obs_asgi.exceptions import ProbeFailed
 from divan_obs_asgi.probes.base import NamedProbe, Options
-from divan_obs_asgi.probes.connections.dns import Names
+from divan_obs_asgi.probes.connections.dns import NameResolver
 
 
 class TcpProbe(NamedProbe):
-    """Readiness: `host` accepts a connection at `port`, which is closed again at once."""
+    """Readiness: `host` accepts a connection at `port`. The connection is closed at once."""
 
     timeout = 0.5
 
@@ -27,11 +27,11 @@ class TcpProbe(NamedProbe):
     ) -> None:
         super().__init__(name, **options)
         self._address = (host, port)
-        self._names = Names()
+        self._resolver = NameResolver()
 
     async def check(self) -> Mapping[str, object]:
         try:
-            await self._names.look_up(self._address[0])
+            await self._resolver.look_up(self._address[0])
             stream = await anyio.connect_tcp(*self._address)
         except OSError:
             raise ProbeFailed("refused") from None

@@ -82,7 +82,7 @@ class _Lifespan:
         obs = self._obs
         await obs.background.end_alone()
         obs.started(True)
-        obs.background.tell_starting()
+        obs.background.mark_starting()
         failure: BaseException | None = None
         async with AsyncExitStack() as life:
             self._stop = await life.enter_async_context(obs.running())
@@ -111,7 +111,7 @@ class _Lifespan:
         if kind == "lifespan.startup.complete":
             # What was not there before the application started may be there now.
             self._obs.probes.recheck()
-            self._obs.background.tell_started()
+            self._obs.background.mark_started()
         elif kind == "lifespan.startup.failed":
             self._obs.started(False)
             self._tell_why(message, "The application failed to start; it is not ready.")
@@ -150,7 +150,7 @@ class _Lifespan:
         elif not self._received and says_unsupported(failure, scope):
             _logger.info("The application has no lifespan: %s.", type(failure).__name__)
             obs.probes.recheck()
-            obs.background.tell_started()
+            obs.background.mark_started()
         else:
             obs.started(False)
             self._log("The application failed to start; it is not ready.", failure)

@@ -109,7 +109,7 @@ def test_what_waits_for_the_start_is_called_once_it_is_over() -> None:
     for name, raises in (("first", True), ("second", False)):
         background.when_started(name, partial(start, told, name, raises))
     assert told == []
-    background.tell_started()
+    background.mark_started()
     assert told == ["first starts", "first", "second starts"]
 
 

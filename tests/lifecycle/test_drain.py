@@ -296,7 +296,7 @@ async def without_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
 async def test_the_gauge_follows(server: Server) -> None:
     """`divan_draining` is 0, and from the start of a drain 1."""
     values: list[bool] = []
-    drain = a_drain(draining=values.append)
+    drain = a_drain(on_change=values.append)
     async with running(drain):
         drain.start("test")
         await anyio.wait_all_tasks_blocked()
@@ -405,7 +405,8 @@ def test_a_loop_that_does_not_tell_its_handlers_keeps_them(caplog: pytest.LogCap
     finally:
         signal.signal(signal.SIGTERM, before)
     assert caplog.messages == [
-        "SIGTERM starts no drain: its handler belongs to an event loop that does not tell it. POST /ops/drain does."
+        "SIGTERM does not start a drain: its handler belongs to an event loop that does not expose it. "
+        "Use POST /ops/drain."
     ]
 
 
@@ -433,7 +434,7 @@ def test_where_signals_cannot_be_handled_that_is_said_once(caplog: pytest.LogCap
     thread.join()
     assert told == ["draining", "draining", "draining"]  # The second life has two callbacks.
     said = [message for message in caplog.messages if message.startswith("SIGTERM")]
-    assert said == ["SIGTERM starts no drain: only the main thread may handle signals. POST /ops/drain does."]
+    assert said == ["SIGTERM does not start a drain: only the main thread may handle signals. Use POST /ops/drain."]
 
 
 def test_a_service_that_nobody_watches_ends_without_a_delay() -> None:
@@ -441,7 +442,7 @@ def test_a_service_that_nobody_watches_ends_without_a_delay() -> None:
     clock = Clock()
     drain = a_drain(None, clock=clock)
     assert drain.delay_s == 0.0
-    drain.asked()
+    drain.note_poll()
     clock.now += 59.0
     assert drain.delay_s == DEFAULT_DELAY_S
     clock.now += 2.0

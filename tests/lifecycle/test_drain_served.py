@@ -41,7 +41,7 @@ if __name__ == "__main__":
 LONG = {"OBS_DRAIN_DELAY_S": "300"}
 # The default, which depends on where the service runs.
 UNTOLD = {"OBS_DRAIN_DELAY_S": ""}
-NOW = "SIGTERM: not ready any more; shutting down now"
+NOW = "SIGTERM: not ready; shutting down now"
 
 
 def ready(command: Command) -> None:
@@ -55,7 +55,7 @@ def test_a_watched_service_still_drains() -> None:
         command.start()
         ready(command)
         command.process.terminate()
-        command.line("SIGTERM: not ready any more; still serving for 5 s.")
+        command.line("SIGTERM: not ready; serving for another 5 s.")
         assert httpx.get(f"{command.url}/health/live", timeout=PATIENCE_S).status_code == 200
         command.process.terminate()
         command.line("A second signal ended the drain, with 0 requests and 0 WebSockets in flight.")
@@ -116,7 +116,7 @@ def test_a_reload_by_code_does_not_wait() -> None:
     ("number", "said"),
     [
         (signal.SIGTERM, f"{NOW} (no delay: on a terminal)."),
-        (signal.SIGINT, "SIGINT: not ready any more; shutting down now."),
+        (signal.SIGINT, "SIGINT: not ready; shutting down now."),
     ],
     ids=["SIGTERM", "Ctrl-C"],
 )
@@ -155,7 +155,7 @@ def test_ctrl_c_has_no_delay_anywhere() -> None:
         command.start()
         command.process.send_signal(signal.SIGINT)
         command.process.wait(STOP_TIMEOUT_S)
-        command.line("SIGINT: not ready any more; shutting down now.")
+        command.line("SIGINT: not ready; shutting down now.")
         assert not any("still serving" in message for message in command.messages())
     finally:
         command.close()
@@ -168,8 +168,8 @@ def test_a_worker_that_no_signal_reaches_says_so(worker: str) -> None:
     try:
         command.start()
         command.line(
-            "SIGTERM starts no drain: the server's main process gets it, and ends its workers by other means. "
-            "POST /ops/drain does."
+            "SIGTERM does not start a drain: the server's main process receives it, and stops its workers by other "
+            "means. Use POST /ops/drain."
         )
         command.process.terminate()
         command.process.wait(STOP_TIMEOUT_S)

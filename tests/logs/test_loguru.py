@@ -211,7 +211,7 @@ def test_it_is_found_at_start_up(observed: Observed) -> None:
 
 
 async def start(bundle: obs.Observability) -> None:
-    bundle.background.tell_started()
+    bundle.background.mark_started()
 
 
 def test_a_second_handler_is_found(observed: Observed) -> None:

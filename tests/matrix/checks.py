@@ -140,8 +140,8 @@ def health(seen: Visit) -> None:
 
 def drain(seen: Visit) -> None:
     """SIGTERM starts a drain, which a line says; where it does not, a line at the start says so."""
-    said = f"SIGTERM: not ready any more; still serving for {DRAIN_S:g} s."
-    said = said if seen.server.drains else "SIGTERM starts no drain: "
+    said = f"SIGTERM: not ready; serving for another {DRAIN_S:g} s."
+    said = said if seen.server.drains else "SIGTERM does not start a drain: "
     messages = [one["msg"] for one in seen.lines() if one["logger"] == "divan_obs_asgi.drain"]
     assert any(message.startswith(said) for message in messages), f"no line says {said!r}, but {messages}"
 

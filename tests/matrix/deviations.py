@@ -83,7 +83,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
         ("daphne",),
         ALL_APPS,
         "drain",
-        r"no line says 'SIGTERM starts no drain: ', but \[\]",
+        r"no line says 'SIGTERM does not start a drain: ', but \[\]",
         "daphne has no lifespan, in which the line is written",
         "`POST /ops/drain`",
     ),

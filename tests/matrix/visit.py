@@ -282,7 +282,7 @@ def _end_with_a_request_in_flight(seen: Visit, served: Served) -> None:
     def terminate() -> None:
         served.process.terminate()
         if seen.server.drains:
-            _until_it_says(served, "SIGTERM: not ready any more")
+            _until_it_says(served, "SIGTERM: not ready")
         if seen.server.waits:
             (served.directory / "gate").touch()
 

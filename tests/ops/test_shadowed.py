@@ -29,7 +29,7 @@ def warned(app: Any, caplog: pytest.LogCaptureFixture, **flags: str) -> str:
     caplog.clear()
     bundle = Observed(flags).obs
     obs.build_stack(app, bundle)
-    bundle.background.tell_started()
+    bundle.background.mark_started()
     messages = [record.getMessage() for record in caplog.records if record.name == "divan_obs_asgi.ops"]
     assert len(messages) <= 1
     for message in messages:

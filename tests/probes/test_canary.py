@@ -14,7 +14,7 @@ import divan_obs_asgi as obs
 from divan_obs_asgi.logs import Lines
 from divan_obs_asgi.probes import CanaryProbe, ProbeRegistry
 from divan_obs_asgi.probes import canary_sinks as canaries
-from divan_obs_asgi.probes.canary import EMAIL, LATITUDE, LONGITUDE, SECRETS, TOKEN, Sink
+from divan_obs_asgi.probes.canary import EMAIL, LATITUDE, LONGITUDE, SECRETS, TOKEN, CanarySink
 from divan_obs_asgi.redaction import DEFAULT_RULES, RedactionPolicy, Rule
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.types import Receive, Scope, Send
@@ -28,7 +28,7 @@ async def nothing(scope: Scope, receive: Receive, send: Send) -> None:
     raise AssertionError("the application was called")
 
 
-def report_of(**sinks: Sink) -> dict[str, Any]:
+def report_of(**sinks: CanarySink) -> dict[str, Any]:
     """Return what /health/startup says of these sinks, with its status."""
     built = Observed().obs
     probes = ProbeRegistry(built.metrics, built.redaction, built.faults)
@@ -42,7 +42,7 @@ def lines_of(policy: RedactionPolicy) -> Lines:
     return Lines("a", "b", "c", policy)
 
 
-def sinks_of(policy: RedactionPolicy) -> dict[str, Sink]:
+def sinks_of(policy: RedactionPolicy) -> dict[str, CanarySink]:
     return {
         "log": canaries.log_sink(lines_of(policy)),
         "metrics": canaries.metrics_sink(policy),
@@ -111,7 +111,7 @@ def test_bundles_of_one_policy_try_them_once() -> None:
         return b""
 
     async def ask(policy: RedactionPolicy) -> None:
-        await CanaryProbe({"own": sink}, canaries.known_of(policy)).check()
+        await CanaryProbe({"own": sink}, canaries.known_results(policy)).check()
 
     one, other = RedactionPolicy(), RedactionPolicy()
     for policy, times in ((one, 1), (one, 1), (other, 2)):

@@ -85,7 +85,7 @@ async def still_hangs(probe: DiskProbe) -> bool:
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
-        ({}, r"asks for no room; give min_free_percent or min_free_bytes\."),
+        ({}, r"has no limit; set min_free_percent or min_free_bytes\."),
         ({"min_free_percent": 0}, r"has min_free_percent 0; expected 0 to 100\."),
         ({"min_free_percent": 100}, r"has min_free_percent 100; expected 0 to 100\."),
         ({"min_free_bytes": 0}, r"has min_free_bytes 0; expected more than 0\."),

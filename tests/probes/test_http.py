@@ -227,14 +227,14 @@ def test_an_object_store_that_is_overloaded_is_not_well() -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ({"url": "ftp://h/"}, r"The URL of a probe is no http:// or https:// URL\."),
-        ({"url": "http://h:port/"}, r"The URL of a probe is no http:// or https:// URL\."),
+        ({"url": "ftp://h/"}, r"The URL of a probe is invalid; expected http:// or https://\."),
+        ({"url": "http://h:port/"}, r"The URL of a probe is invalid; expected http:// or https://\."),
         ({"url": "http:///x"}, r"The URL of a probe has no host, or a character that must be escaped\."),
         ({"url": "http://h/a b"}, r"The URL of a probe has no host, or a character that must be escaped\."),
         ({"url": "http://h/\r\nx: y"}, r"The URL of a probe has no host, or a character that must be escaped\."),
         ({"url": "http://me:hunter2@h/"}, r"The URL of a probe has a user; send headers=.* instead\."),
-        ({"headers": {"x": "a\r\nb: c"}}, r"A probe cannot send the header 'x': no header looks like that\."),
-        ({"headers": {"x y": "a"}}, r"A probe cannot send the header 'x y': no header looks like that\."),
+        ({"headers": {"x": "a\r\nb: c"}}, r"A probe cannot send the header 'x': its name or value is invalid\."),
+        ({"headers": {"x y": "a"}}, r"A probe cannot send the header 'x y': its name or value is invalid\."),
         ({"method": "GET /"}, r"A probe cannot send 'GET /'; expected a method like GET\."),
     ],
 )

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import divan_obs_asgi as obs
-from divan_obs_asgi.probes import YOYO, MigrationsProbe, django
+from divan_obs_asgi.probes import YOYO_QUERY, MigrationsProbe, django_query
 from divan_obs_asgi.probes.migrations import _reaches
 from tests.patience import PATIENCE_S
 from tests.servers.postgres import PostgresServer
@@ -138,7 +138,7 @@ def test_hashes_have_the_order_that_one_gives_them(url: str, applied: str, ok: b
 
 def test_a_minimum_that_is_not_in_the_order_is_a_start_up_error(url: str) -> None:
     """Somebody has mistyped one of them."""
-    expected = r"^The oldest migration is to be '1f2b', which is not in the order given\.$"
+    expected = r"^The minimum migration '1f2b' is not in the order given\.$"
     with pytest.raises(obs.ImproperlyConfigured, match=expected):
         MigrationsProbe(Database(url), "1f2b", order=REVISIONS)
 
@@ -159,10 +159,10 @@ def test_django_is_asked_for_one_app(url: str) -> None:
             for app, name in (("chat", "0001_initial"), ("chat", "0010_read_marks"), ("auth", "0012_alter")):
                 row = f"INSERT INTO django_migrations (app, name, applied) VALUES ('{app}', '{name}', '2026-11-25')"
                 await database.execute(row)
-            probe = MigrationsProbe(database, "0008", query=django("chat"))
+            probe = MigrationsProbe(database, "0008", query=django_query("chat"))
             assert await probe.check() == {"version": "0010_read_marks"}
             with pytest.raises(obs.ProbeFailed, match=r"^outdated$"):
-                await MigrationsProbe(database, "0001", query=django("rooms")).check()
+                await MigrationsProbe(database, "0001", query=django_query("rooms")).check()
 
     anyio.run(check)
 
@@ -171,9 +171,9 @@ def test_django_is_asked_for_one_app(url: str) -> None:
 def test_what_is_no_django_app_is_a_start_up_error(app: str) -> None:
     """A label is a Python name, and cannot end the query."""
     with pytest.raises(
-        obs.ImproperlyConfigured, match=r"^A Django app is named .*; expected its label, like 'chat'\.$"
+        obs.ImproperlyConfigured, match=r"^Invalid Django app label .*; expected a label like 'chat'\.$"
     ):
-        django(app)
+        django_query(app)
 
 
 def test_yoyo_is_asked_for_its_newest(url: str) -> None:
@@ -184,7 +184,7 @@ def test_yoyo_is_asked_for_its_newest(url: str) -> None:
             await database.execute(YOYO_TABLE)
             for number, name in enumerate(("20261124_01_abCde-users", "20261125_01_xyZ1b-rooms")):
                 await database.execute(f"INSERT INTO _yoyo_migration VALUES ('{number}', '{name}', '2026-11-25')")
-            probe = MigrationsProbe(database, "20261124_02", query=YOYO)
+            probe = MigrationsProbe(database, "20261124_02", query=YOYO_QUERY)
             assert await probe.check() == {"version": "20261125_01_xyZ1b-rooms"}
 
     anyio.run(check)

@@ -65,6 +65,6 @@ def test_a_providers_own_exporter_is_not_known() -> None:
 
 def test_without_tracing_it_is_a_start_up_error() -> None:
     """There is nothing to ask, and nobody is to think that there were."""
-    expected = r"^OBS_TRACING_ENABLED is false: there is no exporter to ask\.$"
+    expected = r"^OtlpProbe needs tracing, and OBS_TRACING_ENABLED is false\.$"
     with pytest.raises(obs.ImproperlyConfigured, match=expected):
         OtlpProbe(Observed().obs.spans)

@@ -134,5 +134,7 @@ def test_a_server_that_is_alone_is_a_start_up_error() -> None:
 def test_a_server_that_only_writes_is_a_start_up_error() -> None:
     """It does not listen, and would be ill for ever."""
     server: Any = socketio.AsyncServer(client_manager=socketio.AsyncRedisManager(write_only=True))
-    with pytest.raises(obs.ImproperlyConfigured, match=r"is write_only and hears nobody; leave the probe out\.$"):
+    with pytest.raises(
+        obs.ImproperlyConfigured, match=r"is write_only and does not subscribe; remove SocketIoProbe\.$"
+    ):
         SocketIoProbe(server)

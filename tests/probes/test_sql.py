@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.probes import SqlProbe
-from divan_obs_asgi.probes.sql import Sql
+from divan_obs_asgi.probes.sql import DedicatedSqlClient
 from tests.patience import PATIENCE_S
 from tests.probes.leftovers import Open
 from tests.servers.postgres import PostgresServer
@@ -406,7 +406,7 @@ def test_sqlite_is_asked_through_sqlalchemy_too(tmp_path: Path, backend: str, pl
     async def check() -> None:
         async with sqlalchemy_engine(url) as engine:
             await execute(engine, "CREATE TABLE rooms (name TEXT)")
-            sql = Sql(engine)
+            sql = DedicatedSqlClient(engine)
             for _ in range(2):
                 assert await sql.scalar("SELECT count(*) FROM rooms") == 0
             await sql.aclose()
@@ -428,7 +428,7 @@ def test_a_file_that_is_no_database_is_an_error(tmp_path: Path) -> None:
     async def check() -> None:
         async with databases_database(f"sqlite:///{path}") as database:
             with pytest.raises(obs.ProbeFailed, match=r"^error$"):
-                await Sql(database).scalar("SELECT count(*) FROM sqlite_master")
+                await DedicatedSqlClient(database).scalar("SELECT count(*) FROM sqlite_master")
 
     run("asyncio", check)
 
@@ -442,7 +442,7 @@ def test_a_database_that_was_never_connected_is_an_error() -> None:
 
 def test_what_cannot_run_sql_is_a_start_up_error() -> None:
     """The error names what can."""
-    expected = r"^str is no SQL source; expected databases\.Database, AsyncEngine or an asyncpg pool\.$"
+    expected = r"^Not an SQL source: str; expected databases\.Database, AsyncEngine or an asyncpg pool\.$"
     with pytest.raises(obs.ImproperlyConfigured, match=expected):
         SqlProbe("postgresql://db.internal/divan")
 

@@ -90,7 +90,7 @@ def test_what_has_handlers_is_at_zero_when_the_application_has_started() -> None
     methods: Any = Rooms
     server.register_namespace(methods("/rooms"))
     assert observed.samples("divan_socketio_connects_total") == {}
-    observed.obs.background.tell_started()
+    observed.obs.background.mark_started()
 
     def told(name: str, *labels: str) -> dict[tuple[str, ...], float]:
         found = observed.samples(f"divan_socketio_{name}").items()

@@ -82,7 +82,7 @@ class Health:
     async def group(self, group: Group, request: Request) -> Response:
         """Answer in the media type that the client prefers."""
         if group == "ready":
-            self._obs.drain.asked()
+            self._obs.drain.note_poll()
         report = await self._obs.probes.ask(group)
         media_type = accepted_media_type(joined(request.scope["headers"], b"accept"), (JSON, HTML, OPENMETRICS))
         if media_type == OPENMETRICS:

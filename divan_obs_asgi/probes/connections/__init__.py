@@ -1,1 +1,1 @@
-"""Connections that probes open for themselves."""
+"""Connections and threads that belong to one probe."""

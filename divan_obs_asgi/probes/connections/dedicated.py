@@ -1,4 +1,4 @@
-"""The connection of a probe's own: never taken from the application's pool, and let go of at the first failure."""
+"""A connection that belongs to one probe: not from the application's pool, and closed at the first failure."""
 
 from __future__ import annotations
 
@@ -12,64 +12,64 @@ import anyio
 
 from divan_obs_asgi.exceptions import ProbeFailed
 
-# A password that was changed is asked for by new connections only: so often one is made.
+# Seconds between two new connections. Only a new connection is asked for a password that has changed.
 RENEW_S: Final = 30.0
-# What letting go may take; no link waits for its server there.
+# Seconds for dropping a connection; `drop` does not wait for the server.
 _DROP_S = 1.0
 
 
-class Link(Protocol):
-    """A connection to one server, not open yet."""
+class Connection(Protocol):
+    """A connection to one server. It is not open when it is created."""
 
     async def open(self) -> None: ...
 
     async def close(self) -> None:
-        """Take leave of the server, and close."""
+        """Close in good order, with the server."""
 
     async def drop(self) -> None:
-        """Close without waiting for the server, in whatever state the connection is, and leave no task behind."""
+        """Close in any state, without waiting for the server, and leave no task behind."""
 
 
-L = TypeVar("L", bound=Link)
+C = TypeVar("C", bound=Connection)
 T = TypeVar("T")
 
 
-class DedicatedConnection(Generic[L]):
+class DedicatedConnection(Generic[C]):
     """
     The connection of one probe.
 
-    It is opened at the first check and kept for the next ones. Whatever ends a check early, an error or its timeout,
-    ends the connection: a late answer is not taken for that of the next question. One that the server has ended
-    since the last check (it was restarted) is no failure of the server that is there now: it is asked again anew.
+    The first check opens it, and later checks reuse it. A check that ends early, by an error or its timeout, closes it:
+    a late response is not taken for the response to the next request. If the server has closed the connection since
+    the last check, for example by a restart, the check is repeated once on a new one and does not fail.
 
     Args:
-        make: makes a link that is not open yet.
-        renew_s: seconds after which the connection is made anew.
+        create: creates a connection that is not open yet.
+        renew_s: seconds after which the connection is replaced by a new one.
         clock: seconds, monotonic.
-        is_full: tells of what opening has raised whether the server has no room for another connection; then the old
-            one goes on. Whoever has let go of it first would find it taken, on all instances at once.
+        is_full: returns whether an error at opening means that the server accepts no more connections. Then the old
+            connection is kept. If it were closed first, no instance would get its connection back.
     """
 
     def __init__(
         self,
-        make: Callable[[], L],
+        create: Callable[[], C],
         renew_s: float = RENEW_S,
         clock: Callable[[], float] = monotonic,
         *,
         is_full: Callable[[Exception], bool] = lambda error: False,
     ) -> None:
-        self._make = make
+        self._create = create
         self._renew_s = renew_s
         self._is_full = is_full
         self._clock = clock
-        self._link: L | None = None
+        self._connection: C | None = None
         self._opened_at = 0.0
 
-    async def use(self, work: Callable[[L], Awaitable[T]]) -> T:
-        """Return what `work` returns; raises what it raises, or what opening raises."""
-        if self._link is not None and self._clock() - self._opened_at >= self._renew_s:
-            await self._renew(self._link)
-        if self._link is not None:
+    async def use(self, work: Callable[[C], Awaitable[T]]) -> T:
+        """Return what `work` returns. Raises what `work` raises, or what opening raises."""
+        if self._connection is not None and self._clock() - self._opened_at >= self._renew_s:
+            await self._renew(self._connection)
+        if self._connection is not None:
             try:
                 return await self._attempt(work)
             except TimeoutError:
@@ -79,73 +79,72 @@ class DedicatedConnection(Generic[L]):
         return await self._attempt(work)
 
     async def aclose(self) -> None:
-        """Close the connection, if there is one; a later `use` opens another one."""
-        link, self._link = self._link, None
-        if link is not None:
-            await _close(link)
+        """Close the connection if it is open. The next `use` opens another one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await _close(connection)
 
-    async def _renew(self, old: L) -> None:
-        link, self._link = self._make(), None
+    async def _renew(self, old: C) -> None:
+        connection, self._connection = self._create(), None
         try:
-            await link.open()
+            await connection.open()
         except Exception as error:
-            await _drop(link)
-            if not self._is_no_word_of_it(error):
+            await _drop(connection)
+            if not self._keeps_the_old_one(error):
                 await _drop(old)
                 raise
             await self._keep(old)
         except BaseException:
-            # The time is over. Whether the server hangs or the way to it, the next check finds out with the old one.
-            await _drop(link)
+            # The timeout is over. The next check uses the old connection, and finds out what hangs.
+            await _drop(connection)
             await self._keep(old)
             raise
         else:
-            await self._keep(link)
+            await self._keep(connection)
             await _close(old)
         finally:
             self._opened_at = self._clock()
 
-    def _is_no_word_of_it(self, error: Exception) -> bool:
-        """Tell whether what opening has raised says nothing against the server: a name server did, or it is full."""
+    def _keeps_the_old_one(self, error: Exception) -> bool:
+        """Return whether an error at opening is not the server's failure: the name server failed, or it is full."""
         return isinstance(error, (socket.gaierror, ProbeFailed)) or self._is_full(error)
 
-    async def _attempt(self, work: Callable[[L], Awaitable[T]]) -> T:
-        link, self._link = self._link, None
+    async def _attempt(self, work: Callable[[C], Awaitable[T]]) -> T:
+        connection, self._connection = self._connection, None
         try:
-            if link is None:
-                link = self._make()
-                await link.open()
+            if connection is None:
+                connection = self._create()
+                await connection.open()
                 self._opened_at = self._clock()
-            result = await work(link)
+            result = await work(connection)
         except BaseException:
-            if link is not None:
-                await _drop(link)
+            if connection is not None:
+                await _drop(connection)
             raise
-        await self._keep(link)
+        await self._keep(connection)
         return result
 
-    async def _keep(self, link: L) -> None:
-        if self._link is None:
-            self._link = link
-        else:  # Somebody else has asked meanwhile, and theirs is kept.
-            await _drop(link)
+    async def _keep(self, connection: C) -> None:
+        if self._connection is None:
+            self._connection = connection
+        else:  # A concurrent call has opened one, and that one is kept.
+            await _drop(connection)
 
 
-async def _close(link: Link) -> None:
+async def _close(connection: Connection) -> None:
     try:
-        await link.close()
+        await connection.close()
     except Exception:
-        await _drop(link)  # The server has gone first.
+        await _drop(connection)  # The server closed first.
     except BaseException:
-        await _drop(link)
+        await _drop(connection)
         raise
 
 
-async def _drop(link: Link) -> None:
-    # Also where the check was cancelled.
+async def _drop(connection: Connection) -> None:
+    # The shield lets a cancelled check drop its connection too. Only the error that ended the check is reported.
     with anyio.move_on_after(_DROP_S, shield=True), suppress(Exception):
-        # Whatever goes wrong here, what ended the check is what is told.
-        await link.drop()
+        await connection.drop()
 
 
-__all__ = ["RENEW_S", "DedicatedConnection", "Link"]
+__all__ = ["RENEW_S", "Connection", "DedicatedConnection"]

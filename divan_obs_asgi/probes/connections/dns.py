@@ -1,4 +1,4 @@
-"""What a probe asks of the system that may hang: in a thread of its own, of which there is one at most."""
+"""Blocking calls of a probe, such as DNS lookups, in a thread of its own: one at most."""
 
 from __future__ import annotations
 
@@ -15,50 +15,50 @@ from divan_obs_asgi.exceptions import ProbeFailed
 T = TypeVar("T")
 
 
-class OwnThread:
+class DedicatedThread:
     """
-    Calls one function at a time, in a thread that is none of the application's.
+    Calls one function at a time, in a thread that is not taken from the application's pools.
 
-    What hangs costs no second thread; and those in which the event loop looks names up, and `asyncio.to_thread` runs,
-    are a handful.
+    A call that hangs does not start a second thread. The pools of the event loop, for DNS lookups and
+    `asyncio.to_thread`, have a few threads only, and stay free.
     """
 
     def __init__(self) -> None:
         self._limiter = anyio.CapacityLimiter(1)
-        self._hangs = False
+        self._is_busy = False
 
     async def call(self, function: Callable[[], T]) -> T:
         """
         Return what `function` returns; raises what it raises.
 
         Raises:
-            ProbeFailed: "timeout", where a call before has been given up and has not returned yet.
+            ProbeFailed: "timeout", if an earlier call was abandoned and still hangs.
         """
-        if self._hangs:
+        if self._is_busy:
             raise ProbeFailed("timeout")
         return await anyio.to_thread.run_sync(self._run, function, abandon_on_cancel=True, limiter=self._limiter)
 
     def _run(self, function: Callable[[], T]) -> T:
-        self._hangs = True
+        self._is_busy = True
         try:
             return function()
         finally:
-            self._hangs = False
+            self._is_busy = False
 
 
-class Names:
-    """Whether the name server answers, before a library asks it and cannot be made to give up."""
+class NameResolver:
+    """Checks that a host name resolves, before a library looks it up in a way that cannot be cancelled."""
 
     def __init__(self) -> None:
-        self._thread = OwnThread()
+        self._thread = DedicatedThread()
 
     async def look_up(self, host: object) -> None:
         """
-        Return where `host` has an address, or is one, or is no name at all.
+        Return if `host` resolves, is an address, or is not a host name at all.
 
         Raises:
-            OSError: where it has none.
-            ProbeFailed: "timeout", where the name server hangs since a check before.
+            OSError: if it does not resolve.
+            ProbeFailed: "timeout", if the name server still hangs since an earlier check.
         """
         if isinstance(host, str) and host and not host.startswith("/") and not _is_address(host):
             await self._thread.call(lambda: socket.getaddrinfo(host, None))
@@ -72,4 +72,4 @@ def _is_address(host: str) -> bool:
     return True
 
 
-__all__ = ["Names", "OwnThread"]
+__all__ = ["DedicatedThread", "NameResolver"]

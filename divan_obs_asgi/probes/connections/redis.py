@@ -1,4 +1,4 @@
-"""Redis, asked on a connection of its own, made as a client of the application makes its connections."""
+"""Redis on a dedicated connection, made in the way in which the application's client makes its connections."""
 
 from __future__ import annotations
 
@@ -7,55 +7,59 @@ from typing import Any, TypeAlias
 
 from divan_obs_asgi.exceptions import ProbeFailed
 from divan_obs_asgi.probes.connections.dedicated import DedicatedConnection
-from divan_obs_asgi.probes.connections.dns import Names
+from divan_obs_asgi.probes.connections.dns import NameResolver
 
-# What redis-py's pools and clusters add to their connections' arguments for their own use of them.
-_OF_THE_POOL = ("maint_notifications_", "maintenance_", "oss_cluster_maint_", "orig_", "himport_registry")
+# Arguments that redis-py's pools and clusters add for their own use.
+_POOL_ARGUMENTS = ("maint_notifications_", "maintenance_", "oss_cluster_maint_", "orig_", "himport_registry")
 
 # The class of a connection, and its arguments.
-Plan: TypeAlias = tuple[Callable[..., Any], Mapping[str, Any]]
+ConnectionSpec: TypeAlias = tuple[Callable[..., Any], Mapping[str, Any]]
 
 
-class OwnRedis:
+class DedicatedRedisClient:
     """
-    A connection of one probe's own.
+    Sends the commands of one probe on a dedicated connection.
 
     Args:
-        plans: how the next connection is to be made, and the one after.
+        specs: yields how to make each next connection.
     """
 
-    def __init__(self, plans: Iterator[Plan], renew_s: float) -> None:
-        names = Names()
-        self._own = DedicatedConnection(lambda: _RedisLink(*next(plans), names), renew_s, is_full=_is_full)
+    def __init__(self, specs: Iterator[ConnectionSpec], renew_s: float) -> None:
+        resolver = NameResolver()
+        self._connection = DedicatedConnection(
+            lambda: _RedisConnection(*next(specs), resolver), renew_s, is_full=_is_full
+        )
 
-    async def ask(self, *command: str) -> Any:
-        """Return the answer to a command; raises what redis-py raises."""
-        return await self._own.use(lambda link: link.ask(*command))
+    async def send(self, *command: str) -> Any:
+        """Return the response to a command; raises what redis-py raises."""
+        return await self._connection.use(lambda connection: connection.send(*command))
 
     async def aclose(self) -> None:
-        await self._own.aclose()
+        await self._connection.aclose()
 
 
-class _RedisLink:
+class _RedisConnection:
     """A connection of redis-py without pool and retries."""
 
-    def __init__(self, connection_class: Callable[..., Any], arguments: Mapping[str, Any], names: Names) -> None:
+    def __init__(
+        self, connection_class: Callable[..., Any], arguments: Mapping[str, Any], resolver: NameResolver
+    ) -> None:
         from redis.asyncio.connection import Connection
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
 
-        own = {name: value for name, value in arguments.items() if not name.startswith(_OF_THE_POOL)}
+        own = {name: value for name, value in arguments.items() if not name.startswith(_POOL_ARGUMENTS)}
         self._connection = connection_class(**{**own, "retry": Retry(NoBackoff(), 0)})
-        # What connects in another way, as fakeredis does, looks up no name.
+        # A class with another `_connect`, like fakeredis', looks up no name.
         connects_by_name = getattr(connection_class, "_connect", None) is Connection._connect
         self._host = own.get("host") if connects_by_name else None
-        self._names = names
+        self._resolver = resolver
 
     async def open(self) -> None:
-        await self._names.look_up(self._host)
+        await self._resolver.look_up(self._host)
         await self._connection.connect()
 
-    async def ask(self, *command: str) -> Any:
+    async def send(self, *command: str) -> Any:
         await self._connection.send_command(*command)
         return await self._connection.read_response()
 
@@ -66,42 +70,49 @@ class _RedisLink:
         await self._connection.disconnect(nowait=True)
 
 
-def plans_of_a_pool(pool: Any) -> Iterator[Plan]:
+def pool_specs(pool: Any) -> Iterator[ConnectionSpec]:
     while True:
-        # Read anew each time: a pool may be given other credentials.
+        # Read each time, because the pool's credentials may change.
         yield pool.connection_class, pool.connection_kwargs
 
 
-def plans_of_a_cluster(manager: Any) -> Iterator[Plan]:
-    """Yield one node after the other, so that one that hangs is not all that is known of the cluster."""
-    asked = 0
+def cluster_specs(manager: Any) -> Iterator[ConnectionSpec]:
+    """Yield one node after the other, so that one hanging node does not decide about the cluster."""
+    count = 0
     while True:
-        # Before the client's first command only those are known that it was told of.
+        # Before the client's first command only the start-up nodes are known.
         nodes: Sequence[Any] = list((manager.nodes_cache or manager.startup_nodes).values())
-        node = nodes[asked % len(nodes)]
-        asked += 1
+        node = nodes[count % len(nodes)]
+        count += 1
         yield node.connection_class, node.connection_kwargs
 
 
-def refuse_without_redis(for_whom: str) -> None:
+def require_redis(user: str) -> None:
+    """
+    Check that the package redis is installed.
+
+    Raises:
+        ImportError: naming `user` and the extra to install.
+    """
     try:
         import redis  # noqa: F401
     except ImportError:
-        raise ImportError(f"{for_whom} needs redis: pip install 'divan-obs-asgi[redis]'.") from None
+        raise ImportError(f"{user} needs redis: pip install 'divan-obs-asgi[redis]'.") from None
 
 
 def _is_full(error: Exception) -> bool:
-    # Redis' own words, under a code that it has for everything.
+    # Redis sends this text under the general code ERR.
     return "max number of clients reached" in str(error)
 
 
-def failure_of(error: Exception) -> ProbeFailed | None:
-    """Return what redis-py's error says of the server; None for a bug."""
+def probe_failure(error: Exception) -> ProbeFailed | None:
+    """Return the probe's failure for an error of redis-py; None if the error is a bug."""
     from redis import exceptions
 
     if isinstance(error, ProbeFailed):
         return error
-    # Authentication errors are connection errors to redis-py, and timeouts are OSErrors to Python: they go first.
+    # redis-py derives authentication errors from connection errors, and Python derives timeouts from OSError: they are
+    # tested first.
     if isinstance(error, (exceptions.AuthenticationError, exceptions.NoPermissionError)):
         return ProbeFailed("auth")
     if isinstance(error, (exceptions.TimeoutError, TimeoutError)):
@@ -111,4 +122,4 @@ def failure_of(error: Exception) -> ProbeFailed | None:
     return ProbeFailed("error") if isinstance(error, exceptions.RedisError) else None
 
 
-__all__ = ["OwnRedis", "Plan", "failure_of", "plans_of_a_cluster", "plans_of_a_pool", "refuse_without_redis"]
+__all__ = ["ConnectionSpec", "DedicatedRedisClient", "cluster_specs", "pool_specs", "probe_failure", "require_redis"]

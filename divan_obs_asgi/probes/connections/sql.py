@@ -1,4 +1,4 @@
-"""One connection of its own, made as the application's pool makes its connections, for every kind of source."""
+"""A dedicated SQL connection, made in the way in which the application's pool makes its connections."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
-from divan_obs_asgi.probes.connections.dedicated import Link
-from divan_obs_asgi.probes.connections.dns import Names
+from divan_obs_asgi.probes.connections.dedicated import Connection
+from divan_obs_asgi.probes.connections.dns import NameResolver
 
-# SQLAlchemy's dialects, and what their databases are called.
-_KINDS = {
+# SQLAlchemy's dialects, and the names of their databases.
+_DATABASES = {
     "postgresql": "postgres",
     "postgres": "postgres",
     "cockroachdb": "cockroachdb",
@@ -21,71 +21,71 @@ _KINDS = {
     "oracle": "oracle",
     "sqlite": "sqlite",
 }
-# What PostgreSQL may take to say goodbye.
+# Seconds that PostgreSQL has to close a connection in good order.
 _CLOSE_S = 0.5
 
 
-class SqlLink(Link, Protocol):
+class SqlConnection(Connection, Protocol):
     async def scalar(self, query: str) -> Any:
         """Return the first column of the first row."""
 
 
-Maker: TypeAlias = Callable[[], SqlLink]
+ConnectionFactory: TypeAlias = Callable[[], SqlConnection]
 
 
-def link_maker(source: Any) -> Maker:
+def connection_factory(source: Any) -> ConnectionFactory:
     """
-    Return what makes links to the database that `source` leads to.
+    Return a function that creates connections to the database of `source`.
 
     Raises:
-        ImproperlyConfigured: where `source` is none of the kinds known.
+        ImproperlyConfigured: if `source` is of an unknown kind.
     """
-    names = Names()
+    resolver = NameResolver()
     if hasattr(source, "connect") and hasattr(source, "sync_engine"):
-        return lambda: _link_of_an_engine(source, names)
+        return lambda: _engine_connection(source, resolver)
     if hasattr(source, "fetch_val"):
-        return lambda: _link_of_a_database(source, names)
+        return lambda: _database_connection(source, resolver)
     if hasattr(source, "fetchval"):
-        return lambda: _link_of_a_pool(source, names)
+        return lambda: _pool_connection(source, resolver)
     raise ImproperlyConfigured(
-        f"{type(source).__name__} is no SQL source; expected databases.Database, AsyncEngine or an asyncpg pool."
+        f"Not an SQL source: {type(source).__name__}; expected databases.Database, AsyncEngine or an asyncpg pool."
     )
 
 
-def kind_of(source: Any) -> str:
-    """Return what the database that `source` leads to is called; "sql" where the source does not say."""
+def database_name(source: Any) -> str:
+    """Return the name of the database that `source` connects to, like "postgres"; "sql" if that is unknown."""
     if hasattr(source, "sync_engine"):
         dialect = getattr(getattr(source, "dialect", None), "name", None)
     elif hasattr(source, "fetch_val"):
         dialect = getattr(getattr(source, "url", None), "dialect", None)
     else:
-        dialect = "postgresql"  # An asyncpg pool speaks with nothing else.
-    return _KINDS.get(dialect, "sql") if isinstance(dialect, str) else "sql"
+        dialect = "postgresql"  # asyncpg connects to PostgreSQL only.
+    return _DATABASES.get(dialect, "sql") if isinstance(dialect, str) else "sql"
 
 
-def _link_of_a_database(database: Any, names: Names) -> SqlLink:
-    # Of PostgreSQL, `databases` keeps an asyncpg pool; of SQLite nothing, each query opens the file by itself.
+def _database_connection(database: Any, resolver: NameResolver) -> SqlConnection:
+    # For PostgreSQL, `databases` keeps an asyncpg pool. For SQLite it keeps nothing: each query opens the file.
     pool = getattr(getattr(database, "_backend", None), "_pool", None)
-    return _link_of_a_pool(pool, names) if hasattr(pool, "fetchval") else _Borrowed(database.fetch_val)
+    return _pool_connection(pool, resolver) if hasattr(pool, "fetchval") else _SourceConnection(database.fetch_val)
 
 
-def _link_of_a_pool(pool: Any, names: Names) -> SqlLink:
-    # asyncpg tells nobody how its pool connects; these have been there since 0.18, `_connect` since 0.30.
+def _pool_connection(pool: Any, resolver: NameResolver) -> SqlConnection:
+    # asyncpg has no public way to see how its pool connects. These attributes exist since 0.18, `_connect` since 0.30.
     arguments, keywords = getattr(pool, "_connect_args", None), getattr(pool, "_connect_kwargs", None)
     if arguments is None or keywords is None:
-        return _Borrowed(pool.fetchval)
+        return _SourceConnection(pool.fetchval)
 
     async def connect() -> Any:
         import asyncpg
 
-        await names.look_up(host_of(*arguments, **keywords))
+        await resolver.look_up(host_of(*arguments, **keywords))
         return await getattr(pool, "_connect", asyncpg.connect)(*arguments, **keywords)
 
-    return _AsyncpgLink(connect)
+    return _AsyncpgConnection(connect)
 
 
 def host_of(dsn: object = None, *_: object, **keywords: object) -> object:
-    """Return the host that `asyncpg.connect` would look up with these arguments, where it is the only one."""
+    """Return the host that `asyncpg.connect` would look up with these arguments; None for several hosts."""
     host = keywords.get("host")
     if host is None and isinstance(dsn, str):
         try:
@@ -96,8 +96,8 @@ def host_of(dsn: object = None, *_: object, **keywords: object) -> object:
     return host
 
 
-class _AsyncpgLink:
-    """A connection of asyncpg that is in no pool."""
+class _AsyncpgConnection:
+    """A connection of asyncpg outside of any pool."""
 
     def __init__(self, connect: Callable[[], Awaitable[Any]]) -> None:
         self._connect = connect
@@ -114,11 +114,11 @@ class _AsyncpgLink:
 
     async def drop(self) -> None:
         if self._connection is not None:
-            # Not `close`: asks nothing of the server, and ends asyncpg's attempt to have the query cancelled there.
+            # Not `close`: `terminate` does not contact the server, and stops asyncpg's attempt to cancel the query.
             self._connection.terminate()
 
 
-def _link_of_an_engine(engine: Any, names: Names) -> SqlLink:
+def _engine_connection(engine: Any, resolver: NameResolver) -> SqlConnection:
     from sqlalchemy import text
     from sqlalchemy.engine import Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -130,22 +130,22 @@ def _link_of_an_engine(engine: Any, names: Names) -> SqlLink:
 
     shared = engine.sync_engine
     if isinstance(shared.pool, (StaticPool, SingletonThreadPool)):
-        return _Borrowed(scalar)  # A database in memory lives in its one connection.
-    # The application's dialect and events, another pool.
-    return _EngineLink(AsyncEngine(Engine(shared.pool.recreate(), shared.dialect, shared.url)), names)
+        return _SourceConnection(scalar)  # An in-memory database exists in its one connection only.
+    # The application's dialect and events, with another pool.
+    return _EngineConnection(AsyncEngine(Engine(shared.pool.recreate(), shared.dialect, shared.url)), resolver)
 
 
-class _EngineLink:
-    """A connection of SQLAlchemy from an engine that is the link's own."""
+class _EngineConnection:
+    """A connection of SQLAlchemy, from an engine of its own."""
 
-    def __init__(self, engine: Any, names: Names) -> None:
+    def __init__(self, engine: Any, resolver: NameResolver) -> None:
         self._engine = engine
-        self._names = names
+        self._resolver = resolver
         self._connection: Any = None
         self._driver: Any = None
 
     async def open(self) -> None:
-        await self._names.look_up(self._engine.url.host)
+        await self._resolver.look_up(self._engine.url.host)
         self._connection = await self._engine.connect()
         self._driver = (await self._connection.get_raw_connection()).driver_connection
 
@@ -153,7 +153,7 @@ class _EngineLink:
         from sqlalchemy import text
 
         result = (await self._connection.execute(text(query))).scalar()
-        # Not idle in a transaction until the next check.
+        # Otherwise the connection stays "idle in transaction" until the next check.
         await self._connection.rollback()
         return result
 
@@ -162,7 +162,7 @@ class _EngineLink:
         await self._engine.dispose()
 
     async def drop(self) -> None:
-        # asyncpg waits for its server wherever it is asked in a better way.
+        # Every other way to close an asyncpg connection waits for the server.
         terminate = getattr(self._driver, "terminate", None)
         if terminate is not None:
             terminate()
@@ -172,8 +172,8 @@ class _EngineLink:
         await self._engine.dispose()
 
 
-class _Borrowed:
-    """Not a connection of its own: the source itself is asked."""
+class _SourceConnection:
+    """Runs queries on the application's source itself, where a dedicated connection is not possible."""
 
     def __init__(self, scalar: Callable[[str], Awaitable[Any]]) -> None:
         self._scalar = scalar
@@ -182,13 +182,13 @@ class _Borrowed:
         return await self._scalar(query)
 
     async def open(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: nothing is kept open."""
 
     async def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: nothing is kept open."""
 
     async def drop(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: nothing is kept open."""
 
 
-__all__ = ["Maker", "SqlLink", "host_of", "kind_of", "link_maker"]
+__all__ = ["ConnectionFactory", "SqlConnection", "connection_factory", "database_name", "host_of"]

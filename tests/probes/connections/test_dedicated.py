@@ -26,7 +26,7 @@ class Server:
         self.hangs = False
 
 
-class ServerLink:
+class ServerConnection:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._restarts = server.restarts
@@ -55,8 +55,8 @@ class ServerLink:
         self._server.log.append("dropped")
 
 
-def own_of(server: Server, renew_s: float = 30.0) -> DedicatedConnection[ServerLink]:
-    return DedicatedConnection(lambda: ServerLink(server), renew_s, anyio.current_time)
+def own_of(server: Server, renew_s: float = 30.0) -> DedicatedConnection[ServerConnection]:
+    return DedicatedConnection(lambda: ServerConnection(server), renew_s, anyio.current_time)
 
 
 def in_virtual_time(function: Callable[[], Awaitable[T]]) -> T:
@@ -71,7 +71,7 @@ def test_it_is_opened_once_and_closed_in_order() -> None:
     async def check() -> None:
         own = own_of(server)
         for _ in range(20):
-            assert await own.use(ServerLink.ask) == "pong"
+            assert await own.use(ServerConnection.ask) == "pong"
         assert server.log == ["open"]
         await own.aclose()
         await own.aclose()
@@ -86,9 +86,9 @@ def test_a_restart_between_two_checks_is_no_failure() -> None:
 
     async def check() -> None:
         own = own_of(server)
-        await own.use(ServerLink.ask)
+        await own.use(ServerConnection.ask)
         server.restarts += 1
-        assert await own.use(ServerLink.ask) == "pong"
+        assert await own.use(ServerConnection.ask) == "pong"
 
     in_virtual_time(check)
     assert server.log == ["open", "drop", "dropped", "open"]
@@ -100,14 +100,14 @@ def test_what_is_down_is_told_as_a_new_connection_finds_it() -> None:
 
     async def check() -> None:
         own = own_of(server)
-        await own.use(ServerLink.ask)
+        await own.use(ServerConnection.ask)
         server.restarts += 1
         server.up = False
         for _ in range(2):
             with pytest.raises(ConnectionRefusedError):
-                await own.use(ServerLink.ask)
+                await own.use(ServerConnection.ask)
         server.up = True
-        assert await own.use(ServerLink.ask) == "pong"
+        assert await own.use(ServerConnection.ask) == "pong"
 
     in_virtual_time(check)
     assert server.log == ["open", *["drop", "dropped", "open"] * 3]
@@ -119,10 +119,10 @@ def test_a_timeout_lets_go_of_the_connection() -> None:
 
     async def check() -> None:
         own = own_of(server)
-        await own.use(ServerLink.ask)
+        await own.use(ServerConnection.ask)
         server.hangs = True
         with anyio.move_on_after(0.2):
-            await own.use(ServerLink.ask)
+            await own.use(ServerConnection.ask)
         assert server.log == ["open", "drop", "dropped"]
 
     in_virtual_time(check)
@@ -132,7 +132,7 @@ def test_a_connection_that_cannot_even_be_dropped_hides_nothing() -> None:
     """What ended the check is told, and not how its connection took that; another one is made for the next check."""
     server = Server()
 
-    class Broken(ServerLink):
+    class Broken(ServerConnection):
         async def drop(self) -> None:
             raise RuntimeError("already gone")
 
@@ -140,13 +140,13 @@ def test_a_connection_that_cannot_even_be_dropped_hides_nothing() -> None:
         own = DedicatedConnection(lambda: Broken(server), 30.0, anyio.current_time)
         server.hangs = True
         with anyio.move_on_after(0.2) as timeout:
-            await own.use(ServerLink.ask)
+            await own.use(ServerConnection.ask)
         assert timeout.cancelled_caught
         server.hangs, server.up = False, False
         with pytest.raises(ConnectionRefusedError):
-            await own.use(ServerLink.ask)
+            await own.use(ServerConnection.ask)
         server.up = True
-        assert await own.use(ServerLink.ask) == "pong"
+        assert await own.use(ServerConnection.ask) == "pong"
 
     in_virtual_time(check)
 
@@ -155,12 +155,12 @@ def test_a_client_that_gives_up_first_is_not_asked_again() -> None:
     """It has waited for as long as it is to; a second time would be another wait."""
     server = Server()
 
-    async def gives_up(_: ServerLink) -> str:
+    async def gives_up(_: ServerConnection) -> str:
         raise TimeoutError
 
     async def check() -> None:
         own = own_of(server)
-        await own.use(ServerLink.ask)
+        await own.use(ServerConnection.ask)
         with pytest.raises(TimeoutError):
             await own.use(gives_up)
 
@@ -175,11 +175,11 @@ def test_it_is_made_anew_in_time() -> None:
     async def check() -> None:
         own = own_of(server, renew_s=30.0)
         for _ in range(29):
-            await own.use(ServerLink.ask)
+            await own.use(ServerConnection.ask)
             await anyio.sleep(1.0)
         assert server.log == ["open"]
         await anyio.sleep(1.0)
-        await own.use(ServerLink.ask)
+        await own.use(ServerConnection.ask)
 
     in_virtual_time(check)
     assert server.log == ["open", "open", "close"]
@@ -191,17 +191,17 @@ def test_where_there_is_no_room_for_another_the_old_one_goes_on() -> None:
 
     async def check() -> None:
         own = DedicatedConnection(
-            lambda: ServerLink(server), 30.0, anyio.current_time, is_full=lambda error: "refused" in str(error)
+            lambda: ServerConnection(server), 30.0, anyio.current_time, is_full=lambda error: "refused" in str(error)
         )
-        await own.use(ServerLink.ask)
+        await own.use(ServerConnection.ask)
         server.up = False
         await anyio.sleep(30.0)
         for _ in range(20):
-            assert await own.use(ServerLink.ask) == "pong"
+            assert await own.use(ServerConnection.ask) == "pong"
             await anyio.sleep(1.0)
         server.up = True
         await anyio.sleep(10.0)
-        assert await own.use(ServerLink.ask) == "pong"
+        assert await own.use(ServerConnection.ask) == "pong"
 
     in_virtual_time(check)
     assert server.log == ["open", "open", "drop", "dropped", "open", "close"]
@@ -214,7 +214,7 @@ def test_without_a_name_server_the_old_one_goes_on(failure: Exception) -> None:
     """It is the server that is asked about, and that one answers."""
     server = Server()
 
-    class Named(ServerLink):
+    class Named(ServerConnection):
         async def open(self) -> None:
             await super().open()
             if len(server.log) > 1:
@@ -223,7 +223,7 @@ def test_without_a_name_server_the_old_one_goes_on(failure: Exception) -> None:
     async def check() -> None:
         own = DedicatedConnection(lambda: Named(server), 30.0, anyio.current_time)
         for _ in range(40):
-            assert await own.use(ServerLink.ask) == "pong"
+            assert await own.use(ServerConnection.ask) == "pong"
             await anyio.sleep(1.0)
 
     in_virtual_time(check)
@@ -234,7 +234,7 @@ def test_what_hangs_when_it_is_to_be_made_anew_costs_one_check() -> None:
     """The next one asks on the old connection, and tells what that says."""
     server = Server()
 
-    class Hangs(ServerLink):
+    class Hangs(ServerConnection):
         async def open(self) -> None:
             await super().open()
             if len(server.log) > 1:
@@ -242,12 +242,12 @@ def test_what_hangs_when_it_is_to_be_made_anew_costs_one_check() -> None:
 
     async def check() -> None:
         own = DedicatedConnection(lambda: Hangs(server), 30.0, anyio.current_time)
-        await own.use(ServerLink.ask)
+        await own.use(ServerConnection.ask)
         await anyio.sleep(30.0)
         with anyio.move_on_after(0.2) as timeout:
-            await own.use(ServerLink.ask)
+            await own.use(ServerConnection.ask)
         assert timeout.cancelled_caught
-        assert await own.use(ServerLink.ask) == "pong"
+        assert await own.use(ServerConnection.ask) == "pong"
 
     in_virtual_time(check)
     assert server.log == ["open", "open", "drop", "dropped"]
@@ -259,11 +259,11 @@ def test_what_cannot_be_made_anew_is_given_up() -> None:
 
     async def check() -> None:
         own = own_of(server)
-        await own.use(ServerLink.ask)
+        await own.use(ServerConnection.ask)
         server.up = False
         await anyio.sleep(30.0)
         with pytest.raises(ConnectionRefusedError):
-            await own.use(ServerLink.ask)
+            await own.use(ServerConnection.ask)
 
     in_virtual_time(check)
     assert server.log == ["open", "open", *["drop", "dropped"] * 2]
@@ -275,7 +275,7 @@ def test_the_end_of_a_dead_connection_is_no_error() -> None:
 
     async def check() -> None:
         own = own_of(server)
-        await own.use(ServerLink.ask)
+        await own.use(ServerConnection.ask)
         server.restarts += 1
         await own.aclose()
 
@@ -290,9 +290,9 @@ def test_two_who_ask_at_once_leave_one_connection() -> None:
     async def check() -> None:
         own = own_of(server)
 
-        async def slowly(link: ServerLink) -> str:
+        async def slowly(connection: ServerConnection) -> str:
             await anyio.sleep(0.1)
-            return await link.ask()
+            return await connection.ask()
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(own.use, slowly)

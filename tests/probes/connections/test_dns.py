@@ -13,7 +13,7 @@ import pytest
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.probes import HttpProbe, RedisProbe, SqlProbe, TcpProbe
-from divan_obs_asgi.probes.connections.dns import Names
+from divan_obs_asgi.probes.connections.dns import NameResolver
 from divan_obs_asgi.probes.connections.sql import host_of
 from tests.patience import PATIENCE_S
 from tests.stacks import Observed
@@ -113,7 +113,7 @@ def test_what_is_no_name_is_not_looked_up(host: object, monkeypatch: pytest.Monk
         raise AssertionError("looked up")
 
     monkeypatch.setattr(socket, "getaddrinfo", fails)
-    anyio.run(Names().look_up, host)
+    anyio.run(NameResolver().look_up, host)
 
 
 @pytest.mark.parametrize(
