@@ -1,10 +1,10 @@
 """
-What this library raises, all of it before the first request:
+The exceptions of this library. It raises all of them before the first request, except `ProbeFailed`:
 
     ObservabilityError
-    ├── ImproperlyConfigured   a flag, a dotted path or a registration that cannot work
-    ├── MiddlewareNotUsed      a middleware steps aside; `build_stack` leaves it out
-    └── ProbeFailed            a dependency is not well; raised by probes, read by the registry
+    ├── ImproperlyConfigured   a flag, a dotted path or a registration is invalid
+    ├── MiddlewareNotUsed      a middleware is not needed; `build_stack` leaves it out
+    └── ProbeFailed            a dependency does not work; raised by probes, caught by the registry
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ PROBE_REASONS: frozenset[str] = frozenset(get_args(ProbeReason))
 
 
 class ObservabilityError(Exception):
-    """The root of this library's exceptions."""
+    """The base class of this library's exceptions."""
 
 
 class ImproperlyConfigured(ObservabilityError):
-    """The configuration cannot work; the message names every part that is wrong."""
+    """The configuration is invalid; the message names every invalid part."""
 
 
 class MiddlewareNotUsed(ObservabilityError):
-    """Raised by a middleware's `__init__`: leave me out of the stack, for this reason."""
+    """Raised by a middleware's `__init__` to be left out of the stack; the message gives the reason."""
 
 
 class ProbeFailed(ObservabilityError):
     """
-    A probe's verdict on its dependency.
+    The failure of a probe's check.
 
-    `reason` is one of a closed vocabulary, because the health endpoints tell it to the holder of the admin token; an
-    exception's text is told to nobody, because it can hold a DSN. `details` are told to everybody.
+    `reason` is one of a fixed list; the health endpoints show it to requests with the admin token. The text of other
+    exceptions is never published, because it can contain a DSN. `details` are public.
     """
 
     def __init__(self, reason: ProbeReason, **details: object) -> None:

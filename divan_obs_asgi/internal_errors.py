@@ -1,4 +1,4 @@
-"""An observer's own failures: counted each time, logged once a minute, never passed on."""
+"""Failures inside this library: counted each time, logged once a minute, never raised to the application."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from collections.abc import Callable
 
 import anyio
 
-# Orders to the interpreter and to coroutines, whoever happens to run when they come.
-_ORDERS = (GeneratorExit, KeyboardInterrupt, SystemExit)
+# These end the interpreter or a coroutine, whatever code runs at that moment.
+_EXITS = (GeneratorExit, KeyboardInterrupt, SystemExit)
 _logger = logging.getLogger("divan_obs_asgi.internal_errors")
 
 
 class InternalErrors:
     """
-    Where every part of the library reports what went wrong inside itself.
+    Counts and logs the failures that the parts of the library report.
 
     Args:
         count: called with the component at every report (feeds `divan_obs_errors_total{component}`).
@@ -40,13 +40,13 @@ class InternalErrors:
         self._inside = threading.local()
 
     def report(self, component: str, error: BaseException) -> None:
-        """Count the failure of `component` and log it, at most once a minute; never raises."""
+        """Count a failure of `component`, and log it at most once a minute. Never raises."""
         try:
             self._count(component)
             if self._due(component):
                 self._log(component, error)
         except Exception:
-            # The last line of defence: a broken counter or handler must not reach the application.
+            # A broken counter or log handler must not affect the application.
             return
 
     def _due(self, component: str) -> bool:
@@ -58,12 +58,12 @@ class InternalErrors:
         return True
 
     def _log(self, component: str, error: BaseException) -> None:
-        # The log sink is a component too: its failure must not call itself through the logger.
+        # The log sink is a component too: its failure must not be logged through itself.
         if getattr(self._inside, "logging", False):
             return
         self._inside.logging = True
         try:
-            # The type and the place tell the cause; the text may hold what the redaction policy forbids.
+            # Type and place are enough to find the cause. The text may contain a secret.
             _logger.error(
                 "%s failed and was left out: %s at %s; the response is unaffected.",
                 component,
@@ -74,48 +74,48 @@ class InternalErrors:
             self._inside.logging = False
 
 
-def is_order(error: BaseException) -> bool:
+def is_exit(error: BaseException) -> bool:
     """
-    Tell whether what synchronous code has raised is for its caller, and is not merely what went wrong there.
+    Return whether an exception of synchronous code must be raised to its caller, because it ends the process.
 
-    A cancellation is not: it is delivered where somebody awaits, so that this one is of something whose result was
-    asked for. Nor is the panic of an extension module.
+    A cancellation is not one: it arrives at an `await`, so here it comes from the result of another task. The panic of
+    an extension module is not one either.
     """
     if isinstance(error, BaseExceptionGroup):
-        return error.subgroup(_ORDERS) is not None
-    return isinstance(error, _ORDERS)
+        return error.subgroup(_EXITS) is not None
+    return isinstance(error, _EXITS)
 
 
-def is_of_another(error: BaseException) -> bool:
-    """Tell whether this is the cancellation of a task that the caller has waited for, and not the caller's own."""
+def is_foreign_cancellation(error: BaseException) -> bool:
+    """Return whether this is the cancellation of a task that the caller awaits, and not the caller's own."""
     return isinstance(error, asyncio.CancelledError) and not _is_cancelled()
 
 
-def ends_the_caller(error: BaseException) -> bool:
+def must_propagate(error: BaseException) -> bool:
     """
-    Tell whether what was raised below tells the caller to end, and is not merely what went wrong there.
+    Return whether an exception must be raised to the caller, and is not merely a failure of the called code.
 
-    A cancellation does where the caller itself is cancelled: whoever waits for a task that somebody else has cancelled
-    gets the same exception, and lives on.
+    A cancellation must, if the caller itself is cancelled. A caller that awaits a task which was cancelled by others
+    gets the same exception, and continues.
     """
     if isinstance(error, Exception):
         return False
-    return _is_cancelled() or is_order(error)
+    return _is_cancelled() or is_exit(error)
 
 
 def _is_cancelled() -> bool:
     if anyio.current_effective_deadline() == -math.inf:
         return True
     try:
-        # By no scope of anyio's but by asyncio's own means, as `asyncio.timeout` does.
+        # Cancelled by asyncio itself, as by `asyncio.timeout`, and not by a scope of anyio.
         task = asyncio.current_task()
     except RuntimeError:
-        return False  # Trio has no others.
+        return False  # On trio every cancellation comes from a scope.
     return task is not None and task.cancelling() > 0
 
 
 def _place(error: BaseException) -> str:
-    """Return `file:line` of the innermost frame of `error`, the file without its folders."""
+    """Return `file:line` of the innermost frame of `error`, without folders."""
     frame = error.__traceback__
     if frame is None:
         return "unknown place"
@@ -125,4 +125,4 @@ def _place(error: BaseException) -> str:
     return f"{filename}:{frame.tb_lineno}"
 
 
-__all__ = ["InternalErrors", "ends_the_caller", "is_of_another", "is_order"]
+__all__ = ["InternalErrors", "is_exit", "is_foreign_cancellation", "must_propagate"]

@@ -1,4 +1,4 @@
-"""Jobs: work that the service does on its own account, each run of it counted, timed, traced and logged."""
+"""Jobs: work of the service outside of requests. Each run is counted, timed, traced and logged."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Job:
-    """A function under a name. Its own calls and those by `run` are observed alike."""
+    """A named function. Direct calls and calls by `run` are observed in the same way."""
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self.name = name
@@ -41,17 +41,17 @@ class Job:
 
     @property
     def running(self) -> bool:
-        """Whether a call is under way in this process."""
+        """Whether a call is running in this process."""
         return self._running > 0
 
     async def run(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function and return what it returns; one that is not async is called in a thread."""
+        """Call the function and return its result. A function that is not async is called in a thread."""
         if is_async(self._function):
             return await self._function(*args, **kwargs)
         return await anyio.to_thread.run_sync(partial(self._function, *args, **kwargs))
 
-    def entered(self, change: Literal[1, -1]) -> None:
-        """Note that a call begins, or has ended."""
+    def count_running(self, change: Literal[1, -1]) -> None:
+        """Note that a call has begun (1) or ended (-1)."""
         with self._lock:
             self._running += change
 
@@ -61,8 +61,8 @@ class Jobs:
     The jobs of one service, by name.
 
     Args:
-        policy: what an error's text goes through before it is logged.
-        observing: whether runs are observed; where not, functions stay as they are and can be run by name.
+        policy: redacts the text of an error before it is logged.
+        observing: whether runs are observed. If not, functions stay unchanged and can still be run by name.
         clock: seconds, monotonic.
         now: Unix time in seconds.
     """
@@ -89,24 +89,26 @@ class Jobs:
 
     def register(self, name: str, function: F) -> F:
         """
-        Make `function` a job, and return it so that its calls are observed; it stays plain or async.
+        Make `function` a job, and return the observed function. It stays plain or async.
 
         Raises:
-            ImproperlyConfigured: where the name is taken or is no name.
+            ImproperlyConfigured: if the name is taken or invalid.
             TypeError: for a generator function.
         """
         if not is_name(name):
-            raise ImproperlyConfigured(f"A job is named {name!r}; expected lower case, like 'lb_snapshot'.")
+            raise ImproperlyConfigured(
+                f"Invalid job name {name!r}; expected lower-case letters, digits and _, like 'lb_snapshot'."
+            )
         if name in self._jobs:
             raise ImproperlyConfigured(f"A job named {name!r} is registered already.")
-        observed = around(function, lambda: self._run_of(job), "job") if self._observing else function
+        observed = around(function, lambda: self._observed_run(job), "job") if self._observing else function
         job = self._jobs[name] = Job(name, observed)
         if self._observing:
             self._start_at_zero(name)
         return observed
 
     def get(self, name: str) -> Job | None:
-        """Return the job of that name, None where there is none."""
+        """Return the job with that name, or None."""
         return self._jobs.get(name)
 
     def names(self) -> list[str]:
@@ -114,7 +116,7 @@ class Jobs:
         return list(self._jobs)
 
     def _start_at_zero(self, name: str) -> None:
-        # A rate over a series that is not there yet misses its first failure.
+        # `rate` and `increase` miss the first failure if the series starts with it.
         for result in RESULTS:
             self._metrics.jobs_runs.labels(name, result)
         self._metrics.jobs_duration.labels(name)
@@ -122,13 +124,13 @@ class Jobs:
         self._metrics.jobs_last_success.labels(name).set(0)
 
     @contextmanager
-    def _run_of(self, job: Job) -> Iterator[None]:
+    def _observed_run(self, job: Job) -> Iterator[None]:
         started = self._clock()
-        result: Result = "cancelled"  # What is no Exception ended it: a cancellation, a shutdown.
+        result: Result = "cancelled"  # Ended by an exception that is not an `Exception`: cancelled, or shutting down.
         failure: Exception | None = None
         self._begin(job)
         try:
-            with _Harmless(self._work.span(f"job {job.name}", **{"divan.job.name": job.name}), self._faults):
+            with _SafeSpan(self._work.span(f"job {job.name}", **{"divan.job.name": job.name}), self._faults):
                 yield
             result = "ok"
         except Exception as error:
@@ -138,14 +140,14 @@ class Jobs:
             self._end(job, result, self._clock() - started, failure)
 
     def _begin(self, job: Job) -> None:
-        job.entered(1)
+        job.count_running(1)
         try:
             self._metrics.jobs_running.labels(job.name).inc()
         except Exception as error:
             self._faults.report("jobs", error)
 
     def _end(self, job: Job, result: Result, seconds: float, failure: Exception | None) -> None:
-        job.entered(-1)
+        job.count_running(-1)
         try:
             self._metrics.jobs_running.labels(job.name).dec()
             self._metrics.jobs_runs.labels(job.name, result).inc()
@@ -161,30 +163,30 @@ class Jobs:
         level = logging.INFO
         if failure is not None:
             level = logging.ERROR
-            # Not as exc_info: a handler beside our own would print the text as it is.
+            # Not as exc_info, because other log handlers would print it unredacted.
             fields["error"] = describe_error(failure, self._policy)
         _logger.log(level, "job %s: %s", name, result, extra=fields)
 
 
-class _Harmless:
-    """A span that, where it cannot be begun or ended, is reported: a processor of the application's may raise."""
+class _SafeSpan:
+    """A span whose failures are reported and not raised: a span processor of the application may raise."""
 
     def __init__(self, span: AbstractContextManager[object], faults: InternalErrors) -> None:
         self._span = span
         self._faults = faults
-        self._begun = False
+        self._has_started = False
 
     def __enter__(self) -> None:
         try:
             self._span.__enter__()
-            self._begun = True
+            self._has_started = True
         except Exception as error:
             self._faults.report("jobs", error)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if not self._begun:
+        if not self._has_started:
             return
         try:
             self._span.__exit__(kind, error, traceback)

@@ -1,4 +1,4 @@
-"""What a job, a probe or a group of probes may be called: a key of answers, a label of series, a part of a path."""
+"""Valid names of jobs, probes and groups of probes. A name is a JSON key, a label value and a part of a path."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ from typing import TypeGuard
 
 NAME_PATTERN = "[a-z][a-z0-9_]{0,63}"
 _NAME = re.compile(NAME_PATTERN)
-
-
-# As Python writes a class: identifiers, and where it was made in a function.
+# A qualified name as Python writes it: identifiers, and `<locals>` for a class made in a function.
 _CLASS = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.(?:<locals>|[A-Za-z_][A-Za-z0-9_]*))*")
 _MAX_CLASS = 120
-# For what may be data: `type(text, (Exception,), {})` has any text for its name.
+# Instead of a name that may be data: `type(text, (Exception,), {})` accepts any text as name.
 UNNAMED = "__unnamed__"
 
 
 def class_name(kind: type) -> str:
-    """Return the qualified name of a class, for a label or a line; `UNNAMED` where it is not as Python writes them."""
+    """Return the qualified name of a class, for a label or a log line; `UNNAMED` if it is not an identifier."""
     name = kind.__qualname__
     return name if len(name) <= _MAX_CLASS and _CLASS.fullmatch(name) else UNNAMED
 
 
 def is_name(value: object) -> TypeGuard[str]:
-    """Tell whether `value` is a text of lower-case letters, digits and _ that begins with a letter."""
+    """Return whether `value` is a text of lower-case letters, digits and _ that begins with a letter."""
     return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 

@@ -1,4 +1,4 @@
-"""The shapes of ASGI 3."""
+"""The types of ASGI 3."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]
 
-# The application's own condition on who may use the guarded endpoints: True lets a request pass.
+# The application's own check for the guarded endpoints: True allows a request.
 Authorize: TypeAlias = Callable[[Scope], bool | Awaitable[bool]]
 
-# An event is one call of a Socket.IO handler.
+# An "event" is one call of a Socket.IO handler.
 ConnectionKind: TypeAlias = Literal["http", "websocket", "event"]
 Outcome: TypeAlias = Literal["ok", "error", "error_after_start", "client_disconnect", "cancelled", "incomplete"]
 
-# The scopes that are a conversation with a client; "lifespan" and what a later ASGI brings are not.
+# The scopes of clients. "lifespan", and types of a later ASGI, are not among them.
 CONNECTIONS = frozenset({"http", "websocket"})
-# Under which a connection's scope has the bundle of the innermost stack around the application.
+# The key in a connection's scope for the bundle of the innermost stack around the application.
 BUNDLE_KEY = "divan_obs_asgi.bundle"
 
 __all__ = [

@@ -13,7 +13,7 @@ from divan_obs_asgi.connection import headers
 from divan_obs_asgi.connection.app_errors import in_background, own_failure
 from divan_obs_asgi.connection.routes import RECORD_KEY, ROUTE_KEY, UNMATCHED, RouteTemplates
 from divan_obs_asgi.connection.timers import call_later
-from divan_obs_asgi.internal_errors import InternalErrors, is_of_another, is_order
+from divan_obs_asgi.internal_errors import InternalErrors, is_exit, is_foreign_cancellation
 from divan_obs_asgi.types import ConnectionKind, Message, Outcome, Scope
 
 # The context in which a connection began, where `ContextMiddleware` has noted it.
@@ -390,7 +390,7 @@ class RequestRecord:
             self.error = error
         if self.disconnected:
             self._finish(self._left())
-        elif not isinstance(error, Exception) and not is_of_another(error):
+        elif not isinstance(error, Exception) and not is_foreign_cancellation(error):
             # asyncio.CancelledError, trio.Cancelled, GeneratorExit, KeyboardInterrupt: somebody else's decision.
             self._finish("cancelled")
         elif self.status:
@@ -418,7 +418,7 @@ class RequestRecord:
             try:
                 report(self, error)
             except BaseException as another:
-                if is_order(another):
+                if is_exit(another):
                     raise
                 faults.report(component, another)
 
@@ -537,7 +537,7 @@ class RequestRecord:
         try:
             self.on_message(self, direction)
         except BaseException as error:
-            if is_order(error):
+            if is_exit(error):
                 raise
             self._faults.report("record", error)
 
@@ -644,7 +644,7 @@ class RequestRecord:
             try:
                 finisher(self)
             except BaseException as error:
-                if is_order(error):
+                if is_exit(error):
                     raise
                 faults.report(component, error)
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import anyio
 import anyio.lowlevel
 
-from divan_obs_asgi.internal_errors import InternalErrors, ends_the_caller
+from divan_obs_asgi.internal_errors import InternalErrors, must_propagate
 
 Run: TypeAlias = Callable[[], Awaitable[object]]
 Stop: TypeAlias = Callable[[], Awaitable[None]]
@@ -143,7 +143,7 @@ class Background:
         try:
             await run()
         except BaseException as error:
-            if ends_the_caller(error):
+            if must_propagate(error):
                 raise
             self._faults.report(name, error)
 

@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias
 import anyio
 
 from divan_obs_asgi.connection.headers import replaced, with_lasting_headers
-from divan_obs_asgi.internal_errors import InternalErrors, ends_the_caller
+from divan_obs_asgi.internal_errors import InternalErrors, must_propagate
 from divan_obs_asgi.lifecycle.signals import ChainedHandler, NotChained
 from divan_obs_asgi.types import Message, Scope, Send
 
@@ -187,7 +187,7 @@ class Drain:
         try:
             await callback()
         except BaseException as error:
-            if ends_the_caller(error):
+            if must_propagate(error):
                 raise
             self._faults.report("drain", error)
 

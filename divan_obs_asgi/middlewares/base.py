@@ -16,7 +16,7 @@ from divan_obs_asgi.connection.headers import keep_headers
 from divan_obs_asgi.connection.record import CONTEXT_KEY, RECORD_KEY, RequestRecord, current_record
 from divan_obs_asgi.connection.routes import RouteTemplates
 from divan_obs_asgi.exceptions import ImproperlyConfigured
-from divan_obs_asgi.internal_errors import is_order
+from divan_obs_asgi.internal_errors import is_exit
 from divan_obs_asgi.observability.taps import Tap
 from divan_obs_asgi.types import CONNECTIONS, ASGIApp, Receive, Scope, Send
 
@@ -155,7 +155,7 @@ class RecordMiddleware(ABC):
             try:
                 to_undo = observer.observe(scope, record)
             except BaseException as error:
-                if is_order(error):
+                if is_exit(error):
                     raise
                 self.obs.faults.report(observer.component, error)
             else:
@@ -179,7 +179,7 @@ class RecordMiddleware(ABC):
             try:
                 to_undo()
             except BaseException as error:
-                if is_order(error):
+                if is_exit(error):
                     raise
                 self.obs.faults.report(component, error)
 

@@ -38,8 +38,8 @@ from divan_obs_asgi.probes import canary_sinks as canaries
 from divan_obs_asgi.probes.base import READY, STARTUP
 from divan_obs_asgi.probes.lifespan import LifespanProbe
 from divan_obs_asgi.redaction import RedactionPolicy
-from divan_obs_asgi.runtime.process import collect_from, tell_build
-from divan_obs_asgi.runtime.redis_streams import RedisStreams, client_of
+from divan_obs_asgi.runtime.process import register_process_collectors, set_build_info
+from divan_obs_asgi.runtime.redis_streams import RedisStreams, client_factory
 from divan_obs_asgi.runtime.watchdog import Watchdog
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing.spans.internal import WorkSpans, tracer_of
@@ -362,8 +362,8 @@ def _background(settings: Settings, metrics: Metrics, faults: InternalErrors) ->
     background = Background(faults)
     if not settings.enabled:
         return background
-    metrics.registry.later(partial(tell_build, metrics, settings))
-    metrics.registry.later(partial(collect_from, metrics.registry))
+    metrics.registry.later(partial(set_build_info, metrics, settings))
+    metrics.registry.later(partial(register_process_collectors, metrics.registry))
     if metrics.workers is not None:
         background.add("process_series", partial(metrics.workers.keep_noting, metrics.registry.collectors))
     if settings.runtime.watchdog_enabled:
@@ -372,7 +372,7 @@ def _background(settings: Settings, metrics: Metrics, faults: InternalErrors) ->
         background.when_started("watchdog", watchdog.begin)
         background.add("watchdog", watchdog.run)
     if settings.runtime.redis_streams:
-        connect = client_of(settings.service.redis_url)
+        connect = client_factory(settings.service.redis_url)
         interval_s = settings.runtime.redis_streams_interval_s
         streams = RedisStreams(metrics, faults, settings.runtime.redis_streams, connect, interval_s=interval_s)
         background.add("redis_streams", streams.run)

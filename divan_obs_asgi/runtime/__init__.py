@@ -1,1 +1,1 @@
-"""What the process itself reports: memory and build, a blocked event loop, lag of Redis streams."""
+"""Reports on the process itself: memory and build, a blocked event loop, lag of Redis streams."""

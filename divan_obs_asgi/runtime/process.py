@@ -1,4 +1,4 @@
-"""What the process and the interpreter tell of themselves: memory, processor, files, garbage collection, build."""
+"""Metrics of the process and the interpreter: memory, processor, files, garbage collection, build."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.version import __version__
 
 
-def collect_from(registry: CollectorRegistry) -> None:
-    """Have `registry` tell `process_*` and `python_*`, under the names that every client library gives them."""
+def register_process_collectors(registry: CollectorRegistry) -> None:
+    """Add `process_*` and `python_*` to `registry`, with the names that every Prometheus client uses."""
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)
 
 
-def tell_build(metrics: Metrics, settings: Settings) -> None:
-    """Set `build_info`: what runs, as labels of a series that is always 1."""
+def set_build_info(metrics: Metrics, settings: Settings) -> None:
+    """Set `build_info`: a series with the versions as labels, and the value 1."""
     metrics.build_info.labels(
         __version__, settings.service.version, settings.service.commit, platform.python_version()
     ).set(1)
 
 
-__all__ = ["collect_from", "tell_build"]
+__all__ = ["register_process_collectors", "set_build_info"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import anyio
 
-from divan_obs_asgi.internal_errors import is_of_another
+from divan_obs_asgi.internal_errors import is_foreign_cancellation
 from divan_obs_asgi.observability import Observability
 from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -172,7 +172,7 @@ def _is_an_end(error: BaseException) -> bool:
     """Tell whether this ends the call from outside, and is not what went wrong in it."""
     if isinstance(error, GeneratorExit):
         return True
-    return isinstance(error, anyio.get_cancelled_exc_class()) and not is_of_another(error)
+    return isinstance(error, anyio.get_cancelled_exc_class()) and not is_foreign_cancellation(error)
 
 
 def says_unsupported(error: BaseException, scope: Scope) -> bool:

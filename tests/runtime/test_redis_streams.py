@@ -14,7 +14,7 @@ import pytest
 from redis.asyncio import Redis
 
 import divan_obs_asgi as obs
-from divan_obs_asgi.runtime.redis_streams import RedisStreams, client_of
+from divan_obs_asgi.runtime.redis_streams import RedisStreams, client_factory
 from tests.patience import PATIENCE_S
 from tests.servers.redis import RedisServer
 from tests.stacks import Observed, run_on
@@ -31,7 +31,7 @@ class Watched(Observed):
 
     def __init__(self, server: RedisServer, *streams: str) -> None:
         super().__init__()
-        self.connect = client_of(server.url)
+        self.connect = client_factory(server.url)
         self.streams = RedisStreams(self.obs.metrics, self.obs.faults, streams or (STREAM,), self.connect)
 
     def told(self) -> dict[str, float]:
@@ -73,13 +73,13 @@ def test_lag_pending_and_age_are_told(redis_server: RedisServer, loop: str) -> N
         ids = [await redis.xadd(STREAM, {"n": n}, id=f"{added_ms + n * 1000}-0") for n in range(5)]
         await redis.xreadgroup(GROUP, "consumer", {STREAM: ">"}, count=3)
         await redis.xack(STREAM, GROUP, ids[0])
-        await watched.streams.look(redis)
+        await watched.streams.read(redis)
         told = watched.told()
         assert (told[LAG], told[PENDING]) == (2, 2)
         # The oldest that is pending was added 59 s ago.
         assert 58.9 < told[AGE] < 80
         await redis.xack(STREAM, GROUP, *ids[1:])
-        await watched.streams.look(redis)
+        await watched.streams.read(redis)
         assert watched.told() == {LAG: 2, PENDING: 0, AGE: 0}
 
     with_redis(watched, act, loop)
@@ -94,12 +94,12 @@ def test_a_lag_that_redis_cannot_tell_is_absent(redis_server: RedisServer) -> No
         ids = [await redis.xadd(STREAM, {"n": n}) for n in range(5)]
         await redis.xgroup_create(STREAM, GROUP, id="0")
         await redis.xreadgroup(GROUP, "consumer", {STREAM: ">"}, count=1)
-        await watched.streams.look(redis)
+        await watched.streams.read(redis)
         assert watched.told()[LAG] == 4
         await redis.xdel(STREAM, ids[3])
         (group,) = await redis.xinfo_groups(STREAM)
         assert group["lag"] is None
-        await watched.streams.look(redis)
+        await watched.streams.read(redis)
         assert set(watched.told()) == {PENDING, AGE}
 
     with_redis(watched, act)
@@ -113,7 +113,7 @@ def test_the_age_of_an_id_that_is_no_time_is_absent(redis_server: RedisServer) -
         await redis.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
         await redis.xadd(STREAM, {"n": 1}, id="1-1")
         await redis.xreadgroup(GROUP, "consumer", {STREAM: ">"})
-        await watched.streams.look(redis)
+        await watched.streams.read(redis)
         assert watched.told() == {LAG: 0, PENDING: 1}
 
     with_redis(watched, act)
@@ -127,14 +127,14 @@ def test_what_is_gone_is_told_no_more(redis_server: RedisServer) -> None:
         for stream in (STREAM, "chat"):
             for group in (GROUP, "second"):
                 await redis.xgroup_create(stream, group, mkstream=True)
-        await watched.streams.look(redis)
+        await watched.streams.read(redis)
         assert len(watched.samples(PENDING)) == 4
         await redis.xgroup_destroy(STREAM, GROUP)
-        await watched.streams.look(redis)
+        await watched.streams.read(redis)
         assert len(watched.samples(PENDING)) == len(watched.samples(AGE)) == 3
         assert watched.told() == {}
         await redis.delete("chat")
-        await watched.streams.look(redis)
+        await watched.streams.read(redis)
         assert set(watched.samples(PENDING)) == {(("group", "second"), ("stream", STREAM))}
 
     with_redis(watched, act)
@@ -148,7 +148,7 @@ def test_a_key_that_is_no_stream_hides_no_other(redis_server: RedisServer) -> No
     async def act(redis: Redis) -> None:
         await redis.set("text", "no stream")
         await redis.xgroup_create(STREAM, GROUP, mkstream=True)
-        await watched.streams.look(redis)
+        await watched.streams.read(redis)
         assert watched.told()[PENDING] == 0
 
     with_redis(watched, act)
@@ -162,7 +162,7 @@ def test_a_name_that_is_no_text_hides_no_other(redis_server: RedisServer) -> Non
     async def act(redis: Redis) -> None:
         await redis.xgroup_create(STREAM, b"\xff\xfe", mkstream=True)
         await redis.xgroup_create(STREAM, GROUP)
-        await watched.streams.look(redis)
+        await watched.streams.read(redis)
         assert watched.told()[PENDING] == 0
         watched.obs.metrics.render()
 
@@ -189,7 +189,7 @@ def look_of(observed: Observed, *streams: str) -> Callable[[Any], Awaitable[None
     def connect() -> Redis:
         raise AssertionError("not asked")
 
-    return RedisStreams(observed.obs.metrics, observed.obs.faults, streams, connect).look
+    return RedisStreams(observed.obs.metrics, observed.obs.faults, streams, connect).read
 
 
 ODD: list[tuple[object, object]] = [
@@ -286,7 +286,7 @@ def test_streams_without_an_address_are_refused() -> None:
     with pytest.raises(obs.ImproperlyConfigured) as caught:
         Observed({"OBS_REDIS_STREAMS": STREAM})
     assert str(caught.value) == (
-        "OBS_REDIS_STREAMS is set and REDIS_URL is not; set it to the Redis that has the streams."
+        "OBS_REDIS_STREAMS is set, but REDIS_URL is not; set it to the Redis that has the streams."
     )
 
 
@@ -295,4 +295,4 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
     """Without a word of it: it may have a password."""
     with pytest.raises(obs.ImproperlyConfigured) as caught:
         Observed({"OBS_REDIS_STREAMS": STREAM, "REDIS_URL": url})
-    assert str(caught.value) == "REDIS_URL is set to a bad value; expected redis://host:port/0."
+    assert str(caught.value) == "REDIS_URL is invalid; expected redis://host:port/0."

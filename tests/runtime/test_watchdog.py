@@ -17,7 +17,7 @@ import anyio.to_thread
 import httpx
 import pytest
 
-from divan_obs_asgi.runtime.watchdog import Place, Watchdog, beneath, place_of, starved
+from divan_obs_asgi.runtime.watchdog import Place, Watchdog, frames_below_task, place_of, starved
 from tests.logs.root_logger import root_logger_kept
 from tests.patience import PATIENCE_S
 from tests.servers.command import Command, until
@@ -125,7 +125,7 @@ def test_a_loop_that_has_nothing_to_do_is_not_to_blame(backend: str) -> None:
         with anyio.move_on_after(30):
             for _ in range(2):
                 await anyio.sleep(0.001)
-                found.put((threading.get_ident(), beneath()))
+                found.put((threading.get_ident(), frames_below_task()))
             await anyio.sleep_forever()
 
     async def look() -> None:

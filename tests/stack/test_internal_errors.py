@@ -198,7 +198,8 @@ def test_the_line_tells_what_and_where_and_not_the_text(caplog: pytest.LogCaptur
         faults.report("probes", error)
         line = error.__traceback__.tb_lineno if error.__traceback__ else 0
     assert caplog.messages == [
-        f"probes failed and was left out: ConnectionError at test_faults.py:{line}; the response is unaffected."
+        f"probes failed and was left out: ConnectionError at test_internal_errors.py:{line}; "
+        "the response is unaffected."
     ]
     assert caplog.records[0].exc_info is None
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import anyio
 from anyio.abc import TaskGroup
 
-from divan_obs_asgi.internal_errors import ends_the_caller
+from divan_obs_asgi.internal_errors import must_propagate
 from divan_obs_asgi.jobs import Job, Result
 from divan_obs_asgi.ops.responses import Refused
 from divan_obs_asgi.tracing.spans.internal import WorkSpans
@@ -78,7 +78,7 @@ class Runs:
             # It is counted, logged and traced as that of every run.
             result = "error"
         except BaseException as error:
-            if ends_the_caller(error):
+            if must_propagate(error):
                 raise
         finally:
             run.result = result

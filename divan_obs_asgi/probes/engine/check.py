@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import anyio
 
 from divan_obs_asgi.exceptions import ProbeFailed, ProbeReason
-from divan_obs_asgi.internal_errors import InternalErrors, ends_the_caller
+from divan_obs_asgi.internal_errors import InternalErrors, must_propagate
 from divan_obs_asgi.probes.base import Probe
 from divan_obs_asgi.probes.engine.gauges import ProbeGauges
 from divan_obs_asgi.redaction import RedactionPolicy
@@ -86,7 +86,7 @@ class ProbeRunner:
         except TimeoutError:
             return "timeout", {}
         except BaseException as error:
-            if ends_the_caller(error):
+            if must_propagate(error):
                 raise  # The client has disconnected, or the server shuts down.
             # A bug in the probe. Its text is not published, because it can contain a DSN.
             self._faults.report("probes", error)

@@ -14,7 +14,7 @@ class ProbeState:
     The verdict on a probe. It changes only after enough consecutive checks that contradict it.
 
     So one lost packet takes no instance out of rotation, and never all instances at once. The first check decides
-    alone, because there is no verdict to keep yet.
+    alone.
     """
 
     def __init__(self, fail_after: int, recover_after: int) -> None:

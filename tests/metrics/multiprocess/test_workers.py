@@ -17,7 +17,7 @@ from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics import FAMILIES, Format, Metrics
 from divan_obs_asgi.metrics.fast_counters import FastCounter
 from divan_obs_asgi.metrics.multiprocess.workers import Workers
-from divan_obs_asgi.runtime.process import collect_from
+from divan_obs_asgi.runtime.process import register_process_collectors
 from tests.metrics.worker_pages import die, files, page, samples, worker
 from tests.ops.asking import ask
 from tests.patience import PATIENCE_S
@@ -218,7 +218,7 @@ def test_processor_time_goes_on(tmp_path: Path) -> None:
     """Of the processes the service has the memory of all, and the processor time of the dead ones too."""
     one, two = worker(tmp_path), worker(tmp_path)
     for metrics in (one, two):
-        collect_from(metrics.registry)
+        register_process_collectors(metrics.registry)
     names = ("process_cpu_seconds_total", "process_open_fds", "process_max_fds", "python_info")
     both = [samples(metrics, *names) for metrics in (one, two)][-1]
     assert len(both) == 4
@@ -300,7 +300,7 @@ def test_a_process_is_noted_while_the_application_holds_all_threads(tmp_path: Pa
     """Its plain functions may wait for a database, and take all the threads that frameworks hand out."""
     one, two = worker(tmp_path), worker(tmp_path)
     assert one.workers is not None
-    collect_from(one.registry)
+    register_process_collectors(one.registry)
 
     release = threading.Event()
 
@@ -330,7 +330,7 @@ def test_what_is_told_when_somebody_looks_is_told_at_the_end(tmp_path: Path, bac
     assert one.workers is not None
     untold = FastCounter(one.chat_send)
     one.registry.before.append(untold.tell)
-    collect_from(one.registry)
+    register_process_collectors(one.registry)
 
     async def live(workers: Workers) -> None:
         async with anyio.create_task_group() as tasks:
