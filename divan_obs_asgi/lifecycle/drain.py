@@ -27,7 +27,7 @@ Callback: TypeAlias = Callable[[], Awaitable[object]]
 # Enough for a load balancer that checks every second and needs two or three failures.
 DEFAULT_DELAY_S = 5.0
 # Readiness checks come more often than this.
-_POLLED_S = 60.0
+POLLED_S = 60.0
 
 _logger = logging.getLogger("divan_obs_asgi.drain")
 
@@ -101,7 +101,7 @@ class Drain:
             return self._delay_s
         if self._development:
             return 0.0
-        return DEFAULT_DELAY_S if self._clock() - self._polled_at < _POLLED_S else 0.0
+        return DEFAULT_DELAY_S if self._clock() - self._polled_at < POLLED_S else 0.0
 
     def remaining_s(self) -> float:
         """Return the seconds of the delay that are left; all of them before a drain."""
@@ -292,4 +292,4 @@ def closing(scope: Scope, send: Send) -> Send:
     return send_last
 
 
-__all__ = ["DEFAULT_DELAY_S", "Callback", "Drain", "State", "closing"]
+__all__ = ["DEFAULT_DELAY_S", "POLLED_S", "Callback", "Drain", "State", "closing"]

@@ -21,11 +21,11 @@ from divan_obs_asgi.metrics import Metrics
 # Seconds between two heartbeats of the loop.
 _INTERVAL_S = 0.05
 # A stall that lasts this long is logged before it ends, in case somebody restarts the process.
-_ONGOING_S = 5.0
+ONGOING_S = 5.0
 # A place is logged once in so many seconds.
-_EVERY_S = 60.0
+REPEAT_S = 60.0
 _PLACES = 200
-_FRAMES = 8
+FRAMES = 8
 _TASK_FLAGS = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _STDLIB = str(Path(threading.__file__).parent)
 _INSTALLED = ("site-packages", "dist-packages")
@@ -131,7 +131,7 @@ class Watchdog:
         is_logged = False
         while self._beat == beat and not stop.wait(self._interval_s):
             blocked_s = self._clock() - beat - self._interval_s
-            if blocked_s > _ONGOING_S and not is_logged:
+            if blocked_s > ONGOING_S and not is_logged:
                 is_logged = True
                 self._log("The event loop has been blocked for %.3f s so far at %s", blocked_s, place)
         if not is_logged:
@@ -140,7 +140,7 @@ class Watchdog:
     def _log(self, message: str, blocked_s: float, place: Place) -> None:
         now = self._clock()
         last = self._logged.get(place.at)
-        if last is not None and now - last < _EVERY_S:
+        if last is not None and now - last < REPEAT_S:
             return
         if len(self._logged) >= _PLACES:
             self._logged.clear()
@@ -186,7 +186,7 @@ def place_of(thread: int, below: int) -> Place | None:
     author = next((frame for frame in frames if not _is_library(frame)), None)
     # If only this library runs, its frame is named, and not the lock of the standard library in which it waits.
     found = author or next((frame for frame in frames if _is_ours(frame)), frames[0])
-    shown = frames[:_FRAMES]
+    shown = frames[:FRAMES]
     if found not in shown:
         shown[-1] = found
     return Place(_where(found), tuple(map(_where, shown)))
@@ -221,4 +221,4 @@ def _short(filename: str) -> str:
     return filename[len(longest) + 1 :] if longest else filename.rpartition("/")[2]
 
 
-__all__ = ["Place", "Watchdog", "frames_below_task", "place_of", "starved"]
+__all__ = ["FRAMES", "ONGOING_S", "REPEAT_S", "Place", "Watchdog", "frames_below_task", "place_of", "starved"]

@@ -221,9 +221,9 @@ def test_an_application_that_could_not_start_is_not_ready() -> None:
     assert ask(observed, "/health/ready").status == 503
 
 
-def patient() -> Dependency:
+def patient(name: str = "redis") -> Dependency:
     """Return a probe that answers in good time also where the clock is real and the machine is busy."""
-    dependency = Dependency()
+    dependency = Dependency(name)
     dependency.timeout = PATIENCE_S
     return dependency
 
