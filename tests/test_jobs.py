@@ -1,4 +1,4 @@
-"""Jobs: what is told of each run, and how one is found and started by its name."""
+"""Jobs: what is recorded for each run, and how a job is found and run by its name."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def watched() -> Iterator[Watched]:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_each_call_is_told(watched: Watched, backend: str) -> None:
-    """Counted, timed and logged, on every event loop; what goes in and comes out is as without it."""
+def test_each_call_is_recorded(watched: Watched, backend: str) -> None:
+    """Counted, timed and logged, on every event loop. Arguments and results are unchanged."""
 
     @watched.obs.job("lb_snapshot")
     async def snapshot(period: str, *, scope: str = "all") -> str:
@@ -64,7 +64,7 @@ def test_each_call_is_told(watched: Watched, backend: str) -> None:
 
 
 def test_a_plain_function_stays_plain(watched: Watched) -> None:
-    """Its call returns at once, in the thread of its caller; `run` calls it in another one and the loop goes on."""
+    """A call runs in the thread of its caller. `run` uses another thread, so the event loop is not blocked."""
     threads = []
 
     @watched.obs.job("thumbnails")
@@ -81,8 +81,8 @@ def test_a_plain_function_stays_plain(watched: Watched) -> None:
     assert watched.runs("thumbnails")["ok"] == 2
 
 
-def test_a_failure_is_told_without_its_secret_and_goes_on(watched: Watched) -> None:
-    """The caller gets the very exception; log and series get its type and what the policy allows of its text."""
+def test_a_failure_is_recorded_without_its_secret_and_raised(watched: Watched) -> None:
+    """The caller gets the exception itself. Log and metrics get its type and its redacted text."""
     error = ValueError(f"password={SECRET}")
 
     @watched.obs.job("mails")
@@ -104,7 +104,7 @@ def test_a_failure_is_told_without_its_secret_and_goes_on(watched: Watched) -> N
 def test_no_handler_of_the_application_gets_the_text_of_a_failure(
     watched: Watched, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The line is redacted before it is logged, for a handler beside our own writes what it gets."""
+    """The line is redacted before it is logged, because other handlers write it as it is."""
 
     @watched.obs.job("mails")
     def send() -> None:
@@ -118,8 +118,8 @@ def test_no_handler_of_the_application_gets_the_text_of_a_failure(
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_cancelled_run_is_no_error(watched: Watched, backend: str) -> None:
-    """Neither is it a success; the cancellation goes on."""
+def test_a_cancelled_run_is_not_an_error(watched: Watched, backend: str) -> None:
+    """It is not a success either. The cancellation is raised."""
     started = anyio.Event()
 
     @watched.obs.job("sweep")
@@ -140,7 +140,7 @@ def test_a_cancelled_run_is_no_error(watched: Watched, backend: str) -> None:
     assert [line["level"] for line in watched.told()] == ["INFO"]
 
 
-def test_a_run_under_way_can_be_seen(watched: Watched) -> None:
+def test_a_running_job_is_visible(watched: Watched) -> None:
     """In the gauge and on the job, until the last of several calls has ended."""
     seen: list[tuple[bool, float]] = []
 
@@ -160,8 +160,8 @@ def test_a_run_under_way_can_be_seen(watched: Watched) -> None:
     assert not job.running
 
 
-def test_series_are_there_at_zero_before_the_first_run(watched: Watched) -> None:
-    """An alert on the first failure needs a series to rise from."""
+def test_series_start_at_zero_before_the_first_run(watched: Watched) -> None:
+    """An alert on the first failure needs them."""
 
     @watched.obs.job("lb_snapshot")
     def snapshot() -> None: ...
@@ -173,8 +173,8 @@ def test_series_are_there_at_zero_before_the_first_run(watched: Watched) -> None
         assert watched.samples(f"divan_{name}") == {named: 0.0}
 
 
-def test_the_time_of_the_last_success_is_told() -> None:
-    """As Unix time; a later failure leaves it."""
+def test_the_time_of_the_last_success_is_exposed() -> None:
+    """As Unix time. A later failure does not change it."""
     observed = Observed()
     bundle = observed.obs
     times = iter([1_700_000_000.0, 1_700_000_060.0])
@@ -192,7 +192,7 @@ def test_the_time_of_the_last_success_is_told() -> None:
 
 
 def test_jobs_are_found_by_name(watched: Watched) -> None:
-    """In the order of registration; one that is not there is None."""
+    """In the order of registration; an unknown name returns None."""
     for name in ("second", "first"):
         watched.obs.job(name)(lambda: None)
     assert watched.obs.jobs.names() == ["second", "first"]
@@ -200,22 +200,22 @@ def test_jobs_are_found_by_name(watched: Watched) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "LB", "lb-snapshot", "1st", "a" * 65, "lb snapshot", "lb\n", None, 7])
-def test_what_is_no_name_is_refused(watched: Watched, name: Any) -> None:
-    """A job's name is a label, and part of an address."""
+def test_an_invalid_name_is_a_start_up_error(watched: Watched, name: Any) -> None:
+    """A job's name is a label value, and part of a path."""
     with pytest.raises(obs.ImproperlyConfigured, match=r"^Invalid job name .*, like 'lb_snapshot'\.$"):
         watched.obs.job(name)(lambda: None)
     assert watched.obs.jobs.names() == []
 
 
-def test_a_name_is_given_once(watched: Watched) -> None:
-    """Two functions under one name would be one row of the dashboard."""
+def test_a_name_is_unique(watched: Watched) -> None:
+    """Two functions with one name would share a row of the dashboard."""
     watched.obs.job("sweep")(lambda: None)
     with pytest.raises(obs.ImproperlyConfigured, match="A job named 'sweep' is registered already"):
         watched.obs.job("sweep")(lambda: None)
 
 
-def test_a_generator_function_is_refused(watched: Watched) -> None:
-    """Its call does nothing yet, so there is nothing to time; the name stays free."""
+def test_a_generator_function_is_rejected(watched: Watched) -> None:
+    """Calling it runs nothing yet, so there is nothing to time. The name stays free."""
 
     def numbers() -> Any:
         yield 1
@@ -226,7 +226,7 @@ def test_a_generator_function_is_refused(watched: Watched) -> None:
 
 
 def test_switched_off_a_job_can_still_be_run() -> None:
-    """With OBS_ENABLED=false the function is the very one that was given, and its name still starts it."""
+    """With OBS_ENABLED=false the function is unchanged, and can be run by its name."""
     observed = Observed({"OBS_ENABLED": "false"})
 
     async def snapshot() -> str:
@@ -239,8 +239,8 @@ def test_switched_off_a_job_can_still_be_run() -> None:
     assert observed.samples("divan_jobs_runs_total") == {}
 
 
-def test_a_failure_of_the_observers_reaches_nobody() -> None:
-    """The job goes on, and what failed is counted."""
+def test_an_internal_error_does_not_affect_the_job() -> None:
+    """The job continues, and the error is counted."""
     observed = Observed()
     bundle = observed.obs
 
@@ -270,8 +270,8 @@ class Broken:
 
 
 @pytest.mark.parametrize("when", ["begun", "ended"])
-def test_a_span_that_breaks_breaks_no_job(when: str) -> None:
-    """A processor of the application's may raise; the job has run, and what it returns and raises comes through."""
+def test_a_span_that_raises_does_not_affect_the_job(when: str) -> None:
+    """A span processor of the application may raise. The job's result and exception are unchanged."""
     observed = Observed()
     bundle = observed.obs
     tracer: Any = Broken(when)
@@ -292,7 +292,7 @@ def test_a_span_that_breaks_breaks_no_job(when: str) -> None:
 
 
 def test_the_documented_jobs_run() -> None:
-    """What docs/jobs.md shows can be copied."""
+    """The example of docs/jobs.md can be copied."""
     shown: dict[str, Any] = {"__name__": "shown"}
     for code in blocks("jobs.md", "python"):
         exec(code, shown)
@@ -304,7 +304,7 @@ def test_the_documented_jobs_run() -> None:
 
 
 def test_a_job_without_tracing_needs_no_tracer() -> None:
-    """The core alone runs jobs."""
+    """Jobs run without extras."""
     observed = Observed()
     work = WorkSpans(lambda: None, observed.obs.redaction)
     jobs = Jobs(observed.obs.metrics, work, observed.obs.redaction, observed.obs.faults)

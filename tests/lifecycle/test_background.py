@@ -1,4 +1,4 @@
-"""The library's own tasks live as long as the application does."""
+"""The library's background tasks live as long as the application does."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def watch(told: list[str]) -> None:
 
 
 def test_tasks_start_with_the_application_and_end_with_it() -> None:
-    """None of them outlives it."""
+    """None outlives it."""
     told: list[str] = []
 
     async def live() -> None:
@@ -40,8 +40,8 @@ def test_tasks_start_with_the_application_and_end_with_it() -> None:
     assert told == ["starts", "serves", "ends", "has ended"]
 
 
-def test_who_has_to_wait_for_the_end_can() -> None:
-    """A server ends its process as soon as the application has ended: by then all is put away."""
+def test_the_end_can_be_awaited() -> None:
+    """A server ends its process as soon as the application has ended. The tasks must have ended before."""
     told: list[str] = []
 
     async def watch() -> None:
@@ -66,7 +66,7 @@ def test_who_has_to_wait_for_the_end_can() -> None:
 
 
 def test_several_tasks_may_have_one_name() -> None:
-    """Two Socket.IO servers of one bundle are both looked after."""
+    """As for two Socket.IO servers of one bundle."""
     told: list[str] = []
 
     async def look_after(server: str) -> None:
@@ -83,8 +83,8 @@ def test_several_tasks_may_have_one_name() -> None:
     assert told == ["chat", "admin"]
 
 
-def test_a_life_within_a_life_starts_nothing_twice() -> None:
-    """An application that is wrapped twice has two lifespans, and one set of tasks, which the outer one ends."""
+def test_an_inner_lifespan_starts_nothing() -> None:
+    """An application that is wrapped twice has two lifespans and one set of tasks. The outer lifespan ends them."""
     told: list[str] = []
 
     async def live() -> None:
@@ -102,8 +102,8 @@ def test_a_life_within_a_life_starts_nothing_twice() -> None:
     assert told == ["starts", "serves", "ends"] * 2
 
 
-def test_what_waits_for_the_start_is_called_once_it_is_over() -> None:
-    """All of it, also where one raises, which is counted under its name."""
+def test_calls_for_the_start_are_made_after_it() -> None:
+    """All of them. One that raises is counted under its name."""
     told: list[str] = []
     background = Background(InternalErrors(told.append))
     for name, raises in (("first", True), ("second", False)):
@@ -119,8 +119,8 @@ def start(told: list[str], name: str, raises: bool) -> None:
         raise ValueError
 
 
-def test_a_task_that_raises_takes_nobody_along() -> None:
-    """It is counted under its name; the others and the application go on."""
+def test_a_task_that_raises_ends_alone() -> None:
+    """It is counted under its name. The other tasks and the application continue."""
     counted: list[str] = []
     told: list[str] = []
 
@@ -149,8 +149,8 @@ def test_a_task_that_raises_takes_nobody_along() -> None:
     assert told == ["goes on", "serves"]
 
 
-def test_nor_does_one_that_waits_for_what_was_cancelled() -> None:
-    """The cancellation is the other task's: probes and drain go on."""
+def test_a_task_that_awaits_a_cancelled_one_ends_alone() -> None:
+    """Probes and drain continue."""
     counted: list[str] = []
 
     async def poll() -> None:
@@ -177,7 +177,7 @@ def test_nor_does_one_that_waits_for_what_was_cancelled() -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_end_waits_for_no_thread_of_the_application(backend: str) -> None:
-    """Its plain functions may hold all the threads that frameworks hand out; what is queued is written all the same."""
+    """Plain functions may occupy all threads of the frameworks. The queues are still written."""
     observed = Observed()
     release = threading.Event()
 
@@ -205,8 +205,8 @@ def test_the_end_waits_for_no_thread_of_the_application(backend: str) -> None:
     run_on(backend, end)
 
 
-def test_what_nobody_waits_for_is_not_begun_in_a_short_life() -> None:
-    """An application that is made for a test, and serves one request, ends before."""
+def test_later_tasks_do_not_start_in_a_short_life() -> None:
+    """An application of a test that serves one request ends before."""
     told: list[str] = []
 
     async def note(what: str) -> None:

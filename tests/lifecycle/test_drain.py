@@ -1,4 +1,4 @@
-"""How a service takes its leave."""
+"""The drain: what happens between SIGTERM and the end of the process."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def send(number: int) -> None:
 
 
 @pytest.mark.anyio
-async def test_sigterm_waits_until_the_delay_is_over(server: Server) -> None:
-    """At once the service is ready no longer; its server hears of the signal when the delay has passed."""
+async def test_sigterm_reaches_the_server_after_the_delay(server: Server) -> None:
+    """The service is not ready at once."""
     drain = a_drain(0.05)
     async with running(drain):
         assert drain.state == "serving"
@@ -108,10 +108,10 @@ async def test_sigterm_waits_until_the_delay_is_over(server: Server) -> None:
     "numbers", [[signal.SIGTERM], [signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]], ids=["delay", "Ctrl-C", "second"]
 )
 @pytest.mark.parametrize("delay_s", [0.0, 0.05])
-async def test_the_application_learns_when_its_server_is_told_to_end(
+async def test_on_end_is_called_when_the_server_shuts_down(
     server: Server, numbers: list[signal.Signals], delay_s: float
 ) -> None:
-    """Once, however that came about, and after the server: what it answers now is what the server waits for."""
+    """Once, however it came about, and after the server got the signal: the server waits for these responses."""
     drain = a_drain(delay_s)
     found: list[tuple[str, bool]] = []
 
@@ -136,8 +136,8 @@ async def test_the_application_learns_when_its_server_is_told_to_end(
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
-async def test_a_second_signal_ends_at_once(server: Server, second: signal.Signals) -> None:
-    """Whoever cannot wait need not."""
+async def test_a_second_signal_ends_the_delay(server: Server, second: signal.Signals) -> None:
+    """SIGTERM or SIGINT."""
     async with running(a_drain()):
         send(signal.SIGTERM)
         assert server.told == []
@@ -146,8 +146,8 @@ async def test_a_second_signal_ends_at_once(server: Server, second: signal.Signa
 
 
 @pytest.mark.anyio
-async def test_a_signal_is_passed_on_once(server: Server) -> None:
-    """A server that is ending is not told again that it is to end."""
+async def test_a_signal_is_forwarded_once(server: Server) -> None:
+    """A server that shuts down does not get it again."""
     drain = a_drain()
     async with running(drain):
         send(signal.SIGTERM)
@@ -157,8 +157,8 @@ async def test_a_signal_is_passed_on_once(server: Server) -> None:
 
 
 @pytest.mark.anyio
-async def test_ctrl_c_ends_at_once(server: Server) -> None:
-    """Somebody sits in front of it."""
+async def test_ctrl_c_has_no_delay(server: Server) -> None:
+    """A person waits for it."""
     drain = a_drain()
     async with running(drain):
         send(signal.SIGINT)
@@ -166,7 +166,7 @@ async def test_ctrl_c_ends_at_once(server: Server) -> None:
 
 
 @pytest.mark.anyio
-async def test_without_a_delay_the_server_is_told_at_once(server: Server) -> None:
+async def test_without_a_delay_the_signal_is_forwarded_at_once(server: Server) -> None:
     drain = a_drain(0.0)
     async with running(drain):
         send(signal.SIGTERM)
@@ -175,7 +175,7 @@ async def test_without_a_delay_the_server_is_told_at_once(server: Server) -> Non
 
 @pytest.mark.anyio
 async def test_the_delay_counts_from_the_start_of_the_drain(server: Server) -> None:
-    """A drain that was started by hand before the deploy is not waited for twice."""
+    """A drain that was started by hand before the deploy does not wait twice."""
     clock = Clock()
     drain = a_drain(clock=clock)
     async with running(drain):
@@ -189,8 +189,8 @@ async def test_the_delay_counts_from_the_start_of_the_drain(server: Server) -> N
 
 
 @pytest.mark.anyio
-async def test_all_callbacks_are_told(server: Server) -> None:
-    """In the event loop of the application; one that fails is reported, and holds up neither the others nor the end."""
+async def test_all_callbacks_are_called(server: Server) -> None:
+    """In the application's event loop. One that fails is reported, and delays neither the others nor the end."""
     components: list[str] = []
     told: list[str] = []
 
@@ -214,8 +214,8 @@ async def test_all_callbacks_are_told(server: Server) -> None:
     assert (told, components) == (["server_draining"], ["drain"])
 
 
-def test_a_callback_that_waits_for_what_was_cancelled_holds_up_no_end(server: Server) -> None:
-    """The cancellation is the other task's, and the process is to end by its SIGTERM all the same."""
+def test_a_callback_that_awaits_a_cancelled_task_does_not_prevent_the_end(server: Server) -> None:
+    """The process must still end by its SIGTERM."""
 
     async def emit() -> None:
         other = asyncio.create_task(anyio.sleep_forever())
@@ -237,7 +237,7 @@ def test_a_callback_that_waits_for_what_was_cancelled_holds_up_no_end(server: Se
 
 
 @pytest.mark.anyio
-async def test_what_was_held_back_is_passed_on_at_the_end_of_the_application(server: Server) -> None:
+async def test_a_delayed_signal_is_forwarded_at_the_end_of_the_application(server: Server) -> None:
     """A server that ends by itself meanwhile does not lose the signal."""
     async with running(a_drain()):
         send(signal.SIGTERM)
@@ -246,8 +246,8 @@ async def test_what_was_held_back_is_passed_on_at_the_end_of_the_application(ser
 
 
 @pytest.mark.anyio
-async def test_a_gauge_that_fails_changes_nothing(server: Server) -> None:
-    """The series of several workers are files, and a disk may be full."""
+async def test_a_gauge_that_fails_does_not_affect_the_drain(server: Server) -> None:
+    """The series of several workers are files, and a disk can be full."""
 
     def full(drains: bool) -> None:
         raise OSError("No space left on device")
@@ -262,8 +262,8 @@ async def test_a_gauge_that_fails_changes_nothing(server: Server) -> None:
 
 
 @pytest.mark.anyio
-async def test_whoever_came_later_may_go_on_calling_us(server: Server) -> None:
-    """After the application's end the signal goes through to the server; a drain by hand wakes nobody."""
+async def test_a_later_handler_may_still_call_the_drains(server: Server) -> None:
+    """After the application's end the signal is forwarded to the server. A drain by hand wakes no task."""
     drain = a_drain()
     async with running(drain):
         ours = signal.getsignal(signal.SIGTERM)
@@ -276,7 +276,7 @@ async def test_whoever_came_later_may_go_on_calling_us(server: Server) -> None:
 
 @pytest.mark.anyio
 async def test_an_application_that_is_wrapped_twice_ends_once(server: Server) -> None:
-    """With one bundle the signal is held back once, and reaches the server."""
+    """With one bundle the signal is delayed once, and reaches the server."""
     observed = Observed({"OBS_DRAIN_DELAY_S": "0.02"})
     with root_logger_kept():
         wrapped: Any = obs.wrap(obs.wrap(without_lifespan, observed.obs), observed.obs)
@@ -293,8 +293,8 @@ async def without_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @pytest.mark.anyio
-async def test_the_gauge_follows(server: Server) -> None:
-    """`divan_draining` is 0, and from the start of a drain 1."""
+async def test_the_gauge_follows_the_drain(server: Server) -> None:
+    """`divan_draining` is 0, and 1 from the start of a drain on."""
     values: list[bool] = []
     drain = a_drain(on_change=values.append)
     async with running(drain):
@@ -304,16 +304,16 @@ async def test_the_gauge_follows(server: Server) -> None:
 
 
 @pytest.mark.anyio
-async def test_after_the_application_the_handlers_are_what_they_were(server: Server) -> None:
-    """What is not ours any more is given back."""
+async def test_the_previous_handlers_are_restored(server: Server) -> None:
+    """When the application has ended."""
     async with running(a_drain()):
         assert signal.getsignal(signal.SIGTERM) is not server
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == (server, server)
 
 
 @pytest.mark.anyio
-async def test_a_handler_that_came_later_stays(server: Server) -> None:
-    """Whoever has set one meanwhile keeps it."""
+async def test_a_later_handler_stays(server: Server) -> None:
+    """It is not replaced by the previous one."""
     later = Server()
     async with running(a_drain()):
         signal.signal(signal.SIGTERM, later)
@@ -335,7 +335,7 @@ async def test_an_application_that_starts_again_serves_again(server: Server) -> 
 
 @pytest.mark.anyio
 async def test_signals_can_be_left_alone(server: Server) -> None:
-    """OBS_DRAIN_ENABLED=false; a drain can be started by hand all the same."""
+    """With OBS_DRAIN_ENABLED=false. A drain can still be started by hand."""
     drain = a_drain(signals=False)
     async with running(drain):
         send(signal.SIGTERM)
@@ -345,7 +345,7 @@ async def test_signals_can_be_left_alone(server: Server) -> None:
 
 @pytest.mark.anyio
 async def test_an_ignored_signal_stays_ignored(server: Server) -> None:
-    """A worker whose master handles Ctrl-C goes on."""
+    """As in a worker whose parent handles Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     drain = a_drain()
     async with running(drain):
@@ -356,7 +356,7 @@ async def test_an_ignored_signal_stays_ignored(server: Server) -> None:
 
 
 def test_a_handler_of_the_event_loop_is_chained() -> None:
-    """hypercorn sets its own by `loop.add_signal_handler`; it is called after the delay, and is back at the end."""
+    """hypercorn uses `loop.add_signal_handler`. Its handler is called after the delay, and restored at the end."""
 
     async def main() -> list[str]:
         told: list[str] = []
@@ -384,8 +384,8 @@ def test_a_handler_of_the_event_loop_is_chained() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-def test_a_loop_that_does_not_tell_its_handlers_keeps_them(caplog: pytest.LogCaptureFixture) -> None:
-    """uvloop; what cannot be chained is said, and the server ends as without us."""
+def test_a_loop_that_hides_its_handlers_keeps_them(caplog: pytest.LogCaptureFixture) -> None:
+    """As uvloop does. A log line says so, and the server shuts down as without the library."""
 
     async def main() -> tuple[list[str], bool]:
         told: list[str] = []
@@ -410,8 +410,8 @@ def test_a_loop_that_does_not_tell_its_handlers_keeps_them(caplog: pytest.LogCap
     ]
 
 
-def test_where_signals_cannot_be_handled_that_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    """A server in a thread of its own hears no signal; a drain can be started by hand all the same."""
+def test_signals_that_cannot_be_handled_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A server in another thread receives no signal. A drain can still be started by hand."""
     drain = a_drain()
     told: list[str] = []
 
@@ -437,8 +437,8 @@ def test_where_signals_cannot_be_handled_that_is_said_once(caplog: pytest.LogCap
     assert said == ["SIGTERM does not start a drain: only the main thread may handle signals. Use POST /ops/drain."]
 
 
-def test_a_service_that_nobody_watches_ends_without_a_delay() -> None:
-    """A development server reloads at once; where a balancer has asked within the last minute it gets its time."""
+def test_without_readiness_checks_there_is_no_delay() -> None:
+    """A development server reloads at once. If readiness was polled within the last minute, there is a delay."""
     clock = Clock()
     drain = a_drain(None, clock=clock)
     assert drain.delay_s == 0.0
@@ -458,10 +458,10 @@ def test_a_service_that_nobody_watches_ends_without_a_delay() -> None:
         ({"type": "websocket", "http_version": "1.1"}, [(b"a", b"b")]),
     ],
 )
-async def test_while_draining_a_response_is_the_last_of_its_connection(
+async def test_responses_close_their_connections_during_a_drain(
     scope: dict[str, Any], headers: list[tuple[bytes, bytes]]
 ) -> None:
-    """A client that keeps its connection would meet the server's end with a request under way."""
+    """Otherwise a keep-alive client would send a request while the server closes."""
     sent: list[Message] = []
 
     async def send(message: Message) -> None:

@@ -1,4 +1,4 @@
-"""What a developer and an operator see of the end of a service, under the real commands."""
+"""The end of a service as developers and operators see it, with the real commands."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def ready(command: Command) -> None:
     assert httpx.get(f"{command.url}/health/ready", timeout=PATIENCE_S).status_code == 200
 
 
-def test_a_watched_service_still_drains() -> None:
-    """Nobody's terminal, no reloader, no flag: it serves on for those who do not know yet."""
+def test_a_polled_service_drains() -> None:
+    """Without a terminal, a reloader or a flag."""
     command = Command(APP, "uvicorn", "app", env=UNTOLD)
     try:
         command.start()
@@ -65,7 +65,7 @@ def test_a_watched_service_still_drains() -> None:
 
 
 def test_with_the_environment_dev_there_is_no_delay() -> None:
-    """OBS_ENV=dev says that nobody's requests are lost."""
+    """With OBS_ENV=dev no request of a user is lost."""
     command = Command(APP, "uvicorn", "app", env={**UNTOLD, "OBS_ENV": "dev"})
     try:
         command.start()
@@ -77,7 +77,7 @@ def test_with_the_environment_dev_there_is_no_delay() -> None:
         command.close()
 
 
-def test_a_reload_does_not_wait() -> None:
+def test_a_reload_has_no_delay() -> None:
     """uvicorn --reload sends its child SIGTERM, and the developer waits for the next one."""
     command = Command(APP, "uvicorn", "app", "--reload", env=UNTOLD)
     command._options = ("--reload", "--reload-dir", str(command.directory))
@@ -99,8 +99,8 @@ class Script(Command):
         return [sys.executable, str(self.module), str(self.port)]
 
 
-def test_a_reload_by_code_does_not_wait() -> None:
-    """`uvicorn.run(app, reload=True)`."""
+def test_a_reload_by_code_has_no_delay() -> None:
+    """With `uvicorn.run(app, reload=True)`."""
     command = Script(RELOADED, "uvicorn", "app", env=UNTOLD)
     try:
         command.start()
@@ -121,7 +121,7 @@ def test_a_reload_by_code_does_not_wait() -> None:
     ids=["SIGTERM", "Ctrl-C"],
 )
 def test_on_a_terminal_there_is_no_delay(number: signal.Signals, said: str) -> None:
-    """What is said is what happens: Ctrl-C and a SIGTERM end it at once."""
+    """For Ctrl-C and for SIGTERM, and the log line says so."""
     command = Command(APP, "uvicorn", "app")
     ours, its = pty.openpty()
     process = subprocess.Popen(
@@ -149,7 +149,7 @@ def test_on_a_terminal_there_is_no_delay(number: signal.Signals, said: str) -> N
 
 
 def test_ctrl_c_has_no_delay_anywhere() -> None:
-    """Not even where a delay is set: whoever is asked for it presses it a second time."""
+    """Not even if a delay is set."""
     command = Command(APP, "uvicorn", "app", env=LONG)
     try:
         command.start()
@@ -162,8 +162,8 @@ def test_ctrl_c_has_no_delay_anywhere() -> None:
 
 
 @pytest.mark.parametrize("worker", ["asyncio", "trio", "uvloop"])
-def test_a_worker_that_no_signal_reaches_says_so(worker: str) -> None:
-    """hypercorn's workers are ended by an event of their parent's: no drain is started, and a line says it."""
+def test_a_worker_that_receives_no_signal_logs_it(worker: str) -> None:
+    """hypercorn stops its workers by an event: no drain starts, and a log line says so."""
     command = Command(APP, "hypercorn", "app", "--worker-class", worker)
     try:
         command.start()
@@ -190,6 +190,6 @@ def test_a_worker_that_no_signal_reaches_says_so(worker: str) -> None:
         ([], {}, False),
     ],
 )
-def test_reloaders_are_known(argv: list[str], environ: dict[str, str], expected: bool) -> None:
+def test_reloaders_are_detected(argv: list[str], environ: dict[str, str], expected: bool) -> None:
     """By what they leave in the process that they restart."""
     assert is_reloaded(argv, environ, None) is expected

@@ -1,5 +1,5 @@
 """
-What a service says of itself while its Redis or its PostgreSQL is killed, hangs, is slow, restarts or locks it out.
+What a service reports while its Redis or its PostgreSQL is killed, hangs, is slow, restarts or rejects its password.
 
 `python -m tests.probes.faults` prints the table of docs/health.md, measured with the default flags.
 """
@@ -49,32 +49,32 @@ from tests.servers.proxy import Proxy
 from tests.servers.redis import RedisServer
 from tests.stacks import Observed
 
-# A pause between two questions of the same asker.
+# A pause between two requests of one client.
 PAUSE_S = 0.01
-# Longer than any probe's timeout: what is this slow does not answer.
+# Longer than any probe's timeout.
 SLOW_S = 1.0
 
 
 @dataclass
 class Dependency(ABC):
-    """A server of this run, and the probe that asks it."""
+    """A server of this run, and its probe."""
 
     server: ServerProcess
     name: str
-    #: What the probe's is by default.
+    #: The default of the probe.
     timeout_s: float
 
     @abstractmethod
     def probe(self, port: int, renew_s: float) -> AbstractAsyncContextManager[RedisProbe | SqlProbe]:
-        """Give a probe of the server, asked at `port`, as long as its client is open."""
+        """Yield a probe of the server at `port`, while its client is open."""
 
     @abstractmethod
     def connections(self) -> int:
-        """Return how many connections the server has, this question's own left out."""
+        """Return the number of connections at the server, without the one of this query."""
 
     @abstractmethod
     def lock(self, *, locked: bool) -> None:
-        """Change the password to another one, or back."""
+        """Change the password, or change it back."""
 
 
 class RedisDependency(Dependency):
@@ -92,7 +92,7 @@ class RedisDependency(Dependency):
         return len(self._admin.client_list()) - 1
 
     def lock(self, *, locked: bool) -> None:
-        # This connection stays, and may go on.
+        # This connection stays authenticated.
         self._admin.config_set("requirepass", "another" if locked else "")
 
 
@@ -135,7 +135,7 @@ class PostgresDependency(Dependency):
 
 @contextmanager
 def locked(dependency: Dependency) -> Iterator[None]:
-    """With a password that the service does not know."""
+    """Run the block with a password that the service does not know."""
     dependency.lock(locked=True)
     try:
         yield
@@ -145,7 +145,7 @@ def locked(dependency: Dependency) -> Iterator[None]:
 
 @contextmanager
 def restarted(server: ServerProcess) -> Iterator[None]:
-    """Without the server, which has ended in order."""
+    """Run the block without the server, which has shut down cleanly."""
     server.stop()
     try:
         yield
@@ -159,8 +159,8 @@ class Fault:
     A way to break a dependency.
 
     Attributes:
-        reason: why the probe says that it fails.
-        by_proxy: whether the service has to reach the server through the proxy.
+        reason: the reason that the probe reports.
+        by_proxy: whether the service must connect through the proxy.
     """
 
     reason: str
@@ -178,8 +178,8 @@ FAULTS: Mapping[str, Fault] = {
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What was answered, when it was asked and how long that took."""
+class TimedResponse:
+    """A response, with the time of its request and its latency."""
 
     asked_at: float
     took_s: float
@@ -187,7 +187,7 @@ class Answer:
     body: bytes
 
     @property
-    def told_at(self) -> float:
+    def ended_at(self) -> float:
         return self.asked_at + self.took_s
 
     def reason(self, name: str) -> str | None:
@@ -195,92 +195,92 @@ class Answer:
         return reason
 
 
-def answer_of(client: HTTPConnection, path: str) -> Answer:
+def response_of(client: HTTPConnection, path: str) -> TimedResponse:
     asked_at = time.monotonic()
     client.request("GET", path)
     response = client.getresponse()
     body = response.read()
-    return Answer(asked_at, time.monotonic() - asked_at, response.status, body)
+    return TimedResponse(asked_at, time.monotonic() - asked_at, response.status, body)
 
 
 @dataclass
-class Answers:
-    """What one asker was told, in order."""
+class PollingClient:
+    """A client that sends requests all the time, and keeps the responses in order."""
 
     path: str
-    told: list[Answer] = field(default_factory=list)
+    responses: list[TimedResponse] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
 
-    def ask(self, port: int, end: threading.Event) -> None:
+    def run(self, port: int, end: threading.Event) -> None:
         client = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
         while not end.is_set():
             try:
-                self.told.append(answer_of(client, self.path))
+                self.responses.append(response_of(client, self.path))
             except Exception as error:
                 self.failures.append(error)
             end.wait(PAUSE_S)
         client.close()
 
-    def since(self, at: float) -> Sequence[Answer]:
-        return [answer for answer in self.told if answer.asked_at >= at]
+    def since(self, at: float) -> Sequence[TimedResponse]:
+        return [answer for answer in self.responses if answer.asked_at >= at]
 
 
 @dataclass
-class Watched:
-    """A served application whose only dependency has a probe, and three who ask it all the time."""
+class PolledService:
+    """A served application whose only dependency has a probe, and three clients that poll it."""
 
     port: int
     name: str
     probe: RedisProbe | SqlProbe
-    live: Answers = field(default_factory=lambda: Answers("/health/live"))
-    ready: Answers = field(default_factory=lambda: Answers("/health/ready?verbose"))
-    work: Answers = field(default_factory=lambda: Answers("/work"))
+    live: PollingClient = field(default_factory=lambda: PollingClient("/health/live"))
+    ready: PollingClient = field(default_factory=lambda: PollingClient("/health/ready?verbose"))
+    work: PollingClient = field(default_factory=lambda: PollingClient("/work"))
 
     @property
-    def askers(self) -> Sequence[Answers]:
+    def clients(self) -> Sequence[PollingClient]:
         return self.live, self.ready, self.work
 
-    def first(self, status: int, since: float, patience_s: float) -> Answer:
-        """Return the first answer of readiness with `status` to a question after `since`, as soon as there is one."""
+    def first(self, status: int, since: float, patience_s: float) -> TimedResponse:
+        """Wait for the first readiness response with `status` to a request after `since`, and return it."""
         while time.monotonic() - since < patience_s:
-            for answer in list(self.ready.told):
+            for answer in list(self.ready.responses):
                 if answer.asked_at >= since and answer.status == status:
                     return answer
             time.sleep(PAUSE_S)
-        raise TimeoutError(f"/health/ready did not say {status} in {patience_s} s but {self.ready.told[-1]}.")
+        raise TimeoutError(f"/health/ready did not return {status} in {patience_s} s but {self.ready.responses[-1]}.")
 
-    def until_answered(self, times: int, patience_s: float) -> None:
-        """Wait until each asker has had so many answers more."""
-        awaited = {asker.path: len(asker.told) + times for asker in self.askers}
+    def until_responses(self, times: int, patience_s: float) -> None:
+        """Wait until each client has this many more responses."""
+        awaited = {client.path: len(client.responses) + times for client in self.clients}
         until = time.monotonic() + patience_s
-        while late := [asker.path for asker in self.askers if len(asker.told) < awaited[asker.path]]:
+        while late := [client.path for client in self.clients if len(client.responses) < awaited[client.path]]:
             if time.monotonic() > until:
-                raise TimeoutError(f"{late} had not {times} answers in {patience_s} s.")
+                raise TimeoutError(f"{late} did not get {times} responses in {patience_s} s.")
             time.sleep(PAUSE_S)
 
     def left_open(self) -> Mapping[str, int]:
-        """Return the application's tasks, but for those that answer requests, and its sockets."""
+        """Return the application's tasks, without those of requests, and its sockets."""
         client = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
-        found: dict[str, int] = json.loads(answer_of(client, "/open").body)
+        found: dict[str, int] = json.loads(response_of(client, "/open").body)
         client.close()
         return found
 
 
 @contextmanager
-def watched(
+def polled_service(
     dependency: Dependency,
     port: int,
     flags: Mapping[str, str],
     renew_s: float = RENEW_S,
     timeout_s: float | None = None,
-) -> Iterator[Watched]:
+) -> Iterator[PolledService]:
     """
-    Serve an application with a probe of `dependency`, and have it asked all the time.
+    Serve an application with a probe of `dependency`, and poll it all the time.
 
     Args:
-        timeout_s: the probe's; None for what it is by default.
+        timeout_s: of the probe; None for its default.
     """
-    # Public, so that the reasons are told; the root logger is that of all tests.
+    # Public, so that reasons are shown. All tests share the root logger, so logging is off.
     ours = {"OBS_METRICS_PUBLIC": "true", "OBS_DRAIN_DELAY_S": "0", "OBS_LOGGING_ENABLED": "false"}
     observed = Observed({"HEALTH_FAIL_AFTER": "2", **ours, **flags})
     registered: list[RedisProbe | SqlProbe] = []
@@ -293,13 +293,13 @@ def watched(
             registered.append(probe)
             yield
 
-    routes = [Route("/work", work), Route("/open", what_is_open)]
+    routes = [Route("/work", work), Route("/open", open_resources)]
     app = obs.wrap(Starlette(routes=routes, lifespan=lifespan), observed.obs)
     end = threading.Event()
     with serve(app) as serving, ExitStack() as stack:
-        service = Watched(serving.port, dependency.name, registered[0])
-        for asker in service.askers:
-            thread = threading.Thread(target=asker.ask, args=(serving.port, end), daemon=True)
+        service = PolledService(serving.port, dependency.name, registered[0])
+        for client in service.clients:
+            thread = threading.Thread(target=client.run, args=(serving.port, end), daemon=True)
             thread.start()
             stack.callback(thread.join, 10.0)
         stack.callback(end.set)
@@ -308,47 +308,47 @@ def watched(
 
 
 async def work(request: Request) -> Response:
-    """Answer an ordinary request, which takes a millisecond of the event loop's time."""
+    """TimedResponse an ordinary request, which takes a millisecond of the event loop's time."""
     until = time.perf_counter() + 0.001
     while time.perf_counter() < until:
         pass
     return PlainTextResponse("done")
 
 
-async def what_is_open(request: Request) -> Response:
+async def open_resources(request: Request) -> Response:
     names = Counter(map(name_of, asyncio.all_tasks()))
-    # Those of the questions that are being answered.
-    tasks = {name: count for name, count in names.items() if not name.endswith(("run_asgi", "_check_for_an_asker"))}
+    # Without the tasks of requests in flight.
+    tasks = {name: count for name, count in names.items() if not name.endswith(("run_asgi", "check_for_request"))}
     return JSONResponse({**tasks, "sockets": sockets()})
 
 
 def name_of(task: asyncio.Task[Any]) -> str:
-    """Return a task's name, or that of what it runs."""
+    """Return a task's name, or the name of its coroutine."""
     return task.get_coro().__qualname__ if task.get_name().startswith("Task-") else task.get_name()  # type: ignore[union-attr]
 
 
 @dataclass
 class Course:
     """
-    How one fault went.
+    The course of one fault.
 
     Attributes:
         broken_at: when it began.
-        told_s, recovered_s: until readiness said so, and until it was ready again.
-        grown: what the application has open more at the end of the fault than when it was told: tasks, sockets.
+        failed_s, recovered_s: seconds until the service was not ready, and until it was ready again.
+        grown: the tasks and sockets that the application has gained during the fault.
     """
 
     broken_at: float
     reason: str | None
-    told_s: float
+    failed_s: float
     recovered_s: float
     grown: Mapping[str, int]
 
 
 def course_of(
-    service: Watched, breaks: AbstractContextManager[None], lasts: Callable[[], object], patience_s: float
+    service: PolledService, breaks: AbstractContextManager[None], lasts: Callable[[], object], patience_s: float
 ) -> Course:
-    """Break the dependency until readiness says so and `lasts` has returned, and mend it."""
+    """Break the dependency until readiness fails and `lasts` has returned, and repair it."""
     with breaks:
         broken_at = time.monotonic()
         broken = service.first(503, broken_at, patience_s)
@@ -357,11 +357,13 @@ def course_of(
         grown = grown_since(before, service)
     mended_at = time.monotonic()
     mended = service.first(200, mended_at, patience_s)
-    return Course(broken_at, broken.reason(service.name), broken.told_at - broken_at, mended.told_at - mended_at, grown)
+    return Course(
+        broken_at, broken.reason(service.name), broken.ended_at - broken_at, mended.ended_at - mended_at, grown
+    )
 
 
-def grown_since(before: Mapping[str, int], service: Watched) -> Mapping[str, int]:
-    """Return what is more than before whenever one looks: a check that is under way is over at another look."""
+def grown_since(before: Mapping[str, int], service: PolledService) -> Mapping[str, int]:
+    """Return what has grown in every one of several samples, because a running check shows up in some only."""
     looks = []
     for _ in range(5):
         looks.append(service.left_open())
@@ -372,25 +374,25 @@ def grown_since(before: Mapping[str, int], service: Watched) -> Mapping[str, int
 DEPENDENCIES: Sequence[Callable[[], Dependency]] = (RedisDependency, PostgresDependency)
 
 
-def tell(line: str) -> None:
+def show(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
 def main() -> None:
-    tell("| fault | dependency | reason | told after | ready again after | 99 % of requests in |")
-    tell("|---|---|---|--:|--:|--:|")
+    show("| fault | dependency | reason | not ready after | ready again after | 99 % of requests in |")
+    show("|---|---|---|--:|--:|--:|")
     for make in DEPENDENCIES:
         dependency = make()
         for name, fault in FAULTS.items():
             with Proxy(dependency.server.port) as proxy:
                 port = proxy.port if fault.by_proxy else dependency.server.port
-                with watched(dependency, port, {"HEALTH_INTERVAL_S": "2"}) as service:
+                with polled_service(dependency, port, {"HEALTH_INTERVAL_S": "2"}) as service:
                     course = course_of(service, fault.breaks(dependency, proxy), partial(time.sleep, 10.0), 60.0)
                     took = sorted(answer.took_s for answer in service.work.since(course.broken_at))
-            seconds = f"{course.told_s:.1f} s | {course.recovered_s:.1f} s"
+            seconds = f"{course.failed_s:.1f} s | {course.recovered_s:.1f} s"
             p99_ms = 1e3 * took[len(took) * 99 // 100]
-            tell(f"| {name} | {dependency.name} | `{course.reason}` | {seconds} | {p99_ms:.0f} ms |")
+            show(f"| {name} | {dependency.name} | `{course.reason}` | {seconds} | {p99_ms:.0f} ms |")
         dependency.server.close()
 
 

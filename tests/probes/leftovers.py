@@ -1,4 +1,4 @@
-"""What a check may have left behind in this process."""
+"""What a check may leave behind in this process: tasks and sockets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.servers.process import sockets
 
 
 class Open(NamedTuple):
-    """How many tasks and sockets there are."""
+    """The numbers of open tasks and sockets."""
 
     tasks: int
     sockets: int
@@ -21,11 +21,11 @@ class Open(NamedTuple):
         return cls(len(asyncio.all_tasks()), sockets())
 
     async def until_no_more(self, patience_s: float = 10.0) -> None:
-        """Wait until there are no more than these: what was closed is gone a few turns of the loop later."""
+        """Wait until there are not more than these. A closed one disappears a few steps of the loop later."""
         with anyio.move_on_after(patience_s):
-            while not self._covers(Open.now()):  # noqa: ASYNC110 - nobody tells
+            while not self._covers(Open.now()):  # noqa: ASYNC110 - no event is set
                 await anyio.sleep(0.01)
-        assert self._covers(now := Open.now()), f"{now}, and it was {self}"
+        assert self._covers(now := Open.now()), f"{now} now, {self} before"
 
     def _covers(self, other: Open) -> bool:
         return other.tasks <= self.tasks and other.sockets <= self.sockets

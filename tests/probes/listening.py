@@ -1,4 +1,4 @@
-"""A server of the test that does with each connection what the test says."""
+"""A test server that treats each connection as the test wants."""
 
 from __future__ import annotations
 
@@ -48,6 +48,6 @@ def says(text: bytes) -> Callable[[socket.socket], None]:
 
 
 def hangs(stream: socket.socket) -> None:
-    """Until the other end has gone."""
+    """Wait until the client has closed the connection."""
     while stream.recv(65536):
         pass

@@ -1,4 +1,4 @@
-"""The start-up canary: a false token, e-mail address and position, through every sink."""
+"""The start-up canary: a fake token, e-mail address and position pass through every sink."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def sinks_of(policy: RedactionPolicy) -> dict[str, CanarySink]:
 
 
 def test_a_service_starts_with_the_canary() -> None:
-    """It is there without being asked for, and its sinks are tight."""
+    """It is registered by the library, and its sinks are safe."""
     answer = anyio.run(converse, obs.build_stack(nothing, Observed().obs), http_scope("/health/startup"))
     assert answer.status == 200
     assert json.loads(answer.body)["checks"]["redaction"]["ok"] is True
@@ -59,25 +59,25 @@ def test_a_service_starts_with_the_canary() -> None:
 
 @pytest.mark.parametrize("sink", ["log", "metrics", "health"])
 def test_a_sink_that_leaks_stops_the_start(sink: str) -> None:
-    """The answer is a 503 that names the sink, and none of the others."""
+    """The response is a 503 that names the sink, and only that one."""
     sinks = {**sinks_of(TIGHT), sink: sinks_of(LEAKY)[sink]}
     report = report_of(**sinks)
     assert report == {"status": 503, "ok": False, "sinks": [sink]}
 
 
 def test_all_sinks_that_leak_are_named() -> None:
-    """One start, and all there is to repair."""
+    """One start shows everything to repair."""
     assert report_of(**sinks_of(LEAKY))["sinks"] == ["log", "metrics", "health"]
 
 
 @pytest.mark.parametrize("secret", SECRETS)
 def test_one_secret_is_enough(secret: str) -> None:
-    """A sink that lets only positions through is no tight sink."""
+    """A sink that leaks positions only is not safe."""
     assert report_of(own=lambda text, fields: f"a {secret} b".encode())["sinks"] == ["own"]
 
 
 def test_a_sink_that_raises_is_named() -> None:
-    """What cannot be looked at is not known to be tight."""
+    """It is not known to be safe."""
 
     def broken(text: str, fields: Mapping[str, object]) -> bytes:
         raise RuntimeError(text)
@@ -85,8 +85,8 @@ def test_a_sink_that_raises_is_named() -> None:
     assert report_of(own=broken) == {"status": 503, "ok": False, "sinks": ["own"]}
 
 
-def test_the_sinks_are_tried_once() -> None:
-    """A probe a second costs nothing."""
+def test_the_sinks_are_tested_once() -> None:
+    """A check every second costs nothing."""
     tried: list[str] = []
 
     def sink(text: str, fields: Mapping[str, object]) -> bytes:
@@ -102,8 +102,8 @@ def test_the_sinks_are_tried_once() -> None:
     assert len(tried) == 1
 
 
-def test_bundles_of_one_policy_try_them_once() -> None:
-    """Three milliseconds each, in a suite that makes hundreds of bundles."""
+def test_bundles_with_one_policy_test_them_once() -> None:
+    """A test takes three milliseconds, and a test suite makes hundreds of bundles."""
     tried: list[str] = []
 
     def sink(text: str, fields: Mapping[str, object]) -> bytes:
@@ -120,8 +120,8 @@ def test_bundles_of_one_policy_try_them_once() -> None:
 
 
 @pytest.mark.parametrize("name", ["find_emails", "find_positions"])
-def test_a_policy_without_one_of_the_rules_is_found(name: str) -> None:
-    """As where a service has replaced the rules and forgotten one."""
+def test_a_policy_without_a_rule_is_found(name: str) -> None:
+    """As in a service that has replaced the rules and forgotten one."""
 
     def is_it(rule: Rule) -> bool:
         return getattr(getattr(rule, "find", None), "__name__", "") == name
@@ -130,8 +130,8 @@ def test_a_policy_without_one_of_the_rules_is_found(name: str) -> None:
     assert report_of(**sinks_of(policy))["sinks"] == ["log", "metrics", "health"]
 
 
-def test_the_canary_holds_each_secret() -> None:
-    """A sink that passes everything on would be found by each of them."""
+def test_the_canary_contains_each_secret() -> None:
+    """Each one finds a sink that redacts nothing."""
     seen: list[str] = []
 
     def sink(text: str, fields: Mapping[str, object]) -> bytes:

@@ -1,4 +1,4 @@
-"""Whether a configuration can work, as /health/startup asks it."""
+"""ConfigProbe: the flags are valid, as /health/startup reports."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def cases(values: Mapping[str, list[str]]) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("flag", "value"), cases(GOOD))
-def test_a_value_that_can_work_passes(flag: str, value: str) -> None:
-    """The check looks at the form only; whether somebody answers there is for the ready checks."""
+def test_a_well_formed_value_passes(flag: str, value: str) -> None:
+    """The check reads the form only. Readiness checks whether the server responds."""
     probe = ConfigProbe(Settings.from_env({flag: value}))
     assert probe.wrong_flags() == []
     assert anyio.run(probe.check) == {}
@@ -65,14 +65,14 @@ def test_a_value_that_can_work_passes(flag: str, value: str) -> None:
         "sqlite://",
     ],
 )
-def test_a_database_without_a_host_of_its_own_can_work(value: str) -> None:
-    """A Unix socket, several hosts and a database in memory are addresses too (libpq, 34.1.1.2; SQLAlchemy)."""
+def test_a_database_url_without_one_host_passes(value: str) -> None:
+    """A Unix socket, several hosts and a database in memory are valid too (libpq, 34.1.1.2; SQLAlchemy)."""
     assert ConfigProbe(Settings.from_env({"DATABASE_URL": value})).wrong_flags() == []
 
 
 @pytest.mark.parametrize(("flag", "value"), cases(BAD))
-def test_a_value_that_cannot_work_fails(flag: str, value: str) -> None:
-    """The answer names the flag, and never what it is set to."""
+def test_a_malformed_value_fails(flag: str, value: str) -> None:
+    """The response names the flag, never its value."""
     observed = Observed({flag: value})
 
     report = anyio.run(observed.obs.probes.ask, "startup")
@@ -83,16 +83,16 @@ def test_a_value_that_cannot_work_fails(flag: str, value: str) -> None:
     assert os.fsencode(value) not in orjson.dumps(report.as_json())
 
 
-def test_all_that_is_wrong_is_named_at_once() -> None:
-    """One start is enough to learn everything that is to be mended."""
+def test_all_invalid_flags_are_named_at_once() -> None:
+    """One start shows everything to repair."""
     observed = Observed({flag: values[0] for flag, values in BAD.items()})
     report = anyio.run(observed.obs.probes.ask, "startup")
     assert report.checks["config"]["wrong"] == ["REDIS_URL", "DATABASE_URL", "S3_ENDPOINT_URL", "JWT_SECRET"]
 
 
 @pytest.mark.parametrize("flag", GOOD)
-def test_what_is_not_set_is_not_used(flag: str) -> None:
-    """Also an empty value is none: container files set those."""
+def test_a_flag_that_is_not_set_passes(flag: str) -> None:
+    """An empty value counts as not set, because container files contain such values."""
     assert ConfigProbe(Settings.from_env({})).wrong_flags() == []
     assert ConfigProbe(Settings.from_env({flag: ""})).wrong_flags() == []
 
@@ -105,8 +105,8 @@ def test_what_is_not_set_is_not_used(flag: str) -> None:
         ({"enabled": False}, []),
     ],
 )
-def test_tracing_wants_a_collector(settings: dict[str, Any], wrong: list[str]) -> None:
-    """Spans that go nowhere are a mistake; without tracing nobody asks for an endpoint."""
+def test_tracing_needs_an_endpoint(settings: dict[str, Any], wrong: list[str]) -> None:
+    """Without tracing no endpoint is needed."""
     probe = ConfigProbe(Settings(tracing=TracingSettings(**settings)))
     assert probe.wrong_flags() == wrong
 
@@ -130,14 +130,14 @@ STRONG = "kXzVq8Hw0cUe4bS1mTfY2g"
         ({"OBS_ENABLED": "false"}, []),
     ],
 )
-def test_in_earnest_the_token_is_one_that_nobody_guesses(environ: dict[str, str], wrong: list[str]) -> None:
-    """128 bits by chance, wherever something is guarded by it; on a developer's machine any will do, or none."""
+def test_outside_of_development_the_token_is_strong(environ: dict[str, str], wrong: list[str]) -> None:
+    """128 bits of randomness if endpoints are guarded. On a developer's machine any token passes."""
     assert ConfigProbe(Settings.from_env({"OBS_ENV": "prod", **environ})).wrong_flags() == wrong
     assert ConfigProbe(Settings.from_env({"OBS_ENV": "dev", **environ})).wrong_flags() == []
 
 
-def test_startup_tells_all_that_is_wrong_and_no_value() -> None:
-    """One answer of 503 with the names of all flags that are wrong; mended, the next start answers 200."""
+def test_startup_names_all_invalid_flags_and_no_value() -> None:
+    """The response is 503. After the repair it is 200."""
     bad = {flag: values[0] for flag, values in BAD.items()}
     tokens = {"OBS_ADMIN_TOKEN": "hunter2-hunter2-", "OBS_ADMIN_TOKEN_PREVIOUS": "hunter1-hunter1-"}
     observed = Observed({"OBS_ENV": "prod", **bad, **tokens})
@@ -155,8 +155,8 @@ def test_startup_tells_all_that_is_wrong_and_no_value() -> None:
     assert ask(mended, "/health/startup").status == 200
 
 
-def test_a_secret_of_the_flags_is_in_no_answer() -> None:
-    """Not in the failure either, whose details are public."""
+def test_no_response_contains_a_secret() -> None:
+    """Not in a failure either, whose details are public."""
     secrets = {"REDIS_URL": "http://:hunter2@h", "DATABASE_URL": "hunter2", "JWT_SECRET": "hunter2"}
     with pytest.raises(obs.ProbeFailed) as failure:
         anyio.run(ConfigProbe(Settings.from_env(secrets)).check)

@@ -1,4 +1,4 @@
-"""Whether there is room left, on the disk that the tests run on."""
+"""DiskProbe, on the disk of the tests."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from tests.stacks import BACKENDS, run_on
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_disk_with_room_is_well(tmp_path: Path, backend: str) -> None:
-    """It tells how much of it is free."""
+def test_a_disk_with_free_space_passes(tmp_path: Path, backend: str) -> None:
+    """The response shows how much is free."""
     details = run_on(backend, DiskProbe(tmp_path, min_free_bytes=1, min_free_percent=0.001).check)
     assert set(details) == {"free_percent"}
     assert 0 < float(str(details["free_percent"])) <= 100
 
 
 @pytest.mark.parametrize("asked", [{"min_free_bytes": 10**18}, {"min_free_percent": 99.999}])
-def test_a_disk_without_is_full(tmp_path: Path, asked: dict[str, Any]) -> None:
-    """Whichever of the two is not met."""
+def test_a_disk_without_free_space_is_full(tmp_path: Path, asked: dict[str, Any]) -> None:
+    """By either of the two limits."""
     with pytest.raises(obs.ProbeFailed, match=r"^full$") as failure:
         anyio.run(DiskProbe(tmp_path, **asked).check)
     assert set(failure.value.details) == {"free_percent"}
 
 
-def test_a_path_that_is_gone_is_an_error(tmp_path: Path) -> None:
-    """A volume that was not mounted; its path is in no answer."""
+def test_a_missing_path_is_an_error(tmp_path: Path) -> None:
+    """A volume is not mounted. The response does not contain the path."""
     with pytest.raises(obs.ProbeFailed, match=r"^error$") as failure:
         anyio.run(DiskProbe(tmp_path / "volume", min_free_bytes=1).check)
     assert failure.value.details == {}
@@ -51,8 +51,8 @@ class Hanging:
         return "/"
 
 
-def test_a_disk_that_hangs_holds_up_one_thread() -> None:
-    """Eleven checks time out, and the operating system has been asked once; when it answers, so does the probe."""
+def test_a_disk_that_hangs_blocks_one_thread() -> None:
+    """Eleven checks time out with one call of the operating system. When it returns, the probe works again."""
     path = Hanging()
     probe = DiskProbe(path, min_free_bytes=1)
 
@@ -91,7 +91,7 @@ async def still_hangs(probe: DiskProbe) -> bool:
         ({"min_free_bytes": 0}, r"has min_free_bytes 0; expected more than 0\."),
     ],
 )
-def test_what_says_nothing_is_a_start_up_error(asked: dict[str, Any], expected: str) -> None:
+def test_a_limit_without_effect_is_a_start_up_error(asked: dict[str, Any], expected: str) -> None:
     """A probe that always passes, or never, is a mistake."""
     with pytest.raises(obs.ImproperlyConfigured, match=rf"^Probe 'disk' {expected}$"):
         DiskProbe("/", **asked)

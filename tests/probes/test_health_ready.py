@@ -1,4 +1,4 @@
-"""`divan_health_ready` and `/health/ready` agree, in every state; the hours of these tests pass in no time."""
+"""`divan_health_ready` and `/health/ready` agree in every state. The tests run on a virtual clock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.stacks import Observed
 
 
 class Gauge:
-    """The gauge of a registry whose probes are `redis`, which is critical, and `cache`, which is not."""
+    """`divan_health_ready` of a registry with two probes: `redis`, which is critical, and `cache`, which is not."""
 
     def __init__(self, redis: Dependency | None = None, interval_s: float = 2.0) -> None:
         self._metrics = Metrics()
@@ -35,14 +35,14 @@ class Gauge:
             yield self.registry
 
     async def agrees(self, expected: float) -> None:
-        """The background has told it before anybody asked, and the answer is the same."""
+        """Check that the gauge is set without a request, and that the response agrees."""
         assert self.value == expected
         assert (await self.registry.ask("ready")).ok == expected
         assert self.value == expected
 
 
-def test_it_follows_what_is_critical() -> None:
-    """Up, down, up; a check without weight changes nothing."""
+def test_it_follows_critical_probes() -> None:
+    """Up, down, up. A probe that is not critical changes nothing."""
 
     async def live() -> None:
         gauge = Gauge()
@@ -61,8 +61,8 @@ def test_it_follows_what_is_critical() -> None:
     in_virtual_time(live)
 
 
-def test_a_blip_is_no_failure() -> None:
-    """It follows the verdict, as the answer does, and not the last check."""
+def test_one_failed_check_does_not_change_it() -> None:
+    """It follows the verdict, as the response does, and not the last check."""
 
     async def live() -> None:
         gauge = Gauge()
@@ -77,8 +77,8 @@ def test_a_blip_is_no_failure() -> None:
     in_virtual_time(live)
 
 
-def test_it_is_absent_before_the_first_check() -> None:
-    """A service that starts is not unready: nobody has found that out."""
+def test_it_is_missing_before_the_first_check() -> None:
+    """A starting service is not reported as not ready: that is not known yet."""
 
     async def live() -> None:
         gauge = Gauge(Dependency())
@@ -93,8 +93,8 @@ def test_it_is_absent_before_the_first_check() -> None:
     in_virtual_time(live)
 
 
-def test_a_first_check_that_fails_is_told_at_once() -> None:
-    """Also where another one has no result yet."""
+def test_a_first_check_that_fails_sets_it_at_once() -> None:
+    """Even if another probe has no result yet."""
 
     async def live() -> None:
         gauge = Gauge()
@@ -108,8 +108,8 @@ def test_a_first_check_that_fails_is_told_at_once() -> None:
     in_virtual_time(live)
 
 
-def test_a_check_that_never_ends_is_a_failure() -> None:
-    """The first one too, as `/health/ready` has it, though later: its result would have expired by then."""
+def test_a_check_that_never_ends_makes_it_0() -> None:
+    """Even the first check, after the time in which a result expires. `/health/ready` agrees."""
 
     async def live() -> None:
         gauge = Gauge(Stubborn())
@@ -122,8 +122,8 @@ def test_a_check_that_never_ends_is_a_failure() -> None:
     in_virtual_time(live)
 
 
-def test_an_ok_that_has_expired_is_none() -> None:
-    """Nobody has to ask for it."""
+def test_an_expired_success_makes_it_0() -> None:
+    """Without any request."""
 
     async def live() -> None:
         gauge = Gauge(Stubborn())
@@ -136,8 +136,8 @@ def test_an_ok_that_has_expired_is_none() -> None:
 
 
 @pytest.mark.parametrize("interval_s", [0.0, 2.0])
-def test_without_a_watch_it_is_what_was_answered_last(interval_s: float) -> None:
-    """A server without lifespan, and HEALTH_INTERVAL_S=0."""
+def test_without_background_checks_it_is_the_last_response(interval_s: float) -> None:
+    """With a server without lifespan, and with HEALTH_INTERVAL_S=0."""
 
     async def live() -> None:
         gauge = Gauge(interval_s=interval_s)
@@ -153,8 +153,8 @@ def test_without_a_watch_it_is_what_was_answered_last(interval_s: float) -> None
     in_virtual_time(live)
 
 
-def test_without_probes_it_is_ready() -> None:
-    """As the answer says."""
+def test_without_probes_it_is_1() -> None:
+    """As the response is."""
 
     async def live() -> None:
         metrics = Metrics()
@@ -166,8 +166,8 @@ def test_without_probes_it_is_ready() -> None:
     in_virtual_time(live)
 
 
-def test_one_that_is_checked_anew_stays_what_it_was() -> None:
-    """After the start of the application, until its next check."""
+def test_a_recheck_does_not_change_it_before_the_next_check() -> None:
+    """After the start of the application the old value stays until a check has ended."""
 
     async def live() -> None:
         gauge = Gauge()
@@ -183,8 +183,8 @@ def test_one_that_is_checked_anew_stays_what_it_was() -> None:
     in_virtual_time(live)
 
 
-def test_a_drain_is_told_with_the_answer() -> None:
-    """0 from its start on, whatever the checks say."""
+def test_a_drain_makes_it_0() -> None:
+    """From the start of the drain on, whatever the checks find."""
     observed = operated()
 
     def agrees(status: int) -> None:
@@ -205,7 +205,7 @@ def test_a_drain_is_told_with_the_answer() -> None:
 
 
 def test_an_application_that_could_not_start_is_not_ready() -> None:
-    """The server serves on, and the background says so."""
+    """The server keeps serving, and the background checks set the gauge to 0."""
     observed = operated({"HEALTH_INTERVAL_S": "2"})
     assert ask(observed, "/health/ready").status == 200
     assert observed.value("divan_health_ready") == 1
@@ -214,7 +214,7 @@ def test_an_application_that_could_not_start_is_not_ready() -> None:
         observed.obs.started(False)
         async with observed.obs.running():
             with anyio.fail_after(30):
-                while observed.value("divan_health_ready"):  # noqa: ASYNC110 - whoever reads the page asks
+                while observed.value("divan_health_ready"):  # noqa: ASYNC110 - no event is set
                     await anyio.sleep(0.02)
 
     anyio.run(live)
@@ -228,8 +228,8 @@ def patient(name: str = "redis") -> Dependency:
     return dependency
 
 
-def test_what_cannot_be_counted_is_answered() -> None:
-    """The series of several workers are files, and a disk may be full."""
+def test_a_gauge_that_fails_does_not_affect_the_response() -> None:
+    """The series of several workers are files, and a disk can be full."""
     observed = Observed()
 
     def full(value: float) -> None:

@@ -1,4 +1,4 @@
-"""Whether the event loop still turns, as /health/live asks it."""
+"""The heartbeat of the event loop, as /health/live reports it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.stacks import BACKENDS, Observed, run_on
 
 
 class Clock:
-    """Time that passes only where a test says so."""
+    """Time that passes only when a test sets it."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -29,8 +29,8 @@ async def first_beat(heart: HeartbeatProbe, tasks: anyio.abc.TaskGroup) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_loop_that_turns_is_alive(backend: str) -> None:
-    """A beat of a moment ago is enough, and so is one of ten seconds ago."""
+def test_a_recent_beat_passes(backend: str) -> None:
+    """Up to ten seconds old."""
     clock = Clock()
     heart = HeartbeatProbe(clock)
 
@@ -46,8 +46,8 @@ def test_a_loop_that_turns_is_alive(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_loop_that_came_round_too_late_is_not(backend: str) -> None:
-    """More than ten seconds without a beat is a stuck process, which a restart cures."""
+def test_an_old_beat_fails(backend: str) -> None:
+    """More than ten seconds without a beat means a stuck process, which a restart repairs."""
     clock = Clock()
     heart = HeartbeatProbe(clock)
 
@@ -62,14 +62,14 @@ def test_a_loop_that_came_round_too_late_is_not(backend: str) -> None:
     run_on(backend, gets_stuck)
 
 
-def test_answering_is_proof_enough_where_nothing_beats() -> None:
-    """A server without lifespan never starts the task; a liveness check must not fail for that."""
+def test_without_beats_it_passes() -> None:
+    """A server without lifespan never starts the task, and must not be restarted for that."""
     assert anyio.run(HeartbeatProbe(Clock()).check) == {}
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_stopped_heart_is_not_a_stuck_one(backend: str) -> None:
-    """After the end of the application's life its last beat grows old, and nobody is to be restarted."""
+def test_a_stopped_heartbeat_passes(backend: str) -> None:
+    """After the end of the application the last beat is forgotten."""
     clock = Clock()
     heart = HeartbeatProbe(clock)
 
@@ -85,7 +85,7 @@ def test_a_stopped_heart_is_not_a_stuck_one(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_it_beats_while_the_application_lives(backend: str) -> None:
-    """`running()` starts the beat, and ends it without a trace."""
+    """`running()` starts the heartbeat, and stops it again."""
     observed = Observed()
 
     async def lives() -> obs.probes.Report:

@@ -1,4 +1,4 @@
-"""A URL, asked by real sockets; nothing of the request goes anywhere else."""
+"""HttpProbe, TcpProbe and S3Probe over real sockets. The request goes to the given host only."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def url_of(port: int, path: str = "/healthz?deep=1") -> str:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_url_that_answers_is_well(backend: str) -> None:
-    """The request is what was asked for, and the connection is closed."""
+def test_a_url_that_answers_passes(backend: str) -> None:
+    """The request is as configured, and the connection is closed."""
     with listening(says(OK)) as server:
         probe = HttpProbe(url_of(server.port), name="search", headers={"authorization": "Bearer hunter2"})
         assert run_on(backend, probe.check) == {}
@@ -42,7 +42,7 @@ def test_a_url_that_answers_is_well(backend: str) -> None:
 
 
 def test_each_header_is_sent_once() -> None:
-    """In the case in which people write them, too: a server refuses a request with two hosts."""
+    """In any case of letters: servers refuse a request with two `host` headers."""
     headers = {"Host": "search.internal", "ACCEPT": "text/plain", "Connection": "keep-alive", "User-Agent": "we"}
     with listening(says(OK)) as server:
         anyio.run(HttpProbe(url_of(server.port, "/"), name="search", method="POST", headers=headers).check)
@@ -66,15 +66,15 @@ def test_each_header_is_sent_once() -> None:
         (b"HTTP/1.1 2", "refused", {}),
     ],
 )
-def test_what_is_no_success_is_told_apart(answer: bytes, reason: str, details: dict[str, object]) -> None:
-    """A wrong status, a wrong credential, something that is not HTTP, and an end before the answer."""
+def test_each_kind_of_failure_has_its_reason(answer: bytes, reason: str, details: dict[str, object]) -> None:
+    """A wrong status, wrong credentials, a response that is not HTTP, a connection that closes early."""
     with listening(says(answer)) as server, pytest.raises(obs.ProbeFailed, match=f"^{reason}$") as failure:
         anyio.run(HttpProbe(url_of(server.port), name="search").check)
     assert failure.value.details == details
 
 
-def test_an_answer_may_come_in_pieces_and_after_others() -> None:
-    """103 Early Hints, and every byte in a packet of its own."""
+def test_a_response_may_come_in_pieces_and_after_interim_responses() -> None:
+    """103 Early Hints first, and every byte in its own packet."""
 
     def dribbles(stream: Any) -> None:
         for byte in b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" + OK:
@@ -103,22 +103,22 @@ heads = st.sampled_from([b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103\r\nlin
 
 
 @given(st.lists(heads, max_size=3), st.integers(200, 599), st.lists(st.integers(1, 40), max_size=30))
-def test_the_status_is_read_however_the_answer_comes(before: list[bytes], status: int, lengths: list[int]) -> None:
-    """The first one that is final, wherever the network cuts."""
+def test_the_status_is_read_wherever_the_response_is_cut(before: list[bytes], status: int, lengths: list[int]) -> None:
+    """The first final status counts."""
     stream: Any = Pieces(b"".join(before) + f"HTTP/1.1 {status} Why\r\nx: y\r\n\r\n".encode(), lengths)
     assert anyio.run(_first_status, stream) == status
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(1, 40), max_size=30))
-def test_no_bytes_are_a_bug(answer: bytes, lengths: list[int]) -> None:
-    """Whatever a server says, it is a status, not HTTP, or an end before either."""
+def test_any_response_has_a_defined_outcome(answer: bytes, lengths: list[int]) -> None:
+    """A status, "not HTTP", or an early end; never an exception of the probe's own."""
     stream: Any = Pieces(answer, lengths)
     with contextlib.suppress(obs.ProbeFailed, anyio.EndOfStream):
         assert 200 <= anyio.run(_first_status, stream) < 600
 
 
 def test_a_redirect_is_not_followed() -> None:
-    """The token is for the host that was named."""
+    """The token in the headers is for the configured host only."""
     with listening(says(OK)) as elsewhere:
         moved = f"HTTP/1.1 302 Found\r\nlocation: {url_of(elsewhere.port)}\r\n\r\n".encode()
         with listening(says(moved)) as server:
@@ -130,8 +130,8 @@ def test_a_redirect_is_not_followed() -> None:
     assert elsewhere.received == []
 
 
-def test_nobody_there_is_refused() -> None:
-    """Whichever way it is asked."""
+def test_a_closed_port_is_refused() -> None:
+    """By HttpProbe, TcpProbe and S3Probe."""
     port = free_port()
     for probe in (HttpProbe(url_of(port), name="search"), TcpProbe("127.0.0.1", port, name="smtp")):
         with pytest.raises(obs.ProbeFailed, match=r"^refused$"):
@@ -139,7 +139,7 @@ def test_nobody_there_is_refused() -> None:
 
 
 def test_a_url_that_hangs_is_a_timeout_and_leaves_nothing_behind() -> None:
-    """Thirty checks, no task and no socket."""
+    """Thirty checks leave no task and no socket."""
     observed = Observed()
 
     async def check() -> None:
@@ -178,8 +178,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_url_with_tls_is_well_where_its_certificate_is(certificate: Path, backend: str) -> None:
-    """By whom it has to be signed is the system's choice, or the one that is given."""
+def test_a_certificate_must_be_trusted(certificate: Path, backend: str) -> None:
+    """By the system's certificates, or by the context that is given."""
     serves = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     serves.load_cert_chain(certificate)
     trusts = ssl.create_default_context(cafile=str(certificate))
@@ -196,29 +196,29 @@ def test_a_url_with_tls_is_well_where_its_certificate_is(certificate: Path, back
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_port_that_listens_is_well(backend: str) -> None:
-    """It is not talked to."""
+def test_a_port_that_listens_passes(backend: str) -> None:
+    """Nothing is sent."""
     with listening(hangs) as server:
         assert run_on(backend, TcpProbe("127.0.0.1", server.port, name="smtp").check) == {}
 
 
-def test_a_host_that_nobody_knows_is_refused() -> None:
-    """`.invalid` is never anybody's (RFC 2606)."""
+def test_an_unknown_host_is_refused() -> None:
+    """`.invalid` never resolves (RFC 2606)."""
     with pytest.raises(obs.ProbeFailed, match=r"^refused$"):
         anyio.run(TcpProbe("db.invalid", 5432, name="db").check)
 
 
 @pytest.mark.parametrize("status", [b"200 OK", b"403 Forbidden", b"404 Not Found", b"301 Moved"])
-def test_an_object_store_that_refuses_is_there(status: bytes) -> None:
-    """The request has no credentials; that somebody says so is the answer."""
+def test_an_object_store_that_refuses_the_request_passes(status: bytes) -> None:
+    """The request has no credentials; a refusal shows that the store works."""
     with listening(says(b"HTTP/1.1 " + status + b"\r\n\r\n")) as server:
         assert anyio.run(S3Probe(url_of(server.port, "/bucket")).check) == {}
     assert server.received[0].startswith(b"HEAD /bucket HTTP/1.1\r\n")
     assert b"authorization" not in server.received[0]
 
 
-def test_an_object_store_that_is_overloaded_is_not_well() -> None:
-    """S3 says 503 Slow Down."""
+def test_an_overloaded_object_store_fails() -> None:
+    """S3 answers 503 Slow Down."""
     slow_down = says(b"HTTP/1.1 503 Slow Down\r\n\r\n")
     with listening(slow_down) as server, pytest.raises(obs.ProbeFailed, match=r"^error$"):
         anyio.run(S3Probe(url_of(server.port)).check)
@@ -238,8 +238,8 @@ def test_an_object_store_that_is_overloaded_is_not_well() -> None:
         ({"method": "GET /"}, r"A probe cannot send 'GET /'; expected a method like GET\."),
     ],
 )
-def test_what_cannot_be_sent_is_a_start_up_error(arguments: dict[str, Any], expected: str) -> None:
-    """Nobody smuggles a second request in; and no password is in the message."""
+def test_an_invalid_request_is_a_start_up_error(arguments: dict[str, Any], expected: str) -> None:
+    """A header cannot add a second request, and the message does not contain a password."""
     with pytest.raises(obs.ImproperlyConfigured, match=f"^{expected}$") as error:
         HttpProbe(**{"url": "http://h/", "name": "search", **arguments})
     assert "hunter2" not in str(error.value)

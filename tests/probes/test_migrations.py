@@ -1,4 +1,4 @@
-"""Whether the schema is new enough for the code."""
+"""MigrationsProbe: the schema is new enough for the code."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def url(tmp_path: Path) -> str:
         ("a4c1e5d2b7f0", "a4c1e5d2b7f0"),
     ],
 )
-def test_a_schema_that_is_new_enough_tells_its_version(url: str, applied: str, minimum: str | None) -> None:
-    """Numbers are compared as numbers; without a minimum every version will do."""
+def test_a_new_enough_schema_passes_with_its_version(url: str, applied: str, minimum: str | None) -> None:
+    """Numbers are compared as numbers. Without a minimum every version passes."""
     observed = Observed()
 
     async def check() -> obs.probes.Report:
@@ -80,14 +80,14 @@ def test_a_schema_that_is_new_enough_tells_its_version(url: str, applied: str, m
         ("0099", "0100"),
         ("0007_read_marks", "0008"),
         ("1.9", "1.10"),
-        # Which of two hashes came first nobody can tell by looking at them.
+        # Hashes have no order of their own.
         ("f4c1e5d2b7f0", "a4c1e5d2b7f0"),
         ("0009a4c1e5d2", "0008"),
         ("0009", "0008a4c1e5d2"),
     ],
 )
 def test_a_schema_that_is_too_old_is_outdated(url: str, applied: str, minimum: str) -> None:
-    """The answer says which version is applied, so that nobody has to look it up."""
+    """The response shows the applied version."""
     observed = Observed()
 
     async def check() -> obs.probes.Report:
@@ -104,7 +104,7 @@ def test_a_schema_that_is_too_old_is_outdated(url: str, applied: str, minimum: s
 
 @pytest.mark.parametrize("minimum", ["0008", None])
 def test_a_database_without_a_migration_is_outdated(url: str, minimum: str | None) -> None:
-    """The table is there, and nothing has been applied yet."""
+    """The table exists, and nothing is applied yet."""
     observed = Observed()
 
     async def check() -> obs.probes.Report:
@@ -124,8 +124,8 @@ REVISIONS = ("9b7e", "1f2a", "c3d4")
     [("9b7e", False), ("1f2a", True), ("c3d4", True), ("0000", True)],
     ids=["old", "it", "new", "newer"],
 )
-def test_hashes_have_the_order_that_one_gives_them(url: str, applied: str, ok: bool) -> None:
-    """One that this code does not know has come after it: in a deployment the old instances stay ready."""
+def test_hashes_compare_by_the_given_order(url: str, applied: str, ok: bool) -> None:
+    """An id that is not in the order counts as newer: during a deployment the old instances stay ready."""
     observed = Observed()
 
     async def check() -> obs.probes.Report:
@@ -137,7 +137,7 @@ def test_hashes_have_the_order_that_one_gives_them(url: str, applied: str, ok: b
 
 
 def test_a_minimum_that_is_not_in_the_order_is_a_start_up_error(url: str) -> None:
-    """Somebody has mistyped one of them."""
+    """One of them has a typing error."""
     expected = r"^The minimum migration '1f2b' is not in the order given\.$"
     with pytest.raises(obs.ImproperlyConfigured, match=expected):
         MigrationsProbe(Database(url), "1f2b", order=REVISIONS)
@@ -150,8 +150,8 @@ YOYO_TABLE = """CREATE TABLE "_yoyo_migration" ("migration_hash" VARCHAR(64), "m
     "applied_at_utc" TIMESTAMP, PRIMARY KEY ("migration_hash"))"""
 
 
-def test_django_is_asked_for_one_app(url: str) -> None:
-    """Each app counts on its own."""
+def test_the_query_for_django_reads_one_app(url: str) -> None:
+    """Each app has its own numbers."""
 
     async def check() -> None:
         async with Database(url) as database:
@@ -168,15 +168,15 @@ def test_django_is_asked_for_one_app(url: str) -> None:
 
 
 @pytest.mark.parametrize("app", ["", "chat' OR '1'='1", "my app", "é"])
-def test_what_is_no_django_app_is_a_start_up_error(app: str) -> None:
-    """A label is a Python name, and cannot end the query."""
+def test_an_invalid_app_label_is_a_start_up_error(app: str) -> None:
+    """A label is a Python name, so it cannot end the query."""
     with pytest.raises(
         obs.ImproperlyConfigured, match=r"^Invalid Django app label .*; expected a label like 'chat'\.$"
     ):
         django_query(app)
 
 
-def test_yoyo_is_asked_for_its_newest(url: str) -> None:
+def test_the_query_for_yoyo_reads_the_newest(url: str) -> None:
     """Its ids begin with a number, or with a date and a number."""
 
     async def check() -> None:
@@ -194,13 +194,13 @@ def test_yoyo_is_asked_for_its_newest(url: str) -> None:
     st.lists(st.integers(0, 10**12), min_size=1, max_size=4), st.lists(st.integers(0, 10**12), min_size=1, max_size=4)
 )
 def test_versions_compare_number_by_number(one: list[int], other: list[int]) -> None:
-    """However many zeros stand before them, and whatever stands between and behind them."""
+    """Leading zeros, and any text between or after the numbers, do not matter."""
     written = "_".join(f"{number:04}" for number in one) + "-name"
     assert _reaches(written, ".".join(map(str, other)), None) is (one >= other)
 
 
-def test_a_database_that_knows_no_migrations_is_an_error(url: str) -> None:
-    """Without the table somebody points at the wrong database."""
+def test_a_database_without_the_table_is_an_error(url: str) -> None:
+    """The URL probably names the wrong database."""
     observed = Observed()
 
     async def check() -> obs.probes.Report:
@@ -213,8 +213,8 @@ def test_a_database_that_knows_no_migrations_is_an_error(url: str) -> None:
     assert "version" not in answer
 
 
-def test_a_table_of_ones_own_is_asked_by_its_own_query(url: str) -> None:
-    """Not everybody uses Alembic, and a version may be a number."""
+def test_another_table_needs_its_own_query(url: str) -> None:
+    """Its version may be a number."""
 
     async def check() -> None:
         async with Database(url) as database:
@@ -227,8 +227,8 @@ def test_a_table_of_ones_own_is_asked_by_its_own_query(url: str) -> None:
 
 
 @pytest.mark.parametrize(("applied", "ok"), [("0008", True), ("0007", False)])
-def test_postgresql_is_asked_in_the_same_way(postgres_server: PostgresServer, applied: str, ok: bool) -> None:
-    """Also where the minimum comes from the flag `HEALTH_MIN_MIGRATION`."""
+def test_postgresql_works_in_the_same_way(postgres_server: PostgresServer, applied: str, ok: bool) -> None:
+    """With the minimum of the flag `HEALTH_MIN_MIGRATION`."""
     observed = Observed({"HEALTH_MIN_MIGRATION": "0008"})
 
     async def check() -> obs.probes.Report:
@@ -242,8 +242,8 @@ def test_postgresql_is_asked_in_the_same_way(postgres_server: PostgresServer, ap
     assert report.checks["migrations"]["version"] == applied
 
 
-def test_a_stopped_database_refuses(postgres_server: PostgresServer) -> None:
-    """Whether the schema is old cannot be told then, and the answer does not claim it."""
+def test_a_stopped_database_is_refused(postgres_server: PostgresServer) -> None:
+    """The response does not claim that the schema is old."""
 
     async def check() -> None:
         async with Database(postgres_server.url, min_size=0) as database:

@@ -1,4 +1,4 @@
-"""What every probe can be told, in the same words."""
+"""The options that all probes share."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ each_probe = pytest.mark.parametrize("make", MAKING.values(), ids=MAKING.keys())
 
 @each_probe
 def test_every_probe_takes_the_same_options(make: Callable[..., obs.probes.Probe]) -> None:
-    """And those that it is not given are what they are for its kind, for the next one too."""
-    before = told_by(make())
-    assert told_by(make(**OPTIONS)) == OPTIONS
-    assert told_by(make()) == before
+    """An option that is not given has the default of the class, also for the next instance."""
+    before = options_of(make())
+    assert options_of(make(**OPTIONS)) == OPTIONS
+    assert options_of(make()) == before
 
 
 @each_probe
 def test_a_misspelled_option_is_an_error(make: Callable[..., obs.probes.Probe]) -> None:
-    """At once, and not a timeout that nobody keeps to."""
+    """At construction."""
     with pytest.raises(TypeError, match=r"unexpected keyword argument 'timeout_s'\.$"):
         make(timeout_s=1.0)
 
 
-def told_by(probe: Any) -> dict[str, object]:
+def options_of(probe: Any) -> dict[str, object]:
     return {option: getattr(probe, option) for option in OPTIONS}

@@ -1,4 +1,4 @@
-"""Whether spans arrive, told by the exporter's own experience."""
+"""OtlpProbe: the result of the last export of spans."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body"})
 
 
-def test_a_collector_that_refuses_is_told_and_its_return_too(otlp_receiver: OtlpReceiver) -> None:
-    """It costs no readiness: the probe is not critical."""
+def test_the_probe_follows_the_collector(otlp_receiver: OtlpReceiver) -> None:
+    """The service stays ready, because the probe is not critical."""
     observed = Observed({"OBS_TRACING_ENABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": otlp_receiver.endpoint})
     observed.obs.probes.register(OtlpProbe(observed.obs.spans))
     stack = obs.build_stack(app, observed.obs)
@@ -40,8 +40,8 @@ def test_a_collector_that_refuses_is_told_and_its_return_too(otlp_receiver: Otlp
     assert answer_after_a_request() == (True, True)
 
 
-def test_no_check_is_a_trace() -> None:
-    """A span every two seconds for each dependency would tell of nobody's request; the application's own go on."""
+def test_a_check_makes_no_spans() -> None:
+    """Otherwise each dependency would make a trace every two seconds. The application's own spans are kept."""
     observed = Observed()
     enabled: list[bool] = []
 
@@ -54,8 +54,8 @@ def test_no_check_is_a_trace() -> None:
     assert is_instrumentation_enabled()
 
 
-def test_a_providers_own_exporter_is_not_known() -> None:
-    """The application has made its provider itself, and what that exports to tells nobody."""
+def test_the_exporter_of_another_provider_is_unknown() -> None:
+    """The application's own tracer provider does not report results."""
     from opentelemetry.sdk.trace import TracerProvider
 
     provider = TracerProvider(shutdown_on_exit=False)
@@ -64,7 +64,7 @@ def test_a_providers_own_exporter_is_not_known() -> None:
 
 
 def test_without_tracing_it_is_a_start_up_error() -> None:
-    """There is nothing to ask, and nobody is to think that there were."""
+    """There is no exporter that it could check."""
     expected = r"^OtlpProbe needs tracing, and OBS_TRACING_ENABLED is false\.$"
     with pytest.raises(obs.ImproperlyConfigured, match=expected):
         OtlpProbe(Observed().obs.spans)

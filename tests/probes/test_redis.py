@@ -1,4 +1,4 @@
-"""A real Redis, in every state that a service can find it in."""
+"""RedisProbe with a real Redis in many states."""
 
 # redis-py is annotated in part.
 # mypy: allow-untyped-calls
@@ -40,7 +40,7 @@ async def answer_of(observed: Observed) -> Mapping[str, object]:
 
 @pytest.mark.parametrize("backend", LOOPS)
 def test_a_redis_that_answers_is_up(redis_server: RedisServer, backend: str) -> None:
-    """It answers PING, and the time it took is told."""
+    """It answers PING, and the response shows the latency."""
     observed = Observed()
 
     async def check() -> Mapping[str, object]:
@@ -60,8 +60,8 @@ def test_a_redis_that_answers_is_up(redis_server: RedisServer, backend: str) -> 
 
 
 @pytest.mark.parametrize("backend", LOOPS)
-def test_a_stopped_redis_refuses_and_comes_back(redis_server: RedisServer, backend: str) -> None:
-    """The same client, with the connections it has, finds the server gone and finds it again."""
+def test_a_stopped_redis_is_refused_until_it_is_back(redis_server: RedisServer, backend: str) -> None:
+    """With the same client and its connections."""
     observed = Observed()
 
     async def check() -> None:
@@ -80,7 +80,7 @@ def test_a_stopped_redis_refuses_and_comes_back(redis_server: RedisServer, backe
 
 @pytest.mark.parametrize("backend", LOOPS)
 def test_a_paused_redis_is_a_timeout(redis_server: RedisServer, backend: str) -> None:
-    """A server that accepts and does not answer costs the probe its 200 ms, not the client's own patience."""
+    """A server that accepts and does not answer costs 200 ms, and not the client's own timeout."""
     observed = Observed()
 
     async def check() -> None:
@@ -101,7 +101,7 @@ def test_a_paused_redis_is_a_timeout(redis_server: RedisServer, backend: str) ->
     run_on(backend, check)
 
 
-def test_a_client_that_gives_up_first_is_a_timeout_too(redis_server: RedisServer) -> None:
+def test_the_timeout_of_the_client_is_a_timeout_too(redis_server: RedisServer) -> None:
     """redis-py's own timeout is shorter here than the probe's."""
 
     async def check() -> None:
@@ -113,8 +113,8 @@ def test_a_client_that_gives_up_first_is_a_timeout_too(redis_server: RedisServer
 
 
 @pytest.mark.parametrize("credentials", ["", ":hunter2@", "nobody:hunter2@"], ids=["none", "password", "user"])
-def test_a_wrong_password_is_told_apart(redis_server: RedisServer, credentials: str) -> None:
-    """None, a wrong one, and a user that is not there: waiting helps with none of them."""
+def test_wrong_credentials_are_an_auth_failure(redis_server: RedisServer, credentials: str) -> None:
+    """A missing password, a wrong one, and an unknown user."""
     observed = Observed()
     url = redis_server.url.replace("redis://", f"redis://{credentials}")
 
@@ -129,7 +129,7 @@ def test_a_wrong_password_is_told_apart(redis_server: RedisServer, credentials: 
 
 
 def test_a_user_who_may_not_ping_is_an_auth_failure(redis_server: RedisServer) -> None:
-    """Redis refuses a command by its access list with another error than a wrong password."""
+    """Redis has another error for its access list than for a wrong password."""
 
     async def check() -> None:
         async with client_of(redis_server.url) as admin:
@@ -144,8 +144,8 @@ def test_a_user_who_may_not_ping_is_an_auth_failure(redis_server: RedisServer) -
     anyio.run(check)
 
 
-def test_a_redis_that_is_there_and_cannot_serve_is_an_error(redis_server: RedisServer) -> None:
-    """An answer other than PONG (loading, a replica without its master) is neither refused nor a timeout."""
+def test_a_redis_that_cannot_serve_is_an_error(redis_server: RedisServer) -> None:
+    """A response other than PONG (loading, a replica without its master) is neither refused nor a timeout."""
 
     async def check() -> None:
         async with client_of(redis_server.url) as admin:
@@ -162,8 +162,8 @@ def test_a_redis_that_is_there_and_cannot_serve_is_an_error(redis_server: RedisS
     anyio.run(check)
 
 
-def test_another_name_keeps_to_its_own_series(redis_server: RedisServer) -> None:
-    """A second Redis is told beside the first and does not change the series of the first."""
+def test_a_second_redis_has_its_own_series(redis_server: RedisServer) -> None:
+    """It does not change the series of the first one."""
     observed = Observed()
 
     async def check() -> None:
@@ -180,8 +180,8 @@ def test_another_name_keeps_to_its_own_series(redis_server: RedisServer) -> None
 
 
 @pytest.mark.parametrize("backend", LOOPS)
-def test_the_connection_is_the_probes_own(redis_server: RedisServer, backend: str) -> None:
-    """A pool whose connections are all taken is not asked, and none of its connections is; one serves many checks."""
+def test_the_connection_is_dedicated(redis_server: RedisServer, backend: str) -> None:
+    """An exhausted pool does not matter, none of its connections is used, and one connection serves many checks."""
 
     async def check() -> None:
         async with client_of(redis_server.url) as admin, client_of(redis_server.url, max_connections=1) as redis:
@@ -199,8 +199,8 @@ def test_the_connection_is_the_probes_own(redis_server: RedisServer, backend: st
     run_on(backend, check)
 
 
-def test_an_old_connection_is_made_anew(redis_server: RedisServer) -> None:
-    """So a password that was changed is noticed, though Redis asks those who are connected already for none."""
+def test_an_old_connection_is_replaced(redis_server: RedisServer) -> None:
+    """So a changed password is noticed, although Redis does not ask open connections for it."""
 
     async def check() -> None:
         async with client_of(redis_server.url) as redis:
@@ -215,8 +215,8 @@ def test_an_old_connection_is_made_anew(redis_server: RedisServer) -> None:
     anyio.run(check)
 
 
-def test_a_redis_without_room_for_another_connection_is_up(redis_server: RedisServer) -> None:
-    """It answers those that it has."""
+def test_a_redis_at_its_connection_limit_is_up(redis_server: RedisServer) -> None:
+    """It serves the connections that it has."""
 
     async def check() -> None:
         async with client_of(redis_server.url) as redis, client_of(redis_server.url) as admin:
@@ -236,7 +236,7 @@ def test_a_redis_without_room_for_another_connection_is_up(redis_server: RedisSe
 
 @pytest.mark.parametrize("backend", LOOPS)
 def test_a_hanging_redis_leaves_nothing_behind(redis_server: RedisServer, backend: str) -> None:
-    """Thirty checks in a row that time out, as in a minute: no task, no open socket, no connection at the server."""
+    """Thirty timeouts in a row leave no task, no open socket and no connection at the server."""
 
     async def check() -> None:
         async with client_of(redis_server.url) as admin, client_of(redis_server.url) as redis:
@@ -264,8 +264,8 @@ async def connections_to(client: Redis) -> set[str]:
     return {connection["id"] for connection in await client.client_list()}
 
 
-def test_the_example_backend_has_a_probe_too() -> None:
-    """What behaves like redis-py is asked in the same way: fakeredis has connections of its own class."""
+def test_fakeredis_works_too() -> None:
+    """It has its own class of connections."""
     fakeredis = pytest.importorskip("fakeredis")
 
     async def check() -> None:
@@ -276,8 +276,8 @@ def test_the_example_backend_has_a_probe_too() -> None:
     anyio.run(check)
 
 
-def test_a_client_without_a_pool_is_asked_itself() -> None:
-    """All that it needs is `ping()`."""
+def test_a_client_without_a_pool_is_used_directly() -> None:
+    """It needs only `ping()`."""
 
     class Client:
         async def ping(self) -> bool:
@@ -288,7 +288,7 @@ def test_a_client_without_a_pool_is_asked_itself() -> None:
 
 
 def test_without_redis_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It comes at construction and not with the first check."""
+    """At construction, and not at the first check."""
     monkeypatch.setitem(sys.modules, "redis", None)
     client: Any = object()
     with pytest.raises(ImportError, match=r"^RedisProbe needs redis: pip install 'divan-obs-asgi\[redis\]'\.$"):

@@ -1,4 +1,4 @@
-"""Redis as more than one server: a master that Sentinel names, and a cluster."""
+"""RedisProbe with more than one server: Sentinel, and a cluster."""
 
 # redis-py is annotated in part.
 # mypy: allow-untyped-calls
@@ -43,8 +43,8 @@ def cluster_server() -> Iterator[ClusterServer]:
     server.close()
 
 
-def test_the_master_of_a_sentinel_is_asked(master: RedisServer, sentinel_server: SentinelServer) -> None:
-    """It is found as the client finds it; dead, it is refused, and alive again it is well."""
+def test_the_master_of_a_sentinel_is_checked(master: RedisServer, sentinel_server: SentinelServer) -> None:
+    """A dead master is refused, and passes again when it is back."""
 
     async def check() -> None:
         sentinel = Sentinel([(sentinel_server.host, sentinel_server.port)])
@@ -61,8 +61,8 @@ def test_the_master_of_a_sentinel_is_asked(master: RedisServer, sentinel_server:
     anyio.run(check)
 
 
-def test_without_a_sentinel_there_is_no_master(master: RedisServer, sentinel_server: SentinelServer) -> None:
-    """Who is connected goes on; a new connection, which would have to be told of the master, is not made."""
+def test_without_a_sentinel_no_new_connection_is_made(master: RedisServer, sentinel_server: SentinelServer) -> None:
+    """An open connection still works."""
 
     async def check() -> None:
         at_once = {"retry": Retry(NoBackoff(), 0)}
@@ -87,8 +87,8 @@ async def close(sentinel: Sentinel) -> None:
         await client.aclose()
 
 
-def test_a_cluster_is_well_while_all_its_slots_are_served(cluster_server: ClusterServer) -> None:
-    """A node that answers is not enough: without all slots the cluster refuses commands."""
+def test_a_cluster_passes_while_all_slots_are_served(cluster_server: ClusterServer) -> None:
+    """One node that responds is not enough: without all slots a cluster refuses commands."""
 
     async def check() -> None:
         async with Redis(host=cluster_server.host, port=cluster_server.port) as node:
@@ -105,8 +105,8 @@ def test_a_cluster_is_well_while_all_its_slots_are_served(cluster_server: Cluste
     anyio.run(check)
 
 
-def test_a_node_that_hangs_is_not_the_cluster(cluster_server: ClusterServer, redis_server: RedisServer) -> None:
-    """The next check asks another node; all of them dead are refused."""
+def test_one_hanging_node_does_not_decide(cluster_server: ClusterServer, redis_server: RedisServer) -> None:
+    """The next check uses another node. If all are dead, the check is refused."""
     nodes = [ClusterNode(server.host, server.port) for server in (redis_server, cluster_server)]
 
     async def check() -> None:

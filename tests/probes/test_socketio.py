@@ -1,4 +1,4 @@
-"""Whether a Socket.IO server hears other processes, over a real Redis."""
+"""SocketIoProbe with a real Redis."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ async def until_well(probe: SocketIoProbe, patience_s: float) -> None:
                 return
 
 
-def test_a_server_that_hears_the_others_is_well(redis_server: RedisServer) -> None:
-    """While Redis is away it hears nobody, and soon after its return it does: python-socketio tries after a second."""
+def test_a_subscribed_server_passes(redis_server: RedisServer) -> None:
+    """It fails without Redis, and passes soon after its return: python-socketio retries after a second."""
 
     async def check() -> None:
         async with listening_server(redis_server.url) as server:
@@ -60,8 +60,8 @@ def test_a_server_that_hears_the_others_is_well(redis_server: RedisServer) -> No
     anyio.run(check)
 
 
-def test_a_server_that_publishes_by_another_connection_hears_the_others_still(redis_server: RedisServer) -> None:
-    """After a message that could not be published python-socketio connects anew, and listens by the old connection."""
+def test_a_new_publishing_connection_does_not_matter(redis_server: RedisServer) -> None:
+    """After a failed publish python-socketio reconnects, but still listens on the old connection."""
 
     async def check() -> None:
         async with listening_server(redis_server.url) as server:
@@ -86,8 +86,8 @@ def test_a_server_that_publishes_by_another_connection_hears_the_others_still(re
     anyio.run(check)
 
 
-def test_a_listener_that_has_ended_is_told(redis_server: RedisServer) -> None:
-    """Redis is well, and nobody in this process reads from it any more."""
+def test_an_ended_listener_fails(redis_server: RedisServer) -> None:
+    """Redis works, but this process does not read from it any more."""
 
     async def check() -> None:
         async with listening_server(redis_server.url) as server:
@@ -102,8 +102,8 @@ def test_a_listener_that_has_ended_is_told(redis_server: RedisServer) -> None:
     anyio.run(check)
 
 
-def test_a_subscription_that_redis_does_not_know_is_stale(redis_server: RedisServer) -> None:
-    """The connection stands, and nothing of the channel will ever come by it."""
+def test_a_subscription_that_redis_has_lost_is_stale(redis_server: RedisServer) -> None:
+    """The connection is open, but no message will arrive."""
 
     async def check() -> None:
         async with listening_server(redis_server.url) as server:
@@ -117,22 +117,22 @@ def test_a_subscription_that_redis_does_not_know_is_stale(redis_server: RedisSer
     anyio.run(check)
 
 
-def test_a_server_without_clients_has_nothing_to_hear(redis_server: RedisServer) -> None:
+def test_a_server_without_clients_passes(redis_server: RedisServer) -> None:
     """It subscribes with its first client."""
     server = socketio.AsyncServer(client_manager=socketio.AsyncRedisManager(redis_server.url))
     assert anyio.run(SocketIoProbe(server).check) == {"subscribed": False}
 
 
-def test_a_server_that_is_alone_is_a_start_up_error() -> None:
-    """It has no other process to hear."""
+def test_a_server_without_redis_is_a_start_up_error() -> None:
+    """It has no other process to listen to."""
     expected = r"^The Socket\.IO server's manager is AsyncManager; expected an AsyncRedisManager\.$"
     server: Any = socketio.AsyncServer()
     with pytest.raises(obs.ImproperlyConfigured, match=expected):
         SocketIoProbe(server)
 
 
-def test_a_server_that_only_writes_is_a_start_up_error() -> None:
-    """It does not listen, and would be ill for ever."""
+def test_a_write_only_server_is_a_start_up_error() -> None:
+    """It does not listen, so the probe would always fail."""
     server: Any = socketio.AsyncServer(client_manager=socketio.AsyncRedisManager(write_only=True))
     with pytest.raises(
         obs.ImproperlyConfigured, match=r"is write_only and does not subscribe; remove SocketIoProbe\.$"

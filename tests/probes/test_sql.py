@@ -1,4 +1,4 @@
-"""A real PostgreSQL through every kind of source, in every state that a service can find it in; and SQLite."""
+"""SqlProbe with a real PostgreSQL in many states, through every kind of source; and with SQLite."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def run(backend: str, check: Callable[[], Awaitable[None]]) -> None:
 @each_loop
 @each_source
 def test_a_database_that_answers_is_up(postgres_server: PostgresServer, source: Source, backend: str) -> None:
-    """It answers SELECT 1, and the time it took is told."""
+    """It answers SELECT 1, and the response shows the latency."""
     observed = Observed()
 
     async def check() -> None:
@@ -127,10 +127,10 @@ def test_a_database_that_answers_is_up(postgres_server: PostgresServer, source: 
 
 @each_loop
 @each_source
-def test_a_stopped_database_refuses_and_comes_back(
+def test_a_stopped_database_is_refused_until_it_is_back(
     postgres_server: PostgresServer, source: Source, backend: str
 ) -> None:
-    """The connections of before are dead, new ones are refused, and the first check after the return passes."""
+    """The first check after its return passes."""
     observed = Observed()
 
     async def check() -> None:
@@ -151,10 +151,10 @@ def test_a_stopped_database_refuses_and_comes_back(
 
 @each_loop
 @each_source
-def test_a_connection_that_died_unnoticed_counts_as_refused(
+def test_a_connection_that_was_lost_unnoticed_is_refused(
     postgres_server: PostgresServer, source: Source, backend: str
 ) -> None:
-    """The loop was busy when the server went away, and the probe is the first to use the connection again."""
+    """The loop was busy when the server stopped, and the probe is the first to use the connection again."""
 
     async def check() -> None:
         async with source(postgres_server.url) as database:
@@ -170,7 +170,7 @@ def test_a_connection_that_died_unnoticed_counts_as_refused(
 @each_loop
 @each_source
 def test_a_paused_database_is_a_timeout(postgres_server: PostgresServer, source: Source, backend: str) -> None:
-    """It costs the probe its timeout, on an old connection as on a new one, and nothing is left of it."""
+    """It costs the probe its timeout, on an old and on a new connection, and leaves nothing behind."""
     observed = Observed()
 
     async def check() -> None:
@@ -189,8 +189,8 @@ def test_a_paused_database_is_a_timeout(postgres_server: PostgresServer, source:
 
 
 @each_source
-def test_a_wrong_password_is_told_apart(postgres_server: PostgresServer, source: Source) -> None:
-    """Waiting does not help, and the password that was tried is in no answer."""
+def test_a_wrong_password_is_an_auth_failure(postgres_server: PostgresServer, source: Source) -> None:
+    """The response does not contain the password."""
     observed = Observed()
 
     async def check() -> None:
@@ -205,7 +205,7 @@ def test_a_wrong_password_is_told_apart(postgres_server: PostgresServer, source:
 
 @each_source
 def test_an_unknown_role_is_an_auth_failure(postgres_server: PostgresServer, source: Source) -> None:
-    """PostgreSQL does not tell it from a wrong password, and neither does the probe."""
+    """PostgreSQL reports it like a wrong password."""
 
     async def check() -> None:
         async with source(postgres_server.url.replace(postgres_server.role, "nobody")) as database:
@@ -217,7 +217,7 @@ def test_an_unknown_role_is_an_auth_failure(postgres_server: PostgresServer, sou
 
 @each_source
 def test_an_unknown_database_is_an_error(postgres_server: PostgresServer, source: Source) -> None:
-    """The server is there and lets us in, and still cannot serve."""
+    """The server accepts the connection, but cannot serve."""
 
     async def check() -> None:
         async with source(f"{postgres_server.url.rpartition('/')[0]}/nosuch") as database:
@@ -267,8 +267,8 @@ async def admin_of(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 @each_loop
 @pytest.mark.parametrize("source", LIMITED.values(), ids=LIMITED.keys())
-def test_the_connection_is_the_probes_own(postgres_server: PostgresServer, source: Source, backend: str) -> None:
-    """A pool whose connections are all taken is not asked; one connection serves many checks, and is closed."""
+def test_the_connection_is_dedicated(postgres_server: PostgresServer, source: Source, backend: str) -> None:
+    """An exhausted pool does not matter. One connection serves many checks, and is closed."""
 
     async def check() -> None:
         url = postgres_server.url
@@ -291,10 +291,8 @@ def test_the_connection_is_the_probes_own(postgres_server: PostgresServer, sourc
 
 @each_loop
 @each_source
-def test_a_restart_between_two_checks_is_no_failure(
-    postgres_server: PostgresServer, source: Source, backend: str
-) -> None:
-    """The server that is there now answers; the connection of before is of no matter."""
+def test_a_restart_between_two_checks_passes(postgres_server: PostgresServer, source: Source, backend: str) -> None:
+    """The new server answers on a new connection."""
 
     async def check() -> None:
         async with source(postgres_server.url) as database:
@@ -314,7 +312,7 @@ def test_a_restart_between_two_checks_is_no_failure(
 def test_a_hanging_database_leaves_nothing_behind(
     postgres_server: PostgresServer, source: Source, backend: str
 ) -> None:
-    """Thirty checks in a row that time out, as in a minute: no task, no open socket, no connection at the server."""
+    """Thirty timeouts in a row leave no task, no open socket and no connection at the server."""
 
     async def check() -> None:
         async with admin_of(postgres_server.url) as admin, source(postgres_server.url) as database:
@@ -336,8 +334,8 @@ def test_a_hanging_database_leaves_nothing_behind(
 
 
 @each_source
-def test_an_old_connection_is_made_anew(postgres_server: PostgresServer, source: Source) -> None:
-    """So a role that was locked is noticed, though PostgreSQL lets those go on who are connected already."""
+def test_an_old_connection_is_replaced(postgres_server: PostgresServer, source: Source) -> None:
+    """So a locked role is noticed, although PostgreSQL does not close its open connections."""
 
     async def check() -> None:
         async with admin_of(postgres_server.url) as admin, source(postgres_server.url) as database:
@@ -356,8 +354,8 @@ def test_an_old_connection_is_made_anew(postgres_server: PostgresServer, source:
 
 
 @each_source
-def test_a_database_without_room_for_another_connection_is_up(postgres_server: PostgresServer, source: Source) -> None:
-    """It answers those that it has; a probe that had let go of its own would take all instances out of rotation."""
+def test_a_database_at_its_connection_limit_is_up(postgres_server: PostgresServer, source: Source) -> None:
+    """It serves the connections that it has. If the probe gave up its own, all instances would leave the rotation."""
 
     async def check() -> None:
         async with admin_of(postgres_server.url) as admin:
@@ -382,8 +380,8 @@ def test_a_database_without_room_for_another_connection_is_up(postgres_server: P
 
 
 @each_loop
-def test_sqlite_is_a_database_too(tmp_path: Path, backend: str) -> None:
-    """Under a name of its own, it does not feed the series of PostgreSQL."""
+def test_sqlite_passes(tmp_path: Path, backend: str) -> None:
+    """It has its own name, and does not feed the series of PostgreSQL."""
     observed = Observed()
 
     async def check() -> None:
@@ -399,8 +397,8 @@ def test_sqlite_is_a_database_too(tmp_path: Path, backend: str) -> None:
 
 @each_loop
 @pytest.mark.parametrize("place", ["file", "memory"])
-def test_sqlite_is_asked_through_sqlalchemy_too(tmp_path: Path, backend: str, place: str) -> None:
-    """A database in memory is the application's own, whose one connection is asked and stays open."""
+def test_sqlite_through_sqlalchemy_passes(tmp_path: Path, backend: str, place: str) -> None:
+    """A database in memory has one connection, which is used and stays open."""
     url = f"sqlite+aiosqlite:///{tmp_path / 'divan.sqlite3'}" if place == "file" else "sqlite+aiosqlite://"
 
     async def check() -> None:
@@ -420,8 +418,8 @@ async def execute(engine: Any, statement: str) -> None:
         await connection.execute(text(statement))
 
 
-def test_a_file_that_is_no_database_is_an_error(tmp_path: Path) -> None:
-    """SQLite opens anything, and finds out at the first query that reads it."""
+def test_another_file_is_an_error(tmp_path: Path) -> None:
+    """SQLite opens any file, and notices at the first query."""
     path = tmp_path / "divan.sqlite3"
     path.write_text("This is no SQLite database. " * 10)
 
@@ -434,14 +432,14 @@ def test_a_file_that_is_no_database_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_database_that_was_never_connected_is_an_error() -> None:
-    """Somebody forgot `await database.connect()`, and no server is asked."""
+    """`await database.connect()` is missing."""
     database = Database("postgresql://db.internal/divan")
     with pytest.raises(obs.ProbeFailed, match=r"^error$"):
         anyio.run(SqlProbe(database).check)
 
 
-def test_what_cannot_run_sql_is_a_start_up_error() -> None:
-    """The error names what can."""
+def test_an_unknown_source_is_a_start_up_error() -> None:
+    """The error names the sources that work."""
     expected = r"^Not an SQL source: str; expected databases\.Database, AsyncEngine or an asyncpg pool\.$"
     with pytest.raises(obs.ImproperlyConfigured, match=expected):
         SqlProbe("postgresql://db.internal/divan")
@@ -457,8 +455,8 @@ def test_what_cannot_run_sql_is_a_start_up_error() -> None:
         ("mysql+aiomysql://db.internal/divan", "mysql"),
     ],
 )
-def test_a_probe_is_called_by_what_its_database_is(url: str, name: str) -> None:
-    """Nobody is told that a PostgreSQL is well which is not there."""
+def test_the_default_name_is_the_databases(url: str, name: str) -> None:
+    """So no other database is reported as PostgreSQL."""
     database = type("Database", (), {"fetch_val": None, "url": DatabaseURL(url)})()
     assert SqlProbe(database).name == name
     assert SqlProbe(database, name="shop").name == "shop"
@@ -468,7 +466,7 @@ def test_a_probe_is_called_by_what_its_database_is(url: str, name: str) -> None:
     ("dialect", "name"),
     [("postgresql", "postgres"), ("sqlite", "sqlite"), ("mssql", "mssql"), ("my own!", "sql"), (None, "sql")],
 )
-def test_an_engine_says_what_its_database_is(dialect: object, name: str) -> None:
-    """By SQLAlchemy's name for the dialect; one that nobody knows is SQL."""
+def test_the_name_comes_from_sqlalchemys_dialect(dialect: object, name: str) -> None:
+    """An unknown dialect is "sql"."""
     engine = type("Engine", (), {"connect": None, "sync_engine": None, "dialect": SimpleNamespace(name=dialect)})()
     assert SqlProbe(engine).name == name

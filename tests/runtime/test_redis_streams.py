@@ -1,4 +1,4 @@
-"""How far the groups of Redis Streams are behind, as a real Redis 7 tells it."""
+"""Lag of the consumer groups of Redis Streams, with a real Redis 7."""
 
 # redis-py is annotated in part.
 # mypy: allow-untyped-calls
@@ -63,8 +63,8 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_lag_pending_and_age_are_told(redis_server: RedisServer, loop: str) -> None:
-    """Of five entries three were given to a consumer, which has acknowledged the first."""
+def test_lag_pending_and_age_are_exposed(redis_server: RedisServer, loop: str) -> None:
+    """Of five entries three were delivered to a consumer, which has acknowledged the first."""
     watched = Watched(redis_server)
 
     async def act(redis: Redis) -> None:
@@ -86,8 +86,8 @@ def test_lag_pending_and_age_are_told(redis_server: RedisServer, loop: str) -> N
     assert watched.faults() == 0
 
 
-def test_a_lag_that_redis_cannot_tell_is_absent(redis_server: RedisServer) -> None:
-    """After a deletion inside of what is to come it is nil, and a zero would be a lie; what is known stays."""
+def test_a_lag_that_redis_cannot_compute_is_missing(redis_server: RedisServer) -> None:
+    """After a deletion Redis returns nil, and zero would be wrong. The known values stay."""
     watched = Watched(redis_server)
 
     async def act(redis: Redis) -> None:
@@ -105,8 +105,8 @@ def test_a_lag_that_redis_cannot_tell_is_absent(redis_server: RedisServer) -> No
     with_redis(watched, act)
 
 
-def test_the_age_of_an_id_that_is_no_time_is_absent(redis_server: RedisServer) -> None:
-    """Who numbers the entries from 1 does not have messages since 1970."""
+def test_the_age_of_an_id_without_a_time_is_missing(redis_server: RedisServer) -> None:
+    """The application may number its entries from 1."""
     watched = Watched(redis_server)
 
     async def act(redis: Redis) -> None:
@@ -119,8 +119,8 @@ def test_the_age_of_an_id_that_is_no_time_is_absent(redis_server: RedisServer) -
     with_redis(watched, act)
 
 
-def test_what_is_gone_is_told_no_more(redis_server: RedisServer) -> None:
-    """A group that was destroyed, and a stream that was deleted, leave no series behind; others stay."""
+def test_a_deleted_group_or_stream_loses_its_series(redis_server: RedisServer) -> None:
+    """The others stay."""
     watched = Watched(redis_server, STREAM, "chat")
 
     async def act(redis: Redis) -> None:
@@ -141,8 +141,8 @@ def test_what_is_gone_is_told_no_more(redis_server: RedisServer) -> None:
     assert watched.faults() == 0
 
 
-def test_a_key_that_is_no_stream_hides_no_other(redis_server: RedisServer) -> None:
-    """It is a mistake in the flag, and reported as one."""
+def test_a_key_of_another_type_hides_no_stream(redis_server: RedisServer) -> None:
+    """The flag is wrong, and the error is reported."""
     watched = Watched(redis_server, "text", STREAM)
 
     async def act(redis: Redis) -> None:
@@ -155,8 +155,8 @@ def test_a_key_that_is_no_stream_hides_no_other(redis_server: RedisServer) -> No
     assert watched.faults() == 1
 
 
-def test_a_name_that_is_no_text_hides_no_other(redis_server: RedisServer) -> None:
-    """Redis takes any bytes for a group's name."""
+def test_a_name_that_is_not_text_hides_no_group(redis_server: RedisServer) -> None:
+    """Redis accepts any bytes as the name of a group."""
     watched = Watched(redis_server)
 
     async def act(redis: Redis) -> None:
@@ -185,7 +185,7 @@ class Answering:
         return self.pending
 
 
-def look_of(observed: Observed, *streams: str) -> Callable[[Any], Awaitable[None]]:
+def read_of(observed: Observed, *streams: str) -> Callable[[Any], Awaitable[None]]:
     def connect() -> Redis:
         raise AssertionError("not asked")
 
@@ -214,37 +214,37 @@ ODD: list[tuple[object, object]] = [
 
 
 @pytest.mark.parametrize(("groups", "pending"), ODD)
-def test_an_answer_that_is_none_hides_no_other(groups: object, pending: object) -> None:
-    """What cannot be made sense of is reported and absent; the other streams are told, and the watch goes on."""
+def test_an_unexpected_response_hides_no_other_stream(groups: object, pending: object) -> None:
+    """It is reported, its values are missing, and the task continues."""
     observed = Observed()
-    look = look_of(observed, STREAM, "chat")
+    look = read_of(observed, STREAM, "chat")
     for looks in (1, 2):
         anyio.run(look, Answering(groups, pending))
         assert observed.samples(LAG) == {(("group", GROUP), ("stream", "chat")): 3}
         assert observed.value("divan_obs_errors_total", component="redis_streams") >= looks
 
 
-def test_a_group_that_is_none_hides_no_other_of_its_stream() -> None:
-    """Each is told by itself."""
+def test_an_unexpected_group_hides_no_other_group() -> None:
+    """Each group is read on its own."""
     observed = Observed()
-    anyio.run(look_of(observed, STREAM), Answering([{"name": "odd"}, {"name": GROUP, "pending": 0, "lag": 7}], None))
+    anyio.run(read_of(observed, STREAM), Answering([{"name": "odd"}, {"name": GROUP, "pending": 0, "lag": 7}], None))
     assert observed.samples(LAG) == {KEY: 7}
     assert observed.value("divan_obs_errors_total", component="redis_streams") == 1
 
 
 @pytest.mark.parametrize("now", [None, 5, ("soon", 0), ()])
-def test_a_clock_that_is_none_hides_ages_only(now: object) -> None:
-    """Without the time of Redis nobody knows how old an entry is; lag and pending are known all the same."""
+def test_an_unexpected_time_hides_ages_only(now: object) -> None:
+    """Without the time of Redis the ages are not known. Lag and pending entries are."""
     observed = Observed()
     answering = Answering([{"name": GROUP, "pending": 2, "lag": 7}], {"min": "1700000000000-0"}, now)
-    anyio.run(look_of(observed, STREAM), answering)
+    anyio.run(read_of(observed, STREAM), answering)
     assert (observed.samples(LAG), observed.samples(PENDING)) == ({KEY: 7}, {KEY: 2})
     assert observed.samples(AGE) == {}
 
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_restart_of_redis_is_survived(redis_server: RedisServer, loop: str) -> None:
-    """While it is gone nothing is told, because nothing is known; when it is back the watch goes on."""
+    """Without Redis all values are missing; when it is back, they return."""
     watched = Watched(redis_server)
     streams = RedisStreams(watched.obs.metrics, watched.obs.faults, [STREAM], watched.connect, interval_s=0.02)
 
@@ -267,7 +267,7 @@ def test_a_restart_of_redis_is_survived(redis_server: RedisServer, loop: str) ->
 
 
 def test_the_flags_start_it_with_the_application(redis_server: RedisServer) -> None:
-    """OBS_REDIS_STREAMS names the streams, REDIS_URL where they are; it runs as long as the application does."""
+    """OBS_REDIS_STREAMS names the streams, REDIS_URL the server. It runs as long as the application does."""
     flags = {"OBS_REDIS_STREAMS": STREAM, "REDIS_URL": redis_server.url, "OBS_REDIS_STREAMS_INTERVAL_S": "0.02"}
     observed = Observed(flags)
     watched = Watched(redis_server)
@@ -281,8 +281,8 @@ def test_the_flags_start_it_with_the_application(redis_server: RedisServer) -> N
     with_redis(watched, act)
 
 
-def test_streams_without_an_address_are_refused() -> None:
-    """At start-up, with what to do."""
+def test_streams_without_a_url_are_a_start_up_error() -> None:
+    """The message says what to do."""
     with pytest.raises(obs.ImproperlyConfigured) as caught:
         Observed({"OBS_REDIS_STREAMS": STREAM})
     assert str(caught.value) == (
@@ -291,8 +291,8 @@ def test_streams_without_an_address_are_refused() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://hunter2@redis", "hunter2", "redis://host:hunter2"])
-def test_an_address_that_is_none_is_refused(url: str) -> None:
-    """Without a word of it: it may have a password."""
+def test_an_invalid_url_is_a_start_up_error(url: str) -> None:
+    """The message does not contain it, because it can have a password."""
     with pytest.raises(obs.ImproperlyConfigured) as caught:
         Observed({"OBS_REDIS_STREAMS": STREAM, "REDIS_URL": url})
     assert str(caught.value) == "REDIS_URL is invalid; expected redis://host:port/0."

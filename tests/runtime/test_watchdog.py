@@ -1,4 +1,4 @@
-"""The watchdog: how late the event loop is, and what code is to blame."""
+"""The watchdog: the lag of the event loop, and the code that blocks it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def watched() -> Iterator[Watched]:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_code_that_blocks_is_named(watched: Watched, backend: str) -> None:
-    """By file, line and function, on every event loop; not by a value that it works on."""
+    """By file, line and function, on every event loop, and without values."""
     watched.run(backend, watched.hold_up_the_loop, lambda: bool(watched.told()))
     assert watched.value(STALLS) >= 1
     (line,) = watched.told()
@@ -90,7 +90,7 @@ def test_the_code_that_blocks_is_named(watched: Watched, backend: str) -> None:
 
 
 def test_the_application_is_named_and_not_the_library_in_which_it_waits(watched: Watched) -> None:
-    """The innermost frame is `json`'s, which its author cannot change."""
+    """The innermost frame belongs to `json`, which the author cannot change."""
 
     def encode() -> None:
         end = time.monotonic() + 0.2
@@ -101,8 +101,8 @@ def test_the_application_is_named_and_not_the_library_in_which_it_waits(watched:
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "uvloop"])
-def test_who_runs_the_loop_is_not_to_blame(watched: Watched, backend: str) -> None:
-    """Where a library alone blocks, by itself, it is named, and not the program that started the loop."""
+def test_the_program_that_runs_the_loop_is_not_named(watched: Watched, backend: str) -> None:
+    """If only library code blocks, that code is named."""
 
     def seen() -> bool:
         # Time and again: on a busy machine the watchdog may be too late itself to judge.
@@ -117,8 +117,8 @@ def test_who_runs_the_loop_is_not_to_blame(watched: Watched, backend: str) -> No
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_loop_that_has_nothing_to_do_is_not_to_blame(backend: str) -> None:
-    """It waits for the processor, which other threads and processes have: no place of its own is told."""
+def test_an_idle_loop_is_not_named(backend: str) -> None:
+    """It waits for the processor, which other threads and processes use."""
     found: SimpleQueue[tuple[int, int]] = SimpleQueue()
 
     async def idle() -> None:
@@ -144,28 +144,28 @@ def test_a_loop_that_has_nothing_to_do_is_not_to_blame(backend: str) -> None:
     run_on(backend, look)
 
 
-def test_a_place_is_told_once_a_minute_and_counted_each_time(watched: Watched) -> None:
-    """A service that blocks all the time does not drown its own log."""
+def test_a_place_is_logged_once_a_minute_and_counted_each_time(watched: Watched) -> None:
+    """A service that blocks all the time does not flood its log."""
     watched.run("asyncio", watched.hold_up_the_loop, lambda: bool(watched.told()))
     watched.run("asyncio", watched.hold_up_the_loop, lambda: watched.value(STALLS) >= 2)
     assert len(watched.told()) == 1
 
 
 def test_the_lag_is_measured_all_the_time(watched: Watched) -> None:
-    """Also where nothing stalls, so that a distribution can be told; blocking shows in it."""
+    """Without stalls too, so that there is a distribution."""
     count, total = (f"divan_event_loop_lag_seconds_{part}" for part in ("count", "sum"))
     watched.run("asyncio", lambda: time.sleep(0.1), lambda: watched.value(count) > 10)
     assert watched.value(total) > 0.05
 
 
-def test_who_woke_up_late_himself_does_not_judge() -> None:
-    """A process that stood still as a whole has no code to blame."""
+def test_a_late_watchdog_counts_nothing() -> None:
+    """The whole process was stopped, not by its code."""
     assert not starved(now=10.1, look_at=10.0, stall_s=0.2)
     assert starved(now=10.3, look_at=10.0, stall_s=0.2)
 
 
 def test_it_runs_with_the_application_unless_switched_off() -> None:
-    """OBS_WATCHDOG_ENABLED=false takes the task and its thread away."""
+    """OBS_WATCHDOG_ENABLED=false removes the task and its thread."""
     count = "divan_event_loop_lag_seconds_count"
 
     on, off = Observed(), Observed({"OBS_WATCHDOG_ENABLED": "false"})
@@ -180,8 +180,8 @@ def test_it_runs_with_the_application_unless_switched_off() -> None:
     assert off.value(count) == 0
 
 
-def test_its_own_code_is_never_to_blame() -> None:
-    """Its task starts a thread, and waits in the standard library until that runs; on a busy machine for long."""
+def test_its_own_code_is_never_named() -> None:
+    """Its task starts a thread and waits for it in the standard library, on a busy machine for long."""
     seen: SimpleQueue[Place | None] = SimpleQueue()
     loop_thread = threading.get_ident()
 
@@ -200,7 +200,7 @@ def test_its_own_code_is_never_to_blame() -> None:
 
 
 def test_the_place_is_in_its_stack_however_deep_a_library_is() -> None:
-    """More frames of a library than are told do not hide who called it."""
+    """A deep stack of a library does not hide its caller."""
     queue: Queue[object] = Queue()
     # `copy` goes down frame by frame, and waits at the end in the queue's own code.
     deep: object = type("Deep", (), {"__deepcopy__": staticmethod(queue.get)})()
@@ -254,8 +254,8 @@ obs.init(app)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_a_slow_start_is_no_stall_and_a_slow_request_is(loop: str) -> None:
-    """By uvicorn's own command: what a lifespan imports keeps nobody waiting."""
+def test_a_slow_start_is_not_a_stall_and_a_slow_request_is(loop: str) -> None:
+    """With the real uvicorn command: no request waits for the imports of a lifespan."""
     command = Command(SLOW_START, "uvicorn", "app", "--loop", loop)
     try:
         command.start()

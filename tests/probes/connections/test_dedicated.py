@@ -1,4 +1,4 @@
-"""A connection of the probe's own: opened once, let go of at the first failure, made anew when it is old."""
+"""A probe's dedicated connection: kept between checks, closed at a failure, replaced when it is old."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Server:
-    """Counts what its links do."""
+    """Records what its connections do."""
 
     def __init__(self) -> None:
         self.log: list[str] = []
@@ -50,12 +50,12 @@ class ServerConnection:
 
     async def drop(self) -> None:
         self._server.log.append("drop")
-        # What is cancelled must come to its end all the same.
+        # A cancelled check must still finish this.
         await anyio.lowlevel.checkpoint()
         self._server.log.append("dropped")
 
 
-def own_of(server: Server, renew_s: float = 30.0) -> DedicatedConnection[ServerConnection]:
+def connection_to(server: Server, renew_s: float = 30.0) -> DedicatedConnection[ServerConnection]:
     return DedicatedConnection(lambda: ServerConnection(server), renew_s, anyio.current_time)
 
 
@@ -65,11 +65,11 @@ def in_virtual_time(function: Callable[[], Awaitable[T]]) -> T:
 
 
 def test_it_is_opened_once_and_closed_in_order() -> None:
-    """Twenty checks are one connection."""
+    """Twenty checks use one connection."""
     server = Server()
 
     async def check() -> None:
-        own = own_of(server)
+        own = connection_to(server)
         for _ in range(20):
             assert await own.use(ServerConnection.ask) == "pong"
         assert server.log == ["open"]
@@ -80,12 +80,12 @@ def test_it_is_opened_once_and_closed_in_order() -> None:
     assert server.log == ["open", "close"]
 
 
-def test_a_restart_between_two_checks_is_no_failure() -> None:
-    """The old connection is dead, and the server that is there now answers a new one."""
+def test_a_restart_between_two_checks_passes() -> None:
+    """The old connection is lost, and the new server answers on a new one."""
     server = Server()
 
     async def check() -> None:
-        own = own_of(server)
+        own = connection_to(server)
         await own.use(ServerConnection.ask)
         server.restarts += 1
         assert await own.use(ServerConnection.ask) == "pong"
@@ -94,12 +94,12 @@ def test_a_restart_between_two_checks_is_no_failure() -> None:
     assert server.log == ["open", "drop", "dropped", "open"]
 
 
-def test_what_is_down_is_told_as_a_new_connection_finds_it() -> None:
-    """Not as the old one ended; and nothing is kept of either."""
+def test_the_error_of_a_new_connection_is_raised() -> None:
+    """And not the error of the old one. Neither connection is kept."""
     server = Server()
 
     async def check() -> None:
-        own = own_of(server)
+        own = connection_to(server)
         await own.use(ServerConnection.ask)
         server.restarts += 1
         server.up = False
@@ -113,12 +113,12 @@ def test_what_is_down_is_told_as_a_new_connection_finds_it() -> None:
     assert server.log == ["open", *["drop", "dropped", "open"] * 3]
 
 
-def test_a_timeout_lets_go_of_the_connection() -> None:
-    """A late answer must not be taken for that of the next question; the end is not cut short by the cancellation."""
+def test_a_timeout_drops_the_connection() -> None:
+    """A late response must not count for the next request. The cancellation does not cut the drop short."""
     server = Server()
 
     async def check() -> None:
-        own = own_of(server)
+        own = connection_to(server)
         await own.use(ServerConnection.ask)
         server.hangs = True
         with anyio.move_on_after(0.2):
@@ -128,8 +128,8 @@ def test_a_timeout_lets_go_of_the_connection() -> None:
     in_virtual_time(check)
 
 
-def test_a_connection_that_cannot_even_be_dropped_hides_nothing() -> None:
-    """What ended the check is told, and not how its connection took that; another one is made for the next check."""
+def test_a_drop_that_fails_does_not_hide_the_error() -> None:
+    """The error that ended the check is raised, and the next check opens another connection."""
     server = Server()
 
     class Broken(ServerConnection):
@@ -151,15 +151,15 @@ def test_a_connection_that_cannot_even_be_dropped_hides_nothing() -> None:
     in_virtual_time(check)
 
 
-def test_a_client_that_gives_up_first_is_not_asked_again() -> None:
-    """It has waited for as long as it is to; a second time would be another wait."""
+def test_a_timeout_of_the_client_is_not_retried() -> None:
+    """The check has waited long enough."""
     server = Server()
 
     async def gives_up(_: ServerConnection) -> str:
         raise TimeoutError
 
     async def check() -> None:
-        own = own_of(server)
+        own = connection_to(server)
         await own.use(ServerConnection.ask)
         with pytest.raises(TimeoutError):
             await own.use(gives_up)
@@ -168,12 +168,12 @@ def test_a_client_that_gives_up_first_is_not_asked_again() -> None:
     assert server.log == ["open", "drop", "dropped"]
 
 
-def test_it_is_made_anew_in_time() -> None:
-    """An account that was locked refuses new connections only."""
+def test_it_is_replaced_after_renew_s() -> None:
+    """A locked account fails only on new connections."""
     server = Server()
 
     async def check() -> None:
-        own = own_of(server, renew_s=30.0)
+        own = connection_to(server, renew_s=30.0)
         for _ in range(29):
             await own.use(ServerConnection.ask)
             await anyio.sleep(1.0)
@@ -185,8 +185,8 @@ def test_it_is_made_anew_in_time() -> None:
     assert server.log == ["open", "open", "close"]
 
 
-def test_where_there_is_no_room_for_another_the_old_one_goes_on() -> None:
-    """It is not given up for one that cannot be had; after as long it is tried again."""
+def test_a_full_server_keeps_the_old_connection() -> None:
+    """The replacement is tried again after the same time."""
     server = Server()
 
     async def check() -> None:
@@ -210,8 +210,8 @@ def test_where_there_is_no_room_for_another_the_old_one_goes_on() -> None:
 @pytest.mark.parametrize(
     "failure", [socket.gaierror(socket.EAI_AGAIN, "try again"), ProbeFailed("timeout")], ids=["fails", "hangs"]
 )
-def test_without_a_name_server_the_old_one_goes_on(failure: Exception) -> None:
-    """It is the server that is asked about, and that one answers."""
+def test_without_a_name_server_the_old_connection_stays(failure: Exception) -> None:
+    """The check is about the server, and that one responds."""
     server = Server()
 
     class Named(ServerConnection):
@@ -230,8 +230,8 @@ def test_without_a_name_server_the_old_one_goes_on(failure: Exception) -> None:
     assert server.log == ["open", "open", "drop", "dropped"]
 
 
-def test_what_hangs_when_it_is_to_be_made_anew_costs_one_check() -> None:
-    """The next one asks on the old connection, and tells what that says."""
+def test_a_replacement_that_hangs_fails_one_check() -> None:
+    """The next check uses the old connection."""
     server = Server()
 
     class Hangs(ServerConnection):
@@ -253,12 +253,12 @@ def test_what_hangs_when_it_is_to_be_made_anew_costs_one_check() -> None:
     assert server.log == ["open", "open", "drop", "dropped"]
 
 
-def test_what_cannot_be_made_anew_is_given_up() -> None:
-    """Another password, say: the old connection would say "ok" for ever."""
+def test_a_replacement_that_is_refused_drops_the_old_connection() -> None:
+    """After a changed password, for example, the old connection would pass for ever."""
     server = Server()
 
     async def check() -> None:
-        own = own_of(server)
+        own = connection_to(server)
         await own.use(ServerConnection.ask)
         server.up = False
         await anyio.sleep(30.0)
@@ -269,12 +269,12 @@ def test_what_cannot_be_made_anew_is_given_up() -> None:
     assert server.log == ["open", "open", *["drop", "dropped"] * 2]
 
 
-def test_the_end_of_a_dead_connection_is_no_error() -> None:
-    """The server has gone first; nothing is left to take leave of."""
+def test_closing_a_lost_connection_is_silent() -> None:
+    """The server closed it first."""
     server = Server()
 
     async def check() -> None:
-        own = own_of(server)
+        own = connection_to(server)
         await own.use(ServerConnection.ask)
         server.restarts += 1
         await own.aclose()
@@ -283,12 +283,12 @@ def test_the_end_of_a_dead_connection_is_no_error() -> None:
     assert server.log == ["open", "close", "drop", "dropped"]
 
 
-def test_two_who_ask_at_once_leave_one_connection() -> None:
-    """Whoever comes second has a connection of its own meanwhile."""
+def test_two_concurrent_calls_leave_one_connection() -> None:
+    """The second call has a connection of its own meanwhile."""
     server = Server()
 
     async def check() -> None:
-        own = own_of(server)
+        own = connection_to(server)
 
         async def slowly(connection: ServerConnection) -> str:
             await anyio.sleep(0.1)

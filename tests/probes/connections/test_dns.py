@@ -1,4 +1,4 @@
-"""What hangs in the system, the name server above all, takes no thread that the application has."""
+"""A name server that hangs takes no thread from the application."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def sqlalchemy() -> AsyncIterator[obs.probes.Probe]:
 
 
 class NameServer:
-    """Hangs when it is asked for one host, until the test is over."""
+    """Hangs when it is asked for one host, until the end of the test."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -84,8 +84,8 @@ def name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
 
 
 @pytest.mark.parametrize("making", [tcp, http, redis, asyncpg, databases, sqlalchemy])
-def test_a_name_server_that_hangs_costs_one_thread(making: Making, name_server: NameServer) -> None:
-    """However often is checked; and it is none of those in which the event loop looks up the application's names."""
+def test_a_name_server_that_hangs_blocks_one_thread(making: Making, name_server: NameServer) -> None:
+    """However many checks there are. The event loop's own threads stay free."""
 
     async def check() -> None:
         async with making() as probe:
@@ -106,8 +106,8 @@ def test_a_name_server_that_hangs_costs_one_thread(making: Making, name_server: 
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "fe80::1%eth0", "/run/postgresql", "", None, ["a", "b"], 5])
-def test_what_is_no_name_is_not_looked_up(host: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address is one already; a socket is a file; of several hosts the library tries one after the other."""
+def test_only_names_are_looked_up(host: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not an address, a socket's path, or a list of hosts, which the library tries in turn."""
 
     def fails(*arguments: object) -> None:
         raise AssertionError("looked up")
@@ -131,5 +131,5 @@ def test_what_is_no_name_is_not_looked_up(host: object, monkeypatch: pytest.Monk
 def test_the_host_of_a_pool_is_the_one_that_asyncpg_looks_up(
     arguments: list[Any], keywords: dict[str, Any], host: object
 ) -> None:
-    """Where it is not known, nothing is looked up beforehand, and asyncpg decides."""
+    """If it is not known, nothing is looked up before asyncpg does."""
     assert host_of(*arguments, **keywords) == host

@@ -1,4 +1,4 @@
-"""What the registry makes of its probes: one answer each, whatever they do."""
+"""The registry: each check has one result, whatever the probe does."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ LOOPS = ("asyncio", "trio")
 Check = Callable[[], Awaitable[Mapping[str, object]]]
 
 
-class Says:
-    """A probe that does what a function of the test does."""
+class FunctionalProbe:
+    """A probe that calls a function of the test."""
 
     def __init__(
         self, name: str, check: Check, *, timeout: float = 5.0, critical: bool = True, group: Group = "ready"
@@ -46,7 +46,7 @@ class Says:
 
 
 class Clock:
-    """Time that passes only where a test says so."""
+    """Time that passes only when a test sets it."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -73,7 +73,7 @@ async def breaks() -> Mapping[str, object]:
 
 
 def answers(observed: Observed, backend: str = "asyncio", group: Group = "ready") -> Mapping[str, Mapping[str, object]]:
-    """Return the checks of a group without the times they took."""
+    """Return the checks of a group without their latencies."""
     report = run_on(backend, observed.obs.probes.ask, group)
     return {
         name: {key: value for key, value in answer.items() if key != "latency_ms"}
@@ -81,8 +81,8 @@ def answers(observed: Observed, backend: str = "asyncio", group: Group = "ready"
     }
 
 
-def test_the_answer_has_the_shape_of_the_specification() -> None:
-    """Every check tells how long it took, or what it has found where that is more."""
+def test_the_report_has_the_documented_shape() -> None:
+    """A check shows its latency, or its details if it has any."""
     clock = Clock()
 
     def takes(seconds: float, details: Mapping[str, object]) -> Check:
@@ -93,9 +93,9 @@ def test_the_answer_has_the_shape_of_the_specification() -> None:
         return check
 
     registry = ProbeRegistry(Metrics(), obs.RedactionPolicy(), InternalErrors(count=lambda component: None), clock)
-    registry.register(Says("redis", takes(0.012, {})))
-    registry.register(Says("postgres", takes(0.022, {})))
-    registry.register(Says("migrations", takes(0.003, {"version": "0008"})))
+    registry.register(FunctionalProbe("redis", takes(0.012, {})))
+    registry.register(FunctionalProbe("postgres", takes(0.022, {})))
+    registry.register(FunctionalProbe("migrations", takes(0.003, {"version": "0008"})))
 
     report = anyio.run(registry.ask, "ready")
 
@@ -106,14 +106,14 @@ def test_the_answer_has_the_shape_of_the_specification() -> None:
 
 
 @pytest.mark.parametrize("backend", LOOPS)
-def test_a_hang_a_failure_and_a_bug_are_three_answers(backend: str) -> None:
-    """None of them touches another one, or a check that passes."""
+def test_a_hang_a_failure_and_a_bug_have_three_reasons(backend: str) -> None:
+    """Other probes are not affected."""
     observed = Observed()
     for probe in (
-        Says("hanging", hangs, timeout=0.02),
-        Says("failing", fails),
-        Says("broken", breaks),
-        Says("working", fine),
+        FunctionalProbe("hanging", hangs, timeout=0.02),
+        FunctionalProbe("failing", fails),
+        FunctionalProbe("broken", breaks),
+        FunctionalProbe("working", fine),
     ):
         observed.obs.probes.register(probe)
 
@@ -123,18 +123,18 @@ def test_a_hang_a_failure_and_a_bug_are_three_answers(backend: str) -> None:
         "broken": {"ok": False, "reason": "error"},
         "working": {"ok": True},
     }
-    # Only the bug is a failure of the observability itself.
+    # Only the bug counts as an internal error.
     assert observed.samples("divan_obs_errors_total") == {(("component", "probes"),): 1.0}
 
 
 class Odd(BaseException):
-    """What some test tools and task libraries raise: no `Exception`, and no order to end either."""
+    """Some test tools and task libraries raise exceptions that are not an `Exception`."""
 
 
 @pytest.mark.parametrize("backend", LOOPS)
 @pytest.mark.parametrize("raised", [Odd(), BaseExceptionGroup("of a task group", [Odd()])], ids=["alone", "in a group"])
-def test_whatever_a_check_raises_the_service_lives_on(raised: BaseException, backend: str) -> None:
-    """Also what is no `Exception`: it is a bug of that probe, which is checked again."""
+def test_no_exception_of_a_check_ends_the_service(raised: BaseException, backend: str) -> None:
+    """Not even one that is not an `Exception`. It is a bug of that probe, which is checked again."""
     observed = Observed({"HEALTH_INTERVAL_S": "0.01"})
     checked: list[int] = []
 
@@ -145,55 +145,55 @@ def test_whatever_a_check_raises_the_service_lives_on(raised: BaseException, bac
     async def live() -> None:
         with anyio.fail_after(PATIENCE_S):
             async with observed.obs.running():
-                while len(checked) < 3:  # noqa: ASYNC110 - nobody sets an event
+                while len(checked) < 3:  # noqa: ASYNC110 - no event is set
                     await anyio.sleep(0.001)
-                told = await observed.obs.probes.ask("ready")
-                assert told.checks["odd"]["reason"] == "error"
+                report = await observed.obs.probes.ask("ready")
+                assert report.checks["odd"]["reason"] == "error"
 
-    observed.obs.probes.register(Says("odd", breaks_oddly))
+    observed.obs.probes.register(FunctionalProbe("odd", breaks_oddly))
     run_on(backend, live)
 
 
 @pytest.mark.parametrize("order", [KeyboardInterrupt(), SystemExit(1), BaseExceptionGroup("both", [SystemExit(1)])])
-def test_an_order_to_end_the_process_is_obeyed(order: BaseException) -> None:
-    """Ctrl-C may come while a check runs."""
+def test_exits_are_not_swallowed(order: BaseException) -> None:
+    """Ctrl-C may come during a check."""
     observed = Observed()
 
     async def is_interrupted() -> Mapping[str, object]:
         raise order
 
-    observed.obs.probes.register(Says("interrupted", is_interrupted))
+    observed.obs.probes.register(FunctionalProbe("interrupted", is_interrupted))
     with pytest.raises((type(order), BaseExceptionGroup)):
         anyio.run(observed.obs.probes.ask, "ready")
 
 
-def test_the_first_check_is_not_held_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is imported for it: OpenTelemetry's share would be a tenth of a second in which no request is served."""
+def test_the_first_check_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import of OpenTelemetry would block the event loop for a tenth of a second."""
     lazily = "opentelemetry.instrumentation.utils"
     monkeypatch.delitem(sys.modules, lazily, raising=False)
     observed = Observed()
-    observed.obs.probes.register(Says("fine", fine))
+    observed.obs.probes.register(FunctionalProbe("fine", fine))
     assert anyio.run(observed.obs.probes.ask, "ready").ok
     assert lazily not in sys.modules
 
 
 @pytest.mark.parametrize("details", [None, [("version", "0008")], {8: "a key that is no text"}, "0008"])
-def test_a_probe_that_returns_no_details_touches_no_other(details: Any) -> None:
-    """A forgotten `return {}` is a bug of that probe: "error" for it, and every other answer as it is."""
+def test_invalid_details_affect_one_probe_only(details: Any) -> None:
+    """A forgotten `return {}` is a bug of that probe, with the reason "error"."""
     observed = Observed()
 
     async def forgets() -> Mapping[str, object]:
         return details  # type: ignore[no-any-return]
 
-    observed.obs.probes.register(Says("forgetful", forgets))
-    observed.obs.probes.register(Says("working", fine))
+    observed.obs.probes.register(FunctionalProbe("forgetful", forgets))
+    observed.obs.probes.register(FunctionalProbe("working", fine))
 
     assert answers(observed) == {"forgetful": {"ok": False, "reason": "error"}, "working": {"ok": True}}
     assert observed.value("divan_obs_errors_total", component="probes") == 1.0
 
 
-def test_a_probe_that_waits_for_a_cancelled_task_touches_no_other() -> None:
-    """Somebody else's cancellation, passed on by a probe, is that probe's bug and does not end the others."""
+def test_a_foreign_cancellation_affects_one_probe_only() -> None:
+    """The probe awaits a task that somebody else has cancelled. The other checks continue."""
     observed = Observed()
 
     async def awaits_a_cancelled_task() -> Mapping[str, object]:
@@ -207,33 +207,33 @@ def test_a_probe_that_waits_for_a_cancelled_task_touches_no_other() -> None:
             await anyio.lowlevel.checkpoint()
         return {}
 
-    observed.obs.probes.register(Says("cancelled", awaits_a_cancelled_task))
-    observed.obs.probes.register(Says("working", takes_a_moment))
+    observed.obs.probes.register(FunctionalProbe("cancelled", awaits_a_cancelled_task))
+    observed.obs.probes.register(FunctionalProbe("working", takes_a_moment))
 
     assert answers(observed) == {"cancelled": {"ok": False, "reason": "error"}, "working": {"ok": True}}
 
 
 @pytest.mark.parametrize("backend", LOOPS)
-def test_all_are_asked_at_once(backend: str) -> None:
-    """No probe waits for another: here each one waits until all of them have been asked."""
+def test_all_probes_are_checked_concurrently(backend: str) -> None:
+    """Each check waits here until all others have started."""
     observed = Observed()
-    everyone_is_here = anyio.Event()
+    all_have_started = anyio.Event()
     waiting: list[None] = []
 
     async def waits_for_the_others() -> Mapping[str, object]:
         waiting.append(None)
         if len(waiting) == 8:
-            everyone_is_here.set()
-        await everyone_is_here.wait()
+            all_have_started.set()
+        await all_have_started.wait()
         return {}
 
     async def ask() -> obs.probes.Report:
-        nonlocal everyone_is_here
-        everyone_is_here = anyio.Event()
+        nonlocal all_have_started
+        all_have_started = anyio.Event()
         return await observed.obs.probes.ask("ready")
 
     for number in range(8):
-        observed.obs.probes.register(Says(f"probe_{number}", waits_for_the_others))
+        observed.obs.probes.register(FunctionalProbe(f"probe_{number}", waits_for_the_others))
     report = run_on(backend, ask)
 
     assert report.ok
@@ -241,23 +241,23 @@ def test_all_are_asked_at_once(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", LOOPS)
-def test_an_answer_takes_as_long_as_the_slowest_probe(backend: str) -> None:
-    """Fifty dependencies that hang for 0.2 s each are told after that and not after ten seconds."""
+def test_a_report_takes_as_long_as_the_slowest_probe(backend: str) -> None:
+    """Fifty dependencies that hang for 0.2 s each take 0.2 s, and not ten seconds."""
     observed = Observed()
     for number in range(50):
-        observed.obs.probes.register(Says(f"probe_{number}", hangs, timeout=0.2))
+        observed.obs.probes.register(FunctionalProbe(f"probe_{number}", hangs, timeout=0.2))
 
     started = time.perf_counter()
     report = run_on(backend, observed.obs.probes.ask, "ready")
 
     assert {answer["reason"] for answer in report.checks.values()} == {"timeout"}
-    # Most of what is more is what else the machine does.
+    # The upper bound is for a busy machine.
     assert 0.2 <= time.perf_counter() - started < 5.0
 
 
 @pytest.mark.parametrize("backend", LOOPS)
-def test_a_caller_who_leaves_ends_the_checks(backend: str) -> None:
-    """An orchestrator that hangs up after its own timeout leaves no check running behind."""
+def test_a_cancelled_request_cancels_its_checks(backend: str) -> None:
+    """An orchestrator that disconnects after its own timeout leaves no check running."""
     observed = Observed()
     ended: list[type[BaseException]] = []
 
@@ -273,12 +273,12 @@ def test_a_caller_who_leaves_ends_the_checks(backend: str) -> None:
             await observed.obs.probes.ask("ready")
         return leaving.cancelled_caught and ended == [anyio.get_cancelled_exc_class()]
 
-    observed.obs.probes.register(Says("hanging", notes_its_end))
+    observed.obs.probes.register(FunctionalProbe("hanging", notes_its_end))
     assert run_on(backend, leaves)
 
 
-def test_nothing_of_an_exception_is_published(caplog: pytest.LogCaptureFixture) -> None:
-    """Drivers put the DSN into their messages: neither the answer nor the log repeats it."""
+def test_the_text_of_an_exception_is_not_published(caplog: pytest.LogCaptureFixture) -> None:
+    """Drivers put the DSN into their messages. Neither the response nor the log contains it."""
     observed = Observed()
 
     async def breaks_twice() -> Mapping[str, object]:
@@ -287,16 +287,16 @@ def test_nothing_of_an_exception_is_published(caplog: pytest.LogCaptureFixture) 
         except RuntimeError as error:
             raise ExceptionGroup(f"{DSN} and {DSN}", [error]) from error
 
-    async def tells() -> Mapping[str, object]:
+    async def fails_with_a_url() -> Mapping[str, object]:
         raise obs.ProbeFailed("refused", url=DSN)
 
-    for name, check in {"broken": breaks, "twice": breaks_twice, "tells": tells}.items():
-        observed.obs.probes.register(Says(name, check))
+    for name, check in {"broken": breaks, "twice": breaks_twice, "fails": fails_with_a_url}.items():
+        observed.obs.probes.register(FunctionalProbe(name, check))
     report = anyio.run(observed.obs.probes.ask, "ready")
 
     published = orjson.dumps(report.as_json()).decode()
     assert "hunter2" not in published
-    assert report.checks["tells"]["url"] == "postgresql://[redacted:userinfo]@db.internal/divan"
+    assert report.checks["fails"]["url"] == "postgresql://[redacted:userinfo]@db.internal/divan"
     assert "hunter2" not in caplog.text
     assert re.fullmatch(
         r"probes failed and was left out: RuntimeError at test_registry\.py:\d+; the response is unaffected\.",
@@ -304,22 +304,22 @@ def test_nothing_of_an_exception_is_published(caplog: pytest.LogCaptureFixture) 
     )
 
 
-def test_details_cannot_claim_what_the_registry_decides() -> None:
-    """A check's details say more and not something else: `ok`, `reason` and `latency_ms` are not theirs."""
+def test_details_cannot_replace_the_registrys_keys() -> None:
+    """`ok`, `reason` and `latency_ms` are not taken from the details."""
     observed = Observed()
 
     async def boasts() -> Mapping[str, object]:
         raise obs.ProbeFailed("outdated", ok=True, latency_ms=0, version="0007")
 
-    observed.obs.probes.register(Says("boastful", boasts))
+    observed.obs.probes.register(FunctionalProbe("boastful", boasts))
     assert answers(observed) == {"boastful": {"ok": False, "reason": "outdated", "version": "0007"}}
 
 
-def test_a_probe_that_is_not_critical_only_tells() -> None:
-    """Its failure is to be read in the answer, and the service stays ready."""
+def test_a_probe_that_is_not_critical_does_not_fail_the_group() -> None:
+    """The response shows its failure, and the service stays ready."""
     observed = Observed()
-    observed.obs.probes.register(Says("redis", fine))
-    observed.obs.probes.register(Says("search", fails, critical=False))
+    observed.obs.probes.register(FunctionalProbe("redis", fine))
+    observed.obs.probes.register(FunctionalProbe("search", fails, critical=False))
 
     report = anyio.run(observed.obs.probes.ask, "ready")
 
@@ -327,18 +327,18 @@ def test_a_probe_that_is_not_critical_only_tells() -> None:
     assert report.checks["search"]["ok"] is False
 
 
-def test_one_critical_failure_is_enough() -> None:
-    """Ready means that everything which the service cannot do without is there."""
+def test_one_critical_failure_fails_the_group() -> None:
+    """Ready means that every critical dependency works."""
     observed = Observed()
-    observed.obs.probes.register(Says("redis", fine))
-    observed.obs.probes.register(Says("postgres", fails))
+    observed.obs.probes.register(FunctionalProbe("redis", fine))
+    observed.obs.probes.register(FunctionalProbe("postgres", fails))
     assert anyio.run(observed.obs.probes.ask, "ready").as_json()["status"] == "fail"
 
 
-def test_each_group_asks_its_own_probes() -> None:
-    """A dependency that is down makes no liveness check fail, so that nothing is restarted for it."""
+def test_each_group_has_its_own_probes() -> None:
+    """A dependency that is down fails no liveness check, so nothing is restarted for it."""
     observed = Observed()
-    observed.obs.probes.register(Says("redis", fails))
+    observed.obs.probes.register(FunctionalProbe("redis", fails))
 
     assert answers(observed, group="live") == {"heartbeat": {"ok": True}}
     assert answers(observed, group="startup") == {"config": {"ok": True}, "redaction": {"ok": True}}
@@ -346,27 +346,29 @@ def test_each_group_asks_its_own_probes() -> None:
 
 
 def test_two_probes_of_one_name_are_a_start_up_error() -> None:
-    """One of them would hide the other."""
+    """One would hide the other."""
     observed = Observed()
-    observed.obs.probes.register(Says("redis", fine))
+    observed.obs.probes.register(FunctionalProbe("redis", fine))
     with pytest.raises(obs.ImproperlyConfigured, match=r"^A probe named 'redis' is registered already\.$"):
-        observed.obs.probes.register(Says("redis", fine, group="startup"))
+        observed.obs.probes.register(FunctionalProbe("redis", fine, group="startup"))
 
 
 @pytest.mark.parametrize(
     "name", ["", "Redis", "redis-main", "7up", "a b", "re\ndis", "x" * 65, "rédis", None, 5, b"redis"]
 )
-def test_a_name_that_cannot_be_a_key_is_a_start_up_error(name: Any) -> None:
-    """A name is a key of the answer and a label of a series."""
+def test_an_invalid_name_is_a_start_up_error(name: Any) -> None:
+    """A name is a JSON key and a label value."""
     observed = Observed()
     expected = f"Invalid probe name {name!r}; expected lower-case letters, digits and _, like 'redis'."
     with pytest.raises(obs.ImproperlyConfigured, match=f"^{re.escape(expected)}$"):
-        observed.obs.probes.register(Says(name, fine))
+        observed.obs.probes.register(FunctionalProbe(name, fine))
 
 
-@pytest.mark.parametrize(("what", "called"), [(object(), "object"), (Says, "the class Says"), (fine, "function")])
-def test_what_is_no_probe_is_a_start_up_error(what: Any, called: str) -> None:
-    """The error says what a probe has; a class is none yet, and a function is made one by the decorator."""
+@pytest.mark.parametrize(
+    ("what", "called"), [(object(), "object"), (FunctionalProbe, "the class FunctionalProbe"), (fine, "function")]
+)
+def test_another_object_is_a_start_up_error(what: Any, called: str) -> None:
+    """The error lists what a probe has. A class is not an instance, and a function needs the decorator."""
     expected = f"Not a probe: {called}; expected an object with name, timeout, critical, group and async check()."
     with pytest.raises(obs.ImproperlyConfigured, match=f"^{re.escape(expected)}$"):
         Observed().obs.probes.register(what)
@@ -382,19 +384,19 @@ def test_what_is_no_probe_is_a_start_up_error(what: Any, called: str) -> None:
         ("recover_after", [0, 2.0], "has recover_after {}; expected an integer above 0."),
     ],
 )
-def test_an_attribute_that_makes_no_sense_is_a_start_up_error(attribute: str, values: list[Any], expected: str) -> None:
-    """It is one error that names probe, attribute and value, and not a check that can never pass."""
+def test_an_invalid_attribute_is_a_start_up_error(attribute: str, values: list[Any], expected: str) -> None:
+    """The error names probe, attribute and value."""
     for value in values:
-        probe = Says("redis", fine)
+        probe = FunctionalProbe("redis", fine)
         setattr(probe, attribute, value)
-        told = f"Probe 'redis' {expected.format(repr(value))}"
-        with pytest.raises(obs.ImproperlyConfigured, match=f"^{re.escape(told)}$"):
+        message = f"Probe 'redis' {expected.format(repr(value))}"
+        with pytest.raises(obs.ImproperlyConfigured, match=f"^{re.escape(message)}$"):
             Observed().obs.probes.register(probe)
 
 
 @pytest.mark.parametrize("backend", LOOPS)
-def test_an_answer_after_the_timeout_is_none(backend: str) -> None:
-    """A check that does not let itself be cancelled, and says in the end that all is well, was too late."""
+def test_a_success_after_the_timeout_is_a_timeout(backend: str) -> None:
+    """The check ignored its cancellation and passed too late."""
     observed = Observed()
 
     async def stubborn() -> Mapping[str, object]:
@@ -402,25 +404,25 @@ def test_an_answer_after_the_timeout_is_none(backend: str) -> None:
             await anyio.sleep(0.05)
         return {"version": "0008"}
 
-    observed.obs.probes.register(Says("stubborn", stubborn, timeout=0.01))
+    observed.obs.probes.register(FunctionalProbe("stubborn", stubborn, timeout=0.01))
     assert answers(observed, backend) == {"stubborn": {"ok": False, "reason": "timeout"}}
 
 
-def test_what_cannot_be_counted_is_answered() -> None:
-    """The series of several workers are files, and a disk may be full; the dependency is what it is all the same."""
+def test_a_metric_that_fails_does_not_affect_the_result() -> None:
+    """The series of several workers are files, and a disk can be full."""
     observed = Observed()
 
     def full(*labels: str) -> None:
         raise OSError("No space left on device")
 
     observed.obs.metrics.probe_up.labels = full  # type: ignore[assignment, method-assign]
-    observed.obs.probes.register(Says("redis", fine))
+    observed.obs.probes.register(FunctionalProbe("redis", fine))
     assert anyio.run(observed.obs.probes.ask, "ready").ok
     assert observed.value("divan_obs_errors_total", component="probes") == 1
 
 
-def test_the_last_answer_of_every_probe_is_a_series() -> None:
-    """`divan_probe_up` follows each probe, and the specification's own gauges follow Redis and PostgreSQL."""
+def test_the_last_check_of_every_probe_is_a_series() -> None:
+    """`divan_probe_up` for each probe, and the gauges of Redis and PostgreSQL."""
     observed = Observed()
     down = {"redis"}
 
@@ -431,7 +433,7 @@ def test_the_last_answer_of_every_probe_is_a_series() -> None:
         return check
 
     for name in ("redis", "postgres", "search"):
-        observed.obs.probes.register(Says(name, depends_on(name)))
+        observed.obs.probes.register(FunctionalProbe(name, depends_on(name)))
 
     anyio.run(observed.obs.probes.ask, "ready")
     assert observed.samples("divan_probe_up") == {
@@ -446,13 +448,13 @@ def test_the_last_answer_of_every_probe_is_a_series() -> None:
     anyio.run(observed.obs.probes.ask, "ready")
     assert observed.samples("divan_probe_up")[(("name", "redis"),)] == 1.0
     assert observed.value("divan_redis_up") == 1.0
-    # Every answer has its latency, also the one that failed.
+    # A failed check has a latency too.
     assert observed.value("divan_redis_latency_seconds_count") == 2.0
     assert observed.value("divan_postgres_latency_seconds_count") == 2.0
 
 
-def test_a_reason_is_one_of_few() -> None:
-    """What a probe may say to everybody is a closed list."""
+def test_a_reason_is_one_of_a_fixed_list() -> None:
+    """A reason must not contain a text of the probe's own."""
     reason: Any = "the password hunter2 is wrong"
     expected = (
         f"reason is {reason!r}; expected one of ['auth', 'error', 'full', 'outdated', 'refused', 'stale', 'timeout']."

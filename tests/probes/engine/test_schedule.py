@@ -1,4 +1,4 @@
-"""What is told between two checks, and for how long; the hours of these tests pass in no time."""
+"""Results between two checks, and how long they are valid. The tests run on a virtual clock."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Dependency:
-    """A probe whose dependency a test takes down, slows down or has hang."""
+    """A probe whose dependency a test can stop, slow down or let hang."""
 
     timeout = 0.2
 
@@ -62,7 +62,7 @@ def registry_of(
 
 
 def in_virtual_time(function: Callable[[], Awaitable[T]]) -> T:
-    """Run on a clock that jumps to the next moment at which something happens."""
+    """Run on a clock that jumps to the next event."""
     clock = trio.testing.MockClock(autojump_threshold=0)
     return anyio.run(function, backend="trio", backend_options={"clock": clock})
 
@@ -78,17 +78,17 @@ async def watching(registry: ProbeRegistry) -> AsyncIterator[None]:
 
 async def seconds_until(registry: ProbeRegistry, holds: Callable[[Report], bool]) -> float:
     started = anyio.current_time()
-    while not holds(await registry.ask("ready")):  # noqa: ASYNC110 - asking is what is tested
+    while not holds(await registry.ask("ready")):  # noqa: ASYNC110 - requests are what is tested
         await anyio.sleep(0.01)
     return anyio.current_time() - started
 
 
-async def told_of(registry: ProbeRegistry, name: str = "redis") -> Result:
+async def result_of(registry: ProbeRegistry, name: str = "redis") -> Result:
     return (await registry.ask("ready")).results[name]
 
 
-def test_an_answer_costs_no_check() -> None:
-    """However many ask: the dependency sees one check an interval."""
+def test_a_request_makes_no_check() -> None:
+    """The dependency sees one check an interval, however many requests there are."""
     redis = Dependency()
 
     async def ask_for_a_minute() -> None:
@@ -104,7 +104,7 @@ def test_an_answer_costs_no_check() -> None:
     assert 27 <= redis.checks <= 34
 
 
-def test_a_dead_dependency_is_told_within_seconds_and_so_is_its_return() -> None:
+def test_a_dead_dependency_and_its_return_are_reported_within_seconds() -> None:
     """Two checks in a row decide, and the second one does not wait for a whole interval."""
     redis = Dependency()
 
@@ -119,20 +119,20 @@ def test_a_dead_dependency_is_told_within_seconds_and_so_is_its_return() -> None
     in_virtual_time(dies_and_returns)
 
 
-def test_a_blip_takes_nothing_out_of_rotation() -> None:
-    """One check that fails is in the history, and the answer stays what it was."""
+def test_one_failed_check_does_not_change_the_result() -> None:
+    """It is in the history only."""
     redis = Dependency()
 
     async def blips() -> None:
         registry = registry_of(redis)
         async with watching(registry):
             redis.up = False
-            while (await told_of(registry)).history[0].ok:
+            while (await result_of(registry)).history[0].ok:
                 assert (await registry.ask("ready")).ok
                 await anyio.sleep(0.01)
             redis.up = True
-            told = await told_of(registry)
-            assert (told.ok, told.reason, told.history[0].reason) == (True, None, "refused")
+            result = await result_of(registry)
+            assert (result.ok, result.reason, result.history[0].reason) == (True, None, "refused")
             for _ in range(500):
                 assert (await registry.ask("ready")).ok
                 await anyio.sleep(0.01)
@@ -141,7 +141,7 @@ def test_a_blip_takes_nothing_out_of_rotation() -> None:
 
 
 def test_the_first_check_decides_alone() -> None:
-    """What was never up is not said to be up until it has failed twice."""
+    """A dependency that was never up does not pass until it has failed twice."""
     redis = Dependency()
     redis.up = False
 
@@ -153,8 +153,8 @@ def test_the_first_check_decides_alone() -> None:
     in_virtual_time(starts)
 
 
-def test_a_hanging_dependency_holds_up_no_answer() -> None:
-    """The checks take their timeouts in the background; nobody who asks waits for them."""
+def test_a_hanging_dependency_delays_no_response() -> None:
+    """The checks time out in the background."""
     redis, postgres = Dependency(), Dependency("postgres")
 
     async def hangs_for_a_minute() -> None:
@@ -173,7 +173,7 @@ def test_a_hanging_dependency_holds_up_no_answer() -> None:
 
 
 class Stubborn(Dependency):
-    """A probe that does not let itself be cancelled."""
+    """A probe that ignores its cancellation."""
 
     async def check(self) -> Mapping[str, object]:
         details: Mapping[str, object] = {}
@@ -182,8 +182,8 @@ class Stubborn(Dependency):
         return details  # noqa: RET504 - mypy: a scope may swallow
 
 
-def test_an_ok_that_is_not_renewed_expires() -> None:
-    """Three intervals after the last check of a probe that is stuck, its "ok" is no answer any more."""
+def test_a_success_that_is_not_renewed_expires() -> None:
+    """Three intervals after the last check of a stuck probe."""
     redis, postgres = Stubborn(), Dependency("postgres")
 
     async def gets_stuck() -> None:
@@ -194,7 +194,7 @@ def test_an_ok_that_is_not_renewed_expires() -> None:
             report = await registry.ask("ready")
             assert report.checks["redis"]["reason"] == "stale"
             assert report.results["postgres"].ok
-            # Alerts read the gauges, which the check that is stuck has left at 1.
+            # Alerts read the gauges, which the last check has left at 1.
             assert [value(name) for name in ("divan_redis_up", "divan_postgres_up")] == [0.0, 1.0]
 
     metrics = Metrics()
@@ -202,19 +202,19 @@ def test_an_ok_that_is_not_renewed_expires() -> None:
     in_virtual_time(gets_stuck)
 
 
-@pytest.mark.parametrize("askers", [1, 50])
-def test_without_a_watch_who_asks_checks(askers: int) -> None:
-    """A server without lifespan: the first one checks, all others wait for that check, and nothing stays open."""
+@pytest.mark.parametrize("requests", [1, 50])
+def test_without_background_checks_a_request_checks(requests: int) -> None:
+    """A server without lifespan: concurrent requests share one check, and nothing stays open."""
     redis = Dependency()
 
     async def ask_at_once() -> None:
         registry = registry_of(redis)
         for _ in range(3):
             async with anyio.create_task_group() as tasks:
-                for _ in range(askers):
+                for _ in range(requests):
                     tasks.start_soon(registry.ask, "ready")
         assert (redis.checks, redis.closed) == (1, 1)
-        # One interval later the result is too old for whoever asks.
+        # One interval later the result is too old.
         await anyio.sleep(2.01)
         assert (await registry.ask("ready")).ok
         assert (redis.checks, redis.closed) == (2, 2)
@@ -222,8 +222,8 @@ def test_without_a_watch_who_asks_checks(askers: int) -> None:
     in_virtual_time(ask_at_once)
 
 
-def test_who_leaves_takes_nobody_along() -> None:
-    """The one whose question made the check hangs up; another one who waited for it checks in turn."""
+def test_a_cancelled_request_does_not_cancel_others() -> None:
+    """Another request that waited for the same check runs its own."""
     redis = Dependency()
     reports: list[Report] = []
 
@@ -246,8 +246,8 @@ def test_who_leaves_takes_nobody_along() -> None:
     assert (redis.checks, redis.closed) == (2, 2)
 
 
-def test_a_probe_that_is_kept_watch_over_keeps_its_connection() -> None:
-    """It is let go of in the end and not after each check."""
+def test_background_checks_keep_the_connection() -> None:
+    """It is closed at the end, and not after each check."""
     redis = Dependency()
 
     async def watch_for_a_minute() -> None:
@@ -259,8 +259,8 @@ def test_a_probe_that_is_kept_watch_over_keeps_its_connection() -> None:
     assert redis.closed == 1
 
 
-def test_a_probe_may_have_its_own_pace() -> None:
-    """A bucket on the other side of the world is asked once a minute, a lock at each question."""
+def test_a_probe_may_have_its_own_interval() -> None:
+    """One is checked once a minute, another on every request."""
     bucket, lock = Dependency("bucket"), Dependency("lock")
     bucket.interval = 60.0  # type: ignore[attr-defined]
     lock.interval = 0  # type: ignore[attr-defined]
@@ -278,8 +278,8 @@ def test_a_probe_may_have_its_own_pace() -> None:
     assert 9 <= bucket.checks <= 12
 
 
-def test_what_passed_at_the_start_is_not_checked_again() -> None:
-    """Start-up checks run once: until they pass."""
+def test_a_start_up_probe_that_passed_is_not_checked_again() -> None:
+    """Start-up checks run until they pass."""
     config = Dependency("config", group="startup")
     config.up = False
 
@@ -298,8 +298,8 @@ def test_what_passed_at_the_start_is_not_checked_again() -> None:
     in_virtual_time(start)
 
 
-def test_a_probe_that_is_registered_late_is_watched_too() -> None:
-    """An application that connects when it starts registers its probes then."""
+def test_a_probe_that_is_registered_late_is_checked_too() -> None:
+    """An application that connects at its start registers its probes then."""
     redis = Dependency()
 
     async def register_late() -> None:
@@ -313,8 +313,8 @@ def test_a_probe_that_is_registered_late_is_watched_too() -> None:
     assert 5 <= redis.checks <= 8
 
 
-def test_what_failed_before_the_start_is_checked_after_it() -> None:
-    """The first check came before the migrations; the first answer does not repeat it."""
+def test_a_failure_before_the_start_is_checked_again_after_it() -> None:
+    """The first check came before the migrations; the first response does not repeat it."""
     migrations = Dependency("migrations")
     migrations.up = False
 
@@ -329,20 +329,20 @@ def test_what_failed_before_the_start_is_checked_after_it() -> None:
     in_virtual_time(start)
 
 
-def test_a_result_tells_its_age_and_its_past() -> None:
-    """For whoever may know more: when it was checked, since when it is so, and what the last checks found."""
+def test_a_result_has_its_age_and_its_history() -> None:
+    """When it was checked, since when `ok` holds, and what the last checks found."""
     redis = Dependency()
 
     results: list[Result] = []
 
     async def live() -> None:
         registry = registry_of(redis)
-        results.append(await told_of(registry))
+        results.append(await result_of(registry))
         async with watching(registry):
             await anyio.sleep(100.0)
             redis.up = False
             await seconds_until(registry, lambda report: not report.ok)
-            results.append(await told_of(registry))
+            results.append(await result_of(registry))
 
     in_virtual_time(live)
     before, after = results
@@ -355,8 +355,8 @@ def test_a_result_tells_its_age_and_its_past() -> None:
     assert all(one.age_s < other.age_s for one, other in zip(after.history, after.history[1:], strict=False))
 
 
-def test_an_own_group_has_its_own_answer() -> None:
-    """What a service groups for itself is in none of the three answers that orchestrators read."""
+def test_a_custom_group_has_its_own_report() -> None:
+    """It is in none of the three health endpoints."""
     search = Dependency("search", group="reports")
     search.up = False
 
@@ -369,8 +369,8 @@ def test_an_own_group_has_its_own_answer() -> None:
     assert in_virtual_time(ask) == (False, True)
 
 
-def test_any_async_function_is_a_probe() -> None:
-    """It passes where it returns, with details or without."""
+def test_any_async_function_can_be_a_probe() -> None:
+    """It passes if it returns, with details or without."""
     registry = registry_of()
 
     @registry.probe("search", critical=False)
@@ -391,7 +391,7 @@ def test_any_async_function_is_a_probe() -> None:
 
 
 def blocks() -> None:
-    """Hold up the event loop."""
+    """Block the event loop."""
 
 
 async def yields() -> AsyncIterator[None]:
@@ -399,14 +399,14 @@ async def yields() -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("function", [blocks, yields, Dependency, None])
-def test_what_is_no_async_function_is_a_start_up_error(function: Any) -> None:
-    """A plain function holds up the event loop, and with it every request; a class is none, nor is a generator."""
+def test_another_function_is_a_start_up_error(function: Any) -> None:
+    """A plain function would block the event loop. A class and a generator are not async functions either."""
     with pytest.raises(obs.ImproperlyConfigured, match=r"^Probe 'disk' is .*; expected an async function\.$"):
         registry_of().probe("disk")(function)
 
 
-def test_an_async_function_with_arguments_is_one_too() -> None:
-    """Given by `functools.partial`."""
+def test_a_partial_of_an_async_function_can_be_a_probe() -> None:
+    """With arguments, by `functools.partial`."""
 
     async def has_room(path: str) -> Mapping[str, object]:
         return {"path": path}
