@@ -23,29 +23,29 @@ from tests.test_docs import blocks
 SECRET = "hunter2"
 
 
-class Watched(Observed):
-    """An `Observability` and what it tells of its jobs."""
+class ObservedJobs(Observed):
+    """An `Observability` with the metrics and log lines of its jobs."""
 
     def runs(self, name: str) -> dict[str, float]:
         return {result: self.value("divan_jobs_runs_total", name=name, result=result) for result in RESULTS}
 
-    def told(self) -> list[dict[str, Any]]:
+    def job_lines(self) -> list[dict[str, Any]]:
         return [line for line in self.lines() if line["logger"] == "divan_obs_asgi.jobs"]
 
 
 @pytest.fixture
-def watched() -> Iterator[Watched]:
+def observed() -> Iterator[ObservedJobs]:
     with root_logger_kept():
-        watched = Watched()
-        watched.obs.log.install()
-        yield watched
+        observed = ObservedJobs()
+        observed.obs.log.install()
+        yield observed
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_each_call_is_recorded(watched: Watched, backend: str) -> None:
+def test_each_call_is_recorded(observed: ObservedJobs, backend: str) -> None:
     """Counted, timed and logged, on every event loop. Arguments and results are unchanged."""
 
-    @watched.obs.job("lb_snapshot")
+    @observed.obs.job("lb_snapshot")
     async def snapshot(period: str, *, scope: str = "all") -> str:
         """Freeze the leaderboards."""
         await anyio.lowlevel.checkpoint()
@@ -55,58 +55,58 @@ def test_each_call_is_recorded(watched: Watched, backend: str) -> None:
     assert inspect.iscoroutinefunction(snapshot)
     assert (snapshot.__name__, snapshot.__doc__) == ("snapshot", "Freeze the leaderboards.")
     assert list(inspect.signature(snapshot).parameters) == ["period", "scope"]
-    assert watched.runs("lb_snapshot") == {"ok": 1.0, "error": 0.0, "cancelled": 0.0}
-    assert watched.value("divan_jobs_duration_seconds_count", name="lb_snapshot") == 1
-    (line,) = watched.told()
+    assert observed.runs("lb_snapshot") == {"ok": 1.0, "error": 0.0, "cancelled": 0.0}
+    assert observed.value("divan_jobs_duration_seconds_count", name="lb_snapshot") == 1
+    (line,) = observed.job_lines()
     assert (line["level"], line["msg"]) == ("INFO", "job lb_snapshot: ok")
     assert (line["job"], line["result"]) == ("lb_snapshot", "ok")
     assert line["duration_ms"] >= 0
 
 
-def test_a_plain_function_stays_plain(watched: Watched) -> None:
+def test_a_plain_function_stays_plain(observed: ObservedJobs) -> None:
     """A call runs in the thread of its caller. `run` uses another thread, so the event loop is not blocked."""
     threads = []
 
-    @watched.obs.job("thumbnails")
+    @observed.obs.job("thumbnails")
     def render(count: int) -> int:
         threads.append(threading.current_thread())
         return count
 
-    job = watched.obs.jobs.get("thumbnails")
+    job = observed.obs.jobs.get("thumbnails")
     assert job is not None
     assert render(3) == 3
     assert anyio.run(job.run, 4) == 4
     assert threads[0] is threading.current_thread()
     assert threads[1] is not threading.current_thread()
-    assert watched.runs("thumbnails")["ok"] == 2
+    assert observed.runs("thumbnails")["ok"] == 2
 
 
-def test_a_failure_is_recorded_without_its_secret_and_raised(watched: Watched) -> None:
+def test_a_failure_is_recorded_without_its_secret_and_raised(observed: ObservedJobs) -> None:
     """The caller gets the exception itself. Log and metrics get its type and its redacted text."""
     error = ValueError(f"password={SECRET}")
 
-    @watched.obs.job("mails")
+    @observed.obs.job("mails")
     def send() -> None:
         raise error
 
     with pytest.raises(ValueError, match=SECRET) as raised:
         send()
     assert raised.value is error
-    assert watched.runs("mails") == {"ok": 0.0, "error": 1.0, "cancelled": 0.0}
-    assert watched.value("divan_jobs_duration_seconds_count", name="mails") == 1
-    assert watched.value("divan_jobs_last_success_timestamp_seconds", name="mails") == 0
-    (line,) = watched.told()
+    assert observed.runs("mails") == {"ok": 0.0, "error": 1.0, "cancelled": 0.0}
+    assert observed.value("divan_jobs_duration_seconds_count", name="mails") == 1
+    assert observed.value("divan_jobs_last_success_timestamp_seconds", name="mails") == 0
+    (line,) = observed.job_lines()
     assert (line["level"], line["result"], line["error"]["type"]) == ("ERROR", "error", "ValueError")
     assert "test_jobs.py" in line["error"]["traceback"]
-    assert SECRET not in watched.stream.getvalue().decode()
+    assert SECRET not in observed.stream.getvalue().decode()
 
 
 def test_no_handler_of_the_application_gets_the_text_of_a_failure(
-    watched: Watched, caplog: pytest.LogCaptureFixture
+    observed: ObservedJobs, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The line is redacted before it is logged, because other handlers write it as it is."""
 
-    @watched.obs.job("mails")
+    @observed.obs.job("mails")
     def send() -> None:
         raise ValueError(f"password={SECRET}")
 
@@ -118,11 +118,11 @@ def test_no_handler_of_the_application_gets_the_text_of_a_failure(
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_cancelled_run_is_not_an_error(watched: Watched, backend: str) -> None:
+def test_a_cancelled_run_is_not_an_error(observed: ObservedJobs, backend: str) -> None:
     """It is not a success either. The cancellation is raised."""
     started = anyio.Event()
 
-    @watched.obs.job("sweep")
+    @observed.obs.job("sweep")
     async def sweep() -> None:
         started.set()
         await anyio.sleep_forever()
@@ -134,25 +134,25 @@ def test_a_cancelled_run_is_not_an_error(watched: Watched, backend: str) -> None
             tasks.cancel_scope.cancel()
 
     run_on(backend, cancel_it)
-    assert watched.runs("sweep") == {"ok": 0.0, "error": 0.0, "cancelled": 1.0}
-    assert watched.value("divan_jobs_running", name="sweep") == 0
-    assert watched.value("divan_jobs_last_success_timestamp_seconds", name="sweep") == 0
-    assert [line["level"] for line in watched.told()] == ["INFO"]
+    assert observed.runs("sweep") == {"ok": 0.0, "error": 0.0, "cancelled": 1.0}
+    assert observed.value("divan_jobs_running", name="sweep") == 0
+    assert observed.value("divan_jobs_last_success_timestamp_seconds", name="sweep") == 0
+    assert [line["level"] for line in observed.job_lines()] == ["INFO"]
 
 
-def test_a_running_job_is_visible(watched: Watched) -> None:
+def test_a_running_job_is_visible(observed: ObservedJobs) -> None:
     """In the gauge and on the job, until the last of several calls has ended."""
     seen: list[tuple[bool, float]] = []
 
-    @watched.obs.job("sweep")
+    @observed.obs.job("sweep")
     async def sweep(deeper: int) -> None:
         if deeper:
             await sweep(deeper - 1)
-        job = watched.obs.jobs.get("sweep")
+        job = observed.obs.jobs.get("sweep")
         assert job is not None
-        seen.append((job.running, watched.value("divan_jobs_running", name="sweep")))
+        seen.append((job.running, observed.value("divan_jobs_running", name="sweep")))
 
-    job = watched.obs.jobs.get("sweep")
+    job = observed.obs.jobs.get("sweep")
     assert job is not None
     assert not job.running
     anyio.run(job.run, 2)
@@ -160,17 +160,17 @@ def test_a_running_job_is_visible(watched: Watched) -> None:
     assert not job.running
 
 
-def test_series_start_at_zero_before_the_first_run(watched: Watched) -> None:
+def test_series_start_at_zero_before_the_first_run(observed: ObservedJobs) -> None:
     """An alert on the first failure needs them."""
 
-    @watched.obs.job("lb_snapshot")
+    @observed.obs.job("lb_snapshot")
     def snapshot() -> None: ...
 
-    runs = watched.samples("divan_jobs_runs_total")
+    runs = observed.samples("divan_jobs_runs_total")
     assert runs == {(("name", "lb_snapshot"), ("result", result)): 0.0 for result in RESULTS}
     named = (("name", "lb_snapshot"),)
     for name in ("jobs_duration_seconds_count", "jobs_running", "jobs_last_success_timestamp_seconds"):
-        assert watched.samples(f"divan_{name}") == {named: 0.0}
+        assert observed.samples(f"divan_{name}") == {named: 0.0}
 
 
 def test_the_time_of_the_last_success_is_exposed() -> None:
@@ -191,38 +191,38 @@ def test_the_time_of_the_last_success_is_exposed() -> None:
     assert observed.value("divan_jobs_last_success_timestamp_seconds", name="lb_snapshot") == 1_700_000_060.0
 
 
-def test_jobs_are_found_by_name(watched: Watched) -> None:
+def test_jobs_are_found_by_name(observed: ObservedJobs) -> None:
     """In the order of registration; an unknown name returns None."""
     for name in ("second", "first"):
-        watched.obs.job(name)(lambda: None)
-    assert watched.obs.jobs.names() == ["second", "first"]
-    assert watched.obs.jobs.get("third") is None
+        observed.obs.job(name)(lambda: None)
+    assert observed.obs.jobs.names() == ["second", "first"]
+    assert observed.obs.jobs.get("third") is None
 
 
 @pytest.mark.parametrize("name", ["", "LB", "lb-snapshot", "1st", "a" * 65, "lb snapshot", "lb\n", None, 7])
-def test_an_invalid_name_is_a_start_up_error(watched: Watched, name: Any) -> None:
+def test_an_invalid_name_is_a_start_up_error(observed: ObservedJobs, name: Any) -> None:
     """A job's name is a label value, and part of a path."""
     with pytest.raises(obs.ImproperlyConfigured, match=r"^Invalid job name .*, like 'lb_snapshot'\.$"):
-        watched.obs.job(name)(lambda: None)
-    assert watched.obs.jobs.names() == []
+        observed.obs.job(name)(lambda: None)
+    assert observed.obs.jobs.names() == []
 
 
-def test_a_name_is_unique(watched: Watched) -> None:
+def test_a_name_is_unique(observed: ObservedJobs) -> None:
     """Two functions with one name would share a row of the dashboard."""
-    watched.obs.job("sweep")(lambda: None)
+    observed.obs.job("sweep")(lambda: None)
     with pytest.raises(obs.ImproperlyConfigured, match="A job named 'sweep' is registered already"):
-        watched.obs.job("sweep")(lambda: None)
+        observed.obs.job("sweep")(lambda: None)
 
 
-def test_a_generator_function_is_rejected(watched: Watched) -> None:
+def test_a_generator_function_is_rejected(observed: ObservedJobs) -> None:
     """Calling it runs nothing yet, so there is nothing to time. The name stays free."""
 
     def numbers() -> Any:
         yield 1
 
     with pytest.raises(TypeError, match="job got the generator function numbers"):
-        watched.obs.job("numbers")(numbers)
-    watched.obs.job("numbers")(lambda: None)
+        observed.obs.job("numbers")(numbers)
+    observed.obs.job("numbers")(lambda: None)
 
 
 def test_switched_off_a_job_can_still_be_run() -> None:

@@ -18,7 +18,7 @@ from divan_obs_asgi.internal_errors import InternalErrors, must_propagate
 Run: TypeAlias = Callable[[], Awaitable[object]]
 Stop: TypeAlias = Callable[[], Awaitable[None]]
 
-# Seconds by which tasks that nobody waits for start later than the application.
+# Seconds after the application's start at which the tasks with `later` start.
 LATER_S = 0.1
 
 
@@ -52,7 +52,7 @@ class Background:
         Run `run` as a task when the application starts, and cancel it when the application has ended.
 
         Args:
-            later: start it a moment after the others, because nobody waits for it. An application that lives for one
+            later: start it a moment after the others, because it is not urgent. An application that lives for one
                 request only, as in a test, never starts it.
         """
         (self._later if later else self._runs).append((name, run))

@@ -1,4 +1,4 @@
-"""A signal handler that runs before the existing one, which a server, an event loop or nobody has set."""
+"""A signal handler that runs before the existing one, set by a server or an event loop, or the default one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 Handler: TypeAlias = Callable[[int, FrameType | None], object]
 
-# Called with a number of seconds when SIGTERM is about to end the process: time to send what is queued.
+# Called before SIGTERM ends the process, with the number of seconds in which queues may be flushed.
 at_termination: list[Callable[[float], object]] = []
 
 

@@ -20,7 +20,7 @@ from divan_obs_asgi.metrics import Metrics
 
 # Seconds between two heartbeats of the loop.
 _INTERVAL_S = 0.05
-# A stall that lasts this long is logged before it ends, in case somebody restarts the process.
+# A stall that lasts this long is logged before it ends, in case the process is restarted.
 ONGOING_S = 5.0
 # A place is logged once in so many seconds.
 REPEAT_S = 60.0

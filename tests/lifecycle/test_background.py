@@ -16,105 +16,105 @@ from tests.patience import PATIENCE_S
 from tests.stacks import BACKENDS, Observed, run_on
 
 
-async def watch(told: list[str]) -> None:
-    told.append("starts")
+async def record_life(calls: list[str]) -> None:
+    calls.append("starts")
     try:
         await anyio.sleep_forever()
     finally:
-        told.append("ends")
+        calls.append("ends")
 
 
 def test_tasks_start_with_the_application_and_end_with_it() -> None:
     """None outlives it."""
-    told: list[str] = []
+    calls: list[str] = []
 
     async def live() -> None:
-        background = Background(InternalErrors(told.append))
-        background.add("watch", partial(watch, told))
+        background = Background(InternalErrors(calls.append))
+        background.add("watch", partial(record_life, calls))
         async with background.running():
             await anyio.wait_all_tasks_blocked()
-            told.append("serves")
-        told.append("has ended")
+            calls.append("serves")
+        calls.append("has ended")
 
     anyio.run(live)
-    assert told == ["starts", "serves", "ends", "has ended"]
+    assert calls == ["starts", "serves", "ends", "has ended"]
 
 
 def test_the_end_can_be_awaited() -> None:
     """A server ends its process as soon as the application has ended. The tasks must have ended before."""
-    told: list[str] = []
+    calls: list[str] = []
 
-    async def watch() -> None:
+    async def record_life() -> None:
         try:
             await anyio.sleep_forever()
         finally:
             with anyio.CancelScope(shield=True):
                 await anyio.wait_all_tasks_blocked()
-            told.append("has put its things away")
+            calls.append("has put its things away")
 
     async def live() -> None:
-        background = Background(InternalErrors(told.append))
-        background.add("watch", watch)
+        background = Background(InternalErrors(calls.append))
+        background.add("watch", record_life)
         async with background.running() as stop:
             await anyio.wait_all_tasks_blocked()
             await stop()
-            told.append("has stopped")
+            calls.append("has stopped")
             await stop()
 
     anyio.run(live)
-    assert told == ["has put its things away", "has stopped"]
+    assert calls == ["has put its things away", "has stopped"]
 
 
 def test_several_tasks_may_have_one_name() -> None:
     """As for two Socket.IO servers of one bundle."""
-    told: list[str] = []
+    calls: list[str] = []
 
     async def look_after(server: str) -> None:
-        told.append(server)
+        calls.append(server)
 
     async def live() -> None:
-        background = Background(InternalErrors(told.append))
+        background = Background(InternalErrors(calls.append))
         for server in ("chat", "admin"):
             background.add("socketio", partial(look_after, server))
         async with background.running():
             await anyio.wait_all_tasks_blocked()
 
     anyio.run(live)
-    assert told == ["chat", "admin"]
+    assert calls == ["chat", "admin"]
 
 
 def test_an_inner_lifespan_starts_nothing() -> None:
     """An application that is wrapped twice has two lifespans and one set of tasks. The outer lifespan ends them."""
-    told: list[str] = []
+    calls: list[str] = []
 
     async def live() -> None:
-        background = Background(InternalErrors(told.append))
-        background.add("watch", partial(watch, told))
+        background = Background(InternalErrors(calls.append))
+        background.add("watch", partial(record_life, calls))
         for _ in range(2):
             async with background.running():
                 async with background.running() as stop:
                     await anyio.wait_all_tasks_blocked()
                     await stop()
                 await anyio.wait_all_tasks_blocked()
-                told.append("serves")
+                calls.append("serves")
 
     anyio.run(live)
-    assert told == ["starts", "serves", "ends"] * 2
+    assert calls == ["starts", "serves", "ends"] * 2
 
 
 def test_calls_for_the_start_are_made_after_it() -> None:
     """All of them. One that raises is counted under its name."""
-    told: list[str] = []
-    background = Background(InternalErrors(told.append))
+    calls: list[str] = []
+    background = Background(InternalErrors(calls.append))
     for name, raises in (("first", True), ("second", False)):
-        background.when_started(name, partial(start, told, name, raises))
-    assert told == []
+        background.when_started(name, partial(start, calls, name, raises))
+    assert calls == []
     background.mark_started()
-    assert told == ["first starts", "first", "second starts"]
+    assert calls == ["first starts", "first", "second starts"]
 
 
-def start(told: list[str], name: str, raises: bool) -> None:
-    told.append(f"{name} starts")
+def start(calls: list[str], name: str, raises: bool) -> None:
+    calls.append(f"{name} starts")
     if raises:
         raise ValueError
 
@@ -122,7 +122,7 @@ def start(told: list[str], name: str, raises: bool) -> None:
 def test_a_task_that_raises_ends_alone() -> None:
     """It is counted under its name. The other tasks and the application continue."""
     counted: list[str] = []
-    told: list[str] = []
+    calls: list[str] = []
 
     async def break_down() -> None:
         raise ValueError("s3cret")
@@ -133,7 +133,7 @@ def test_a_task_that_raises_ends_alone() -> None:
         async def go_on() -> None:
             while not counted:  # noqa: ASYNC110 - the other task says nothing
                 await anyio.sleep(0.001)
-            told.append("goes on")
+            calls.append("goes on")
             gone_on.set()
 
         background = Background(InternalErrors(counted.append))
@@ -142,11 +142,11 @@ def test_a_task_that_raises_ends_alone() -> None:
         async with background.running():
             with anyio.fail_after(PATIENCE_S):
                 await gone_on.wait()
-            told.append("serves")
+            calls.append("serves")
 
     anyio.run(live)
     assert counted == ["poller"]
-    assert told == ["goes on", "serves"]
+    assert calls == ["goes on", "serves"]
 
 
 def test_a_task_that_awaits_a_cancelled_one_ends_alone() -> None:
@@ -164,7 +164,7 @@ def test_a_task_that_awaits_a_cancelled_one_ends_alone() -> None:
         background.add("poller", poll)
         background.add("probes", anyio.sleep_forever)
         async with background.running():
-            while not counted:  # noqa: ASYNC110 - nobody sets an event
+            while not counted:  # noqa: ASYNC110 - no event is set
                 await anyio.sleep(0.001)
             await anyio.wait_all_tasks_blocked()
             names = {task.name for task in anyio.get_running_tasks()}
@@ -207,10 +207,10 @@ def test_the_end_waits_for_no_thread_of_the_application(backend: str) -> None:
 
 def test_later_tasks_do_not_start_in_a_short_life() -> None:
     """An application of a test that serves one request ends before."""
-    told: list[str] = []
+    calls: list[str] = []
 
     async def note(what: str) -> None:
-        told.append(what)
+        calls.append(what)
         await anyio.sleep_forever()
 
     async def live(*, until: list[str]) -> None:
@@ -218,9 +218,9 @@ def test_later_tasks_do_not_start_in_a_short_life() -> None:
         background.add("reports", partial(note, "reports"), later=True)
         background.add("signals", partial(note, "signals"))
         async with background.running():
-            while told != until:  # noqa: ASYNC110 - nobody sets an event
+            while calls != until:  # noqa: ASYNC110 - no event is set
                 await anyio.sleep(0.001)
 
     anyio.run(partial(live, until=["signals"]))
-    told.clear()
+    calls.clear()
     anyio.run(partial(live, until=["signals", "reports"]))

@@ -41,28 +41,28 @@ class Clock:
 
 
 class Server:
-    """What a server does with a signal: it notes it."""
+    """The signal handler of a server: it records the signals."""
 
     def __init__(self) -> None:
-        self.told: list[int] = []
+        self.received: list[int] = []
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        self.told.append(number)
+        self.received.append(number)
 
-    async def was_told(self) -> None:
-        await until(lambda: bool(self.told))
+    async def has_received(self) -> None:
+        await until(lambda: bool(self.received))
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what a signal handler does."""
+    """Wait for the effect of a signal handler."""
     with anyio.fail_after(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110 - it sets no event
+        while not condition():  # noqa: ASYNC110 - no event is set
             await anyio.sleep(0.001)
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """A server in this process, with its handlers in place."""
+    """A server in this process, with its signal handlers installed."""
     numbers = (signal.SIGTERM, signal.SIGINT)
     before = {number: signal.getsignal(number) for number in numbers}
     server = Server()
@@ -98,9 +98,9 @@ async def test_sigterm_reaches_the_server_after_the_delay(server: Server) -> Non
     async with running(drain):
         assert drain.state == "serving"
         send(signal.SIGTERM)
-        assert (drain.active, drain.cause, drain.state, server.told) == (True, "SIGTERM", "draining", [])
-        await server.was_told()
-        assert (drain.state, server.told) == ("ending", [signal.SIGTERM])
+        assert (drain.active, drain.cause, drain.state, server.received) == (True, "SIGTERM", "draining", [])
+        await server.has_received()
+        assert (drain.state, server.received) == ("ending", [signal.SIGTERM])
 
 
 @pytest.mark.anyio
@@ -116,7 +116,7 @@ async def test_on_end_is_called_when_the_server_shuts_down(
     found: list[tuple[str, bool]] = []
 
     async def end() -> None:
-        found.append((drain.state, bool(server.told)))
+        found.append((drain.state, bool(server.received)))
 
     async def fail() -> None:
         raise LookupError("on purpose")
@@ -140,9 +140,9 @@ async def test_a_second_signal_ends_the_delay(server: Server, second: signal.Sig
     """SIGTERM or SIGINT."""
     async with running(a_drain()):
         send(signal.SIGTERM)
-        assert server.told == []
+        assert server.received == []
         send(second)
-        assert server.told == [second]
+        assert server.received == [second]
 
 
 @pytest.mark.anyio
@@ -153,7 +153,7 @@ async def test_a_signal_is_forwarded_once(server: Server) -> None:
         send(signal.SIGTERM)
         send(signal.SIGTERM)
         assert drain.state == "ending"
-    assert server.told == [signal.SIGTERM]
+    assert server.received == [signal.SIGTERM]
 
 
 @pytest.mark.anyio
@@ -162,7 +162,7 @@ async def test_ctrl_c_has_no_delay(server: Server) -> None:
     drain = a_drain()
     async with running(drain):
         send(signal.SIGINT)
-        assert (server.told, drain.cause, drain.state) == ([signal.SIGINT], "SIGINT", "ending")
+        assert (server.received, drain.cause, drain.state) == ([signal.SIGINT], "SIGINT", "ending")
 
 
 @pytest.mark.anyio
@@ -170,7 +170,7 @@ async def test_without_a_delay_the_signal_is_forwarded_at_once(server: Server) -
     drain = a_drain(0.0)
     async with running(drain):
         send(signal.SIGTERM)
-        assert (server.told, drain.active) == ([signal.SIGTERM], True)
+        assert (server.received, drain.active) == ([signal.SIGTERM], True)
 
 
 @pytest.mark.anyio
@@ -182,24 +182,24 @@ async def test_the_delay_counts_from_the_start_of_the_drain(server: Server) -> N
         assert drain.start("maintenance")
         assert not drain.start("again")
         clock.now += 59.0
-        assert (drain.cause, drain.remaining_s(), server.told) == ("maintenance", 1.0, [])
+        assert (drain.cause, drain.remaining_s(), server.received) == ("maintenance", 1.0, [])
         clock.now += 1.0
         send(signal.SIGTERM)
-        assert server.told == [signal.SIGTERM]
+        assert server.received == [signal.SIGTERM]
 
 
 @pytest.mark.anyio
 async def test_all_callbacks_are_called(server: Server) -> None:
     """In the application's event loop. One that fails is reported, and delays neither the others nor the end."""
     components: list[str] = []
-    told: list[str] = []
+    calls: list[str] = []
 
     async def broken() -> None:
         raise ValueError("broken")
 
     async def emit() -> None:
         await anyio.lowlevel.checkpoint()
-        told.append("server_draining")
+        calls.append("server_draining")
 
     async def hang() -> None:
         await anyio.sleep_forever()
@@ -209,9 +209,9 @@ async def test_all_callbacks_are_called(server: Server) -> None:
         drain.on_start(callback)
     async with running(drain):
         send(signal.SIGTERM)
-        await server.was_told()
-        await until(lambda: bool(told))
-    assert (told, components) == (["server_draining"], ["drain"])
+        await server.has_received()
+        await until(lambda: bool(calls))
+    assert (calls, components) == (["server_draining"], ["drain"])
 
 
 def test_a_callback_that_awaits_a_cancelled_task_does_not_prevent_the_end(server: Server) -> None:
@@ -227,13 +227,13 @@ def test_a_callback_that_awaits_a_cancelled_task_does_not_prevent_the_end(server
         drain.on_start(emit)
         async with running(drain):
             send(signal.SIGTERM)
-            await server.was_told()
+            await server.has_received()
             await until(lambda: bool(components))
 
     components: list[str] = []
     drain = Drain(0.02, InternalErrors(components.append))
     anyio.run(main)
-    assert (server.told, components) == ([signal.SIGTERM], ["drain"])
+    assert (server.received, components) == ([signal.SIGTERM], ["drain"])
 
 
 @pytest.mark.anyio
@@ -241,8 +241,8 @@ async def test_a_delayed_signal_is_forwarded_at_the_end_of_the_application(serve
     """A server that ends by itself meanwhile does not lose the signal."""
     async with running(a_drain()):
         send(signal.SIGTERM)
-        assert server.told == []
-    assert server.told == [signal.SIGTERM]
+        assert server.received == []
+    assert server.received == [signal.SIGTERM]
 
 
 @pytest.mark.anyio
@@ -256,8 +256,8 @@ async def test_a_gauge_that_fails_does_not_affect_the_drain(server: Server) -> N
     drain = Drain(0.02, InternalErrors(components.append), full)
     async with running(drain):
         send(signal.SIGTERM)
-        assert (drain.state, server.told) == ("draining", [])
-        await server.was_told()
+        assert (drain.state, server.received) == ("draining", [])
+        await server.has_received()
     assert components == ["drain", "drain"]
 
 
@@ -270,7 +270,7 @@ async def test_a_later_handler_may_still_call_the_drains(server: Server) -> None
         assert callable(ours)
         signal.signal(signal.SIGTERM, lambda number, frame: ours(number, frame))
     send(signal.SIGTERM)
-    assert server.told == [signal.SIGTERM]
+    assert server.received == [signal.SIGTERM]
     assert drain.start("test")
 
 
@@ -283,9 +283,9 @@ async def test_an_application_that_is_wrapped_twice_ends_once(server: Server) ->
         await converse(wrapped, {"type": "lifespan", "state": {}})
         await anyio.wait_all_tasks_blocked()
         send(signal.SIGTERM)
-        await server.was_told()
+        await server.has_received()
         await observed.obs.background.end_alone()
-    assert server.told == [signal.SIGTERM]
+    assert server.received == [signal.SIGTERM]
 
 
 async def without_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
@@ -326,11 +326,11 @@ async def test_an_application_that_starts_again_serves_again(server: Server) -> 
     drain = a_drain()
     async with running(drain):
         send(signal.SIGTERM)
-    del server.told[:]
+    del server.received[:]
     async with running(drain):
         assert (drain.state, drain.cause) == ("serving", "")
         send(signal.SIGTERM)
-        assert (drain.state, server.told) == ("draining", [])
+        assert (drain.state, server.received) == ("draining", [])
 
 
 @pytest.mark.anyio
@@ -339,7 +339,7 @@ async def test_signals_can_be_left_alone(server: Server) -> None:
     drain = a_drain(signals=False)
     async with running(drain):
         send(signal.SIGTERM)
-        assert (server.told, drain.active) == ([signal.SIGTERM], False)
+        assert (server.received, drain.active) == ([signal.SIGTERM], False)
         assert drain.start("test")
 
 
@@ -359,23 +359,23 @@ def test_a_handler_of_the_event_loop_is_chained() -> None:
     """hypercorn uses `loop.add_signal_handler`. Its handler is called after the delay, and restored at the end."""
 
     async def main() -> list[str]:
-        told: list[str] = []
+        calls: list[str] = []
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, told.append, "the server")
+        loop.add_signal_handler(signal.SIGTERM, calls.append, "the server")
         drain = a_drain(0.5)
         async with running(drain):
             send(signal.SIGTERM)
             await until(lambda: drain.active)
-            assert (drain.state, told) == ("draining", [])
-            await until(lambda: bool(told))
+            assert (drain.state, calls) == ("draining", [])
+            await until(lambda: bool(calls))
             assert drain.state == "ending"
         async with running(after := a_drain()):
             pass
         send(signal.SIGTERM)
-        await until(lambda: len(told) == 2)
+        await until(lambda: len(calls) == 2)
         assert not after.active
         loop.remove_signal_handler(signal.SIGTERM)
-        return told
+        return calls
 
     before = signal.getsignal(signal.SIGTERM)
     try:
@@ -388,15 +388,15 @@ def test_a_loop_that_hides_its_handlers_keeps_them(caplog: pytest.LogCaptureFixt
     """As uvloop does. A log line says so, and the server shuts down as without the library."""
 
     async def main() -> tuple[list[str], bool]:
-        told: list[str] = []
+        calls: list[str] = []
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, told.append, "the server")
+        loop.add_signal_handler(signal.SIGTERM, calls.append, "the server")
         drain = a_drain()
         async with running(drain):
             send(signal.SIGTERM)
-            await until(lambda: bool(told))
+            await until(lambda: bool(calls))
         loop.remove_signal_handler(signal.SIGTERM)
-        return told, drain.active
+        return calls, drain.active
 
     caplog.set_level(logging.INFO)
     before = signal.getsignal(signal.SIGTERM)
@@ -413,10 +413,10 @@ def test_a_loop_that_hides_its_handlers_keeps_them(caplog: pytest.LogCaptureFixt
 def test_signals_that_cannot_be_handled_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """A server in another thread receives no signal. A drain can still be started by hand."""
     drain = a_drain()
-    told: list[str] = []
+    calls: list[str] = []
 
     async def emit() -> None:
-        told.append(drain.state)
+        calls.append(drain.state)
 
     async def main() -> None:
         drain.on_start(emit)
@@ -432,9 +432,9 @@ def test_signals_that_cannot_be_handled_are_logged_once(caplog: pytest.LogCaptur
     thread = threading.Thread(target=twice)
     thread.start()
     thread.join()
-    assert told == ["draining", "draining", "draining"]  # The second life has two callbacks.
-    said = [message for message in caplog.messages if message.startswith("SIGTERM")]
-    assert said == ["SIGTERM does not start a drain: only the main thread may handle signals. Use POST /ops/drain."]
+    assert calls == ["draining", "draining", "draining"]  # The second life has two callbacks.
+    lines = [message for message in caplog.messages if message.startswith("SIGTERM")]
+    assert lines == ["SIGTERM does not start a drain: only the main thread may handle signals. Use POST /ops/drain."]
 
 
 def test_without_readiness_checks_there_is_no_delay() -> None:

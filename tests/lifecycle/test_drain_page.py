@@ -56,8 +56,8 @@ def test_the_documented_response_has_the_present_shape() -> None:
 def test_the_documented_lines_are_logged() -> None:
     """The texts that operators search for are those of the code."""
     source = (Path(development.__file__).with_name("drain.py")).read_text()
-    for said in ("%s: not ready; shutting down now%s.", "SIGTERM does not start a drain: %s."):
-        assert said in source
+    for line in ("%s: not ready; shutting down now%s.", "SIGTERM does not start a drain: %s."):
+        assert line in source
     assert "`SIGINT: not ready; shutting down now.`" in PAGE.flowing
     assert "`SIGTERM does not start a drain: ...`" in PAGE.flowing
 

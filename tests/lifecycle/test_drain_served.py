@@ -37,10 +37,10 @@ obs.init(app)
 if __name__ == "__main__":
     uvicorn.run("shop:app", host="127.0.0.1", port=int(sys.argv[1]), reload=True)
 """
-# Longer than a test has patience for: who waits for it has not ended at once.
+# Longer than a test waits: a service that waits for it has not ended at once.
 LONG = {"OBS_DRAIN_DELAY_S": "300"}
 # The default, which depends on where the service runs.
-UNTOLD = {"OBS_DRAIN_DELAY_S": ""}
+NOT_SET = {"OBS_DRAIN_DELAY_S": ""}
 NOW = "SIGTERM: not ready; shutting down now"
 
 
@@ -50,7 +50,7 @@ def ready(command: Command) -> None:
 
 def test_a_polled_service_drains() -> None:
     """Without a terminal, a reloader or a flag."""
-    command = Command(APP, "uvicorn", "app", env=UNTOLD)
+    command = Command(APP, "uvicorn", "app", env=NOT_SET)
     try:
         command.start()
         ready(command)
@@ -66,7 +66,7 @@ def test_a_polled_service_drains() -> None:
 
 def test_with_the_environment_dev_there_is_no_delay() -> None:
     """With OBS_ENV=dev no request of a user is lost."""
-    command = Command(APP, "uvicorn", "app", env={**UNTOLD, "OBS_ENV": "dev"})
+    command = Command(APP, "uvicorn", "app", env={**NOT_SET, "OBS_ENV": "dev"})
     try:
         command.start()
         ready(command)
@@ -79,7 +79,7 @@ def test_with_the_environment_dev_there_is_no_delay() -> None:
 
 def test_a_reload_has_no_delay() -> None:
     """uvicorn --reload sends its child SIGTERM, and the developer waits for the next one."""
-    command = Command(APP, "uvicorn", "app", "--reload", env=UNTOLD)
+    command = Command(APP, "uvicorn", "app", "--reload", env=NOT_SET)
     command._options = ("--reload", "--reload-dir", str(command.directory))
     try:
         command.start()
@@ -93,7 +93,7 @@ def test_a_reload_has_no_delay() -> None:
 
 
 class Script(Command):
-    """An application that runs uvicorn itself: nothing of its command line says that it is reloaded."""
+    """An application that runs uvicorn itself: its command line does not show the reload."""
 
     def command(self) -> list[str]:
         return [sys.executable, str(self.module), str(self.port)]
@@ -101,7 +101,7 @@ class Script(Command):
 
 def test_a_reload_by_code_has_no_delay() -> None:
     """With `uvicorn.run(app, reload=True)`."""
-    command = Script(RELOADED, "uvicorn", "app", env=UNTOLD)
+    command = Script(RELOADED, "uvicorn", "app", env=NOT_SET)
     try:
         command.start()
         until(lambda: "Application startup complete." in command.messages(), command)
@@ -113,14 +113,14 @@ def test_a_reload_by_code_has_no_delay() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "said"),
+    ("number", "line"),
     [
         (signal.SIGTERM, f"{NOW} (no delay: on a terminal)."),
         (signal.SIGINT, "SIGINT: not ready; shutting down now."),
     ],
     ids=["SIGTERM", "Ctrl-C"],
 )
-def test_on_a_terminal_there_is_no_delay(number: signal.Signals, said: str) -> None:
+def test_on_a_terminal_there_is_no_delay(number: signal.Signals, line: str) -> None:
     """For Ctrl-C and for SIGTERM, and the log line says so."""
     command = Command(APP, "uvicorn", "app")
     ours, its = pty.openpty()
@@ -139,7 +139,7 @@ def test_on_a_terminal_there_is_no_delay(number: signal.Signals, said: str) -> N
                 time.sleep(0.05)
         process.send_signal(number)
         output, _ = process.communicate(timeout=STOP_TIMEOUT_S)
-        assert f'"msg":"{said}"' in output.decode()
+        assert f'"msg":"{line}"' in output.decode()
         assert "still serving" not in output.decode()
     finally:
         process.kill()

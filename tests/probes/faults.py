@@ -4,7 +4,7 @@ What a service reports while its Redis or its PostgreSQL is killed, hangs, is sl
 `python -m tests.probes.faults` prints the table of docs/health.md, measured with the default flags.
 """
 
-# redis-py is annotated in part.
+# redis-py is only partly annotated.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations

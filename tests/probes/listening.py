@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 @dataclass
 class Listening:
     port: int
-    #: The bytes that came in first on each connection.
+    #: The first bytes of each connection.
     received: list[bytes] = field(default_factory=list)
 
 

@@ -9,7 +9,7 @@ from divan_obs_asgi.logs import Lines
 from divan_obs_asgi.probes import canary_sinks as canaries
 from divan_obs_asgi.redaction import RedactionPolicy
 
-# Without a rule, as if each of them had failed.
+# Without rules, so that every sink leaks.
 OPEN = RedactionPolicy(())
 FIELDS: Mapping[str, object] = {"note": "a note", "nested": {"deep": "a field"}}
 

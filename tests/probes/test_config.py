@@ -79,7 +79,7 @@ def test_a_malformed_value_fails(flag: str, value: str) -> None:
 
     assert report.as_json()["status"] == "fail"
     assert report.checks["config"] == {"ok": False, "reason": "error", "wrong": [flag]}
-    # Not a piece of it either: what stands behind the scheme may be a password.
+    # Not a part of it either: the text after the scheme may be a password.
     assert os.fsencode(value) not in orjson.dumps(report.as_json())
 
 

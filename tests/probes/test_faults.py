@@ -46,7 +46,7 @@ def test_readiness_follows_a_fault_and_its_end(dependency: Dependency, name: str
 
             def lasts() -> None:
                 service.until_responses(ANSWERS, PATIENCE_S)
-                # Whoever is well again has all the time that it needs to say so.
+                # The repaired dependency gets all the time it needs.
                 service.probe.timeout = PATIENCE_S
 
             if fault.reason == "timeout":
@@ -56,7 +56,7 @@ def test_readiness_follows_a_fault_and_its_end(dependency: Dependency, name: str
             until_one(dependency.connections)
 
             assert course.reason == fault.reason
-            # A check may be under way at one moment and not at the other; the proxy's sockets are this process's too.
+            # A check may run in one sample and not in the other. The proxy's sockets belong to this process too.
             spare = {"sockets": 100 if fault.by_proxy else 1}
             assert [name for name, more in course.grown.items() if more > spare.get(name, 0)] == []
             assert_all_else_went_on(service)

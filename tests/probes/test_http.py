@@ -147,7 +147,7 @@ def test_a_url_that_hangs_is_a_timeout_and_leaves_nothing_behind() -> None:
         for _ in range(30):
             report = await observed.obs.probes.ask("ready")
             assert report.checks["search"]["reason"] == "timeout"
-        # The listener's ends are this process's too, and go when they hear of it.
+        # The listener's sockets belong to this process too, and close a moment later.
         await before.until_no_more()
 
     with listening(hangs) as server:
@@ -192,7 +192,7 @@ def test_a_certificate_must_be_trusted(certificate: Path, backend: str) -> None:
         ):
             with pytest.raises(obs.ProbeFailed, match=r"^error$"):
                 run_on(backend, stranger.check)
-    assert len(server.received) == 1  # Who is not who they say they are hears nothing.
+    assert len(server.received) == 1  # A server with an untrusted certificate receives no request.
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

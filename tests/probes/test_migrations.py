@@ -143,7 +143,7 @@ def test_a_minimum_that_is_not_in_the_order_is_a_start_up_error(url: str) -> Non
         MigrationsProbe(Database(url), "1f2b", order=REVISIONS)
 
 
-# As Django 5.2 and yoyo 9.0 make them.
+# As Django 5.2 and yoyo 9.0 create them.
 DJANGO_TABLE = """CREATE TABLE "django_migrations" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT,
     "app" varchar(255) NOT NULL, "name" varchar(255) NOT NULL, "applied" datetime NOT NULL)"""
 YOYO_TABLE = """CREATE TABLE "_yoyo_migration" ("migration_hash" VARCHAR(64), "migration_id" VARCHAR(255),

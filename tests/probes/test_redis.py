@@ -1,6 +1,6 @@
 """RedisProbe with a real Redis in many states."""
 
-# redis-py is annotated in part.
+# redis-py is only partly annotated.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.probes.leftovers import Open
 from tests.servers.redis import RedisServer
 from tests.stacks import Observed, run_on
 
-# redis-py is made for asyncio.
+# redis-py needs asyncio.
 LOOPS = ("asyncio", "uvloop")
 
 
@@ -95,7 +95,7 @@ def test_a_paused_redis_is_a_timeout(redis_server: RedisServer, backend: str) ->
             assert isinstance(answer["latency_ms"], int)
             assert 190 <= answer["latency_ms"] < PATIENCE_S * 1e3
             probe.timeout = PATIENCE_S
-            # The late PONG of the check that gave up is not taken for the answer to the next one.
+            # The late PONG of the abandoned check does not count for the next one.
             assert (await answer_of(observed))["ok"] is True
 
     run_on(backend, check)
@@ -149,7 +149,7 @@ def test_a_redis_that_cannot_serve_is_an_error(redis_server: RedisServer) -> Non
 
     async def check() -> None:
         async with client_of(redis_server.url) as admin:
-            # Every command of other clients is answered by BUSY while a script runs longer than this.
+            # While a script runs longer than this, other clients get BUSY.
             await admin.config_set("busy-reply-threshold", 1)
             async with anyio.create_task_group() as tasks, client_of(redis_server.url) as redis:
                 tasks.start_soon(runs_a_script, admin)
@@ -303,7 +303,7 @@ async def password_of(server: RedisServer, password: str) -> AsyncIterator[None]
         try:
             yield
         finally:
-            # Who is connected stays so: the password is for new connections.
+            # Open connections stay open: the password is for new ones.
             await admin.config_set("requirepass", "")
 
 

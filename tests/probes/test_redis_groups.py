@@ -1,6 +1,6 @@
 """RedisProbe with more than one server: Sentinel, and a cluster."""
 
-# redis-py is annotated in part.
+# redis-py is only partly annotated.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def test_one_hanging_node_does_not_decide(cluster_server: ClusterServer, redis_s
             with anyio.move_on_after(0.05) as patience:
                 await probe.check()
             assert patience.cancelled_caught
-            # The one that answers: this cluster has no slots.
+            # The node that responds. This cluster has no slots.
             with pytest.raises(obs.ProbeFailed, match=r"^error$") as failure:
                 await probe.check()
             assert failure.value.details == {"cluster_state": "fail"}

@@ -27,13 +27,13 @@ from tests.stacks import Observed, run_on
 
 Source: TypeAlias = Callable[[str], AbstractAsyncContextManager[object]]
 
-# asyncpg is made for asyncio.
+# asyncpg needs asyncio.
 LOOPS = ("asyncio", "uvloop")
 
 
 @asynccontextmanager
 async def databases_database(url: str, **options: Any) -> AsyncIterator[Database]:
-    # Without `min_size=0` PostgreSQL is connected here, and what is wrong with it is not for the probe to find.
+    # Without `min_size=0` the pool connects here, and would raise before the probe.
     database = Database(url, **options)
     await database.connect()
     try:
@@ -97,7 +97,7 @@ async def check_once(source: object) -> Mapping[str, object]:
 
 def run(backend: str, check: Callable[[], Awaitable[None]]) -> None:
     async def in_time() -> None:
-        # The server of the session is shared: a driver that hangs must end this test and not the session.
+        # The server is shared by the session: a driver that hangs must fail this test only.
         with anyio.fail_after(10 * PATIENCE_S):
             await check()
 
@@ -135,7 +135,7 @@ def test_a_stopped_database_is_refused_until_it_is_back(
 
     async def check() -> None:
         async with source(postgres_server.url) as database:
-            # 3 s: a server that comes back replays its log first, and the machine of the tests may be busy.
+            # 3 s: a server replays its log at its start, and the machine may be busy.
             observed.obs.probes.register(SqlProbe(database, timeout=PATIENCE_S))
             assert (await answer_of(observed))["ok"] is True
             async with meanwhile(postgres_server.down()):

@@ -1,6 +1,6 @@
 """Lag of the consumer groups of Redis Streams, with a real Redis 7."""
 
-# redis-py is annotated in part.
+# redis-py is only partly annotated.
 # mypy: allow-untyped-calls
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ from tests.stacks import Observed, run_on
 STREAM, GROUP = "lb:events", "snapshots"
 LAG, PENDING, AGE = (f"divan_redis_stream_{name}" for name in ("lag", "pending", "oldest_pending_seconds"))
 KEY = (("group", GROUP), ("stream", STREAM))
-# redis-py is made for asyncio.
+# redis-py needs asyncio.
 LOOPS = ("asyncio", "uvloop")
 
 
-class Watched(Observed):
-    """An `Observability` and its watch of the streams."""
+class ObservedStreams(Observed):
+    """An `Observability` with `RedisStreams`."""
 
     def __init__(self, server: RedisServer, *streams: str) -> None:
         super().__init__()
         self.connect = client_factory(server.url)
         self.streams = RedisStreams(self.obs.metrics, self.obs.faults, streams or (STREAM,), self.connect)
 
-    def told(self) -> dict[str, float]:
-        """Return what is told of the one group."""
+    def exposed(self) -> dict[str, float]:
+        """Return the exposed values of the one group."""
         return {name: samples[KEY] for name in (LAG, PENDING, AGE) if KEY in (samples := self.samples(name))}
 
     def faults(self) -> float:
         return self.value("divan_obs_errors_total", component="redis_streams")
 
 
-def with_redis(watched: Watched, act: Callable[[Redis], Awaitable[None]], loop: str = "asyncio") -> None:
+def with_redis(observed: ObservedStreams, act: Callable[[Redis], Awaitable[None]], loop: str = "asyncio") -> None:
     """Run `act` with a client of an empty Redis."""
 
     async def run() -> None:
-        redis = watched.connect()
+        redis = observed.connect()
         try:
             await redis.flushall()
             await act(redis)
@@ -58,14 +58,14 @@ def with_redis(watched: Watched, act: Callable[[Redis], Awaitable[None]], loop: 
 
 async def until(condition: Callable[[], bool]) -> None:
     with anyio.fail_after(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110 - what is waited for is in Redis
+        while not condition():  # noqa: ASYNC110 - the condition depends on Redis
             await anyio.sleep(0.01)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_lag_pending_and_age_are_exposed(redis_server: RedisServer, loop: str) -> None:
     """Of five entries three were delivered to a consumer, which has acknowledged the first."""
-    watched = Watched(redis_server)
+    observed = ObservedStreams(redis_server)
 
     async def act(redis: Redis) -> None:
         await redis.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
@@ -73,100 +73,100 @@ def test_lag_pending_and_age_are_exposed(redis_server: RedisServer, loop: str) -
         ids = [await redis.xadd(STREAM, {"n": n}, id=f"{added_ms + n * 1000}-0") for n in range(5)]
         await redis.xreadgroup(GROUP, "consumer", {STREAM: ">"}, count=3)
         await redis.xack(STREAM, GROUP, ids[0])
-        await watched.streams.read(redis)
-        told = watched.told()
-        assert (told[LAG], told[PENDING]) == (2, 2)
-        # The oldest that is pending was added 59 s ago.
-        assert 58.9 < told[AGE] < 80
+        await observed.streams.read(redis)
+        values = observed.exposed()
+        assert (values[LAG], values[PENDING]) == (2, 2)
+        # The oldest pending entry was added 59 s ago.
+        assert 58.9 < values[AGE] < 80
         await redis.xack(STREAM, GROUP, *ids[1:])
-        await watched.streams.read(redis)
-        assert watched.told() == {LAG: 2, PENDING: 0, AGE: 0}
+        await observed.streams.read(redis)
+        assert observed.exposed() == {LAG: 2, PENDING: 0, AGE: 0}
 
-    with_redis(watched, act, loop)
-    assert watched.faults() == 0
+    with_redis(observed, act, loop)
+    assert observed.faults() == 0
 
 
 def test_a_lag_that_redis_cannot_compute_is_missing(redis_server: RedisServer) -> None:
     """After a deletion Redis returns nil, and zero would be wrong. The known values stay."""
-    watched = Watched(redis_server)
+    observed = ObservedStreams(redis_server)
 
     async def act(redis: Redis) -> None:
         ids = [await redis.xadd(STREAM, {"n": n}) for n in range(5)]
         await redis.xgroup_create(STREAM, GROUP, id="0")
         await redis.xreadgroup(GROUP, "consumer", {STREAM: ">"}, count=1)
-        await watched.streams.read(redis)
-        assert watched.told()[LAG] == 4
+        await observed.streams.read(redis)
+        assert observed.exposed()[LAG] == 4
         await redis.xdel(STREAM, ids[3])
         (group,) = await redis.xinfo_groups(STREAM)
         assert group["lag"] is None
-        await watched.streams.read(redis)
-        assert set(watched.told()) == {PENDING, AGE}
+        await observed.streams.read(redis)
+        assert set(observed.exposed()) == {PENDING, AGE}
 
-    with_redis(watched, act)
+    with_redis(observed, act)
 
 
 def test_the_age_of_an_id_without_a_time_is_missing(redis_server: RedisServer) -> None:
     """The application may number its entries from 1."""
-    watched = Watched(redis_server)
+    observed = ObservedStreams(redis_server)
 
     async def act(redis: Redis) -> None:
         await redis.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
         await redis.xadd(STREAM, {"n": 1}, id="1-1")
         await redis.xreadgroup(GROUP, "consumer", {STREAM: ">"})
-        await watched.streams.read(redis)
-        assert watched.told() == {LAG: 0, PENDING: 1}
+        await observed.streams.read(redis)
+        assert observed.exposed() == {LAG: 0, PENDING: 1}
 
-    with_redis(watched, act)
+    with_redis(observed, act)
 
 
 def test_a_deleted_group_or_stream_loses_its_series(redis_server: RedisServer) -> None:
     """The others stay."""
-    watched = Watched(redis_server, STREAM, "chat")
+    observed = ObservedStreams(redis_server, STREAM, "chat")
 
     async def act(redis: Redis) -> None:
         for stream in (STREAM, "chat"):
             for group in (GROUP, "second"):
                 await redis.xgroup_create(stream, group, mkstream=True)
-        await watched.streams.read(redis)
-        assert len(watched.samples(PENDING)) == 4
+        await observed.streams.read(redis)
+        assert len(observed.samples(PENDING)) == 4
         await redis.xgroup_destroy(STREAM, GROUP)
-        await watched.streams.read(redis)
-        assert len(watched.samples(PENDING)) == len(watched.samples(AGE)) == 3
-        assert watched.told() == {}
+        await observed.streams.read(redis)
+        assert len(observed.samples(PENDING)) == len(observed.samples(AGE)) == 3
+        assert observed.exposed() == {}
         await redis.delete("chat")
-        await watched.streams.read(redis)
-        assert set(watched.samples(PENDING)) == {(("group", "second"), ("stream", STREAM))}
+        await observed.streams.read(redis)
+        assert set(observed.samples(PENDING)) == {(("group", "second"), ("stream", STREAM))}
 
-    with_redis(watched, act)
-    assert watched.faults() == 0
+    with_redis(observed, act)
+    assert observed.faults() == 0
 
 
 def test_a_key_of_another_type_hides_no_stream(redis_server: RedisServer) -> None:
     """The flag is wrong, and the error is reported."""
-    watched = Watched(redis_server, "text", STREAM)
+    observed = ObservedStreams(redis_server, "text", STREAM)
 
     async def act(redis: Redis) -> None:
         await redis.set("text", "no stream")
         await redis.xgroup_create(STREAM, GROUP, mkstream=True)
-        await watched.streams.read(redis)
-        assert watched.told()[PENDING] == 0
+        await observed.streams.read(redis)
+        assert observed.exposed()[PENDING] == 0
 
-    with_redis(watched, act)
-    assert watched.faults() == 1
+    with_redis(observed, act)
+    assert observed.faults() == 1
 
 
 def test_a_name_that_is_not_text_hides_no_group(redis_server: RedisServer) -> None:
     """Redis accepts any bytes as the name of a group."""
-    watched = Watched(redis_server)
+    observed = ObservedStreams(redis_server)
 
     async def act(redis: Redis) -> None:
         await redis.xgroup_create(STREAM, b"\xff\xfe", mkstream=True)
         await redis.xgroup_create(STREAM, GROUP)
-        await watched.streams.read(redis)
-        assert watched.told()[PENDING] == 0
-        watched.obs.metrics.render()
+        await observed.streams.read(redis)
+        assert observed.exposed()[PENDING] == 0
+        observed.obs.metrics.render()
 
-    with_redis(watched, act)
+    with_redis(observed, act)
 
 
 class Answering:
@@ -245,32 +245,31 @@ def test_an_unexpected_time_hides_ages_only(now: object) -> None:
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_restart_of_redis_is_survived(redis_server: RedisServer, loop: str) -> None:
     """Without Redis all values are missing; when it is back, they return."""
-    watched = Watched(redis_server)
-    streams = RedisStreams(watched.obs.metrics, watched.obs.faults, [STREAM], watched.connect, interval_s=0.02)
+    observed = ObservedStreams(redis_server)
+    streams = RedisStreams(observed.obs.metrics, observed.obs.faults, [STREAM], observed.connect, interval_s=0.02)
 
     async def act(redis: Redis) -> None:
         await redis.xgroup_create(STREAM, GROUP, mkstream=True)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(streams.run)
-            await until(lambda: PENDING in watched.told())
+            await until(lambda: PENDING in observed.exposed())
             with redis_server.down():
-                await until(lambda: watched.told() == {})
-                assert watched.faults() >= 1
+                await until(lambda: observed.exposed() == {})
+                assert observed.faults() >= 1
             await redis.connection_pool.disconnect()
             await redis.xgroup_create(STREAM, GROUP, mkstream=True)
-            await until(lambda: PENDING in watched.told())
+            await until(lambda: PENDING in observed.exposed())
             tasks.cancel_scope.cancel()
-        # With the task its knowledge ends.
-        assert watched.told() == {}
+        # The series end with the task.
+        assert observed.exposed() == {}
 
-    with_redis(watched, act, loop)
+    with_redis(observed, act, loop)
 
 
 def test_the_flags_start_it_with_the_application(redis_server: RedisServer) -> None:
     """OBS_REDIS_STREAMS names the streams, REDIS_URL the server. It runs as long as the application does."""
     flags = {"OBS_REDIS_STREAMS": STREAM, "REDIS_URL": redis_server.url, "OBS_REDIS_STREAMS_INTERVAL_S": "0.02"}
     observed = Observed(flags)
-    watched = Watched(redis_server)
 
     async def act(redis: Redis) -> None:
         await redis.xgroup_create(STREAM, GROUP, mkstream=True)
@@ -278,7 +277,7 @@ def test_the_flags_start_it_with_the_application(redis_server: RedisServer) -> N
             await until(lambda: KEY in observed.samples(LAG))
         assert observed.samples(LAG) == {}
 
-    with_redis(watched, act)
+    with_redis(ObservedStreams(redis_server), act)
 
 
 def test_streams_without_a_url_are_a_start_up_error() -> None:

@@ -27,25 +27,25 @@ SECRET = "hunter2"
 STALLS = "divan_event_loop_stalls_total"
 
 
-class Watched(Observed):
-    """An `Observability`, and a watchdog that is not patient."""
+class ObservedLoop(Observed):
+    """An `Observability` with a watchdog for short stalls."""
 
     def __init__(self) -> None:
         super().__init__()
         self.obs.log.install()
         self.watchdog = Watchdog(self.obs.metrics, self.obs.faults, stall_s=0.05, interval_s=0.01)
 
-    def told(self, where: str = "Watched.hold_up_the_loop") -> list[dict[str, object]]:
-        """Return the lines about one place: a busy machine may hold up the loop anywhere."""
+    def stalls(self, where: str = "ObservedLoop.block_the_loop") -> list[dict[str, object]]:
+        """Return the log lines for one place. On a busy machine there are others."""
         lines = [line for line in self.lines() if line["logger"] == "divan_obs_asgi.watchdog"]
         return [line for line in lines if where in str(line["blocked_at"])]
 
-    def hold_up_the_loop(self, password: str = SECRET) -> None:
-        """Block for longer than the watchdog likes."""
+    def block_the_loop(self, password: str = SECRET) -> None:
+        """Block for longer than the watchdog allows."""
         time.sleep(0.2)
 
     def run(self, backend: str, act: Callable[[], None], done: Callable[[], bool]) -> None:
-        """Let `act` do its work in the loop, again where the watchdog was held up himself, until `done`."""
+        """Run `act` in the loop until `done`. It runs again if the watchdog itself was late."""
 
         async def main() -> None:
             async with anyio.create_task_group() as tasks:
@@ -64,32 +64,32 @@ class Watched(Observed):
 
 
 @pytest.fixture
-def watched() -> Iterator[Watched]:
+def observed() -> Iterator[ObservedLoop]:
     with root_logger_kept():
-        yield Watched()
+        yield ObservedLoop()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_the_code_that_blocks_is_named(watched: Watched, backend: str) -> None:
+def test_the_code_that_blocks_is_named(observed: ObservedLoop, backend: str) -> None:
     """By file, line and function, on every event loop, and without values."""
-    watched.run(backend, watched.hold_up_the_loop, lambda: bool(watched.told()))
-    assert watched.value(STALLS) >= 1
-    (line,) = watched.told()
+    observed.run(backend, observed.block_the_loop, lambda: bool(observed.stalls()))
+    assert observed.value(STALLS) >= 1
+    (line,) = observed.stalls()
     assert line["level"] == "WARNING"
     place = str(line["blocked_at"])
     assert place.startswith("tests/runtime/test_watchdog.py:")
-    assert place.endswith("Watched.hold_up_the_loop")
+    assert place.endswith("ObservedLoop.block_the_loop")
     assert re.match(r"The event loop was blocked for \d+\.\d{3} s at ", str(line["msg"]))
     assert place in str(line["msg"])
     blocked_ms, stack = line["blocked_ms"], line["blocked_stack"]
     assert isinstance(blocked_ms, int)
     assert blocked_ms >= 50
     assert isinstance(stack, list)
-    assert any("Watched.hold_up_the_loop" in frame for frame in stack)
-    assert SECRET not in watched.stream.getvalue().decode()
+    assert any("ObservedLoop.block_the_loop" in frame for frame in stack)
+    assert SECRET not in observed.stream.getvalue().decode()
 
 
-def test_the_application_is_named_and_not_the_library_in_which_it_waits(watched: Watched) -> None:
+def test_the_application_is_named_and_not_the_library_in_which_it_waits(observed: ObservedLoop) -> None:
     """The innermost frame belongs to `json`, which the author cannot change."""
 
     def encode() -> None:
@@ -97,21 +97,21 @@ def test_the_application_is_named_and_not_the_library_in_which_it_waits(watched:
         while time.monotonic() < end:
             json.loads("[" * 500 + "]" * 500)
 
-    watched.run("asyncio", encode, lambda: bool(watched.told(".encode")))
+    observed.run("asyncio", encode, lambda: bool(observed.stalls(".encode")))
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "uvloop"])
-def test_the_program_that_runs_the_loop_is_not_named(watched: Watched, backend: str) -> None:
+def test_the_program_that_runs_the_loop_is_not_named(observed: ObservedLoop, backend: str) -> None:
     """If only library code blocks, that code is named."""
 
     def seen() -> bool:
-        # Time and again: on a busy machine the watchdog may be too late itself to judge.
-        if not watched.told("Condition.wait"):
+        # Repeatedly: on a busy machine the watchdog itself may be too late to judge.
+        if not observed.stalls("Condition.wait"):
             asyncio.get_running_loop().call_soon(threading.Event().wait, 0.3)
-        return bool(watched.told("Condition.wait"))
+        return bool(observed.stalls("Condition.wait"))
 
-    watched.run(backend, lambda: None, seen)
-    (line,) = watched.told("Condition.wait")
+    observed.run(backend, lambda: None, seen)
+    (line,) = observed.stalls("Condition.wait")
     assert str(line["blocked_at"]).startswith("threading.py:")
     assert "test_watchdog" not in str(line["blocked_stack"])
 
@@ -144,18 +144,18 @@ def test_an_idle_loop_is_not_named(backend: str) -> None:
     run_on(backend, look)
 
 
-def test_a_place_is_logged_once_a_minute_and_counted_each_time(watched: Watched) -> None:
+def test_a_place_is_logged_once_a_minute_and_counted_each_time(observed: ObservedLoop) -> None:
     """A service that blocks all the time does not flood its log."""
-    watched.run("asyncio", watched.hold_up_the_loop, lambda: bool(watched.told()))
-    watched.run("asyncio", watched.hold_up_the_loop, lambda: watched.value(STALLS) >= 2)
-    assert len(watched.told()) == 1
+    observed.run("asyncio", observed.block_the_loop, lambda: bool(observed.stalls()))
+    observed.run("asyncio", observed.block_the_loop, lambda: observed.value(STALLS) >= 2)
+    assert len(observed.stalls()) == 1
 
 
-def test_the_lag_is_measured_all_the_time(watched: Watched) -> None:
+def test_the_lag_is_measured_all_the_time(observed: ObservedLoop) -> None:
     """Without stalls too, so that there is a distribution."""
     count, total = (f"divan_event_loop_lag_seconds_{part}" for part in ("count", "sum"))
-    watched.run("asyncio", lambda: time.sleep(0.1), lambda: watched.value(count) > 10)
-    assert watched.value(total) > 0.05
+    observed.run("asyncio", lambda: time.sleep(0.1), lambda: observed.value(count) > 10)
+    assert observed.value(total) > 0.05
 
 
 def test_a_late_watchdog_counts_nothing() -> None:
@@ -202,7 +202,7 @@ def test_its_own_code_is_never_named() -> None:
 def test_the_place_is_in_its_stack_however_deep_a_library_is() -> None:
     """A deep stack of a library does not hide its caller."""
     queue: Queue[object] = Queue()
-    # `copy` goes down frame by frame, and waits at the end in the queue's own code.
+    # `copy` recurses frame by frame, and ends in the code of the queue.
     deep: object = type("Deep", (), {"__deepcopy__": staticmethod(queue.get)})()
     for _ in range(8):
         deep = [deep]
@@ -261,17 +261,17 @@ def test_a_slow_start_is_not_a_stall_and_a_slow_request_is(loop: str) -> None:
         command.start()
         until(lambda: "Application startup complete." in command.messages(), command)
 
-        def told() -> list[dict[str, Any]]:
+        def stalls() -> list[dict[str, Any]]:
             return [line for line in command.lines() if line["logger"] == "divan_obs_asgi.watchdog"]
 
         def endpoint_told() -> bool:
-            # Again, where the watchdog was held up himself.
+            # Again, if the watchdog itself was late.
             assert httpx.get(command.url, timeout=PATIENCE_S).text == "served"
-            return any("endpoint" in line["blocked_at"] for line in told())
+            return any("endpoint" in line["blocked_at"] for line in stalls())
 
         until(endpoint_told, command)
-        assert not [line for line in told() if "lifespan" in str(line) or "load_the_model" in str(line)]
-        (line,) = [line for line in told() if "endpoint" in line["blocked_at"]]
+        assert not [line for line in stalls() if "lifespan" in str(line) or "load_the_model" in str(line)]
+        (line,) = [line for line in stalls() if "endpoint" in line["blocked_at"]]
         assert line["blocked_stack"][2] == line["blocked_at"] == "shop.py:20 endpoint"
     finally:
         command.close()

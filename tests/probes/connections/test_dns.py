@@ -99,7 +99,7 @@ def test_a_name_server_that_hangs_blocks_one_thread(making: Making, name_server:
             assert not name_server.asked[0].startswith("asyncio")
             name_server.answers.set()
             with anyio.fail_after(PATIENCE_S):
-                while (await observed.obs.probes.ask("ready")).checks["asked"]["reason"] != "refused":  # noqa: ASYNC110 - asking is what is tested
+                while (await observed.obs.probes.ask("ready")).checks["asked"]["reason"] != "refused":  # noqa: ASYNC110 - requests are tested
                     await anyio.sleep(0.01)
 
     anyio.run(check)
