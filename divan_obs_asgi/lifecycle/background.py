@@ -96,7 +96,7 @@ class Background:
             a function that ends the tasks before the end of the block, and returns when they have ended.
         """
         if self._runs_on is not None and not _is_closed(self._runs_on):
-            yield _nothing
+            yield _stop_nothing
             return
         self._runs_on = _loop()
         try:
@@ -218,7 +218,7 @@ async def _until_started() -> None:
     await anyio.lowlevel.checkpoint()
 
 
-async def _nothing() -> None:
+async def _stop_nothing() -> None:
     """Stop nothing: the tasks belong to the outer block."""
 
 

@@ -57,18 +57,18 @@ def logging_sink(log: Logs, lines: Lines) -> CanarySink:
         root = logging.getLogger()
         if not log.is_installed or not root.isEnabledFor(logging.WARNING):
             return line[0] if line else _kept(line, without_pipeline(text, fields))
-        with _Intercepted() as intercepted:
+        with _RecordInterceptor() as interceptor:
             try:
                 raise ValueError(text)
             except ValueError:
-                root.warning(intercepted.message, text, exc_info=True, extra=dict(fields))
-        record = intercepted.by_pipeline
+                root.warning(interceptor.message, text, exc_info=True, extra=dict(fields))
+        record = interceptor.by_pipeline
         if record is None:
             raise LookupError("The root logger's records do not reach the pipeline.")
         if not line:
             # Once, because each line counts as a redaction.
             line.append(lines.application(record, None, 1.0))
-        return line[0] + (text.encode() if intercepted.by_console else b"")
+        return line[0] + (text.encode() if interceptor.by_console else b"")
 
     return written
 
@@ -78,7 +78,7 @@ def _kept(line: list[bytes], data: bytes) -> bytes:
     return data
 
 
-class _Intercepted:
+class _RecordInterceptor:
     """Blocks one record at the root logger's handlers, and notes which of them received it."""
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class _Intercepted:
             (handler, _RecordFilter(self, handler)) for handler in (*logging.root.handlers, *([last] if last else ()))
         ]
 
-    def __enter__(self) -> _Intercepted:
+    def __enter__(self) -> _RecordInterceptor:
         for handler, one in self._filters:
             handler.addFilter(one)
         return self
@@ -108,15 +108,15 @@ class _Intercepted:
 
 
 class _RecordFilter(logging.Filter):
-    def __init__(self, intercepted: _Intercepted, handler: logging.Handler) -> None:
+    def __init__(self, interceptor: _RecordInterceptor, handler: logging.Handler) -> None:
         super().__init__()
-        self._intercepted = intercepted
+        self._interceptor = interceptor
         self._handler = handler
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.msg is not self._intercepted.message:
+        if record.msg is not self._interceptor.message:
             return True
-        self._intercepted.note(self._handler, record)
+        self._interceptor.note(self._handler, record)
         return False
 
 

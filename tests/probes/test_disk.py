@@ -68,7 +68,7 @@ def test_a_disk_that_hangs_blocks_one_thread() -> None:
         assert path.asked == 1
         path.answers.set()
         with anyio.fail_after(PATIENCE_S):
-            while await still_hangs(probe):  # noqa: ASYNC110 - the operating system does not tell
+            while await still_hangs(probe):  # noqa: ASYNC110 - no event is set
                 await anyio.sleep(0.001)
 
     anyio.run(check)

@@ -64,7 +64,7 @@ def test_the_exporter_of_another_provider_is_unknown() -> None:
 
 
 def test_without_tracing_it_is_a_start_up_error() -> None:
-    """There is no exporter that it could check."""
+    """Without tracing no spans are exported."""
     expected = r"^OtlpProbe needs tracing, and OBS_TRACING_ENABLED is false\.$"
     with pytest.raises(obs.ImproperlyConfigured, match=expected):
         OtlpProbe(Observed().obs.spans)

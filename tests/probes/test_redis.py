@@ -255,7 +255,7 @@ def test_a_hanging_redis_leaves_nothing_behind(redis_server: RedisServer, backen
 async def until_connected(client: Redis, ids: set[str]) -> None:
     """Wait until these are the server's connections: it hears of a close when it looks."""
     with anyio.fail_after(PATIENCE_S):
-        while await connections_to(client) != ids:  # noqa: ASYNC110 - the server does not tell
+        while await connections_to(client) != ids:  # noqa: ASYNC110 - no event is set
             await anyio.sleep(0.01)
 
 

@@ -97,7 +97,7 @@ def test_a_cluster_passes_while_all_slots_are_served(cluster_server: ClusterServ
                 await probe.check()
             await node.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
             with anyio.fail_after(PATIENCE_S):
-                while await is_failing(probe):  # noqa: ASYNC110 - Redis does not tell; it takes two seconds
+                while await is_failing(probe):  # noqa: ASYNC110 - no event is set; it takes two seconds
                     await anyio.sleep(0.02)
             assert await probe.check() == {}
             await probe.aclose()

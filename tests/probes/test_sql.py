@@ -283,7 +283,7 @@ def test_the_connection_is_dedicated(postgres_server: PostgresServer, source: So
             assert await admin.fetchval(idle, own) == "idle"  # and not in a transaction
             await probe.aclose()
             with anyio.fail_after(PATIENCE_S):
-                while await backends(admin) != before:  # noqa: ASYNC110 - the server does not tell
+                while await backends(admin) != before:  # noqa: ASYNC110 - no event is set
                     await anyio.sleep(0.01)
 
     run(backend, check)
@@ -326,7 +326,7 @@ def test_a_hanging_database_leaves_nothing_behind(
                     assert patience.cancelled_caught
                 await before.until_no_more()
             with anyio.fail_after(PATIENCE_S):
-                while await backends(admin) != connected:  # noqa: ASYNC110 - the server does not tell
+                while await backends(admin) != connected:  # noqa: ASYNC110 - no event is set
                     await anyio.sleep(0.01)
             await probe.aclose()
 
@@ -421,7 +421,7 @@ async def execute(engine: Any, statement: str) -> None:
 def test_another_file_is_an_error(tmp_path: Path) -> None:
     """SQLite opens any file, and notices at the first query."""
     path = tmp_path / "divan.sqlite3"
-    path.write_text("This is no SQLite database. " * 10)
+    path.write_text("This is not an SQLite database. " * 10)
 
     async def check() -> None:
         async with databases_database(f"sqlite:///{path}") as database:

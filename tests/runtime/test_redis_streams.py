@@ -170,7 +170,7 @@ def test_a_name_that_is_not_text_hides_no_group(redis_server: RedisServer) -> No
 
 
 class Answering:
-    """A client of something that speaks like Redis, and is none, or an early version of it."""
+    """A client of a Redis replacement, or of an early version."""
 
     def __init__(self, groups: object, pending: object, time: object = (1_700_000_000, 0)) -> None:
         self.groups, self.pending, self.now = groups, pending, time

@@ -264,12 +264,12 @@ def test_a_slow_start_is_not_a_stall_and_a_slow_request_is(loop: str) -> None:
         def stalls() -> list[dict[str, Any]]:
             return [line for line in command.lines() if line["logger"] == "divan_obs_asgi.watchdog"]
 
-        def endpoint_told() -> bool:
+        def endpoint_logged() -> bool:
             # Again, if the watchdog itself was late.
             assert httpx.get(command.url, timeout=PATIENCE_S).text == "served"
             return any("endpoint" in line["blocked_at"] for line in stalls())
 
-        until(endpoint_told, command)
+        until(endpoint_logged, command)
         assert not [line for line in stalls() if "lifespan" in str(line) or "load_the_model" in str(line)]
         (line,) = [line for line in stalls() if "endpoint" in line["blocked_at"]]
         assert line["blocked_stack"][2] == line["blocked_at"] == "shop.py:20 endpoint"

@@ -177,7 +177,7 @@ def test_the_first_check_imports_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     assert lazily not in sys.modules
 
 
-@pytest.mark.parametrize("details", [None, [("version", "0008")], {8: "a key that is no text"}, "0008"])
+@pytest.mark.parametrize("details", [None, [("version", "0008")], {8: "a key that is not a text"}, "0008"])
 def test_invalid_details_affect_one_probe_only(details: Any) -> None:
     """A forgotten `return {}` is a bug of that probe, with the reason "error"."""
     observed = Observed()
