@@ -20,10 +20,11 @@ from click.testing import CliRunner
 from starlette.applications import Starlette
 
 import divan_obs_asgi as obs
-from divan_obs_asgi import testing
+from divan_obs_asgi import ops, testing
 from divan_obs_asgi.cli import main as cli
 from divan_obs_asgi.connection.record import RECORD_KEY
 from divan_obs_asgi.metrics import FAMILIES
+from divan_obs_asgi.ops import openapi
 from divan_obs_asgi.ops.guard import Guard
 from divan_obs_asgi.ops.parts import endpoints
 from divan_obs_asgi.redaction import DEFAULT_RULES, KeyRule, TokenShape
@@ -124,7 +125,7 @@ def test_the_documented_metrics_count() -> None:
         assert f"{told}\n" in page
 
 
-@pytest.mark.parametrize("document", ["jobs.md", "logs.md", "drain.md", "health.md"])
+@pytest.mark.parametrize("document", ["jobs.md", "logs.md", "drain.md", "health.md", "ops.md"])
 def test_what_a_document_shows_runs(document: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its examples can be copied, one after the other; those of other libraries are in test_docs_with_extras.py."""
     monkeypatch.setenv("LOG_LEVEL", "ERROR")  # Their lines go to standard output.
@@ -210,7 +211,7 @@ def test_documents_name_metrics_that_there_are() -> None:
     assert sorted(unknown) == []
 
 
-@pytest.mark.parametrize("module", [obs, obs.middlewares, testing])
+@pytest.mark.parametrize("module", [obs, obs.middlewares, ops, testing])
 def test_what_can_be_imported_is_documented(module: ModuleType) -> None:
     """Somebody who finds a name in an editor can read what it is for."""
     documents = DOCUMENTS
@@ -266,7 +267,7 @@ def test_the_links_of_the_readme_lead_somewhere() -> None:
 
 
 def test_the_table_of_endpoints_is_the_declarations() -> None:
-    """docs/ops.md tells each endpoint that there is, in its order, as it describes itself."""
+    """docs/ops.md lists every endpoint with its summary, in the order of the index."""
     bundle = obs.Observability.from_env({})
     declared = [
         (f"{operation.method} {endpoint.path}", operation.summary)
@@ -275,6 +276,12 @@ def test_the_table_of_endpoints_is_the_declarations() -> None:
     ]
     table = re.findall(r"^\| `((?:GET|POST) /\S*)` \| (.*) \|$", (ROOT / "docs" / "ops.md").read_text(), re.M)
     assert table == declared
+
+
+def test_the_table_of_refusals_is_the_guards() -> None:
+    """docs/ops.md has the statuses that the OpenAPI document declares for guarded endpoints."""
+    table = (ROOT / "docs" / "ops.md").read_text().partition("## The guard\n")[2].partition("\n## ")[0]
+    assert {int(status) for status in re.findall(r"^\| (\d+) \|", table, re.M)} == set(openapi.GUARD_RESPONSES)
 
 
 def test_every_marker_is_documented() -> None:

@@ -1,6 +1,6 @@
 """Checks of a deployment, for `divan-obs check`; write your own with `check`."""
 
-from divan_obs_asgi.checks.check import Check, check
+from divan_obs_asgi.checks.base import Check, check
 from divan_obs_asgi.checks.deployment import Deployment
 from divan_obs_asgi.checks.finding import CannotCheck, Finding
 

@@ -9,7 +9,7 @@ from types import FunctionType
 
 from starlette.middleware.base import BaseHTTPMiddleware
 
-from divan_obs_asgi.checks.check import check
+from divan_obs_asgi.checks.base import check
 from divan_obs_asgi.checks.deployment import Deployment
 from divan_obs_asgi.checks.finding import Finding
 from divan_obs_asgi.checks.target import Target

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import click
 
-from divan_obs_asgi.checks.check import Check
+from divan_obs_asgi.checks.base import Check
 from divan_obs_asgi.checks.deployment import Deployment
 from divan_obs_asgi.checks.files import load_alertmanager, load_queries
 from divan_obs_asgi.checks.finding import CannotCheck, Finding

@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 
-from divan_obs_asgi.checks.check import Check
+from divan_obs_asgi.checks.base import Check
 from divan_obs_asgi.checks.deployment import Deployment
 from divan_obs_asgi.checks.finding import CannotCheck, Finding
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-from divan_obs_asgi.checks.check import Check
+from divan_obs_asgi.checks.base import Check
 from divan_obs_asgi.checks.finding import Finding
 
 Found: TypeAlias = Sequence[tuple[Check, Finding]]

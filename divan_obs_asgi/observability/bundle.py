@@ -31,6 +31,8 @@ from divan_obs_asgi.logs.console import form_for
 from divan_obs_asgi.logs.loguru_bridge import warn_of_loguru
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.metrics.traffic import count_operation
+from divan_obs_asgi.observability.endpoint_registry import EndpointRegistry, H, declared
+from divan_obs_asgi.observability.ops_endpoints import Method, ResponseDescription, Schema
 from divan_obs_asgi.observability.stacks import BuiltStacks
 from divan_obs_asgi.observability.taps import Taps
 from divan_obs_asgi.probes import CanaryProbe, ConfigProbe, HeartbeatProbe, ProbeRegistry
@@ -81,6 +83,7 @@ class Observability:
         authorize: the application's own condition on who may use the guarded endpoints.
         new_request_id: makes the id of a request that has come without a valid one, and of each Socket.IO event.
         operations: the names and reasons that `operation` and `fail` may say: `operations.declare("Users")`.
+        endpoints: the ops endpoints that the service adds: `endpoints.register(endpoint)`.
     """
 
     settings: Settings
@@ -99,6 +102,7 @@ class Observability:
     new_request_id: NewId = uuid4
     operations: Operations = field(default_factory=Operations)
     built_stacks: BuiltStacks = field(default_factory=BuiltStacks)
+    endpoints: EndpointRegistry = field(default_factory=EndpointRegistry, repr=False)
     disconnects: Disconnects = field(default_factory=Disconnects, repr=False)
     taps: Taps = field(default_factory=Taps, repr=False)
     _lifespan: tuple[LifespanProbe, LifespanProbe] = field(default_factory=_lifespan_probes, repr=False)
@@ -299,6 +303,50 @@ class Observability:
             ImproperlyConfigured: where the name is taken or is no name.
         """
         return lambda function: self.jobs.register(name, function)
+
+    def endpoint(
+        self,
+        path: str,
+        *,
+        method: Method = "GET",
+        summary: str | None = None,
+        guarded: bool = True,
+        responses: Mapping[int, ResponseDescription] | None = None,
+        body: Schema | None = None,
+        query: Mapping[str, Schema] | None = None,
+    ) -> Callable[[H], H]:
+        """
+        Make a function an ops endpoint: `@observability.endpoint("/ops/cache")`. It stays as it is, plain or async.
+
+        It is called with the `Request` and returns a `Response`, or something that is sent as JSON.
+
+        Args:
+            path: below `/ops`; OBS_OPS_PREFIX stands before it. `{name}` stands for one segment.
+            method: anything but GET and OPTIONS changes something, and each use is a line of the audit log.
+            summary: one line for the index; default is the first line of the docstring.
+            guarded: False answers everybody, without a token, on the service's own port too.
+            responses: by status, for the OpenAPI document, as are `body` and `query`.
+
+        Raises:
+            ImproperlyConfigured: naming everything that is wrong, a path that is taken included.
+        """
+
+        def register(handler: H) -> H:
+            self.endpoints.register(
+                declared(
+                    path,
+                    handler,
+                    method=method,
+                    summary=summary,
+                    guarded=guarded,
+                    responses=responses,
+                    body=body,
+                    query=query,
+                )
+            )
+            return handler
+
+        return register
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Stop]:

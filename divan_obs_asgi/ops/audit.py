@@ -1,4 +1,4 @@
-"""The audit log: a line for every use of what changes something, and for wrong tokens."""
+"""The audit log: one line for each change that a request makes, and for each wrong token."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from divan_obs_asgi.ops.rate_limit import WINDOW_S
 from divan_obs_asgi.types import Scope
 
 AUDIT_LOGGER = "divan_obs_asgi.audit"
-# Refusals a minute that have a line of their own, of all addresses together: anybody can cause them.
-MAX_REFUSALS = 20
+# Lines in a minute about clients that are not operators, all addresses together: anybody can cause them.
+MAX_ANONYMOUS = 20
 
-# Warnings are never sampled, and with a level of its own the logger does not care for those above it.
+# Warnings are never sampled, and the logger's own level makes it independent of the levels of its parents.
 _LEVEL = logging.WARNING
 _logger = logging.getLogger(AUDIT_LOGGER)
 
 
 class Audit:
     """
-    Writes who used what, and how it went.
+    Logs who has used an endpoint, and with which status the request ended.
 
-    The address is logged whatever OBS_REDACT_IP says: it is an operator's, or that of someone who would like to be one.
+    The address is logged whatever OBS_REDACT_IP says: it belongs to an operator, or to somebody who tries to be one.
 
     Args:
         clock: seconds, monotonic.
@@ -33,72 +33,82 @@ class Audit:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._began = -WINDOW_S
-        self._refusals = 0
+        self._window_start = -WINDOW_S
+        self._anonymous = 0
 
-    def used(self, scope: Scope, path: str, by: str, outcome: str) -> None:
+    def used(self, scope: Scope, path: str, flag: str, outcome: str) -> None:
         """
-        Write that somebody who was let in used something; there is a line for every use.
+        Log that an operator has used an endpoint. Each use has a line.
 
         Args:
             path: the template.
-            by: the flag that holds the token.
-            outcome: the status of the answer, or how it failed.
+            flag: the name of the flag that contains the token of the request.
+            outcome: the status of the response, or "failed".
         """
-        self._write(scope, path, f"the holder of {by}", outcome)
+        self._write(scope, path, f"the holder of {flag}", outcome)
 
     def refused(self, scope: Scope, path: str, status: int) -> None:
-        """Write that somebody was refused; of many in a minute the rest is counted, in one line after it."""
-        self.tell_the_rest()
-        if self._clock() - self._began >= WINDOW_S:
-            self._began, self._refusals = self._clock(), 0
-        self._refusals += 1
-        if self._refusals <= MAX_REFUSALS:
-            self._write(scope, path, "a stranger", str(status))
+        """Log that a client was refused; after `MAX_ANONYMOUS` lines in a minute the others are only counted."""
+        self._anonymously(scope, path, "a refused client", str(status))
 
-    def tell_the_rest(self, *, now: bool = False) -> None:
-        """Write how many refusals had no line, once their minute is over, or `now`."""
-        left_out = self._refusals - MAX_REFUSALS
-        if left_out > 0 and (now or self._clock() - self._began >= WINDOW_S):
-            self._refusals = MAX_REFUSALS
-            _ready().warning("%d more requests were refused within a minute; they have no lines.", left_out)
+    def used_by_anybody(self, scope: Scope, path: str, outcome: str) -> None:
+        """Log that an endpoint without a guard was used; within the same limit."""
+        self._anonymously(scope, path, "an unauthenticated client", outcome)
 
-    async def keep_telling(self) -> None:
-        """Write that also where nobody is refused any more; until cancelled, and then once more."""
+    def log_unlogged(self, *, now: bool = False) -> None:
+        """Log how many requests had no line of their own, once their minute is over, or `now`."""
+        unlogged = self._anonymous - MAX_ANONYMOUS
+        if unlogged > 0 and (now or self._clock() - self._window_start >= WINDOW_S):
+            self._anonymous = MAX_ANONYMOUS
+            _enabled_logger().warning(
+                "%d more requests within a minute have no lines: they were refused, or needed no token.", unlogged
+            )
+
+    async def run(self) -> None:
+        """Log these numbers every minute until cancelled, and once more then."""
         try:
             while True:
                 await anyio.sleep(WINDOW_S)
-                self.tell_the_rest()
+                self.log_unlogged()
         finally:
-            self.tell_the_rest(now=True)
+            self.log_unlogged(now=True)
+
+    def _anonymously(self, scope: Scope, path: str, who: str, outcome: str) -> None:
+        self.log_unlogged()
+        if self._clock() - self._window_start >= WINDOW_S:
+            self._window_start, self._anonymous = self._clock(), 0
+        self._anonymous += 1
+        if self._anonymous <= MAX_ANONYMOUS:
+            self._write(scope, path, who, outcome)
 
     def _write(self, scope: Scope, path: str, who: str, outcome: str) -> None:
         address = client_address(scope)
         where = address if address is not None else "an unknown address"
-        _ready().warning("%s %s: %s, for %s at %s.", _method(scope), path, outcome, who, where)
+        _enabled_logger().warning("%s %s: %s, for %s at %s.", _method(scope), path, outcome, who, where)
 
 
 def client_address(scope: Scope) -> IPv4Address | IPv6Address | None:
-    """Return the address that the server gives, None where it gives none (a Unix socket)."""
+    """Return the address that the server passes in the scope; None without one (a Unix socket)."""
     client = scope.get("client")
     try:
         address = ip_address(str(client[0]).partition("%")[0]) if client else None
     except (LookupError, TypeError, ValueError):
-        return None  # Or where it can be read only once, which is the application's to do.
+        # Not an address; or an iterator, which only the application may read.
+        return None
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _ready() -> logging.Logger:
+def _enabled_logger() -> logging.Logger:
     _logger.setLevel(_LEVEL)
-    # `logging.config` does that to all loggers that its configuration does not name (Alembic's env.py calls it).
+    # `logging.config` disables each logger that its configuration does not name (Alembic's env.py calls it).
     _logger.disabled = False
     return _logger
 
 
 def _method(scope: Scope) -> str:
-    """Return the method; what there is at an unknown path below /ops answers to any, which a client may invent."""
+    """Return the method; an unknown path below /ops is audited for any method, and a client may invent one."""
     method: str = scope["method"]
     return method if method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS") else "(other)"
 
 
-__all__ = ["AUDIT_LOGGER", "MAX_REFUSALS", "Audit", "client_address"]
+__all__ = ["AUDIT_LOGGER", "MAX_ANONYMOUS", "Audit", "client_address"]

@@ -1,4 +1,4 @@
-"""Who may use the guarded endpoints."""
+"""Decides who may use the guarded endpoints."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ import anyio
 from divan_obs_asgi.connection.headers import values
 from divan_obs_asgi.ops.audit import Audit, client_address
 from divan_obs_asgi.ops.rate_limit import RateLimit
-from divan_obs_asgi.ops.responses import Refused
+from divan_obs_asgi.ops.responses import RequestRefused
 from divan_obs_asgi.types import Authorize, Scope
 
 if TYPE_CHECKING:
     from divan_obs_asgi.internal_errors import InternalErrors
     from divan_obs_asgi.settings import Settings
 
-# What an authorization service may take to answer; the operator waits for it.
-PATIENCE_S = 5.0
-# A client with IPv6 has a whole /64 to choose its addresses from (RFC 6177).
+# Seconds that an authorization service may take; the operator waits for it.
+AUTHORIZE_TIMEOUT_S = 5.0
+# A client with IPv6 can use any address of its /64 (RFC 6177).
 _IPV6_CLIENT = 64
-# RFC 9110, section 11.6.1: a 401 says which scheme it wants.
+# A 401 names the scheme that it expects (RFC 9110, section 11.6.1).
 _CHALLENGE = {"www-authenticate": 'Bearer realm="ops"'}
-_SEND_IT = "Send the admin token as 'Authorization: Bearer'."
+_TOKEN_MISSING = "Send the admin token as 'Authorization: Bearer'."
 PUBLIC = "everybody"
-# A header may have 64 kB. What is longer than this, and than our own tokens, is wrong without a look at all of it.
-_LONGEST = 1024
+# A header can have 64 kB. A token that is longer than this, and than our own, is wrong; it is not hashed.
+_MAX_TOKEN = 1024
 
 
 class Guard:
     """
-    Lets in who carries the admin token, comes from an allowed network, and is let in by the application too.
+    Lets in a request with the admin token, from an allowed network, that the application allows as well.
 
-    The right token always passes, whatever others have sent from its address: behind an ingress or a mesh everybody
-    has the same one. Only wrong tokens are counted, limited and audited. A request without a token, or with something
-    that is not one bearer token (another scheme, two Authorization headers), is refused and counts against nobody.
+    The right token always passes, whatever was sent from its address before: behind an ingress or a service mesh all
+    clients have one address. Only wrong tokens are counted, limited and audited. A request without a bearer token,
+    or with two Authorization headers, is refused and not counted.
 
-    The address is the one that the server gives in the scope. What a header says of it is for the server to judge,
-    who knows its proxies (uvicorn's `--forwarded-allow-ips`).
+    The address is the one in the scope. The server knows its proxies and decides whether to believe a header about it
+    (uvicorn's `--forwarded-allow-ips`).
 
     Args:
-        authorize: the application's own condition, beside the token; it can refuse, and cannot let anybody in.
+        authorize: the application's condition beside the token; it can refuse a request and cannot replace the token.
         clock: seconds, monotonic.
 
     Attributes:
-        audit: where uses and refusals are written.
+        audit: the audit log.
     """
 
     def __init__(
@@ -66,106 +66,106 @@ class Guard:
         self._networks = tuple(ip_network(network) for network in settings.ops.networks)
         self._faults = faults
         self._authorize = authorize
-        self._failures = RateLimit(settings.ops.max_failures, clock)
+        self._wrong_tokens = RateLimit(settings.ops.max_failures, clock)
         flags = {
             "OBS_ADMIN_TOKEN": settings.ops.admin_token,
             "OBS_ADMIN_TOKEN_PREVIOUS": settings.ops.admin_token_previous,
         }
-        # An empty one, given in code, is none: `Bearer` alone would carry it.
+        # Code can pass an empty token; with it, `Bearer` alone would be valid.
         tokens = {flag: _bytes(token) for flag, token in flags.items() if token}
         self._digests = {flag: _digest(token) for flag, token in tokens.items()}
-        self._longest = max(_LONGEST, *map(len, tokens.values())) if tokens else _LONGEST
+        self._max_token = max(_MAX_TOKEN, *map(len, tokens.values())) if tokens else _MAX_TOKEN
 
     async def admit(self, scope: Scope, path: str, *, changes: bool) -> str:
         """
-        Return by what a request was let in: the flag that holds its token, or "everybody".
+        Return why a request is let in: the name of the flag that contains its token, or "everybody".
 
         Args:
             path: the template, for the audit log.
-            changes: whether it changes something; then the token is needed wherever the service runs.
+            changes: whether the request changes something; then it always needs the token.
 
         Raises:
-            Refused: 401, 403 or 429.
+            RequestRefused: 401, 403 or 429.
         """
         try:
-            return await self._admitted(scope, changes=changes)
+            return await self._admit(scope, changes=changes)
         except _WrongToken as refused:
             self.audit.refused(scope, path, refused.status)
             raise
-        except Refused as refused:
+        except RequestRefused as refused:
             if changes:
                 self.audit.refused(scope, path, refused.status)
             raise
 
-    async def _admitted(self, scope: Scope, *, changes: bool) -> str:
+    async def _admit(self, scope: Scope, *, changes: bool) -> str:
         address = client_address(scope)
-        self._refuse_strange_networks(address)
-        by = PUBLIC if self._public and not changes else self._holder(scope, address)
+        self._check_network(address)
+        by = PUBLIC if self._public and not changes else self._check_token(scope, address)
         if self._authorize is not None and not await self._is_authorized(self._authorize, scope):
-            raise Refused(403, "The application does not allow it.")
+            raise RequestRefused(403, "The application does not allow it.")
         return by
 
-    def _refuse_strange_networks(self, address: IPv4Address | IPv6Address | None) -> None:
+    def _check_network(self, address: IPv4Address | IPv6Address | None) -> None:
         if self._networks and not any(address is not None and address in network for network in self._networks):
-            raise Refused(403, "This address is in none of OBS_OPS_NETWORKS.")
+            raise RequestRefused(403, "This address is not in OBS_OPS_NETWORKS.")
 
-    def _holder(self, scope: Scope, address: IPv4Address | IPv6Address | None) -> str:
-        """Return the flag that holds the token of a request; refuse one that has none, or a wrong one."""
+    def _check_token(self, scope: Scope, address: IPv4Address | IPv6Address | None) -> str:
+        """Return the flag that contains the token of a request; refuse a missing or wrong token."""
         if not self._digests:
-            raise Refused(403, "OBS_ADMIN_TOKEN is not set: set it, and send it as 'Authorization: Bearer'.")
-        given = _bearer_token(scope)
-        if given is None:
-            raise Refused(401, _SEND_IT, _CHALLENGE)
-        found = self._flag_of(given)
-        if found is None:
-            raise self._wrong(counted_as(address))
-        return found
+            raise RequestRefused(403, "OBS_ADMIN_TOKEN is not set: set it, and send it as 'Authorization: Bearer'.")
+        token = _bearer_token(scope)
+        if token is None:
+            raise RequestRefused(401, _TOKEN_MISSING, _CHALLENGE)
+        flag = self._flag_of(token)
+        if flag is None:
+            raise self._wrong(client_key(address))
+        return flag
 
-    def _flag_of(self, given: bytes) -> str | None:
-        if len(given) > self._longest:
+    def _flag_of(self, token: bytes) -> str | None:
+        if len(token) > self._max_token:
             return None
-        digest = _digest(given)
-        # All of them, also where the first one fits: how long it takes tells nothing, nor does the length.
-        fitting = [flag for flag, expected in self._digests.items() if hmac.compare_digest(digest, expected)]
-        return fitting[0] if fitting else None
+        digest = _digest(token)
+        # All are compared, also after a match: neither the duration nor the length reveals anything.
+        matching = [flag for flag, expected in self._digests.items() if hmac.compare_digest(digest, expected)]
+        return matching[0] if matching else None
 
-    def _wrong(self, client: str) -> Refused:
-        """Count a wrong token of an address; return the refusal."""
-        wait_s = self._failures.wait_s(client)
+    def _wrong(self, client: str) -> RequestRefused:
+        """Count a wrong token; return the refusal."""
+        wait_s = self._wrong_tokens.wait_s(client)
         if wait_s > 0:
-            told = {"retry-after": str(math.ceil(wait_s))}
-            return _WrongToken(429, "Too many wrong tokens from this address; wait.", told)
-        self._failures.add(client)
-        return _WrongToken(401, _SEND_IT, _CHALLENGE)
+            headers = {"retry-after": str(math.ceil(wait_s))}
+            return _WrongToken(429, "Too many wrong tokens from this address; wait.", headers)
+        self._wrong_tokens.add(client)
+        return _WrongToken(401, _TOKEN_MISSING, _CHALLENGE)
 
     async def _is_authorized(self, authorize: Authorize, scope: Scope) -> bool:
         try:
-            with anyio.fail_after(PATIENCE_S):
-                # A copy: it may leave marks, and change nothing.
+            with anyio.fail_after(AUTHORIZE_TIMEOUT_S):
+                # A copy, so that it cannot change the request.
                 verdict = authorize(dict(scope))
-                # `is`: whatever else it returns by mistake is no permission.
+                # `is True`: nothing else that it may return by mistake is a permission.
                 return (await verdict if inspect.isawaitable(verdict) else verdict) is True
         except Exception as error:
             self._faults.report("authorize", error)
             return False
 
 
-class _WrongToken(Refused):
-    """A bearer token that is not ours: a guess, or a client that has an old one."""
+class _WrongToken(RequestRefused):
+    """A bearer token that does not match: a guess, or a client with an old token."""
 
 
 def _bearer_token(scope: Scope) -> bytes | None:
-    """Return the one bearer token of a request; None where it has none, or something else."""
-    # The bytes as they came: text would have to be decoded, and stripped of what is a space in some language.
+    """Return the bearer token of a request; None if it has none, or more than one Authorization header."""
+    # Bytes, as they came: decoding and stripping would accept other spellings of a token.
     credentials = values(scope["headers"], b"authorization")
     if len(credentials) != 1:
-        return None  # Of two, a proxy may have checked the other one.
-    scheme, _, given = credentials[0].partition(b" ")
-    return given.strip(b" ") or None if scheme.lower() == b"bearer" else None
+        return None  # A proxy may have checked the other one.
+    scheme, _, token = credentials[0].partition(b" ")
+    return token.strip(b" ") or None if scheme.lower() == b"bearer" else None
 
 
-def counted_as(address: IPv4Address | IPv6Address | None) -> str:
-    """Return the client whose address this is: all addresses of an IPv6 network are one client's."""
+def client_key(address: IPv4Address | IPv6Address | None) -> str:
+    """Return what a client is counted under: its IPv4 address, or the /64 of its IPv6 address."""
     if address is None:
         return ""
     if address.version == 4:
@@ -174,7 +174,7 @@ def counted_as(address: IPv4Address | IPv6Address | None) -> str:
 
 
 def _bytes(token: str) -> bytes:
-    # How Python reads an environment variable of bytes that are no text, and back.
+    # Python decodes environment variables with surrogateescape; this restores the bytes.
     return token.encode("utf-8", "surrogateescape")
 
 
@@ -182,4 +182,4 @@ def _digest(token: bytes) -> bytes:
     return hashlib.sha256(token).digest()
 
 
-__all__ = ["PUBLIC", "Guard", "counted_as"]
+__all__ = ["PUBLIC", "Guard", "client_key"]

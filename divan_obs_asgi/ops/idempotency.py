@@ -1,4 +1,4 @@
-"""Requests that are sent again because nobody heard the answer: it is given again, and nothing else is done."""
+"""Repeated requests with the same `Idempotency-Key`: they get the first response, and nothing is done twice."""
 
 from __future__ import annotations
 
@@ -9,31 +9,33 @@ from contextlib import contextmanager
 
 from starlette.responses import Response
 
-from divan_obs_asgi.ops.responses import Refused
+from divan_obs_asgi.ops.responses import RequestRefused
 
-# Who repeats a request does so within a day.
+# Clients repeat a request within a day.
 TTL_S = 86_400.0
-# Of more the oldest is forgotten.
+# With more keys than this, the oldest is forgotten.
 MAX_KEYS = 256
 
 
-class Once:
+class IdempotentRequest:
     """
     A request under its key.
 
     Attributes:
-        answer: what was answered the first time; None while it was not.
+        content: what the request asked for; a repetition must ask for the same.
+        at: when it came, by the clock of the store.
+        response: the first response; None while the request is in flight.
     """
 
-    def __init__(self, asked: object, at: float = 0.0) -> None:
-        self.asked = asked
+    def __init__(self, content: object, at: float = 0.0) -> None:
+        self.content = content
         self.at = at
-        self.answer: Response | None = None
+        self.response: Response | None = None
 
 
 class IdempotencyStore:
     """
-    Remembers first answers by `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header).
+    Keeps the first response of each `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header).
 
     Args:
         clock: seconds, monotonic.
@@ -41,43 +43,43 @@ class IdempotencyStore:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._known: OrderedDict[bytes, Once] = OrderedDict()
+        self._requests: OrderedDict[bytes, IdempotentRequest] = OrderedDict()
 
     @contextmanager
-    def once(self, key: bytes, asked: object) -> Iterator[Once]:
+    def request(self, key: bytes, content: object) -> Iterator[IdempotentRequest]:
         """
-        Yield the request of `key`: with the first answer, or, the first time, for it to be set.
+        Yield the request of `key`: with its first response, or a new one whose response the caller sets.
 
-        One that is left without an answer, because it was refused, is forgotten: it has done nothing.
+        A request that the caller leaves without a response was refused and has done nothing: its key is forgotten.
 
         Raises:
-            Refused: 409 while the first one is not answered; 422 where it asked for something else.
+            RequestRefused: 409 while the first request is in flight; 422 if it asked for something else.
         """
         self._forget()
-        known = self._known.get(key)
+        known = self._requests.get(key)
         if known is not None:
-            if known.asked != asked:
-                raise Refused(422, "This Idempotency-Key was sent with another request.")
-            if known.answer is None:
-                raise Refused(409, "The request with this Idempotency-Key is not answered yet.")
+            if known.content != content:
+                raise RequestRefused(422, "This Idempotency-Key was sent with another request.")
+            if known.response is None:
+                raise RequestRefused(409, "The request with this Idempotency-Key is still in flight.")
             yield known
             return
-        first = self._known[key] = Once(asked, self._clock())
+        first = self._requests[key] = IdempotentRequest(content, self._clock())
         try:
             yield first
         finally:
-            if first.answer is None and self._known.get(key) is first:
-                del self._known[key]
+            if first.response is None and self._requests.get(key) is first:
+                del self._requests[key]
 
     def _forget(self) -> None:
-        while self._known:
-            oldest = next(iter(self._known.values()))
-            if len(self._known) < MAX_KEYS and self._clock() - oldest.at < TTL_S:
+        while self._requests:
+            oldest = next(iter(self._requests.values()))
+            if len(self._requests) < MAX_KEYS and self._clock() - oldest.at < TTL_S:
                 return
-            self._known.popitem(last=False)
+            self._requests.popitem(last=False)
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._requests)
 
 
-__all__ = ["MAX_KEYS", "TTL_S", "IdempotencyStore", "Once"]
+__all__ = ["MAX_KEYS", "TTL_S", "IdempotencyStore", "IdempotentRequest"]

@@ -1,44 +1,46 @@
-"""The endpoints as an OpenAPI 3.1 document, made from what they declare."""
+"""The endpoints as an OpenAPI 3.1 document, generated from their declarations."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from divan_obs_asgi.ops.endpoint import REFUSAL, Content, Endpoint, Operation, Schema
+from divan_obs_asgi.observability.ops_endpoints import ERROR_SCHEMA, Endpoint, Operation, ResponseDescription, Schema
 
 _SCHEME = "adminToken"
 _PARAMETER = re.compile(r"{(\w+)}")
 _TEXT: Schema = {"type": "string"}
 _WAIT: Schema = {"type": "integer", "minimum": 1}
 
-# What is answered before an operation is asked: by the guard, and where its body is read.
-_BY_THE_GUARD = {
-    401: Content("The admin token is missing, or wrong.", REFUSAL),
-    403: Content("OBS_ADMIN_TOKEN is not set, the network is not allowed, or the application refuses.", REFUSAL),
-    429: Content("Too many wrong tokens from this address.", REFUSAL),
+# Responses of the guard and of the body's parser, before the handler is called.
+GUARD_RESPONSES = {
+    401: ResponseDescription("The admin token is missing or wrong.", ERROR_SCHEMA),
+    403: ResponseDescription("No token is set, the network is not allowed, or the application refuses.", ERROR_SCHEMA),
+    429: ResponseDescription("Too many wrong tokens from this address.", ERROR_SCHEMA),
 }
-_BY_THE_BODY = {
-    400: Content("A header or the body cannot be read.", REFUSAL),
-    413: Content("The body is too long.", REFUSAL),
-    415: Content("The body says to be no JSON.", REFUSAL),
-    422: Content("The body asks for what cannot be.", REFUSAL),
+_BODY_RESPONSES = {
+    400: ResponseDescription("A header or the body cannot be parsed.", ERROR_SCHEMA),
+    413: ResponseDescription("The body is too long.", ERROR_SCHEMA),
+    415: ResponseDescription("The Content-Type of the body is not JSON.", ERROR_SCHEMA),
+    422: ResponseDescription("The body has a value that is not allowed.", ERROR_SCHEMA),
 }
 
 
 def description(endpoints: Iterable[Endpoint], title: str, version: str, root_path: str = "") -> dict[str, Any]:
     """Return the document."""
+    ids: Counter[str] = Counter()
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},
         "servers": [{"url": root_path.rstrip("/") or "/"}],
-        "paths": {endpoint.path: _path_item(endpoint) for endpoint in endpoints},
+        "paths": {endpoint.path: _path_item(endpoint, ids) for endpoint in endpoints},
         "components": {"securitySchemes": {_SCHEME: {"type": "http", "scheme": "bearer"}}},
     }
 
 
-def _path_item(endpoint: Endpoint) -> dict[str, Any]:
+def _path_item(endpoint: Endpoint, ids: Counter[str]) -> dict[str, Any]:
     item: dict[str, Any] = {}
     names = _PARAMETER.findall(endpoint.path)
     if names:
@@ -46,17 +48,17 @@ def _path_item(endpoint: Endpoint) -> dict[str, Any]:
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
         ]
     for operation in endpoint.operations:
-        item[operation.method.lower()] = _operation(endpoint, operation)
+        item[operation.method.lower()] = _operation(endpoint, operation, ids)
     return item
 
 
-def _operation(endpoint: Endpoint, operation: Operation) -> dict[str, Any]:
+def _operation(endpoint: Endpoint, operation: Operation, ids: Counter[str]) -> dict[str, Any]:
     described: dict[str, Any] = {
-        "operationId": operation.method.lower() + re.sub(r"\W+", "_", endpoint.path),
+        "operationId": _operation_id(endpoint, operation, ids),
         "summary": operation.summary,
         "tags": [endpoint.path.split("/")[1]],
         "security": [{_SCHEME: []}] if endpoint.guarded else [],
-        "responses": {str(status): _response(content) for status, content in _answers(endpoint, operation)},
+        "responses": {str(status): _response(one) for status, one in _responses(endpoint, operation)},
     }
     parameters = [
         {"name": name, "in": where, "schema": schema}
@@ -71,26 +73,33 @@ def _operation(endpoint: Endpoint, operation: Operation) -> dict[str, Any]:
     return described
 
 
-def _answers(endpoint: Endpoint, operation: Operation) -> list[tuple[int, Content]]:
-    answers = dict(operation.answers)
+def _operation_id(endpoint: Endpoint, operation: Operation, ids: Counter[str]) -> str:
+    base = operation.method.lower() + re.sub(r"\W+", "_", endpoint.path)
+    ids[base] += 1
+    # Unique in the document (OpenAPI 3.1, section 4.8.10): `/ops/a-b` and `/ops/a/b` have the same base.
+    return base if ids[base] == 1 else f"{base}__{ids[base]}"
+
+
+def _responses(endpoint: Endpoint, operation: Operation) -> list[tuple[int, ResponseDescription]]:
+    responses = dict(operation.responses)
     if endpoint.guarded:
-        answers = {**_BY_THE_GUARD, **answers}
+        responses = {**GUARD_RESPONSES, **responses}
     if operation.body is not None:
-        answers = {**_BY_THE_BODY, **answers}
-    return sorted(answers.items())
+        responses = {**_BODY_RESPONSES, **responses}
+    return sorted(responses.items())
 
 
-def _response(content: Content) -> dict[str, Any]:
-    if content.media_type is None:
-        return {"description": content.description}
-    schema = content.schema if content.schema is not None else _TEXT
+def _response(response: ResponseDescription) -> dict[str, Any]:
+    if response.media_type is None:
+        return {"description": response.description}
+    schema = response.schema if response.schema is not None else _TEXT
     described: dict[str, Any] = {
-        "description": content.description,
-        "content": {content.media_type: {"schema": schema}, **{also: {"schema": _TEXT} for also in content.also}},
+        "description": response.description,
+        "content": {response.media_type: {"schema": schema}, **{also: {"schema": _TEXT} for also in response.also}},
     }
-    if content is _BY_THE_GUARD[429]:
+    if response is GUARD_RESPONSES[429]:
         described["headers"] = {"Retry-After": {"schema": _WAIT}}
     return described
 
 
-__all__ = ["description"]
+__all__ = ["GUARD_RESPONSES", "description"]

@@ -1,4 +1,4 @@
-"""Ops on a port of its own, where no client of the service comes: OBS_OPS_PORT."""
+"""The ops endpoints on their own port, which clients of the service do not reach: OBS_OPS_PORT."""
 
 from __future__ import annotations
 
@@ -10,62 +10,62 @@ from typing import TYPE_CHECKING
 import anyio
 
 from divan_obs_asgi.exceptions import ProbeFailed
-from divan_obs_asgi.ops.responses import Refused
+from divan_obs_asgi.ops.responses import RequestRefused
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
 
-# The key that a scope of this port has, and none of the application's: no client can put it there.
+# Marks the scopes of this port. A client cannot set a key of the scope.
 OWN_PORT_KEY = "divan_obs_asgi.ops_port"
 COMPONENT = "ops_port"
-# Whoever has the port now may give it back.
+# Seconds until it tries again to listen: another process may have released the port.
 RETRY_S = 5.0
-_NOT_FOUND = Refused(404, "There is no such endpoint.")
+_NOT_FOUND = RequestRefused(404, "There is no such endpoint.")
 _logger = logging.getLogger("divan_obs_asgi.ops")
 
 
-def keep_off(app: ASGIApp) -> ASGIApp:
-    """Return `app` for the innermost place of a stack that is served on the own port, too: there it is never called."""
+def not_on_own_port(app: ASGIApp) -> ASGIApp:
+    """Return `app` as the innermost application of a stack that is also served on the own port, where it is 404."""
 
-    async def off_the_own_port(scope: Scope, receive: Receive, send: Send) -> None:
+    async def on_other_ports(scope: Scope, receive: Receive, send: Send) -> None:
         if OWN_PORT_KEY not in scope:
             await app(scope, receive, send)
         elif scope["type"] == "http":
-            await _NOT_FOUND.answer()(scope, receive, send)
+            await _NOT_FOUND.response()(scope, receive, send)
 
-    # Where the routes of the application are looked for, as in every middleware.
-    off_the_own_port.app = app  # type: ignore[attr-defined]
-    return off_the_own_port
+    # The attribute by which the routes of the application are found, as in every middleware.
+    on_other_ports.app = app  # type: ignore[attr-defined]
+    return on_other_ports
 
 
 def serve_on_own_port(stack: ASGIApp, obs: Observability, port: int) -> None:
-    """Have `stack` served on the own port too while the application runs; the first one of a bundle."""
+    """Serve `stack` on the own port too while the application runs; only the first stack of a bundle."""
     if COMPONENT in obs.probes.names():
         return
     own = OwnPort(stack, obs, port)
     obs.background.add(COMPONENT, own.run)
-    # Told and no more: the service can do its work without its operators.
+    # Not critical: the service can do its work without ops endpoints.
     obs.probes.probe(COMPONENT, critical=False, interval=0, fail_after=1)(own.check)
 
 
 class OwnPort:
     """
-    Serves a stack by uvicorn, in the application's event loop, with its middlewares: what fails here is told too.
+    Serves a stack by uvicorn in the application's event loop, with its middlewares, so that failures are reported.
 
-    Several workers share the port where the system lets them (SO_REUSEPORT), and any of them answers, as on the
-    service's own. Where it is taken otherwise, that is said once, and tried again; the service goes on.
+    Several workers share the port if the system has SO_REUSEPORT, and any of them answers. If the port is taken, one
+    ERROR line says so, the service runs without it, and listening is tried again.
     """
 
     def __init__(self, stack: ASGIApp, obs: Observability, port: int) -> None:
         self._stack = stack
         self._faults = obs.faults
         self._address = (obs.settings.ops.host, port)
-        self._said = False
+        self._failure_logged = False
         self.serves = False
 
     async def check(self) -> dict[str, object]:
-        """Pass while it is served."""
+        """Pass while the port is served."""
         if not self.serves:
             raise ProbeFailed("refused")
         return {}
@@ -76,32 +76,32 @@ class OwnPort:
             asyncio.get_running_loop()
             from divan_obs_asgi.ops.own_server import OwnServer
         except (ImportError, RuntimeError) as error:
-            self._say("it needs asyncio and uvicorn: pip install uvicorn", error)
+            self._log_failure("asyncio and uvicorn are required (pip install uvicorn)", error)
             return
         while True:
             try:
                 with self._listener() as listener:
-                    await OwnServer(self._answer).serve_on(listener, self._note)
+                    await OwnServer(self._answer).serve_on(listener, self._set_serving)
             except OSError as error:
-                self._say(error.strerror or type(error).__name__, error)
+                self._log_failure(error.strerror or type(error).__name__, error)
             await anyio.sleep(RETRY_S)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[OWN_PORT_KEY] = True
         await self._stack(scope, receive, send)
 
-    def _note(self, serves: bool) -> None:
+    def _set_serving(self, serves: bool) -> None:
         self.serves = serves
         if serves:
-            self._said = False
-            _logger.info("OBS_OPS_PORT: served on %s, port %d.", *self._address)
+            self._failure_logged = False
+            _logger.info("Serving the ops endpoints on %s:%d (OBS_OPS_PORT).", *self._address)
 
-    def _say(self, why: str, error: Exception) -> None:
-        if self._said:
+    def _log_failure(self, why: str, error: Exception) -> None:
+        if self._failure_logged:
             return
-        self._said = True
+        self._failure_logged = True
         host, port = self._address
-        _logger.error("OBS_OPS_PORT: nobody is served on %s, port %d: %s.", host, port, why)
+        _logger.error("Cannot listen on %s:%d (OBS_OPS_PORT): %s.", host, port, why)
         self._faults.report(COMPONENT, error)
 
     def _listener(self) -> socket.socket:
@@ -118,4 +118,4 @@ class OwnPort:
         return listener
 
 
-__all__ = ["COMPONENT", "OWN_PORT_KEY", "RETRY_S", "OwnPort", "keep_off", "serve_on_own_port"]
+__all__ = ["COMPONENT", "OWN_PORT_KEY", "RETRY_S", "OwnPort", "not_on_own_port", "serve_on_own_port"]

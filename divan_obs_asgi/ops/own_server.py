@@ -1,4 +1,4 @@
-"""A uvicorn beside the application's own server, in its event loop. Imported only where OBS_OPS_PORT is set."""
+"""A uvicorn server in the application's event loop, beside its own server. Imported only with OBS_OPS_PORT."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import uvicorn
 
 from divan_obs_asgi.types import ASGIApp
 
-# What a scrape that is under way at the end of the application may take.
+# Seconds that a scrape in flight may take when the application ends.
 _LAST_ANSWERS_S = 1
 
 
 class _Config(uvicorn.Config):
     def configure_logging(self) -> None:
-        """Leave the loggers alone: they are the application's server's."""
+        """Leave the loggers to the application's server."""
 
 
 class OwnServer(uvicorn.Server):
-    """Serves without the signals, the lifespan and the logging that belong to the application's server."""
+    """Serves without signals, lifespan and logging, which belong to the application's server."""
 
     def __init__(self, app: ASGIApp) -> None:
-        # The address is that of the peer, whatever a header says: no proxy is meant to stand before this port.
+        # The address of a client is that of its connection: this port is not meant to be behind a proxy.
         super().__init__(
             _Config(
                 cast(Any, app),
@@ -42,7 +42,7 @@ class OwnServer(uvicorn.Server):
         Serve until cancelled.
 
         Raises:
-            OSError: where nobody can listen there.
+            OSError: if it cannot listen.
         """
         self.config.load()
         self.lifespan = self.config.lifespan_class(self.config)

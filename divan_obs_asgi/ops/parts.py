@@ -1,4 +1,4 @@
-"""All parts of the ops endpoints, and the application that they make."""
+"""The list of the ops endpoints, and the application that serves them."""
 
 from __future__ import annotations
 
@@ -6,65 +6,67 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from divan_obs_asgi.observability.ops_endpoints import Endpoint
 from divan_obs_asgi.ops.application import OpsApplication
-from divan_obs_asgi.ops.endpoint import Endpoint
-from divan_obs_asgi.ops.endpoints.cardinality import CardinalityPage
-from divan_obs_asgi.ops.endpoints.config import Config
-from divan_obs_asgi.ops.endpoints.drain import Draining
-from divan_obs_asgi.ops.endpoints.health import Health
-from divan_obs_asgi.ops.endpoints.index import Directory
-from divan_obs_asgi.ops.endpoints.ingest import Ingest
-from divan_obs_asgi.ops.endpoints.loggers import Loggers
-from divan_obs_asgi.ops.endpoints.metrics import MetricsPage
-from divan_obs_asgi.ops.endpoints.middleware import Middleware
-from divan_obs_asgi.ops.endpoints.rollover import Rollover
-from divan_obs_asgi.ops.endpoints.tasks import Tasks
-from divan_obs_asgi.ops.endpoints.trace_test import TraceTest
+from divan_obs_asgi.ops.endpoints.cardinality import CardinalityEndpoint
+from divan_obs_asgi.ops.endpoints.config import ConfigEndpoint
+from divan_obs_asgi.ops.endpoints.drain import DrainEndpoint
+from divan_obs_asgi.ops.endpoints.health import HealthEndpoints
+from divan_obs_asgi.ops.endpoints.index import IndexEndpoints
+from divan_obs_asgi.ops.endpoints.ingest import IngestEndpoint
+from divan_obs_asgi.ops.endpoints.loggers import LoggersEndpoint
+from divan_obs_asgi.ops.endpoints.metrics import MetricsEndpoint
+from divan_obs_asgi.ops.endpoints.middleware import MiddlewareEndpoint
+from divan_obs_asgi.ops.endpoints.rollover import RolloverEndpoint
+from divan_obs_asgi.ops.endpoints.tasks import TasksEndpoint
+from divan_obs_asgi.ops.endpoints.trace_test import TraceTestEndpoint
 from divan_obs_asgi.ops.guard import Guard
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
 
 
-class Part(Protocol):
-    """A group of endpoints, made once for a bundle; the guard is for those that tell operators more than others."""
+class EndpointGroup(Protocol):
+    """A group of endpoints, created once for a bundle; the guard is for those that show operators more details."""
 
     def __init__(self, obs: Observability, guard: Guard) -> None: ...
 
     def endpoints(self) -> Iterable[Endpoint]: ...
 
 
-# One file for each; a new one is declared here and nowhere else.
-PARTS: tuple[type[Part], ...] = (
-    Health,
-    MetricsPage,
-    Rollover,
-    TraceTest,
-    Loggers,
-    Config,
-    Middleware,
-    Tasks,
-    CardinalityPage,
-    Draining,
-    Ingest,
+# One file each; a new one is listed here and nowhere else.
+ENDPOINT_GROUPS: tuple[type[EndpointGroup], ...] = (
+    HealthEndpoints,
+    MetricsEndpoint,
+    RolloverEndpoint,
+    TraceTestEndpoint,
+    LoggersEndpoint,
+    ConfigEndpoint,
+    MiddlewareEndpoint,
+    TasksEndpoint,
+    CardinalityEndpoint,
+    DrainEndpoint,
+    IngestEndpoint,
 )
 
 
 def endpoints(obs: Observability, guard: Guard) -> list[Endpoint]:
-    """Return what is declared, in the order in which it is told."""
+    """Return the endpoints of the library, in the order of the index."""
     prefix = obs.settings.ops.prefix
     declared: list[Endpoint] = []
-    parts: list[Part] = [part(obs, guard) for part in PARTS]
-    for part in (*parts, Directory(obs, declared)):
-        declared.extend(replace(endpoint, path=prefix + endpoint.path) for endpoint in part.endpoints())
+    groups: list[EndpointGroup] = [group(obs, guard) for group in ENDPOINT_GROUPS]
+    for group in (*groups, IndexEndpoints(obs, declared)):
+        declared.extend(replace(endpoint, path=prefix + endpoint.path) for endpoint in group.endpoints())
     return declared
 
 
 def build_ops_app(obs: Observability) -> OpsApplication:
     """Return the application that answers the ops endpoints of `obs`."""
     guard = Guard(obs.settings, obs.faults, obs.authorize)
-    obs.background.add("audit", guard.audit.keep_telling, later=True)
-    return OpsApplication(endpoints(obs, guard), guard, obs.settings.ops.prefix)
+    obs.background.add("audit", guard.audit.run, later=True)
+    application = OpsApplication(endpoints(obs, guard), guard, obs.settings.ops.prefix)
+    obs.endpoints.listen(application.serve)
+    return application
 
 
-__all__ = ["PARTS", "Part", "build_ops_app", "endpoints"]
+__all__ = ["ENDPOINT_GROUPS", "EndpointGroup", "build_ops_app", "endpoints"]

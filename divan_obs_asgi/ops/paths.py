@@ -1,4 +1,4 @@
-"""What a path means: below the root, in its one spelling, or in one that somebody else would read as that one."""
+"""The path of a request: below the root path, in its plain spelling, and as a lenient reader resolves it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from urllib.parse import unquote
 
 from divan_obs_asgi.types import Scope
 
-# Layers that decode, one after the other: a proxy, a server, a framework.
+# A proxy, a server and a framework may decode a path one after the other.
 _DECODERS = 3
-# One of these is in every path that a lenient reader changes.
+# A lenient reader changes only paths that contain one of these.
 _ODD = re.compile(r"//|/\.|[%;\\?#\s\x00-\x1f\x7f]|^[^/]")
 _ENDS_A_PATH = re.compile(r"[?#\x00]")
 
 
 def path_below_root(scope: Scope) -> str:
-    """Return the path as the application sees it; a proxy that cut the root off is understood too."""
+    """Return the path as the application sees it, whether or not a proxy has removed the root path."""
     path: str = scope.get("path", "")
     root: str = scope.get("root_path", "")
     if not root:
@@ -25,7 +25,7 @@ def path_below_root(scope: Scope) -> str:
     if rest is not None:
         return rest
     if _ODD.search(path):
-        # What a lenient reader finds below the root; with a part that no endpoint's own path has.
+        # The rest, as a lenient reader finds it, with a segment that no path of an endpoint has.
         rest = _rest(resolved(path), root)
     return path if rest is None else f"/.{rest}"
 
@@ -36,13 +36,13 @@ def _rest(path: str, root: str) -> str | None:
 
 
 def is_plain(scope: Scope, path: str) -> bool:
-    """Tell whether the client spelled `path` so, and did not hide letters of it from a proxy's rule (`/%6detrics`)."""
+    """Return whether the client sent `path` without escapes (`/%6detrics`), which hide it from a proxy's rule."""
     raw: bytes | None = scope.get("raw_path")
     return raw is None or raw.partition(b"?")[0].endswith(path.encode("utf-8", "surrogateescape"))
 
 
 def resolved(path: str) -> str:
-    """Return what a lenient reader makes of a path: decoded, without empty, dot and parameter parts."""
+    """Return a path as a lenient reader resolves it: decoded, without empty segments, dot segments and parameters."""
     for _ in range(_DECODERS):
         path = unquote(path)
     path = _ENDS_A_PATH.split(path, maxsplit=1)[0]

@@ -1,4 +1,4 @@
-"""How often an address has failed of late."""
+"""Counts recent failures by address."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 WINDOW_S = 60.0
-# Of more addresses than this the one that failed longest ago is forgotten.
+# With more addresses, the one whose last failure is oldest is forgotten.
 MAX_ADDRESSES = 4096
 
 
 class RateLimit:
     """
-    Counts the failures of a minute, of a bounded number of addresses; one costs the same however often it fails.
+    Counts failures within a minute for a bounded number of addresses, in constant memory for each.
 
     Args:
-        most: as many in a minute are allowed; the minute of an address begins with its first one.
+        most: failures allowed in a minute; the minute of an address begins with its first failure.
         clock: seconds, monotonic.
     """
 
     def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = most
         self._clock = clock
-        # When its minute began, and how many there were.
+        # The start of the minute, and the failures since.
         self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def wait_s(self, address: str) -> float:
-        """Return for how many seconds `address` has to wait; 0 where it has not."""
+        """Return the seconds that `address` must wait; 0 if it need not."""
         began, count = self._counts.get(address, (0.0, 0))
         return max(0.0, began + WINDOW_S - self._clock()) if count >= self._most else 0.0
 

@@ -1,4 +1,4 @@
-"""How the ops endpoints answer: JSON that nobody keeps, and refusals that say why."""
+"""Responses of the ops endpoints: JSON that is never cached, and refusals with a reason."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from collections.abc import Mapping
 import orjson
 from starlette.responses import Response
 
-# A cache that repeats yesterday's health, or the operators' metrics, would be worse than none.
+# A cached response would show an earlier health, or the operators' metrics to somebody else.
 NOT_STORED = {"cache-control": "no-store"}
 
 
-class Refused(Exception):
-    """A request cannot be granted: a status, and a sentence that holds nothing of what the client sent."""
+class RequestRefused(Exception):
+    """
+    A request is refused: a status, and a sentence that the client reads.
+
+    Args:
+        detail: contains nothing that the client has sent.
+    """
 
     def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -20,14 +25,14 @@ class Refused(Exception):
         self.detail = detail
         self.headers = headers
 
-    def answer(self) -> Response:
-        """Return the response that says so."""
-        return json_answer({"detail": self.detail}, self.status, self.headers)
+    def response(self) -> Response:
+        """Return the response to the client."""
+        return json_response({"detail": self.detail}, self.status, self.headers)
 
 
-def json_answer(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return `content` as JSON; no cache keeps it."""
+def json_response(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return `content` as a JSON response with `Cache-Control: no-store`."""
     return Response(orjson.dumps(content), status, {**NOT_STORED, **(headers or {})}, "application/json")
 
 
-__all__ = ["NOT_STORED", "Refused", "json_answer"]
+__all__ = ["NOT_STORED", "RequestRefused", "json_response"]

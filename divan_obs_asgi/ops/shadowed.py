@@ -1,4 +1,4 @@
-"""Routes of the application that are never reached, because ours have their paths."""
+"""Routes of the application that cannot be reached, because an ops endpoint has their path."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _logger = logging.getLogger("divan_obs_asgi.ops")
 
 
 def warn_of_shadowed_routes(app: object, ops: OpsApplication, *, has_own_port: bool) -> None:
-    """Log one warning that names the routes of `app` which ours stand before, where its routes can be listed."""
+    """Log one warning with the routes of `app` that an ops endpoint shadows, if its routes can be listed."""
     shadowed = shadowed_routes(app, ops, has_own_port=has_own_port)
     if not shadowed:
         return
@@ -30,7 +30,7 @@ def warn_of_shadowed_routes(app: object, ops: OpsApplication, *, has_own_port: b
 
 
 def shadowed_routes(app: object, ops: OpsApplication, *, has_own_port: bool) -> list[str]:
-    """Return the routes of `app` which ours stand before on the port of the application."""
+    """Return the routes of `app` that an ops endpoint shadows on the port of the application."""
 
     def is_answered_here(path: str) -> bool:
         return ops.owns(path) and not (has_own_port and not ops.is_for_everybody(path))
@@ -41,7 +41,7 @@ def shadowed_routes(app: object, ops: OpsApplication, *, has_own_port: bool) -> 
 
 
 def _is_shadowed(path: HttpPath, is_answered_here: Callable[[str], bool], ours: Sequence[str], prefix: str) -> bool:
-    # What is for all that nobody else answers is no rival: `/{path:path}`, a mount at `/`, or either below our prefix.
+    # A fallback for unknown paths is not shadowed: `/{path:path}`, a mount at `/`, or one of them below our prefix.
     if not path.template.startswith(f"{prefix}/"):
         return False
     if _first_segment(path.template, prefix) not in {_first_segment(one, prefix) for one in ours}:

@@ -1,4 +1,4 @@
-"""How many requests a client may send, and how many all of them together."""
+"""Limits the requests of a client, or of all clients together."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from divan_obs_asgi.ops.rate_limit import MAX_ADDRESSES, WINDOW_S
 
 class TokenBuckets:
     """
-    A token bucket for each of a bounded number of clients. A new one is full; the one used longest ago is forgotten.
+    A token bucket for each of a bounded number of clients. New buckets are full; the least recently used is forgotten.
 
     Args:
-        per_minute: tokens that a bucket gains in a minute; it holds no more than these.
+        per_minute: tokens that a bucket gains in a minute, and its capacity.
         clock: seconds, monotonic.
     """
 
@@ -22,11 +22,11 @@ class TokenBuckets:
         self._most = float(per_minute)
         self._per_second = per_minute / WINDOW_S
         self._clock = clock
-        # Tokens that were left, and when.
+        # The tokens left, and when that was.
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, client: str) -> float:
-        """Take a token of `client` and return 0; where there is none, return the seconds until there is."""
+        """Take a token of `client` and return 0; from an empty bucket, return the seconds until the next token."""
         now = self._clock()
         left, at = self._buckets.get(client, (self._most, now))
         left = min(self._most, left + (now - at) * self._per_second)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from divan_obs_asgi.exceptions import ImproperlyConfigured, MiddlewareNotUsed
 from divan_obs_asgi.lifecycle.drain import closing
 from divan_obs_asgi.observability.stacks import Place
-from divan_obs_asgi.ops.own_port import keep_off, serve_on_own_port
+from divan_obs_asgi.ops.own_port import not_on_own_port, serve_on_own_port
 from divan_obs_asgi.stack.lifespan import run_lifespan
 from divan_obs_asgi.types import BUNDLE_KEY, CONNECTIONS, ASGIApp, Receive, Scope, Send
 
@@ -71,7 +71,7 @@ def build_stack(
     if not obs.settings.enabled:
         return app
     own_port = obs.settings.ops.port if obs.settings.ops.enabled else None
-    chain = innermost = app if own_port is None else keep_off(app)
+    chain = innermost = app if own_port is None else not_on_own_port(app)
     places: deque[Place] = deque()
     wrong: list[str] = []
     causes: list[Exception] = []

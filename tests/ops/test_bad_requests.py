@@ -83,7 +83,7 @@ def test_every_use_is_told(path: str) -> None:
     ask(observed, path, bearer("wrong"), method="POST")
     assert messages(observed, "divan_obs_asgi.audit") == [
         f"POST {path}: {done.status}, for the holder of OBS_ADMIN_TOKEN at 192.0.2.7.",
-        f"POST {path}: 401, for a stranger at 192.0.2.7.",
+        f"POST {path}: 401, for a refused client at 192.0.2.7.",
     ]
 
 
@@ -163,7 +163,7 @@ def test_a_body_that_is_too_long_is_not_read_to_its_end(path: str) -> None:
 )
 def test_what_is_no_json_is_refused(path: str, body: bytes) -> None:
     """Also what is nested so deep that a parser might fall over it."""
-    assert refused(path, JSON, chunks=(body,)) == (400, {"detail": "The body is no JSON."})
+    assert refused(path, JSON, chunks=(body,)) == (400, {"detail": "The body is not valid JSON."})
 
 
 @pytest.mark.parametrize("path", WITH_BODY)

@@ -13,10 +13,10 @@ import pytest
 import divan_obs_asgi as obs
 from divan_obs_asgi.ops import guard
 from divan_obs_asgi.ops import rate_limit as failures
-from divan_obs_asgi.ops.audit import MAX_REFUSALS
+from divan_obs_asgi.ops.audit import MAX_ANONYMOUS
 from divan_obs_asgi.ops.guard import Guard
 from divan_obs_asgi.ops.rate_limit import RateLimit
-from divan_obs_asgi.ops.responses import Refused
+from divan_obs_asgi.ops.responses import RequestRefused
 from divan_obs_asgi.settings import OpsSettings
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.types import Scope
@@ -104,7 +104,7 @@ def status(guard: Guard, *headers: tuple[bytes, bytes], client: str = "192.0.2.7
     scope = {**http_scope("/metrics", headers=headers), "client": (client, 1)}
     try:
         anyio.run(lambda: guard.admit(scope, "/metrics", changes=False))
-    except Refused as refused:
+    except RequestRefused as refused:
         return refused.status
     return 200
 
@@ -229,7 +229,7 @@ def test_only_allowed_networks_are_answered(client: object, allowed: bool, envir
     observed = Observed({**environ, "OBS_OPS_NETWORKS": "10.0.0.0/8, fd00::/8, fe80::/10"})
     done = ask(observed, "/metrics", bearer(NEW), client=client)
     assert done.status == (200 if allowed else 403)
-    assert allowed or detail(done)[1] == "This address is in none of OBS_OPS_NETWORKS."
+    assert allowed or detail(done)[1] == "This address is not in OBS_OPS_NETWORKS."
     assert ask(observed, "/health/live", client=client).status == 200
 
 
@@ -301,7 +301,7 @@ def breaks(scope: Scope) -> Awaitable[bool]:
 @pytest.mark.parametrize("authorize", [hangs, breaks])
 def test_a_broken_function_is_a_refusal_and_a_fault(authorize: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody gets in because something is down, and those who run the service are told."""
-    monkeypatch.setattr(guard, "PATIENCE_S", 0.02)
+    monkeypatch.setattr(guard, "AUTHORIZE_TIMEOUT_S", 0.02)
     observed = Observed({"OBS_ADMIN_TOKEN": NEW}, authorize=authorize)
     observed.obs.log.install()
     assert detail(ask(observed, "/metrics", bearer(NEW))) == (403, "The application does not allow it.")
@@ -322,8 +322,8 @@ WISH = b'{"logger":"tests.ops.guard","level":"DEBUG","ttl_s":1}'
         ([bearer(NEW)], WISH, "200, for the holder of OBS_ADMIN_TOKEN"),
         ([bearer(OLD)], WISH, "200, for the holder of OBS_ADMIN_TOKEN_PREVIOUS"),
         ([bearer(NEW)], b"[]", "400, for the holder of OBS_ADMIN_TOKEN"),
-        ([bearer("a wrong one")], WISH, "401, for a stranger"),
-        ([], WISH, "401, for a stranger"),
+        ([bearer("a wrong one")], WISH, "401, for a refused client"),
+        ([], WISH, "401, for a refused client"),
     ],
 )
 def test_every_use_of_what_changes_something_is_told(
@@ -397,7 +397,7 @@ def test_a_wrong_token_is_told_wherever_it_is_sent(path: str) -> None:
     scope = {**http_scope(path, headers=[bearer("guess-of-today")]), "query_string": query.encode()}
     anyio.run(converse, stack, scope)
     told = path.replace("there-is-none", "{unknown}")
-    assert audited(observed) == [f"GET {told}: 401, for a stranger at 192.0.2.7."]
+    assert audited(observed) == [f"GET {told}: 401, for a refused client at 192.0.2.7."]
     assert b"guess-of-today" not in observed.stream.getvalue()
 
 
@@ -412,22 +412,22 @@ def test_refusals_are_told_up_to_so_many_a_minute(caplog: pytest.LogCaptureFixtu
             status(door, bearer("guess"), client=f"192.0.{number % 250}.7")
         return [record.getMessage() for record in caplog.records if record.name == "divan_obs_asgi.audit"]
 
-    assert len(guess(MAX_REFUSALS + 100)) == MAX_REFUSALS
+    assert len(guess(MAX_ANONYMOUS + 100)) == MAX_ANONYMOUS
     clock.now += failures.WINDOW_S
     first, *others = guess(2)
-    assert first == "100 more requests were refused within a minute; they have no lines."
+    assert first == "100 more requests within a minute have no lines: they were refused, or needed no token."
     assert len(others) == 2
-    assert len(guess(MAX_REFUSALS)) == MAX_REFUSALS - 2
+    assert len(guess(MAX_ANONYMOUS)) == MAX_ANONYMOUS - 2
     caplog.clear()
     anyio.run(_end_at_once, door)
     assert [record.getMessage() for record in caplog.records] == [
-        "2 more requests were refused within a minute; they have no lines."
+        "2 more requests within a minute have no lines: they were refused, or needed no token."
     ]
 
 
 async def _end_at_once(door: Guard) -> None:
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(door.audit.keep_telling)
+        tasks.start_soon(door.audit.run)
         await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
 
@@ -438,10 +438,10 @@ def test_uses_are_told_however_many_were_refused() -> None:
     observed.obs.log.install()
     stack = obs.build_stack(application, observed.obs)
     body = {"type": "http.request", "body": WISH, "more_body": False}
-    tokens = ["guess"] * (MAX_REFUSALS + 5) + [NEW]
+    tokens = ["guess"] * (MAX_ANONYMOUS + 5) + [NEW]
     for token in tokens:
         anyio.run(converse, stack, http_scope("/ops/loggers", method="POST", headers=[bearer(token)]), [body])
-    assert audited(observed)[MAX_REFUSALS:] == [
+    assert audited(observed)[MAX_ANONYMOUS:] == [
         "POST /ops/loggers: 200, for the holder of OBS_ADMIN_TOKEN at 192.0.2.7."
     ]
 
@@ -451,4 +451,4 @@ def test_an_invented_method_is_not_in_the_audit_log() -> None:
     observed = Observed({"OBS_ADMIN_TOKEN": NEW})
     observed.obs.log.install()
     ask(observed, "/ops/there-is-none", bearer("guess"), method="FORGED")
-    assert audited(observed) == ["(other) /ops/{unknown}: 401, for a stranger at 192.0.2.7."]
+    assert audited(observed) == ["(other) /ops/{unknown}: 401, for a refused client at 192.0.2.7."]

@@ -84,6 +84,22 @@ def test_nothing_of_ops_is_on_the_public_port() -> None:
             assert (answer.status_code, answer.json()) == (404, {"detail": "There is no such endpoint."})
 
 
+def test_endpoints_of_the_service_are_on_the_own_port() -> None:
+    """As those of the library: with the token there, and on the public port only what everybody may use."""
+    port = free_port()
+    observed = operated({"OBS_OPS_PORT": str(port), "OBS_DRAIN_ENABLED": "false"})
+    observed.obs.endpoint("/ops/cache", summary="Guarded.")(lambda request: {"entries": 3})
+    observed.obs.endpoint("/ops/open/{name}", summary="Open.", guarded=False)(lambda request: {"open": True})
+    with serve(obs.build_stack(echo, observed.obs), lifespan="on") as public:
+        service = Served(observed, public, port)
+        service.until(service.serves)
+        assert httpx.get(f"{service.own_url}/ops/cache", headers=OPERATOR).json() == {"entries": 3}
+        assert httpx.get(f"{service.own_url}/ops/cache").status_code == 401
+        assert httpx.get(f"{service.url}/ops/cache", headers=OPERATOR).text == "the application at /ops/cache"
+        for url in (service.own_url, service.url):
+            assert httpx.get(f"{url}/ops/open/door").json() == {"open": True}
+
+
 def test_the_token_is_of_no_use_on_the_public_port() -> None:
     """Nobody can find out there whether a token is the right one."""
     with served(free_port()) as service:
@@ -147,7 +163,7 @@ def test_a_port_that_is_taken_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> 
         ready = httpx.get(f"{service.url}/health/ready")
         assert (ready.status_code, ready.json()["checks"]["ops_port"]["ok"]) == (200, False)
         assert messages == [
-            f"OBS_OPS_PORT: nobody is served on 127.0.0.1, port {port}: Address already in use.",
+            f"Cannot listen on 127.0.0.1:{port} (OBS_OPS_PORT): Address already in use.",
         ]
         assert service.observed.value("divan_obs_errors_total", component="ops_port") == 1
         taken.close()
@@ -184,7 +200,7 @@ def test_without_what_it_needs_it_says_so(backend: str, monkeypatch: pytest.Monk
     with caught() as messages:
         anyio.run(own.run, backend=backend)
     assert messages == [
-        "OBS_OPS_PORT: nobody is served on 127.0.0.1, port 9464: it needs asyncio and uvicorn: pip install uvicorn."
+        "Cannot listen on 127.0.0.1:9464 (OBS_OPS_PORT): asyncio and uvicorn are required (pip install uvicorn)."
     ]
     assert observed.value("divan_obs_errors_total", component="ops_port") == 1
 

@@ -47,3 +47,34 @@ def test_a_client_does_not_blind_the_scraper(own_port: bool) -> None:
             service.client.get(f"{url}/metrics", headers=OPERATOR),
         ]
         assert [answer.status_code for answer in answers] == [429, 401, 200]
+
+
+BROKEN = """
+import divan_obs_asgi as obs
+from starlette.applications import Starlette
+
+app = Starlette()
+observability = obs.init(app)
+
+@observability.endpoint("/ops/broken", summary="It fails.")
+def broken(request):
+    raise ZeroDivisionError("on purpose")
+
+@observability.endpoint("/ops/exits", summary="It exits.")
+async def exits(request):
+    raise SystemExit(3)
+"""
+
+
+@pytest.mark.parametrize("path", ["/ops/broken", "/ops/exits"])
+def test_a_broken_endpoint_of_the_service_is_one_line(path: str) -> None:
+    """The server goes on, and says nothing beside the line of the request."""
+    with served(BROKEN) as service:
+        # uvicorn closes the connection of a request that has raised, as it does for the application's own.
+        assert service.client.get(path, headers={**OPERATOR, "Connection": "close"}).status_code == 500
+        assert service.client.get("/ops/config", headers=OPERATOR).status_code == 200
+        page = service.client.get("/metrics", headers=OPERATOR).text
+        assert f'divan_http_requests_total{{method="GET",route="{path}",status="500"}} 1.0' in page
+    lines = [line for line in service.log if "ERROR" in line or "Traceback" in line]
+    assert len(lines) == 1
+    assert path in lines[0]

@@ -178,7 +178,7 @@ def test_the_prefix_moves_everything() -> None:
     for path in ("/health/live", "/metrics", "/ops", "/internal", "/internal/health"):
         assert status(path) == (200, True)
     audit = [line["msg"] for line in observed.lines() if line["logger"] == "divan_obs_asgi.audit"]
-    assert audit == ["GET /internal/ops/{unknown}: 401, for a stranger at 192.0.2.7."]
+    assert audit == ["GET /internal/ops/{unknown}: 401, for a refused client at 192.0.2.7."]
 
 
 APP = """

@@ -1,4 +1,4 @@
-"""GET /ops/cardinality: which metrics have how many series, and which of them are full."""
+"""GET /ops/cardinality: the number of series of each metric, and which metrics have overflowed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from divan_obs_asgi.metrics import Cardinality
-from divan_obs_asgi.ops.endpoint import Content, Endpoint, Operation, Schema
+from divan_obs_asgi.observability.ops_endpoints import Endpoint, Operation, ResponseDescription, Schema
 from divan_obs_asgi.ops.guard import Guard
-from divan_obs_asgi.ops.responses import json_answer
+from divan_obs_asgi.ops.responses import json_response
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
@@ -21,16 +21,20 @@ _COUNT: Schema = {"type": "integer", "minimum": 0}
 _CARDINALITY: Schema = {
     "type": "object",
     "properties": {
-        "max_label_sets": {"type": "integer", "minimum": 1, "description": "Of one family, OBS_METRICS_MAX_SERIES."},
-        "families": {"type": "integer", "minimum": 0, "description": "How many there are."},
+        "max_label_sets": {
+            "type": "integer",
+            "minimum": 1,
+            "description": "OBS_METRICS_MAX_SERIES, for each family.",
+        },
+        "families": {"type": "integer", "minimum": 0, "description": "The number of families."},
         "series": {
             "type": "integer",
             "minimum": 0,
-            "description": "Of all of them: lines of the page, but for collectors'.",
+            "description": "The lines of the metrics page, without those of collectors.",
         },
         "top": {
             "type": "array",
-            "description": "Those that have left something out, and then those with the most label sets.",
+            "description": "Families with an overflow first, then those with the most label sets.",
             "maxItems": MAX_FAMILIES,
             "items": {
                 "type": "object",
@@ -41,13 +45,13 @@ _CARDINALITY: Schema = {
                     "series": _COUNT,
                     "governed": {
                         "type": "boolean",
-                        "description": "Whether its label sets are limited; those of a metric that the application has "
-                        "made with prometheus_client are not.",
+                        "description": "Whether its label sets are limited; they are not for metrics that the "
+                        "application creates with prometheus_client.",
                     },
                     "overflowed": {
                         "type": "object",
-                        "description": "Times that __overflow__ stood for something else: the family was full, or its "
-                        "label has a vocabulary that does not have the value.",
+                        "description": "Samples folded into __overflow__: the family was full (limit), or the value is "
+                        "not in the vocabulary of the label.",
                         "properties": {"limit": _COUNT, "vocabulary": _COUNT},
                         "required": ["limit", "vocabulary"],
                         "additionalProperties": False,
@@ -63,31 +67,33 @@ _CARDINALITY: Schema = {
 }
 
 
-class CardinalityPage:
-    """Tells how many label sets the families of this process have: names and numbers, no label's value."""
+class CardinalityEndpoint:
+    """Counts the label sets of the metrics of this process; shows no label values."""
 
     def __init__(self, obs: Observability, guard: Guard) -> None:
         self._metrics = obs.metrics
 
     def endpoints(self) -> Iterator[Endpoint]:
-        summary = "How many series each metric has, and what was left out."
-        read = Operation("GET", summary, self.describe, {200: Content("The largest families.", _CARDINALITY)})
+        summary = "The number of series of each metric, and its overflows."
+        read = Operation(
+            "GET", summary, self.describe, {200: ResponseDescription("The largest families.", _CARDINALITY)}
+        )
         yield Endpoint("/ops/cardinality", (read,))
 
     async def describe(self, request: Request) -> Response:
         families = self._metrics.cardinality()
         families.sort(key=lambda one: (one.over_limit + one.in_no_vocabulary == 0, -one.label_sets, one.name))
-        return json_answer(
+        return json_response(
             {
                 "max_label_sets": self._metrics.max_series,
                 "families": len(families),
                 "series": sum(one.series for one in families),
-                "top": [_told(one) for one in families[:MAX_FAMILIES]],
+                "top": [_describe(one) for one in families[:MAX_FAMILIES]],
             }
         )
 
 
-def _told(family: Cardinality) -> dict[str, Any]:
+def _describe(family: Cardinality) -> dict[str, Any]:
     return {
         "name": family.name,
         "labels": list(family.labels),
@@ -98,4 +104,4 @@ def _told(family: Cardinality) -> dict[str, Any]:
     }
 
 
-__all__ = ["MAX_FAMILIES", "CardinalityPage"]
+__all__ = ["MAX_FAMILIES", "CardinalityEndpoint"]

@@ -1,4 +1,4 @@
-"""/ops/drain: be ready no longer, for a balancer to send its requests elsewhere."""
+"""/ops/drain: stop being ready, so that a balancer sends its requests elsewhere."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
-from divan_obs_asgi.ops.endpoint import Content, Endpoint, Operation, Schema
+from divan_obs_asgi.observability.ops_endpoints import Endpoint, Operation, ResponseDescription, Schema
 from divan_obs_asgi.ops.endpoints.in_flight import IN_FLIGHT, in_flight
 from divan_obs_asgi.ops.guard import Guard
-from divan_obs_asgi.ops.responses import json_answer
+from divan_obs_asgi.ops.responses import json_response
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
@@ -29,21 +29,21 @@ _STATE: Schema = {
 }
 
 
-class Draining:
-    """Of this process: where there are several workers, the one that answers drains, and SIGTERM reaches all."""
+class DrainEndpoint:
+    """Shows and starts the drain of this process. With several workers, SIGTERM reaches all of them."""
 
     def __init__(self, obs: Observability, guard: Guard) -> None:
         self._drain = obs.drain
 
     def endpoints(self) -> Iterator[Endpoint]:
-        answers = {200: Content("How far it is, and what is in flight.", _STATE)}
-        read = Operation("GET", "Whether the service drains, and what is in flight.", self.read, answers)
-        start = Operation("POST", "Be ready no longer; requests are still served.", self.start, answers)
+        responses = {200: ResponseDescription("The state of the drain, and what is in flight.", _STATE)}
+        read = Operation("GET", "Whether the service drains, and what is in flight.", self.read, responses)
+        start = Operation("POST", "Start a drain: readiness fails, requests are still served.", self.start, responses)
         yield Endpoint("/ops/drain", (read, start))
 
     async def read(self, request: Request) -> Response:
         drain = self._drain
-        return json_answer(
+        return json_response(
             {
                 "state": drain.state,
                 "cause": drain.cause,
@@ -57,4 +57,4 @@ class Draining:
         return await self.read(request)
 
 
-__all__ = ["Draining"]
+__all__ = ["DrainEndpoint"]

@@ -1,11 +1,11 @@
-"""What is told of one check: to everybody, and to the holder of the token."""
+"""One check as JSON: for everybody, and for the holder of the admin token."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from divan_obs_asgi.exceptions import PROBE_REASONS
-from divan_obs_asgi.ops.endpoint import Schema
+from divan_obs_asgi.observability.ops_endpoints import Schema
 
 if TYPE_CHECKING:
     from divan_obs_asgi.probes import PastCheck, Result
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _MS: Schema = {"type": "integer", "minimum": 0}
 _AGE: Schema = {"type": ["number", "null"], "minimum": 0}
 _REASON: Schema = {"enum": [*sorted(PROBE_REASONS), None]}
-# What a probe tells beside these is its own.
+# A probe may add keys of its own.
 PLAIN: Schema = {"type": "object", "properties": {"ok": {"type": "boolean"}, "latency_ms": _MS}, "required": ["ok"]}
 _PAST: Schema = {
     "type": "object",
@@ -28,20 +28,20 @@ DETAILED: Schema = {
         "reason": _REASON,
         "critical": {"type": "boolean"},
         "age_s": {**_AGE, "description": "Since the last check."},
-        "since_s": {**_AGE, "description": "Since it became ok, or not ok."},
-        "history": {"type": "array", "items": _PAST, "description": "The newest first."},
+        "since_s": {**_AGE, "description": "Since its state changed."},
+        "history": {"type": "array", "items": _PAST, "description": "Newest first."},
     },
     "required": ["ok", "latency_ms", "reason", "critical", "age_s", "since_s", "history"],
 }
 
 
 def plain(result: Result) -> dict[str, object]:
-    """Return the shape that docs/health.md shows."""
+    """Return what everybody may read; docs/health.md shows it."""
     return {key: value for key, value in result.as_json().items() if key != "reason"}
 
 
 def detailed(result: Result) -> dict[str, object]:
-    """Return the same, with why and since when."""
+    """Return the same with the reason, the ages and the recent checks."""
     return {
         **plain(result),
         "latency_ms": _ms(result.latency_s),
@@ -49,11 +49,11 @@ def detailed(result: Result) -> dict[str, object]:
         "critical": result.critical,
         "age_s": _seconds(result.age_s),
         "since_s": _seconds(result.since_s),
-        "history": [_told(past) for past in result.history],
+        "history": [_past(past) for past in result.history],
     }
 
 
-def _told(past: PastCheck) -> dict[str, object]:
+def _past(past: PastCheck) -> dict[str, object]:
     return {
         "ok": past.ok,
         "reason": past.reason,

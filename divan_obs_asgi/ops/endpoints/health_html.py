@@ -1,4 +1,4 @@
-"""The health answers as a page that a person can read: no script, nothing from elsewhere, all text escaped."""
+"""The health responses as an HTML page for people: no script, no external content, all text escaped."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PAGE_HEADERS = {
 
 
 def page(title: str, content: Mapping[str, Any]) -> str:
-    """Return `content`, the JSON answer, as HTML."""
+    """Return `content`, the JSON response, as HTML."""
     checks = "".join(_row(name, check) for name, check in content.get("checks", {}).items())
     table = f"<table>\n<tr><th>Check<th>State<th>Details\n{checks}</table>\n" if checks else ""
     return (

@@ -1,10 +1,10 @@
-"""What is with the application now, for whoever asks."""
+"""The requests and WebSockets in flight, as JSON."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from divan_obs_asgi.ops.endpoint import Schema
+from divan_obs_asgi.observability.ops_endpoints import Schema
 
 if TYPE_CHECKING:
     from divan_obs_asgi.lifecycle.drain import Drain
@@ -19,7 +19,7 @@ IN_FLIGHT: Schema = {
 
 
 def in_flight(drain: Drain) -> dict[str, int]:
-    """Return how many requests and WebSockets there are beside the request that asks, for which nobody waits."""
+    """Return the numbers of requests and WebSockets in flight, without the request that asks for them."""
     return {"requests": max(0, drain.in_flight["http"] - 1), "websockets": drain.in_flight["websocket"]}
 
 

@@ -1,4 +1,4 @@
-"""GET /ops and /ops/openapi.json: what there is, for people and for programs."""
+"""GET /ops and /ops/openapi.json: the list of all endpoints, for people and for programs."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
-from divan_obs_asgi.ops.endpoint import Content, Endpoint, Operation, Schema
+from divan_obs_asgi.observability.ops_endpoints import METHODS, Endpoint, Operation, ResponseDescription, Schema
 from divan_obs_asgi.ops.endpoints.in_flight import IN_FLIGHT, in_flight
 from divan_obs_asgi.ops.openapi import description
-from divan_obs_asgi.ops.responses import json_answer
+from divan_obs_asgi.ops.responses import json_response
 from divan_obs_asgi.version import __version__
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
 
 _TEXT: Schema = {"type": "string"}
-_WHAT_THERE_IS: Schema = {
+_INDEX: Schema = {
     "type": "object",
     "properties": {
         "service": _TEXT,
         "env": _TEXT,
         "commit": _TEXT,
-        "version": {"type": "string", "description": "Of divan-obs-asgi."},
+        "version": {"type": "string", "description": "The version of divan-obs-asgi."},
         "pid": {"type": "integer"},
         "in_flight": IN_FLIGHT,
         "endpoints": {
@@ -34,7 +34,7 @@ _WHAT_THERE_IS: Schema = {
                 "type": "object",
                 "properties": {
                     "path": _TEXT,
-                    "method": {"enum": ["GET", "POST", "OPTIONS"]},
+                    "method": {"enum": list(METHODS)},
                     "summary": _TEXT,
                     "guarded": {"type": "boolean"},
                 },
@@ -47,12 +47,12 @@ _WHAT_THERE_IS: Schema = {
 }
 
 
-class Directory:
+class IndexEndpoints:
     """
-    Tells what there is.
+    Lists all endpoints.
 
     Args:
-        endpoints: all of them; those of this one are added after it was made.
+        endpoints: a list to which endpoints are added later, these two and those of the service.
     """
 
     def __init__(self, obs: Observability, endpoints: Sequence[Endpoint]) -> None:
@@ -60,15 +60,17 @@ class Directory:
         self._endpoints = endpoints
 
     def endpoints(self) -> Iterator[Endpoint]:
-        told = {200: Content("What there is.", _WHAT_THERE_IS)}
-        described = {200: Content("An OpenAPI 3.1 document.", {"type": "object", "required": ["openapi", "paths"]})}
-        yield Endpoint("/ops", (Operation("GET", "What there is, and of which service.", self.describe, told),))
-        summary = "The same as an OpenAPI description."
+        listed = {200: ResponseDescription("All endpoints.", _INDEX)}
+        described = {
+            200: ResponseDescription("An OpenAPI 3.1 document.", {"type": "object", "required": ["openapi", "paths"]})
+        }
+        yield Endpoint("/ops", (Operation("GET", "All endpoints, and which service this is.", self.describe, listed),))
+        summary = "All endpoints as an OpenAPI document."
         yield Endpoint("/ops/openapi.json", (Operation("GET", summary, self.openapi, described),))
 
     async def describe(self, request: Request) -> Response:
         settings = self._obs.settings
-        return json_answer(
+        return json_response(
             {
                 "service": settings.service.name,
                 "env": settings.service.env,
@@ -92,7 +94,7 @@ class Directory:
     async def openapi(self, request: Request) -> Response:
         title = f"{self._obs.settings.service.name}: health, metrics and ops"
         root: str = request.scope.get("root_path", "")
-        return json_answer(description(self._endpoints, title, __version__, root))
+        return json_response(description(self._endpoints, title, __version__, root))
 
 
-__all__ = ["Directory"]
+__all__ = ["IndexEndpoints"]

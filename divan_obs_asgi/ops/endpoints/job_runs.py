@@ -1,4 +1,4 @@
-"""Runs of jobs that an operator has started, beside the requests that asked for them."""
+"""Runs of jobs that an operator has started; they do not depend on the requests that started them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from anyio.abc import TaskGroup
 
 from divan_obs_asgi.internal_errors import must_propagate
 from divan_obs_asgi.jobs import Job, Result
-from divan_obs_asgi.ops.responses import Refused
+from divan_obs_asgi.ops.responses import RequestRefused
 from divan_obs_asgi.tracing.spans.internal import WorkSpans
 
 
-class Run:
+class JobRun:
     """
     One run.
 
@@ -26,8 +26,8 @@ class Run:
         self.result: Result | None = None
 
 
-class Runs:
-    """Starts jobs, each of them once at a time, in the task group of the application's life."""
+class JobRunner:
+    """Runs jobs in a task group that lives as long as the application; each job once at a time."""
 
     def __init__(self, work: WorkSpans) -> None:
         self._work = work
@@ -35,47 +35,47 @@ class Runs:
         self._started: set[str] = set()
 
     async def serve(self) -> None:
-        """Take runs until the application ends, and end them then."""
+        """Run jobs until the application ends; cancel those that are running then."""
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
-            # What was to run when the life before ended, and did not come to its first step, does not run.
+            # Runs of an earlier lifespan that were cancelled before their first step.
             self._started.clear()
             try:
                 await anyio.sleep_forever()
             finally:
                 self._tasks = None
 
-    def admit(self, job: Job) -> Run:
+    def admit(self, job: Job) -> JobRun:
         """
-        Return the run that is next to be carried out.
+        Return a new run, for `run`.
 
         Raises:
-            Refused: 409 where the job runs already.
+            RequestRefused: 409 if the job is running.
         """
         if job.running or job.name in self._started:
-            raise Refused(409, "This job runs already.")
-        # Between here and its first step nobody else sees that it runs.
+            raise RequestRefused(409, "This job is running already.")
+        # Until the first step of the run `job.running` is False.
         self._started.add(job.name)
-        return Run()
+        return JobRun()
 
-    async def carry_out(self, run: Run, job: Job, patience_s: float) -> None:
-        """Have `job` run; return when it has ended, or after `patience_s`."""
+    async def run(self, run: JobRun, job: Job, patience_s: float) -> None:
+        """Run `job`; return when it has ended, or after `patience_s`."""
         if self._tasks is None:
-            # A server without lifespan: there is only the request's own task to run it in.
+            # The server has no lifespan: the run needs the task of the request.
             await self._execute(job, run)
             return
         self._tasks.start_soon(self._execute, job, run, name=f"divan_obs_asgi.rollover.{job.name}")
         with anyio.move_on_after(patience_s):
             await run.ended.wait()
 
-    async def _execute(self, job: Job, run: Run) -> None:
+    async def _execute(self, job: Job, run: JobRun) -> None:
         observed: Callable[[], Awaitable[object]] = self._work.background(job.run)
         result: Result = "cancelled"
         try:
             await observed()
             result = "ok"
         except Exception:
-            # It is counted, logged and traced as that of every run.
+            # The job counts, logs and traces the error, as in each of its runs.
             result = "error"
         except BaseException as error:
             if must_propagate(error):
@@ -86,4 +86,4 @@ class Runs:
             run.ended.set()
 
 
-__all__ = ["Run", "Runs"]
+__all__ = ["JobRun", "JobRunner"]

@@ -1,4 +1,4 @@
-"""GET /metrics: what Prometheus scrapes."""
+"""GET /metrics: the page that Prometheus scrapes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from divan_obs_asgi.connection.headers import joined
 from divan_obs_asgi.metrics import OPENMETRICS, Pages, accepted_format, accepts_gzip
-from divan_obs_asgi.ops.endpoint import Content, Endpoint, Operation
+from divan_obs_asgi.observability.ops_endpoints import Endpoint, Operation, ResponseDescription
 from divan_obs_asgi.ops.guard import Guard
 from divan_obs_asgi.ops.responses import NOT_STORED
 
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
 
 
-class MetricsPage:
-    """Answers with the page, in the format and encoding that the scraper prefers."""
+class MetricsEndpoint:
+    """Returns the page in the format and encoding that the scraper prefers."""
 
     def __init__(self, obs: Observability, guard: Guard) -> None:
         self._pages = Pages(lambda form: obs.metrics.slices(form, lambda error: obs.faults.report("metrics", error)))
 
     def endpoints(self) -> Iterator[Endpoint]:
-        page = Content("The metrics of this process.", media_type="text/plain", also=(OPENMETRICS,))
-        summary = "The metrics, as Prometheus reads them: text, or OpenMetrics by Accept."
+        page = ResponseDescription("The metrics of this process.", media_type="text/plain", also=(OPENMETRICS,))
+        summary = "The metrics for Prometheus: text, or OpenMetrics by Accept."
         yield Endpoint("/metrics", (Operation("GET", summary, self.page, {200: page}),))
 
     async def page(self, request: Request) -> Response:
         headers = request.scope["headers"]
         form = accepted_format(joined(headers, b"accept"))
         compressed = accepts_gzip(joined(headers, b"accept-encoding"))
-        told = {**NOT_STORED, "vary": "accept, accept-encoding"}
+        response_headers = {**NOT_STORED, "vary": "accept, accept-encoding"}
         if compressed:
-            told["content-encoding"] = "gzip"
+            response_headers["content-encoding"] = "gzip"
         body = await self._pages.page(form, compressed=compressed)
-        return Response(body, headers=told, media_type=form.value)
+        return Response(body, headers=response_headers, media_type=form.value)
 
 
-__all__ = ["MetricsPage"]
+__all__ = ["MetricsEndpoint"]

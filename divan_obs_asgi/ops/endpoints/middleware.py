@@ -1,4 +1,4 @@
-"""GET /ops/middleware: which middlewares are on, and why the others are not."""
+"""GET /ops/middleware: which middlewares are on, and why others are off."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 from starlette.responses import Response
 
+from divan_obs_asgi.observability.ops_endpoints import Endpoint, Operation, ResponseDescription, Schema
 from divan_obs_asgi.observability.stacks import Place
-from divan_obs_asgi.ops.endpoint import Content, Endpoint, Operation, Schema
 from divan_obs_asgi.ops.guard import Guard
-from divan_obs_asgi.ops.responses import json_answer
+from divan_obs_asgi.ops.responses import json_response
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
@@ -42,26 +42,26 @@ _STACKS: Schema = {
 }
 
 
-class Middleware:
-    """Tells what the stacks were made of."""
+class MiddlewareEndpoint:
+    """Lists the middlewares of each stack."""
 
     def __init__(self, obs: Observability, guard: Guard) -> None:
         self._obs = obs
 
     def endpoints(self) -> Iterator[Endpoint]:
-        summary = "Which middlewares are on, and why the others are not."
-        answers = {200: Content("The list of each stack.", _STACKS)}
-        yield Endpoint("/ops/middleware", (Operation("GET", summary, self.describe, answers),))
+        summary = "Which middlewares are on, and why others are off."
+        responses = {200: ResponseDescription("The middlewares of each stack.", _STACKS)}
+        yield Endpoint("/ops/middleware", (Operation("GET", summary, self.describe, responses),))
 
     async def describe(self, request: Request) -> Response:
-        stacks = [[self._told(place) for place in places] for places in self._obs.built_stacks.stacks]
-        return json_answer({"stacks": stacks})
+        stacks = [[self._describe(place) for place in places] for places in self._obs.built_stacks.stacks]
+        return json_response({"stacks": stacks})
 
-    def _told(self, place: Place) -> dict[str, object]:
+    def _describe(self, place: Place) -> dict[str, object]:
         text = self._obs.redaction.redact_text
-        # A third party's reason may hold anything.
+        # The reason of a third-party middleware may contain a secret.
         why_not = None if place.why_not is None else text(place.why_not)
         return {"name": text(place.name), "on": why_not is None, "why_not": why_not}
 
 
-__all__ = ["Middleware"]
+__all__ = ["MiddlewareEndpoint"]

@@ -1,4 +1,4 @@
-"""GET and POST /ops/rollover: what jobs there are, and start one of them now."""
+"""GET and POST /ops/rollover: list the jobs of the service, and start one of them now."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from starlette.responses import Response
 from divan_obs_asgi.connection.headers import values
 from divan_obs_asgi.jobs import RESULTS
 from divan_obs_asgi.names import NAME_PATTERN
+from divan_obs_asgi.observability.ops_endpoints import ERROR_SCHEMA, Endpoint, Operation, ResponseDescription, Schema
 from divan_obs_asgi.ops.bodies import read_json
-from divan_obs_asgi.ops.endpoint import REFUSAL, Content, Endpoint, Operation, Schema
-from divan_obs_asgi.ops.endpoints.job_runs import Runs
+from divan_obs_asgi.ops.endpoints.job_runs import JobRunner
 from divan_obs_asgi.ops.guard import Guard
-from divan_obs_asgi.ops.idempotency import IdempotencyStore, Once
-from divan_obs_asgi.ops.responses import Refused, json_answer
+from divan_obs_asgi.ops.idempotency import IdempotencyStore, IdempotentRequest
+from divan_obs_asgi.ops.responses import RequestRefused, json_response
 
 if TYPE_CHECKING:
     from divan_obs_asgi.jobs import Job
     from divan_obs_asgi.observability import Observability
 
-# What an operator, and an HTTP client with its default timeout, wait for; a longer run goes on by itself.
+# How long an operator waits, and an HTTP client with its default timeout; a longer run continues without the request.
 PATIENCE_S = 4.0
 RUNNING = "running"
-# So that `curl --fail` fails where the job has.
+# `curl --fail` fails if the job has failed.
 _STATUS = {"ok": 200, "error": 500, "cancelled": 500, RUNNING: 202}
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 
 _JOB: Schema = {"type": "string", "pattern": f"^{NAME_PATTERN}$"}
-_WISH: Schema = {"type": ["object", "null"], "properties": {"job": _JOB}, "additionalProperties": False}
+_BODY: Schema = {"type": ["object", "null"], "properties": {"job": _JOB}, "additionalProperties": False}
 _RUN: Schema = {
     "type": "object",
     "properties": {"job": _JOB, "result": {"enum": [*RESULTS, RUNNING]}},
@@ -57,73 +57,74 @@ _JOBS: Schema = {
 }
 
 
-class Rollover:
+class RolloverEndpoint:
     """
-    Starts a job of the service in this process, unless it runs already, and waits for its end a little while.
+    Starts a job in this process, unless it is running already, and waits a little for its end.
 
-    It belongs to the application's life and not to the request: a client that leaves does not end it, a shutdown does.
+    The run does not depend on the request: it continues when the client leaves, and ends when the service shuts down.
     """
 
     def __init__(self, obs: Observability, guard: Guard) -> None:
         self._obs = obs
-        self._runs = Runs(obs.work)
-        self._repeats = IdempotencyStore()
-        obs.background.add("rollover", self._runs.serve)
+        self._runner = JobRunner(obs.work)
+        self._idempotency = IdempotencyStore()
+        obs.background.add("rollover", self._runner.serve)
 
     def endpoints(self) -> Iterator[Endpoint]:
-        answers = {
-            200: Content("The job has run.", _RUN),
-            202: Content(f"It runs still, after {PATIENCE_S:g} s.", _RUN),
-            404: Content("There is no such job.", REFUSAL),
-            409: Content("It runs already, or the request with this Idempotency-Key does.", REFUSAL),
-            500: Content("The job has failed.", _RUN),
+        jobs = {200: ResponseDescription("The jobs.", _JOBS)}
+        responses = {
+            200: ResponseDescription("The job has finished.", _RUN),
+            202: ResponseDescription(f"The job is still running after {PATIENCE_S:g} s.", _RUN),
+            404: ResponseDescription("There is no such job.", ERROR_SCHEMA),
+            409: ResponseDescription("The job, or the request with this Idempotency-Key, is running.", ERROR_SCHEMA),
+            500: ResponseDescription("The job has failed.", _RUN),
         }
         key: Schema = {"type": "string", "pattern": "^[!-~]{1,255}$"}
         yield Endpoint(
             "/ops/rollover",
             (
-                Operation("GET", "The jobs that can be started.", self.describe, {200: Content("The jobs.", _JOBS)}),
-                Operation("POST", "Start a job now, once.", self.start, answers, _WISH, {"Idempotency-Key": key}),
+                Operation("GET", "The jobs that can be started.", self.describe, jobs),
+                Operation("POST", "Start a job now, once.", self.start, responses, _BODY, {"Idempotency-Key": key}),
             ),
         )
 
     async def describe(self, request: Request) -> Response:
         jobs = [{"name": name, "running": self._job(name).running} for name in self._obs.jobs.names()]
-        return json_answer({"default": self._obs.settings.ops.rollover_job, "jobs": jobs})
+        return json_response({"default": self._obs.settings.ops.rollover_job, "jobs": jobs})
 
     async def start(self, request: Request) -> Response:
         key = _key_of(request)
-        name = self._wanted(await read_json(request))
+        name = self._job_name(await read_json(request))
         if key is None:
-            return await self._run(name, Once(name))
-        with self._repeats.once(key, name) as once:
-            return once.answer or await self._run(name, once)
+            return await self._run(name, IdempotentRequest(name))
+        with self._idempotency.request(key, name) as known:
+            return known.response or await self._run(name, known)
 
-    async def _run(self, name: str, once: Once) -> Response:
+    async def _run(self, name: str, request: IdempotentRequest) -> Response:
         job = self._job(name)
-        run = self._runs.admit(job)
+        run = self._runner.admit(job)
         try:
-            await self._runs.carry_out(run, job, PATIENCE_S)
+            await self._runner.run(run, job, PATIENCE_S)
         finally:
-            # Also where the request is cancelled: what goes on without it is not begun a second time.
+            # Also if the request is cancelled: the run continues, and its key must not start a second one.
             result = run.result or RUNNING
-            once.answer = json_answer({"job": name, "result": result}, _STATUS[result])
-        return once.answer
+            request.response = json_response({"job": name, "result": result}, _STATUS[result])
+        return request.response
 
-    def _wanted(self, content: object) -> str:
+    def _job_name(self, content: object) -> str:
         if content is None:
             content = {}
         if not isinstance(content, dict) or content.keys() - {"job"}:
-            raise Refused(422, 'Expected nothing, or {"job": "lb_snapshot"}.')
+            raise RequestRefused(422, 'The body must be empty, or like {"job": "lb_snapshot"}.')
         name = content.get("job", self._obs.settings.ops.rollover_job)
         if not isinstance(name, str):
-            raise Refused(422, "job is no name.")
+            raise RequestRefused(422, "job must be a name.")
         return name
 
     def _job(self, name: str) -> Job:
         job = self._obs.jobs.get(name)
         if job is None:
-            raise Refused(404, "There is no such job; GET /ops/rollover tells which there are.")
+            raise RequestRefused(404, "There is no such job; GET /ops/rollover lists them.")
         return job
 
 
@@ -132,8 +133,8 @@ def _key_of(request: Request) -> bytes | None:
     if not keys:
         return None
     if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
-        raise Refused(400, "Idempotency-Key is one of up to 255 visible characters.")
+        raise RequestRefused(400, "Send one Idempotency-Key of up to 255 visible ASCII characters.")
     return keys[0]
 
 
-__all__ = ["Rollover"]
+__all__ = ["RolloverEndpoint"]

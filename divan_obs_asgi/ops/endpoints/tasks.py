@@ -1,4 +1,4 @@
-"""GET /ops/tasks: what the event loop is waiting for."""
+"""GET /ops/tasks: the tasks of the event loop, and where each is waiting."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from anyio import get_current_task, get_running_tasks
 from starlette.requests import Request
 from starlette.responses import Response
 
-from divan_obs_asgi.ops.endpoint import Content, Endpoint, Operation, Schema
+from divan_obs_asgi.observability.ops_endpoints import Endpoint, Operation, ResponseDescription, Schema
 from divan_obs_asgi.ops.guard import Guard
-from divan_obs_asgi.ops.responses import json_answer
+from divan_obs_asgi.ops.responses import json_response
 
 if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
 
-# The event loop stands still while they are looked at: some 10 µs each.
+# Each takes about 10 µs, and the event loop is blocked meanwhile.
 MAX_TASKS = 2000
 MAX_GROUPS = 200
 _MAX_NAMES = 3
 _MAX_FRAMES = 8
-# Deeper than this is a loop.
+# A deeper chain is a cycle.
 _MAX_DEPTH = 200
-# What a coroutine, a generator and an asynchronous generator call the same.
+# The same two attributes of a coroutine, a generator and an asynchronous generator.
 _KINDS = (("cr_frame", "cr_await"), ("gi_frame", "gi_yieldfrom"), ("ag_frame", "ag_await"))
 
 _TASKS: Schema = {
@@ -45,7 +45,7 @@ _TASKS: Schema = {
                     "names": {"type": "array", "items": {"type": "string"}, "maxItems": _MAX_NAMES},
                     "waits_at": {
                         "type": "array",
-                        "description": "module:line function, the innermost last.",
+                        "description": "module:line function, innermost last.",
                         "items": {"type": "string"},
                         "maxItems": _MAX_FRAMES,
                     },
@@ -60,53 +60,55 @@ _TASKS: Schema = {
 }
 
 
-class Tasks:
+class TasksEndpoint:
     """
-    Tells the tasks of this process's event loop, those that wait at the same line as one.
+    Lists the tasks of this process's event loop; tasks that wait at the same line are one group.
 
-    Modules, functions and lines are the code's; the names of tasks may be anything, and are redacted.
+    The names of tasks are redacted, because an application may put anything there.
     """
 
     def __init__(self, obs: Observability, guard: Guard) -> None:
         self._obs = obs
 
     def endpoints(self) -> Iterator[Endpoint]:
-        summary = "The tasks of the event loop, and the lines where they wait."
-        yield Endpoint("/ops/tasks", (Operation("GET", summary, self.describe, {200: Content("The tasks.", _TASKS)}),))
+        summary = "The tasks of the event loop, and where each is waiting."
+        yield Endpoint(
+            "/ops/tasks", (Operation("GET", summary, self.describe, {200: ResponseDescription("The tasks.", _TASKS)}),)
+        )
 
     async def describe(self, request: Request) -> Response:
-        total, tasks = _some_others()
+        total, tasks = _other_tasks()
         groups: dict[tuple[str, tuple[str, ...]], list[str]] = {}
         for name, coroutine in tasks:
             frames = frames_of(coroutine)
             places = tuple(_place(frame) for frame in frames[-_MAX_FRAMES:])
             groups.setdefault((_name_of(coroutine, frames), places), []).append(name)
         largest = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))[:MAX_GROUPS]
-        told = [self._told(coroutine, places, alike) for (coroutine, places), alike in largest]
-        return json_answer({"total": total, "looked_at": len(tasks), "groups": told})
+        described = [self._describe(coroutine, places, names) for (coroutine, places), names in largest]
+        return json_response({"total": total, "looked_at": len(tasks), "groups": described})
 
-    def _told(self, coroutine: str, places: tuple[str, ...], alike: list[str]) -> dict[str, object]:
-        names = [self._obs.redaction.redact_text(name) for name in alike[:_MAX_NAMES]]
-        return {"coroutine": coroutine, "count": len(alike), "names": names, "waits_at": list(places)}
+    def _describe(self, coroutine: str, places: tuple[str, ...], names: list[str]) -> dict[str, object]:
+        shown = [self._obs.redaction.redact_text(name) for name in names[:_MAX_NAMES]]
+        return {"coroutine": coroutine, "count": len(names), "names": shown, "waits_at": list(places)}
 
 
-def _some_others() -> tuple[int, list[tuple[str, object]]]:
-    """Return how many tasks there are beside the one that asks, and names and coroutines of those to look at."""
+def _other_tasks() -> tuple[int, list[tuple[str, object]]]:
+    """Return the number of tasks without the current one, and the names and coroutines of up to MAX_TASKS of them."""
     try:
         tasks = asyncio.all_tasks()
     except RuntimeError:  # trio
-        asking = get_current_task()
-        infos = [info for info in get_running_tasks() if info.id != asking.id]
+        current = get_current_task()
+        infos = [info for info in get_running_tasks() if info.id != current.id]
         return len(infos), [(str(info.name), info.coro) for info in infos[:MAX_TASKS]]
-    # Not by anyio, whose description of a task costs more than all else here: of a hundred thousand, half a second.
-    asking_task = asyncio.current_task()
-    assert asking_task is not None
-    tasks.discard(asking_task)
+    # Not by anyio: its description of a hundred thousand tasks takes half a second, more than everything else here.
+    current_task = asyncio.current_task()
+    assert current_task is not None
+    tasks.discard(current_task)
     return len(tasks), [(task.get_name(), task.get_coro()) for task in islice(tasks, MAX_TASKS)]
 
 
 def frames_of(awaitable: object) -> list[FrameType]:
-    """Return the frames that a suspended task is in, the innermost last."""
+    """Return the frames of a suspended task, innermost last."""
     frames: list[FrameType] = []
     current: Any = awaitable
     for _ in range(_MAX_DEPTH):
@@ -134,11 +136,11 @@ def _module(frame: FrameType) -> str:
 
 
 def _name_of(awaitable: object, frames: list[FrameType]) -> str:
-    """Return what the task was started with; anyio puts a coroutine of its own around it."""
+    """Return the name of the coroutine that the task was started with, inside the one that anyio adds."""
     for frame in frames:
         if not _module(frame).startswith("anyio."):
             return f"{_module(frame)}.{frame.f_code.co_qualname}"
     return str(getattr(awaitable, "__qualname__", type(awaitable).__qualname__))
 
 
-__all__ = ["Tasks", "frames_of"]
+__all__ = ["TasksEndpoint", "frames_of"]

@@ -1,4 +1,4 @@
-"""What a browser may say of a page: closed vocabularies, and numbers within bounds."""
+"""Web vitals from a browser: closed vocabularies, and numbers within bounds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from divan_obs_asgi.connection.routes.matched import UNMATCHED
-from divan_obs_asgi.ops.endpoint import Schema
+from divan_obs_asgi.observability.ops_endpoints import Schema
 
 if TYPE_CHECKING:
     from divan_obs_asgi.metrics import Metrics
@@ -19,9 +19,9 @@ TIMES = ("LCP", "INP", "FCP", TTFB)
 CLS = "CLS"
 RATINGS = ("good", "needs-improvement", "poor")
 SOFT = "soft-navigation"
-# What web-vitals 6 calls the ways to come to a page.
+# The navigation types of web-vitals 6.
 NAVIGATIONS = ("navigate", "reload", "back-forward", "back-forward-cache", "prerender", "restore", SOFT)
-# A page that takes longer was asleep. A score is seldom above 1, and pages that shift for ever reach 10.
+# Longer times come from a suspended page. Scores are seldom above 1; pages that never stop shifting reach 10.
 MAX_MS = 120_000
 MAX_CLS = 100
 
@@ -59,8 +59,8 @@ VITALS: Schema = {
 }
 
 
-class Invalid(Exception):
-    """A body is refused: the label value it is counted under, and a sentence that holds nothing of the body."""
+class InvalidVitals(Exception):
+    """A body is invalid: the reason that is counted, and a sentence that contains nothing of the body."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
@@ -78,7 +78,7 @@ class Vital:
     route: str
 
     def count(self, metrics: Metrics) -> None:
-        """Count it."""
+        """Count it in the metrics."""
         if self.name == CLS:
             metrics.web_vitals_cls.labels(self.route).observe(self.value)
         else:
@@ -91,34 +91,34 @@ def read_vitals(content: object, routes: Container[str]) -> list[Vital]:
     Return the vitals of a body.
 
     Raises:
-        Invalid: where one of them is; then none of the body is counted.
+        InvalidVitals: if one of them is; then nothing of the body is counted.
     """
     if not isinstance(content, dict) or content.keys() != {"vitals"} or not isinstance(content["vitals"], list):
-        raise Invalid("body", 'Expected {"vitals": [...]}.')
+        raise InvalidVitals("body", 'Expected {"vitals": [...]}.')
     if not 1 <= len(content["vitals"]) <= MAX_VITALS:
-        raise Invalid("count", f"Expected 1 to {MAX_VITALS} vitals.")
+        raise InvalidVitals("count", f"Expected 1 to {MAX_VITALS} vitals.")
     return [_read(vital, routes) for vital in content["vitals"]]
 
 
 def _read(vital: Any, routes: Container[str]) -> Vital:
     if not isinstance(vital, dict) or vital.keys() != set(_KEYS) or not isinstance(vital["route"], str):
-        raise Invalid("body", f"A vital has exactly these: {', '.join(_KEYS)}.")
+        raise InvalidVitals("body", f"A vital must have exactly these keys: {', '.join(_KEYS)}.")
     name, value, route = vital["name"], vital["value"], vital["route"]
-    # Membership of tuples: what is no text, and cannot be hashed, is in none of them.
+    # Tuples, not sets: an unhashable value must not raise here.
     if name != CLS and name not in TIMES:
-        raise Invalid("name", f"name must be one of {', '.join((*TIMES, CLS))}.")
+        raise InvalidVitals("name", f"name must be one of {', '.join((*TIMES, CLS))}.")
     if vital["rating"] not in RATINGS:
-        raise Invalid("rating", f"rating must be one of {', '.join(RATINGS)}.")
+        raise InvalidVitals("rating", f"rating must be one of {', '.join(RATINGS)}.")
     if vital["navigation"] not in NAVIGATIONS:
-        raise Invalid("navigation", f"navigation must be one of {', '.join(NAVIGATIONS)}.")
+        raise InvalidVitals("navigation", f"navigation must be one of {', '.join(NAVIGATIONS)}.")
     if name == TTFB and vital["navigation"] == SOFT:
         # web-vitals reports 0 for it: nothing was fetched.
-        raise Invalid("navigation", "A soft navigation has no TTFB.")
+        raise InvalidVitals("navigation", "A soft navigation has no TTFB.")
     most = MAX_CLS if name == CLS else MAX_MS
-    # True is a number for Python. Nothing that is not finite passes the comparison.
+    # True is a number for Python. NaN and infinity do not pass the comparison.
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
-        raise Invalid("value", f"value of {name} must be a number from 0 to {most}.")
+        raise InvalidVitals("value", f"value of {name} must be a number from 0 to {most}.")
     return Vital(name, float(value), vital["rating"], route if route in routes else UNMATCHED)
 
 
-__all__ = ["MAX_VITALS", "VITALS", "Invalid", "Vital", "read_vitals"]
+__all__ = ["MAX_VITALS", "VITALS", "InvalidVitals", "Vital", "read_vitals"]

@@ -6,7 +6,6 @@ from typing import Any
 
 from prometheus_client import Counter, Enum, Histogram, Info, Summary
 
-from divan_obs_asgi.metrics import FAMILIES
 from tests.ops.asking import ask, bearer, operated, told
 from tests.stacks import Observed
 
@@ -59,7 +58,7 @@ def test_all_series_are_counted() -> None:
     observed.obs.metrics.invites_sent.inc()
     page = observed.obs.metrics.render().decode().splitlines()
     answer = told(observed, "/ops/cardinality")
-    assert answer["families"] == len(FAMILIES)
+    assert answer["families"] == sum(line.startswith("# TYPE divan_") for line in page)
     assert answer["series"] == sum(line.startswith("divan_") for line in page)
 
 

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import divan_obs_asgi as obs
-from divan_obs_asgi.ops.endpoints.loggers import LevelChange, read_wish
-from divan_obs_asgi.ops.responses import Refused
+from divan_obs_asgi.ops.endpoints.loggers import LevelChange, read_change
+from divan_obs_asgi.ops.responses import RequestRefused
 from divan_obs_asgi.testing import Conversation, converse, http_scope
 from divan_obs_asgi.types import Message, Receive, Scope, Send
 from tests.logs.root_logger import root_logger_kept
@@ -102,7 +102,7 @@ def test_who_sets_a_level_is_told() -> None:
     line, back = (line for line in observed.lines() if line["logger"] == "divan_obs_asgi.ops")
     assert line["msg"] == f"The level of logger {NAME} is DEBUG for 60 s; it was NOTSET."
     assert (line["level"], line["request_id"].encode()) == ("WARNING", done.header(b"x-request-id")[0])
-    assert back["msg"] == f"The level of logger {NAME} is what it was before."
+    assert back["msg"] == f"The level of logger {NAME} is reset."
 
 
 def test_a_level_goes_back_without_anybody_asking() -> None:
@@ -237,7 +237,7 @@ WISHES = st.fixed_dictionaries(
 def test_any_content_is_read_or_refused(content: object) -> None:
     """Nothing else happens, whatever comes."""
     try:
-        wish: object = read_wish(content)
-    except Refused as refused:
+        wish: object = read_change(content)
+    except RequestRefused as refused:
         wish = refused.status
     assert isinstance(wish, LevelChange) or wish in (400, 422)

@@ -132,10 +132,11 @@ def test_a_scrape_shows_what_has_just_happened() -> None:
 
     async def scrape_twice() -> tuple[bytes, bytes]:
         app = obs.build_stack(nothing, observed.obs, [OpsMiddleware])
+        observed.obs.metrics.jobs_running.labels("nightly").set(0)
         first = await converse(app, http_scope("/metrics"))
-        observed.obs.metrics.domain.chat_sent()
+        observed.obs.metrics.jobs_running.labels("nightly").inc()
         return first.body, (await converse(app, http_scope("/metrics"))).body
 
     before, after = anyio.run(scrape_twice)
-    assert b"\ndivan_chat_send_total 0.0\n" in before
-    assert b"\ndivan_chat_send_total 1.0\n" in after
+    assert b'\ndivan_jobs_running{name="nightly"} 0.0\n' in before
+    assert b'\ndivan_jobs_running{name="nightly"} 1.0\n' in after

@@ -16,7 +16,7 @@ import divan_obs_asgi as obs
 from divan_obs_asgi.ops import idempotency as repeats
 from divan_obs_asgi.ops.endpoints import rollover
 from divan_obs_asgi.ops.idempotency import IdempotencyStore
-from divan_obs_asgi.ops.responses import Refused
+from divan_obs_asgi.ops.responses import RequestRefused
 from divan_obs_asgi.testing import Conversation, converse, http_scope
 from divan_obs_asgi.types import ASGIApp, Message
 from tests.ops.asking import application, ask, bearer, detail, operated, told
@@ -109,7 +109,7 @@ def test_a_second_start_while_it_runs_is_a_conflict(backend: str) -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(post, stack)
             await anyio.wait_all_tasks_blocked()
-            assert answered(await post(stack)) == (409, {"detail": "This job runs already."})
+            assert answered(await post(stack)) == (409, {"detail": "This job is running already."})
             snapshot.ends.set()
         assert (await post(stack)).status == 200
         job = observed.obs.jobs.get("lb_snapshot")
@@ -254,7 +254,7 @@ def test_there_is_nothing_to_start_where_there_is_no_job() -> None:
     observed = operated()
     assert detail(ask(observed, "/ops/rollover", bearer(), method="POST")) == (
         404,
-        "There is no such job; GET /ops/rollover tells which there are.",
+        "There is no such job; GET /ops/rollover lists them.",
     )
     assert told(observed, "/ops/rollover") == {"default": "lb_snapshot", "jobs": []}
 
@@ -344,21 +344,21 @@ def test_a_bad_key_is_refused(key: bytes) -> None:
 def test_answers_are_kept_for_a_day_and_not_without_end() -> None:
     """The oldest go first."""
     now = [0.0]
-    remembered = IdempotencyStore(lambda: now[0])
+    store = IdempotencyStore(lambda: now[0])
 
     def first_answer(key: bytes) -> Response | None:
-        with remembered.once(key, "the same") as once:
-            known = once.answer
-            once.answer = once.answer or Response()
+        with store.request(key, "the same") as request:
+            known = request.response
+            request.response = request.response or Response()
         return known
 
     for number in range(1000):
         assert first_answer(str(number).encode()) is None
-    assert len(remembered) == repeats.MAX_KEYS
+    assert len(store) == repeats.MAX_KEYS
     assert first_answer(b"999") is not None
     assert first_answer(b"0") is None
     now[0] += repeats.TTL_S
     assert first_answer(b"999") is None
-    assert len(remembered) == 1
-    with pytest.raises(Refused), remembered.once(b"999", "another"):
+    assert len(store) == 1
+    with pytest.raises(RequestRefused), store.request(b"999", "another"):
         pass
