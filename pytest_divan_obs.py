@@ -1,8 +1,8 @@
 """
 The pytest plugin of divan-obs-asgi: the fixture `telemetry`, and `--obs-secrets=FILE`.
 
-pytest loads it at every start. It is a module of its own, because importing anything of the package takes half a
-second: the first test that asks for the fixture pays that, and no other run.
+pytest loads it at every start. It is outside of the package, because importing the package takes half a second: only
+runs with a test that uses the fixture pay for that.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ def pytest_configure(config: pytest.Config) -> None:
     file = config.getoption("--obs-secrets")
     if file is None:
         return
-    from divan_obs_asgi.testing.run_secrets import RunSecrets, secrets_in
+    from divan_obs_asgi.testing.run_secrets import SecretsPlugin, secrets_in
 
-    # The workers of pytest-xdist get this in place of what was typed, wherever they run.
+    # An absolute path: the workers of pytest-xdist may run in other directories.
     config.option.obs_secrets = str(Path(config.invocation_params.dir, file).absolute())
-    config.pluginmanager.register(RunSecrets(secrets_in(config.option.obs_secrets)), "divan-obs-secrets")
+    config.pluginmanager.register(SecretsPlugin(secrets_in(config.option.obs_secrets)), "divan-obs-secrets")
 
 
 @pytest.fixture
 def telemetry() -> Iterator[Telemetry]:
-    """What this test causes: requests, lines, spans, metrics, events (docs/testing.md of divan-obs-asgi)."""
+    """The telemetry of this test: requests, lines, spans, metrics, events (docs/testing.md of divan-obs-asgi)."""
     from divan_obs_asgi.testing.telemetry import telemetry
 
     with telemetry() as collected:
@@ -47,10 +47,10 @@ def telemetry() -> Iterator[Telemetry]:
 
 
 def pytest_assertrepr_compare(op: str, left: Any, right: Any) -> list[str] | None:
-    """Show what was collected one item a line."""
+    """Show collected items, one on each line."""
     for one in (left, right):
-        if type(one).__module__ == "divan_obs_asgi.testing.collected" and hasattr(one, "told"):
+        if type(one).__module__ == "divan_obs_asgi.testing.collected" and hasattr(one, "failure_lines"):
             other = right if one is left else left
-            told: list[str] = one.told(f"{len(one)} in all")
-            return [f"{type(left).__name__} {op} {type(right).__name__}", *told, f"Compared with: {other!r}"]
+            lines: list[str] = one.failure_lines(f"{len(one)} in all")
+            return [f"{type(left).__name__} {op} {type(right).__name__}", *lines, f"Compared with: {other!r}"]
     return None

@@ -1,4 +1,4 @@
-"""Checks of a deployment, for `divan-obs check`; write your own with `check`."""
+"""Checks of a deployment for `divan-obs check`; the decorator `check` makes your own."""
 
 from divan_obs_asgi.checks.base import Check, check
 from divan_obs_asgi.checks.deployment import Deployment

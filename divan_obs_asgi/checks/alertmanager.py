@@ -1,4 +1,4 @@
-"""Alertmanager: whether a page reaches somebody."""
+"""Checks of Alertmanager: does a page reach somebody?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from divan_obs_asgi.checks.deployment import Deployment
 from divan_obs_asgi.checks.finding import CannotCheck, Finding
 
 _MATCHER = re.compile(r'\s*"?([^"=!~\s]+)"?\s*(=~|!=|!~|=)\s*(?:"((?:[^"\\]|\\.)*)"|([^",]*?))\s*')
-# RFC 2606: names that lead nowhere, as examples have them.
+# Reserved names (RFC 2606), as examples use them.
 _NOWHERE = re.compile(
     r"\.(?:invalid|example|test)\b|\bexample\.(?:com|net|org)\b|change[-_ ]?me|replace[-_ ]?me", re.IGNORECASE
 )
@@ -20,7 +20,7 @@ _NOWHERE = re.compile(
 
 @check(
     "obs.E056",
-    "A page reaches nobody: its receiver is missing, or empty.",
+    "A page reaches nobody: its receiver is missing or empty.",
     docs="docs/alerts.md",
     subject="alertmanager",
 )
@@ -30,7 +30,7 @@ def page_is_lost(deployment: Deployment) -> Iterator[Finding]:
     if not any(_integrations(config, name) for name in reached):
         yield Finding(
             f'An alert with severity="page" goes to {_listed(reached)}, which notifies nobody.',
-            'Give that receiver an integration, or route severity="page" to one that has some.',
+            'Give that receiver an integration, or route severity="page" to a receiver that has one.',
             file,
         )
 
@@ -42,23 +42,25 @@ def page_is_a_ticket(deployment: Deployment) -> Iterator[Finding]:
     if reached == _reached(file, config, "ticket"):
         yield Finding(
             f'Alerts with severity="page" and severity="ticket" both go to {_listed(reached)}.',
-            'Add a route with the matcher severity="page" to who is called at night.',
+            'Add a route with the matcher severity="page" to the receiver that wakes somebody up.',
             file,
         )
 
 
-@check("obs.W058", "A page goes to an address of an example.", docs="docs/alerts.md", subject="alertmanager")
+@check("obs.W058", "A page goes to the address of an example.", docs="docs/alerts.md", subject="alertmanager")
 def page_to_nowhere(deployment: Deployment) -> Iterator[Finding]:
     file, config = _of(deployment)
     for name in sorted(_reached(file, config, "page")):
         if _NOWHERE.search(json.dumps(_integrations(config, name), default=str)):
             yield Finding(
-                f"The receiver {name} has a placeholder's address.", "Replace it by what calls your people.", file
+                f"The receiver {name} has a placeholder as its address.",
+                "Set the address of your own integration.",
+                file,
             )
 
 
 def _of(deployment: Deployment) -> tuple[str, Mapping[str, Any]]:
-    assert deployment.alertmanager is not None, "checks of Alertmanager are run with its configuration"
+    assert deployment.alertmanager is not None, "these checks run only with a configuration of Alertmanager"
     return deployment.alertmanager
 
 
@@ -69,12 +71,12 @@ def _reached(file: str, config: Mapping[str, Any], severity: str) -> set[str]:
         for name in reached:
             _integrations(config, name)
     except (AttributeError, TypeError, re.error):
-        raise CannotCheck(f"{file} has a route or a receiver that Alertmanager could not read.") from None
+        raise CannotCheck(f"{file} has a route or a receiver that Alertmanager cannot read.") from None
     return reached
 
 
 def _walk(route: Mapping[str, Any], severity: str, inherited: str, reached: set[str]) -> None:
-    """Note each receiver that an alert may reach: of its labels only the severity is known."""
+    """Add each receiver that an alert may reach; only its severity is known."""
     receiver = str(route.get("receiver") or inherited)
     for child in route.get("routes") or []:
         verdict = _matches(child, severity)
@@ -87,7 +89,7 @@ def _walk(route: Mapping[str, Any], severity: str, inherited: str, reached: set[
 
 
 def _matches(route: Mapping[str, Any], severity: str) -> bool | None:
-    """Return whether a route takes the alert; None where other labels decide."""
+    """Return whether a route takes the alert; None if other labels decide."""
     verdict: bool | None = True
     for label, op, value in _matchers(route):
         if label != "severity":
@@ -103,7 +105,7 @@ def _matchers(route: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     for key, op in (("match", "="), ("match_re", "=~")):
         yield from ((str(label), op, str(value)) for label, value in (route.get(key) or {}).items())
     for text in route.get("matchers") or []:
-        # One, or several in braces.
+        # One matcher, or several in braces.
         for label, op, quoted, bare in _MATCHER.findall(str(text).strip().removeprefix("{").removesuffix("}")):
             yield label.lstrip(","), op, quoted or bare
 

@@ -1,4 +1,4 @@
-"""An application and what stands in it: checked by what it is made of, without a request."""
+"""Checks of an application by its parts, without a request."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from divan_obs_asgi.ops import build_ops_app
 from divan_obs_asgi.ops.shadowed import shadowed_routes
 from divan_obs_asgi.settings import DEFAULT_MIDDLEWARE
 
-# By the packages that they come from.
+# Middlewares, by the packages that they come from.
 _TRACING = ("opentelemetry.instrumentation.", "starlette.middleware.opentelemetry", "ddtrace.")
 _METRICS = ("prometheus_fastapi_instrumentator", "starlette_exporter", "starlette_prometheus", "aioprometheus")
 _IDS = ("asgi_correlation_id", "starlette_context", "asgi_request_id", "fastapi_request_id")
 _SOCKETS = ("socketio.", "engineio.")
 
 
-@check("obs.W030", "The application is not inside a stack: nothing of it is observed.", docs="README.md", subject="app")
+@check("obs.W030", "The application is not inside a stack: it is not observed.", docs="README.md", subject="app")
 def not_observed(deployment: Deployment) -> Iterator[Finding]:
     target = _target(deployment)
     if target.obs is None and deployment.settings.enabled:
@@ -38,13 +38,13 @@ def not_observed(deployment: Deployment) -> Iterator[Finding]:
         )
 
 
-@check("obs.W031", "A `BaseHTTPMiddleware` stands inside the stack.", docs="docs/middleware.md", subject="app")
+@check("obs.W031", "A `BaseHTTPMiddleware` is inside the stack.", docs="docs/middleware.md", subject="app")
 def base_http_middleware(deployment: Deployment) -> Iterator[Finding]:
     if _target(deployment).obs is not None:
         for name in _named(deployment, lambda kind: issubclass(kind, BaseHTTPMiddleware)):
             yield Finding(
                 f"{name} is a BaseHTTPMiddleware (`@app.middleware('http')` makes one): it runs the application in "
-                "another task, and ends a stream in order that has failed.",
+                "another task, and ends a failed stream as if it were complete.",
                 "Write it as an ASGI middleware: a class with __init__(app) and __call__(scope, receive, send).",
             )
 
@@ -59,8 +59,8 @@ def traced_twice(deployment: Deployment) -> Iterator[Finding]:
         mode = target.obs.settings.tracing.native
         for name in names:
             yield Finding(
-                f"{name} traces each request, too; OBS_TRACING_NATIVE={mode} decides what becomes of its spans.",
-                "Take it out.",
+                f"{name} traces each request as well; OBS_TRACING_NATIVE={mode} decides what happens to its spans.",
+                "Remove it.",
             )
 
 
@@ -70,22 +70,28 @@ def counted_twice(deployment: Deployment) -> Iterator[Finding]:
     if target.obs is not None and target.obs.settings.metrics.enabled:
         for name in _from(deployment, _METRICS):
             yield Finding(
-                f"{name} counts each request, too, under other names.", "Take it out, or OBS_METRICS_ENABLED=false."
+                f"{name} counts each request as well, under other names.",
+                "Remove it, or set OBS_METRICS_ENABLED=false.",
             )
 
 
-@check("obs.W034", "Another middleware gives requests an id.", docs="docs/request-ids.md", subject="app")
+@check("obs.W034", "Another middleware sets request ids.", docs="docs/request-ids.md", subject="app")
 def named_twice(deployment: Deployment) -> Iterator[Finding]:
     target = _target(deployment)
     if target.obs is not None and target.obs.settings.requests.id_enabled:
         for name in _from(deployment, _IDS):
             yield Finding(
-                f"{name} gives each request an id of its own: log lines and responses show two.",
-                "Take it out, or set OBS_REQUEST_ID_ENABLED=false.",
+                f"{name} gives each request another id: log lines and responses show two.",
+                "Remove it, or set OBS_REQUEST_ID_ENABLED=false.",
             )
 
 
-@check("obs.W035", "A path of the application cannot be reached: ours has it.", docs="docs/ops.md", subject="app")
+@check(
+    "obs.W035",
+    "A path of the application cannot be reached: an ops endpoint has it.",
+    docs="docs/ops.md",
+    subject="app",
+)
 def shadowed(deployment: Deployment) -> Iterator[Finding]:
     target = _target(deployment)
     if target.obs is None or not target.obs.settings.ops.enabled:
@@ -108,30 +114,31 @@ def unknown_routes(deployment: Deployment) -> Iterator[Finding]:
     if any(isinstance(attribute(one, "routes"), list) or _module(one).startswith(_SOCKETS) for one in applications):
         return
     yield Finding(
-        f"The routes of {_name(target.inner)} are not known: the route of its requests is __unmatched__.",
-        f"Set scope[{ROUTE_KEY!r}] to the template that was matched.",
+        f"The routes of {_name(target.inner)} are not known: each request has the route __unmatched__.",
+        f"Set scope[{ROUTE_KEY!r}] to the matched template.",
     )
 
 
-@check("obs.W037", "The server writes an access line beside ours.", docs="docs/logs.md", subject="app")
+@check("obs.W037", "The server writes an access line in addition to ours.", docs="docs/logs.md", subject="app")
 def two_access_lines(deployment: Deployment) -> Iterator[Finding]:
     obs = _target(deployment).obs
     if obs is None or not obs.settings.logs.access_enabled:
         return
     for server, how in _access_logs(deployment.environ):
         yield Finding(
-            f"{server}'s access log is on: each request has two lines, and the query of its URL is in one of them.", how
+            f"{server}'s access log is on: each request has two lines, and one of them contains the query of its URL.",
+            how,
         )
 
 
 def _access_logs(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield each server whose access log is on, and how it is turned off."""
+    """Yield each server whose access log is on, and how to turn it off."""
     is_off = environ.get("UVICORN_ACCESS_LOG", "").strip().lower() in ("0", "false", "no", "off")
     if not is_off and find_spec("uvicorn") is not None and not logging.getLogger("uvicorn.access").disabled:
-        yield "uvicorn", "Start uvicorn with --no-access-log, or have obs.init or obs.wrap take over its loggers."
-    # Both write none unless it is asked for.
+        yield "uvicorn", "Start uvicorn with --no-access-log, or call obs.init or obs.wrap, which replace its loggers."
+    # The access logs of these two are off by default.
     if "--access-logfile" in environ.get("GUNICORN_CMD_ARGS", ""):
-        yield "gunicorn", "Take --access-logfile out of GUNICORN_CMD_ARGS."
+        yield "gunicorn", "Remove --access-logfile from GUNICORN_CMD_ARGS."
     if environ.get("GRANIAN_LOG_ACCESS_ENABLED", "").strip().lower() in ("1", "true", "yes", "on", "t", "y"):
         yield "granian", "Unset GRANIAN_LOG_ACCESS_ENABLED."
 
@@ -143,14 +150,12 @@ def root_without_handler(deployment: Deployment) -> Iterator[Finding]:
         return
     if not any(isinstance(handler, PipelineHandler) for handler in logging.getLogger().handlers):
         yield Finding(
-            "The root logger does not have our handler: what the application logs is neither JSON nor redacted.",
+            "The root logger does not have our handler: log lines of the application are neither JSON nor redacted.",
             "Call obs.init or obs.wrap after logging is configured, or set OBS_LOGGING_ENABLED=false.",
         )
 
 
-@check(
-    "obs.W039", "The application's list has our middlewares in another order.", docs="docs/middleware.md", subject="app"
-)
+@check("obs.W039", "The application lists our middlewares in another order.", docs="docs/middleware.md", subject="app")
 def stack_order(deployment: Deployment) -> Iterator[Finding]:
     target = _target(deployment)
     if target.obs is None:
@@ -163,7 +168,7 @@ def stack_order(deployment: Deployment) -> Iterator[Finding]:
 
 
 def _target(deployment: Deployment) -> Target:
-    assert deployment.app is not None, "checks of an application are run with one"
+    assert deployment.app is not None, "these checks run only with an application"
     return deployment.app
 
 

@@ -1,4 +1,4 @@
-"""A check as a value: its id, its sentence, and the function that finds the fault."""
+"""A check as a value: its id, its summary, and the function that finds the fault."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _ID = re.compile(r"[a-z][a-z0-9_]*\.[EW][0-9]{3}")
 @dataclass(frozen=True, slots=True)
 class Check:
     """
-    One question about a deployment.
+    One check of a deployment.
 
     Attributes:
-        id: `obs.E001` or `obs.W012`; E is an error, W a warning. It never changes its meaning.
-        summary: the fault, in a sentence for the table of all checks.
-        docs: the page that says more.
-        only_deploy: whether it is asked with `--deploy` only.
+        id: `obs.E001` or `obs.W012`; E is an error, W a warning. An id never changes its meaning.
+        summary: the fault, as a sentence for the table of all checks.
+        docs: the page with more details.
+        only_deploy: whether it runs only with `--deploy`.
     """
 
     id: str
@@ -46,7 +46,7 @@ def check(
     id: str, summary: str, *, docs: str, subject: Subject = "flags", only_deploy: bool = False
 ) -> Callable[[Finder], Check]:
     """
-    Make a check of a function that yields findings.
+    Turn a function that yields findings into a check.
 
     Raises:
         ImproperlyConfigured: for an id that is not like `obs.E001`.

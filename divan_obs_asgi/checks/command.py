@@ -1,4 +1,4 @@
-"""`divan-obs check`: what a deployment has got wrong, before it is deployed."""
+"""`divan-obs check`: find mistakes of a deployment before it is deployed."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from divan_obs_asgi.checks.target import loaded
 
 
 @click.command("check")
-@click.option("--deploy", is_flag=True, help="Also ask what matters only where the service serves in earnest.")
-@click.option("--app", metavar="MODULE:ATTRIBUTE", help="The application, imported from this folder and not served.")
+@click.option("--deploy", is_flag=True, help="Also run the checks that only matter in production.")
+@click.option("--app", metavar="MODULE:ATTRIBUTE", help="The application; it is imported from this folder, not served.")
 @click.option("--factory", is_flag=True, help="--app names a function that returns the application.")
-@click.option("--rules", multiple=True, metavar="FILE", help="A rule file of Prometheus; may be repeated.")
-@click.option("--dashboards", multiple=True, metavar="DIR", help="A folder of Grafana's boards; may be repeated.")
+@click.option("--rules", multiple=True, metavar="FILE", help="A Prometheus rule file; may be repeated.")
+@click.option("--dashboards", multiple=True, metavar="DIR", help="A folder of Grafana boards; may be repeated.")
 @click.option("--alertmanager", metavar="FILE", help="Alertmanager's configuration.")
-@click.option("--silence", multiple=True, metavar="ID=REASON", help="Pass over a check, for a reason; may be repeated.")
+@click.option("--silence", multiple=True, metavar="ID=REASON", help="Silence a check, with a reason; may be repeated.")
 @click.option(
-    "--format", "form", type=click.Choice(list(FORMS)), default="text", show_default=True, help="How it is printed."
+    "--format", "form", type=click.Choice(list(FORMS)), default="text", show_default=True, help="The output format."
 )
 def check_deployment(
     deploy: bool,
@@ -41,13 +41,13 @@ def check_deployment(
     form: str,
 ) -> None:
     """
-    Find what a deployment has got wrong. The flags are those of the environment, as in the service.
+    Find mistakes of a deployment. Flags are read from the environment, as in the service.
 
-    The exit status is 0 if there is no error, 1 if there is one, 2 if something cannot be checked.
+    The exit status is 0 without errors, 1 with errors, and 2 if an input cannot be checked.
     """
     found: list[tuple[Check, Finding]] = []
     failure = None
-    # The application may print, and has its lines written there when it is imported.
+    # The application may print when it is imported, and its log lines go to standard output.
     with redirect_stdout(sys.stderr):
         try:
             checks = all_checks()
@@ -69,7 +69,7 @@ def check_deployment(
     if failure is not None:
         click.echo(f"Error: {failure}", err=True)
         sys.exit(2)
-    # Lines of the application, which are written at its end.
+    # Log lines that the application writes at exit.
     sys.stdout = sys.stderr
     sys.exit(1 if any(one.level == "error" and one.id not in silenced for one, _ in found) else 0)
 
@@ -80,7 +80,7 @@ def _silenced(options: Iterable[str], checks: Iterable[Check]) -> dict[str, str]
     for option in options:
         id, _, reason = option.partition("=")
         if id not in known:
-            raise click.BadParameter(f"there is no check {id!r}", param_hint="--silence")
+            raise click.BadParameter(f"unknown check {id!r}", param_hint="--silence")
         if not reason.strip():
             raise click.BadParameter(f"expected a reason: {id}='it is behind a proxy'", param_hint="--silence")
         silenced[id] = reason.strip()

@@ -1,4 +1,4 @@
-"""What the checks are asked about."""
+"""The inputs of the checks."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
     """
-    The flags of a service, and what else was named.
+    The flags of a service, and the files and the application given on the command line.
 
     Attributes:
-        environ: all variables, with those of the file that OBS_ENV_FILE names.
-        settings: the flags that could be read; they may contradict each other.
-        unreadable: a sentence for each flag that could not.
-        deploy: whether it is about to serve in earnest.
-        app: the application, where one was named.
-        queries: those of the rule files and boards that were named.
-        alertmanager: its file, and what stands in it.
+        environ: all variables, those from OBS_ENV_FILE included.
+        settings: the flags that can be parsed; they may contradict each other.
+        unreadable: a sentence for each flag that cannot be parsed.
+        deploy: whether `--deploy` was given.
+        app: the application, if one was given.
+        queries: the queries of the rule files and boards that were given.
+        alertmanager: the name and the content of its file.
     """
 
     environ: Mapping[str, str]
@@ -44,7 +44,7 @@ class Deployment:
         return cls(environ=variables, settings=settings, unreadable=tuple(wrong), deploy=deploy)
 
     def has(self, subject: Subject) -> bool:
-        """Return whether there is something to check of this kind."""
+        """Return whether there is an input of this kind."""
         return subject == "flags" or getattr(self, subject) is not None
 
 

@@ -1,4 +1,4 @@
-"""Rule files, dashboards and Alertmanager's configuration, as they lie in a team's repository."""
+"""Reads rule files, dashboards and the configuration of Alertmanager."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _QUERY_RESULT = re.compile(r"\s*query_result\((.+)\)\s*", re.DOTALL)
 @dataclass(frozen=True, slots=True)
 class Query:
     """
-    An expression of PromQL.
+    A PromQL expression.
 
     Attributes:
-        where: what has it, for a message: an alert, a panel.
-        is_sure: whether it is known to be PromQL, as it stands; a board may have LogQL, and has variables.
+        where: the alert or the panel that contains it, for messages.
+        is_sure: whether it is certainly PromQL; a board can contain LogQL and variables.
     """
 
     file: str
@@ -34,7 +34,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Queries:
-    """All expressions that were named, and the series that their rule files record."""
+    """All expressions of the files that were given, and the series that the rule files record."""
 
     all: tuple[Query, ...]
     recorded: frozenset[str]
@@ -42,10 +42,10 @@ class Queries:
 
 def load_queries(rules: Iterable[str], folders: Iterable[str]) -> Queries | None:
     """
-    Read rule files, and the boards in folders; None where none were named.
+    Read rule files, and the boards in folders; return None without any.
 
     Raises:
-        CannotCheck: for what cannot be read.
+        CannotCheck: if a file cannot be read.
     """
     files = [(file, rule) for file in rules for rule in _rules(file)]
     queries = [
@@ -59,11 +59,11 @@ def load_queries(rules: Iterable[str], folders: Iterable[str]) -> Queries | None
 
 
 def load_alertmanager(file: str) -> Mapping[str, Any]:
-    """Read Alertmanager's configuration."""
+    """Read the configuration of Alertmanager."""
     for document in _yaml(file):
         if isinstance(document, dict) and isinstance(document.get("route"), dict):
             return document
-    raise CannotCheck(f"{file} has no route; expected a configuration of Alertmanager.")
+    raise CannotCheck(f"{file} has no route; expected an Alertmanager configuration.")
 
 
 def installed(module: str) -> Any:
@@ -71,20 +71,20 @@ def installed(module: str) -> Any:
     try:
         return import_module(module)
     except ImportError:
-        raise CannotCheck("Files are checked with the extra check: pip install 'divan-obs-asgi[check]'.") from None
+        raise CannotCheck("Checks of files need the extra check: pip install 'divan-obs-asgi[check]'.") from None
 
 
 def _rules(file: str) -> list[dict[str, Any]]:
     groups = []
     for document in _yaml(file):
-        # The operator's PrometheusRule has them below `spec`.
+        # In a PrometheusRule of the operator they are below `spec`.
         body = document.get("spec", document) if isinstance(document, dict) else {}
         listed = body.get("groups") if isinstance(body, dict) else None
         groups += listed if isinstance(listed, list) else []
     entries = [rule for group in groups if isinstance(group, dict) for rule in group.get("rules") or []]
     rules = [rule for rule in entries if isinstance(rule, dict)]
     if not rules:
-        raise CannotCheck(f"{file} has no rules; expected a rule file of Prometheus, or a PrometheusRule.")
+        raise CannotCheck(f"{file} has no rules; expected a Prometheus rule file, or a PrometheusRule.")
     return rules
 
 
@@ -96,7 +96,7 @@ def _yaml(file: str) -> list[Any]:
         mark = getattr(error, "problem_mark", None)
         raise CannotCheck(f"{file} is not YAML" + (f": line {mark.line + 1}." if mark else ".")) from None
     except ValueError:
-        # What looks like a date, and is not one.
+        # A value that looks like a date and is invalid.
         raise CannotCheck(f"{file} is not YAML.") from None
     except RecursionError:
         raise CannotCheck(f"{file} is nested too deeply.") from None
@@ -107,7 +107,7 @@ def _boards(folder: Path) -> Iterator[Query]:
         raise CannotCheck(f"{folder} is not a directory.")
     files = sorted(folder.rglob("*.json"))
     if not files:
-        raise CannotCheck(f"{folder} has no dashboards: no file ends in .json.")
+        raise CannotCheck(f"{folder} has no dashboards (*.json).")
     for file in files:
         try:
             yield from list(_queries(json.loads(_text(file)), str(file), "the board", ""))

@@ -1,4 +1,4 @@
-"""What a check finds, and when the command cannot check."""
+"""The finding of a check, and the error of a command that cannot check."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Level: TypeAlias = Literal["error", "warning"]
-# What a check reads beside the flags; without it the check is not run.
+# What a check reads beside the flags; without it the check does not run.
 Subject: TypeAlias = Literal["flags", "app", "queries", "alertmanager"]
 
 
 class CannotCheck(Exception):
-    """What was to be checked cannot be read; the command ends with status 2."""
+    """An input cannot be read; the command exits with status 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Finding:
     Attributes:
         message: what is wrong, without secrets.
         hint: what to do about it.
-        file: where it stands, if it stands in a file.
+        file: the file with the fault, if it is in a file.
     """
 
     message: str

@@ -1,4 +1,4 @@
-"""Flags that cannot be read, and that contradict each other: what the service would refuse to start with."""
+"""Checks of flags that the service does not start with: invalid values and contradictions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HASHES = ("OBS_REDACT_USER_ID ", "OBS_REDACT_IP ")
 _PUBLIC = "OBS_METRICS_PUBLIC "
 
 
-@check("obs.E001", "A flag has a value that cannot be read.", docs="README.md")
+@check("obs.E001", "A flag has an invalid value.", docs="docs/flags.md")
 def bad_values(deployment: Deployment) -> Iterator[Finding]:
     for sentence in deployment.unreadable:
         yield Finding(sentence, "Correct the value; the service does not start with it.")
@@ -28,7 +28,7 @@ def public_metrics(deployment: Deployment) -> Iterator[Finding]:
         yield Finding("OBS_METRICS_PUBLIC is 'true': everybody can read /metrics and /ops.", hint)
 
 
-@check("obs.E003", "An admin token can be guessed, or is both the present and the previous one.", docs="docs/ops.md")
+@check("obs.E003", "An admin token can be guessed, or the current and the previous one are equal.", docs="docs/ops.md")
 def weak_tokens(deployment: Deployment) -> Iterator[Finding]:
     hint = "Set a random one: openssl rand -hex 32."
     yield from (Finding(sentence, hint) for sentence in _contradictions(deployment, *_TOKENS))
@@ -40,9 +40,9 @@ def weak_hash_key(deployment: Deployment) -> Iterator[Finding]:
     yield from (Finding(sentence, hint) for sentence in _contradictions(deployment, *_HASHES))
 
 
-@check("obs.E018", "Two flags contradict each other.", docs="README.md")
+@check("obs.E018", "Two flags contradict each other.", docs="docs/flags.md")
 def contradictions(deployment: Deployment) -> Iterator[Finding]:
-    # All that no other check names, so that what the service does not start with is always an error.
+    # Those that no other check reports: whatever prevents the service from starting must be an error.
     named = (_PUBLIC, *_TOKENS, *_HASHES)
     for sentence in deployment.settings.contradictions():
         if not sentence.startswith(named):

@@ -1,4 +1,4 @@
-"""Variables that nothing reads, and thresholds that no histogram has an edge for."""
+"""Checks of variables that nothing reads, and of thresholds that are not an edge of a histogram."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from divan_obs_asgi.checks.finding import Finding
 from divan_obs_asgi.metrics.catalogue import Catalogue
 from divan_obs_asgi.settings import Settings
 
-# What OpenTelemetry's SDK, its exporter for gRPC and its instrumentations read beside our flags. Of OTEL_PYTHON_* the
-# instrumentations have more than can be listed.
+# Variables that OpenTelemetry's SDK, its gRPC exporter and its instrumentations read in addition to our flags. The
+# instrumentations read too many OTEL_PYTHON_* variables for a list.
 _READ_BY_OPENTELEMETRY = re.compile(
     r"OTEL_(?:RESOURCE_ATTRIBUTES|EXPERIMENTAL_RESOURCE_DETECTORS|SDK_DISABLED|PROPAGATORS|PYTHON_\w+|INSTRUMENTATION_\w+"
     r"|(?:SPAN_|EVENT_|LINK_)?ATTRIBUTE_(?:COUNT|VALUE_LENGTH)_LIMIT|SPAN_(?:EVENT|LINK)_COUNT_LIMIT"
     r"|EXPORTER_OTLP_(?:TRACES_)?(?:HEADERS|TIMEOUT|CERTIFICATE|CLIENT_KEY|CLIENT_CERTIFICATE|COMPRESSION|INSECURE|PROTOCOL))"
 )
-# These belong to OpenTelemetry's agent, which is not what traces here.
+# Variables of OpenTelemetry's agent, which is not used here.
 _AGENT = re.compile(r"OTEL_PYTHON_(?:DISTRO|CONFIGURATOR|ID_GENERATOR|DISABLED_INSTRUMENTATIONS|LOG_\w+|LOGGING_\w+)")
 _INSTEAD = {
-    "OTEL_SERVICE_NAME": "Set OBS_SERVICE_NAME; it goes before it.",
+    "OTEL_SERVICE_NAME": "Set OBS_SERVICE_NAME, which overrides it.",
     "OTEL_BSP_EXPORT_TIMEOUT": "Set OTEL_EXPORTER_OTLP_TIMEOUT.",
     "OTEL_LOG_LEVEL": "Set LOG_LEVEL.",
     "OTEL_TRACES_EXPORTER": "Set OBS_TRACING_ENABLED; spans go over OTLP.",
-    "OTEL_METRICS_EXPORTER": "Scrape /metrics.",
-    "OTEL_LOGS_EXPORTER": "Logs go to standard output.",
+    "OTEL_METRICS_EXPORTER": "Unset it: metrics are scraped from /metrics.",
+    "OTEL_LOGS_EXPORTER": "Unset it: logs go to standard output.",
 }
 _PREFIXES = ("LOG_", "HEALTH_")
-# Of those an application may have its own: only what is a slip of one of ours.
+# An application may have variables with these prefixes: only close misspellings of our flags are reported.
 _SLIP = 0.9
 _RESEMBLES = 0.7
 
 
-@check("obs.W015", "A variable of OpenTelemetry's does nothing here.", docs="docs/tracing.md")
+@check("obs.W015", "An OpenTelemetry variable has no effect here.", docs="docs/tracing.md")
 def idle_variables(deployment: Deployment) -> Iterator[Finding]:
     flags = _flags()
     for name in sorted(name for name in deployment.environ if name.startswith("OTEL_") and name not in flags):
@@ -48,7 +48,7 @@ def idle_variables(deployment: Deployment) -> Iterator[Finding]:
         yield Finding(f"{name} is set, and nothing here reads it.", hint)
 
 
-@check("obs.W016", "A variable resembles a flag, and is none.", docs="README.md")
+@check("obs.W016", "A variable is a misspelt flag.", docs="docs/flags.md")
 def misspelt(deployment: Deployment) -> Iterator[Finding]:
     flags = _flags()
     for name in sorted(set(deployment.environ) - flags):
@@ -57,7 +57,7 @@ def misspelt(deployment: Deployment) -> Iterator[Finding]:
             yield Finding(f"{name} is not a flag; nothing reads it.", f"Did you mean {meant}?")
         elif name.startswith("OBS_"):
             yield Finding(
-                f"{name} is not a flag; nothing reads it.", "Unset it, or rename it if it is another program's."
+                f"{name} is not a flag; nothing reads it.", "Unset it, or rename it if it belongs to another program."
             )
 
 
@@ -73,7 +73,7 @@ def thresholds(deployment: Deployment) -> Iterator[Finding]:
             unit, factor = ("ms", 1000) if name.endswith("_MS") else ("s", 1)
             yield Finding(
                 f"{name} is {threshold * factor:g} {unit}, which is not an edge of http_request_duration_seconds: "
-                "no query can count the requests that are slow by it.",
+                "no query can count the requests that exceed it.",
                 f"Set {name}={near * factor:g}, the nearest edge.",
             )
 

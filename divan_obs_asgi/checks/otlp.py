@@ -1,4 +1,4 @@
-"""Where spans go: over gRPC, and nothing else."""
+"""Checks of the export of spans, which uses gRPC only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _GRPC, _HTTP = 4317, 4318
 _PREFIXES = ("OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_")
 
 
-@check("obs.E011", "The OTLP endpoint is one for HTTP; spans go over gRPC.", docs="docs/tracing.md")
+@check("obs.E011", "The OTLP endpoint is for HTTP; spans are exported over gRPC.", docs="docs/tracing.md")
 def endpoint_for_http(deployment: Deployment) -> Iterator[Finding]:
     settings = deployment.settings
     for prefix, endpoint in zip(_PREFIXES, (settings.tracing.traces_endpoint, settings.tracing.endpoint), strict=True):
@@ -25,26 +25,26 @@ def endpoint_for_http(deployment: Deployment) -> Iterator[Finding]:
         if wrong:
             tls = "grpcs" if parts.scheme in ("https", "grpcs") else "grpc"
             host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-            # Neither user nor query: they may be credentials.
+            # Without user and query, which may be credentials.
             yield Finding(
-                f"{prefix}ENDPOINT has {wrong}, as OTLP over HTTP has; spans go over gRPC.",
+                f"{prefix}ENDPOINT has {wrong}, like an endpoint for OTLP over HTTP; spans are exported over gRPC.",
                 f"Set {prefix}ENDPOINT={tls}://{host}:{_GRPC}.",
             )
         return
 
 
-@check("obs.E012", "The OTLP protocol is not gRPC, and spans go over gRPC.", docs="docs/tracing.md")
+@check("obs.E012", "The OTLP protocol is not gRPC; spans are exported over gRPC.", docs="docs/tracing.md")
 def protocol(deployment: Deployment) -> Iterator[Finding]:
     values = ((name, deployment.environ.get(name, "").strip()) for name in (f"{one}PROTOCOL" for one in _PREFIXES))
     name, value = next(((name, value) for name, value in values if value), ("", "grpc"))
     if deployment.settings.tracing.enabled and value.lower() != "grpc":
         yield Finding(
-            f"{name} is not grpc. It is not read: spans go over gRPC.",
+            f"{name} is not grpc and has no effect: spans are exported over gRPC.",
             f"Unset it, and set the endpoint to the collector's port for gRPC, {_GRPC}.",
         )
 
 
-@check("obs.W013", "There is an endpoint for spans, and tracing is off.", docs="docs/tracing.md")
+@check("obs.W013", "An endpoint for spans is set, and tracing is off.", docs="docs/tracing.md")
 def tracing_is_off(deployment: Deployment) -> Iterator[Finding]:
     settings = deployment.settings
     if (
@@ -53,7 +53,7 @@ def tracing_is_off(deployment: Deployment) -> Iterator[Finding]:
         and (settings.tracing.traces_endpoint or settings.tracing.endpoint)
     ):
         yield Finding(
-            "OTEL_EXPORTER_OTLP_ENDPOINT is set and OBS_TRACING_ENABLED is false: there are no spans.",
+            "OTEL_EXPORTER_OTLP_ENDPOINT is set and OBS_TRACING_ENABLED is false: nothing is traced.",
             "Set OBS_TRACING_ENABLED=true, or unset the endpoint.",
         )
 

@@ -1,4 +1,4 @@
-"""What an expression asks for, held against the metrics that there are."""
+"""Compares the expressions of rules and boards with the metrics that are exposed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from divan_obs_asgi.metrics import NAMESPACE
 from divan_obs_asgi.metrics.family import Family, Kind, Metric
 
 Fault: TypeAlias = Literal["syntax", "namespace", "unknown", "slip", "gauge", "edge", "label"]
-# What Prometheus, its operator and Kubernetes add to each series; others can be added, too.
+# Labels that Prometheus, its operator and Kubernetes usually add to each series.
 TARGET_LABELS = frozenset(
     (
         *("job", "instance", "namespace", "pod", "container", "node", "service", "endpoint", "cluster", "environment"),
@@ -24,14 +24,14 @@ TARGET_LABELS = frozenset(
 OF_COUNTERS = ("rate", "irate", "increase", "resets")
 _SUFFIXES = ("_total", "_bucket", "_sum", "_count")
 _SLIP = 0.9
-# Grafana's variables: in the place of a duration, and as they stand in strings.
+# Variables of Grafana: as a duration, and in strings.
 _DURATION = re.compile(r"(\[|offset\s+|:)\s*\$(?:\w+|\{\w+[^}]*\})")
 _VARIABLE = re.compile(r"\$(?:\w|\{)")
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A series that is exposed: what kind of family it is of, and its labels."""
+class ExposedSeries:
+    """A series that is exposed: the kind of its family, and its labels."""
 
     kind: Kind
     grows: bool
@@ -39,39 +39,39 @@ class Known:
     edges: tuple[float, ...] = ()
 
 
-def series_of(families: Iterable[Family[Metric]], prefix: str) -> dict[str, Known]:
-    """Return every series of the families, by its full name; `prefix` stands before each."""
+def series_of(families: Iterable[Family[Metric]], prefix: str) -> dict[str, ExposedSeries]:
+    """Return every series of the families by its full name, which begins with `prefix`."""
     series = {}
     for family in families:
         name, labels = f"{prefix}{family.name}", frozenset(family.labels)
         if family.kind in ("counter", "gauge"):
-            series[name] = Known(family.kind, family.kind == "counter", labels)
+            series[name] = ExposedSeries(family.kind, family.kind == "counter", labels)
             continue
-        series[f"{name}_sum"] = series[f"{name}_count"] = Known(family.kind, True, labels)
+        series[f"{name}_sum"] = series[f"{name}_count"] = ExposedSeries(family.kind, True, labels)
         if family.kind == "histogram":
-            series[f"{name}_bucket"] = Known(family.kind, True, labels | {"le"}, family.buckets)
+            series[f"{name}_bucket"] = ExposedSeries(family.kind, True, labels | {"le"}, family.buckets)
     return series
 
 
 def faults(
-    expression: str, series: Mapping[str, Known], recorded: Iterable[str], namespace: str, *, is_sure: bool
+    expression: str, series: Mapping[str, ExposedSeries], recorded: Iterable[str], namespace: str, *, is_sure: bool
 ) -> Iterator[tuple[Fault, str]]:
-    """Yield what is wrong with an expression, as far as it is about series of the namespace."""
+    """Yield the mistakes of an expression that are about series of the namespace."""
     promql = installed("promql_parser")
     try:
         tree = promql.parse(_DURATION.sub(r"\g<1>5m", expression))
     except ValueError as error:
         if is_sure and not _VARIABLE.search(expression):
-            yield "syntax", f"it is not PromQL: {error}"
+            yield "syntax", f"it is not valid PromQL: {error}"
         return
-    reading = _Reading(promql, series, frozenset(recorded), namespace)
-    yield from dict.fromkeys(reading.faults(tree, ""))
+    expression_check = _ExpressionCheck(promql, series, frozenset(recorded), namespace)
+    yield from dict.fromkeys(expression_check.faults(tree, ""))
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class _ExpressionCheck:
     promql: Any
-    series: Mapping[str, Known]
+    series: Mapping[str, ExposedSeries]
     recorded: frozenset[str]
     namespace: str
 
@@ -89,7 +89,7 @@ class _Reading:
                 yield from self._grouped(node)
             if isinstance(node, promql.BinaryExpr):
                 yield from self._matched(node)
-            # A subquery, like brackets, has the values of what stands in it.
+            # A subquery and brackets have the values of the expression inside.
             around = function if isinstance(node, promql.SubqueryExpr | promql.ParenExpr) else ""
             for child in self._below(node):
                 yield from self.faults(child, around)
@@ -107,12 +107,12 @@ class _Reading:
             if name.startswith((f"{self.namespace}_", f"{self.namespace}:")) and name not in self.recorded:
                 yield self._unknown(name)
             ours = re.sub(f"^{NAMESPACE}(?=[_:])", self.namespace, name)
-            # Another service may have it; most often a file was exported for the default.
+            # It may belong to another service; usually the file was exported for the default namespace.
             if ours != name and (ours in self.series or ours in self.recorded):
-                yield "namespace", f"{name} is not of this service; did you mean {ours}?"
+                yield "namespace", f"{name} does not belong to this service; did you mean {ours}?"
             return
         if function in OF_COUNTERS and not known.grows:
-            yield "gauge", f"{function} of {name}, which is a gauge"
+            yield "gauge", f"{name} is a gauge; it has no {function}"
         for matcher in matchers:
             if matcher.name not in known.labels | TARGET_LABELS | {"__name__"}:
                 yield "label", f"{name} has no label {matcher.name}; it has {_listed(known.labels)}"
@@ -130,8 +130,8 @@ class _Reading:
         base = re.sub(f"(?:{'|'.join(_SUFFIXES)})$", "", name)
         of_family = [one for one in self.series if re.sub(f"(?:{'|'.join(_SUFFIXES)})$", "", one) == base]
         if of_family or near:
-            return "slip", f"there is no {name}; did you mean {' or '.join(of_family or near)}?"
-        return "unknown", f"there is no {name}"
+            return "slip", f"{name} does not exist; did you mean {' or '.join(of_family or near)}?"
+        return "unknown", f"{name} does not exist"
 
     def _grouped(self, node: Any) -> Iterator[tuple[Fault, str]]:
         if node.modifier is not None and node.modifier.type == self.promql.AggModifierType.By:
@@ -152,7 +152,7 @@ class _Reading:
                         yield "label", f"{selector.name} has no label {label}; it has {_listed(known.labels)}"
 
     def _direct(self, node: Any) -> Iterator[Any]:
-        """Yield the selectors whose labels are still those of the series."""
+        """Yield the selectors whose labels are those of the series."""
         promql = self.promql
         if isinstance(node, promql.VectorSelector):
             yield node
@@ -170,7 +170,7 @@ def _listed(labels: frozenset[str]) -> str:
 
 
 def _is_edge(text: str, edges: tuple[float, ...]) -> bool:
-    # A variable of Grafana's may be anything.
+    # A variable of Grafana can have any value.
     if text == "+Inf" or _VARIABLE.search(text):
         return True
     try:
@@ -179,4 +179,4 @@ def _is_edge(text: str, edges: tuple[float, ...]) -> bool:
         return False
 
 
-__all__ = ["OF_COUNTERS", "TARGET_LABELS", "Fault", "Known", "faults", "series_of"]
+__all__ = ["OF_COUNTERS", "TARGET_LABELS", "ExposedSeries", "Fault", "faults", "series_of"]

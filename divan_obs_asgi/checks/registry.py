@@ -1,4 +1,4 @@
-"""All checks: those of this package, and those that other packages bring along."""
+"""All checks: those of this package, and those of other packages."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ _OWN = ("flags", "startup", "otlp", "names", "workers", "application", "queries"
 
 def all_checks() -> tuple[Check, ...]:
     """
-    Return every check, by its id.
+    Return every check, sorted by id.
 
     Raises:
         CannotCheck: for an entry point that cannot be loaded, or an id that two checks have.
     """
-    return _by_id([*own_checks(), *(found for entry in entry_points(group=ENTRY_POINTS) for found in _brought(entry))])
+    return _by_id(
+        [*own_checks(), *(found for entry in entry_points(group=ENTRY_POINTS) for found in _checks_of_entry(entry))]
+    )
 
 
 def own_checks() -> tuple[Check, ...]:
-    """Return the checks of this package, by their ids."""
+    """Return the checks of this package, sorted by id."""
     modules = (import_module(f"divan_obs_asgi.checks.{name}") for name in _OWN)
     return _by_id(found for module in modules for found in _in(module))
 
@@ -36,7 +38,7 @@ def run(checks: Sequence[Check], deployment: Deployment) -> Iterator[tuple[Check
     Yield what the checks find.
 
     Raises:
-        CannotCheck: where a check itself fails.
+        CannotCheck: if a check itself fails.
     """
     for one in checks:
         if not deployment.has(one.subject) or (one.only_deploy and not deployment.deploy):
@@ -46,7 +48,7 @@ def run(checks: Sequence[Check], deployment: Deployment) -> Iterator[tuple[Check
         except CannotCheck:
             raise
         except Exception as error:
-            # Its text may hold what a secret file held.
+            # The text of the exception may contain a secret.
             raise CannotCheck(f"The check {one.id} raised {type(error).__name__}.") from error
 
 
@@ -54,7 +56,7 @@ def _in(module: ModuleType) -> list[Check]:
     return [value for value in vars(module).values() if isinstance(value, Check)]
 
 
-def _brought(entry: EntryPoint) -> list[Check]:
+def _checks_of_entry(entry: EntryPoint) -> list[Check]:
     try:
         loaded = entry.load()
     except Exception as error:

@@ -1,4 +1,4 @@
-"""How findings are printed: for people, for programs, and as annotations of GitHub Actions."""
+"""Formats findings for people, for programs, and as annotations of GitHub Actions."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def as_github(found: Found, silenced: Mapping[str, str]) -> str:
 
 
 def _escaped(text: str, also: str = "") -> str:
-    # As actions/toolkit writes commands: a line break would end one.
+    # As actions/toolkit does: a line break would end the command.
     for letter in f"%\r\n{also}":
         text = text.replace(letter, f"%{ord(letter):02X}")
     return text

@@ -1,4 +1,4 @@
-"""What `/health/startup` would refuse, and secrets that stand in somebody's documentation."""
+"""Checks of flags with which `/health/startup` fails, and of secrets that are placeholders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from divan_obs_asgi.settings.service import IN_PLAY
 _TOKENS = ("OBS_ADMIN_TOKEN", "OBS_ADMIN_TOKEN_PREVIOUS")
 _URLS = ("REDIS_URL", "DATABASE_URL", "S3_ENDPOINT_URL")
 _SECRETS = (*_TOKENS, "OBS_REDACT_HASH_KEY", "JWT_SECRET")
-# What examples and templates have in the place of a secret, django-insecure- among them.
+# Placeholders of examples and templates, like django-insecure-.
 _PLACEHOLDER = re.compile(
     r"change[-_ ]?(?:me|this|it)|replace[-_ ]?(?:me|this|it|with)|your[-_ ]?(?:own|secret|token|key|jwt|admin|password)"
     r"|let[-_ ]?me[-_ ]?in|insecure|place[-_ ]?holder|do[-_ ]?not[-_ ]?use|example|default|to[-_]?do\b"
@@ -24,26 +24,29 @@ _PLACEHOLDER = re.compile(
 
 
 @check(
-    "obs.W005", "`OBS_ENV` says development, or nothing, where it is deployed.", docs="docs/ops.md", only_deploy=True
+    "obs.W005",
+    "`OBS_ENV` is a development environment, or not set, in a deployment.",
+    docs="docs/ops.md",
+    only_deploy=True,
 )
 def development(deployment: Deployment) -> Iterator[Finding]:
     env = deployment.settings.service.env
     if env in IN_PLAY:
-        said = f"is {env!r}" if deployment.environ.get("OBS_ENV", "").strip() else "is not set: it is 'dev'"
+        value = f"is {env!r}" if deployment.environ.get("OBS_ENV", "").strip() else "is not set: it is 'dev'"
         yield Finding(
-            f"OBS_ENV {said}. Weak tokens and public metrics are allowed there, and a drain takes no time.",
+            f"OBS_ENV {value}. Weak tokens and public metrics are allowed there, and there is no drain delay.",
             "Set OBS_ENV=prod, or the name of your environment.",
         )
 
 
-@check("obs.E006", "The guarded endpoints have no admin token, or a short one.", docs="docs/ops.md")
+@check("obs.E006", "The admin token is missing or short.", docs="docs/ops.md")
 def missing_token(deployment: Deployment) -> Iterator[Finding]:
     for name in _refused(deployment, *_TOKENS):
         if any(sentence.startswith(f"{name} ") for sentence in deployment.settings.contradictions()):
-            continue  # weak_tokens names it.
+            continue  # The check weak_tokens reports it.
         why = f"has fewer than {TOKEN_CHARACTERS} characters or few different ones"
-        told = why if deployment.environ.get(name) else "is not set: nobody can scrape /metrics"
-        yield Finding(f"{name} {told}; /health/startup fails.", "Set a random one: openssl rand -hex 32.")
+        problem = why if deployment.environ.get(name) else "is not set: /metrics cannot be scraped"
+        yield Finding(f"{name} {problem}; /health/startup fails.", "Set a random one: openssl rand -hex 32.")
 
 
 @check("obs.E007", "`JWT_SECRET` is too short, or repeats a few characters.", docs="docs/health.md")
@@ -51,17 +54,17 @@ def short_jwt_secret(deployment: Deployment) -> Iterator[Finding]:
     for name in _refused(deployment, "JWT_SECRET"):
         yield Finding(
             f"{name} has fewer than {JWT_SECRET_BYTES} bytes or few different characters; /health/startup fails.",
-            "RFC 7518, section 3.2 asks for 256 bits with HS256: openssl rand -hex 32.",
+            "Set a random one: openssl rand -hex 32. RFC 7518, section 3.2 requires 256 bits for HS256.",
         )
 
 
 @check("obs.E008", "The URL of a store is malformed.", docs="docs/health.md")
 def bad_urls(deployment: Deployment) -> Iterator[Finding]:
     for name in _refused(deployment, *_URLS):
-        yield Finding(f"{name} is not a URL of that kind of store; /health/startup fails.", "Correct or unset it.")
+        yield Finding(f"{name} is not a valid URL of that store; /health/startup fails.", "Correct or unset it.")
 
 
-@check("obs.E009", "Tracing is on, and nothing says where spans go.", docs="docs/tracing.md")
+@check("obs.E009", "Tracing is on, and the endpoint for spans is not set.", docs="docs/tracing.md")
 def no_collector(deployment: Deployment) -> Iterator[Finding]:
     for name in _refused(deployment, "OTEL_EXPORTER_OTLP_ENDPOINT"):
         yield Finding(

@@ -1,4 +1,4 @@
-"""The application that `--app` names, imported as uvicorn does it, and never served."""
+"""The application of `--app`, imported as uvicorn does it and never served."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Target:
     An application.
 
     Attributes:
-        name: as it was given, `module:attribute`.
-        inner: what the stack stands around.
-        obs: the bundle that observes it; None where none was found.
-        parts: the applications that it is made of, and its middlewares as objects or classes.
+        name: the name that was given, `module:attribute`.
+        inner: the application inside the stack.
+        obs: its bundle; None if it is not observed.
+        parts: the applications that it consists of, and its middlewares as objects or classes.
     """
 
     name: str
@@ -43,18 +43,18 @@ class Target:
 @contextmanager
 def loaded(name: str, *, is_factory: bool = False) -> Iterator[Target]:
     """
-    Import an application from the current folder, for as long as it is looked at.
+    Import an application from the current folder, and yield it.
 
     Args:
-        is_factory: whether the name is that of a function which returns the application.
+        is_factory: whether the name is a function that returns the application.
 
     Raises:
-        CannotCheck: where it cannot be imported.
+        CannotCheck: if it cannot be imported.
     """
     path, directory = list(sys.path), os.environ.get(_DIRECTORY)
     sys.path.insert(0, os.getcwd())
     try:
-        # In the service's own, the figures of this process would be a worker's.
+        # In the directory of the service, this process would count as one of its workers.
         with TemporaryDirectory() as folder:
             if directory is not None:
                 os.environ[_DIRECTORY] = folder
@@ -75,7 +75,7 @@ def _imported(name: str, *, is_factory: bool) -> object:
     except (ImportError, AttributeError, ImproperlyConfigured) as error:
         raise CannotCheck(f"{name} cannot be imported: {error}") from error
     except (Exception, SystemExit) as error:
-        # The text of an exception that is not ours may hold a secret.
+        # The text of a foreign exception may contain a secret.
         raise CannotCheck(f"{name} cannot be imported: it raised {type(error).__name__}.") from error
 
 
@@ -93,7 +93,7 @@ def _target(name: str, app: object) -> Target:
 def _parts(app: object) -> Iterator[object]:
     for one in applications_in(app):
         yield one
-        # Starlette's and FastAPI's, which are built at the first message; Litestar's.
+        # Middlewares of Starlette and FastAPI, which are built at the first message, and of Litestar.
         for name in ("user_middleware", "middleware"):
             listed = attribute(one, name)
             if isinstance(listed, list | tuple):

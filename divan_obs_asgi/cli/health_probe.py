@@ -1,4 +1,4 @@
-"""Asks a health endpoint once, as `divan-obs probe` does: it is well, or there is a reason why not."""
+"""Requests a health endpoint once, for `divan-obs probe`."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from urllib.parse import SplitResult, urlsplit
 
 from divan_obs_asgi.names import is_name
 
-# A health answer has a few hundred bytes.
+# A health response has a few hundred bytes.
 _MAX_BODY = 64 * 1024
 _CONNECTIONS = {"http": HTTPConnection, "https": HTTPSConnection}
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ProbeOutcome:
     """
-    What came of a question.
+    The outcome of a request.
 
     Attributes:
-        told: a line for whoever reads why a container was restarted.
+        message: one line for the person who looks for the cause of a restart.
     """
 
-    well: bool
-    told: str
+    ok: bool
+    message: str
 
 
-def parse(url: str) -> SplitResult:
+def parse_url(url: str) -> SplitResult:
     """
-    Return the parts of a URL that can be asked.
+    Return the parts of a URL that can be requested.
 
     Raises:
-        ValueError: where it cannot.
+        ValueError: for any other URL.
     """
     parts = urlsplit(url)
-    # What no request line can carry (RFC 3986, section 2) would have to be escaped.
+    # Characters that a request line cannot contain (RFC 3986, section 2).
     if not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError(url)
     if parts.scheme not in _CONNECTIONS or not parts.hostname or "@" in parts.netloc or parts.port == 0:
@@ -45,22 +45,22 @@ def parse(url: str) -> SplitResult:
     return parts
 
 
-def ask(url: SplitResult, timeout_s: float) -> Verdict:
+def probe_url(url: SplitResult, timeout_s: float) -> ProbeOutcome:
     """
-    Ask, and return within `timeout_s`, whatever the name server and the service do.
+    Request `url`, and return within `timeout_s`, whatever the name server and the service do.
 
-    No proxy of the environment is asked, and no redirect followed: it is this process that is to answer.
+    Proxies of the environment are not used, and redirects not followed: the response must come from this service.
     """
-    verdicts: queue.SimpleQueue[Verdict] = queue.SimpleQueue()
-    # Neither looking up a name nor a server that sends a byte a second can be given up otherwise.
-    threading.Thread(target=lambda: verdicts.put(_asked(url, timeout_s)), daemon=True).start()
+    outcomes: queue.SimpleQueue[ProbeOutcome] = queue.SimpleQueue()
+    # In a thread: a name lookup, or a server that sends one byte a second, cannot be interrupted otherwise.
+    threading.Thread(target=lambda: outcomes.put(_request(url, timeout_s)), daemon=True).start()
     try:
-        return verdicts.get(timeout=timeout_s)
+        return outcomes.get(timeout=timeout_s)
     except queue.Empty:
-        return Verdict(False, f"no answer within {timeout_s:g} s")
+        return ProbeOutcome(False, f"no response within {timeout_s:g} s")
 
 
-def _asked(url: SplitResult, timeout_s: float) -> Verdict:
+def _request(url: SplitResult, timeout_s: float) -> ProbeOutcome:
     assert url.hostname is not None
     connection = _CONNECTIONS[url.scheme](url.hostname, url.port, timeout=timeout_s)
     try:
@@ -70,27 +70,27 @@ def _asked(url: SplitResult, timeout_s: float) -> Verdict:
         response = connection.getresponse()
         status = response.status
         if 200 <= status < 300:
-            return Verdict(True, str(status))
-        return Verdict(False, _reason(status, response.read(_MAX_BODY)))
+            return ProbeOutcome(True, str(status))
+        return ProbeOutcome(False, _reason(status, response.read(_MAX_BODY)))
     except TimeoutError:
-        return Verdict(False, f"no answer within {timeout_s:g} s")
+        return ProbeOutcome(False, f"no response within {timeout_s:g} s")
     except (OSError, HTTPException, ValueError) as error:
-        # The error's own words, and never what the server has sent.
+        # The text of the operating system, never what the server has sent.
         why = error.strerror if isinstance(error, OSError) else None
-        return Verdict(False, f"no answer: {why or type(error).__name__}")
+        return ProbeOutcome(False, f"no response: {why or type(error).__name__}")
     finally:
         connection.close()
 
 
 def _reason(status: int, body: bytes) -> str:
-    """Return the status, and which checks fail where the body tells."""
+    """Return the status, and the failing checks if the body names them."""
     try:
         checks = json.loads(body)["checks"].items()
-        # What no check can be called is not repeated.
+        # Only valid names of checks are printed.
         failing = [name for name, check in checks if is_name(name) and check["ok"] is False]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         failing = []
     return f"{status}: {', '.join(failing)}" if failing else str(status)
 
 
-__all__ = ["Verdict", "ask", "parse"]
+__all__ = ["ProbeOutcome", "parse_url", "probe_url"]

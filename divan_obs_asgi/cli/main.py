@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import click
 
-from divan_obs_asgi.cli import health_probe as asking
+from divan_obs_asgi.cli.health_probe import parse_url, probe_url
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics import FAMILIES
 from divan_obs_asgi.metrics.listing import FORMS
@@ -18,12 +18,12 @@ from divan_obs_asgi.redaction.lines import MAX_LINE, redacted_lines
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.version import __version__
 
-# A secret may have been cut at the end of what was read.
+# The end of a cut line is removed as well: it may be a part of a secret.
 _UNSURE = 4096
 
 
 class _Commands(click.Group):
-    """The commands; two are imported when they are called: `probe` starts every few seconds, as a health check."""
+    """The commands. Two are imported only when called, so that `probe`, which runs every few seconds, starts fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), "assets", "check"])
@@ -52,7 +52,7 @@ def redact(file: BinaryIO) -> None:
     """
     Print FILE (default: standard input) without its secrets.
 
-    The policy is that of the OBS_REDACT_* flags, as in the service. Lines stay lines: JSON lines stay JSON.
+    The OBS_REDACT_* flags apply, as in the service. JSON lines remain JSON lines.
     """
     policy = RedactionPolicy.from_settings(_settings().redaction)
     out = sys.stdout.buffer
@@ -63,16 +63,16 @@ def redact(file: BinaryIO) -> None:
 
 @main.group()
 def metrics() -> None:
-    """What the service counts and measures."""
+    """The metrics of the service."""
 
 
 @metrics.command("list")
-@click.option("--format", "form", type=click.Choice(list(FORMS)), default="text", help="How the families are printed.")
+@click.option("--format", "form", type=click.Choice(list(FORMS)), default="text", help="The output format.")
 def list_metrics(form: str) -> None:
     """
     Print every metric family with its type, labels and meaning.
 
-    Their names begin as OBS_NAMESPACE says. What an application declares of its own is not among them.
+    Names begin with OBS_NAMESPACE. Metrics that an application declares are not included.
     """
     click.echo(FORMS[form](FAMILIES, _settings().metrics.namespace), nl=False)
 
@@ -85,24 +85,24 @@ def list_metrics(form: str) -> None:
     type=click.FloatRange(0, 3600, min_open=True),
     default=2.0,
     show_default=True,
-    help="Seconds until there is no answer.",
+    help="Seconds to wait for the response.",
 )
 def probe(url: str, timeout_s: float) -> None:
     """
-    Ask a health endpoint once: divan-obs probe http://127.0.0.1:8000/health/ready
+    Request a health endpoint once: divan-obs probe http://127.0.0.1:8000/health/ready
 
-    The exit status is 0 where it answers with 200 to 299; 1 where it does not, and the reason is printed; 2 where the
-    command is wrong. No proxy is asked, and no redirect followed.
+    The exit status is 0 for a status from 200 to 299; 1 otherwise, and the reason is printed; 2 for a wrong command.
+    Proxies of the environment are not used, and redirects are not followed.
     """
-    if math.isnan(timeout_s):  # It is in every range, as click compares.
+    if math.isnan(timeout_s):  # click accepts NaN for any range.
         raise click.BadParameter("expected a number of seconds", param_hint="--timeout")
     try:
-        parts = asking.parse(url)
+        parts = parse_url(url)
     except ValueError:
         raise click.BadParameter("expected a URL like http://127.0.0.1:8000/health/ready", param_hint="URL") from None
-    verdict = asking.ask(parts, timeout_s)
-    click.echo(verdict.told, err=not verdict.well)
-    sys.exit(0 if verdict.well else 1)
+    outcome = probe_url(parts, timeout_s)
+    click.echo(outcome.message, err=not outcome.ok)
+    sys.exit(0 if outcome.ok else 1)
 
 
 def _settings() -> Settings:
@@ -113,15 +113,15 @@ def _settings() -> Settings:
 
 
 def _lines(file: BinaryIO) -> Iterator[str]:
-    """Yield the lines of a file; of one that is too long the beginning, and what was left out."""
+    """Yield the lines of a file; a line that is too long is cut, with the number of bytes that were removed."""
     while line := file.readline(MAX_LINE):
-        left_out = 0
+        removed = 0
         rest = line
         while not rest.endswith(b"\n") and len(rest) == MAX_LINE:
             rest = file.readline(MAX_LINE)
-            left_out += len(rest)
+            removed += len(rest)
         text = line.decode("utf-8", "replace")
-        yield f"{text[:-_UNSURE]}[cut:{left_out + _UNSURE} bytes]\n" if left_out else text
+        yield f"{text[:-_UNSURE]}[cut:{removed + _UNSURE} bytes]\n" if removed else text
 
 
 __all__ = ["main"]

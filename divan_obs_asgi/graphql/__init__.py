@@ -1,4 +1,4 @@
-"""GraphQL, whose operations have one route, and whose failures have status 200. Imports no GraphQL library."""
+"""GraphQL: all operations have one route, and failures have status 200. Imports no GraphQL library."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from divan_obs_asgi.connection.operations import fail, operation
 
 def report(operation_name: str | None, errors: Iterable[object] | None) -> None:
     """
-    Say of the running request which operation it was, and whether a resolver failed.
+    Record the operation of the current request, and whether a resolver failed.
 
-    Nothing of the document, its arguments or the text of an error is read. An error without a `path` is the client's
-    mistake (syntax, validation, variables) and no failure of the service, as a 400 is none.
+    The document, its arguments and the texts of errors are not read. An error without a `path` is a mistake of the
+    client (syntax, validation, variables); like a 400 it is not a failure of the service.
 
     Args:
-        operation_name: one that `observability.operations.declare(...)` has named, else it is `__unknown__`.
-        errors: those of the result, as graphql-core's `GraphQLError`.
+        operation_name: declared with `observability.operations.declare(...)`; any other name becomes `__unknown__`.
+        errors: the errors of the result, like `GraphQLError` of graphql-core.
     """
     operation(operation_name or "")
     if any(getattr(error, "path", None) is not None for error in errors or ()):

@@ -1,4 +1,4 @@
-"""An extension for Strawberry. Imported only where strawberry-graphql is."""
+"""An extension for Strawberry; needs strawberry-graphql."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from divan_obs_asgi.graphql import report
 
 class ObservedOperations(SchemaExtension):
     """
-    Name the operation of each request, and count one whose resolver failed as an error.
+    Record the operation of each request; a request whose resolver failed is an error.
 
     `strawberry.Schema(query=Query, extensions=[ObservedOperations])`
     """

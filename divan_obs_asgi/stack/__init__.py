@@ -1,1 +1,1 @@
-"""The chain of middlewares around an application, and the two lines that install it."""
+"""The stack of middlewares around an application, and the two functions that install it."""

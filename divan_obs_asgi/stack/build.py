@@ -1,4 +1,4 @@
-"""The chain: a list of factories around an application."""
+"""Builds the stack: the middlewares around an application."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 
 class MiddlewareFactory(Protocol):
-    """What a middleware list names: usually a class, called once at start-up."""
+    """An entry of a middleware list: usually a class, called once at start-up."""
 
     def __call__(self, app: ASGIApp, obs: Observability, /) -> ASGIApp: ...
 
 
 class Stack:
     """
-    An application inside its middlewares; owns the library's part of the lifespan.
+    An application inside its middlewares. Runs the library's part of the lifespan.
 
     Attributes:
-        app: what was wrapped.
-        skipped: the middlewares that stepped aside, each with its reason.
+        app: the application that was wrapped.
+        skipped: the middlewares that are off, each with the reason.
     """
 
     def __init__(self, chain: ASGIApp, app: ASGIApp, obs: Observability, skipped: dict[str, str]) -> None:
@@ -60,7 +60,7 @@ def build_stack(
     app: ASGIApp, obs: Observability, middleware: Sequence[str | MiddlewareFactory] | None = None
 ) -> ASGIApp:
     """
-    Return `app` inside its middlewares, or `app` itself where all of them are off.
+    Return `app` inside its middlewares, or `app` itself if all of them are off.
 
     Args:
         middleware: dotted paths or factories, outermost first; default is `OBS_MIDDLEWARE`.
@@ -88,7 +88,7 @@ def build_stack(
             places.appendleft(Place(name, str(reason)))
             continue
         except Exception as error:
-            # The text of an exception that is not ours may hold a secret.
+            # The text of a foreign exception may contain a secret.
             why = str(error).removesuffix(".") if isinstance(error, ImproperlyConfigured) else type(error).__name__
             wrong.insert(0, f"OBS_MIDDLEWARE: {name} raised when it was called with (app, observability): {why}.")
             causes.insert(0, error)
@@ -121,16 +121,14 @@ def _imported(path: str) -> tuple[str, MiddlewareFactory]:
     try:
         factory = getattr(import_module(module_name), attribute, None) if module_name else None
     except (ImportError, TypeError) as error:
-        # Not only the module itself may be missing but also what it imports; a relative path is a TypeError.
+        # The module, or a module that it imports, is missing. A relative path raises TypeError.
         raise ImproperlyConfigured(f"OBS_MIDDLEWARE: {path!r} cannot be imported: {error}.") from error
     except Exception as error:
         raise ImproperlyConfigured(
             f"OBS_MIDDLEWARE: {path!r} cannot be imported: its module raised {type(error).__name__}."
         ) from error
     if not callable(factory):
-        raise ImproperlyConfigured(
-            f"OBS_MIDDLEWARE: {path!r} names nothing callable; expected (app, observability) -> app."
-        )
+        raise ImproperlyConfigured(f"OBS_MIDDLEWARE: {path!r} is not callable; expected (app, observability) -> app.")
     return path, cast(MiddlewareFactory, factory)
 
 

@@ -1,4 +1,4 @@
-"""One line for an application: `init` in place, `wrap` from outside."""
+"""Installs the stack with one line: `init` for Starlette and FastAPI, `wrap` for any ASGI application."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ from divan_obs_asgi.observability import Observability
 from divan_obs_asgi.stack.build import build_stack
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
 
-# Where `init` leaves the bundle, so that a second call finds it.
+# The attribute of `app.state` with the bundle, for a second call of `init`.
 _STATE_KEY = "divan_obs_asgi"
 
 
 def init(app: Starlette, obs: Observability | None = None) -> Observability:
     """
-    Observe a Starlette or FastAPI application in place; returns the bundle that does it.
+    Observe a Starlette or FastAPI application in place, and return its bundle.
 
-    The stack stands outside the framework's own error middleware, so that an unhandled exception's 500 carries
-    the request id, and is built with the application's middlewares, at its first message. A second call changes
-    nothing and returns the bundle of the first.
+    The stack encloses the framework's error middleware, so that the 500 for an unhandled exception has the request
+    id. A second call changes nothing and returns the bundle of the first.
 
     Raises:
-        ImproperlyConfigured: for bad flags, for anything but a Starlette application, and for one that has
-            served already.
+        ImproperlyConfigured: for bad flags, for anything but a Starlette application, and for an application that has
+            already started.
     """
     if not isinstance(app, Starlette):
         raise ImproperlyConfigured(
@@ -42,22 +41,22 @@ def init(app: Starlette, obs: Observability | None = None) -> Observability:
     if app.middleware_stack is not None:
         raise ImproperlyConfigured("init was called after the application has started; call it where the app is made.")
     obs = Observability.from_env() if obs is None else obs
-    # Now: unknown paths and broken factories are start-up errors, not the first request's.
-    framework = _Framework(app.build_middleware_stack)
+    # Now, and not at the first request: unknown paths and broken factories are start-up errors.
+    framework = _LazyFramework(app.build_middleware_stack)
     stack = build_stack(framework, obs)
     setattr(app.state, _STATE_KEY, obs)
     if stack is not framework:
-        # Starlette calls this once, at the first message; the instance's own attribute goes before its class's method.
+        # Starlette calls this once, at the first message; the attribute of the instance overrides the method.
         app.build_middleware_stack = lambda: framework.built(stack)  # type: ignore[method-assign]
-    _take_over(obs, _calling_module())
+    _set_process_globals(obs, _calling_module())
     if obs.spans is not None and obs.settings.tracing.native == "suppress":
-        _stand_down(app)
+        _disable_fastapi_spans(app)
     return obs
 
 
 def wrap(app: ASGIApp, obs: Observability | None = None) -> ASGIApp:
     """
-    Return any ASGI application inside the stack; one of ASGI 2, which is called twice, too.
+    Return any ASGI application inside the stack; applications of ASGI 2, which are called twice, are supported.
 
     Raises:
         ImproperlyConfigured: for bad flags.
@@ -66,25 +65,25 @@ def wrap(app: ASGIApp, obs: Observability | None = None) -> ASGIApp:
     app = guarantee_single_callable(app)  # type: ignore[no-untyped-call]
     stack = build_stack(app, obs)
     if stack is not app:
-        _take_over(obs, _calling_module())
+        _set_process_globals(obs, _calling_module())
     return stack
 
 
 def bundle_of(app: object) -> Observability | None:
-    """Return the bundle that `init` has given an application; None of any other."""
+    """Return the bundle that `init` has set on an application; None for others."""
     known = attribute(attribute(app, "state"), _STATE_KEY)
     return known if isinstance(known, Observability) else None
 
 
 def _calling_module() -> str:
-    """Return the name of the module that called `init` or `wrap`: it is the application's."""
+    """Return the name of the module that called `init` or `wrap`: it belongs to the application."""
     module = sys._getframe(2).f_globals
-    # Under `python -m shop` the module is called __main__, and its package is shop.
+    # Under `python -m shop` the name of the module is __main__, and its package is shop.
     return str(module.get("__package__") or module.get("__name__") or "")
 
 
-def _take_over(obs: Observability, application: str) -> None:
-    """Set what a process has one of: the root logger's handler, the global tracer provider, the clients' spans."""
+def _set_process_globals(obs: Observability, application: str) -> None:
+    """Set up what exists once in a process: the root logger's handler, the global tracer provider, spans of clients."""
     if not obs.settings.enabled:
         return
     if obs.settings.logs.enabled:
@@ -100,20 +99,20 @@ def _take_over(obs: Observability, application: str) -> None:
         flush_on_termination()
 
 
-def _stand_down(app: Starlette) -> None:
+def _disable_fastapi_spans(app: Starlette) -> None:
     """
-    Switch FastAPI's own server span off.
+    Switch off FastAPI's own server span, which is on as soon as there is a global provider.
 
-    It starts outside of what `init` can reach and is on as soon as there is a global provider. The dictionary
-    is FastAPI's `telemetry=` argument, kept under a private name; other settings in it stay as they are.
+    It starts outside of the stack. The dictionary is FastAPI's `telemetry=` argument under its private name; other
+    settings in it are kept.
     """
     telemetry: Any = getattr(app, "_telemetry", None)
     if isinstance(telemetry, dict):
         telemetry["tracing"] = False
 
 
-class _Framework:
-    """The framework's own stack, which is not there before the first message."""
+class _LazyFramework:
+    """The framework's own middleware stack, which is built at the first message."""
 
     def __init__(self, build: Callable[[], ASGIApp]) -> None:
         self._build = build
@@ -122,9 +121,9 @@ class _Framework:
 
     def built(self, stack: ASGIApp) -> ASGIApp:
         """
-        Build it, and return `stack`, which stands around this.
+        Build it, and return `stack`, which encloses it.
 
-        What a middleware of the application raises then is raised from within the stack, which logs it.
+        An exception of a middleware's constructor is raised later, inside the stack, which logs it.
         """
         try:
             self.app = self._build()
@@ -137,7 +136,7 @@ class _Framework:
             failure, self._failure = self._failure, None
             if failure is not None:
                 raise failure
-            # As Starlette does at each message until it succeeds.
+            # Like Starlette, try again at each message until it succeeds.
             self.app = self._build()
         await self.app(scope, receive, send)
 

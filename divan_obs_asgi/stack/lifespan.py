@@ -1,4 +1,4 @@
-"""The library's part of the application's life, around the application's own."""
+"""Runs the library's part of the lifespan around that of the application."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from divan_obs_asgi.internal_errors import is_foreign_cancellation
 from divan_obs_asgi.observability import Observability
 from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
 
-# The bundles whose lifespan is on its way inwards already.
+# The bundles whose lifespan is running already, from a stack further outside.
 _KEY = "divan_obs_asgi.lifespan"
 _ENDED = frozenset({"lifespan.shutdown.complete", "lifespan.shutdown.failed"})
 _FAILED = frozenset({"lifespan.startup.failed", "lifespan.shutdown.failed"})
-# Who does not end by then is left behind.
-_PATIENCE_S = 3.0
+# Seconds for the background tasks to end.
+_STOP_TIMEOUT_S = 3.0
 
-# What a connection's scope has and a lifespan's has not: whoever looks for one of these took it for a connection's.
+# Keys of a connection's scope that a lifespan scope does not have: code that needs one expected a connection.
 _OF_A_CONNECTION = frozenset(
     {"client", "headers", "http_version", "method", "path", "query_string", "raw_path", "root_path", "scheme", "server"}
 )
 _OF_THE_SCOPE = re.compile(r"scope|lifespan|protocol|asgi|non-http|only http|http only", re.IGNORECASE)
 _ABOUT_THE_SCOPE = re.compile(r"scope|lifespan|protocol|type|kind|http", re.IGNORECASE)
-# Without the scope at hand: the word alone may also be that of a setting.
+# For code without the scope: "lifespan" alone may be the name of a setting.
 _WORD = re.compile(r"\blifespan\b", re.IGNORECASE)
 _REFUSES = re.compile(
     r"^\W*lifespan\W*$|scope|protocol|connection|type|kind|support|implement|handle|unknown", re.IGNORECASE
 )
-# What a dispatcher is told that has no branch for this scope.
+# Errors of a dispatcher that has no branch for this scope.
 _NO_BRANCH = re.compile(r"'NoneType' object is not callable|local variable", re.IGNORECASE)
 _logger = logging.getLogger("divan_obs_asgi.lifespan")
 
@@ -44,30 +44,30 @@ async def run_lifespan(
     app: ASGIApp, obs: Observability, scope: Scope, receive: Receive, send: Send, owner: object
 ) -> None:
     """
-    Forward `app`'s lifespan, and keep `obs` running from before its start to after its end.
+    Forward the lifespan of `app`, and run `obs` from before its start until after its end.
 
-    What the application raises reaches the server as it does without us, and the server decides: `uvicorn --lifespan
-    on` gives up, `auto` and hypercorn go on serving. For them `obs` goes on, too. Unless it was how an application
-    says that it has no lifespan (ASGI, "Lifespan Protocol"), it is logged, and readiness fails from then on.
+    An exception of the application reaches the server, and the server decides: `uvicorn --lifespan on` exits, `auto`
+    and hypercorn continue to serve. Then `obs` continues as well. The exception is logged and readiness fails from then
+    on, unless it only means that the application does not support lifespan (ASGI, "Lifespan Protocol").
 
-    An application that returns before it has answered raises nothing; the protocol is spoken for it.
+    If the application returns without a response, the responses of the protocol are sent for it.
 
     Args:
-        owner: what has to be there for `obs` to go on without a lifespan.
+        owner: `obs` runs without a lifespan as long as this object exists.
     """
     around = scope.get(_KEY, ())
     if any(one is obs for one in around):
-        # Wrapped twice with one bundle, which has one life.
+        # Wrapped twice with the same bundle, which runs once.
         await app(scope, receive, send)
         return
     scope[_KEY] = (*around, obs)
     try:
-        await _Lifespan(obs, receive, send, owner).run(app, scope)
+        await _LifespanCall(obs, receive, send, owner).run(app, scope)
     finally:
         scope.pop(_KEY, None)
 
 
-class _Lifespan:
+class _LifespanCall:
     """One call of an application with a lifespan scope."""
 
     def __init__(self, obs: Observability, receive: Receive, send: Send, owner: object) -> None:
@@ -91,12 +91,12 @@ class _Lifespan:
             except BaseException as error:
                 failure = error
                 if not _is_an_end(error) and self._failed(error, scope):
-                    # From here to the server without a step of the event loop: uvicorn's `--lifespan on` gives up where
-                    # an application breaks off before `startup.complete` has been noticed, and serves on afterwards.
+                    # No step of the event loop between here and the server: uvicorn's `--lifespan on` exits only if
+                    # the application fails before uvicorn has seen `startup.complete`; later it continues to serve.
                     obs.go_on_alone(self._owner, life.pop_all())
             else:
                 if "lifespan.startup.failed" not in self._sent:
-                    await self._speak_for_the_application()
+                    await self._complete_protocol()
         if failure is not None:
             raise failure
 
@@ -109,24 +109,24 @@ class _Lifespan:
         kind = message["type"]
         self._sent.add(kind)
         if kind == "lifespan.startup.complete":
-            # What was not there before the application started may be there now.
+            # Dependencies may have become available while the application started.
             self._obs.probes.recheck()
             self._obs.background.mark_started()
         elif kind == "lifespan.startup.failed":
             self._obs.started(False)
-            self._tell_why(message, "The application failed to start; it is not ready.")
-            # Now, so that the application's call ends at once when the server has heard it, as without us.
+            self._log_unless_explained(message, "The application failed to start; it is not ready.")
+            # Before the message, so that the call ends as soon as the server has received it.
             await self._stop()
         elif kind in _ENDED and "lifespan.shutdown" in self._received:
             if kind == "lifespan.shutdown.failed":
-                self._tell_why(message, "The application failed to shut down.")
-            # A server may end the process as soon as it has heard this: uvicorn raises its signal again.
-            with anyio.move_on_after(_PATIENCE_S):
+                self._log_unless_explained(message, "The application failed to shut down.")
+            # A server may end the process as soon as it receives this: uvicorn raises its signal again.
+            with anyio.move_on_after(_STOP_TIMEOUT_S):
                 await self._stop()
             await self._obs.rest_in_thread()
         await self._send(message)
 
-    async def _speak_for_the_application(self) -> None:
+    async def _complete_protocol(self) -> None:
         if "lifespan.startup.complete" not in self._sent:
             if "lifespan.startup" not in self._received:
                 await self.receive()
@@ -137,16 +137,16 @@ class _Lifespan:
             await self.send({"type": "lifespan.shutdown.complete"})
 
     def _failed(self, failure: BaseException, scope: Scope) -> bool:
-        """Log it, and return whether `obs` goes on."""
+        """Log the failure, and return whether `obs` continues to run."""
         obs = self._obs
         if self._sent & _FAILED:
-            return False  # The server has been told why, or the log, and does not go on.
+            return False  # The failure is in the message or in the log, and the server exits.
         if "lifespan.shutdown" in self._received:
             self._log("The application failed to shut down.", failure)
             return False
         if "lifespan.startup.complete" in self._sent:
             obs.started(True, still=False)
-            self._log("The lifespan of the application broke off; it is not ready any more.", failure)
+            self._log("The lifespan of the application has failed; the application is no longer ready.", failure)
         elif not self._received and says_unsupported(failure, scope):
             _logger.info("The application has no lifespan: %s.", type(failure).__name__)
             obs.probes.recheck()
@@ -156,8 +156,8 @@ class _Lifespan:
             self._log("The application failed to start; it is not ready.", failure)
         return True
 
-    def _tell_why(self, message: Message, text: str) -> None:
-        """Log what has failed, unless the message says it, which the server logs; python-socketio's says nothing."""
+    def _log_unless_explained(self, message: Message, text: str) -> None:
+        """Log the failure unless the server logs it from the message; the message of python-socketio has no text."""
         if not message.get("message"):
             self._log(text, sys.exc_info()[1])
 
@@ -169,7 +169,7 @@ class _Lifespan:
 
 
 def _is_an_end(error: BaseException) -> bool:
-    """Tell whether this ends the call from outside, and is not what went wrong in it."""
+    """Return whether this ends the call from outside, and is not a failure of the application."""
     if isinstance(error, GeneratorExit):
         return True
     return isinstance(error, anyio.get_cancelled_exc_class()) and not is_foreign_cancellation(error)
@@ -177,13 +177,12 @@ def _is_an_end(error: BaseException) -> bool:
 
 def says_unsupported(error: BaseException, scope: Scope) -> bool:
     """
-    Tell whether `error` is how an application says that it has no lifespan, and not why it cannot start.
+    Return whether `error` means that the application does not support lifespan, and not that it failed to start.
 
-    Frameworks and plain applications have no common way. What they have in common is that the code which raises has
-    the scope at hand and complains of it: `assert scope["type"] == "http"`, `raise NotImplementedError`, the KeyError
-    of `scope["path"]`, Django's, Channels' and asgiref's ValueError; or that it finds nothing for this scope: the
-    KeyError of `handlers[scope["type"]]`, None that is called, a handler that no branch has assigned. A middleware that
-    cannot be built does none of it.
+    Frameworks have no common way to say so. In all of them the code that raises has the scope and complains about it:
+    `assert scope["type"] == "http"`, `raise NotImplementedError`, the KeyError of `scope["path"]`, the ValueError of
+    Django, Channels and asgiref; or it finds nothing for this scope: the KeyError of `handlers[scope["type"]]`, a call
+    of None, an unassigned variable. A middleware that cannot be constructed does none of this.
     """
     if not isinstance(error, Exception):
         return False
@@ -222,7 +221,7 @@ def _has_lifespan_scope(frame: FrameType, scope: Scope) -> bool:
 
 def _values(names: Mapping[str, Any]) -> Iterator[object]:
     yield from names.values()
-    # An object that was made for the scope, as in ASGI 2.
+    # An object that was created for the scope, as in ASGI 2.
     yield getattr(names.get("self"), "__dict__", {}).get("scope")
 
 
@@ -231,7 +230,7 @@ def _is_lifespan_scope(value: object) -> bool:
 
 
 def _source(place: TracebackType) -> str:
-    """Return the line that raised, "" where the source is not there."""
+    """Return the source line that raised; "" if the source is not available."""
     return linecache.getline(place.tb_frame.f_code.co_filename, place.tb_lineno).strip()
 
 

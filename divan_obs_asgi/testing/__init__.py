@@ -1,10 +1,10 @@
 """
-For the tests of applications and of middlewares: what a test has caused, the contract that every middleware in a stack
-keeps, and whether a secret came through.
+Helpers for the tests of applications and middlewares: the telemetry of a test, the contract that every middleware of a
+stack keeps, and a search for secrets.
 
-The fixture `telemetry` of pytest is in a plugin, which is loaded by itself.
+The pytest fixture `telemetry` is in a plugin that pytest loads by itself.
 
-`divan_obs_asgi.testing.strategies` has values with secrets in them, for tests with hypothesis.
+`divan_obs_asgi.testing.strategies` generates values that contain secrets, for tests with hypothesis.
 """
 
 from divan_obs_asgi.testing.collected import Change, Changes, Collected, Event, Line, Request, Span

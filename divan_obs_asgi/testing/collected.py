@@ -1,4 +1,4 @@
-"""What a test has caused, as values that say in a failure what there was."""
+"""The telemetry of a test as values, which list what was collected when an assertion fails."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Request:
     """
-    A request or a WebSocket that has ended; all of them are here, whatever level and sampling say.
+    A request or a WebSocket that has ended, whatever the log level and sampling are.
 
     Attributes:
         kind: "http" or "websocket".
-        error: the name of the exception's class; empty where there was none.
-        fields: the business fields that the application has bound, redacted.
-        service: OBS_SERVICE_NAME of the application that has answered.
+        error: the class name of the exception; empty without one.
+        fields: the fields that the application has bound, redacted.
+        service: OBS_SERVICE_NAME of the application.
     """
 
     method: str
@@ -51,9 +51,9 @@ class Event:
     A call of a Socket.IO handler that has ended.
 
     Attributes:
-        event, namespace: as the metrics have them.
-        payload_shape: of each argument what it is and how long: `object:3`, `string:120`.
-        error: the name of the exception's class; empty where there was none.
+        event, namespace: as in the metrics.
+        payload_shape: the type and the size of each argument: `object:3`, `string:120`.
+        error: the class name of the exception; empty without one.
     """
 
     event: str
@@ -81,14 +81,14 @@ class Event:
 @dataclass(frozen=True, slots=True)
 class Span:
     """
-    A span as it is exported: redacted, unless the application's own provider exports it.
+    A span as it is exported: redacted, unless a provider of the application exports it.
 
     Attributes:
         kind: "server", "client", "internal", "consumer" or "producer".
         status: "unset", "ok" or "error".
-        parent_id: the span id of the parent; empty for the first of a trace.
-        events: the names and attributes of what was noted in it, exceptions for example.
-        texts: all that an exporter gets of it.
+        parent_id: the span id of the parent; empty for the root of a trace.
+        events: the names and attributes of its events, exceptions for example.
+        texts: everything that an exporter receives.
     """
 
     name: str
@@ -115,7 +115,7 @@ class Span:
 
 
 class Line(dict[str, Any]):
-    """A log line that was written, by its fields; `line["msg"]`."""
+    """A log line that was written, as a dictionary of its fields: `line["msg"]`."""
 
     def __repr__(self) -> str:
         rest = {name: value for name, value in self.items() if name not in _IN_EVERY_LINE}
@@ -125,11 +125,11 @@ class Line(dict[str, Any]):
 @dataclass(frozen=True, slots=True)
 class Change:
     """
-    A series that has changed.
+    The change of a series.
 
     Attributes:
-        name: as on the page: `divan_http_requests_total`, of a histogram `..._bucket`, `..._count` or `..._sum`.
-        by: the difference; of a series that has appeared, its value.
+        name: as on the metrics page: `divan_http_requests_total`, or `..._bucket`, `..._count`, `..._sum`.
+        by: the difference; the value of a new series.
     """
 
     name: str
@@ -143,10 +143,10 @@ class Change:
 
 class Collected(list[T], Generic[T]):
     """
-    What was collected, in its order: a list that can be searched.
+    The collected items in order: a list that can be searched.
 
-    A condition is a value, a compiled regular expression that has to match all of a text, or, for a mapping such as
-    `attributes` or `labels`, the part of it that has to be there.
+    A condition is a value, a compiled regular expression that must match a whole text, or, for a mapping such as
+    `attributes` or `labels`, the items that it must contain.
     """
 
     def __init__(self, items: Iterable[T], what: str, others: Iterable[T] = (), conditions: str = "", note: str = ""):
@@ -154,32 +154,32 @@ class Collected(list[T], Generic[T]):
         self._what, self._others, self._conditions, self._note = what, list(others), conditions, note
 
     def find(self, **conditions: object) -> Collected[T]:
-        """Return those that fulfil all conditions: `telemetry.requests.find(route="/users/{id}", outcome="ok")`."""
+        """Return the items that match all conditions: `telemetry.requests.find(route="/users/{id}", outcome="ok")`."""
         found = [item for item in self if all(_fits(value_of(item, name), it) for name, it in conditions.items())]
-        told = ", ".join(f"{name}={condition!r}" for name, condition in conditions.items())
-        return Collected(found, self._what, self._others or self, told, self._note)
+        described = ", ".join(f"{name}={condition!r}" for name, condition in conditions.items())
+        return Collected(found, self._what, self._others or self, described, self._note)
 
     def one(self, **conditions: object) -> T:
         """
-        Return the one that fulfils all conditions.
+        Return the only item that matches all conditions.
 
         Raises:
-            AssertionError: where there is none, or another one; it names what there was.
+            AssertionError: if there is not exactly one; the message lists what was collected.
         """
         __tracebackhide__ = True
         found = self.find(**conditions) if conditions else self
         if len(found) == 1:
             return found[0]
-        raise AssertionError("\n".join(found.told(f"expected one, found {len(found)}")))
+        raise AssertionError("\n".join(found.failure_lines(f"expected one, found {len(found)}")))
 
     def values(self, *names: str) -> list[Any]:
-        """Return an attribute of each, or tuples of several: `telemetry.requests.values("route", "status")`."""
+        """Return an attribute of each item, or tuples of several: `telemetry.requests.values("route", "status")`."""
         if len(names) == 1:
             return [value_of(item, names[0]) for item in self]
         return [tuple(value_of(item, name) for name in names) for item in self]
 
-    def told(self, head: str) -> list[str]:
-        """Return the lines of a failure: what was looked for, and what there was."""
+    def failure_lines(self, head: str) -> list[str]:
+        """Return the lines of a failure message: the conditions, and what was collected."""
         among = f"{self._what} with {self._conditions}" if self._conditions else self._what
         lines = [f"{among}: {head}."]
         shown = self if self or not self._others else self._others
@@ -201,25 +201,25 @@ class Collected(list[T], Generic[T]):
 
 
 class Changes(Collected[Change]):
-    """The series that have changed, and by how much."""
+    """The series that have changed, with the differences."""
 
     def value(self, name: str, **labels: str) -> float:
-        """Return the difference of a series, or of all with these labels together; 0.0 where nothing has changed."""
+        """Return the difference of a series, or the sum for all series with these labels; 0.0 without a change."""
         return sum(change.by for change in self if change.name == name and _fits(change.labels, labels))
 
 
-# Items that a failure names.
+# Items listed in a failure message.
 _MOST = 30
-# What says nothing of a line that its first words do not say.
+# Fields that are in every line, or shown already.
 _IN_EVERY_LINE = frozenset({"ts", "level", "msg", "env", "commit", "request_id", "trace_id", "span_id", "sample_rate"})
 
 
 def value_of(item: object, name: str) -> object:
     """
-    Return an attribute, of a log line a field.
+    Return an attribute of an item, or a field of a log line.
 
     Raises:
-        TypeError: for a name that no such thing has: a search for it would find nothing, and say nothing of it.
+        TypeError: for an unknown name; a search for it would silently find nothing.
     """
     if isinstance(item, dict):
         return item.get(name)
@@ -238,8 +238,8 @@ def _fits(value: object, condition: object) -> bool:
 
 
 def _shown(head: str, **more: object) -> str:
-    told = [f"{name}={value!r}" for name, value in more.items() if value not in ("", None, {}, ())]
-    return f"<{' '.join([head, *told])}>"
+    shown = [f"{name}={value!r}" for name, value in more.items() if value not in ("", None, {}, ())]
+    return f"<{' '.join([head, *shown])}>"
 
 
 __all__ = ["Change", "Changes", "Collected", "Event", "Line", "Request", "Span", "value_of"]

@@ -1,5 +1,5 @@
 """
-What every middleware in a stack promises, as checks that any test suite can run.
+The contract of every middleware in a stack, as checks that any test suite can run.
 
     @pytest.mark.parametrize("check", CONTRACT, ids=lambda check: check.__name__)
     def test_contract(check):
@@ -22,8 +22,8 @@ from divan_obs_asgi.types import ASGIApp, Message, Receive, Scope, Send
 Build: TypeAlias = Callable[[ASGIApp], ASGIApp]
 Check: TypeAlias = Callable[[Build], Awaitable[None]]
 
-# Seconds for a check; one that takes longer waits for a message that a middleware has kept to itself.
-_PATIENCE_S = 10.0
+# Seconds for a check. A check that takes longer waits for a message that a middleware did not forward.
+_TIMEOUT_S = 10.0
 
 _mark: ContextVar[str] = ContextVar("divan_obs_asgi.testing.mark", default="")
 
@@ -31,16 +31,16 @@ _mark: ContextVar[str] = ContextVar("divan_obs_asgi.testing.mark", default="")
 def _in_time(check: Check) -> Check:
     @wraps(check)
     async def limited(build: Build) -> None:
-        with anyio.move_on_after(_PATIENCE_S) as limit:
+        with anyio.move_on_after(_TIMEOUT_S) as limit:
             await check(build)
-        assert not limit.cancelled_caught, f"{check.__name__} did not end within {_PATIENCE_S} s"
+        assert not limit.cancelled_caught, f"{check.__name__} did not end within {_TIMEOUT_S} s"
 
     return limited
 
 
 @_in_time
-async def answers_are_unchanged(build: Build) -> None:
-    """Every message is forwarded once and in order; a header may be added or replaced, once; errors are the same."""
+async def responses_are_unchanged(build: Build) -> None:
+    """Every message is forwarded once and in order; a header may be added or replaced once; errors are the same."""
     for scenario in SCENARIOS:
         bare = await _run(scenario, scenario.app)
         wrapped = await _run(scenario, build(scenario.app))
@@ -49,7 +49,7 @@ async def answers_are_unchanged(build: Build) -> None:
 
 @_in_time
 async def receive_is_unchanged(build: Build) -> None:
-    """The application receives what the client has sent, message by message."""
+    """The application receives the messages of the client unchanged."""
     incoming: list[Message] = [
         {"type": "http.request", "body": b"a", "more_body": True},
         {"type": "http.request", "body": b"", "more_body": False},
@@ -67,7 +67,7 @@ async def receive_is_unchanged(build: Build) -> None:
 
 @_in_time
 async def other_scopes_pass(build: Build) -> None:
-    """A scope that is neither HTTP nor WebSocket reaches the application as it is, with receive and send."""
+    """A scope that is neither HTTP nor WebSocket reaches the application unchanged, with receive and send."""
     for kind in ("lifespan", "telepathy"):
         seen: list[object] = []
 
@@ -84,8 +84,8 @@ async def other_scopes_pass(build: Build) -> None:
 
 
 @_in_time
-async def what_is_read_once_is_left(build: Build) -> None:
-    """What a server passes as an iterator (ASGI asks for no more) reaches the application with all that is in it."""
+async def iterators_are_not_consumed(build: Build) -> None:
+    """Headers and other values that a server passes as iterators, which ASGI allows, reach the application complete."""
     headers = [(b"host", b"testserver"), (b"cookie", b"a=1"), (b"authorization", b"Bearer b"), (b"X-Mine", b"c")]
     extensions: dict[str, object] = {"http.response.push": {}}
     for scope in (http_scope("/%41", method="POST"), websocket_scope("/%41")):
@@ -115,8 +115,8 @@ async def what_is_read_once_is_left(build: Build) -> None:
 
 
 @_in_time
-async def exceptions_are_the_applications_own(build: Build) -> None:
-    """The very exception object comes out, not a copy, a wrapper or another."""
+async def exceptions_are_unchanged(build: Build) -> None:
+    """The same exception object is raised, not a copy, a wrapper or another one."""
 
     class Mine(Exception):
         pass
@@ -132,8 +132,8 @@ async def exceptions_are_the_applications_own(build: Build) -> None:
 
 
 @_in_time
-async def cancellation_goes_through(build: Build) -> None:
-    """A cancelled request is cancelled inside the application too, and ends as cancelled."""
+async def cancellation_is_propagated(build: Build) -> None:
+    """Cancelling a request cancels the application, and the request ends as cancelled."""
     for started in (False, True):
         ended: list[type[BaseException]] = []
         with anyio.CancelScope() as cancelling:
@@ -157,9 +157,9 @@ def _is_cancelled(request: anyio.CancelScope, started: bool, ended: list[type[Ba
 
 
 @_in_time
-async def concurrent_requests_are_apart(build: Build) -> None:
-    """What one request sets is not seen by another that runs at the same time."""
-    everyone_is_here = anyio.Event()
+async def concurrent_requests_are_separate(build: Build) -> None:
+    """A context variable that one request sets is not visible in a concurrent request."""
+    all_started = anyio.Event()
     waiting = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -168,8 +168,8 @@ async def concurrent_requests_are_apart(build: Build) -> None:
         _mark.set(mark)
         waiting.append(mark)
         if len(waiting) == 8:
-            everyone_is_here.set()
-        await everyone_is_here.wait()
+            all_started.set()
+        await all_started.wait()
         body = f"{before}|{_mark.get()}".encode()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"x-mark", mark.encode())]})
         await send({"type": "http.response.body", "body": body})
@@ -192,8 +192,8 @@ async def concurrent_requests_are_apart(build: Build) -> None:
 
 
 @_in_time
-async def nothing_stays_behind(build: Build) -> None:
-    """After a request no context variable of the caller holds anything that it did not hold before."""
+async def context_variables_are_reset(build: Build) -> None:
+    """After a request the context variables of the caller have their earlier values."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -206,8 +206,8 @@ async def nothing_stays_behind(build: Build) -> None:
 
 
 @_in_time
-async def one_instance_serves_many(build: Build) -> None:
-    """State is kept per request: a failure does not colour the next request of the same instance."""
+async def instances_are_reusable(build: Build) -> None:
+    """State is kept per request: a failure does not affect the next request of the same instance."""
     errors = iter([ValueError("first"), None, ValueError("third"), None])
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -254,15 +254,15 @@ def _same_headers(ours: list[tuple[bytes, bytes]], theirs: list[tuple[bytes, byt
 
 
 CONTRACT: tuple[Check, ...] = (
-    answers_are_unchanged,
+    responses_are_unchanged,
     receive_is_unchanged,
     other_scopes_pass,
-    what_is_read_once_is_left,
-    exceptions_are_the_applications_own,
-    cancellation_goes_through,
-    concurrent_requests_are_apart,
-    nothing_stays_behind,
-    one_instance_serves_many,
+    iterators_are_not_consumed,
+    exceptions_are_unchanged,
+    cancellation_is_propagated,
+    concurrent_requests_are_separate,
+    context_variables_are_reset,
+    instances_are_reusable,
 )
 
 __all__ = ["CONTRACT", "Build", "Check"]

@@ -1,4 +1,4 @@
-"""Talk ASGI to an application, message by message, without a server."""
+"""Call an application with ASGI messages, without a server."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _GONE: Message = {"type": "http.disconnect"}
 @dataclass
 class Conversation:
     """
-    What an application did.
+    The messages and the exception of an application.
 
     Attributes:
-        sent: its messages, in order, as they reached the server.
-        error: what it raised, if anything.
+        sent: its messages, in order, as the server receives them.
+        error: its exception, if it raised one.
     """
 
     sent: list[Message] = field(default_factory=list)
@@ -29,7 +29,7 @@ class Conversation:
 
     @property
     def status(self) -> int | None:
-        """The status of the response, None where none was started."""
+        """The status of the response; None if no response was started."""
         return next((message["status"] for message in self.sent if "status" in message), None)
 
     @property
@@ -47,13 +47,13 @@ async def converse(
     app: ASGIApp, scope: Scope, incoming: Iterable[Message] = (), *, hangs_up_after: int | None = None
 ) -> Conversation:
     """
-    Call `app` and return what it did; its exceptions are kept, cancellation is passed on.
+    Call `app` and return its messages; its exceptions are returned as well, cancellation is raised.
 
     Args:
-        incoming: what `receive` gives; after the last it waits until the application has ended the response or closed
-            the WebSocket, and then says that the client has gone, as servers do.
-        hangs_up_after: from this number of messages on, `send` raises OSError, as servers do for a client that
-            has gone (ASGI 2.4).
+        incoming: the messages that `receive` returns. After the last one it waits until the application has ended the
+            response or closed the WebSocket, and then returns a disconnect, as servers do.
+        hangs_up_after: after this number of messages `send` raises OSError, as servers do after a disconnect
+            (ASGI 2.4).
     """
     conversation = Conversation()
     messages = iter(incoming)
@@ -67,7 +67,7 @@ async def converse(
 
     async def send(message: Message) -> None:
         if hangs_up_after is not None and len(conversation.sent) >= hangs_up_after:
-            raise OSError("the client has gone")
+            raise OSError("the client has disconnected")
         conversation.sent.append(with_lasting_headers(message))
         if message["type"] in _LAST and not message.get("more_body", False):
             ended.set()
@@ -84,7 +84,7 @@ async def converse(
 def http_scope(
     path: str = "/", *, method: str = "GET", headers: Sequence[tuple[bytes, bytes]] = ((b"host", b"testserver"),)
 ) -> Scope:
-    """Return a new scope as uvicorn makes it."""
+    """Return a new HTTP scope like uvicorn's."""
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
@@ -95,7 +95,7 @@ def http_scope(
 
 
 def websocket_scope(path: str = "/", *, headers: Sequence[tuple[bytes, bytes]] = ()) -> Scope:
-    """Return a new WebSocket scope whose server can send denial responses."""
+    """Return a new WebSocket scope of a server that supports denial responses."""
     return {
         "type": "websocket",
         "asgi": {"version": "3.0", "spec_version": "2.4"},

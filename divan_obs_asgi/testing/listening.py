@@ -1,4 +1,4 @@
-"""Listens to one bundle from the start of a test to its end."""
+"""Collects the telemetry of one bundle from the start of a test to its end."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from divan_obs_asgi.types import Scope
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
-# Seconds that a look waits for a request whose response the client may have: a server calls the finishers afterwards.
+# Seconds to wait for a request whose response the client may have: a server calls the finishers afterwards.
 SETTLE_S = 5.0
 _TICK_S = 0.01
 _numbers = count()
-# The order of what several applications have done.
-_turns = count()
+# Orders the items of several applications.
+_sequence = count()
 # A name and labels.
 _Series: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class Listener:
     """
-    What one bundle has done since.
+    Collects requests, events, spans, log lines and changes of metrics.
 
     Args:
-        peers: all that listen for this test, to which this one is added.
+        peers: all listeners of this test, this one included.
 
     Attributes:
-        requests, events: those that have ended, each after its turn.
-        spans: as they are exported, each after its turn.
-        written: as they were written: for a terminal they have another form than JSON.
+        requests, events: those that have ended, each with its number in the sequence.
+        spans: as they are exported, each with its number in the sequence.
+        written: the log lines as they were written; on a terminal this is not JSON.
         ids: the ids of these requests and events.
     """
 
@@ -56,14 +56,14 @@ class Listener:
         self._lines: list[bytes] = []
         self.ids: set[str] = set()
         self.changed = threading.Condition()
-        # Counts nothing: that would be in the metrics.
+        # Does not count: that would change the metrics.
         self._redaction = bundle.redaction.having(count=None)
         self._begun: dict[int, tuple[weakref.ref[RequestRecord], int]] = {}
         self._given_up: set[int] = set()
         self._closing = ExitStack()
 
     def start(self, *, since_its_birth: bool) -> None:
-        """Begin to listen; what was queued before is not this test's."""
+        """Start to collect; lines that were queued before do not belong to this test."""
         sink = self.bundle.log.sink
         if not since_its_birth:
             sink.flush()
@@ -89,7 +89,7 @@ class Listener:
         sink = self.bundle.log.sink
         sink.copies = tuple(copy for copy in sink.copies if copy != self._copy)
 
-    # What the bundle calls.
+    # Called by the bundle.
 
     def observe(self, scope: Scope, record: RequestRecord) -> None:
         if record.add_finisher(self.component, self._request_ended):
@@ -108,7 +108,7 @@ class Listener:
             **self._common(record),
         )
         with self.changed:
-            self.requests.append((next(_turns), request))
+            self.requests.append((next(_sequence), request))
             self.ids.add(record.request_id)
             self._begun.pop(id(record), None)
             self.changed.notify_all()
@@ -124,7 +124,7 @@ class Listener:
             **{name: value for name, value in self._common(record).items() if name not in ("operation", "failure")},
         )
         with self.changed:
-            self.events.append((next(_turns), event))
+            self.events.append((next(_sequence), event))
             self.ids.add(record.request_id)
             self.changed.notify_all()
 
@@ -150,18 +150,18 @@ class Listener:
     def _span_ended(self, span: ReadableSpan) -> None:
         owner = self._owner()
         if owner is None:
-            # Of those that share a provider the first.
+            # The first of the listeners that share a provider.
             owner = next(peer for peer in self._peers if peer is self or peer._has_provider_of(self))
             if owner is not self:
                 return
         elif owner is not self and owner._has_provider_of(self):
             return
         with owner.changed:
-            owner.spans.append((next(_turns), self._exported(span)))
+            owner.spans.append((next(_sequence), self._exported(span)))
             owner.changed.notify_all()
 
     def _owner(self) -> Listener | None:
-        """Return whose request or event runs here: a span of the application's own may come by another provider."""
+        """Return the listener of the current request or event; its spans may come from the provider of another."""
         record = current_record.get()
         if record is None:
             return None
@@ -171,29 +171,29 @@ class Listener:
         ours, theirs = self.bundle.spans, other.bundle.spans
         return ours is not None and theirs is not None and ours.provider is theirs.provider
 
-    # What a test reads.
+    # Read by a test.
 
     def settle(self) -> None:
-        """Wait for the requests that another thread serves, and whose response the client may have already."""
+        """Wait for requests in other threads whose response the client may already have."""
         deadline = monotonic() + SETTLE_S
         with self.changed:
-            while self._awaited():
+            while self._pending():
                 if monotonic() >= deadline:
-                    self._given_up.update(self._awaited())
+                    self._given_up.update(self._pending())
                     return
                 self.changed.wait(_TICK_S)
 
-    def _awaited(self) -> list[int]:
+    def _pending(self) -> list[int]:
         here = threading.get_ident()
-        awaited = []
+        pending = []
         for key, (reference, thread) in list(self._begun.items()):
             record = reference()
             if record is None or (record.housekeeping and record.outcome is not None):
-                # Of a health check that has succeeded nobody is told.
+                # A successful health check calls no finisher.
                 self._begun.pop(key, None)
             elif thread != here and key not in self._given_up and record.status and not record.lingers:
-                awaited.append(key)
-        return awaited
+                pending.append(key)
+        return pending
 
     def read_lines(self) -> list[Line]:
         self.bundle.log.sink.flush()
@@ -201,23 +201,23 @@ class Listener:
             return [Line(orjson.loads(line)) for line in self._lines]
 
     def changes(self) -> list[Change]:
-        """Return the series whose values are others than when the test began."""
+        """Return the series whose values have changed since the test began."""
         present = self._samples()
         differences = {key: value - self._before.get(key, 0.0) for key, value in present.items()}
         return [Change(name, dict(labels), by) for (name, labels), by in differences.items() if by]
 
     def page(self) -> list[str]:
-        """Return the lines of the metrics page, exemplars too."""
+        """Return the lines of the metrics page, exemplars included."""
         return self.bundle.metrics.render(Format.OPENMETRICS).decode().splitlines()
 
     def new_on_page(self) -> list[str]:
-        """Return what of the metrics page was not there when the test began."""
+        """Return the lines of the metrics page that are new since the test began."""
         return [line for line in self.page() if line not in self._page_before]
 
     def _samples(self) -> dict[_Series, float]:
         samples: dict[_Series, float] = {}
         for collector in self.bundle.metrics.registry.collectors():
-            # The application's own may raise; then they are missing on the page, too.
+            # A collector of the application may raise; then its series are missing on the page as well.
             with suppress(Exception):
                 for sample in (sample for family in collector.collect() for sample in family.samples):
                     if not sample.name.endswith("_created"):

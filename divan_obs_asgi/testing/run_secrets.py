@@ -1,4 +1,4 @@
-"""`pytest --obs-secrets=FILE`: no test of a run may let a secret out."""
+"""`pytest --obs-secrets=FILE`: fail each test that leaks a secret."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from divan_obs_asgi.testing.secrecy import surviving
 from divan_obs_asgi.testing.telemetry import Telemetry, hint_of, telemetry
 
 
-class RunSecrets:
+class SecretsPlugin:
     """
-    Fails each test whose telemetry holds a secret, and keeps it out of what pytest shows.
+    A pytest plugin that fails each test whose telemetry contains a secret, and removes secrets from captured output.
 
     Args:
-        secrets: by what a failure calls them.
+        secrets: by the label that a failure shows.
     """
 
     def __init__(self, secrets: dict[str, str]) -> None:
         self._secrets = secrets
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self) -> Iterator[None]:
         with ExitStack() as stack:
             self._telemetry: Telemetry = stack.enter_context(telemetry())
-            self._told.clear()
+            self._reported.clear()
             return (yield)
 
-    # The innermost of all wrappers: what is flushed here is captured still.
+    # The innermost wrapper: output that is flushed here is still captured.
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self) -> Iterator[None]:
         yield
@@ -44,7 +44,7 @@ class RunSecrets:
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_teardown(self) -> Iterator[None]:
-        # Also what a phase that has failed has let out.
+        # After a failed phase as well.
         yield
         self._check()
 
@@ -55,29 +55,31 @@ class RunSecrets:
         return report  # type: ignore[return-value]
 
     def _check(self) -> None:
-        found = [leak for leak in self._telemetry.leaks(self._secrets) if leak not in self._told]
-        self._told.update(found)
+        found = [leak for leak in self._telemetry.leaks(self._secrets) if leak not in self._reported]
+        self._reported.update(found)
         if found:
-            told = "\n".join(["A secret of --obs-secrets has left the application:", *(f"  {leak}" for leak in found)])
-            pytest.fail(told, pytrace=False)
+            message = "\n".join(
+                ["A secret of --obs-secrets has left the application:", *(f"  {leak}" for leak in found)]
+            )
+            pytest.fail(message, pytrace=False)
 
     def _without_secrets(self, text: str) -> str:
-        """Return what pytest has captured, but for the lines that show a secret."""
+        """Return captured output without the lines that show a secret."""
         if not surviving(text, self._secrets):
             return text
         lines = []
         for line in text.splitlines(keepends=True):
             shown = surviving(line, self._secrets)
-            lines.append(f"[left out: {', '.join(shown)}]\n" if shown else line)
+            lines.append(f"[removed: {', '.join(shown)}]\n" if shown else line)
         return "".join(lines)
 
 
 def secrets_in(file: str) -> dict[str, str]:
     """
-    Return the secrets of a file, one in each line that is not empty.
+    Return the secrets of a file: one in each line that is not empty.
 
     Raises:
-        pytest.UsageError: where it cannot be read, or has none.
+        pytest.UsageError: if it cannot be read, or is empty.
     """
     try:
         lines = Path(file).read_text(encoding="utf-8").splitlines()
@@ -85,8 +87,8 @@ def secrets_in(file: str) -> dict[str, str]:
         raise pytest.UsageError(f"--obs-secrets: {file} cannot be read: {type(error).__name__}.") from None
     named = {f"line {n} of {Path(file).name} ({hint_of(line)})": line for n, line in enumerate(lines, 1) if line}
     if not named:
-        raise pytest.UsageError(f"--obs-secrets: {file} has no secret; expected one in each line.")
+        raise pytest.UsageError(f"--obs-secrets: {file} contains no secrets; expected one in each line.")
     return named
 
 
-__all__ = ["RunSecrets", "secrets_in"]
+__all__ = ["SecretsPlugin", "secrets_in"]

@@ -1,4 +1,4 @@
-"""The ways in which an application can answer, or not answer: each a small application and its client."""
+"""The ways in which a request can end, each as a small application and the messages of its client."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from divan_obs_asgi.types import ASGIApp, Message, Outcome, Receive, Scope, Send
 @dataclass(frozen=True)
 class Scenario:
     """
-    An application, the scope it is called with, and what the client sends.
+    An application, its scope, and the messages of the client.
 
     Attributes:
-        outcome, status: what the record of this connection says.
-        hangs_up_after: messages after which the server finds that the client has gone.
+        outcome, status: those of the record of this connection.
+        hangs_up_after: the number of messages after which the client has disconnected.
     """
 
     name: str
@@ -152,7 +152,7 @@ async def _buffers(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class Interrupted(BaseException):
-    """Stands for what is no `Exception`: KeyboardInterrupt, a cancellation of another library."""
+    """Stands for a `BaseException`: KeyboardInterrupt, a cancellation of another library."""
 
 
 def _extension(name: str, *messages: Message) -> Scenario:

@@ -1,4 +1,4 @@
-"""Whether a secret can still be read from what was captured, encoded or not."""
+"""Searches captured output for secrets, encoded or not."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
-# Half of a long key is still a leak, and a rule that stops too early is a usual mistake; half an address is none.
+# Half of a long key is still a leak, and rules often stop too early. Half of an e-mail address is not a leak.
 _LONG = 20
-# Base64 of less is too short to be told from other text.
+# Shorter base64 occurs by chance in other text.
 _SHORTEST_IN_BASE64 = 8
 _ESCAPE = re.compile(r"\\+u([0-9a-fA-F]{4})")
 _ONE_ESCAPE = re.compile(r"\\([\"'/\\])")
@@ -20,23 +20,24 @@ _BACKSLASHES = re.compile(r"\\+([\"'/\\])")
 
 def assert_no_secret(captured: object, secrets: Mapping[str, str] | Iterable[str]) -> None:
     """
-    Assert that none of `secrets` can be read from `captured`, whatever left the process.
+    Assert that none of `secrets` can be read from `captured`.
 
-    Each is looked for as it is, in any case, URL-encoded, with JSON's escapes, and in base64 at any of the three
-    alignments; of one with 20 characters or more also each half. The error says which secret came through, and does
-    not repeat it.
+    Each secret is searched for in plain text, in any case, URL-encoded, with JSON escapes, and in base64 at any of the
+    three alignments; a secret of 20 characters or more also by each half. The error names the secret by its label and
+    does not repeat it.
 
     Args:
         captured: bytes, text, numbers, or mappings and iterables of them, nested.
-        secrets: by a label, which the error names; without labels it names the secret's position.
+        secrets: by label; the error names the label, or the position of a secret without one.
 
     Raises:
-        AssertionError: where a secret came through.
-        TypeError: for something captured that cannot be looked into.
-        ValueError: without a secret to look for.
+        AssertionError: if a secret can be read.
+        TypeError: for captured objects that cannot be searched.
+        ValueError: without secrets.
     """
-    through = surviving(captured, secrets)
-    assert not through, f"{len(through)} secrets can be read from what was captured: {', '.join(through)}"
+    leaked = surviving(captured, secrets)
+    if leaked:
+        raise AssertionError(f"{len(leaked)} secrets can be read from what was captured: {', '.join(leaked)}")
 
 
 def surviving(captured: object, secrets: Mapping[str, str] | Iterable[str]) -> list[str]:
@@ -79,7 +80,7 @@ def _texts(captured: object) -> Iterator[str]:
 
 
 def _readings(text: str) -> Iterator[str]:
-    """Yield the text, and what a reader gets who undoes one encoding."""
+    """Yield the text, and the text after each decoding."""
     yield text
     if "%" in text or "+" in text:
         yield unquote(text)
@@ -87,7 +88,7 @@ def _readings(text: str) -> Iterator[str]:
     if "\\" in text:
         unescaped = _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
         yield _BACKSLASHES.sub(r"\1", unescaped)
-        # JSON in JSON, level by level: a backslash of the secret's own is doubled at each.
+        # JSON in JSON, level by level: each level doubles a backslash of the secret.
         for _ in range(_LEVELS):
             unescaped = _ONE_ESCAPE.sub(r"\1", unescaped)
             yield unescaped
@@ -110,7 +111,7 @@ def _in_base64(part: str) -> Iterator[str]:
     raw = part.encode("utf-8", "replace")
     if len(raw) < _SHORTEST_IN_BASE64:
         return
-    # At each of the three offsets, without the characters that the neighbours have a share in.
+    # At each of the three offsets, without characters that depend on the bytes around the secret.
     for skip in range(3):
         aligned = raw[skip : skip + (len(raw) - skip) // 3 * 3]
         yield base64.b64encode(aligned).decode()

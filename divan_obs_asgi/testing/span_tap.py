@@ -1,4 +1,4 @@
-"""What ends as a span, as its exporter gets it. Imported only where tracing is on."""
+"""Collects ended spans as an exporter receives them. Imported only if tracing is on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from divan_obs_asgi.tracing.global_provider import OwnTracerProvider
 
 class SpanTap(SpanProcessor):
     """
-    Hands each span of a provider to whoever listens.
+    Passes each ended span of a provider to its listeners.
 
     Attributes:
         listeners: called with the ended span, in the thread and the context in which it ends.
@@ -42,12 +42,12 @@ class SpanTap(SpanProcessor):
         return True
 
 
-# One for each provider: the SDK has no way to take a processor away.
+# One for each provider: the SDK cannot remove a processor.
 _taps: WeakKeyDictionary[Any, SpanTap] = WeakKeyDictionary()
 
 
 def tap_of(bundle: Observability) -> SpanTap | None:
-    """Return the tap in the provider of a bundle; None where it takes no processors, as one of the API's own."""
+    """Return the tap of a bundle's provider; None if it accepts no processors, like those of the OpenTelemetry API."""
     assert bundle.spans is not None
     provider: Any = bundle.spans.provider
     known = _taps.get(provider)
@@ -58,23 +58,23 @@ def tap_of(bundle: Observability) -> SpanTap | None:
 
 
 def form_of(bundle: Observability) -> Callable[[ReadableSpan], Span]:
-    """Return what makes of a span what its exporter gets."""
+    """Return a function that converts a span to what its exporter receives."""
     assert bundle.spans is not None
     if not isinstance(bundle.spans.provider, OwnTracerProvider):
-        # The exporters of the application's own provider get it as it is.
+        # The exporters of a provider of the application receive the span unchanged.
         return as_exported
-    # A policy that counts nothing: that would be in the metrics.
+    # A policy that does not count: that would change the metrics.
     redactor = SpanRedactor(bundle.redaction.having(count=None))
     return lambda span: as_exported(redactor.span(span))
 
 
 def as_exported(span: ReadableSpan) -> Span:
-    """Return what there is to be asserted of a span."""
+    """Return a span with everything that tests can assert."""
     context, scope = span.context, span.instrumentation_scope
     attributes = dict(span.attributes or {})
     events = tuple((event.name, dict(event.attributes or {})) for event in span.events)
     links = [dict(link.attributes or {}) for link in span.links]
-    said_of_scope = (scope.name, scope.version, dict(scope.attributes or {})) if scope is not None else ()
+    scope_texts = (scope.name, scope.version, dict(scope.attributes or {})) if scope is not None else ()
     state = dict(context.trace_state) if context is not None else {}
     return Span(
         name=span.name,
@@ -93,7 +93,7 @@ def as_exported(span: ReadableSpan) -> Span:
             links,
             span.status.description,
             _plain(span.resource.attributes),
-            said_of_scope,
+            scope_texts,
             state,
         ),
     )

@@ -1,4 +1,4 @@
-"""Secrets, and values with a secret in them, for tests with hypothesis (which is imported here and nowhere else)."""
+"""Secrets, and values that contain one, for tests with hypothesis (imported only here)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import quote
 from hypothesis import strategies as st
 
 _ALPHANUMERIC = string.ascii_letters + string.digits
-# Keys that name nothing: whatever stands under one of them is told.
+# Keys that do not make a value sensitive.
 _PLAIN_KEYS = ("a", "items", "note", "status", "wert", "değer")
 
 
@@ -24,8 +24,8 @@ class Secret:
 
     Attributes:
         kind: what it is, for messages.
-        text: as it is.
-        keys: keys that give it away; empty for what gives itself away.
+        text: the secret itself.
+        keys: keys that make it sensitive.
     """
 
     kind: str
@@ -35,30 +35,30 @@ class Secret:
 
 @dataclass(frozen=True)
 class Planted:
-    """A value with a secret somewhere in it."""
+    """A value that contains a secret."""
 
     value: Any
     secret: Secret
 
 
 def secrets() -> st.SearchStrategy[Secret]:
-    """Return tokens, e-mail addresses, positions, and passwords, which only their key gives away."""
+    """Return tokens, e-mail addresses, positions, and passwords, which can be recognised by their key only."""
     return st.one_of(_tokens(), _emails(), _positions(), _passwords())
 
 
 def texts_with_a_secret() -> st.SearchStrategy[Planted]:
-    """Return texts with a secret that gives itself away, or stands after its key: plain, in JSON, in a URL, encoded."""
+    """Return texts with a secret that can be recognised by itself or by its key: plain, in JSON, in a URL, encoded."""
     return secrets().flatmap(_in_texts)
 
 
 def nested_with_a_secret() -> st.SearchStrategy[Planted]:
-    """Return lists, tuples and mappings, nested, with one secret in a text or under a key that names it."""
+    """Return nested lists, tuples and mappings with one secret, in a text or under a sensitive key."""
     return secrets().flatmap(lambda secret: st.one_of(_under_keys(secret), _in_texts(secret)).flatmap(_nested))
 
 
 def _tokens() -> st.SearchStrategy[Secret]:
     def token(first: str, second: str) -> Secret:
-        # In each half something that no other text has by chance, as a row of zeros is.
+        # Each half contains characters that other texts do not have by chance, unlike a row of zeros.
         return Secret("token", f"ghp_Zq{first}Qz7{second}", ("token", "api_key", "X-Api-Key"))
 
     first, second = (st.text(_ALPHANUMERIC, min_size=size, max_size=size) for size in (14, 17))
@@ -80,7 +80,7 @@ def _positions() -> st.SearchStrategy[Secret]:
 
 
 def _passwords() -> st.SearchStrategy[Secret]:
-    # With a digit, so that it is no word of a sentence.
+    # With a digit, so that it is not a word of a sentence.
     middle = st.text(_ALPHANUMERIC + "-_!", min_size=6, max_size=16)
     keys = ("password", "PASSWORD", "userPassword", "db_password", "clientSecret")
     return st.builds(lambda text: Secret("password", f"q{text}7z", keys), middle)
@@ -121,7 +121,7 @@ def _under_keys(secret: Secret) -> st.SearchStrategy[Planted]:
 
 
 def _nested(planted: Planted) -> st.SearchStrategy[Planted]:
-    """Return it inside of lists and mappings, beside other things."""
+    """Return the value inside lists and mappings with other values."""
     beside = st.none() | st.booleans() | st.integers(-9999, 9999) | st.text(string.ascii_lowercase + " ", max_size=12)
 
     def wrapped(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:

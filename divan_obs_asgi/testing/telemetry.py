@@ -1,4 +1,4 @@
-"""What one test has caused: requests, log lines, spans, changes of metrics, Socket.IO events."""
+"""The telemetry of one test: requests, log lines, spans, changes of metrics, Socket.IO events."""
 
 from __future__ import annotations
 
@@ -18,23 +18,21 @@ from divan_obs_asgi.testing.secrecy import surviving
 T = TypeVar("T")
 
 _TICK_S = 0.01
-_NOBODY = "No application was observed: is it inside of init or wrap, and OBS_ENABLED not false?"
-_NO_TRACING = (
-    "Tracing is off in every application here: OBS_TRACING_ENABLED=true, with divan-obs-asgi[tracing], has spans."
-)
-# Where an application, or what stands around it, has its bundle or the next one inside.
+_NOBODY = "No application was observed: call init or wrap, and do not set OBS_ENABLED=false."
+_NO_TRACING = "Tracing is off in every application: install divan-obs-asgi[tracing] and set OBS_TRACING_ENABLED=true."
+# Attributes of applications and middlewares with the next application inside.
 _INSIDE = ("app", "other_asgi_app", "engineio_server", "application", "_app", "_chain")
 _DEPTH = 20
-# Characters of a secret that a failure shows, of those that are long enough.
+# Characters that a failure shows of a secret with at least _LONG characters.
 _HINT, _LONG = 2, 6
 
 
 class Telemetry:
     """
-    What one test has caused, in all applications of the process, or in one of them (`of`).
+    The telemetry of one test, from all applications of the process or from one of them (`of`).
 
-    What another thread is about to finish is waited for, five seconds at most for each request: a client has its
-    response before the server's application has ended. Whatever else comes later, `wait_for` waits for it.
+    Each property waits for requests that another thread is about to finish, at most five seconds for each: a client has
+    its response before the application has ended. Use `wait_for` for everything that happens later.
     """
 
     def __init__(self, listeners: list[Listener], only: Observability | None = None) -> None:
@@ -47,7 +45,7 @@ class Telemetry:
 
     @property
     def requests(self) -> Collected[Request]:
-        """Requests and WebSockets that have ended; not health checks and scrapes that have succeeded."""
+        """Requests and WebSockets that have ended, without successful health checks and scrapes."""
         self._settle()
         return Collected(_merged([one.requests for one in self._listeners]), "requests", note=self._note())
 
@@ -63,7 +61,7 @@ class Telemetry:
         self._settle()
         ours, found = self._listeners, []
         for listener in self._all:
-            # The standard library's loggers write by the application that was wrapped last, whoever has called them.
+            # All loggers of the standard library write through the application that was wrapped last.
             for line in listener.read_lines():
                 owners = [one for one in self._all if line.get("request_id") and line["request_id"] in one.ids]
                 if (listener if listener in owners or not owners else owners[0]) in ours:
@@ -72,7 +70,7 @@ class Telemetry:
 
     @property
     def spans(self) -> Collected[Span]:
-        """Spans that have ended and are sampled, as they are exported, wherever they go."""
+        """Spans that have ended and are sampled, as they are exported."""
         self._settle()
         traced = not self._listeners or any(one.bundle.spans is not None for one in self._listeners)
         note = self._note() if traced else _NO_TRACING
@@ -80,27 +78,27 @@ class Telemetry:
 
     @property
     def metrics(self) -> Changes:
-        """The series that have changed, and by how much."""
+        """The series that have changed, with the differences."""
         self._settle()
         changes = [change for one in self._listeners for change in one.changes()]
         return Changes(changes, "changes of metrics", note=self._note())
 
     def of(self, app: object) -> Telemetry:
         """
-        Return what one application has caused.
+        Return the telemetry of one application.
 
         Args:
-            app: what `init` was called with or `wrap` has returned, its bundle, an `ObservedAsyncServer`, or its name
+            app: the argument of `init` or the result of `wrap`, its bundle, an `ObservedAsyncServer`, or its name
                 (OBS_SERVICE_NAME).
 
         Raises:
-            ValueError: where it is not observed, or several have that name.
+            ValueError: if it is not observed, or several have that name.
         """
         if isinstance(app, str):
             named = [one.bundle for one in self._all if one.bundle.settings.service.name == app]
             if len(named) != 1:
                 names = ", ".join(sorted({one.bundle.settings.service.name for one in self._all}))
-                raise ValueError(f"{len(named)} applications are called {app!r}; there are {names or 'none'}.")
+                raise ValueError(f"{len(named)} applications have the name {app!r}; known names: {names or 'none'}.")
             return Telemetry(self._all, named[0])
         bundle = _bundle_of(app)
         if bundle is None:
@@ -112,35 +110,35 @@ class Telemetry:
         Wait until `condition(telemetry)` is true, and return it; for applications in another thread.
 
         Raises:
-            AssertionError: where it is not in time; it names what there was.
+            AssertionError: after the timeout; it lists what was collected.
         """
         __tracebackhide__ = True
         deadline = monotonic() + timeout_s
         while not (result := condition(self)):
             if monotonic() >= deadline:
-                raise AssertionError(self._what_there_was(timeout_s))
+                raise AssertionError(self._failure(timeout_s))
             sleep(_TICK_S)
         return result
 
     async def eventually(self, condition: Callable[[Telemetry], T], timeout_s: float = 30.0) -> T:
-        """As `wait_for`, for applications in the event loop of the test."""
+        """Like `wait_for`, for applications in the event loop of the test."""
         __tracebackhide__ = True
         deadline = monotonic() + timeout_s
         while not (result := condition(self)):
             if monotonic() >= deadline:
-                raise AssertionError(self._what_there_was(timeout_s))
+                raise AssertionError(self._failure(timeout_s))
             await anyio.sleep(_TICK_S)
         return result
 
     def assert_no_secret(self, *secrets: str) -> None:
         """
-        Assert that none of these has left the application: in log lines as written, spans as exported, the metrics
-        page, Socket.IO events.
+        Assert that none of these secrets is in the log lines as written, the spans as exported, the metrics page or the
+        Socket.IO events.
 
-        Each is looked for as it is, in any case, URL-encoded, with JSON's escapes, and in base64.
+        Each is searched for in plain text, in any case, URL-encoded, with JSON escapes, and in base64.
 
         Raises:
-            AssertionError: naming the sink; it shows two characters of a secret at most.
+            AssertionError: it names the sink and shows at most two characters of a secret.
         """
         __tracebackhide__ = True
         hinted = {f"secret {number} ({hint_of(secret)})": secret for number, secret in enumerate(secrets, 1)}
@@ -149,7 +147,7 @@ class Telemetry:
             raise AssertionError("\n".join(["A secret has left the application:", *(f"  {leak}" for leak in found)]))
 
     def leaks(self, secrets: Mapping[str, str]) -> list[str]:
-        """Return which secret can be read where: `secret 1 (hu...) in log line 2 of 3`."""
+        """Return which secret can be read in which place: `secret 1 (hu...) in log line 2 of 3`."""
         self._settle()
         found = []
         for sink, items in self._sinks().items():
@@ -162,7 +160,7 @@ class Telemetry:
         return found
 
     def _sinks(self) -> dict[str, list[tuple[str, object]]]:
-        """Return all that has left, by its sink, each item with a name for where it is."""
+        """Return everything that has left the application, by sink, each item with the name of its place."""
         for listener in self._listeners:
             listener.bundle.log.sink.flush()
         return {
@@ -185,10 +183,10 @@ class Telemetry:
     def _note(self) -> str:
         return "" if any(one.bundle.settings.enabled for one in self._listeners) else _NOBODY
 
-    def _what_there_was(self, timeout_s: float) -> str:
+    def _failure(self, timeout_s: float) -> str:
         parts: list[Collected[object]] = [self.requests, self.events, self.spans, self.lines]  # type: ignore[list-item]
-        told = [line for part in parts for line in part.told(f"{len(part)} in all")]
-        return "\n".join([f"The condition was not true within {timeout_s:g} s.", *told])
+        collected = [line for part in parts for line in part.failure_lines(f"{len(part)} in all")]
+        return "\n".join([f"The condition was not true within {timeout_s:g} s.", *collected])
 
     def __repr__(self) -> str:
         counts = {
@@ -197,13 +195,13 @@ class Telemetry:
             "spans": sum(len(one.spans) for one in self._listeners),
         }
         names = sorted({one.bundle.settings.service.name for one in self._listeners})
-        told = ", ".join(f"{number} {what}" for what, number in counts.items())
-        return f"<Telemetry of {', '.join(names) or 'no application'}: {told}>"
+        described = ", ".join(f"{number} {what}" for what, number in counts.items())
+        return f"<Telemetry of {', '.join(names) or 'no application'}: {described}>"
 
 
 @contextmanager
 def telemetry() -> Iterator[Telemetry]:
-    """Collect what the applications of this process do meanwhile, those that are made meanwhile too."""
+    """Collect the telemetry of all applications of this process, those created meanwhile included."""
     listeners: list[Listener] = []
     present = True
 
@@ -222,7 +220,7 @@ def telemetry() -> Iterator[Telemetry]:
 
 
 def hint_of(secret: str) -> str:
-    """Return what tells its owner which secret it is, and nobody else what it says."""
+    """Return a hint by which the owner recognises a secret, without revealing it."""
     return f"{secret[:_HINT]}..., {len(secret)} characters" if len(secret) >= _LONG else f"{len(secret)} characters"
 
 
@@ -235,7 +233,7 @@ def _safe(place: str, secrets: Mapping[str, str]) -> str:
 
 
 def _bundle_of(app: object) -> Observability | None:
-    """Return the bundle of an application: its own, or that of what stands inside of it."""
+    """Return the bundle of an application: its own, or that of an application inside it."""
     looked_at: list[object] = [app]
     for one in looked_at:
         if isinstance(one, Observability):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from divan_obs_asgi import ImproperlyConfigured
 from divan_obs_asgi.checks import check
+from divan_obs_asgi.checks.command import check_deployment
 from divan_obs_asgi.checks.registry import own_checks
 from tests.checks.asked import findings, ids, invoke, run
 from tests.patience import PATIENCE_S
@@ -122,3 +124,11 @@ def test_the_command_reads_the_environment_of_its_process(tmp_path: Path) -> Non
     code = "import sys, divan_obs_asgi.cli; print([name for name in sys.modules if 'checks' in name])"
     light = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=True)
     assert "divan_obs_asgi.checks" not in light.stdout
+
+
+def test_the_documented_options_are_those_of_the_command() -> None:
+    """docs/check.md lists each option once."""
+    page = (ROOT / "docs" / "check.md").read_text()
+    table = page.partition("| option |")[2].partition("\n\n")[0]
+    listed = re.findall(r"^\| `(--[a-z]+)", table, re.MULTILINE)
+    assert sorted(listed) == sorted(option for parameter in check_deployment.params for option in parameter.opts)

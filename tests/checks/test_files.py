@@ -60,7 +60,7 @@ def test_a_finding_names_the_file_and_the_alert(tmp_path: Path) -> None:
     file = rules(tmp_path, "rate(divan_redis_up[5m])")
     (finding,) = findings("--rules", file)
     assert finding["file"] == file
-    assert finding["message"] == "Alert0: rate of divan_redis_up, which is a gauge."
+    assert finding["message"] == "Alert0: divan_redis_up is a gauge; it has no rate."
 
 
 def test_a_file_for_another_namespace_is_noticed(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_file_for_another_namespace_is_noticed(tmp_path: Path) -> None:
     file = rules(tmp_path, "rate(divan_http_requests_total[5m])", "divan:http_errors:ratio_rate5m")
     (first, second) = findings("--rules", file, environ={"OBS_NAMESPACE": "shop"})
     assert (first["id"], second["id"]) == ("obs.W051", "obs.W051")
-    assert first["message"].endswith("is not of this service; did you mean shop_http_requests_total?")
+    assert first["message"].endswith("does not belong to this service; did you mean shop_http_requests_total?")
 
 
 def test_variables_of_grafana_are_no_fault(tmp_path: Path) -> None:
@@ -134,16 +134,16 @@ def test_a_page_reaches_somebody(id: str, faulty: object, fine: object, tmp_path
     ("option", "text", "told"),
     [
         ("--rules", "groups: [", "is not YAML: line 1."),
-        ("--rules", "a: 1", "has no rules; expected a rule file of Prometheus, or a PrometheusRule."),
+        ("--rules", "a: 1", "has no rules; expected a Prometheus rule file, or a PrometheusRule."),
         ("--rules", None, "cannot be read: No such file or directory."),
         (
             "--rules",
             "groups: [null, {rules: [1]}]",
-            "has no rules; expected a rule file of Prometheus, or a PrometheusRule.",
+            "has no rules; expected a Prometheus rule file, or a PrometheusRule.",
         ),
-        ("--alertmanager", "route: {routes: [1]}", "has a route or a receiver that Alertmanager could not read."),
-        ("--alertmanager", "route: {}\nreceivers: [1]", "has a route or a receiver that Alertmanager could not read."),
-        ("--alertmanager", "a: 1", "has no route; expected a configuration of Alertmanager."),
+        ("--alertmanager", "route: {routes: [1]}", "has a route or a receiver that Alertmanager cannot read."),
+        ("--alertmanager", "route: {}\nreceivers: [1]", "has a route or a receiver that Alertmanager cannot read."),
+        ("--alertmanager", "a: 1", "has no route; expected an Alertmanager configuration."),
         ("--dashboards", "", "is not a directory."),
         ("--rules", "at: 2026-99-99", "is not YAML."),
         ("--rules", "[" * 5000, "is nested too deeply."),
@@ -170,5 +170,5 @@ def test_without_the_extra_it_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     result = invoke("--rules", rules(tmp_path, "up"))
-    expected = "Error: Files are checked with the extra check: pip install 'divan-obs-asgi[check]'.\n"
+    expected = "Error: Checks of files need the extra check: pip install 'divan-obs-asgi[check]'.\n"
     assert (result.exit_code, result.stderr) == (2, expected)

@@ -103,7 +103,7 @@ def test_nobody_there_is_a_reason() -> None:
     """As the operating system puts it."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    assert told(probe(f"http://127.0.0.1:{port}/")) == (1, "", "no answer: Connection refused\n")
+    assert told(probe(f"http://127.0.0.1:{port}/")) == (1, "", "no response: Connection refused\n")
     assert probe("http://there-is-no-such-host.invalid/").exit_code == 1
 
 
@@ -113,14 +113,14 @@ def test_a_service_that_hangs_does_not_hang_the_command(pieces: tuple[bytes, ...
     with speaking(*pieces, pause_s=0.01) as url:
         started = time.monotonic()
         result = probe("--timeout", "0.3", url)
-        assert told(result) == (1, "", "no answer within 0.3 s\n")
+        assert told(result) == (1, "", "no response within 0.3 s\n")
         assert time.monotonic() - started < 15
 
 
 def test_what_is_no_http_is_no_answer() -> None:
     """Another protocol on that port, say; what it sent is not repeated."""
     with speaking(b"-ERR unknown command 'GET'\r\n\x1b[2J\r\n") as url:
-        assert told(probe(url)) == (1, "", "no answer: BadStatusLine\n")
+        assert told(probe(url)) == (1, "", "no response: BadStatusLine\n")
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_no_proxy_is_asked() -> None:
 
 def test_the_documented_commands_are_understood() -> None:
     """Those of docs/health.md, as a container would run them, where nobody listens."""
-    text = (Path(__file__).resolve().parents[1] / "docs" / "health.md").read_text()
+    text = (Path(__file__).resolve().parents[2] / "docs" / "health.md").read_text()
     (listed,) = re.findall(r"command: \[divan-obs, (.*)\]", text)
     (healthcheck,) = re.findall(r"CMD \[\"divan-obs\", (.*)\]", text)
     for command in (listed, healthcheck):

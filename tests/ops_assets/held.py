@@ -8,7 +8,7 @@ from functools import cached_property
 
 import promql_parser as promql
 
-from divan_obs_asgi.checks.promql import OF_COUNTERS, Known, series_of
+from divan_obs_asgi.checks.promql import OF_COUNTERS, ExposedSeries, series_of
 from divan_obs_asgi.metrics import FAMILIES
 from divan_obs_asgi.ops_assets.promql import FOREIGN, TARGET_LABELS
 
@@ -52,7 +52,7 @@ class Held:
     problems: list[str] = field(default_factory=list)
 
     @cached_property
-    def _series(self) -> dict[str, Known]:
+    def _series(self) -> dict[str, ExposedSeries]:
         return {**series_of(FAMILIES, f"{self.namespace}_"), **series_of(FOREIGN, "")}
 
     def read(self, expression: str) -> Shape:

@@ -161,7 +161,7 @@ def test_all_unknown_paths_are_in_one_error() -> None:
     message = problem("no_such_module.Thing", f"{HERE}.Tag", f"{HERE}.NoSuchClass", "divan_obs_asgi.nowhere.Thing")
     assert message.splitlines() == [
         "OBS_MIDDLEWARE: 'no_such_module.Thing' cannot be imported: No module named 'no_such_module'.",
-        f"OBS_MIDDLEWARE: '{HERE}.NoSuchClass' names nothing callable; expected (app, observability) -> app.",
+        f"OBS_MIDDLEWARE: '{HERE}.NoSuchClass' is not callable; expected (app, observability) -> app.",
         "OBS_MIDDLEWARE: 'divan_obs_asgi.nowhere.Thing' cannot be imported: No module named 'divan_obs_asgi.nowhere'.",
     ]
 
@@ -169,7 +169,7 @@ def test_all_unknown_paths_are_in_one_error() -> None:
 @pytest.mark.parametrize("path", [f"{HERE}.NOT_CALLABLE", "nodots", "", "sys.path"])
 def test_a_path_to_something_else(path: str) -> None:
     """A path must lead to a class or a function."""
-    assert problem(path) == f"OBS_MIDDLEWARE: {path!r} names nothing callable; expected (app, observability) -> app."
+    assert problem(path) == f"OBS_MIDDLEWARE: {path!r} is not callable; expected (app, observability) -> app."
 
 
 @pytest.mark.parametrize("path", [".relative.Thing", "..Thing", "sys..Thing", "sys.\0.Thing"])

@@ -55,7 +55,7 @@ breaks_off = obs.wrap(breaks_off)
 broken_wrap, broken_init, raw, gives_up = wrapped(), in_place(), without(), obs.wrap(gives_up)
 """
 CANNOT_START = "The application failed to start; it is not ready."
-BROKE_OFF = "The lifespan of the application broke off; it is not ready any more."
+BROKE_OFF = "The lifespan of the application has failed; the application is no longer ready."
 
 
 AUTO = [("uvicorn", ["--lifespan", "auto"]), ("hypercorn", [])]

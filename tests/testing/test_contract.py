@@ -147,25 +147,25 @@ def fails_after_an_error(app: ASGIApp) -> ASGIApp:
 @pytest.mark.parametrize(
     ("name", "build"),
     [
-        ("answers_are_unchanged", with_send(appends_a_header)),
-        ("answers_are_unchanged", with_send(loses_a_cookie)),
-        ("answers_are_unchanged", with_send(drops_trailers)),
-        ("answers_are_unchanged", with_send(sends_twice)),
-        ("answers_are_unchanged", swallows),
-        ("exceptions_are_the_applications_own", wraps_errors),
-        ("cancellation_goes_through", swallows_cancellation),
+        ("responses_are_unchanged", with_send(appends_a_header)),
+        ("responses_are_unchanged", with_send(loses_a_cookie)),
+        ("responses_are_unchanged", with_send(drops_trailers)),
+        ("responses_are_unchanged", with_send(sends_twice)),
+        ("responses_are_unchanged", swallows),
+        ("exceptions_are_unchanged", wraps_errors),
+        ("cancellation_is_propagated", swallows_cancellation),
         ("other_scopes_pass", copies_the_scope),
-        ("what_is_read_once_is_left", reads_the_headers),
-        ("nothing_stays_behind", leaves_a_variable),
-        ("concurrent_requests_are_apart", keeps_state_on_itself),
+        ("iterators_are_not_consumed", reads_the_headers),
+        ("context_variables_are_reset", leaves_a_variable),
+        ("concurrent_requests_are_separate", keeps_state_on_itself),
         ("receive_is_unchanged", reads_the_body),
-        ("one_instance_serves_many", fails_after_an_error),
+        ("instances_are_reusable", fails_after_an_error),
     ],
 )
 def test_a_broken_middleware_is_found(name: str, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each check fails for the mistake that it is there for."""
     # One of them waits for a message that never comes.
-    monkeypatch.setattr(contract, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr(contract, "_TIMEOUT_S", 0.2)
     (check,) = [check for check in CONTRACT if check.__name__ == name]
     with pytest.raises(AssertionError):
         anyio.run(check, build)
@@ -310,10 +310,10 @@ def test_a_form_of_answer_that_is_broken_is_found(
     form: str, build: Build, backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each form that wrappers tend to break is driven, and by itself gives such a wrapper away, on every event loop."""
-    monkeypatch.setattr(contract, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr(contract, "_TIMEOUT_S", 0.2)
     monkeypatch.setattr(contract, "SCENARIOS", [scenario for scenario in SCENARIOS if scenario.name == form])
     with pytest.raises(AssertionError, match=f"^{form}: |did not end within"):
-        run_on(backend, contract.answers_are_unchanged, build)
+        run_on(backend, contract.responses_are_unchanged, build)
 
 
 def test_no_middleware_at_all_keeps_the_contract() -> None:

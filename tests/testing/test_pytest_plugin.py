@@ -132,7 +132,7 @@ def test_a_failure_says_what_there_was(team: pytest.Pytester) -> None:
             "E       There were 1 others:",
             "E         <GET /users/{id} 200 ok>",
             "E       assert <no requests with status=404; there were [[]<GET /users/{id} 200 ok>[]]>",
-            "E       Tracing is off in every application here: OBS_TRACING_ENABLED=true, *",
+            "E       Tracing is off in every application: install divan-obs-asgi[[]tracing] and set OBS_TRACING_ENABLED=true.",
         ]
     )
     assert "testing/collected.py" not in result.stdout.str()
@@ -162,12 +162,14 @@ def test_no_test_of_a_run_lets_a_secret_out(team: pytest.Pytester, processes: st
     result.assert_outcomes(failed=2, passed=1)
     told = result.stdout.str()
     assert re.search(r"line 1 of secrets\.txt \(zq\.\.\., 15 characters\) in log line \d of \d", told)
-    assert "[left out: line 1 of secrets.txt" in told
+    assert "[removed: line 1 of secrets.txt" in told
     assert secret not in told
     team.runpytest_subprocess(*QUIET, "-n", processes).assert_outcomes(passed=3)
 
 
-@pytest.mark.parametrize(("content", "wrong"), [(None, "cannot be read: FileNotFoundError"), ("\n", "has no secret")])
+@pytest.mark.parametrize(
+    ("content", "wrong"), [(None, "cannot be read: FileNotFoundError"), ("\n", "contains no secrets")]
+)
 def test_a_file_without_secrets_is_refused(team: pytest.Pytester, content: str | None, wrong: str) -> None:
     """A run that looks for nothing must not pass."""
     if content is not None:
