@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from divan_obs_asgi.internal_errors import is_of_another
+from divan_obs_asgi.internal_errors import is_foreign_cancellation
 from divan_obs_asgi.observability.ops_endpoints import Handler
 from divan_obs_asgi.ops.responses import NOT_STORED, RequestRefused, json_response
 from divan_obs_asgi.tracing.spans.decorator import is_async
@@ -36,7 +36,7 @@ def responder(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         except HTTPException as error:
             raise RequestRefused(error.status_code, str(error.detail), error.headers) from None
         except BaseException as error:
-            if isinstance(error, SystemExit) or is_of_another(error):
+            if isinstance(error, SystemExit) or is_foreign_cancellation(error):
                 raise RuntimeError(f"The handler of an ops endpoint raised {type(error).__name__}.") from error
             raise
         if not isinstance(result, Response):

@@ -408,7 +408,7 @@ def test_a_route_of_the_application_that_it_shadows_is_named(caplog: pytest.LogC
     app = Starlette()
     app.add_route("/ops/cache", lambda request: PlainTextResponse("the application"))
     obs.build_stack(app, observed.obs)
-    observed.obs.background.tell_started()
+    observed.obs.background.mark_started()
     assert "The application's own /ops/cache cannot be reached" in caplog.text
 
 
