@@ -100,7 +100,7 @@ def _state_timeline(axes: Axes, panel: Panel, answers: Answers, run: Run) -> Non
     axes.invert_yaxis()
     axes.set_xlim(0, run.end - run.start)
     axes.tick_params(axis="x", labelsize=7.5)
-    axes.set_title("green: well; red: not well", loc="right", size=8, color="dimgray")
+    axes.set_title("green: OK; red: failing", loc="right", size=8, color="dimgray")
 
 
 def _stat(axes: Axes, panel: Panel, answers: Answers, run: Run) -> None:

@@ -55,7 +55,7 @@ NO_DATA = {
 DATA_IF_BUSY = {
     (
         "monitoring-itself",
-        "Are log lines lost?",
+        "Are log lines dropped?",
         0,
     ): "Series begin with a loss; the queue is full on a busy machine only.",
 }

@@ -1,4 +1,4 @@
-"""For every alert: what makes it fire, what just does not, and what ends it."""
+"""For every alert: series that make it fire, series just below the limit, and when it resolves."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def overflow(values: str) -> World:
 
 def of_budget(window: str, percent: float, of: str = "failed") -> str:
     allowed = "99.9 % allows 0.1 %" if of == "failed" else "99 % allows 1 %"
-    return f"In the last {window} {percent:g}% of the requests to divan {of}; the objective of {allowed}."
+    return f"Over the last {window}, {percent:g}% of the requests to divan {of}. The objective of {allowed}."
 
 
 SLOW = "took longer than 400 ms"
 NO_TARGET = (
-    "Prometheus has no target of the job divan, or cannot scrape any of them, for 5 minutes. No other alert of"
-    " this service can fire meanwhile."
+    "For 5 minutes, Prometheus has had no target for the job divan, or could not scrape any of them. While this"
+    " alert fires, no other alert of this service can fire."
 )
 
 TRAFFIC = [
@@ -68,8 +68,8 @@ TRAFFIC = [
         quiet=8,
         fires=15,
         resolved=30,
-        says="6% of the requests to divan in the last 5 minutes were answered with a status of 500 or more.",
-        # Just below 5 %; and a quiet night, in which every request fails, but there are 9 of them in 10 minutes.
+        says="Over the last 5 minutes, 6% of the requests to divan had a status of 500 or above.",
+        # Just below 5 %; and low traffic, in which all 9 requests of 10 minutes fail.
         below=(share(4.9, 60, 1), traffic(flat(0, 61), grows(0, 0.9, 61))),
     ),
     Story(
@@ -78,8 +78,8 @@ TRAFFIC = [
         quiet=12,
         fires=20,
         resolved=34,
-        says="The 95th percentile of the latency of divan over the last 5 minutes is 450ms.",
-        # 9 slow requests in 15 minutes, of 9.
+        says="Over the last 5 minutes, the 95th percentile of the request latency of divan is 450ms.",
+        # All of the 9 requests in 15 minutes are slow.
         below=(slow_share(4.9, 60, 1), latency(flat(0, 61), grows(0, 0.6, 61))),
     ),
     Story(
@@ -89,10 +89,10 @@ TRAFFIC = [
         fires=23,
         resolved=28,
         says=(
-            "60% of the Socket.IO clients that were connected to divan 5 minutes ago are gone; no process has started"
-            " or drained in the last 10 minutes."
+            "60% of the Socket.IO clients that were connected to divan 5 minutes ago are no longer connected. No"
+            " process started or drained in the last 10 minutes."
         ),
-        # Half of them; and all of few.
+        # Exactly half of the clients; and all clients of a service with few.
         below=(clients("100+0x20 50+0x40"), clients("19+0x20 0+0x40")),
     ),
 ]
@@ -117,13 +117,13 @@ OBJECTIVES = [
           (slow_share(0.9, 60, 1),), 300, labels={"window": "3d"}, step=5),
     Story(
         "LowTrafficErrors",
-        # A failure every half hour; then a request a minute that is fine.
+        # A failure every half hour; then a successful request every minute.
         traffic(f"{flat(0, 191)} {grows(1, 1, 40)}", each(30, 6, 80)),
         quiet=140,
         fires=190,
         resolved=225,
-        says="100% of the requests to divan in the last 6 hours failed, at less than one request in 10 seconds.",
-        # 4 failures; 5 of 10; and what is no quiet service.
+        says="Over the last 6 hours, 100% of the requests to divan failed. Traffic is below one request in 10 seconds.",
+        # 4 failures; 5 failures of 10 requests; and a service with more traffic.
         below=(
             traffic(flat(0, 300), each(30, 4, 80)),
             traffic(each(30, 5, 80), each(30, 5, 80)),
@@ -159,7 +159,7 @@ SERVICE = [
         fires=12,
         resolved=18,
         says=(
-            "The scrapes of a:1 of divan fail for 5 minutes, while those of other instances succeed."
+            "For 5 minutes, scrapes of a:1 of divan have failed. Scrapes of other instances succeed."
         ),
         below=(up("1+0x5 0+0x4 1+0x50", flat(1, 61)), up(flat(0, 61), flat(0, 61))),
         labels=INSTANCE,
@@ -171,8 +171,8 @@ SERVICE = [
         fires=12,
         resolved=16,
         says=(
-            "a:1 of divan is scraped, but its page has no divan_obs_build_info for 10 minutes: alerts and dashboards do"
-            " not see it."
+            "For 10 minutes, Prometheus has scraped a:1 of divan without finding divan_obs_build_info. Alerts and"
+            " dashboards do not cover this instance."
         ),
         below=({**up(flat(1, 61)), **one("obs_build_info", 'version="1"', "_x9 1+0x60")},),
         labels=INSTANCE,
@@ -184,9 +184,9 @@ SERVICE = [
         fires=12,
         resolved=18,
         says=(
-            "/health/ready of a:1 of divan fails for 5 minutes: balancers send it no requests."
+            "For 5 minutes, /health/ready of a:1 of divan has failed. Load balancers do not send it requests."
         ),
-        # Too short; a check that is not critical; and what drains.
+        # Too short; a failed check that is not critical; and a process that drains.
         below=(
             one("health_ready", "", "1+0x5 0+0x4 1+0x50"),
             {**probe("s3", "0+0x60"), **one("health_ready", "", "1+0x60")},
@@ -195,10 +195,10 @@ SERVICE = [
         labels=INSTANCE,
     ),
     Story("RedisDown", one("redis_up", "", "1+0x5 0+0x5 1+0x20"), 7, 9, 13,
-          "Redis has not answered at least one instance of divan in time for 2 minutes.",
+          "For 2 minutes, the health check of Redis has failed on at least one instance of divan.",
           (one("redis_up", "", "1+0x5 0+0x1 1+0x50"),)),
     Story("PostgresDown", one("postgres_up", "", "1+0x5 0+0x5 1+0x20"), 7, 9, 13,
-          "PostgreSQL has not answered at least one instance of divan in time for 2 minutes.",
+          "For 2 minutes, the health check of PostgreSQL has failed on at least one instance of divan.",
           (one("postgres_up", "", "1+0x5 0+0x1 1+0x50"),)),
     Story(
         "EventLoopStalls",
@@ -207,8 +207,8 @@ SERVICE = [
         fires=15,
         resolved=26,
         says=(
-            "How often code blocked the event loop of a:1 of divan in the last 10 minutes: 10. Every request of that"
-            " process waited meanwhile."
+            "Code blocked the event loop of a:1 of divan 10 times in the last 10 minutes. While it is blocked, every"
+            " request of that process waits."
         ),
         below=(one("event_loop_stalls_total", "", grows(0, 0.4, 61)),),
         labels=INSTANCE,
@@ -217,7 +217,7 @@ SERVICE = [
 
 WORK = [
     Story("JobFailed", job("0+0x5 1+0x60"), 4, 7, 40,
-          "Runs of the job snapshot of divan that failed in the last 15 minutes: 1.",
+          "Failed runs of the job snapshot of divan in the last 15 minutes: 1.",
           (job(grows(0, 1, 61), "cancelled"), job(grows(0, 1, 61), "ok"), job(flat(7, 61))),
           labels={"name": "snapshot"}),
     # 25 hours are 1500 minutes.
@@ -227,7 +227,7 @@ WORK = [
         quiet=1495,
         fires=1515,
         resolved=1530,
-        says="The job snapshot of divan last succeeded 1d 1h 14m 0s ago; expected at least once in 25h.",
+        says="The job snapshot of divan last succeeded 1d 1h 14m 0s ago. It must succeed at least once in 25h.",
         below=(succeeded(f"600+0x300 {flat(90_300, 20)}"),),
         below_for=1510,
         labels={"name": "snapshot"},
@@ -239,42 +239,43 @@ WORK = [
         quiet=1495,
         fires=1515,
         resolved=1565,
-        # promtool's time begins at 0: what never happened is no older than that.
-        says="The job snapshot of divan last succeeded 1d 1h 15m 0s ago; expected at least once in 25h.",
-        # It exists for a day; and it is removed.
+        # The clock of promtool begins at 0, so the age of a success that never happened is the time of the test.
+        says="The job snapshot of divan last succeeded 1d 1h 15m 0s ago. It must succeed at least once in 25h.",
+        # A job that has existed for less than a day; and a removed job.
         below=(succeeded("0+0x290"), succeeded("6000+0x100 _x250")),
         below_for=1600,
         labels={"name": "snapshot"},
         step=5,
     ),
     Story("StreamLagGrowing", stream("lag", "101+10x25 0+0x30"), 12, 20, 30,
-          "301 entries of the stream events wait for the group lb, and their number has grown for 15 minutes.",
+          "301 entries of the stream events are not delivered to the group lb yet. Their number has grown for 15"
+          " minutes.",
           (stream("lag", "0+1x99"), stream("lag", flat(500, 61)), stream("lag", "0+100x8 800-100x7 5+0x50")),
           labels=GROUP),
     Story("StreamPendingTooLong", stream("oldest_pending_seconds", "0+60x14 0+0x20"), 9, 12, 17,
-          "The oldest entry of the stream events that the group lb was given and has not acknowledged is 12m 0s old.",
+          "The oldest pending entry of the stream events was delivered to the group lb 12m 0s ago and is not"
+          " acknowledged.",
           (stream("oldest_pending_seconds", flat(300, 61)), stream("oldest_pending_seconds", "0+60x9 0+0x50")),
           labels=GROUP),
 ]  # fmt: skip
 
 ITSELF = [
     Story("LogLinesDropped", one("log_records_dropped_total", 'level="INFO"', "0+0x5 3+0x40"), 4, 7, 20,
-          "Log lines of divan that found the queue full in the last 10 minutes: 3.",
+          "Log lines of divan dropped in the last 10 minutes because the queue was full: 3.",
           (one("log_records_dropped_total", 'level="INFO"', flat(7, 61)),)),
     Story("SpansDropped", spans("queue_full", f"{grows(0, 10, 12)} {flat(110, 30)}"), 5, 10, 25,
-          "Spans of divan that were dropped in the last 10 minutes (queue_full): 100.",
+          "Spans of divan dropped in the last 10 minutes (reason: queue_full): 100.",
           (spans("shutdown", grows(0, 10, 61)), spans("queue_full", flat(7, 61))), labels={"reason": "queue_full"}),
     Story("TraceExportStopped", spans("circuit_open", f"{grows(0, 10, 12)} {flat(110, 30)}"), 5, 10, 25,
-          "The collector does not take the spans of a:1 of divan: its circuit breaker is open. Spans that were dropped"
-          " in the last 10 minutes: 100.",
+          "The collector does not accept spans from a:1 of divan, so the circuit breaker of the exporter is open. Spans"
+          " dropped in the last 10 minutes: 100.",
           (spans("shutdown", grows(0, 10, 61)), spans("circuit_open", flat(7, 61))), labels=INSTANCE),
     Story("SeriesOverflow", overflow(f"{grows(0, 1, 16)} {flat(15, 30)}"), 5, 15, 35,
-          "Values of http_requests_total in divan that were counted as __overflow__ in the last 15 minutes (limit):"
-          " 15.",
+          "Values of http_requests_total in divan counted as __overflow__ in the last 15 minutes (cause: limit): 15.",
           (overflow(flat(7, 61)),), labels={"family": "http_requests_total", "cause": "limit"}),
     Story("RedactionCanaryFailed", probe("redaction", "1+0x5 0+0x5 1+0x20"), 5, 7, 13,
-          "A false secret came through a sink of a:1 of divan, or the sink failed: real ones may stand in its logs,"
-          " traces or metrics.",
+          "The redaction self-test of a:1 of divan failed: a fake secret passed through a sink, or the sink failed."
+          " Real secrets may be in its logs, traces or metrics.",
           (probe("redaction", flat(1, 61)), probe("redis", flat(0, 61))), labels=INSTANCE),
 ]  # fmt: skip
 

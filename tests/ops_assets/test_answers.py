@@ -32,10 +32,10 @@ def how_many(title: str, at: int = 0) -> str:
     return f"count({asked(title, at)}) or vector(0)"
 
 
-FAILED_BUDGET = "How much is left of the budget of failed requests?"
-SLOW_BUDGET = "How much is left of the budget of slow requests?"
-FAILED_BURN = "How fast do failed requests spend their budget?"
-IN_TIME = "How many pages show their content in time?"
+FAILED_BUDGET = "How much of the error budget is left?"
+SLOW_BUDGET = "How much of the latency budget is left?"
+FAILED_BURN = "How fast is the error budget burned?"
+IN_TIME = "How many page loads have a good LCP?"
 BOTH: World = {**share(2, 90, 1), **slow_share(5, 90, 1)}
 
 ANSWERS: list[tuple[str, World, dict[str, float]]] = [
@@ -48,27 +48,27 @@ ANSWERS: list[tuple[str, World, dict[str, float]]] = [
             rounded(FAILED_BURN, 3): 20,
             rounded(FAILED_BUDGET): -19,
             rounded(SLOW_BUDGET): -4,
-            rounded("How many were answered without a failure?"): 0.98,
-            rounded("How many were answered in time?"): 0.95,
-            rounded("How many of them fail?"): 0.02,
+            rounded("How many requests succeeded?"): 0.98,
+            rounded("How many requests were fast enough?"): 0.95,
+            rounded("How many requests fail?"): 0.02,
             rounded("Which routes fail?"): 1200,
             rounded("Which routes fail?", 1): 0.02,
             # The threshold is where the buckets begin to differ: 95 % take up to 0.4 s.
-            rounded("How slow is one in 20?"): 0.4,
-            rounded("Is it us or a dependency?"): 1,
+            rounded("How high is the p95 latency?"): 0.4,
+            rounded("Is the cause the service or a dependency?"): 1,
         },
     ),
     (
         "one in ten fails",
         share(10, 90, 1),
-        {rounded("Is it us or a dependency?"): 0, rounded("How many of them fail?"): 0.1},
+        {rounded("Is the cause the service or a dependency?"): 0, rounded("How many requests fail?"): 0.1},
     ),
     (
         "no series of failures",
         dict([*share(0, 90, 1).items()][:1]),
         {
             rounded(FAILED_BUDGET): 1,
-            rounded("How many were answered without a failure?"): 1,
+            rounded("How many requests succeeded?"): 1,
             how_many("Which routes fail?"): 0,
         },
     ),
@@ -81,11 +81,11 @@ ANSWERS: list[tuple[str, World, dict[str, float]]] = [
             for title in (
                 FAILED_BUDGET,
                 SLOW_BUDGET,
-                "How many of them fail?",
-                "How slow is one in 20?",
+                "How many requests fail?",
+                "How high is the p95 latency?",
                 "Which routes are slow?",
                 "Which routes fail?",
-                "Is it us or a dependency?",
+                "Is the cause the service or a dependency?",
             )
         },
     ),
@@ -94,7 +94,7 @@ ANSWERS: list[tuple[str, World, dict[str, float]]] = [
         content_is_seen(grows(0, 75, 61), grows(0, 100, 61)),
         {
             rounded(IN_TIME): 0.75,
-            rounded("Where does content come late?"): 2.5,
+            rounded("Which routes show their content late (LCP)?"): 2.5,
             rounded("Which pages are slow?"): 2.5,
         },
     ),
@@ -102,7 +102,10 @@ ANSWERS: list[tuple[str, World, dict[str, float]]] = [
     (
         "no page is measured",
         content_is_seen(flat(7, 61), flat(9, 61)),
-        {how_many(title): 0 for title in (IN_TIME, "Where does content come late?", "Which pages are slow?")},
+        {
+            how_many(title): 0
+            for title in (IN_TIME, "Which routes show their content late (LCP)?", "Which pages are slow?")
+        },
     ),
 ]
 

@@ -127,7 +127,7 @@ def test_a_column_of_a_table_is_renamed_where_grafana_reads_it(board: Json) -> N
 def test_the_first_screen_says_whose_fault_it_is() -> None:
     """Grafana shows some 20 rows of its grid at once."""
     first = BOARDS["backend-overview"]["panels"][0]
-    assert first["title"] == "Is it us or a dependency?"
+    assert first["title"] == "Is the cause the service or a dependency?"
     assert first["gridPos"]["y"] + first["gridPos"]["h"] <= 20
     assert [target["legendFormat"] for target in first["targets"]][3:5] == ["Redis", "PostgreSQL"]
 
@@ -186,8 +186,8 @@ def test_limits_follow_the_objectives() -> None:
     def limits(parameters: Parameters, title: str) -> tuple[float, ...]:
         return next(panel.limits for _, panel in panels(parameters) if panel.title == title)
 
-    assert limits(DEFAULT, "When is it slow?") == (0.4,)
-    assert limits(ACME, "When is it slow?") == (0.3,)
+    assert limits(DEFAULT, "When are requests slow?") == (0.4,)
+    assert limits(ACME, "When are requests slow?") == (0.3,)
 
 
 def test_boards_of_another_service_are_its_own() -> None:

@@ -60,11 +60,11 @@ def test_an_alert_that_cannot_fire_is_left_out_with_a_warning() -> None:
     assert keys(parameters, "ErrorBudgetBurn") == ["ErrorBudgetBurn/6h", "ErrorBudgetBurn/1d", "ErrorBudgetBurn/3d"]
     assert keys(parameters, "LatencyBudgetBurn") == ["LatencyBudgetBurn/1d", "LatencyBudgetBurn/3d"]
     assert warnings(parameters) == (
-        "ErrorBudgetBurn over 1h is left out: with an objective of 90 % it fires when 144 % of the requests failed.",
-        "LatencyBudgetBurn over 1h is left out: with a latency objective of 80 % it fires when 288 % of the requests"
-        " took longer than 400 ms.",
-        "LatencyBudgetBurn over 6h is left out: with a latency objective of 80 % it fires when 120 % of the requests"
-        " took longer than 400 ms.",
+        "ErrorBudgetBurn over 1h is left out: with an objective of 90 % it fires only if 144 % of the requests failed.",
+        "LatencyBudgetBurn over 1h is left out: with a latency objective of 80 % it fires only if 288 % of the"
+        " requests took longer than 400 ms.",
+        "LatencyBudgetBurn over 6h is left out: with a latency objective of 80 % it fires only if 120 % of the"
+        " requests took longer than 400 ms.",
     )
 
 

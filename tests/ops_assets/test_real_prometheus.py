@@ -39,20 +39,20 @@ UNITS = {
 }
 AGE = (0, 10_000)
 OTHER_MAGNITUDES = {
-    "Has each job succeeded lately?": AGE,
+    "When did each job last succeed?": AGE,
     "How old is the last success?": AGE,
-    "Since when does each instance run?": AGE,
-    # The slower, the longer.
-    "When will it have caught up?": (0, 1e9),
-    "How much is left of the budget of failed requests?": (-1000, 1),
-    "How much is left of the budget of slow requests?": (-100, 1),
+    "How long has each instance been running?": AGE,
+    # A slow consumer takes long to catch up.
+    "How long until each group has caught up?": (0, 1e9),
+    "How much of the error budget is left?": (-1000, 1),
+    "How much of the latency budget is left?": (-100, 1),
     # The greatest is all requests, by what the objective allows.
-    "How fast do failed requests spend their budget?": (0, 1000),
-    "How fast do slow requests spend their budget?": (0, 100),
-    "Were many clients lost at once?": (-1, 1),
+    "How fast is the error budget burned?": (0, 1000),
+    "How fast is the latency budget burned?": (0, 100),
+    "Did many clients disconnect at once?": (-1, 1),
     # Some are answered in a later window than they were asked for in.
     "Do clients acknowledge in time?": (0, 1000),
-    "Does it fall behind or catch up?": (-100_000, 100_000),
+    "Does the lag grow or shrink?": (-100_000, 100_000),
 }
 
 

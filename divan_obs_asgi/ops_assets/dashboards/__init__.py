@@ -1,4 +1,4 @@
-"""The dashboards for Grafana: boards of panels, each a question and the queries that answer it."""
+"""The Grafana dashboards. Each panel has a question as its title and the queries that answer it."""
 
 from divan_obs_asgi.ops_assets.dashboards.board import Board
 from divan_obs_asgi.ops_assets.dashboards.files import all_boards, boards

@@ -1,4 +1,4 @@
-"""A board: rows of panels below the choice of data source, job and instance."""
+"""A dashboard: rows of panels, and variables for the data source, the job and the instance."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from divan_obs_asgi.ops_assets.dashboards.queries import chosen
 from divan_obs_asgi.ops_assets.parameters import Parameters
 from divan_obs_asgi.ops_assets.promql import Series, Vector, ago, highest, lines
 
-# The version of the format of dashboards that Grafana 11.6 writes; later ones migrate it when they load it.
+# The dashboard schema version of Grafana 11.6. Later versions of Grafana migrate it when they load it.
 _SCHEMA = 41
 _COLUMNS = 24
 _ALL = {"selected": True, "text": ["All"], "value": ["$__all"]}
@@ -23,10 +23,10 @@ class Board:
     A dashboard.
 
     Attributes:
-        name: of its file; `Parameters.dashboard_uid` makes its uid of it.
-        description: the question that the whole board answers.
-        rows: panels side by side, each as wide as the others.
-        since: what it shows at first, as Grafana writes it.
+        name: the name of the file; `Parameters.dashboard_uid` derives the uid from it.
+        description: the question that the dashboard answers.
+        rows: rows of panels; the panels of a row have the same width.
+        since: the start of the default time range, in Grafana's syntax.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Board:
         return [panel for row in self.rows for panel in row]
 
     def written(self, parameters: Parameters) -> Json:
-        """Return the board as Grafana reads it."""
+        """Return the dashboard as the JSON that Grafana loads."""
         tag = f"{parameters.namespace}-obs"
         return {
             "annotations": {"list": list(_annotations(parameters))},
@@ -91,7 +91,7 @@ def _label(name: str, query: str, current: Json) -> Json:
         "multi": True,
         "name": name,
         "query": {"query": query, "refId": name},
-        # When the time range changes: an instance that is gone can be chosen as long as it is in view.
+        # 2: on a change of the time range. An instance that is gone stays selectable while the time range includes it.
         "refresh": 2,
         "sort": 1,
         "type": "query",
@@ -127,7 +127,7 @@ def _others(tag: str) -> Json:
         "keepTime": True,
         "tags": [tag],
         "targetBlank": False,
-        "title": "Other boards",
+        "title": "Other dashboards",
         "tooltip": "",
         "type": "dashboards",
     }

@@ -1,4 +1,4 @@
-"""Chat, presence and who is near."""
+"""Chat, presence and nearby people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from divan_obs_asgi.ops_assets.promql import Match, Series, one_of
 from divan_obs_asgi.ops_assets.rules.recorded import error_ratio
 from divan_obs_asgi.ops_assets.rules.traffic import ERROR_RATIO
 
-# Routes are the application's; these are what those of the reference backend have in their names.
+# Route names depend on the application. These patterns match the routes of the reference backend.
 _CHAT = one_of(".*(chat|messages).*")
 _NEARBY = one_of(".*(nearby|proximity).*")
 
@@ -24,12 +24,12 @@ def board(parameters: Parameters) -> Board:
     return Board(
         "chat-proximity",
         "Chat and proximity",
-        "Do messages, and questions who is near, get through quickly?",
+        "Are messages and nearby queries handled quickly?",
         (
             (_sent(series), _arrived(series)),
             (
-                _slow(series, "How slow is chat?", _CHAT, "chat or messages", threshold),
-                _slow(series, "How slow is the question who is near?", _NEARBY, "nearby or proximity", threshold),
+                _slow(series, "How slow are the chat routes?", _CHAT, "chat or messages", threshold),
+                _slow(series, "How slow are the nearby routes?", _NEARBY, "nearby or proximity", threshold),
             ),
             (_nearby(series), _radius(series), _failing(series)),
             (_presence(series), _rejects(series), _campuses(series)),
@@ -40,7 +40,7 @@ def board(parameters: Parameters) -> Board:
 
 def _sent(series: Series) -> Panel:
     return timeseries(
-        "How much is said?",
+        "How many messages are sent?",
         "Messages per second, to one person and to rooms.",
         "cps",
         Query(per_second(series.counter(Catalogue.chat_send), "job"), "to a person"),
@@ -50,9 +50,8 @@ def _sent(series: Series) -> Panel:
 
 def _arrived(series: Series) -> Panel:
     return timeseries(
-        "Do messages arrive, and are they read?",
-        "Updates per second of how far messages were delivered and read. Where messages are sent and these stay at 0,"
-        " clients do not get them.",
+        "Are messages delivered and read?",
+        "Delivery and read receipts per second. If messages are sent and these stay at 0, clients do not receive them.",
         "cps",
         Query(per_second(series.counter(Catalogue.chat_delivered_updates), "job"), "delivered"),
         Query(per_second(series.counter(Catalogue.chat_read_updates), "job"), "read"),
@@ -63,8 +62,8 @@ def _slow(series: Series, title: str, routes: Match, names: str, threshold: floa
     buckets = series.buckets(Catalogue.http_duration, route=routes)
     return timeseries(
         title,
-        f"The 95th percentile of the routes with {names} in their name; points are traces. The line is the latency"
-        " objective's threshold.",
+        f"95th percentile latency of the routes with {names} in their name. Points are traces. The line is the"
+        " threshold of the latency objective.",
         "s",
         Query(latency(0.95, buckets, "route", "method"), "{{method}} {{route}}"),
         alert="ApiLatencyP95High",
@@ -75,8 +74,8 @@ def _slow(series: Series, title: str, routes: Match, names: str, threshold: floa
 
 def _nearby(series: Series) -> Panel:
     return timeseries(
-        "How often is asked who is near?",
-        "Queries per second, by the smallest class of metres that holds the circle.",
+        "How many nearby queries are made?",
+        "Nearby queries per second, by radius, rounded up to the next class.",
         "cps",
         Query(per_second(series.counter(Catalogue.proximity_queries), "radius"), "{{radius}} m"),
         is_stacked=True,
@@ -85,8 +84,8 @@ def _nearby(series: Series) -> Panel:
 
 def _radius(series: Series) -> Panel:
     return table(
-        "How far do people look?",
-        "Queries in view, by the smallest class of metres that holds the circle.",
+        "Which radius do people choose?",
+        "Nearby queries in the time range, by radius in metres, rounded up to the next class.",
         Query(in_view(series.counter(Catalogue.proximity_queries), "radius"), "Queries", "short"),
     )
 
@@ -94,7 +93,7 @@ def _radius(series: Series) -> Panel:
 def _failing(series: Series) -> Panel:
     return timeseries(
         "Do requests fail?",
-        "Share of all requests whose status is 500 or more. The line is the limit of the alert.",
+        "Share of all requests with a status of 500 or above. The line is the alert threshold.",
         "percentunit",
         Query(error_ratio(series, RATE), "{{job}}"),
         alert="HighErrorRate",
@@ -105,25 +104,25 @@ def _failing(series: Series) -> Panel:
 def _presence(series: Series) -> Panel:
     return timeseries(
         "Are heartbeats accepted?",
-        "Heartbeats per second that were accepted and refused.",
+        "Heartbeats accepted and rejected per second.",
         "cps",
         Query(per_second(series.counter(Catalogue.presence_heartbeats), "job"), "accepted"),
-        Query(per_second(series.counter(Catalogue.presence_rejects), "job"), "refused"),
+        Query(per_second(series.counter(Catalogue.presence_rejects), "job"), "rejected"),
     )
 
 
 def _rejects(series: Series) -> Panel:
     return table(
-        "Why are heartbeats refused?",
-        "Refused heartbeats in view, by reason.",
-        Query(in_view(series.counter(Catalogue.presence_rejects), "reason"), "Refused", "short"),
+        "Why are heartbeats rejected?",
+        "Rejected heartbeats in the time range, by reason.",
+        Query(in_view(series.counter(Catalogue.presence_rejects), "reason"), "Rejected", "short"),
     )
 
 
 def _campuses(series: Series) -> Panel:
     return table(
         "Where are people?",
-        "Accepted heartbeats in view, by campus.",
+        "Accepted heartbeats in the time range, by campus.",
         Query(in_view(series.counter(Catalogue.presence_heartbeats), "campus_id"), "Heartbeats", "short"),
     )
 
@@ -131,7 +130,7 @@ def _campuses(series: Series) -> Panel:
 def _friends(series: Series) -> Panel:
     return timeseries(
         "Do people become friends?",
-        "Invites sent and accepted, and friendships, per second.",
+        "Invites sent, invites accepted and new friendships per second.",
         "cps",
         Query(per_second(series.counter(Catalogue.invites_sent), "job"), "invites sent"),
         Query(per_second(series.counter(Catalogue.invites_accept), "job"), "invites accepted"),
@@ -142,7 +141,7 @@ def _friends(series: Series) -> Panel:
 def _rooms(series: Series) -> Panel:
     return timeseries(
         "Are rooms used?",
-        "Rooms created, and joins of rooms, per second.",
+        "Rooms created and rooms joined per second.",
         "cps",
         Query(per_second(series.counter(Catalogue.rooms_created), "job"), "created"),
         Query(per_second(series.counter(Catalogue.rooms_join), "job"), "joins"),
@@ -151,8 +150,8 @@ def _rooms(series: Series) -> Panel:
 
 def _activities(series: Series) -> Panel:
     return table(
-        "Which activities are begun and completed?",
-        "Activities in view, by kind.",
+        "Which activities are created and completed?",
+        "Activities in the time range, by kind.",
         Query(in_view(series.counter(Catalogue.activities_created), "kind"), "Created", "short"),
         Query(in_view(series.counter(Catalogue.activities_completed), "kind"), "Completed", "short"),
     )

@@ -1,4 +1,4 @@
-"""Redis and PostgreSQL as the service sees them."""
+"""The health and latency of Redis and PostgreSQL, measured by the service."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def board(parameters: Parameters) -> Board:
     return Board(
         "redis-postgres",
         "Redis and PostgreSQL",
-        "Which dependency is down or slow, for which instance, and do requests suffer?",
+        "Which dependency is down or slow, for which instance, and do requests fail?",
         (
             (
                 _is_up(series, Catalogue.redis_up, "Redis", "RedisDown"),
@@ -47,7 +47,7 @@ def board(parameters: Parameters) -> Board:
 def _is_up(series: Series, up: Family[Gauge], name: str, alert: str) -> Panel:
     return stat(
         f"Does {name} answer?",
-        f"Share of the instances that {name} has answered in time at their last check.",
+        f"Share of the instances whose last health check of {name} succeeded.",
         "percentunit",
         Query(Vector(f"avg by (job) ({series.gauge(up)})"), "{{job}}"),
         alert=alert,
@@ -56,9 +56,9 @@ def _is_up(series: Series, up: Family[Gauge], name: str, alert: str) -> Panel:
 
 def _down(series: Series) -> Panel:
     return timeline(
-        "Which one was down, and for whom?",
-        "Red: not answered in time. All instances red: it is the dependency. One of them: the way to it, or that"
-        " instance itself.",
+        "Which dependency was down, and for which instance?",
+        "Red: the health check failed. If all instances are red, the dependency is down. If one is red, check that"
+        " instance and its network.",
         Query(lowest(series.gauge(Catalogue.redis_up), "instance"), "Redis for {{instance}}"),
         Query(lowest(series.gauge(Catalogue.postgres_up), "instance"), "PostgreSQL for {{instance}}"),
         alert="RedisDown",
@@ -68,7 +68,7 @@ def _down(series: Series) -> Panel:
 def _checks(series: Series) -> Panel:
     return timeline(
         "Which health checks failed?",
-        "All registered checks, those of databases among them; the lowest of all instances.",
+        "All registered checks. Red: the check failed on at least one instance.",
         Query(lowest(series.gauge(Catalogue.probe_up, name=none_of(CANARY)), "name"), "{{name}}"),
         alert="PostgresDown",
     )
@@ -78,7 +78,7 @@ def _percentiles(series: Series, family: Family[Histogram], name: str, alert: st
     buckets = series.buckets(family)
     return timeseries(
         f"How slow is {name}?",
-        "Half, 95 % and 99 % of the checks take at most this long. From the line on a check has failed.",
+        "50th, 95th and 99th percentile of the duration of a check. The line is the timeout of the check.",
         "s",
         *(Query(latency(q, buckets, "job"), f"{q:.0%} {{{{job}}}}") for q in (0.5, 0.95, 0.99)),
         alert=alert,
@@ -89,7 +89,7 @@ def _percentiles(series: Series, family: Family[Histogram], name: str, alert: st
 def _of_each(series: Series, family: Family[Histogram], name: str) -> Panel:
     return timeseries(
         f"For which instance is {name} slow?",
-        "The 95th percentile of the checks of each instance.",
+        "95th percentile of the duration of a check, by instance.",
         "s",
         Query(latency(0.95, series.buckets(family), "instance"), "{{instance}}"),
     )
@@ -100,8 +100,8 @@ def _means(series: Series) -> Panel:
         return mean(series.sum(family), series.count(family), "job")
 
     return timeseries(
-        "How long does the mean check take?",
-        "The mean hides what the percentiles show; it needs no buckets.",
+        "How long does a check take on average?",
+        "Mean duration of a check. Unlike the percentiles it is exact, but it hides outliers.",
         "s",
         Query(of(Catalogue.redis_latency), "Redis"),
         Query(of(Catalogue.postgres_latency), "PostgreSQL"),
@@ -110,8 +110,8 @@ def _means(series: Series) -> Panel:
 
 def _how_often(series: Series) -> Panel:
     return timeseries(
-        "Is each one checked?",
-        "Answered checks per second, of all instances. None: it is down, or nothing checks it.",
+        "Are the dependencies checked?",
+        "Successful checks per second, over all instances. 0: the dependency is down, or no check runs.",
         "cps",
         Query(per_second(series.count(_REDIS), "job"), "Redis"),
         Query(per_second(series.count(_POSTGRES), "job"), "PostgreSQL"),
@@ -120,8 +120,8 @@ def _how_often(series: Series) -> Panel:
 
 def _suffering(series: Series) -> Panel:
     return timeseries(
-        "Do requests fail meanwhile?",
-        "Share of the requests whose status is 500 or more. The line is the limit of the alert.",
+        "Do requests fail at the same time?",
+        "Share of the requests with a status of 500 or above. The line is the alert threshold.",
         "percentunit",
         Query(error_ratio(series, RATE), "{{job}}"),
         limits=(ERROR_RATIO,),

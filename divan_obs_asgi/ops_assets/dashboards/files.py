@@ -1,4 +1,4 @@
-"""All boards."""
+"""The list of all dashboards."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from divan_obs_asgi.ops_assets.parameters import Parameters
 
 
 def all_boards(parameters: Parameters) -> list[Board]:
-    """Return the boards for these parameters, the overview first."""
+    """Return the dashboards for these parameters, the overview first."""
     modules = (overview, dependencies, chat, streams, leaderboards, socketio, vitals, slo, itself)
     return [module.board(parameters) for module in modules]
 
 
 def boards(parameters: Parameters) -> dict[str, Json]:
-    """Return the boards as Grafana reads them, by their names."""
+    """Return the dashboards as JSON for Grafana, by name."""
     return {board.name: board.written(parameters) for board in all_boards(parameters)}
 
 

@@ -1,4 +1,4 @@
-"""The monitoring itself: scrapes, lost lines and spans, overflow, redaction."""
+"""The monitoring itself: scrapes, dropped log lines and spans, series overflow and redaction."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def board(parameters: Parameters) -> Board:
     return Board(
         "monitoring-itself",
         "Monitoring itself",
-        "Can the other boards be believed: is everything scraped, logged, traced and redacted?",
+        "Are the other dashboards complete: is everything scraped, logged, traced and redacted?",
         (
             (_scraped(series), _exposed(series)),
             (_scrape_duration(series), _samples(series), _versions(series)),
@@ -36,7 +36,7 @@ def board(parameters: Parameters) -> Board:
 def _scraped(series: Series) -> Panel:
     return timeline(
         "Is every instance scraped?",
-        "Red: Prometheus did not get the page. All red, or none there: no other alert can fire.",
+        "Red: the scrape failed. If all instances are red or none is listed, no other alert can fire.",
         Query(lowest(series.gauge(Foreign.up), "instance"), "{{instance}}"),
         alert="ServiceAbsent",
     )
@@ -46,8 +46,8 @@ def _exposed(series: Series) -> Panel:
     runs = Vector(f"count by (job, instance) ({series.gauge(Catalogue.build_info)})")
     here = lowest(series.gauge(Foreign.up), "job", "instance")
     return timeline(
-        "Does every page have the service's metrics?",
-        "Red: the page is there, but without the metrics of the service.",
+        "Does every instance expose the service's metrics?",
+        "Red: the scrape succeeded, but the page does not have the metrics of the service.",
         Query(Vector(f"({here} > 0) * ({runs} >= bool 1) or ({here} > 0) * 0"), "{{instance}}"),
         alert="MetricsAbsent",
     )
@@ -56,7 +56,7 @@ def _exposed(series: Series) -> Panel:
 def _scrape_duration(series: Series) -> Panel:
     return timeseries(
         "How long does a scrape take?",
-        "One that takes longer than Prometheus' scrape_timeout is lost.",
+        "Seconds per scrape. A scrape that takes longer than scrape_timeout of Prometheus fails.",
         "s",
         Query(highest(series.gauge(Foreign.scrape_duration), "instance"), "{{instance}}"),
         alert="ReplicaNotScraped",
@@ -65,8 +65,8 @@ def _scrape_duration(series: Series) -> Panel:
 
 def _samples(series: Series) -> Panel:
     return timeseries(
-        "How large is the page?",
-        "Samples of one scrape. A steady rise is a label with ever new values.",
+        "How many samples does a scrape return?",
+        "Samples per scrape. A steady rise means that a label keeps getting new values.",
         "short",
         Query(highest(series.gauge(Foreign.scrape_samples), "instance"), "{{instance}}"),
     )
@@ -77,31 +77,31 @@ def _versions(series: Series) -> Panel:
     runs = series.gauge(Catalogue.build_info)
     return table(
         "Which versions run?",
-        "Instances by version of the service, its commit, divan-obs-asgi and Python. Two rows during a deployment.",
+        "Instances by service version, commit, version of divan-obs-asgi and Python. Two rows during a deployment.",
         Query(Vector(f"count by ({', '.join(by)}) ({runs})"), "Instances", "short"),
     )
 
 
-def _lost(series: Series, family: Family[Counter], label: str) -> Query:
+def _per_second_by(series: Series, family: Family[Counter], label: str) -> Query:
     return Query(per_second(series.counter(family), label), f"{{{{{label}}}}}")
 
 
 def _lost_lines(series: Series) -> Panel:
     return timeseries(
-        "Are log lines lost?",
-        "Lines per second that the full queue did not take, by level.",
+        "Are log lines dropped?",
+        "Log lines per second dropped because the queue was full, by level.",
         "cps",
-        _lost(series, Catalogue.logs_dropped, "level"),
+        _per_second_by(series, Catalogue.logs_dropped, "level"),
         alert="LogLinesDropped",
     )
 
 
 def _lost_spans(series: Series) -> Panel:
     return timeseries(
-        "Are spans lost?",
-        "Spans per second that did not reach the collector, by reason.",
+        "Are spans dropped?",
+        "Spans per second that were dropped before they reached the collector, by reason.",
         "cps",
-        _lost(series, Catalogue.trace_spans_dropped, "reason"),
+        _per_second_by(series, Catalogue.trace_spans_dropped, "reason"),
         alert="SpansDropped",
     )
 
@@ -110,7 +110,7 @@ def _circuit(series: Series) -> Panel:
     dropped = series.counter(Catalogue.trace_spans_dropped, reason="circuit_open")
     return timeseries(
         "Which instance has stopped exporting traces?",
-        "Spans per second that were dropped because the collector had failed too often.",
+        "Spans per second that were dropped while the circuit breaker of the exporter was open.",
         "cps",
         Query(per_second(dropped, "instance"), "{{instance}}"),
         alert="TraceExportStopped",
@@ -120,7 +120,7 @@ def _circuit(series: Series) -> Panel:
 def _overflow(series: Series) -> Panel:
     return table(
         "Which metrics have too many series?",
-        "Values in view that were counted as __overflow__, by metric and cause. Empty: none.",
+        "Values counted as __overflow__ in the time range, by metric and cause. Empty: no overflow.",
         Query(
             Vector(f"{in_view(series.counter(Catalogue.metrics_overflow), 'family', 'cause')} > 0"), "Values", "short"
         ),
@@ -130,18 +130,18 @@ def _overflow(series: Series) -> Panel:
 
 def _errors(series: Series) -> Panel:
     return timeseries(
-        "What fails inside the observability?",
-        "Failures per second of its parts, and how often another logging configuration removed its handler.",
+        "Which parts of divan-obs-asgi fail?",
+        "Internal errors per second, by component, and removals of the log handler by another logging configuration.",
         "cps",
-        _lost(series, Catalogue.errors, "component"),
+        _per_second_by(series, Catalogue.errors, "component"),
         Query(per_second(series.counter(Catalogue.log_handler_removed), "job"), "log handler removed"),
     )
 
 
 def _canary(series: Series) -> Panel:
     return timeline(
-        "Is what is secret kept back?",
-        "Red: a false secret came through a sink. Real ones may stand in logs, traces or metrics.",
+        "Does the redaction self-test pass?",
+        "Red: a fake secret passed through a sink. Real secrets may be in logs, traces or metrics.",
         Query(lowest(series.gauge(Catalogue.probe_up, name=CANARY), "instance"), "{{instance}}"),
         alert="RedactionCanaryFailed",
     )
@@ -150,15 +150,15 @@ def _canary(series: Series) -> Panel:
 def _redactions(series: Series) -> Panel:
     return table(
         "What is redacted, and where?",
-        "Redactions in view, by rule and sink. Many in one place: code that logs what it should not.",
+        "Redactions in the time range, by rule and sink. Many of them: some code passes secrets to that sink.",
         Query(Vector(f"{in_view(series.counter(Catalogue.redactions), 'rule', 'sink')} > 0"), "Redactions", "short"),
     )
 
 
 def _draining(series: Series) -> Panel:
     return timeseries(
-        "Which instances drain?",
-        "1 from the start of a drain to the end of the process.",
+        "Which instances are draining?",
+        "1 from the start of the drain until the process ends.",
         "none",
         Query(highest(series.gauge(Catalogue.draining), "instance"), "{{instance}}"),
     )
@@ -167,8 +167,8 @@ def _draining(series: Series) -> Panel:
 def _age(series: Series) -> Panel:
     started = highest(series.gauge(Foreign.process_start), "instance")
     return timeseries(
-        "Since when does each instance run?",
-        "Age of the newest process of each instance. One that often begins at 0 is restarted again and again.",
+        "How long has each instance been running?",
+        "Age of the newest process of each instance. If it often drops to 0, the instance keeps restarting.",
         "s",
         Query(Vector(f"time() - {started}"), "{{instance}}"),
     )

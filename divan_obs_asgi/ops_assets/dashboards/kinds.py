@@ -1,4 +1,4 @@
-"""The kinds of panel that the boards are made of."""
+"""The panel types of the dashboards."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def timeseries(
     is_traced: bool = False,
     is_stacked: bool = False,
 ) -> Panel:
-    """Draw how values change; limits are dashed lines."""
+    """Return a graph over time; the limits are dashed lines."""
     drawn: Json = {"drawStyle": "line", "fillOpacity": 10, "lineWidth": 1, "showPoints": "auto", "spanNulls": False}
     if limits:
         drawn["thresholdsStyle"] = {"mode": "dashed"}
@@ -54,7 +54,7 @@ def stat(
     is_better_high: bool = False,
     is_instant: bool = False,
 ) -> Panel:
-    """Show the last value, large, and how it came about; without that where it would cost too much."""
+    """Return a panel with the last value and a sparkline; `is_instant` omits the sparkline of an expensive query."""
     options = {
         "colorMode": "value",
         "graphMode": "none" if is_instant else "area",
@@ -84,7 +84,7 @@ def stat(
 
 
 def table(title: str, description: str, *columns: Query, alert: str = "") -> Panel:
-    """List label sets, those with the highest value of the first column first; each column has its unit."""
+    """Return a table of label sets, sorted by the first column, highest value first; each column has its own unit."""
     options = {
         "cellHeight": "sm",
         "frameIndex": 0,
@@ -95,7 +95,7 @@ def table(title: str, description: str, *columns: Query, alert: str = "") -> Pan
 
 
 def timeline(title: str, description: str, *rows: Query, alert: str = "") -> Panel:
-    """Show when something was well (1), and when it was not (0)."""
+    """Return a timeline that is green while the value is 1 and red while it is 0."""
     options = {
         "alignValue": "left",
         "legend": {"calcs": [], "displayMode": "list", "placement": "bottom", "showLegend": False},
@@ -105,8 +105,8 @@ def timeline(title: str, description: str, *rows: Query, alert: str = "") -> Pan
         "tooltip": {"mode": "single", "sort": "none"},
     }
     states = {
-        "0": {"color": "red", "index": 1, "text": "not well"},
-        "1": {"color": "green", "index": 0, "text": "well"},
+        "0": {"color": "red", "index": 1, "text": "failing"},
+        "1": {"color": "green", "index": 0, "text": "OK"},
     }
     defaults = {
         "color": {"mode": "thresholds"},

@@ -1,4 +1,4 @@
-"""Leaderboards, and the jobs that freeze them."""
+"""Leaderboards and their snapshot jobs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def board(parameters: Parameters) -> Board:
     return Board(
         "leaderboards",
         "Leaderboards",
-        "Are events processed, and snapshots made in time?",
+        "Are events processed and snapshots taken on time?",
         (
             (_events(series), _snapshots(series)),
             (_duration(series), _mean_duration(series)),
@@ -38,7 +38,7 @@ def board(parameters: Parameters) -> Board:
 def _events(series: Series) -> Panel:
     return timeseries(
         "Are events processed?",
-        "Events per second that the leaderboards have processed, of each stream.",
+        "Events per second processed by the leaderboards, by stream.",
         "cps",
         Query(per_second(series.counter(Catalogue.lb_events_processed), "stream"), "{{stream}}"),
     )
@@ -46,8 +46,8 @@ def _events(series: Series) -> Panel:
 
 def _snapshots(series: Series) -> Panel:
     return table(
-        "Which snapshots were made?",
-        "Snapshots in view, by period and scope.",
+        "Which snapshots were taken?",
+        "Snapshots in the time range, by period and scope.",
         Query(in_view(series.counter(Catalogue.lb_snapshots), "period", "scope"), "Snapshots", "short"),
     )
 
@@ -55,7 +55,7 @@ def _snapshots(series: Series) -> Panel:
 def _duration(series: Series) -> Panel:
     return timeseries(
         "How long does a snapshot take?",
-        "The 95th percentile of the runs of each job, snapshots among them.",
+        "95th percentile of the duration of a run, by job. The snapshots are jobs too.",
         "s",
         Query(latency(0.95, series.buckets(Catalogue.jobs_duration), "name"), "{{name}}"),
     )
@@ -63,8 +63,8 @@ def _duration(series: Series) -> Panel:
 
 def _mean_duration(series: Series) -> Panel:
     return timeseries(
-        "Do runs become longer?",
-        "The mean duration of the runs of each job.",
+        "Do runs take longer over time?",
+        "Mean duration of a run, by job.",
         "s",
         Query(mean(series.sum(Catalogue.jobs_duration), series.count(Catalogue.jobs_duration), "name"), "{{name}}"),
     )
@@ -74,7 +74,7 @@ def _age(series: Series, max_age_s: int) -> Panel:
     succeeded = highest(series.gauge(Catalogue.jobs_last_success), "name")
     return timeseries(
         "How old is the last success?",
-        "Time since each job last succeeded. The line is the limit of the alert.",
+        "Time since the last successful run, by job. The line is the alert threshold.",
         "s",
         Query(Vector(f"time() - ({succeeded} > 0)"), "{{name}}"),
         alert="JobNotRun",
@@ -84,8 +84,8 @@ def _age(series: Series, max_age_s: int) -> Panel:
 
 def _running(series: Series) -> Panel:
     return timeseries(
-        "What runs now?",
-        "Runs that are under way. One that never ends hangs, or waits for a lock.",
+        "Which jobs are running?",
+        "Runs in progress. A run that never ends hangs or waits for a lock.",
         "short",
         Query(total(series.gauge(Catalogue.jobs_running), "name"), "{{name}}"),
     )
@@ -94,7 +94,7 @@ def _running(series: Series) -> Panel:
 def _runs(series: Series) -> Panel:
     return table(
         "How long did each job take?",
-        "Percentiles of the runs in view, and how many there were.",
+        "Percentiles of the duration of the runs in the time range, and the number of runs.",
         Query(latency_in_view(0.95, series.buckets(Catalogue.jobs_duration), "name"), "95%", "s"),
         Query(latency_in_view(0.5, series.buckets(Catalogue.jobs_duration), "name"), "50%", "s"),
         Query(Vector(f"{in_view(series.count(Catalogue.jobs_duration), 'name')} > 0"), "Runs", "short"),
@@ -105,7 +105,7 @@ def _failures(series: Series) -> Panel:
     failed = per_second(series.counter(Catalogue.jobs_runs, result="error"), "name")
     return timeseries(
         "Do runs fail?",
-        "Share of the runs of each job that failed.",
+        "Share of failed runs, by job.",
         "percentunit",
         Query(share(failed, per_second(series.counter(Catalogue.jobs_runs), "name")), "{{name}}"),
         alert="JobFailed",
@@ -114,8 +114,8 @@ def _failures(series: Series) -> Panel:
 
 def _lag(series: Series) -> Panel:
     return timeseries(
-        "Are they behind?",
-        "Entries of the streams that their groups have not been given yet.",
+        "Which consumer group is behind?",
+        "Entries of the stream that are not yet delivered to the group.",
         "short",
         Query(highest(series.gauge(Catalogue.redis_stream_lag), "stream", "group"), "{{stream}} / {{group}}"),
         alert="StreamLagGrowing",

@@ -1,4 +1,4 @@
-"""The first board to open: is the service well, and if not, whose fault is it?"""
+"""The first dashboard to open: is the service healthy, and if not, which part is at fault?"""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def board(parameters: Parameters) -> Board:
     return Board(
         "backend-overview",
         "Backend overview",
-        "Is the service well, and if not: is it us or a dependency?",
+        "Is the service healthy? If not, is the cause the service itself or a dependency?",
         (
-            (_us_or_dependency(series, parameters),),
+            (_service_or_dependency(series, parameters),),
             _at_a_glance(series, parameters),
             (_errors(series), _latency(series, parameters)),
             (_failing_routes(series), _slow_routes(series)),
@@ -43,13 +43,13 @@ def board(parameters: Parameters) -> Board:
     )
 
 
-def _us_or_dependency(series: Series, parameters: Parameters) -> Panel:
+def _service_or_dependency(series: Series, parameters: Parameters) -> Panel:
     slow = latency(_P, series.buckets(Catalogue.http_duration), "job")
     others = none_of(f"{CANARY}|redis|postgres")
     return timeline(
-        "Is it us or a dependency?",
-        "Where Requests or Latency and a dependency below are red at once, begin with the dependency. Where they are"
-        " red alone, or with the event loop, it is us. Limits are those of the alerts.",
+        "Is the cause the service or a dependency?",
+        "If Requests or Latency are red together with a dependency, start with the dependency. If they are red alone or"
+        " together with the event loop, the cause is the service. The limits are the alert thresholds.",
         Query(Vector(f"{error_ratio(series, RATE)} < bool {number(ERROR_RATIO)}"), "Requests"),
         Query(Vector(f"({slow}) <= bool {number(parameters.latency_threshold)}"), "Latency"),
         Query(Vector(f"{per_second(series.counter(Catalogue.event_loop_stalls), 'job')} == bool 0"), "Event loop"),
@@ -64,29 +64,29 @@ def _at_a_glance(series: Series, parameters: Parameters) -> tuple[Panel, ...]:
     return (
         stat(
             "How many requests come in?",
-            "Requests per second, of all routes. Those that Prometheus and health checks make are not counted.",
+            "Requests per second, over all routes, excluding scrapes and health checks.",
             "reqps",
             Query(per_second(series.counter(Catalogue.http_requests), "job"), "{{job}}"),
         ),
         stat(
-            "How many of them fail?",
-            "Share of the requests whose status is 500 or more.",
+            "How many requests fail?",
+            "Share of the requests with a status of 500 or above.",
             "percentunit",
             Query(error_ratio(series, RATE), "{{job}}"),
             alert="HighErrorRate",
             limits=(ERROR_RATIO,),
         ),
         stat(
-            "How slow is one in 20?",
-            "The 95th percentile of the time to the end of the response.",
+            "How high is the p95 latency?",
+            "95th percentile of the time to the end of the response.",
             "s",
             Query(latency(_P, series.buckets(Catalogue.http_duration), "job"), "{{job}}"),
             alert="ApiLatencyP95High",
             limits=(parameters.latency_threshold,),
         ),
         stat(
-            "How many requests are under way?",
-            "Requests that the application is working on now.",
+            "How many requests are in flight?",
+            "Requests that the application is handling now.",
             "short",
             Query(total(series.gauge(Catalogue.http_in_flight), "job"), "{{job}}"),
         ),
@@ -96,7 +96,7 @@ def _at_a_glance(series: Series, parameters: Parameters) -> tuple[Panel, ...]:
 def _errors(series: Series) -> Panel:
     return timeseries(
         "When do requests fail?",
-        "Share of the requests whose status is 500 or more. The line is the limit of the alert.",
+        "Share of the requests with a status of 500 or above. The line is the alert threshold.",
         "percentunit",
         Query(error_ratio(series, RATE), "{{job}}"),
         alert="HighErrorRate",
@@ -107,9 +107,9 @@ def _errors(series: Series) -> Panel:
 def _latency(series: Series, parameters: Parameters) -> Panel:
     buckets = series.buckets(Catalogue.http_duration)
     return timeseries(
-        "When is it slow?",
-        "Half, 95 % and 99 % of the requests take at most this long. The line is the limit of the alert on 95 %; points"
-        " are traces.",
+        "When are requests slow?",
+        "50th, 95th and 99th percentile of the latency. The line is the alert threshold for the 95th. Points are"
+        " traces.",
         "s",
         *(Query(latency(q, buckets, "job"), f"{q:.0%} {{{{job}}}}") for q in (0.5, _P, 0.99)),
         alert="ApiLatencyP95High",
@@ -123,7 +123,7 @@ def _failing_routes(series: Series) -> Panel:
     of_all = share(failed, in_view(series.counter(Catalogue.http_requests), *_BY_ROUTE))
     return table(
         "Which routes fail?",
-        "Requests in view whose status is 500 or more, and their share of the route's requests. Empty: none failed.",
+        "Requests with a status of 500 or above in the time range, and their share per route. Empty: none failed.",
         Query(Vector(f"{failed} > 0"), "Failed", "short"),
         Query(Vector(f"{of_all} > 0"), "Share", "percentunit"),
         alert="HighErrorRate",
@@ -134,7 +134,7 @@ def _slow_routes(series: Series) -> Panel:
     buckets = series.buckets(Catalogue.http_duration)
     return table(
         "Which routes are slow?",
-        "Percentiles of the time to the end of the response, and how many requests there were.",
+        "Percentiles of the time to the end of the response, and the number of requests.",
         Query(latency_in_view(_P, buckets, *_BY_ROUTE), "95%", "s"),
         Query(latency_in_view(0.5, buckets, *_BY_ROUTE), "50%", "s"),
         Query(Vector(f"{in_view(series.count(Catalogue.http_duration), *_BY_ROUTE)} > 0"), "Requests", "short"),
@@ -144,8 +144,8 @@ def _slow_routes(series: Series) -> Panel:
 
 def _clients(series: Series) -> Panel:
     return timeseries(
-        "Who is online?",
-        "Connected Socket.IO clients of each namespace, of all instances together.",
+        "How many clients are connected?",
+        "Connected Socket.IO clients of all instances, by namespace.",
         "short",
         Query(total(series.gauge(Catalogue.socketio_clients), "namespace"), "{{namespace}}"),
         alert="SocketClientDrop",
@@ -156,7 +156,7 @@ def _clients(series: Series) -> Panel:
 def _dependencies(series: Series) -> Panel:
     return timeseries(
         "How fast do Redis and PostgreSQL answer?",
-        "The 95th percentile of a PING and of SELECT 1, as the health checks see them.",
+        "95th percentile of the duration of the health checks (PING and SELECT 1).",
         "s",
         Query(latency(_P, series.buckets(Catalogue.redis_ping_duration), "job"), "Redis"),
         Query(latency(_P, series.buckets(Catalogue.postgres_ping_duration), "job"), "PostgreSQL"),
@@ -167,8 +167,7 @@ def _dependencies(series: Series) -> Panel:
 def _event_loop(series: Series) -> Panel:
     return timeseries(
         "Does code block the event loop?",
-        "The 99th percentile of how late the event loop wakes a task. While it is blocked, all requests of that process"
-        " wait.",
+        "99th percentile of the delay of the event loop. While it is blocked, all requests of that process wait.",
         "s",
         Query(latency(0.99, series.buckets(Catalogue.event_loop_lag), "job", "instance"), "{{instance}}"),
         alert="EventLoopStalls",
@@ -178,7 +177,7 @@ def _event_loop(series: Series) -> Panel:
 def _jobs(series: Series) -> Panel:
     return table(
         "Which jobs fail?",
-        "Runs of jobs in view, by their end.",
+        "Runs in the time range, by job and result.",
         Query(in_view(series.counter(Catalogue.jobs_runs), "name", "result"), "Runs", "short"),
         alert="JobFailed",
     )
@@ -187,8 +186,8 @@ def _jobs(series: Series) -> Panel:
 def _last_successes(series: Series, parameters: Parameters) -> Panel:
     succeeded = highest(series.gauge(Catalogue.jobs_last_success), "name")
     return timeseries(
-        "Has each job succeeded lately?",
-        "Time since the last success; absent before the first one of the process. The line is the limit of the alert.",
+        "When did each job last succeed?",
+        "Time since the last success; absent before the first success of the process. The line is the alert threshold.",
         "s",
         Query(Vector(f"time() - ({succeeded} > 0)"), "{{name}}"),
         alert="JobNotRun",

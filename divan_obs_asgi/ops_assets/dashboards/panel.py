@@ -1,4 +1,4 @@
-"""Panels as data: a question, the queries that answer it, and how Grafana draws the answer."""
+"""The data model of a panel: its question, its queries and its display options."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from divan_obs_asgi.ops_assets.promql import Vector
 
 Json: TypeAlias = dict[str, Any]
 
-# A uid by a variable: a board whose data source is written into it fails where Grafana provisions it under another uid.
+# The uid is a variable. A fixed uid fails if the data source has another uid in the Grafana that loads the dashboard.
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 
@@ -22,8 +22,8 @@ class Query:
     A query of a panel.
 
     Attributes:
-        legend: how its series are called; `{{route}}` is a label. In a table the heading of its column.
-        unit: of the column of a table.
+        legend: the name of its series, in which `{{route}}` is a label; the column heading in a table.
+        unit: the unit of the column in a table.
     """
 
     expr: Vector
@@ -34,16 +34,16 @@ class Query:
 @dataclass(frozen=True, slots=True)
 class Panel:
     """
-    A question and its answer.
+    A panel of a dashboard.
 
     Attributes:
-        kind: Grafana's name of the type of panel.
-        alert: whose runbook the panel links to.
-        limits: from where on a value is bad; the last one is the worst.
-        is_better_high: whether values below the limits are bad, and the first one is the worst.
+        kind: the panel type in Grafana.
+        alert: the alert whose runbook the panel links to.
+        limits: values from these limits upwards are bad; the last limit is the worst.
+        is_better_high: whether values below the limits are bad instead; the first limit is then the worst.
         is_traced: whether the series have exemplars.
-        is_instant: whether only the end of what is in view is asked for.
-        defaults: what Grafana has of all fields, beyond unit, limits and links.
+        is_instant: whether the query is evaluated only at the end of the time range.
+        defaults: further defaults of all fields, besides unit, limits and links.
     """
 
     kind: Literal["timeseries", "stat", "table", "state-timeline"]
@@ -61,7 +61,7 @@ class Panel:
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def written(self, parameters: Parameters, number: int, grid: Json) -> Json:
-        """Return the panel as Grafana reads it."""
+        """Return the panel as the JSON that Grafana loads."""
         panel: Json = {
             "id": number,
             "type": self.kind,
@@ -109,7 +109,7 @@ class Panel:
             if query.unit
         ]
         if self.is_traced and parameters.trace_url:
-            # Grafana 13.2 and later apply it; for earlier ones the data source has the link.
+            # Grafana 13.2 and later apply this link. Earlier versions take it from the data source.
             exemplar = {"id": "byName", "options": "trace_id", "scope": "exemplar"}
             link = _link("Open the trace", parameters.trace_url)
             overrides.append({"matcher": exemplar, "properties": [{"id": "links", "value": [link]}]})
@@ -121,7 +121,7 @@ def _link(title: str, url: str) -> Json:
 
 
 def _one_table(headings: list[str]) -> list[Json]:
-    # Grafana calls the value of the only query "Value", and that of one among others "Value #A".
+    # Grafana names the column "Value" if there is one query, and "Value #A", "Value #B" if there are several.
     named = {f"Value #{refers}": heading for refers, heading in zip(ascii_uppercase, headings, strict=False)}
     if len(headings) == 1:
         named = {"Value": headings[0]}

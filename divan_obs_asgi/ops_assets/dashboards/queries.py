@@ -1,4 +1,4 @@
-"""The kinds of query that panels ask, over the job and the instances that are chosen above the board."""
+"""Queries of the panels, over the jobs and instances that are selected on the dashboard."""
 
 from __future__ import annotations
 
@@ -16,44 +16,44 @@ from divan_obs_asgi.ops_assets.promql import (
     total,
 )
 
-# Grafana replaces them: by at least four scrapes, and by all that is in view.
+# Variables of Grafana: at least four scrape intervals, and the whole time range.
 RATE = "$__rate_interval"
 RANGE = "$__range"
 
 
 def chosen(parameters: Parameters) -> Series:
-    """Return the series of the job and the instances that are chosen."""
+    """Return the series of the selected jobs and instances."""
     return Series(parameters.namespace, one_of("$job"), (("instance", one_of("$instance")),))
 
 
 def per_second(counters: Counters, *by: str) -> Vector:
-    """Return how fast counters grow."""
+    """Return the rate of counters per second."""
     return total(rate(counters, RATE), *by)
 
 
 def in_view(counters: Counters, *by: str) -> Vector:
-    """Return by how much counters grew in all that is in view."""
+    """Return the increase of counters over the time range."""
     return total(increase(counters, RANGE), *by)
 
 
 def latency(q: float, buckets: Counters, *by: str) -> Vector:
-    """Return a quantile; nothing while nothing is observed."""
-    # Then it is NaN, which is not >= 0.
+    """Return a quantile; absent while there are no observations."""
+    # Without observations the quantile is NaN, which is not >= 0.
     return Vector(f"{quantile(q, buckets, RATE, *by)} >= 0")
 
 
 def latency_in_view(q: float, buckets: Counters, *by: str) -> Vector:
-    """Return a quantile over all that is in view."""
+    """Return a quantile over the time range."""
     return Vector(f"histogram_quantile({q:g}, {in_view(buckets, *by, 'le')}) >= 0")
 
 
 def share(part: Vector, whole: Vector) -> Vector:
-    """Return a part of the whole; nothing where the whole is nothing."""
+    """Return the ratio of a part to the whole; absent if the whole is 0."""
     return lines("(", indented(part), ") / (", indented(Vector(f"{whole} > 0")), ")")
 
 
 def mean(sums: Counters, counts: Counters, *by: str) -> Vector:
-    """Return the mean of what was observed; nothing while nothing is."""
+    """Return the mean of the observations; absent while there are none."""
     return share(per_second(sums, *by), per_second(counts, *by))
 
 

@@ -1,4 +1,4 @@
-"""The two objectives: how much of their budgets is left, and what spends it."""
+"""The two objectives: the remaining budgets and what uses them up."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def board(parameters: Parameters) -> Board:
     return Board(
         "slo",
         "Objectives",
-        "How much of the two budgets is left, and what spends it?",
+        "How much of the two budgets is left, and which requests use them up?",
         (
-            (_left(series, availability, "of failed requests"), _kept(series, availability, "without a failure"),
-             _left(series, latency, "of slow requests"), _kept(series, latency, "in time")),
-            (_burn(series, availability, "failed requests"), _burn(series, latency, "slow requests")),
+            (_left(series, availability), _kept(series, availability, "succeeded"),
+             _left(series, latency), _kept(series, latency, "were fast enough")),
+            (_burn(series, availability), _burn(series, latency)),
             (_failing(series), _slow(series, parameters)),
-            (_ends(series), _traffic(series)),
+            (_outcomes(series), _traffic(series)),
         ),
         since="now-7d",
     )  # fmt: skip
 
 
 def _bad(series: Series, objective: Objective, window: str) -> Vector:
-    """Return the share of the requests in the window that went wrong, from what is recorded of each instance."""
+    """Return the share of bad requests in the window, from the recorded rates of each instance."""
 
     def of(name: str) -> Vector:
         return total(Vector(f"sum_over_time({series.recorded(name)}[{window}])"), "job")
@@ -49,11 +49,12 @@ def _bad(series: Series, objective: Objective, window: str) -> Vector:
     return share(of(bad), of(every))
 
 
-def _left(series: Series, objective: Objective, of: str) -> Panel:
+def _left(series: Series, objective: Objective) -> Panel:
     allowed = number(objective.budget)
     return stat(
-        f"How much is left of the budget {of}?",
-        f"Of the budget of 30 days under the objective of {number(objective.percent)} %. Below 0 it is overspent.",
+        f"How much of the {objective.burned} is left?",
+        f"Share of the 30-day budget for an objective of {number(objective.percent)} %. Below 0: the objective is"
+        " missed.",
         "percentunit",
         Query(Vector(f"1 - {_bad(series, objective, '30d')} / {allowed}"), "{{job}}"),
         alert=objective.alert,
@@ -63,10 +64,10 @@ def _left(series: Series, objective: Objective, of: str) -> Panel:
     )
 
 
-def _kept(series: Series, objective: Objective, how: str) -> Panel:
+def _kept(series: Series, objective: Objective, what: str) -> Panel:
     return stat(
-        f"How many were answered {how}?",
-        f"Share of the requests of 30 days; the objective is {number(objective.percent)} %.",
+        f"How many requests {what}?",
+        f"Share of the requests of the last 30 days. The objective is {number(objective.percent)} %.",
         "percentunit",
         Query(Vector(f"1 - {_bad(series, objective, '30d')}"), "{{job}}"),
         alert=objective.alert,
@@ -76,12 +77,12 @@ def _kept(series: Series, objective: Objective, how: str) -> Panel:
     )
 
 
-def _burn(series: Series, objective: Objective, what: str) -> Panel:
+def _burn(series: Series, objective: Objective) -> Panel:
     allowed = number(objective.budget)
     return timeseries(
-        f"How fast do {what} spend their budget?",
-        "At 1 it lasts for just 30 days. The lines are the factors of the alerts: 14.4 over 1 hour and 6 over 6 hours"
-        " page, 3 over a day and 1 over 3 days make a ticket.",
+        f"How fast is the {objective.burned} burned?",
+        "Burn rate. At 1 the budget lasts exactly 30 days. The lines are the alert thresholds: 14.4 over 1 hour and 6"
+        " over 6 hours page; 3 over 1 day and 1 over 3 days open a ticket.",
         "none",
         *(
             Query(Vector(f"{_bad(series, objective, burn.long)} / {allowed}"), f"over {burn.long} {{{{job}}}}")
@@ -95,8 +96,8 @@ def _burn(series: Series, objective: Objective, what: str) -> Panel:
 def _failing(series: Series) -> Panel:
     failed = in_view(series.counter(Catalogue.http_requests, status=recorded.FAILED), *_BY_ROUTE)
     return table(
-        "Which routes spend the budget of failures?",
-        "Requests in view whose status is 500 or more. Empty: none failed.",
+        "Which routes use up the error budget?",
+        "Requests with a status of 500 or above in the time range. Empty: none failed.",
         Query(Vector(f"{failed} > 0"), "Failed", "short"),
         alert="ErrorBudgetBurn",
     )
@@ -106,17 +107,17 @@ def _slow(series: Series, parameters: Parameters) -> Panel:
     every = in_view(series.count(Catalogue.http_duration), *_BY_ROUTE)
     in_time = in_view(series.buckets(Catalogue.http_duration, parameters.latency_threshold), *_BY_ROUTE)
     return table(
-        "Which routes spend the budget of slowness?",
-        f"Requests in view that took longer than {number(parameters.latency_threshold)} s. Empty: none did.",
+        "Which routes use up the latency budget?",
+        f"Requests that took longer than {number(parameters.latency_threshold)} s in the time range. Empty: none did.",
         Query(Vector(f"{every} - {in_time} > 0"), "Slow", "short"),
         alert="LatencyBudgetBurn",
     )
 
 
-def _ends(series: Series) -> Panel:
+def _outcomes(series: Series) -> Panel:
     return timeseries(
         "How do requests end?",
-        "Requests per second by their outcome. Clients that leave early often do so because it takes too long.",
+        "Requests per second, by outcome. Many `client_disconnect` often mean that responses are too slow.",
         "reqps",
         Query(per_second(series.counter(Catalogue.http_outcomes), "outcome"), "{{outcome}}"),
         is_stacked=True,
@@ -125,8 +126,8 @@ def _ends(series: Series) -> Panel:
 
 def _traffic(series: Series) -> Panel:
     return timeseries(
-        "Is there enough traffic to judge by?",
-        "Requests per second. Below the line a ratio says little: there an alert of its own counts the failures of 6"
+        "Is there enough traffic for the ratios?",
+        "Requests per second. Below the line ratios are not reliable; LowTrafficErrors then counts the failures of 6"
         " hours.",
         "reqps",
         Query(per_second(series.counter(Catalogue.http_requests), "job"), "{{job}}"),

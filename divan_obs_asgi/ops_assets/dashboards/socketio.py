@@ -1,4 +1,4 @@
-"""Socket.IO: who is connected, what is said, and what goes wrong."""
+"""Socket.IO: connected clients, events and errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def board(parameters: Parameters) -> Board:
     return Board(
         "socketio",
         "Socket.IO",
-        "Do clients stay connected, and do their events get through?",
+        "Do clients stay connected, and are their events handled?",
         (
             (_clients(series), _lost(series)),
             (_connects(series), _disconnects(series)),
@@ -34,8 +34,8 @@ def board(parameters: Parameters) -> Board:
 
 def _clients(series: Series) -> Panel:
     return timeseries(
-        "Who is connected?",
-        "Connected clients of each namespace, of all instances together.",
+        "How many clients are connected?",
+        "Connected clients of all instances, by namespace.",
         "short",
         Query(total(series.gauge(Catalogue.socketio_clients), "namespace"), "{{namespace}}"),
         alert="SocketClientDrop",
@@ -47,9 +47,9 @@ def _lost(series: Series) -> Panel:
     clients = series.gauge(Catalogue.socketio_clients)
     before = Vector(f"{total(ago(clients, '5m'), 'job')} >= {MIN_CLIENTS}")
     return timeseries(
-        "Were many clients lost at once?",
-        "Share of the clients of 5 minutes ago that are gone; below 0 where there are more now. The line is the limit"
-        " of the alert, which is silent while a process starts or drains.",
+        "Did many clients disconnect at once?",
+        "Decrease of the number of clients within 5 minutes; below 0 if there are more now. The line is the alert"
+        " threshold. The alert does not fire while a process starts or drains.",
         "percentunit",
         Query(Vector(f"1 - {total(clients, 'job')} / ({before})"), "{{job}}"),
         alert="SocketClientDrop",
@@ -59,8 +59,8 @@ def _lost(series: Series) -> Panel:
 
 def _connects(series: Series) -> Panel:
     return timeseries(
-        "Are clients let in?",
-        "Clients per second that asked to connect, by what became of it.",
+        "Can clients connect?",
+        "Connection attempts per second, by namespace and outcome.",
         "cps",
         Query(per_second(series.counter(Catalogue.socketio_connects), "namespace", "outcome"),
               "{{namespace}} {{outcome}}"),
@@ -69,8 +69,8 @@ def _connects(series: Series) -> Panel:
 
 def _disconnects(series: Series) -> Panel:
     return timeseries(
-        "Why do clients leave?",
-        "Clients per second that left, by reason. Many ping timeouts at once: the network, or a blocked event loop.",
+        "Why do clients disconnect?",
+        "Disconnects per second, by reason. Many ping timeouts at once: check the network and the event loop.",
         "cps",
         Query(per_second(series.counter(Catalogue.socketio_disconnects), "reason"), "{{reason}}"),
         is_stacked=True,
@@ -79,8 +79,8 @@ def _disconnects(series: Series) -> Panel:
 
 def _events(series: Series) -> Panel:
     return table(
-        "Which events come in?",
-        "Events in view, by namespace and name.",
+        "Which events are received?",
+        "Events in the time range, by namespace and name.",
         Query(Vector(f"{in_view(series.counter(Catalogue.socketio_events), *_BY_EVENT)} > 0"), "Events", "short"),
     )
 
@@ -88,7 +88,7 @@ def _events(series: Series) -> Panel:
 def _handlers(series: Series) -> Panel:
     return timeseries(
         "Which handlers are slow?",
-        "The 95th percentile of the time that the handler of an event took; points are traces.",
+        "95th percentile of the duration of a handler, by event. Points are traces.",
         "s",
         Query(latency(0.95, series.buckets(Catalogue.socketio_event_duration), *_BY_EVENT), "{{namespace}} {{event}}"),
         is_traced=True,
@@ -98,7 +98,7 @@ def _handlers(series: Series) -> Panel:
 def _errors(series: Series) -> Panel:
     return table(
         "Which handlers fail?",
-        "Exceptions of handlers in view, by class. Empty: none failed.",
+        "Exceptions of handlers in the time range, by class. Empty: none failed.",
         Query(
             Vector(f"{in_view(series.counter(Catalogue.socketio_errors), *_BY_EVENT, 'type')} > 0"), "Errors", "short"
         ),
@@ -110,7 +110,7 @@ def _acknowledged(series: Series) -> Panel:
     answered = per_second(series.counter(acks, state="answered"), "namespace")
     return timeseries(
         "Do clients acknowledge in time?",
-        "Share of the acknowledgements asked for that came in time.",
+        "Share of the requested acknowledgements that arrived in time.",
         "percentunit",
         Query(share(answered, per_second(series.counter(acks, state="requested"), "namespace")), "{{namespace}}"),
     )
@@ -119,7 +119,7 @@ def _acknowledged(series: Series) -> Panel:
 def _ack_duration(series: Series) -> Panel:
     return timeseries(
         "How long does an acknowledgement take?",
-        "The 95th percentile from the emit to the client's acknowledgement, late ones too.",
+        "95th percentile of the time from the emit to the client's acknowledgement, including late ones.",
         "s",
         Query(latency(0.95, series.buckets(Catalogue.socketio_ack_duration), "namespace"), "{{namespace}}"),
     )
@@ -127,8 +127,8 @@ def _ack_duration(series: Series) -> Panel:
 
 def _recipients(series: Series) -> Panel:
     return timeseries(
-        "How many does an emit reach?",
-        "The 95th percentile of the clients of one process that an emit reached.",
+        "How many clients does an emit reach?",
+        "95th percentile of the recipients of an emit, in one process.",
         "short",
         Query(latency(0.95, series.buckets(Catalogue.socketio_emit_recipients), "namespace"), "{{namespace}}"),
     )
@@ -136,8 +136,8 @@ def _recipients(series: Series) -> Panel:
 
 def _traffic(series: Series) -> Panel:
     return timeseries(
-        "How much goes over the wire?",
-        "Bytes per second of packets, before compression.",
+        "How much data is transferred?",
+        "Bytes of packets per second, before compression.",
         "Bps",
         Query(per_second(series.counter(Catalogue.socketio_bytes), "direction"), "{{direction}}"),
     )
@@ -145,8 +145,8 @@ def _traffic(series: Series) -> Panel:
 
 def _transports(series: Series) -> Panel:
     return timeseries(
-        "Do clients get beyond polling?",
-        "Open connections by transport. Many that poll: a proxy on the way lets no WebSocket through.",
+        "Do clients upgrade from polling to WebSocket?",
+        "Open connections, by transport. If most of them poll, a proxy probably blocks WebSockets.",
         "short",
         Query(total(series.gauge(Catalogue.socketio_transports), "transport"), "{{transport}}"),
         is_stacked=True,
@@ -156,7 +156,7 @@ def _transports(series: Series) -> Panel:
 def _rooms(series: Series) -> Panel:
     return timeseries(
         "How large are rooms?",
-        "Clients of one process in its largest room; under OBS_SOCKETIO_ROOM_SIZES.",
+        "Clients in the largest room of a process. Requires OBS_SOCKETIO_ROOM_SIZES.",
         "short",
         Query(highest(series.gauge(Catalogue.socketio_largest_room), "namespace"), "largest of {{namespace}}"),
     )
@@ -164,8 +164,8 @@ def _rooms(series: Series) -> Panel:
 
 def _pubsub(series: Series) -> Panel:
     return timeseries(
-        "Do processes hear of each other's emits?",
-        "Emits of other processes per second that arrived here, and whether a client was there for them.",
+        "Do processes receive each other's emits?",
+        "Emits of other processes received per second, by whether a client of this process was a recipient.",
         "cps",
         Query(per_second(series.counter(Catalogue.socketio_pubsub_messages), "result"), "{{result}}"),
     )

@@ -34,8 +34,8 @@ def board(parameters: Parameters) -> Board:
 def _worst(series: Series) -> tuple[Panel, Panel]:
     return (
         stat(
-            "How far behind is the worst group?",
-            "Entries that the group which is most behind has not been given yet.",
+            "How high is the largest lag?",
+            "Entries not yet delivered to the group with the largest lag.",
             "short",
             Query(highest(series.gauge(Catalogue.redis_stream_lag), "job"), "{{job}}"),
             alert="StreamLagGrowing",
@@ -43,7 +43,7 @@ def _worst(series: Series) -> tuple[Panel, Panel]:
         ),
         stat(
             "How old is the oldest pending entry?",
-            "Age of the oldest entry that some group was given and has not acknowledged.",
+            "Age of the oldest entry that was delivered to a group and is not acknowledged.",
             "s",
             Query(highest(series.gauge(Catalogue.redis_stream_oldest_pending), "job"), "{{job}}"),
             alert="StreamPendingTooLong",
@@ -55,7 +55,7 @@ def _worst(series: Series) -> tuple[Panel, Panel]:
 def _lag(series: Series) -> Panel:
     return timeseries(
         "Which group is behind?",
-        "Entries that a group has not been given yet. From the line on, the alert fires where they become more.",
+        "Entries not yet delivered to a group. Above the line the alert fires if the number grows.",
         "short",
         Query(highest(series.gauge(Catalogue.redis_stream_lag), *_BY), _LEGEND),
         alert="StreamLagGrowing",
@@ -64,14 +64,14 @@ def _lag(series: Series) -> Panel:
 
 
 def _slope(series: Series) -> Vector:
-    # Each process asks the same Redis: the highest of them is as good as any.
+    # All processes read the same values from Redis, so the maximum is the value of each of them.
     return Vector(f"max by ({', '.join(_BY)}) (deriv({series.gauge(Catalogue.redis_stream_lag)}[{RATE}]))")
 
 
 def _growth(series: Series) -> Panel:
     return timeseries(
-        "Does it fall behind or catch up?",
-        "Entries per second by which the lag grows (above 0) or shrinks (below 0).",
+        "Does the lag grow or shrink?",
+        "Change of the lag in entries per second: above 0 it grows, below 0 it shrinks.",
         "cps",
         Query(_slope(series), _LEGEND),
         alert="StreamLagGrowing",
@@ -81,7 +81,7 @@ def _growth(series: Series) -> Panel:
 def _pending(series: Series) -> Panel:
     return timeseries(
         "Which group does not acknowledge?",
-        "Entries that a group was given and has not acknowledged.",
+        "Pending entries: delivered to the group, but not acknowledged.",
         "short",
         Query(highest(series.gauge(Catalogue.redis_stream_pending), *_BY), _LEGEND),
         alert="StreamPendingTooLong",
@@ -90,9 +90,8 @@ def _pending(series: Series) -> Panel:
 
 def _oldest(series: Series) -> Panel:
     return timeseries(
-        "How long has an entry waited for its acknowledgement?",
-        "Age of the oldest pending entry. A steady rise is an entry that nobody works on. The line is the limit of the"
-        " alert.",
+        "How old is the oldest pending entry of each group?",
+        "A steady rise means that no consumer processes the entry. The line is the alert threshold.",
         "s",
         Query(highest(series.gauge(Catalogue.redis_stream_oldest_pending), *_BY), _LEGEND),
         alert="StreamPendingTooLong",
@@ -102,8 +101,8 @@ def _oldest(series: Series) -> Panel:
 
 def _groups(series: Series) -> Panel:
     return table(
-        "How is each group now?",
-        "Lag, pending entries and the age of the oldest of them.",
+        "What is the state of each group?",
+        "Lag, pending entries and the age of the oldest pending entry.",
         Query(highest(series.gauge(Catalogue.redis_stream_lag), *_BY), "Lag", "short"),
         Query(highest(series.gauge(Catalogue.redis_stream_pending), *_BY), "Pending", "short"),
         Query(highest(series.gauge(Catalogue.redis_stream_oldest_pending), *_BY), "Oldest", "s"),
@@ -114,8 +113,8 @@ def _groups(series: Series) -> Panel:
 def _catching_up(series: Series) -> Panel:
     lag = highest(series.gauge(Catalogue.redis_stream_lag), *_BY)
     return timeseries(
-        "When will it have caught up?",
-        "Time until the lag is 0 at the present speed; absent while the lag does not shrink.",
+        "How long until each group has caught up?",
+        "Time until the lag is 0 at the current rate; absent while the lag does not shrink.",
         "s",
         Query(Vector(f"{lag} / (-{_slope(series)} > 0)"), _LEGEND),
     )
@@ -124,7 +123,7 @@ def _catching_up(series: Series) -> Panel:
 def _processed(series: Series) -> Panel:
     return timeseries(
         "How fast are events processed?",
-        "Events per second that the leaderboards have processed, of each stream.",
+        "Events per second processed by the leaderboards, by stream.",
         "cps",
         Query(per_second(series.counter(Catalogue.lb_events_processed), "stream"), "{{stream}}"),
     )

@@ -1,4 +1,4 @@
-"""Browser vitals: what do users feel, and on which pages?"""
+"""Browser vitals: loading, responsiveness and layout shifts, by page."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from divan_obs_asgi.ops_assets.dashboards.queries import chosen, latency, latenc
 from divan_obs_asgi.ops_assets.parameters import Parameters
 from divan_obs_asgi.ops_assets.promql import Series, Vector
 
-# The share of page loads by which web.dev judges a page.
+# web.dev rates a page by the 75th percentile of its page loads.
 _P = 0.75
-# Up to here web-vitals calls a value good.
+# The upper limits of the rating "good" in the web-vitals library.
 _GOOD_S = {"LCP": 2.5, "INP": 0.2}
 _GOOD_CLS = 0.1
 
@@ -23,19 +23,19 @@ def board(parameters: Parameters) -> Board:
     return Board(
         "web-vitals",
         "Browser vitals",
-        "What do users feel, and on which pages?",
+        "How fast and stable are pages for users, and which pages are not?",
         (
             (
-                _good("How many pages show their content in time?", "LCP of up to 2.5 s", _good_times(series, "LCP")),
-                _good("How many pages react in time?", "INP of up to 0.2 s", _good_times(series, "INP")),
-                _good("How many pages keep still?", "CLS of up to 0.1", _good_shifts(series)),
+                _good("How many page loads have a good LCP?", "LCP of up to 2.5 s", _good_times(series, "LCP")),
+                _good("How many page loads have a good INP?", "INP of up to 0.2 s", _good_times(series, "INP")),
+                _good("How many page loads have a good CLS?", "CLS of up to 0.1", _good_shifts(series)),
             ),
             (
-                _times(series, "LCP", "Where does content come late?"),
-                _times(series, "INP", "Where do pages react late?"),
+                _times(series, "LCP", "Which routes show their content late (LCP)?"),
+                _times(series, "INP", "Which routes react late (INP)?"),
             ),
-            (_shifts(series), _times(series, "TTFB", "Where does the first byte come late?")),
-            (_pages(series), _measured(series), _refused(series)),
+            (_shifts(series), _times(series, "TTFB", "Which routes send the first byte late (TTFB)?")),
+            (_pages(series), _measured(series), _rejected(series)),
         ),
     )
 
@@ -53,7 +53,7 @@ def _good_shifts(series: Series) -> Vector:
 def _good(title: str, good: str, part: Vector) -> Panel:
     return stat(
         title,
-        f"Share of the measured pages with a good value: {good}. A page is well where it is 75 %.",
+        f"Share of the measured page loads with a good value: {good}. The target is 75 %.",
         "percentunit",
         Query(part, "{{job}}"),
         limits=(_P,),
@@ -64,7 +64,7 @@ def _good(title: str, good: str, part: Vector) -> Panel:
 def _times(series: Series, name: str, title: str) -> Panel:
     return timeseries(
         title,
-        f"On three of four pages {name} was at most this, of each route.",
+        f"75th percentile of {name}, by route.",
         "s",
         Query(latency(_P, series.buckets(Catalogue.web_vitals, name=name), "route"), "{{route}}"),
         limits=(_GOOD_S[name],) if name in _GOOD_S else (),
@@ -73,8 +73,8 @@ def _times(series: Series, name: str, title: str) -> Panel:
 
 def _shifts(series: Series) -> Panel:
     return timeseries(
-        "Where do pages shift?",
-        "On three of four pages CLS was at most this, of each route. It is never shown above 0.25, where poor begins.",
+        "Which routes shift their layout (CLS)?",
+        "75th percentile of CLS, by route. Values above 0.25 (the limit of `poor`) are shown as 0.25.",
         "short",
         Query(latency(_P, series.buckets(Catalogue.web_vitals_cls), "route"), "{{route}}"),
         limits=(_GOOD_CLS,),
@@ -84,7 +84,7 @@ def _shifts(series: Series) -> Panel:
 def _pages(series: Series) -> Panel:
     return table(
         "Which pages are slow?",
-        "On three of four pages in view these were at most this.",
+        "75th percentiles in the time range, by route.",
         *(
             Query(latency_in_view(_P, series.buckets(Catalogue.web_vitals, name=name), "route"), name, "s")
             for name in ("LCP", "INP", "FCP", "TTFB")
@@ -94,19 +94,18 @@ def _pages(series: Series) -> Panel:
 
 def _measured(series: Series) -> Panel:
     return timeseries(
-        "How is what is measured rated?",
-        "Vitals per second, by the rating that the browser gave them.",
+        "How are the measured values rated?",
+        "Values per second, by the rating of the browser.",
         "cps",
         Query(per_second(series.counter(Catalogue.web_vitals_ratings), "rating"), "{{rating}}"),
         is_stacked=True,
     )
 
 
-def _refused(series: Series) -> Panel:
+def _rejected(series: Series) -> Panel:
     return timeseries(
-        "What is refused, and why?",
-        "Requests with vitals that were refused, per second. `origin` is a page that is not listed, or somebody who"
-        " tries.",
+        "Which requests are rejected, and why?",
+        "Rejected requests with vitals per second, by reason. `origin`: the origin of the page is not allowed.",
         "cps",
         Query(per_second(series.counter(Catalogue.web_vitals_rejected), "reason"), "{{reason}}"),
     )

@@ -1,4 +1,4 @@
-"""The rules for Prometheus: what it records, and when it alerts."""
+"""The recording rules and alerting rules for Prometheus."""
 
 from divan_obs_asgi.ops_assets.rules.groups import Rules, rules
 from divan_obs_asgi.ops_assets.rules.rule import Alert, Group, Record

@@ -1,4 +1,4 @@
-"""All rules, in the groups in which Prometheus evaluates them."""
+"""All rules, in their evaluation groups."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Rules:
     The rules for one service.
 
     Attributes:
-        warnings: a sentence for each alert that is left out.
+        warnings: one sentence for each alert that was left out.
     """
 
     groups: tuple[Group, ...]
@@ -28,7 +28,7 @@ class Rules:
         return [rule for group in self.groups for rule in group.rules if isinstance(rule, Alert)]
 
     def written(self, parameters: Parameters) -> Value:
-        """Return the rules as Prometheus reads them, and as the `spec` of a PrometheusRule has them."""
+        """Return the rules in the format of a Prometheus rule file, which is also the `spec` of a PrometheusRule."""
         return {"groups": [group.written(parameters) for group in self.groups]}
 
 

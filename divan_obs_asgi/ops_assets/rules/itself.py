@@ -1,4 +1,4 @@
-"""Alerts on the observability itself: what is not logged, traced, counted or redacted."""
+"""Alerts on the monitoring itself: dropped log lines, dropped spans, series overflow and failed redaction."""
 
 from __future__ import annotations
 
@@ -30,24 +30,25 @@ def _lines(series: Series) -> Alert:
         "LogLinesDropped",
         "ticket",
         lines(f"{total(dropped, 'job')} > 0"),
-        summary="{{ $labels.job }} loses log lines.",
+        summary="{{ $labels.job }} is dropping log lines.",
         description=(
-            "Log lines of {{ $labels.job }} that found the queue full in the last 10 minutes: {{ $value | humanize }}."
+            "Log lines of {{ $labels.job }} dropped in the last 10 minutes because the queue was full:"
+            " {{ $value | humanize }}."
         ),
         board=_BOARD,
     )
 
 
 def _spans(series: Series) -> Alert:
-    # Not those of a process that ends: it has no time to export them.
+    # Spans dropped at shutdown are excluded: a process that ends has no time to export them.
     dropped = increase(series.counter(Catalogue.trace_spans_dropped, reason=one_of("queue_full|export_failed")), "10m")
     return Alert(
         "SpansDropped",
         "ticket",
         lines(f"{total(dropped, 'job', 'reason')} > 0"),
-        summary="{{ $labels.job }} loses spans.",
+        summary="{{ $labels.job }} is dropping spans.",
         description=(
-            "Spans of {{ $labels.job }} that were dropped in the last 10 minutes ({{ $labels.reason }}):"
+            "Spans of {{ $labels.job }} dropped in the last 10 minutes (reason: {{ $labels.reason }}):"
             " {{ $value | humanize }}."
         ),
         board=_BOARD,
@@ -63,8 +64,8 @@ def _circuit(series: Series) -> Alert:
         lines(f"{total(dropped, 'job', 'instance')} > 0"),
         summary="{{ $labels.instance }} of {{ $labels.job }} has stopped exporting traces.",
         description=(
-            "The collector does not take the spans of {{ $labels.instance }} of {{ $labels.job }}: its circuit breaker"
-            " is open. Spans that were dropped in the last 10 minutes: {{ $value | humanize }}."
+            "The collector does not accept spans from {{ $labels.instance }} of {{ $labels.job }}, so the circuit"
+            " breaker of the exporter is open. Spans dropped in the last 10 minutes: {{ $value | humanize }}."
         ),
         board=_BOARD,
         pending="5m",
@@ -77,10 +78,10 @@ def _overflow(series: Series) -> Alert:
         "SeriesOverflow",
         "ticket",
         lines(f"{total(overflow, 'job', 'family', 'cause')} > 0"),
-        summary="Series of {{ $labels.family }} are folded into __overflow__.",
+        summary="New series of {{ $labels.family }} are folded into __overflow__.",
         description=(
-            "Values of {{ $labels.family }} in {{ $labels.job }} that were counted as __overflow__ in the last 15"
-            " minutes ({{ $labels.cause }}): {{ $value | humanize }}."
+            "Values of {{ $labels.family }} in {{ $labels.job }} counted as __overflow__ in the last 15 minutes"
+            " (cause: {{ $labels.cause }}): {{ $value | humanize }}."
         ),
         board=_BOARD,
         pending="5m",
@@ -92,10 +93,10 @@ def _canary(series: Series) -> Alert:
         "RedactionCanaryFailed",
         "page",
         lines(f"{lowest(series.gauge(Catalogue.probe_up, name=CANARY), 'job', 'instance')} == 0"),
-        summary="{{ $labels.instance }} of {{ $labels.job }} lets secrets through.",
+        summary="{{ $labels.instance }} of {{ $labels.job }} may be leaking secrets.",
         description=(
-            "A false secret came through a sink of {{ $labels.instance }} of {{ $labels.job }}, or the sink failed:"
-            " real ones may stand in its logs, traces or metrics."
+            "The redaction self-test of {{ $labels.instance }} of {{ $labels.job }} failed: a fake secret passed"
+            " through a sink, or the sink failed. Real secrets may be in its logs, traces or metrics."
         ),
         board=_BOARD,
     )

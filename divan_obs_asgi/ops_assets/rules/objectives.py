@@ -1,8 +1,8 @@
 """
-How fast the budgets of the two objectives are spent.
+Burn-rate alerts for the error budget and the latency budget.
 
 The factors and windows are those of the SRE workbook, "Alerting on SLOs": 2 % of a 30-day budget in an hour, 5 % in 6
-hours, 10 % in a day, 10 % in 3 days. The short window ends an alert soon after its cause has ended.
+hours, 10 % in a day, 10 % in 3 days. The short window resolves an alert soon after its cause has ended.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from divan_obs_asgi.ops_assets.promql import Series, lines, number, rate, total
 from divan_obs_asgi.ops_assets.rules.recorded import ERRORS, SLOW, Indicator
 from divan_obs_asgi.ops_assets.rules.rule import Alert, Severity
 
-# In a quiet hour one failed request is a high ratio, and nothing to wake somebody for.
+# At low traffic one failed request is a high ratio. That is not a reason to page.
 MIN_FAILURES = 10
 # A service with fewer requests than this never reaches MIN_FAILURES in time.
 QUIET_RATE = 0.1
@@ -26,7 +26,7 @@ QUIET_MIN_FAILURES = 5
 
 @dataclass(frozen=True, slots=True)
 class Burn:
-    """A factor by which a budget is spent too fast, seen in both windows."""
+    """A burn rate that is too high if both windows exceed it."""
 
     factor: Decimal
     long: str
@@ -45,9 +45,10 @@ BURNS = (
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """One of the two objectives, and what its alert says."""
+    """One of the two objectives, and the words of its alert."""
 
     alert: str
+    burned: str
     flag: str
     article: str
     percent: float
@@ -57,14 +58,22 @@ class Objective:
 
 
 def objectives(parameters: Parameters) -> tuple[Objective, Objective]:
-    """Return the objective of availability and that of latency."""
+    """Return the availability objective and the latency objective."""
     threshold = f"{number(Decimal(str(parameters.latency_threshold)) * 1000)} ms"
     return (
         Objective(
-            "ErrorBudgetBurn", "objective", "an", parameters.objective, parameters.error_budget, ERRORS, "failed"
+            "ErrorBudgetBurn",
+            "error budget",
+            "objective",
+            "an",
+            parameters.objective,
+            parameters.error_budget,
+            ERRORS,
+            "failed",
         ),
         Objective(
             "LatencyBudgetBurn",
+            "latency budget",
             "latency objective",
             "a",
             parameters.latency_objective,
@@ -76,7 +85,7 @@ def objectives(parameters: Parameters) -> tuple[Objective, Objective]:
 
 
 def alerts(parameters: Parameters) -> Iterator[Alert]:
-    """Yield an alert for each factor that can be reached, and the one for quiet services."""
+    """Yield an alert for each burn rate that can be reached, and the one for services with low traffic."""
     series = Series.of(parameters)
     for objective in objectives(parameters):
         yield from (_burning(series, objective, burn) for burn in BURNS if _is_reachable(objective, burn))
@@ -84,14 +93,14 @@ def alerts(parameters: Parameters) -> Iterator[Alert]:
 
 
 def warnings(parameters: Parameters) -> Iterator[str]:
-    """Yield a sentence for each alert that cannot fire with these objectives, and is left out."""
+    """Yield one sentence for each alert that is left out because it cannot fire with these objectives."""
     for objective in objectives(parameters):
         for burn in BURNS:
             if not _is_reachable(objective, burn):
                 share = number(burn.factor * objective.budget * 100)
                 yield (
                     f"{objective.alert} over {burn.long} is left out: with {objective.article} {objective.flag} of"
-                    f" {number(objective.percent)} % it fires when {share} % of the requests"
+                    f" {number(objective.percent)} % it fires only if {share} % of the requests"
                     f" {objective.went_wrong}."
                 )
 
@@ -111,10 +120,10 @@ def _burning(series: Series, objective: Objective, burn: Burn) -> Alert:
             f"and on (job) {series.recorded(ratio(burn.short))} > {limit}",
             f"and on (job) {series.recorded(count(burn.long))} >= {MIN_FAILURES}",
         ),
-        summary=f"{{{{ $labels.job }}}} spends the budget of its {objective.flag} {_speed(burn.factor)}.",
+        summary=f"{{{{ $labels.job }}}} is burning its {objective.burned} {_speed(burn.factor)}.",
         description=(
-            f"In the last {burn.long} {{{{ $value | humanizePercentage }}}} of the requests to {{{{ $labels.job }}}}"
-            f" {objective.went_wrong}; the objective of {number(objective.percent)} % allows"
+            f"Over the last {burn.long}, {{{{ $value | humanizePercentage }}}} of the requests to {{{{ $labels.job }}}}"
+            f" {objective.went_wrong}. The objective of {number(objective.percent)} % allows"
             f" {number(objective.budget * 100)} %."
         ),
         board="slo",
@@ -124,7 +133,7 @@ def _burning(series: Series, objective: Objective, burn: Burn) -> Alert:
 
 
 def _speed(factor: Decimal) -> str:
-    return "faster than it lasts" if factor == 1 else f"{number(factor)} times too fast"
+    return "too fast" if factor == 1 else f"{number(factor)} times too fast"
 
 
 def _quiet(series: Series) -> Alert:
@@ -137,10 +146,10 @@ def _quiet(series: Series) -> Alert:
             f"and on (job) {series.recorded(ERRORS.count('6h'))} >= {QUIET_MIN_FAILURES}",
             f"and on (job) {requests} < {number(QUIET_RATE)}",
         ),
-        summary="Most requests to {{ $labels.job }}, which has few, fail.",
+        summary="Most requests to {{ $labels.job }} fail, at low traffic.",
         description=(
-            "{{ $value | humanizePercentage }} of the requests to {{ $labels.job }} in the last 6 hours failed, at less"
-            " than one request in 10 seconds."
+            "Over the last 6 hours, {{ $value | humanizePercentage }} of the requests to {{ $labels.job }} failed."
+            " Traffic is below one request in 10 seconds."
         ),
         board="slo",
         pending="5m",

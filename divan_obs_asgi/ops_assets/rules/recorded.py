@@ -1,4 +1,4 @@
-"""What Prometheus records: the shares of failed and of slow requests, over each window that an alert asks about."""
+"""Recording rules: the ratios of failed and of slow requests, over each window that an alert uses."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from divan_obs_asgi.ops_assets.promql import (
 from divan_obs_asgi.ops_assets.rules.rule import Group, Record
 
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
-# Alerts ask how many requests failed in these.
+# Alerts need the number of failed requests in these windows.
 LONG_WINDOWS = ("1h", "6h", "1d", "3d")
-# From here on a window is too long for every evaluation to be worth its cost; a value stays visible for 5 minutes.
+# A window of this length or more is too expensive to evaluate each time. A recorded value stays visible for 5 minutes.
 _SLOW_FROM = WINDOWS.index("6h")
 _SLOW_INTERVAL_S = 120
-# 30 days of them are summed.
+# Dashboards sum these rates over 30 days.
 _RATES_INTERVAL_S = 60
 
 FAILED = one_of("5..")
@@ -36,7 +36,7 @@ FAILED = one_of("5..")
 @dataclass(frozen=True, slots=True)
 class Indicator:
     """
-    Names the two recording rules of something that may go wrong with a request.
+    Names the two recording rules of one kind of bad request.
 
     Attributes:
         name: `errors` or `slow`.
@@ -45,18 +45,18 @@ class Indicator:
     name: str
 
     def ratio(self, window: str) -> str:
-        """Return the name of the share of the requests for which it went wrong."""
+        """Return the name of the rule for the share of bad requests."""
         return f"http_{self.name}:ratio_rate{window}"
 
     def count(self, window: str) -> str:
-        """Return the name of the number of these requests."""
+        """Return the name of the rule for the number of bad requests."""
         return f"http_{self.name}:increase{window}"
 
 
 ERRORS = Indicator("errors")
 SLOW = Indicator("slow")
 
-# Rates of each instance, for dashboards: sums over 30 days of these are cheap, and can be limited to some instances.
+# Rates per instance, for dashboards. Summing them over 30 days is cheap, and a dashboard can select instances.
 REQUESTS = "http_requests:rate5m"
 FAILED_REQUESTS = "http_failed:rate5m"
 TIMED_REQUESTS = "http_timed:rate5m"
@@ -64,7 +64,7 @@ SLOW_REQUESTS = "http_slow:rate5m"
 
 
 def groups(parameters: Parameters) -> list[Group]:
-    """Return a group of the short windows, one of the long ones, which is evaluated less often, and the rates."""
+    """Return three groups: the short windows, the long windows (evaluated less often) and the rates."""
     short, long = WINDOWS[:_SLOW_FROM], WINDOWS[_SLOW_FROM:]
     return [
         Group("ratios", tuple(_records(parameters, short))),
@@ -93,7 +93,7 @@ def _rates(parameters: Parameters) -> Iterator[Record]:
 
     requests = of_each_instance(series.counter(Catalogue.http_requests))
     failed = of_each_instance(series.counter(Catalogue.http_requests, status=FAILED))
-    # Requests that wait by design (long polls) are not timed.
+    # Long polls wait by design and are not timed.
     timed = of_each_instance(series.count(Catalogue.http_duration))
     in_time = of_each_instance(series.buckets(Catalogue.http_duration, parameters.latency_threshold))
     yield Record(REQUESTS, requests)
@@ -103,7 +103,7 @@ def _rates(parameters: Parameters) -> Iterator[Record]:
 
 
 def error_ratio(series: Series, window: str, *by: str) -> Vector:
-    """Return the share of requests that failed: 0 where none did, absent where there was no request."""
+    """Return the share of failed requests: 0 if all succeeded, absent without any request."""
     labels = ("job", *by)
     all_requests = total(rate(series.counter(Catalogue.http_requests), window), *labels)
     return lines(
@@ -115,7 +115,7 @@ def error_ratio(series: Series, window: str, *by: str) -> Vector:
 
 
 def slow_ratio(series: Series, threshold: float, window: str, *by: str) -> Vector:
-    """Return the share of requests that took longer than the threshold; absent where there was no request."""
+    """Return the share of requests that took longer than the threshold; absent without any request."""
     labels = ("job", *by)
     return lines(
         f"1 - {total(rate(series.buckets(Catalogue.http_duration, threshold), window), *labels)}",
@@ -124,12 +124,12 @@ def slow_ratio(series: Series, threshold: float, window: str, *by: str) -> Vecto
 
 
 def failures(series: Series, window: str) -> Vector:
-    """Return how many requests failed."""
+    """Return the number of failed requests."""
     return total(increase(series.counter(Catalogue.http_requests, status=FAILED), window), "job")
 
 
 def slow(series: Series, threshold: float, window: str) -> Vector:
-    """Return how many requests took longer than the threshold."""
+    """Return the number of requests that took longer than the threshold."""
     return lines(
         total(increase(series.count(Catalogue.http_duration), window), "job"),
         f"  - {total(increase(series.buckets(Catalogue.http_duration, threshold), window), 'job')}",
@@ -137,7 +137,7 @@ def slow(series: Series, threshold: float, window: str) -> Vector:
 
 
 def at_least(vector: Vector, least: int) -> str:
-    """Return a condition that keeps an alert of the same job from firing on less."""
+    """Return a condition that stops an alert of the same job from firing below `least`."""
     return f"and on (job) (\n{indented(vector)}\n) >= {number(least)}"
 
 

@@ -16,30 +16,30 @@ Severity: TypeAlias = Literal["page", "ticket"]
 @dataclass(frozen=True, slots=True)
 class Record:
     """
-    A recording rule.
+    A recording rule of Prometheus.
 
     Attributes:
-        name: without the namespace.
+        name: the name without the namespace.
     """
 
     name: str
     expr: Vector
 
     def written(self, parameters: Parameters) -> Value:
-        """Return the rule as Prometheus reads it."""
+        """Return the rule in the format of a Prometheus rule file."""
         return {"record": f"{parameters.namespace}:{self.name}", "expr": self.expr}
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
     """
-    An alert. The same name may stand for several rules that differ by `labels`.
+    An alerting rule. Several rules may share a name and differ by `labels`.
 
     Attributes:
-        board: the dashboard that answers the first questions.
-        pending: how long `expr` must hold, in Prometheus' `for`.
-        keep_firing: how long the alert stays when `expr` no longer holds.
-        summary, description: texts with Prometheus' templates.
+        board: the dashboard to open first.
+        pending: how long `expr` must be true before the alert fires (`for` in Prometheus).
+        keep_firing: how long the alert keeps firing after `expr` has become false.
+        summary, description: texts with Prometheus templates.
     """
 
     name: str
@@ -54,11 +54,11 @@ class Alert:
 
     @property
     def key(self) -> str:
-        """The name, and what tells this rule from others of the same name."""
+        """The name and the values of `labels`, which identify the rule."""
         return "/".join([self.name, *self.labels.values()])
 
     def written(self, parameters: Parameters) -> Value:
-        """Return the rule as Prometheus reads it."""
+        """Return the rule in the format of a Prometheus rule file."""
         rule: dict[str, Value] = {"alert": self.name, "expr": self.expr, "for": self.pending}
         if self.keep_firing:
             rule["keep_firing_for"] = self.keep_firing
@@ -75,10 +75,10 @@ class Alert:
 @dataclass(frozen=True, slots=True)
 class Group:
     """
-    Rules that are evaluated one after the other.
+    A group of rules that Prometheus evaluates in order.
 
     Attributes:
-        interval: seconds between two evaluations; 0 for what Prometheus is configured for.
+        interval: seconds between two evaluations; 0 for the default of the Prometheus configuration.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Group:
     interval: int = 0
 
     def written(self, parameters: Parameters) -> Value:
-        """Return the group as Prometheus reads it."""
+        """Return the group in the format of a Prometheus rule file."""
         head: dict[str, Value] = {"name": f"{parameters.namespace}-{self.name}"}
         if self.interval:
             head["interval"] = f"{self.interval}s"

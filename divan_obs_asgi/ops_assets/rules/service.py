@@ -1,4 +1,4 @@
-"""Alerts on the processes of the service, and on what it depends on."""
+"""Alerts on the processes of the service and on its dependencies."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def _absent(series: Series) -> Alert:
     return Alert(
         "ServiceAbsent",
         "page",
-        # A ratio of nothing is nothing: while this fires, no other alert can.
+        # Without data every other expression is empty: while this alert fires, no other one can.
         lines(f"absent({up})", f"or sum by (job) ({up}) == 0"),
-        summary="Prometheus reaches no instance of {{ $labels.job }}.",
+        summary="Prometheus cannot scrape any instance of {{ $labels.job }}.",
         description=(
-            "Prometheus has no target of the job {{ $labels.job }}, or cannot scrape any of them, for 5 minutes."
-            " No other alert of this service can fire meanwhile."
+            "For 5 minutes, Prometheus has had no target for the job {{ $labels.job }}, or could not scrape any of"
+            " them. While this alert fires, no other alert of this service can fire."
         ),
         board="monitoring-itself",
         pending="5m",
@@ -52,7 +52,7 @@ def _not_scraped(series: Series) -> Alert:
         lines(f"{up} == 0", f"and on (job) sum by (job) ({up}) > 0"),
         summary="Prometheus cannot scrape {{ $labels.instance }} of {{ $labels.job }}.",
         description=(
-            "The scrapes of {{ $labels.instance }} of {{ $labels.job }} fail for 5 minutes, while those of other"
+            "For 5 minutes, scrapes of {{ $labels.instance }} of {{ $labels.job }} have failed. Scrapes of other"
             " instances succeed."
         ),
         board="monitoring-itself",
@@ -66,10 +66,10 @@ def _without_metrics(series: Series) -> Alert:
         "MetricsAbsent",
         "ticket",
         lines(f"{up} == 1", f"unless on (job, instance) {series.gauge(Catalogue.build_info)}"),
-        summary="{{ $labels.instance }} of {{ $labels.job }} exposes none of the service's metrics.",
+        summary="{{ $labels.instance }} of {{ $labels.job }} does not expose the service's metrics.",
         description=(
-            f"{{{{ $labels.instance }}}} of {{{{ $labels.job }}}} is scraped, but its page has no"
-            f" {series.name(Catalogue.build_info)} for 10 minutes: alerts and dashboards do not see it."
+            f"For 10 minutes, Prometheus has scraped {{{{ $labels.instance }}}} of {{{{ $labels.job }}}} without"
+            f" finding {series.name(Catalogue.build_info)}. Alerts and dashboards do not cover this instance."
         ),
         board="monitoring-itself",
         pending="10m",
@@ -82,12 +82,12 @@ def _unready(series: Series) -> Alert:
         "ServiceUnready",
         "page",
         lines(
-            f"{lowest(_of_those_that_stay(series, ready), 'job', 'instance')} == 0",
+            f"{lowest(_not_draining(series, ready), 'job', 'instance')} == 0",
         ),
         summary="{{ $labels.instance }} of {{ $labels.job }} is not ready.",
         description=(
-            "/health/ready of {{ $labels.instance }} of {{ $labels.job }} fails for 5 minutes: balancers send it no"
-            " requests."
+            "For 5 minutes, /health/ready of {{ $labels.instance }} of {{ $labels.job }} has failed. Load balancers do"
+            " not send it requests."
         ),
         board="backend-overview",
         pending="5m",
@@ -98,18 +98,19 @@ def _down(series: Series, alert: str, dependency: str, up: Family[Gauge]) -> Ale
     return Alert(
         alert,
         "page",
-        lines(f"{lowest(_of_those_that_stay(series, series.gauge(up)), 'job')} == 0"),
-        summary=f"{{{{ $labels.job }}}} does not reach {dependency}.",
+        lines(f"{lowest(_not_draining(series, series.gauge(up)), 'job')} == 0"),
+        summary=f"{{{{ $labels.job }}}} cannot reach {dependency}.",
         description=(
-            f"{dependency} has not answered at least one instance of {{{{ $labels.job }}}} in time for 2 minutes."
+            f"For 2 minutes, the health check of {dependency} has failed on at least one instance of"
+            " {{ $labels.job }}."
         ),
         board="redis-postgres",
         pending="2m",
     )
 
 
-def _of_those_that_stay(series: Series, gauge: Vector) -> Vector:
-    # A process that drains closes what it needs no more.
+def _not_draining(series: Series, gauge: Vector) -> Vector:
+    # A process that drains closes its connections on purpose.
     return Vector(f"{gauge} unless on (job, instance) {series.gauge(Catalogue.draining)} > 0")
 
 
@@ -122,8 +123,8 @@ def _stalls(series: Series) -> Alert:
         ),
         summary="Code blocks the event loop of {{ $labels.job }}.",
         description=(
-            "How often code blocked the event loop of {{ $labels.instance }} of {{ $labels.job }} in the last 10"
-            " minutes: {{ $value | humanize }}. Every request of that process waited meanwhile."
+            "Code blocked the event loop of {{ $labels.instance }} of {{ $labels.job }} {{ $value | humanize }} times"
+            " in the last 10 minutes. While it is blocked, every request of that process waits."
         ),
         board="backend-overview",
         pending="5m",

@@ -1,4 +1,4 @@
-"""Alerts on what users notice at once: failed and slow requests, lost Socket.IO clients."""
+"""Alerts on failed requests, slow requests and lost Socket.IO clients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from divan_obs_asgi.ops_assets.rules.rule import Alert
 
 ERROR_RATIO = 0.05
 _P = 0.95
-# Below that a few people who close their laptops are half of all.
+# With fewer clients than this, a few people who close their laptops are half of all.
 MIN_CLIENTS = 20
 
 
@@ -36,8 +36,8 @@ def _errors(series: Series) -> Alert:
         ),
         summary="More than 5 % of the requests to {{ $labels.job }} fail.",
         description=(
-            "{{ $value | humanizePercentage }} of the requests to {{ $labels.job }} in the last 5 minutes were answered"
-            " with a status of 500 or more."
+            "Over the last 5 minutes, {{ $value | humanizePercentage }} of the requests to {{ $labels.job }} had a"
+            " status of 500 or above."
         ),
         board="backend-overview",
         pending="10m",
@@ -53,9 +53,9 @@ def _latency(series: Series, threshold: float) -> Alert:
             f"{quantile(_P, series.buckets(Catalogue.http_duration), '5m', 'job')} > {number(threshold)}",
             at_least(slow(series, threshold, "15m"), MIN_FAILURES),
         ),
-        summary=f"One request in 20 to {{{{ $labels.job }}}} takes longer than {milliseconds} ms.",
+        summary=f"The p95 latency of {{{{ $labels.job }}}} is above {milliseconds} ms.",
         description=(
-            "The 95th percentile of the latency of {{ $labels.job }} over the last 5 minutes is"
+            "Over the last 5 minutes, the 95th percentile of the request latency of {{ $labels.job }} is"
             " {{ $value | humanizeDuration }}."
         ),
         board="backend-overview",
@@ -74,15 +74,15 @@ def _clients(series: Series) -> Alert:
             f"1 - {total(clients, 'job')}",
             f"  / (sum by (job) ({clients} offset 5m) >= {MIN_CLIENTS})",
             "> 0.5",
-            # Whoever starts or drains a process takes its clients away. The replacement of a Kubernetes pod is a new
-            # instance, whose start time does not change: its age tells.
+            # Starting or draining a process disconnects its clients. The replacement of a Kubernetes pod is a new
+            # instance whose start time does not change, so the condition uses its age.
             f"unless on (job) (time() - {started} < 600)",
             f"unless on (job) {drained} > 0",
         ),
         summary="{{ $labels.job }} lost more than half of its Socket.IO clients within 5 minutes.",
         description=(
             "{{ $value | humanizePercentage }} of the Socket.IO clients that were connected to {{ $labels.job }} 5"
-            " minutes ago are gone; no process has started or drained in the last 10 minutes."
+            " minutes ago are no longer connected. No process started or drained in the last 10 minutes."
         ),
         board="socketio",
         pending="1m",

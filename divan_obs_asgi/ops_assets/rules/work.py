@@ -32,7 +32,7 @@ def _failed(series: Series) -> Alert:
         ),
         summary="The job {{ $labels.name }} of {{ $labels.job }} failed.",
         description=(
-            "Runs of the job {{ $labels.name }} of {{ $labels.job }} that failed in the last 15 minutes:"
+            "Failed runs of the job {{ $labels.name }} of {{ $labels.job }} in the last 15 minutes:"
             " {{ $value | humanize }}."
         ),
         board="backend-overview",
@@ -48,18 +48,18 @@ def _not_run(series: Series, max_age_s: int) -> Alert:
         "JobNotRun",
         "ticket",
         lines(
-            # A new process knows of no success; those that it replaced did, and Prometheus remembers.
+            # A new process has not seen a success yet. Prometheus still has the series of the processes before it.
             f"time() - {newest} > {number(max_age_s)}",
-            # The job is still there, and was there already when it should have run.
+            # The job exists now, and it existed when it should have run.
             f"and on (job, name) {highest(succeeded, 'job', 'name')}",
             f"and on (job, name) max by (job, name) (max_over_time({succeeded}[1h] offset {age}))",
         ),
-        summary="The job {{ $labels.name }} of {{ $labels.job }} has not succeeded for too long.",
-        # Unix time itself is the age of a job that has never succeeded.
+        summary="The job {{ $labels.name }} of {{ $labels.job }} is overdue.",
+        # A job that has never succeeded has the time stamp 0, so its age is the Unix time itself.
         description=(
             "The job {{ $labels.name }} of {{ $labels.job }}"
-            " {{ if gt $value 1e9 }}has not succeeded since it exists{{ else }}last succeeded"
-            f" {{{{ $value | humanizeDuration }}}} ago{{{{ end }}}}; expected at least once in {age}."
+            " {{ if gt $value 1e9 }}has never succeeded{{ else }}last succeeded"
+            f" {{{{ $value | humanizeDuration }}}} ago{{{{ end }}}}. It must succeed at least once in {age}."
         ),
         board="backend-overview",
         pending="5m",
@@ -75,10 +75,10 @@ def _lag(series: Series) -> Alert:
             f"{highest(lag, *_BY_GROUP)} > {MIN_LAG}",
             f"and on ({', '.join(_BY_GROUP)}) max by ({', '.join(_BY_GROUP)}) (deriv({lag}[15m])) > 0",
         ),
-        summary="{{ $labels.job }} falls behind on the stream {{ $labels.stream }} ({{ $labels.group }}).",
+        summary="The lag of {{ $labels.job }} on the stream {{ $labels.stream }} grows (group {{ $labels.group }}).",
         description=(
-            "{{ $value | humanize }} entries of the stream {{ $labels.stream }} wait for the group"
-            " {{ $labels.group }}, and their number has grown for 15 minutes."
+            "{{ $value | humanize }} entries of the stream {{ $labels.stream }} are not delivered to the group"
+            " {{ $labels.group }} yet. Their number has grown for 15 minutes."
         ),
         board="streams-lag",
         pending="15m",
@@ -91,10 +91,13 @@ def _oldest(series: Series) -> Alert:
         "StreamPendingTooLong",
         "ticket",
         lines(f"{highest(oldest, *_BY_GROUP)} > {OLDEST_PENDING_S}"),
-        summary="{{ $labels.job }} does not acknowledge entries of {{ $labels.stream }} ({{ $labels.group }}).",
+        summary=(
+            "{{ $labels.job }} does not acknowledge entries of the stream {{ $labels.stream }}"
+            " (group {{ $labels.group }})."
+        ),
         description=(
-            "The oldest entry of the stream {{ $labels.stream }} that the group {{ $labels.group }} was given and has"
-            " not acknowledged is {{ $value | humanizeDuration }} old."
+            "The oldest pending entry of the stream {{ $labels.stream }} was delivered to the group"
+            " {{ $labels.group }} {{ $value | humanizeDuration }} ago and is not acknowledged."
         ),
         board="streams-lag",
         pending="5m",
