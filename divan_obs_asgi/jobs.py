@@ -19,8 +19,8 @@ from divan_obs_asgi.logs.errors import describe_error
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.names import is_name
 from divan_obs_asgi.redaction import RedactionPolicy
-from divan_obs_asgi.tracing.spans.decorator import around, is_async
-from divan_obs_asgi.tracing.spans.internal import WorkSpans
+from divan_obs_asgi.tracing.spans.decorator import is_async, wrap_calls
+from divan_obs_asgi.tracing.spans.internal import SpanFactory
 
 F = TypeVar("F", bound=Callable[..., object])
 Result: TypeAlias = Literal["ok", "error", "cancelled"]
@@ -70,7 +70,7 @@ class Jobs:
     def __init__(
         self,
         metrics: Metrics,
-        work: WorkSpans,
+        work: SpanFactory,
         policy: RedactionPolicy,
         faults: InternalErrors,
         *,
@@ -101,7 +101,7 @@ class Jobs:
             )
         if name in self._jobs:
             raise ImproperlyConfigured(f"A job named {name!r} is registered already.")
-        observed = around(function, lambda: self._observed_run(job), "job") if self._observing else function
+        observed = wrap_calls(function, lambda: self._observed_run(job), "job") if self._observing else function
         job = self._jobs[name] = Job(name, observed)
         if self._observing:
             self._start_at_zero(name)

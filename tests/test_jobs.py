@@ -15,7 +15,7 @@ import pytest
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.jobs import RESULTS, Jobs
-from divan_obs_asgi.tracing.spans.internal import WorkSpans
+from divan_obs_asgi.tracing.spans.internal import SpanFactory
 from tests.logs.root_logger import root_logger_kept
 from tests.stacks import BACKENDS, Observed, run_on
 from tests.test_docs import blocks
@@ -275,7 +275,7 @@ def test_a_span_that_raises_does_not_affect_the_job(when: str) -> None:
     observed = Observed()
     bundle = observed.obs
     tracer: Any = Broken(when)
-    work = WorkSpans(lambda: tracer, bundle.redaction)
+    work = SpanFactory(lambda: tracer, bundle.redaction)
     jobs = Jobs(bundle.metrics, work, bundle.redaction, bundle.faults)
     assert jobs.register("sweep", lambda: "swept")() == "swept"
     error = KeyError("mine")
@@ -306,6 +306,6 @@ def test_the_documented_jobs_run() -> None:
 def test_a_job_without_tracing_needs_no_tracer() -> None:
     """Jobs run without extras."""
     observed = Observed()
-    work = WorkSpans(lambda: None, observed.obs.redaction)
+    work = SpanFactory(lambda: None, observed.obs.redaction)
     jobs = Jobs(observed.obs.metrics, work, observed.obs.redaction, observed.obs.faults)
     assert jobs.register("sweep", lambda: "swept")() == "swept"

@@ -52,7 +52,7 @@ class ContribTracingMiddleware(RecordMiddleware):
             return None  # Upstream sees it, and makes no span.
         if record.span is None:
             # Upstream takes whatever span is current for its parent, and the caller's headers are lost.
-            otel_context.attach(self._spans.only_in_headers(scope, record, before))
+            otel_context.attach(self._spans.framework_context(scope, record, before))
         return partial(otel_context.attach, before)
 
     def _adopt(self, span: Span, scope: Scope) -> None:

@@ -31,15 +31,15 @@ class TracingMiddleware(RecordMiddleware):
             raise MiddlewareNotUsed("OBS_TRACING_ENABLED is false")
         super().__init__(app, obs)
         # Needs OpenTelemetry, and is needed only where that is.
-        from divan_obs_asgi.tracing.frameworks import NativeSpans
+        from divan_obs_asgi.tracing.frameworks import FrameworkTracing
         from divan_obs_asgi.tracing.propagation.context import current, is_http_suppressed
-        from divan_obs_asgi.tracing.propagation.pubsub import called_by
+        from divan_obs_asgi.tracing.propagation.pubsub import headers_with_caller
 
         self._current = current
         self._is_suppressed = is_http_suppressed
-        self._called_by = called_by
+        self._headers_with_caller = headers_with_caller
         self._spans = obs.spans
-        self._natives = NativeSpans(app)
+        self._frameworks = FrameworkTracing(app)
         self._observe_as = {"suppress": self._suppress, "nest": self._nest, "defer": self._defer}[
             obs.settings.tracing.native
         ]
@@ -49,19 +49,19 @@ class TracingMiddleware(RecordMiddleware):
             return None  # A stack further out has traced it.
         context = self._current()
         if context and self._is_suppressed(context):
-            self._natives.hide_from(scope)
+            self._frameworks.mark_as_traced(scope)
             return None
-        return self._observe_as(scope, record, self._natives.around(scope, called=record.caller is not None))
+        return self._observe_as(scope, record, self._frameworks.outer_span(scope, called=record.caller is not None))
 
     def _suppress(self, scope: Scope, record: RequestRecord, around: Span | None) -> Undo | None:
         """One server span: ours; a framework's that has started already is its parent."""
-        self._natives.stand_down(scope)
+        self._frameworks.suppress_inner(scope)
         return self._spans.start(scope, record, around)
 
     def _nest(self, scope: Scope, record: RequestRecord, around: Span | None) -> Undo | None:
         """Two server spans of one trace: the framework's is told in W3C headers that ours is its caller."""
         undo = self._spans.start(scope, record, around)
-        scope["headers"] = self._called_by(record.span.get_span_context(), scope["headers"])
+        scope["headers"] = self._headers_with_caller(record.span.get_span_context(), scope["headers"])
         return undo
 
     def _defer(self, scope: Scope, record: RequestRecord, around: Span | None) -> Undo | None:
@@ -69,7 +69,7 @@ class TracingMiddleware(RecordMiddleware):
         if around is not None:
             self._spans.adopt(record, around)
             return None
-        if self._natives.inside(scope):
+        if self._frameworks.traces_inside(scope):
             return self._spans.defer(scope, record)
         return self._spans.start(scope, record)
 

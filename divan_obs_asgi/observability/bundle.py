@@ -44,7 +44,7 @@ from divan_obs_asgi.runtime.process import register_process_collectors, set_buil
 from divan_obs_asgi.runtime.redis_streams import RedisStreams, client_factory
 from divan_obs_asgi.runtime.watchdog import Watchdog
 from divan_obs_asgi.settings import Settings
-from divan_obs_asgi.tracing.spans.internal import WorkSpans, tracer_of
+from divan_obs_asgi.tracing.spans.internal import SpanFactory, tracer_of
 from divan_obs_asgi.types import Authorize
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Observability:
     probes: ProbeRegistry
     heartbeat: HeartbeatProbe
     faults: InternalErrors
-    work: WorkSpans
+    work: SpanFactory
     background: Background
     drain: Drain
     jobs: Jobs
@@ -227,7 +227,7 @@ class Observability:
         probes.register(
             CanaryProbe(sinks, canaries.known_results(policy), lambda name: name == "log" and log.is_installed)
         )
-        work = WorkSpans(tracer_of(spans.provider if spans is not None else None), metrics.counting(policy, "span"))
+        work = SpanFactory(tracer_of(spans.provider if spans is not None else None), metrics.counting(policy, "span"))
         jobs = Jobs(metrics, work, metrics.counting(policy, "log"), faults, observing=settings.enabled)
         redaction = metrics.counting(policy, "application")
         background = _background(settings, metrics, faults)
@@ -385,7 +385,7 @@ class Observability:
         """As `flush`, and end the threads that do it; what comes later starts them again."""
         self.flush()
         if self.spans is not None:
-            self.spans.rest()
+            self.spans.pause()
         self.log.sink.close()
 
     def flush(self) -> None:
@@ -449,7 +449,7 @@ def _server_spans(
 ) -> ServerSpans:
     try:
         from divan_obs_asgi.tracing.export.queue import DROP_REASONS, DropReason
-        from divan_obs_asgi.tracing.provider import build_server_spans, provider_of_the_application
+        from divan_obs_asgi.tracing.provider import application_provider, build_server_spans
         from divan_obs_asgi.tracing.spans.tracer import TracerServerSpans
     except ImportError:
         raise ImproperlyConfigured(
@@ -457,7 +457,7 @@ def _server_spans(
             "pip install 'divan-obs-asgi[tracing]', or set OBS_TRACING_ENABLED=false."
         ) from None
     if provider is None and exporter is None:
-        provider = provider_of_the_application()
+        provider = application_provider()
     if provider is not None:
         return TracerServerSpans(settings, provider)
 

@@ -13,7 +13,7 @@ from prometheus_client import Gauge
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.tracing.untraced import untraced
+from divan_obs_asgi.tracing.spans.internal import untraced
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

@@ -30,10 +30,10 @@ class Traces:
     """
 
     def __init__(self, obs: Observability) -> None:
-        from divan_obs_asgi.tracing.propagation.pubsub import brought, carried
+        from divan_obs_asgi.tracing.propagation.pubsub import current_traceparent, use_traceparent
 
-        self._brought = brought
-        self._carried = carried
+        self._use_traceparent = use_traceparent
+        self._current_traceparent = current_traceparent
         self.makes_spans = obs.settings.socketio.emit_spans
         self._span = obs.work.span
         self._tells_clients = obs.settings.socketio.client_traces
@@ -47,7 +47,7 @@ class Traces:
 
     def send_along(self, message: dict[str, Any]) -> None:
         """Have a message of this process tell the current trace."""
-        trace = self._carried()
+        trace = self._current_traceparent()
         if trace:
             message[MESSAGE_KEY] = trace
 
@@ -58,7 +58,7 @@ class Traces:
         around = current_record.get()
         current_record.set(None)
         try:
-            with self._brought(message.get(MESSAGE_KEY)):
+            with self._use_traceparent(message.get(MESSAGE_KEY)):
                 named = _named(message.get("event"), namespace)
                 with self._span("socketio deliver", **named, **_DELIVER) if self.makes_spans else nullcontext():
                     yield
@@ -82,7 +82,7 @@ class Traces:
 
     def for_clients(self, manager: Any, namespace: str, room: Any, skip_sid: Any) -> tuple[list[str], dict[str, Any]]:
         """Return which clients of those whom an emit reaches are told its trace, and what they are told."""
-        trace = self._carried() if self._asked else ""
+        trace = self._current_traceparent() if self._asked else ""
         if not trace:
             return [], {}
         members = manager.rooms.get(namespace, {})

@@ -24,7 +24,7 @@ from opentelemetry.trace import Span, TracerProvider
 from divan_obs_asgi.connection.record import current_record
 from divan_obs_asgi.redaction.commands import redis_word
 from divan_obs_asgi.tracing.global_provider import OwnTracerProvider, global_provider
-from divan_obs_asgi.tracing.spans.unrecorded import Bypass, methods_of
+from divan_obs_asgi.tracing.spans.unrecorded import InstrumentationBypass, methods_of
 
 _logger = logging.getLogger("divan_obs_asgi.tracing")
 _PACKAGE = "opentelemetry.instrumentation."
@@ -37,7 +37,7 @@ _INSTRUMENTORS = {
 }
 
 
-class Clients:
+class ClientInstrumentation:
     """
     The client libraries of a process whose calls become spans of one provider.
 
@@ -50,7 +50,7 @@ class Clients:
         self._id_header = id_header
         self._provider = provider
         self._instrumented: dict[str, Any] = {}
-        self._bypasses: list[Bypass] = []
+        self._bypasses: list[InstrumentationBypass] = []
         self._propagator_before: TextMapPropagator | None = None
 
     def instrument(self) -> tuple[str, ...]:
@@ -73,9 +73,9 @@ class Clients:
                 _logger.warning("%s is not traced: its instrumentation failed with %s.", name, type(error).__name__)
                 continue
             self._instrumented[name] = instrumentor
-            self._bypasses.append(Bypass(name, before))
+            self._bypasses.append(InstrumentationBypass(name, before))
             if own is not None:
-                global_provider().follow(own)
+                global_provider().forward_to(own)
         if self._propagator_before is None and not self._instrumented.keys().isdisjoint(("httpx", "requests")):
             self._propagator_before = propagate.get_global_textmap()
             propagate.set_global_textmap(
@@ -140,4 +140,4 @@ def _is_there(module: str) -> bool:
         return False
 
 
-__all__ = ["Clients", "RequestIdPropagator"]
+__all__ = ["ClientInstrumentation", "RequestIdPropagator"]

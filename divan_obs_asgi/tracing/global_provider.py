@@ -39,15 +39,15 @@ class GlobalTracerProvider(OwnTracerProvider):
     """
 
     def __init__(self) -> None:  # Not the SDK's: it has nothing of its own.
-        self._followed: Callable[[], OwnTracerProvider | None] = _nobody
+        self._provider: Callable[[], OwnTracerProvider | None] = _no_provider
 
-    def follow(self, provider: OwnTracerProvider) -> None:
+    def forward_to(self, provider: OwnTracerProvider) -> None:
         """Pass on to `provider` from now on, as long as it is there."""
-        self._followed = weakref.ref(provider)
+        self._provider = weakref.ref(provider)
 
-    def present(self) -> OwnTracerProvider:
+    def current(self) -> OwnTracerProvider:
         """Return the one that everything is passed on to."""
-        return self._followed() or _without_spans()
+        return self._provider() or _silent_provider()
 
     def get_tracer(
         self,
@@ -61,7 +61,7 @@ class GlobalTracerProvider(OwnTracerProvider):
         return _GlobalTracer(self, arguments if named is None else (*arguments, _Attributes(named)))
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.present(), name)
+        return getattr(self.current(), name)
 
 
 class _Attributes(dict[str, Any]):
@@ -77,16 +77,16 @@ class _GlobalTracer(trace.Tracer):
         self._key = key
 
     def start_span(self, *arguments: Any, **options: Any) -> trace.Span:
-        return self._provider.present().tracer(self._key).start_span(*arguments, **options)
+        return self._provider.current().tracer(self._key).start_span(*arguments, **options)
 
     def start_as_current_span(self, *arguments: Any, **options: Any) -> Any:
-        return self._provider.present().tracer(self._key).start_as_current_span(*arguments, **options)
+        return self._provider.current().tracer(self._key).start_as_current_span(*arguments, **options)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._provider.present().tracer(self._key), name)
+        return getattr(self._provider.current().tracer(self._key), name)
 
 
-def _nobody() -> None:
+def _no_provider() -> None:
     return None
 
 
@@ -100,7 +100,7 @@ def global_provider() -> GlobalTracerProvider:
 
 
 @cache
-def _without_spans() -> OwnTracerProvider:
+def _silent_provider() -> OwnTracerProvider:
     return OwnTracerProvider(ALWAYS_OFF)
 
 

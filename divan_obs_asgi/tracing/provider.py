@@ -21,10 +21,10 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.settings import Settings
-from divan_obs_asgi.tracing.deferred_sampling import AdoptingIds, AdoptingProcessor, AdoptingSampler
 from divan_obs_asgi.tracing.export.encoder import SpanEncoder
 from divan_obs_asgi.tracing.export.queue import DropReason, ExportQueue, Limits
 from divan_obs_asgi.tracing.export.redaction import RedactingExporter, SpanRedactor
+from divan_obs_asgi.tracing.frameworks import AdoptingIdGenerator, AdoptingSampler, AdoptingSpanProcessor
 from divan_obs_asgi.tracing.global_provider import OwnTracerProvider, global_provider
 from divan_obs_asgi.tracing.sampling import TraceSampler
 from divan_obs_asgi.tracing.spans.fast import FastServerSpans
@@ -36,7 +36,7 @@ _NOT_RETRIED = (StatusCode.OK,)
 _PLAINTEXT = {"grpc": "http", "grpcs": "https"}
 
 
-def provider_of_the_application() -> trace.TracerProvider | None:
+def application_provider() -> trace.TracerProvider | None:
     """Return the global provider where the application, or an agent, has set one."""
     provider = trace.get_tracer_provider()
     nobodys = (trace.ProxyTracerProvider, trace.NoOpTracerProvider, OwnTracerProvider)
@@ -66,7 +66,7 @@ def build_server_spans(
     processors = SynchronousMultiSpanProcessor()
     spans: FastServerSpans
     if settings.tracing.native == "defer":
-        ids: IdGenerator = AdoptingIds(lambda record: spans.tell(record))
+        ids: IdGenerator = AdoptingIdGenerator(lambda record: spans.set_response_headers(record))
         sampler = AdoptingSampler(settings.tracing.sampler, settings.tracing.sampler_arg)
     else:
         ids = RandomIdGenerator()
@@ -93,14 +93,14 @@ def build_server_spans(
         provider.add_span_processor(queue)
     spans = FastServerSpans(settings, provider, processors, sampler, queue)
     if settings.tracing.native == "defer":
-        processors.add_span_processor(AdoptingProcessor(spans.adopt))
+        processors.add_span_processor(AdoptingSpanProcessor(spans.adopt))
     return spans
 
 
 def _leave(queue: weakref.ref[ExportQueue]) -> None:
     left = queue()
     if left is not None:
-        left.leave()
+        left.finish_in_background()
 
 
 def _exporter_of(settings: Settings) -> Callable[[], SpanExporter] | None:
@@ -144,7 +144,7 @@ def make_global(provider: trace.TracerProvider) -> None:
     One that was set up here is held by nobody for that: the next one takes its place.
     """
     if isinstance(provider, OwnTracerProvider):
-        global_provider().follow(provider)
+        global_provider().forward_to(provider)
         provider = global_provider()
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         trace.set_tracer_provider(provider)
@@ -171,4 +171,4 @@ def _resource(settings: Settings, redactor: SpanRedactor) -> Resource:
     return Resource(redactor.attributes(resource.attributes), resource.schema_url)
 
 
-__all__ = ["OwnTracerProvider", "build_server_spans", "exporter_url", "make_global", "provider_of_the_application"]
+__all__ = ["OwnTracerProvider", "application_provider", "build_server_spans", "exporter_url", "make_global"]

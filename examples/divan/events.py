@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from divan_obs_asgi.metrics import Domain
-from divan_obs_asgi.tracing.untraced import untraced
+from divan_obs_asgi.tracing.spans.internal import untraced
 from examples.divan.parts import Name, now_ms
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from divan_obs_asgi.redaction.sql import commands_only, without_literals
-from divan_obs_asgi.tracing.urls import names_only, with_path, without_query
+from divan_obs_asgi.tracing.export.urls import names_only, with_path, without_query
 
 STATEMENTS = {
     "SELECT * FROM users WHERE id = 42": "SELECT * FROM users WHERE id = ?",

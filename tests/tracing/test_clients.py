@@ -25,7 +25,7 @@ from starlette.routing import Route
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.testing import converse, http_scope
-from divan_obs_asgi.tracing.clients import Clients
+from divan_obs_asgi.tracing.clients import ClientInstrumentation
 from tests.patience import PATIENCE_S
 from tests.servers.asgi import serve
 from tests.servers.otlp import OtlpReceiver, attributes
@@ -52,7 +52,7 @@ EMAIL, TOKEN = SECRETS[-2:]
 
 
 @contextmanager
-def instrumented(observed: Observed, libraries: str = ALL) -> Iterator[Clients]:
+def instrumented(observed: Observed, libraries: str = ALL) -> Iterator[ClientInstrumentation]:
     """Trace client libraries, and leave them as they were."""
     assert observed.obs.spans is not None
     clients = observed.obs.spans.clients

@@ -25,7 +25,7 @@ from starlette.routing import Route
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.testing import converse, http_scope
-from divan_obs_asgi.tracing.clients import Clients
+from divan_obs_asgi.tracing.clients import ClientInstrumentation
 from divan_obs_asgi.tracing.spans.recording import UnsampledSpan
 from divan_obs_asgi.tracing.spans.unrecorded import CLASSES, is_unrecorded, methods_of
 from tests.patience import PATIENCE_S
@@ -181,7 +181,7 @@ def test_what_is_wrapped_later_stays() -> None:
     """Undoing takes nobody else's wrapper away."""
     later = lambda *args: "later"  # noqa: E731
     original = redis.Redis.execute_command
-    clients = Clients(["redis"], TracerProvider())
+    clients = ClientInstrumentation(["redis"], TracerProvider())
     assert clients.instrument() == ("redis",)
     try:
         redis.Redis.execute_command = later  # type: ignore[method-assign]

@@ -18,9 +18,9 @@ from opentelemetry.trace import TraceState, get_current_span
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.testing import converse, http_scope
-from divan_obs_asgi.tracing.propagation import baggage, tracestate
-from divan_obs_asgi.tracing.propagation.parents import CallersState
-from divan_obs_asgi.tracing.propagation.pubsub import carried
+from divan_obs_asgi.tracing.propagation import tracestate
+from divan_obs_asgi.tracing.propagation.parents import CallerTraceState, parse_baggage
+from divan_obs_asgi.tracing.propagation.pubsub import current_traceparent
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
 from tests.stacks import Observed
 from tests.tracing.exported import Exported
@@ -177,13 +177,13 @@ def test_a_state_that_is_too_long_loses_whole_members() -> None:
 
 def test_a_state_of_level_2_can_be_changed() -> None:
     """Its members stay when a vendor sets its own, which moves to the beginning (level 2, section 3.5)."""
-    state: TraceState = CallersState(tracestate.parse([b"foo@=1,9=2"]))
+    state: TraceState = CallerTraceState(tracestate.parse([b"foo@=1,9=2"]))
     assert state.add("mine", "3").to_header() == "mine=3,foo@=1,9=2"
     assert state.add("foo@", "3") is state
     assert state.update("9", "3").to_header() == "9=3,foo@=1"
     assert state.update("@", "3") is state
     assert state.delete("foo@").to_header() == "9=2"
-    full: TraceState = CallersState({f"k{n}": "v" for n in range(32)})
+    full: TraceState = CallerTraceState({f"k{n}": "v" for n in range(32)})
     assert full.add("mine", "3") is full
     assert full.update("k31", "w").to_header().startswith("k31=w,k0=v,")
 
@@ -248,7 +248,7 @@ class Propagated:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             outgoing: dict[str, str] = {}
             inject(outgoing)
-            self.told = [outgoing["traceparent"], carried()]
+            self.told = [outgoing["traceparent"], current_traceparent()]
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body"})
 
@@ -295,8 +295,8 @@ def test_any_bytes_are_read_in_silence(values: list[bytes]) -> None:
     logger.addHandler(handler)
     try:
         members = tracestate.parse(values)
-        assert list(CallersState(members).items()) == list(members.items())
-        for name, value in baggage.parse(values).items():
+        assert list(CallerTraceState(members).items()) == list(members.items())
+        for name, value in parse_baggage(values).items():
             otel_baggage.set_baggage(name, value)
     finally:
         logger.removeHandler(handler)

@@ -10,7 +10,7 @@ from anyio.abc import TaskGroup
 from divan_obs_asgi.internal_errors import must_propagate
 from divan_obs_asgi.jobs import Job, Result
 from divan_obs_asgi.ops.responses import RequestRefused
-from divan_obs_asgi.tracing.spans.internal import WorkSpans
+from divan_obs_asgi.tracing.spans.internal import SpanFactory
 
 
 class JobRun:
@@ -29,7 +29,7 @@ class JobRun:
 class JobRunner:
     """Runs jobs in a task group that lives as long as the application; each job once at a time."""
 
-    def __init__(self, work: WorkSpans) -> None:
+    def __init__(self, work: SpanFactory) -> None:
         self._work = work
         self._tasks: TaskGroup | None = None
         self._started: set[str] = set()

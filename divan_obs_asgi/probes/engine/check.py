@@ -12,7 +12,7 @@ from divan_obs_asgi.internal_errors import InternalErrors, must_propagate
 from divan_obs_asgi.probes.base import Probe
 from divan_obs_asgi.probes.engine.gauges import ProbeGauges
 from divan_obs_asgi.redaction import RedactionPolicy
-from divan_obs_asgi.tracing.untraced import untraced
+from divan_obs_asgi.tracing.spans.internal import untraced
 
 # The registry sets these keys of a check's result. A probe's details cannot.
 RESERVED = frozenset({"ok", "latency_ms", "reason"})

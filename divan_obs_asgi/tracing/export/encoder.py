@@ -27,44 +27,44 @@ _TRACE_STATE, _NAME, _ATTRIBUTE = b"\x1a", b"\x2a", b"\x4a"
 _KIND_AND_TIMES = struct.Struct("<BBBQBQ")
 _KIND, _START, _END = 0x30, 0x39, 0x41
 _STATUS = {StatusCode.UNSET: b"\x7a\x00", StatusCode.OK: b"\x7a\x02\x18\x01", StatusCode.ERROR: b"\x7a\x02\x18\x02"}
-# Field 13, a link, of which ours all have the same length: ids in fields 1 and 2, and flags (6, fixed32).
+# Field 13, a link, of which own all have the same length: ids in fields 1 and 2, and flags (6, fixed32).
 _LINK, _LINK_FLAGS = b"\x6a\x21", (b"\x35\x00\x01\x00\x00", b"\x35\x00\x03\x00\x00")
 # Field 16, flags, fixed32: SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE, and SPAN_FLAGS_CONTEXT_IS_REMOTE.
 _LOCAL, _REMOTE = b"\x85\x01\x00\x01\x00\x00", b"\x85\x01\x00\x03\x00\x00"
 
 # Pairs of key and value whose bytes are remembered. Beyond this something invents values.
 _REMEMBERED = 4096
-_NEVER_THE_SAME = frozenset({"divan.request_id", "socketio.sid"})
-_OF_A_DATABASE = ("db.", "net.", "network.", "server.", "redis.")
+_UNIQUE_KEYS = frozenset({"divan.request_id", "socketio.sid"})
+_DATABASE_PREFIXES = ("db.", "net.", "network.", "server.", "redis.")
 
 
 class SpanEncoder:
     """Encodes batches; remembers what is the same in many of them."""
 
     def __init__(self) -> None:
-        # Of our spans, and of others: those may have more values than can be remembered, and must not displace ours.
+        # Of our spans, and of others: those may have more values than can be remembered, and must not displace own.
         self._pairs: dict[tuple[str, object], bytes] = {}
-        self._their_pairs: dict[tuple[str, object], bytes] = {}
+        self._foreign_pairs: dict[tuple[str, object], bytes] = {}
 
     def encoded(self, spans: Sequence[ReadableSpan]) -> bytes:
         """Return the ExportTraceServiceRequest for `spans`: by resource and scope, in the order of the first spans."""
-        ours = [self._span(span) for span in spans]
-        theirs = _encoded_by_the_sdk([span for span, message in zip(spans, ours, strict=True) if message is None])
+        own = [self._span(span) for span in spans]
+        foreign = _encoded_by_the_sdk([span for span, message in zip(spans, own, strict=True) if message is None])
         resources = _Resources()
-        for span, message in zip(spans, ours, strict=True):
+        for span, message in zip(spans, own, strict=True):
             group = resources.group(span)
-            group.messages.append(next(theirs[id(span)]) if message is None else message)
+            group.messages.append(next(foreign[id(span)]) if message is None else message)
         return b"".join(_field(1, _resource_spans(groups)) for groups in resources.all())
 
     def _span(self, span: ReadableSpan) -> bytes | None:
-        """Return the bytes of a Span, or None for one that is not as plain as server spans of ours."""
+        """Return the bytes of a Span, or None for one that is not as plain as server spans of own."""
         identity, parent = span.get_span_context(), span.parent
-        if type(span) is RecordingSpan and span.holds_only_ours:
+        if type(span) is RecordingSpan and span.has_only_own_data:
             attributes: Mapping[str, object] = span.plain_attributes
-            pairs, is_repeated = self._pairs, _is_ours
+            pairs, is_repeated = self._pairs, _is_repeated_key
         elif _is_plain(span):
             attributes = span.attributes or {}
-            pairs, is_repeated = self._their_pairs, _is_of_a_database
+            pairs, is_repeated = self._foreign_pairs, _is_database_key
         else:
             return None
         if identity is None or not (span.name.isprintable() and span.name and span.start_time and span.end_time):
@@ -112,13 +112,13 @@ def _pair(key: str, value: object) -> bytes | None:
         if not value.isprintable():
             return None
         content = value.encode()
-        told = b"\x0a" + _varint(len(content)) + content
+        content_field = b"\x0a" + _varint(len(content)) + content
     elif isinstance(value, int) and 0 <= value < 2**63:
-        told = b"\x18" + _varint(value)
+        content_field = b"\x18" + _varint(value)
     else:
         return None
     name = key.encode()
-    body = b"\x0a" + _varint(len(name)) + name + b"\x12" + _varint(len(told)) + told
+    body = b"\x0a" + _varint(len(name)) + name + b"\x12" + _varint(len(content_field)) + content_field
     return _ATTRIBUTE + _varint(len(body)) + body
 
 
@@ -135,12 +135,12 @@ def _is_plain(span: ReadableSpan) -> bool:
     )
 
 
-def _is_ours(key: str) -> bool:
-    return key not in _NEVER_THE_SAME
+def _is_repeated_key(key: str) -> bool:
+    return key not in _UNIQUE_KEYS
 
 
-def _is_of_a_database(key: str) -> bool:
-    return key.startswith(_OF_A_DATABASE)
+def _is_database_key(key: str) -> bool:
+    return key.startswith(_DATABASE_PREFIXES)
 
 
 class _Group:

@@ -30,7 +30,7 @@ Outcome: TypeAlias = Literal["exported", "refused"]
 # How often one batch is tried: a restarting collector loses none, and none that it cannot digest blocks for ever.
 _ATTEMPTS = 3
 # The share of a shutdown's time after which an export that still hangs is cancelled.
-_FOR_DRAINING = 0.9
+_DRAIN_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -89,21 +89,21 @@ class ExportQueue(SpanProcessor):
     def _start_over(self) -> None:
         self._queue: deque[ReadableSpan] = deque()
         self._changed = threading.Condition(threading.RLock())
-        self._awake = threading.Event()
+        self._wake_up = threading.Event()
         self._thread: threading.Thread | None = None
         self._exporter: SpanExporter | None = None
         self._breaker = self._make_breaker()
         self._retry: list[ReadableSpan] = []
         self._attempts = 0
         self._in_flight = 0
-        self._hurry = False
-        self._hurry_succeeded = True
+        self._flush_requested = False
+        self._flush_succeeded = True
         self._stop = threading.Event()
         self._ending = False
-        self._left = False
-        self._given_up = False
+        self._abandoned = False
+        self._aborted = False
         self._closed = False
-        self._watched: dict[int, Future[Outcome]] = {}
+        self._watchers: dict[int, Future[Outcome]] = {}
         self._last_flush_failed_at: float | None = None
 
     # What requests call: no lock, no system call but the one that wakes the thread for a full batch.
@@ -121,7 +121,7 @@ class ExportQueue(SpanProcessor):
             return
         self._queue.append(span)
         if (waiting + 1) % self._limits.batch == 0:
-            self._awake.set()
+            self._wake_up.set()
         if self._thread is None:
             self._start_thread()
 
@@ -139,11 +139,11 @@ class ExportQueue(SpanProcessor):
             if self._ending or len(self._queue) >= self._limits.queue:
                 outcome.set_result("refused")
                 return outcome
-            self._watched[id(span)] = outcome
+            self._watchers[id(span)] = outcome
             # In front of all others, which may be many.
             self._queue.appendleft(span)
-            self._hurry = True
-        self._awake.set()
+            self._flush_requested = True
+        self._wake_up.set()
         if self._thread is None:
             self._start_thread()
         return outcome
@@ -154,14 +154,14 @@ class ExportQueue(SpanProcessor):
         with self._changed:
             if self._thread is None or self._ending:
                 return not self._waiting()
-            self._hurry = True
-            self._awake.set()
-            in_time = self._changed.wait_for(lambda: not self._hurry, timeout_s)
-            flushed = in_time and self._hurry_succeeded
+            self._flush_requested = True
+            self._wake_up.set()
+            in_time = self._changed.wait_for(lambda: not self._flush_requested, timeout_s)
+            flushed = in_time and self._flush_succeeded
         self._last_flush_failed_at = None if flushed else self._clock()
         return flushed
 
-    def rest(self) -> None:
+    def pause(self) -> None:
         """
         Export what is queued, and end the thread and our exporter; the next span starts them again.
 
@@ -172,14 +172,14 @@ class ExportQueue(SpanProcessor):
             thread, self._thread = self._thread, None
             self._stop.set()
             self._stop = threading.Event()
-        self._awake.set()
+        self._wake_up.set()
         if thread is not None and patient:
             thread.join(self._limits.shutdown_s)
 
-    def leave(self) -> None:
+    def finish_in_background(self) -> None:
         """Nobody uses the queue any more: have its thread export the rest and end. Waits for nothing, takes no lock."""
-        self._left = self._ending = True
-        self._awake.set()
+        self._abandoned = self._ending = True
+        self._wake_up.set()
 
     def shutdown(self) -> None:
         """Export what is queued, as far as that is possible in time, count the rest as lost, and end the thread."""
@@ -192,10 +192,10 @@ class ExportQueue(SpanProcessor):
         before = self._last_flush_failed_at
         # The end of the lifespan may just have waited for the same collector, in vain.
         patient = before is None or self._clock() - before > 2 * self._limits.shutdown_s
-        self._awake.set()
+        self._wake_up.set()
         if thread is not None:
-            thread.join(self._limits.shutdown_s * _FOR_DRAINING if patient else 0.0)
-        self._given_up = True
+            thread.join(self._limits.shutdown_s * _DRAIN_SHARE if patient else 0.0)
+        self._aborted = True
         if thread is not None and thread.is_alive():
             # Cancels an export that hangs; may hang itself, where the exporter is not ours.
             end = threading.Thread(target=self._end_exporter, name="divan-obs-export-end", daemon=True)
@@ -204,7 +204,7 @@ class ExportQueue(SpanProcessor):
                 end.start()
                 end.join(max(0.0, deadline - self._clock()))
             thread.join(max(0.0, deadline - self._clock()))
-        self._drop_the_rest()
+        self._drop_remaining()
 
     def _end_exporter(self) -> None:
         with self._changed:
@@ -216,15 +216,15 @@ class ExportQueue(SpanProcessor):
         except Exception as error:
             self._failed(error)
 
-    def _drop_the_rest(self) -> None:
+    def _drop_remaining(self) -> None:
         with self._changed:
             left = self._waiting()
             self._closed = True
             self._queue.clear()
             self._retry = []
-            for outcome in self._watched.values():
+            for outcome in self._watchers.values():
                 outcome.set_result("refused")
-            self._watched.clear()
+            self._watchers.clear()
         if left:
             self._dropped("shutdown", left)
 
@@ -251,16 +251,16 @@ class ExportQueue(SpanProcessor):
         otel_context.attach(Context())
         with suppress_instrumentation():
             while not (self._ending or stop.is_set()):
-                self._awake.wait(self._pause_s())
-                self._awake.clear()
+                self._wake_up.wait(self._pause_s())
+                self._wake_up.clear()
                 try:
-                    self._export_what_is_due()
+                    self._export_due_batches()
                 except Exception as error:
                     # A counter that raises must not be the end of all exports.
                     self._failed(error)
             if self._ending:
-                self._export_the_rest()
-            if self._owns_exporter or not (self._left or stop.is_set()):
+                self._export_remaining()
+            if self._owns_exporter or not (self._abandoned or stop.is_set()):
                 self._end_exporter()
 
     def _pause_s(self) -> float:
@@ -269,28 +269,28 @@ class ExportQueue(SpanProcessor):
             return max(0.001, self._breaker.wait_s())
         return self._limits.delay_s
 
-    def _export_what_is_due(self) -> None:
-        hurry = self._hurry
-        if hurry or not self._breaker.wait_s():
+    def _export_due_batches(self) -> None:
+        flush_requested = self._flush_requested
+        if flush_requested or not self._breaker.wait_s():
             # What came in while a batch was on its way can wait for the next turn, unless it fills one.
             count = len(self._queue) + len(self._retry)
             succeeded = True
-            while count > 0 and succeeded and not self._given_up:
+            while count > 0 and succeeded and not self._aborted:
                 taken, succeeded = self._export_one_batch()
                 count -= taken
-            self._hurry_succeeded = succeeded
-        if hurry:
+            self._flush_succeeded = succeeded
+        if flush_requested:
             with self._changed:
-                self._hurry = False
+                self._flush_requested = False
                 self._changed.notify_all()
 
-    def _export_the_rest(self) -> None:
-        while (self._queue or self._retry) and not self._given_up:
+    def _export_remaining(self) -> None:
+        while (self._queue or self._retry) and not self._aborted:
             if not self._export_one_batch()[1]:
                 return
 
     def _export_one_batch(self) -> tuple[int, bool]:
-        batch = self._take()
+        batch = self._next_batch()
         succeeded = self._exported(batch)
         lost = 0
         with self._changed:
@@ -300,7 +300,7 @@ class ExportQueue(SpanProcessor):
             else:
                 self._breaker.failed()
                 self._attempts += 1
-                if self._attempts < _ATTEMPTS or self._given_up:
+                if self._attempts < _ATTEMPTS or self._aborted:
                     self._retry = batch
                 else:
                     lost = len(batch)
@@ -309,17 +309,17 @@ class ExportQueue(SpanProcessor):
                 self._retry, lost = [], 0
         if lost:
             self._dropped("export_failed", lost)
-        self._tell(batch, "exported" if succeeded else "refused")
+        self._notify_watchers(batch, "exported" if succeeded else "refused")
         return len(batch), succeeded
 
-    def _take(self) -> list[ReadableSpan]:
+    def _next_batch(self) -> list[ReadableSpan]:
         batch, self._retry = self._retry, []
         if not batch:
             self._attempts = 0
             for _ in range(min(self._limits.batch, len(self._queue))):
                 batch.append(self._queue.popleft())
         # Whoever waits for one span does not wait for those before it.
-        while self._watched and self._queue and id(self._queue[0]) in self._watched:
+        while self._watchers and self._queue and id(self._queue[0]) in self._watchers:
             batch.append(self._queue.popleft())
         self._in_flight = len(batch)
         return batch
@@ -333,11 +333,11 @@ class ExportQueue(SpanProcessor):
             self._failed(error)
             return False
 
-    def _tell(self, batch: Sequence[ReadableSpan], outcome: Outcome) -> None:
-        if not self._watched:
+    def _notify_watchers(self, batch: Sequence[ReadableSpan], outcome: Outcome) -> None:
+        if not self._watchers:
             return
         for span in batch:
-            watcher = self._watched.pop(id(span), None)
+            watcher = self._watchers.pop(id(span), None)
             if watcher is not None:
                 watcher.set_result(outcome)
 

@@ -18,13 +18,13 @@ from divan_obs_asgi.redaction.commands import redis_name, sql_name
 from divan_obs_asgi.redaction.databases import MARKER as DATABASE
 from divan_obs_asgi.redaction.errors import frames_only, marker_for_text
 from divan_obs_asgi.redaction.sql import commands_only, without_literals
+from divan_obs_asgi.tracing.export.urls import names_only, with_path, without_query
 from divan_obs_asgi.tracing.spans.recording import RecordingSpan
 from divan_obs_asgi.tracing.spans.server import NAME
-from divan_obs_asgi.tracing.urls import names_only, with_path, without_query
 
 # What our spans say of themselves: templates, closed vocabularies, ids that were checked when they came in, an address
 # as far as OBS_TRACING_CLIENT_ADDRESS allows. Frameworks use the same names for what nobody has checked.
-_OURS = frozenset(
+_SAFE_OWN = frozenset(
     {
         "http.request.method",
         "http.route",
@@ -47,9 +47,9 @@ _OURS = frozenset(
         "socketio.sid",
     }
 )
-_THEIRS = frozenset({"http.route"})
+_SAFE_FOREIGN = frozenset({"http.route"})
 # Knows no route of any request, and is there for those who want its raw paths.
-_ROUTELESS = "opentelemetry.instrumentation.asgi"
+_CONTRIB_ASGI = "opentelemetry.instrumentation.asgi"
 # What instrumentations of clients and frameworks set, the old names and the new ones.
 _URLS = frozenset({"url.full", "http.url", "http.target", "url.original"})
 # Of a server span: the path that the client asked for, for which there is a template, or no route at all.
@@ -76,11 +76,11 @@ class SpanRedactor:
         # Names and keys are few, and the policy is pure: it says the same of the same text.
         self._name = lru_cache(maxsize=2048)(policy.redact_text)
         # Values in which the policy has found nothing; where it finds something, each time is counted.
-        self._harmless: dict[tuple[str, object, type, bool], AttributeValue] = {}
+        self._unchanged: dict[tuple[str, object, type, bool], AttributeValue] = {}
 
     def span(self, span: ReadableSpan) -> ReadableSpan:
         """Return a copy of `span` that may leave the process, or `span` where it holds nothing but what we have set."""
-        if type(span) is RecordingSpan and span.holds_only_ours:
+        if type(span) is RecordingSpan and span.has_only_own_data:
             return span
         # The error of a database or a validation repeats values, as text that looks like any other.
         of_a_database = any(system in (span.attributes or {}) for system in _SYSTEMS)
@@ -104,7 +104,7 @@ class SpanRedactor:
 
     def attributes(self, attributes: Attributes) -> dict[str, AttributeValue]:
         """Return attributes, of a resource, an event or a link, as they may leave the process."""
-        return self._redacted(attributes or {}, _THEIRS, (attributes or {}).get("http.route"))
+        return self._redacted(attributes or {}, _SAFE_FOREIGN, (attributes or {}).get("http.route"))
 
     def _name_of(self, span: ReadableSpan) -> str:
         maker = span.instrumentation_scope.name if span.instrumentation_scope is not None else ""
@@ -124,9 +124,9 @@ class SpanRedactor:
         attributes = span.attributes or {}
         maker = span.instrumentation_scope.name if span.instrumentation_scope is not None else ""
         route = attributes.get("http.route")
-        if route is None and _PATHS & attributes.keys() and span.kind is not SpanKind.CLIENT and maker != _ROUTELESS:
+        if route is None and _PATHS & attributes.keys() and span.kind is not SpanKind.CLIENT and maker != _CONTRIB_ASGI:
             route = UNMATCHED
-        return self._redacted(attributes, _OURS if maker == NAME else _THEIRS, route)
+        return self._redacted(attributes, _SAFE_OWN if maker == NAME else _SAFE_FOREIGN, route)
 
     def _redacted(
         self, attributes: Mapping[str, AttributeValue], known: frozenset[str], route: object
@@ -140,16 +140,16 @@ class SpanRedactor:
     def _value(self, key: str, value: Any, redis: bool, route: object) -> AttributeValue:
         kind = type(value)
         if not key.startswith(_REPEATED) or not (kind is int or (kind is str and len(value) <= _SHORT)):
-            return self._policed(key, value, redis, route)[0]
+            return self._apply_policy(key, value, redis, route)[0]
         pair = key, value, kind, redis
-        known = self._harmless.get(pair)
+        known = self._unchanged.get(pair)
         if known is None:
-            known, is_harmless = self._policed(key, value, redis, route)
-            if is_harmless and len(self._harmless) < _REMEMBERED:
-                self._harmless[pair] = known
+            known, is_harmless = self._apply_policy(key, value, redis, route)
+            if is_harmless and len(self._unchanged) < _REMEMBERED:
+                self._unchanged[pair] = known
         return known
 
-    def _policed(self, key: str, value: Any, redis: bool, route: object) -> tuple[AttributeValue, bool]:
+    def _apply_policy(self, key: str, value: Any, redis: bool, route: object) -> tuple[AttributeValue, bool]:
         """Return a value as it may leave the process, and whether the policy has left it as it was."""
         if isinstance(value, str):
             if key in _STATEMENTS:
@@ -189,8 +189,8 @@ class SpanRedactor:
 
 
 def _marker_for(event: Event) -> str | None:
-    told = event.attributes or {}
-    return marker_for_text(str(told.get(_TYPE, "")), str(told.get(_STACKTRACE, "")))
+    attributes = event.attributes or {}
+    return marker_for_text(str(attributes.get(_TYPE, "")), str(attributes.get(_STACKTRACE, "")))
 
 
 class RedactingExporter(SpanExporter):

@@ -1,8 +1,10 @@
-"""Whose child a server span is: W3C Trace Context and Baggage of the caller. Imported only where tracing is on."""
+"""The parent of a server span: W3C Trace Context and Baggage of the caller. Requires the extra `tracing`."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from urllib.parse import unquote
 
 from opentelemetry.baggage import set_baggage
 from opentelemetry.context import Context
@@ -17,17 +19,24 @@ from opentelemetry.trace import (
 )
 
 from divan_obs_asgi.connection import headers
-from divan_obs_asgi.tracing.propagation import baggage, traceparent, tracestate
+from divan_obs_asgi.tracing.propagation import traceparent, tracestate
 from divan_obs_asgi.types import Scope
 
 EMPTY = Context()
+# W3C Baggage, section 3.2: a token, "=", and characters except space, quotes, comma, semicolon and backslash.
+_BAGGAGE_MEMBER = re.compile(
+    r"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,256})[ \t]*=[ \t]*([\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*)[ \t]*(?:;.*)?"
+)
+# W3C Baggage, section 3.3.2.
+_MAX_BAGGAGE_MEMBERS = 64
+_MAX_BAGGAGE_LENGTH = 8192
 
 
-class CallersState(TraceState):
+class CallerTraceState(TraceState):
     """
-    The caller's `tracestate` by the grammar of level 2.
+    The caller's `tracestate`, by the grammar of level 2.
 
-    The SDK knows level 1 only, and leaves out, with a warning for each, members whose keys are of level 2.
+    The SDK supports level 1 only. It drops members whose keys are of level 2, and logs a warning for each of them.
     """
 
     def __init__(self, members: dict[str, str]) -> None:
@@ -40,11 +49,11 @@ class CallersState(TraceState):
         others = self._without(key)
         if len(others) >= tracestate.MEMBERS or not tracestate.is_member(key, value):
             return self
-        # Section 3.5: what has changed stands at the beginning.
-        return CallersState({key: value, **others})
+        # Section 3.5: a modified member moves to the beginning.
+        return CallerTraceState({key: value, **others})
 
     def delete(self, key: str) -> TraceState:
-        return CallersState(self._without(key))
+        return CallerTraceState(self._without(key))
 
     def _without(self, key: str) -> dict[str, str]:
         return {name: value for name, value in self._dict.items() if name != key}
@@ -52,11 +61,11 @@ class CallersState(TraceState):
 
 def parent_of(scope: Scope, present: Mapping[bytes, bytes], context: Context) -> tuple[SpanContext | None, Context]:
     """
-    Read the W3C headers.
+    Return the parent span and the context that the W3C headers describe.
 
     Args:
-        context: what the caller has left: nothing, or what is current in the one that has called within the process,
-            which is the parent where the headers name none.
+        context: empty, or the current context of a caller in the same process. Its span is the parent if the headers
+            do not name one.
     """
     if b"traceparent" in present:
         given = traceparent.parse(headers.values(scope["headers"], b"traceparent"))
@@ -67,7 +76,7 @@ def parent_of(scope: Scope, present: Mapping[bytes, bytes], context: Context) ->
         current = get_current_span(context).get_span_context()
         parent = current if current.is_valid else None
     if b"baggage" in present:
-        for name, value in baggage.parse(headers.values(scope["headers"], b"baggage")).items():
+        for name, value in parse_baggage(headers.values(scope["headers"], b"baggage")).items():
             context = set_baggage(name, value, context)
     return parent, context
 
@@ -75,8 +84,25 @@ def parent_of(scope: Scope, present: Mapping[bytes, bytes], context: Context) ->
 def _span_context(parent: traceparent.TraceParent, scope: Scope, present: Mapping[bytes, bytes]) -> SpanContext:
     state = None
     if b"tracestate" in present:
-        state = CallersState(tracestate.parse(headers.values(scope["headers"], b"tracestate")))
+        state = CallerTraceState(tracestate.parse(headers.values(scope["headers"], b"tracestate")))
     return SpanContext(int(parent.trace_id, 16), int(parent.span_id, 16), True, TraceFlags(parent.flags), state)
 
 
-__all__ = ["EMPTY", "CallersState", "parent_of"]
+def parse_baggage(values: list[bytes]) -> dict[str, str]:
+    """
+    Return the well-formed members of all `baggage` headers, without their properties.
+
+    The SDK's propagator is not used: for each malformed member it logs a warning with the client's text.
+    """
+    text = ",".join(value.decode("latin-1") for value in values)
+    if len(text) > _MAX_BAGGAGE_LENGTH:
+        return {}
+    found: dict[str, str] = {}
+    for part in text.split(","):
+        match = _BAGGAGE_MEMBER.fullmatch(part.strip(" \t"))
+        if match is not None and len(found) < _MAX_BAGGAGE_MEMBERS:
+            found[match[1]] = unquote(match[2], errors="replace")
+    return found
+
+
+__all__ = ["EMPTY", "CallerTraceState", "parent_of", "parse_baggage"]

@@ -21,7 +21,7 @@ from divan_obs_asgi.tracing.propagation.parents import EMPTY
 from divan_obs_asgi.types import RawHeaders
 
 
-def carried() -> str:
+def current_traceparent() -> str:
     """Return the `traceparent` of the current span; empty where there is none."""
     ids = get_current_span().get_span_context()
     if not ids.is_valid:
@@ -29,7 +29,7 @@ def carried() -> str:
     return traceparent.render(format_trace_id(ids.trace_id), format_span_id(ids.span_id), ids.trace_flags).decode()
 
 
-def called_by(caller: SpanContext, headers: RawHeaders) -> RawHeaders:
+def headers_with_caller(caller: SpanContext, headers: RawHeaders) -> RawHeaders:
     """Return request headers in which this span is the caller's."""
     changed = [pair for pair in headers if pair[0] not in (b"traceparent", b"tracestate")]
     ids = format_trace_id(caller.trace_id), format_span_id(caller.span_id)
@@ -40,7 +40,7 @@ def called_by(caller: SpanContext, headers: RawHeaders) -> RawHeaders:
 
 
 @contextmanager
-def brought(told: object) -> Iterator[None]:
+def use_traceparent(told: object) -> Iterator[None]:
     """Have the span that a `traceparent` names be current, or none where it is no such; of what was current nothing."""
     given = traceparent.parse([told.encode()]) if isinstance(told, str) and told.isascii() else None
     context = EMPTY
@@ -55,4 +55,4 @@ def brought(told: object) -> Iterator[None]:
         make_current(before)
 
 
-__all__ = ["brought", "called_by", "carried"]
+__all__ = ["current_traceparent", "headers_with_caller", "use_traceparent"]

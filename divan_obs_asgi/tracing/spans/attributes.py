@@ -34,7 +34,7 @@ _OLD_NAMES = {
 }
 
 
-def seen(scope: Scope) -> Scope:
+def scope_at_start(scope: Scope) -> Scope:
     """Return what `SpanContent` tells of a connection's start, as it is now: an application may change its scope."""
     get = scope.get
     return {"scheme": get("scheme"), "http_version": get("http_version"), "client": get("client")}
@@ -138,4 +138,4 @@ def _full(address: str) -> str | None:
 
 _ADDRESSES: dict[str, Callable[[str], str | None] | None] = {"none": None, "network": _network, "full": _full}
 
-__all__ = ["Attributes", "SpanContent", "error_type", "seen"]
+__all__ = ["Attributes", "SpanContent", "error_type", "scope_at_start"]

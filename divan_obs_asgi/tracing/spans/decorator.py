@@ -1,4 +1,4 @@
-"""A function with something around each of its calls, plain or async as it was."""
+"""A function with something wrap_calls each of its calls, plain or async as it was."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 
-def around(function: Any, context: Callable[[], AbstractContextManager[object]], by: str) -> Any:
+def wrap_calls(function: Any, context: Callable[[], AbstractContextManager[object]], by: str) -> Any:
     """
     Return `function` so that each call is made inside of a new `context()`.
 
@@ -55,4 +55,4 @@ def name_of(function: Any) -> str:
     return name.rpartition("<locals>.")[2]
 
 
-__all__ = ["around", "is_async", "name_of"]
+__all__ = ["is_async", "name_of", "wrap_calls"]

@@ -65,7 +65,7 @@ class EventSpans(ServerSpans):
     _policy: RedactionPolicy
     _pseudonym: Callable[[str], str]
 
-    def _speak_by(self, policy: RedactionPolicy) -> None:
+    def _set_policy(self, policy: RedactionPolicy) -> None:
         self._policy = policy
         # A client's events share its id; a keyed hash for each would cost more than the span's other attributes.
         self._pseudonym = lru_cache(maxsize=4096)(policy.pseudonym)
@@ -141,7 +141,7 @@ class FastEventSpans(EventSpans, FastServerSpans):
 
     def __init__(self, spans: FastServerSpans, policy: RedactionPolicy) -> None:
         super().__init__(spans._settings, spans._sdk, spans._processor, spans._sampler, spans._queue)
-        self._speak_by(policy)
+        self._set_policy(policy)
 
     def _new_span(self, scope: Scope, record: RequestRecord, parent: SpanContext | None, context: Context) -> Span:
         """As in the parent; where nothing is recorded, ids become text when somebody asks for them."""
@@ -162,9 +162,9 @@ class TracerEventSpans(EventSpans, TracerServerSpans):
 
     def __init__(self, spans: TracerServerSpans, policy: RedactionPolicy) -> None:
         super().__init__(spans._settings, spans.provider)
-        self._speak_by(policy)
+        self._set_policy(policy)
 
-    def _adopt_natives(self) -> None:
+    def _adopt_framework_spans(self) -> None:
         """Nothing: no framework makes spans of events."""
 
 

@@ -17,10 +17,10 @@ from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing.export.queue import ExportQueue
 from divan_obs_asgi.tracing.propagation import traceparent
 from divan_obs_asgi.tracing.sampling import TraceSampler
-from divan_obs_asgi.tracing.spans.attributes import Attributes, seen
+from divan_obs_asgi.tracing.spans.attributes import Attributes, scope_at_start
 from divan_obs_asgi.tracing.spans.recording import RecordingSpan, UnsampledSpan
-from divan_obs_asgi.tracing.spans.server import ERROR, NAME, TEST_SPAN, Answer, ServerSpans
-from divan_obs_asgi.tracing.spans.tail_sampling import FAILED, Reason, TailKeep
+from divan_obs_asgi.tracing.spans.server import ERROR, NAME, TEST_SPAN, ServerSpans, TestOutcome
+from divan_obs_asgi.tracing.spans.tail_sampling import FAILED, Reason, TailSampler
 from divan_obs_asgi.types import Scope
 from divan_obs_asgi.version import __version__
 
@@ -55,15 +55,15 @@ class FastServerSpans(ServerSpans):
         self._queue = queue
         self._scope = InstrumentationScope(NAME, __version__)
         self._keep = (
-            TailKeep(settings.tracing.keep_slow_s, settings.tracing.keep_budget)
+            TailSampler(settings.tracing.keep_slow_s, settings.tracing.keep_budget)
             if settings.tracing.keep_errors
             else None
         )
         self.finishes_unsampled = self._keep is not None
 
-    def rest(self) -> None:
+    def pause(self) -> None:
         if self._queue is not None:
-            self._queue.rest()
+            self._queue.pause()
 
     @property
     def exports(self) -> bool:
@@ -73,7 +73,7 @@ class FastServerSpans(ServerSpans):
     def export_fails(self) -> bool | None:
         return self._queue.fails if self._queue is not None else None
 
-    def send_test_span(self, timeout_s: float) -> tuple[str, Answer]:
+    def send_test_span(self, timeout_s: float) -> tuple[str, TestOutcome]:
         assert self._queue is not None
         ids = self._sdk.id_generator
         trace_id = ids.generate_trace_id()
@@ -112,7 +112,7 @@ class FastServerSpans(ServerSpans):
         if not sampled:
             unsampled = UnsampledSpan(trace_id, span_id, state, random)
             if self._keep is not None:
-                unsampled.parent, unsampled.seen = parent, seen(scope)
+                unsampled.parent, unsampled.scope_at_start = parent, scope_at_start(scope)
             return unsampled
         identity = SpanContext(trace_id, span_id, False, SAMPLED_RANDOM if random else _SAMPLED, state)
         span = self._recording(identity, parent, record, self._at_start(scope, record))
@@ -151,7 +151,7 @@ class FastServerSpans(ServerSpans):
         trace_id, span_id, state, random = unsampled.ids
         identity = SpanContext(trace_id, span_id, False, SAMPLED_RANDOM if random else _SAMPLED, state)
         # Marked: whoever computes rates from spans must know that this one stands for itself only.
-        attributes = {**self._at_start(unsampled.seen, record), "divan.kept": reason}
+        attributes = {**self._at_start(unsampled.scope_at_start, record), "divan.kept": reason}
         return self._recording(identity, unsampled.parent, record, attributes)
 
 

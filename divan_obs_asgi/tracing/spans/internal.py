@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 from divan_obs_asgi.connection.record import current_record
@@ -13,7 +14,7 @@ from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.redaction.errors import frames_only, marker_for
 from divan_obs_asgi.redaction.text import HIDDEN
 from divan_obs_asgi.redaction.tracebacks import formatted
-from divan_obs_asgi.tracing.spans.decorator import around, is_async, name_of
+from divan_obs_asgi.tracing.spans.decorator import is_async, name_of, wrap_calls
 from divan_obs_asgi.version import __version__
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ F = TypeVar("F", bound=Callable[..., object])
 _NAME = "divan_obs_asgi"
 
 
-class WorkSpan(Protocol):
+class ApplicationSpan(Protocol):
     """What `with obs.span(...) as span` gives: OpenTelemetry's span, or one that does nothing."""
 
     def set_attribute(self, key: str, value: Any) -> None: ...
@@ -36,7 +37,7 @@ class WorkSpan(Protocol):
     def is_recording(self) -> bool: ...
 
 
-class WorkSpans:
+class SpanFactory:
     """
     Makes spans for pieces of work.
 
@@ -50,7 +51,7 @@ class WorkSpans:
         self._tracer = tracer
         self._policy = policy
 
-    def span(self, name: str, **attributes: object) -> AbstractContextManager[WorkSpan]:
+    def span(self, name: str, **attributes: object) -> AbstractContextManager[ApplicationSpan]:
         """
         Return a context manager: a span for what is done inside, a child of the current one.
 
@@ -111,26 +112,26 @@ class WorkSpans:
 
     def _traced(self, function: Any, name: str | None, attributes: Mapping[str, object]) -> Any:
         name = name or name_of(function)
-        return around(function, lambda: self._span(name, attributes, new_trace=False), "traced")
+        return wrap_calls(function, lambda: self._span(name, attributes, new_trace=False), "traced")
 
     @contextmanager
     def _span(
         self, name: str, attributes: Mapping[str, object], *, new_trace: bool, links: list[Link] | None = None
-    ) -> Iterator[WorkSpan]:
+    ) -> Iterator[ApplicationSpan]:
         tracer = self._tracer()
         if tracer is None:
-            yield _NOTHING
+            yield _NOOP_SPAN
             return
         from opentelemetry.context import Context
         from opentelemetry.trace import get_current_span
 
         from divan_obs_asgi.tracing.propagation.context import current, is_suppressed
-        from divan_obs_asgi.tracing.spans.unrecorded import is_unrecorded_of_ours
+        from divan_obs_asgi.tracing.spans.unrecorded import is_own_unrecorded
 
         if is_suppressed(current()):
-            yield _NOTHING
+            yield _NOOP_SPAN
             return
-        if not new_trace and is_unrecorded_of_ours():
+        if not new_trace and is_own_unrecorded():
             # A child would not be recorded either: neither a span nor redacted attributes are made for it.
             yield get_current_span()
             return
@@ -188,7 +189,7 @@ def _text_of(error: Exception) -> str:
         return ""
 
 
-class _Nothing:
+class _NoopSpan:
     """A span where there is no tracing."""
 
     def set_attribute(self, key: str, value: object) -> None:
@@ -201,7 +202,21 @@ class _Nothing:
         return False
 
 
-_NOTHING = _Nothing()
+_NOOP_SPAN = _NoopSpan()
+
+
+def untraced() -> AbstractContextManager[object]:
+    """
+    Return a context manager in which client libraries make no spans.
+
+    The library's own checks use it: they run every few seconds and do not belong to a request.
+    """
+    # Every instrumentation imports this module. If it is not loaded, nothing is instrumented. Importing it here would
+    # block the event loop, and the first check, for longer than the timeout of a probe.
+    utils = sys.modules.get("opentelemetry.instrumentation.utils")
+    suppress = getattr(utils, "suppress_instrumentation", nullcontext)
+    block: AbstractContextManager[object] = suppress()
+    return block
 
 
 def tracer_of(provider: Any) -> Callable[[], Tracer | None]:
@@ -232,9 +247,9 @@ def _links_to_current() -> list[Link]:
 
 
 # For `divan_obs_asgi.span` and its like: through OpenTelemetry's global provider, which `init` and `wrap` set.
-_everywhere = WorkSpans(_global_tracer, RedactionPolicy())
-span = _everywhere.span
-traced = _everywhere.traced
-background = _everywhere.background
+_global_spans = SpanFactory(_global_tracer, RedactionPolicy())
+span = _global_spans.span
+traced = _global_spans.traced
+background = _global_spans.background
 
-__all__ = ["WorkSpan", "WorkSpans", "background", "record_error", "span", "traced", "tracer_of"]
+__all__ = ["ApplicationSpan", "SpanFactory", "background", "record_error", "span", "traced", "tracer_of", "untraced"]

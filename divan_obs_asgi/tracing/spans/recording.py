@@ -152,7 +152,7 @@ class RecordingSpan(ReadableSpan, Span):
         self._end_time = end_time
 
     @property
-    def holds_only_ours(self) -> bool:
+    def has_only_own_data(self) -> bool:
         """Whether nobody but this library has set anything: attributes, events, a status' description."""
         return (
             type(self._attributes) is dict
@@ -163,7 +163,7 @@ class RecordingSpan(ReadableSpan, Span):
 
     @property
     def plain_attributes(self) -> dict[str, AttributeValue]:
-        """What `holds_only_ours` speaks of."""
+        """What `has_only_own_data` speaks of."""
         assert type(self._attributes) is dict
         return self._attributes
 
@@ -196,11 +196,11 @@ class UnsampledSpan(NonRecordingSpan):
     Attributes:
         ids: trace id, span id, trace state, and whether the trace id is random.
         parent: the caller's span.
-        seen: what a recorded one would tell of its start, where it may be kept after all.
+        scope_at_start: what a recorded one would tell of its start, where it may be kept after all.
     """
 
     parent: SpanContext | None = None
-    seen: Mapping[str, Any] = MappingProxyType({})
+    scope_at_start: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, trace_id: int, span_id: int, state: TraceState | None, random: bool) -> None:
         self.ids = trace_id, span_id, state, random

@@ -24,12 +24,12 @@ from opentelemetry.trace import TracerProvider as AnyTracerProvider
 
 from divan_obs_asgi.connection.record import RequestRecord
 from divan_obs_asgi.settings import Settings
-from divan_obs_asgi.tracing.clients import Clients
-from divan_obs_asgi.tracing.deferred_sampling import waiting
+from divan_obs_asgi.tracing.clients import ClientInstrumentation
+from divan_obs_asgi.tracing.frameworks import awaiting_span
 from divan_obs_asgi.tracing.propagation import traceparent
 from divan_obs_asgi.tracing.propagation.context import current, make_current
 from divan_obs_asgi.tracing.propagation.parents import EMPTY, parent_of
-from divan_obs_asgi.tracing.propagation.pubsub import called_by
+from divan_obs_asgi.tracing.propagation.pubsub import headers_with_caller
 from divan_obs_asgi.tracing.spans.attributes import SpanContent
 from divan_obs_asgi.tracing.spans.internal import record_error
 from divan_obs_asgi.types import Scope
@@ -41,11 +41,11 @@ COMPONENT = "tracing"
 TEST_SPAN = "divan.trace_test"
 ERROR = Status(StatusCode.ERROR)
 
-Answer: TypeAlias = Literal["exported", "refused", "timeout"]
+TestOutcome: TypeAlias = Literal["exported", "refused", "timeout"]
 
 # Where OpenTelemetry keeps the current span; found out by its public functions, and used to make a context in one step.
 SPAN_KEY = next(iter(set_span_in_context(NonRecordingSpan(SpanContext(1, 1, False)), EMPTY)))
-_make_nothing_current = partial(make_current, EMPTY)
+_clear_context = partial(make_current, EMPTY)
 
 
 class ServerSpans(SpanContent, ABC):
@@ -63,7 +63,7 @@ class ServerSpans(SpanContent, ABC):
         super().__init__(settings)
         self.provider = provider
         self._settings = settings
-        self.clients = Clients(settings.tracing.clients, provider, settings.requests.id_response_header)
+        self.clients = ClientInstrumentation(settings.tracing.clients, provider, settings.requests.id_response_header)
         self._headers = settings.tracing.response_headers
         self._only_traceparent = self._headers == ("traceparent",)
 
@@ -89,35 +89,35 @@ class ServerSpans(SpanContent, ABC):
             if called or b"traceparent" in present or b"baggage" in present:
                 parent, context = parent_of(scope, present, before if called else EMPTY)
         record.span = span = self._new_span(scope, record, parent, context)
-        self.tell(record)
+        self.set_response_headers(record)
         if record.sampled or self.finishes_unsampled:
             record.add_finisher(COMPONENT, self.finish)
         make_current(Context({**context, SPAN_KEY: span}) if context else Context({SPAN_KEY: span}))
         # Not by a token: a coroutine may be closed in another task than it was started in.
-        return partial(make_current, before) if before else _make_nothing_current
+        return partial(make_current, before) if before else _clear_context
 
     def adopt(self, record: RequestRecord, span: Span) -> None:
         """Have `record` carry the ids of a framework's span in place of one of ours."""
         record.span = span
-        fill(record, span.get_span_context())
+        set_ids(record, span.get_span_context())
         if span.is_recording():
             span.set_attribute("divan.request_id", record.request_id)
-        self.tell(record)
+        self.set_response_headers(record)
 
     def defer(self, scope: Scope, record: RequestRecord) -> Callable[[], object]:
         """Wait for the span of a framework that stands inside of us, which `record` will adopt."""
         before = current()
-        make_current(self.only_in_headers(scope, record, before))
-        waiting.set(record)
+        make_current(self.framework_context(scope, record, before))
+        awaiting_span.set(record)
 
         def undo() -> None:
-            waiting.set(None)
+            awaiting_span.set(None)
             make_current(before)
 
         return undo
 
     @staticmethod
-    def only_in_headers(scope: Scope, record: RequestRecord, context: Context) -> Context:
+    def framework_context(scope: Scope, record: RequestRecord, context: Context) -> Context:
         """
         Return the context in which a framework starts its server span: without a span, for whose child it takes that.
 
@@ -128,10 +128,10 @@ class ServerSpans(SpanContent, ABC):
             return EMPTY
         caller = get_current_span(context).get_span_context()
         if caller.is_valid and b"traceparent" not in record.request_headers:
-            scope["headers"] = called_by(caller, scope["headers"])
+            scope["headers"] = headers_with_caller(caller, scope["headers"])
         return Context({key: value for key, value in context.items() if key != SPAN_KEY})
 
-    def tell(self, record: RequestRecord) -> None:
+    def set_response_headers(self, record: RequestRecord) -> None:
         """Set the response headers that name the span."""
         value = traceparent.render(record.trace_id, record.span_id, record.trace_flags)
         if self._only_traceparent:
@@ -171,7 +171,7 @@ class ServerSpans(SpanContent, ABC):
         if flush is not None:
             flush(timeout_ms)
 
-    def rest(self) -> None:
+    def pause(self) -> None:
         """End what exports them until the next one comes; of a provider of the application's own, nothing."""
 
     @property
@@ -185,7 +185,7 @@ class ServerSpans(SpanContent, ABC):
         return None
 
     @abstractmethod
-    def send_test_span(self, timeout_s: float) -> tuple[str, Answer]:
+    def send_test_span(self, timeout_s: float) -> tuple[str, TestOutcome]:
         """Emit a span, wait for its export, and return its trace id and how that went."""
 
     @abstractmethod
@@ -196,7 +196,7 @@ class ServerSpans(SpanContent, ABC):
     def _close(self, span: Any, record: RequestRecord) -> None: ...
 
 
-def fill(record: RequestRecord, identity: SpanContext) -> None:
+def set_ids(record: RequestRecord, identity: SpanContext) -> None:
     """Have `record` tell the ids of its span."""
     record.trace_id = format_trace_id(identity.trace_id)
     record.span_id = format_span_id(identity.span_id)
@@ -204,4 +204,4 @@ def fill(record: RequestRecord, identity: SpanContext) -> None:
     record.random_trace = bool(identity.trace_flags & traceparent.RANDOM)
 
 
-__all__ = ["COMPONENT", "ERROR", "NAME", "SPAN_KEY", "TEST_SPAN", "Answer", "ServerSpans", "fill"]
+__all__ = ["COMPONENT", "ERROR", "NAME", "SPAN_KEY", "TEST_SPAN", "ServerSpans", "TestOutcome", "set_ids"]

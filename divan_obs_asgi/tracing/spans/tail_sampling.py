@@ -15,7 +15,7 @@ FAILED: frozenset[Outcome | None] = frozenset({"error", "error_after_start", "in
 Reason: TypeAlias = Literal["error", "slow"]
 
 
-class TailKeep:
+class TailSampler:
     """
     Keeps the failed and the slow, up to a number a second.
 
@@ -49,4 +49,4 @@ class TailKeep:
         return reason
 
 
-__all__ = ["FAILED", "Reason", "TailKeep"]
+__all__ = ["FAILED", "Reason", "TailSampler"]

@@ -10,9 +10,9 @@ from opentelemetry.trace import TracerProvider as AnyTracerProvider
 
 from divan_obs_asgi.connection.record import RequestRecord
 from divan_obs_asgi.settings import Settings
-from divan_obs_asgi.tracing.deferred_sampling import AdoptingProcessor
+from divan_obs_asgi.tracing.frameworks import AdoptingSpanProcessor
 from divan_obs_asgi.tracing.propagation.parents import EMPTY
-from divan_obs_asgi.tracing.spans.server import ERROR, NAME, TEST_SPAN, Answer, ServerSpans, fill
+from divan_obs_asgi.tracing.spans.server import ERROR, NAME, TEST_SPAN, ServerSpans, TestOutcome, set_ids
 from divan_obs_asgi.tracing.spans.tail_sampling import FAILED
 from divan_obs_asgi.types import Scope
 from divan_obs_asgi.version import __version__
@@ -24,19 +24,19 @@ class TracerServerSpans(ServerSpans):
     def __init__(self, settings: Settings, provider: AnyTracerProvider) -> None:
         super().__init__(settings, provider)
         self._tracer = provider.get_tracer(NAME, __version__)
-        self._adopt_natives()
+        self._adopt_framework_spans()
 
-    def _adopt_natives(self) -> None:
+    def _adopt_framework_spans(self) -> None:
         settings, provider = self._settings, self.provider
         add: Any = getattr(provider, "add_span_processor", None)
         if settings.tracing.native == "defer" and add is not None:
-            add(AdoptingProcessor(self.adopt))
+            add(AdoptingSpanProcessor(self.adopt))
 
     @property
     def exports(self) -> bool:
         return hasattr(self.provider, "force_flush")
 
-    def send_test_span(self, timeout_s: float) -> tuple[str, Answer]:
+    def send_test_span(self, timeout_s: float) -> tuple[str, TestOutcome]:
         span = self._tracer.start_span(TEST_SPAN, EMPTY)
         span.end()
         trace_id = format_trace_id(span.get_span_context().trace_id)
@@ -54,7 +54,7 @@ class TracerServerSpans(ServerSpans):
             self._links(record),
             start_time=record.started_ns,
         )
-        fill(record, span.get_span_context())
+        set_ids(record, span.get_span_context())
         return span
 
     def _close(self, span: Any, record: RequestRecord) -> None:

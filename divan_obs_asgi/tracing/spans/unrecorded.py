@@ -48,7 +48,7 @@ def is_unrecorded() -> bool:
     return context.is_valid and not (context.is_remote or context.trace_flags.sampled or span.is_recording())
 
 
-def is_unrecorded_of_ours() -> bool:
+def is_own_unrecorded() -> bool:
     """Tell whether the current span is one that this library has made, and does not record."""
     return type(get_current_span()) is UnsampledSpan
 
@@ -58,7 +58,7 @@ def methods_of(library: str) -> Methods:
     return {(cls, name): method for cls in _classes_of(library) for name, method in vars(cls).items()}
 
 
-class Bypass:
+class InstrumentationBypass:
     """
     Calls the methods that an instrumentation has wrapped as they were before, where nothing is recorded.
 
@@ -106,4 +106,4 @@ def _classes_of(library: str) -> Iterator[type]:
             continue
 
 
-__all__ = ["Bypass", "is_unrecorded", "is_unrecorded_of_ours", "methods_of"]
+__all__ = ["InstrumentationBypass", "is_own_unrecorded", "is_unrecorded", "methods_of"]

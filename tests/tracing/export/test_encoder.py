@@ -152,7 +152,7 @@ def test_a_call_of_a_database_goes_the_short_way_too() -> None:
         span.end()
         assert isinstance(span, ReadableSpan)
         assert own._span(span) is not None
-    assert len(own._their_pairs) == 2
+    assert len(own._foreign_pairs) == 2
     assert not own._pairs
 
 

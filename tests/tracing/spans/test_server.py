@@ -21,7 +21,7 @@ from divan_obs_asgi.connection.routes import RouteTemplates
 from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.testing import SCENARIOS, Conversation, converse, http_scope
 from divan_obs_asgi.tracing.provider import exporter_url
-from divan_obs_asgi.tracing.spans.tail_sampling import TailKeep
+from divan_obs_asgi.tracing.spans.tail_sampling import TailSampler
 from divan_obs_asgi.types import ASGIApp, Message, Scope
 from tests.servers.otlp import OtlpReceiver, attributes
 from tests.stacks import Observed
@@ -349,7 +349,7 @@ def test_what_is_sampled_is_not_marked() -> None:
 def test_no_more_is_kept_than_the_budget_allows() -> None:
     """A service that fails altogether does not flood its collector; the next second has a budget of its own."""
     now = [7.0]
-    keep = TailKeep(1.0, 2, clock=lambda: now[0])
+    keep = TailSampler(1.0, 2, clock=lambda: now[0])
     record = RequestRecord(http_scope(), *_NO_SERVER)
     record.outcome = "error"
     assert [keep.reason(record) for _ in range(4)] == ["error", "error", None, None]
