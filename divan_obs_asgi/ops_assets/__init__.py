@@ -1,6 +1,6 @@
 """
-Files for the systems around the service: alert rules, dashboards, load tests.
+Files for the systems around the service: alert rules, dashboards, runbooks, load tests and deployment files.
 
-`files` builds what depends on the metrics, from their catalogue and from `Parameters`; its output for the default
-parameters stands beside the code, and is read through `importlib.resources`.
+`files` generates them from the catalogue of metrics and from `Parameters`. The output for the default parameters is
+committed in this package.
 """

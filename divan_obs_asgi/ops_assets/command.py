@@ -1,4 +1,4 @@
-"""`divan-obs assets`: the files for the systems around a service, in a team's own folder."""
+"""The command `divan-obs assets`: exports the files for the systems around a service into a folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.ops_assets.descriptions import description
 from divan_obs_asgi.ops_assets.differences import differences
 from divan_obs_asgi.ops_assets.errors import AssetsError
-from divan_obs_asgi.ops_assets.export import export, known, selected
+from divan_obs_asgi.ops_assets.export import export, manifest_of, selected
 from divan_obs_asgi.ops_assets.files import exported, warnings
 from divan_obs_asgi.ops_assets.folder import Folder
 from divan_obs_asgi.ops_assets.manifest import NAME
@@ -25,13 +25,13 @@ from divan_obs_asgi.ops_assets.parameters import Parameters
 _HELP = {
     "namespace": "Prefix of the metrics, as in OBS_NAMESPACE.",
     "job": "The service's scrape job in Prometheus.",
-    "objective": "Percent of the requests that must not fail, over 30 days.",
-    "latency_objective": "Percent of the requests that must be fast.",
-    "latency_threshold": "Seconds within which a request is fast; an edge of the latency histogram.",
-    "job_max_age": "Seconds without a success after which a job counts as not run.",
-    "runbook_url": "Where the folder of the runbooks is served.",
-    "dashboard_url": "Where Grafana serves dashboards by their uid.",
-    "trace_url": "Where a trace is shown; ${__value.raw} stands for its id. Empty: no links to traces.",
+    "objective": "Percent of requests that must succeed, over 30 days.",
+    "latency_objective": "Percent of requests that must be faster than the threshold, over 30 days.",
+    "latency_threshold": "Threshold of a slow request in seconds; must be a bucket of the latency histogram.",
+    "job_max_age": "Maximum age of a job's last success, in seconds.",
+    "runbook_url": "URL of the folder with the runbooks.",
+    "dashboard_url": "URL of Grafana's dashboards, to which the uid is appended.",
+    "trace_url": "URL of a trace, with ${__value.raw} as the trace id. Empty: no links to traces.",
 }
 
 
@@ -45,15 +45,15 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
         default = parameter.default
         shown = f"{_HELP[parameter.name]} [default: {default}]" if default != "" else _HELP[parameter.name]
         name = f"--{parameter.name.replace('_', '-')}"
-        # As text: what is no number is an error of one line, like every other one.
+        # All values are read as text, so that an invalid number is reported in one line like every other error.
         metavar = "TEXT" if isinstance(default, str) else "NUMBER"
         command = click.option(name, parameter.name, metavar=metavar, help=shown)(command)
-    only = click.option("--only", multiple=True, metavar="GLOB", help="Only files whose path matches; may be repeated.")
+    only = click.option("--only", multiple=True, metavar="GLOB", help="Only files whose path matches. Repeatable.")
     return only(command)
 
 
-def _told(command: Callable[..., None]) -> Callable[..., None]:
-    """Have each error be one line, and the exit status 2."""
+def _with_error_lines(command: Callable[..., None]) -> Callable[..., None]:
+    """Report each error in one line, and exit with status 2."""
 
     @functools.wraps(command)
     def reporting(*args: Any, **kwargs: Any) -> None:
@@ -87,30 +87,30 @@ def _as_option(line: str) -> str:
 @assets.command("export")
 @click.argument("folder", metavar="DIR")
 @_options
-@_told
+@_with_error_lines
 def export_assets(folder: str, only: tuple[str, ...], **given: Any) -> None:
     """
     Write the files into DIR.
 
-    In a folder of an earlier export its options hold where none are given. Files that you changed are kept, and ours
-    are written beside them as NAME.new.
+    Options that are not given are taken from the last export into DIR. Files that you changed are kept; the new version
+    is written next to them as NAME.new.
     """
     place = _folder(folder)
-    before = known(place)
+    before = manifest_of(place)
     parameters = _parameters(given, before.parameters if before else Parameters())
     for sentence in warnings(parameters):
         click.echo(f"Warning: {sentence}", err=True)
     plan = export(place, parameters, only, before)
-    for line in plan.said:
+    for line in plan.messages:
         click.echo(line)
     click.echo(f"{plan.up_to_date} files are up to date.")
 
 
 @assets.command("list")
 @_options
-@_told
+@_with_error_lines
 def list_assets(only: tuple[str, ...], **given: Any) -> None:
-    """Print each file's path and size in bytes, and what it is."""
+    """Print the path, the size in bytes and a description of each file."""
     texts = selected(exported(_parameters(given, Parameters())), only)
     width = max(map(len, texts))
     for path, text in texts.items():
@@ -119,17 +119,17 @@ def list_assets(only: tuple[str, ...], **given: Any) -> None:
 
 @assets.command("diff")
 @click.argument("folder", metavar="DIR")
-@_told
+@_with_error_lines
 def diff_assets(folder: str) -> None:
     """
-    Show what you changed in DIR since its export, and what this version would change.
+    Show what you changed in DIR since the export, and what an export with this version would change.
 
-    The exit status is 0 if there is nothing to show, 1 if there is, 2 after an error.
+    The exit status is 0 without differences, 1 with differences and 2 after an error.
     """
     place = _folder(folder)
-    before = known(place)
+    before = manifest_of(place)
     if before is None:
-        raise AssetsError(f"{folder} has no {NAME}: `divan-obs assets export {folder}` writes one.")
+        raise AssetsError(f"{folder} has no {NAME}. Run `divan-obs assets export {folder}` first.")
     found = [difference.written() for difference in differences(place, before)]
     for text in found:
         sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
@@ -150,7 +150,7 @@ def _parameters(given: dict[str, str | None], before: Parameters) -> Parameters:
 
 
 def _folder(path: str) -> Folder:
-    # An empty variable of a shell, which would be the working directory.
+    # An empty path, for example from an unset shell variable, would mean the working directory.
     if not path:
         raise AssetsError("DIR is empty; expected a folder.")
     return Folder(Path(path))

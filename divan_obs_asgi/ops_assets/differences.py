@@ -1,4 +1,4 @@
-"""What a team changed in its exported files, and what an export would change."""
+"""The differences between a folder and an export: changes of the team, and changes of the next export."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from divan_obs_asgi.version import __version__
 @dataclass(frozen=True, slots=True)
 class Difference:
     """
-    A file that is not as it was exported, or is not what an export would write.
+    A file that was changed since its export, or that the next export would change.
 
     Attributes:
-        what: a sentence.
-        before, after: a label and the text on each side; None if there is no file.
+        what: the kind of the difference, in words.
+        before, after: a label and the text on each side; the text is None if the file does not exist.
     """
 
     path: str
@@ -29,7 +29,7 @@ class Difference:
     after: tuple[str, str | None]
 
     def written(self) -> str:
-        """Return the sentence, and a unified diff below it."""
+        """Return a heading line and a unified diff."""
         (old_label, old), (new_label, new) = self.before, self.after
         source, target = _name(old_label, self.path, old), _name(new_label, self.path, new)
         lines = difflib.unified_diff(_lines(old), _lines(new), source, target)
@@ -38,7 +38,7 @@ class Difference:
 
 
 def differences(folder: Folder, manifest: Manifest) -> Iterator[Difference]:
-    """Yield what the team changed since its export, and what this version would change, in the order of paths."""
+    """Yield the changes of the team and the changes that an export would make, sorted by path."""
     ours = exported(manifest.parameters)
     label = f"divan-obs-asgi-{__version__}"
     for path in sorted({*ours, *manifest.files}):
@@ -56,8 +56,8 @@ def differences(folder: Folder, manifest: Manifest) -> Iterator[Difference]:
             what = "you deleted it" if present is None else "you changed it"
             yield Difference(path, what, ("exported", now), ("yours", present))
         elif now is not None or present is not None:
-            # The text as it was exported is gone: only its hash is known.
-            what = f"you {'deleted' if present is None else 'changed'} it, and an export brings another"
+            # The exported text is not known any more, only its hash.
+            what = f"you {'deleted' if present is None else 'changed'} it, and an export has a new version"
             yield Difference(path, what, ("yours", present), (label, now))
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong with a folder of exported files."""
+"""The error of `divan-obs assets`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from divan_obs_asgi.exceptions import ObservabilityError
 
 
 class AssetsError(ObservabilityError):
-    """The folder cannot be read or written; the message is one line that names the path and the cause."""
+    """A folder cannot be read or written; the message is one line with the path and the cause."""
 
 
 __all__ = ["AssetsError"]

@@ -1,4 +1,4 @@
-"""What an export writes: new files, and those that the team has left as they were."""
+"""The export: writes new files, and updates files that the team has not changed."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ NEW = ".new"
 @dataclass(slots=True)
 class Plan:
     """
-    What is to be done, decided before anything is written.
+    The changes of an export, which are decided before anything is written.
 
     Attributes:
-        said: a line for each file that is not just up to date.
-        files: the hashes that the manifest is to have.
+        messages: one line for each file that is not up to date.
+        files: the hashes for the new manifest.
     """
 
     written: dict[str, str] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
     files: dict[str, str] = field(default_factory=dict)
     up_to_date: int = 0
 
 
 def selected(texts: Mapping[str, str], patterns: tuple[str, ...]) -> dict[str, str]:
     """
-    Return the files that one of `patterns` matches; all where there are none.
+    Return the files that match one of `patterns`, or all files without patterns.
 
     Raises:
         AssetsError: if a pattern matches nothing.
     """
     for pattern in patterns:
         if not any(fnmatchcase(path, pattern) for path in texts):
-            raise AssetsError(f"--only {pattern!r} matches no file; `divan-obs assets list` shows all of them.")
+            raise AssetsError(f"--only {pattern!r} does not match any file. `divan-obs assets list` lists all files.")
     return {path: text for path, text in texts.items() if is_selected(path, patterns)}
 
 
 def is_selected(path: str, patterns: tuple[str, ...]) -> bool:
-    """Return whether one of `patterns` matches; no pattern selects all."""
+    """Return whether one of `patterns` matches; without patterns every path is selected."""
     return not patterns or any(fnmatchcase(path, pattern) for pattern in patterns)
 
 
-def known(folder: Folder) -> Manifest | None:
+def manifest_of(folder: Folder) -> Manifest | None:
     """Return the manifest of a folder; None if nothing was exported there."""
     text = folder.read(manifest.NAME)
     return None if text is None else manifest.read(text)
@@ -59,65 +59,65 @@ def known(folder: Folder) -> Manifest | None:
 
 def export(folder: Folder, parameters: Parameters, only: tuple[str, ...], before: Manifest | None) -> Plan:
     """
-    Bring the files of `parameters` into the folder, those that `only` matches.
+    Export the files of `parameters` that match `only` into the folder.
 
     Args:
-        only: of this export; without it that of the earlier ones holds.
-        before: the folder's manifest.
+        only: the patterns of this export; if empty, the patterns of the earlier exports apply.
+        before: the manifest of the folder.
     """
     old = before or Manifest(parameters, only)
     patterns = only or old.only
     texts = exported(parameters)
     plan = Plan(files=dict(old.files))
     for path, text in selected(texts, patterns).items():
-        _bring(plan, folder, path, text, old.files.get(path), wanted=bool(only))
+        _plan_file(plan, folder, path, text, old.files.get(path), restores=bool(only))
     for path in sorted(set(old.files) - set(texts)):
         if is_selected(path, patterns):
-            _give_up(plan, folder, path, old.files[path])
+            _plan_removal(plan, folder, path, old.files[path])
     merged = tuple(dict.fromkeys((*old.only, *only))) if old.only else ()
-    _remember(plan, folder, Manifest(parameters, merged, plan.files))
+    _plan_manifest(plan, folder, Manifest(parameters, merged, plan.files))
     folder.change(plan.written, plan.removed)
     return plan
 
 
-def _bring(plan: Plan, folder: Folder, path: str, text: str, exported_hash: str | None, *, wanted: bool) -> None:
+def _plan_file(plan: Plan, folder: Folder, path: str, text: str, exported_hash: str | None, *, restores: bool) -> None:
     present, beside = folder.read(path), folder.read(path + NEW)
     plan.files[path] = digest(text)
-    if present is None and exported_hash is not None and not wanted:
-        plan.said.append(f"left out {path}: you deleted it; --only {path} brings it back")
+    if present is None and exported_hash is not None and not restores:
+        plan.messages.append(f"skipped  {path}: you deleted it; use --only {path} to restore it")
     elif present is None:
         plan.written[path] = text
-        plan.said.append(f"wrote    {path}")
+        plan.messages.append(f"wrote    {path}")
     elif digest(present) == digest(text):
         plan.up_to_date += 1
         if beside is not None and digest(beside) == digest(text):
             plan.removed.append(path + NEW)
-            plan.said.append(f"removed  {path}{NEW}: you have taken it over")
+            plan.messages.append(f"removed  {path}{NEW}: you have merged it")
     elif digest(present) == exported_hash:
         plan.written[path] = text
-        plan.said.append(f"updated  {path}")
+        plan.messages.append(f"updated  {path}")
     else:
         if beside is None or digest(beside) != digest(text):
             plan.written[path + NEW] = text
         cause = "you changed it" if exported_hash else "it was not exported"
-        plan.said.append(f"kept     {path}: {cause}; ours is {path}{NEW}")
+        plan.messages.append(f"kept     {path}: {cause}; the new version is {path}{NEW}")
 
 
-def _give_up(plan: Plan, folder: Folder, path: str, exported_hash: str) -> None:
-    """A file that is generated no longer: it goes where nobody has changed it."""
+def _plan_removal(plan: Plan, folder: Folder, path: str, exported_hash: str) -> None:
+    """Remove a file that is no longer generated, unless the team has changed it."""
     del plan.files[path]
     present = folder.read(path)
     if present is not None and digest(present) == exported_hash:
         plan.removed.append(path)
-        plan.said.append(f"removed  {path}: it is generated no longer")
+        plan.messages.append(f"removed  {path}: it is no longer generated")
     elif present is not None:
-        plan.said.append(f"kept     {path}: it is generated no longer, and you changed it")
+        plan.messages.append(f"kept     {path}: it is no longer generated, but you changed it")
 
 
-def _remember(plan: Plan, folder: Folder, new: Manifest) -> None:
+def _plan_manifest(plan: Plan, folder: Folder, new: Manifest) -> None:
     text = new.written()
     if folder.read(manifest.NAME) != text:
         plan.written[manifest.NAME] = text
 
 
-__all__ = ["NEW", "Plan", "export", "is_selected", "known", "selected"]
+__all__ = ["NEW", "Plan", "export", "is_selected", "manifest_of", "selected"]

@@ -1,4 +1,4 @@
-"""The files for the systems around the service: a pure function from parameters to texts."""
+"""Generates the files for the systems around the service from parameters."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from divan_obs_asgi.ops_assets.runbook import runbooks
 from divan_obs_asgi.ops_assets.yaml_text import dump
 
 _HEAD = "Generated from the metrics that divan-obs-asgi declares; Prometheus 2.42 or later."
-# Folders of package data whose files are the same for every service.
+# Folders of package data with files that do not depend on the parameters.
 _STATIC = ("k6",)
 
 
 def files(parameters: Parameters) -> Mapping[str, str]:
-    """Return the content of every generated file, by its path below the exported folder."""
+    """Return the content of every generated file, by its path in the exported folder."""
     return {
         "prometheus/rules-phase8.yml": dump(rules(parameters).written(parameters), _HEAD),
         **runbooks(parameters),
@@ -33,12 +33,12 @@ def _json(value: object) -> str:
 
 
 def exported(parameters: Parameters) -> Mapping[str, str]:
-    """Return the content of every file of an export, sorted by path: the generated ones, and the static ones."""
+    """Return the content of every exported file, generated and static, sorted by path."""
     return dict(sorted({**dict(_static()), **files(parameters)}.items()))
 
 
 def warnings(parameters: Parameters) -> tuple[str, ...]:
-    """Return what the files leave out for these parameters, a sentence each."""
+    """Return one sentence for each alert that is left out with these parameters."""
     return rules(parameters).warnings
 
 

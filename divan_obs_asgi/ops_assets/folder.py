@@ -1,4 +1,4 @@
-"""A folder that is only ever changed by whole files, and never outside of itself."""
+"""Reads and writes whole files in one folder, and never outside it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from divan_obs_asgi.ops_assets.errors import AssetsError
 
 class Folder:
     """
-    Texts by their paths below a folder, with `/` on every system.
+    The text files of a folder, by path with `/` as the separator on every system.
 
-    Bytes that are not UTF-8 are read as surrogates, so that any file can be compared.
+    Bytes that are not UTF-8 are decoded to surrogates, so that any file can be compared.
     """
 
     def __init__(self, path: Path) -> None:
@@ -25,7 +25,7 @@ class Folder:
             self._root = path.resolve()
 
     def read(self, name: str) -> str | None:
-        """Return the text of a file; None if there is none."""
+        """Return the text of a file, or None if it does not exist."""
         path = self._inside(name)
         with _explained(path):
             try:
@@ -37,7 +37,7 @@ class Folder:
         """
         Write and remove files: all of them, or none if one of the texts cannot be written.
 
-        The last of `written` comes into its place last.
+        The files of `written` are replaced in order.
         """
         goals = {self._inside(name): text for name, text in written.items()}
         gone = [self._inside(name) for name in removed]
@@ -60,20 +60,20 @@ class Folder:
                 _forget(staged.values())
 
     def _inside(self, name: str) -> Path:
-        """Return where a file stands; a symbolic link must not lead out of the folder."""
+        """Return the real path of a file; raise an error if a symbolic link leads out of the folder."""
         path = self._root / name
         with _explained(path):
             try:
                 real = path.resolve()
-            except RuntimeError:  # A circle of links, until Python 3.13.
+            except RuntimeError:  # A loop of links, before Python 3.13.
                 raise AssetsError(f"{path} is a symbolic link that leads to itself.") from None
             if not real.is_relative_to(self._root):
-                raise AssetsError(f"{path} leads out of {self._root} by a symbolic link.")
+                raise AssetsError(f"{path} leads out of {self._root} through a symbolic link.")
             for folder in path.relative_to(self._root).parents:
                 if (self._root / folder).exists() and not (self._root / folder).is_dir():
                     raise AssetsError(f"{self._root / folder} is not a folder.")
             if real.is_dir():
-                raise AssetsError(f"{path} is a folder, and not a file.")
+                raise AssetsError(f"{path} is a folder, not a file.")
         return real
 
 
@@ -83,12 +83,12 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise AssetsError(f"{error.filename or path}: {error.strerror or error}.") from None
-    except ValueError as error:  # A null byte, or what the file system cannot name.
+    except ValueError as error:  # A null byte, or another name that the file system does not allow.
         raise AssetsError(f"{str(path)!r}: {error}.") from None
 
 
 def _folders(path: Path) -> list[Path]:
-    """Make a folder and those above it; return those that were not there, the uppermost first."""
+    """Create a folder and its missing parents; return the created folders, the uppermost first."""
     missing = []
     while not path.exists():
         missing.append(path)
@@ -111,7 +111,7 @@ def _temporary(goal: Path, text: str) -> Path:
     try:
         with open(descriptor, "wb") as file:
             file.write(text.encode("utf-8", "surrogateescape"))
-        # mkstemp lets nobody else read: Prometheus in a container is somebody else.
+        # mkstemp makes the file readable for its owner only, but Prometheus in a container runs as another user.
         path.chmod(goal.stat().st_mode & 0o777 if goal.exists() else 0o666 & ~_umask())
     except OSError:
         path.unlink()

@@ -1,4 +1,4 @@
-"""The file that remembers what was exported: the parameters, and a hash of each file."""
+"""The manifest of an export: its parameters and a hash of each file."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """
-    What a folder was exported with.
+    The parameters and files of the last export into a folder.
 
     Attributes:
-        only: the patterns that select files; none selects all.
-        files: the hash of each file as it was exported, by its path below the folder.
-        version: of this library, at the last export.
+        only: the patterns that select files; empty for all files.
+        files: the hash of each exported file, by its path in the folder.
+        version: the version of this library at the last export.
     """
 
     parameters: Parameters
@@ -36,7 +36,7 @@ class Manifest:
     version: str = __version__
 
     def written(self) -> str:
-        """Return the text of the file."""
+        """Return the text of the manifest file."""
         content = {
             "version": self.version,
             "parameters": asdict(self.parameters),
@@ -47,25 +47,25 @@ class Manifest:
 
 
 def digest(text: str) -> str:
-    """Return the hash of a text; line ends that a version control system has changed do not matter."""
+    """Return the hash of a text; it is the same for both kinds of line endings, which version control may change."""
     return hashlib.sha256(text.replace("\r\n", "\n").encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def read(text: str) -> Manifest:
     """
-    Return the manifest that `text` is.
+    Parse the text of a manifest file.
 
     Raises:
-        AssetsError: if it is broken, or from a newer version.
+        AssetsError: if it is invalid, or from a newer version.
     """
     try:
         content = json.loads(text)
         version, files, only = content["version"], content["files"], content["only"]
         if not isinstance(version, str) or not all(isinstance(pattern, str) for pattern in only):
             raise TypeError("version and only are texts")
-        # Before anything else: a newer version may have written what this one does not understand.
+        # Checked first: a newer version may have written fields that this version does not know.
         if _order(version) > _order(__version__):
-            raise AssetsError(f"{NAME} is from divan-obs-asgi {version}, and this is {__version__}: upgrade it first.")
+            raise AssetsError(f"{NAME} is from divan-obs-asgi {version}, but this is {__version__}. Upgrade first.")
         return Manifest(_parameters(content["parameters"]), tuple(only), _files(files), version)
     except ImproperlyConfigured as error:
         raise _broken(str(error).splitlines()[0]) from None
@@ -74,7 +74,7 @@ def read(text: str) -> Manifest:
 
 
 def _broken(cause: str) -> AssetsError:
-    return AssetsError(f"{NAME} is broken ({cause}); restore it, or delete it and export again.")
+    return AssetsError(f"{NAME} is invalid ({cause}). Restore it, or delete it and export again.")
 
 
 def _order(version: str) -> tuple[int, ...]:
@@ -82,7 +82,7 @@ def _order(version: str) -> tuple[int, ...]:
 
 
 def _parameters(given: Mapping[str, Any]) -> Parameters:
-    # Python takes True for 1 and "1" for what it likes.
+    # The types are checked explicitly, because Python accepts True as 1.
     kinds = {field.name: type(field.default) for field in fields(Parameters)}
     for name, value in given.items():
         if isinstance(value, bool) or not isinstance(value, (int, float) if kinds[name] is float else kinds[name]):
@@ -94,7 +94,7 @@ def _files(given: Mapping[str, Any]) -> dict[str, str]:
     for path, found in given.items():
         parts = PurePosixPath(path)
         if parts.is_absolute() or ".." in parts.parts or "\0" in path or "\\" in path or str(parts) in ("", ".", NAME):
-            raise ValueError(f"{path!r} does not lie in the folder")
+            raise ValueError(f"{path!r} is not inside the folder")
         if not _HASH.fullmatch(found):
             raise ValueError(f"the hash of {path} is {found!r}")
     return dict(given)

@@ -1,4 +1,4 @@
-"""What a team chooses about its dashboards, alerts and deployment files."""
+"""The parameters of dashboards, alerts, runbooks and deployment files."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class Parameters:
 
     Attributes:
         namespace: the prefix of the service's metrics, as in OBS_NAMESPACE.
-        job: the `job` label that Prometheus gives the service's targets.
-        objective: percent of the requests that must not fail, over 30 days.
-        latency_objective: percent of the requests that must be answered within `latency_threshold`.
-        latency_threshold: seconds; an edge of the latency histogram.
-        job_max_age: seconds since a job's last success after which it counts as not run.
-        runbook_url: where the folder of the runbooks is served.
-        dashboard_url: where Grafana serves dashboards by their uid.
-        trace_url: where a trace is shown; `${__value.raw}` stands for its id. Empty: no links to traces.
+        job: the `job` label of the service's targets in Prometheus.
+        objective: percent of requests that must succeed, over 30 days.
+        latency_objective: percent of requests that must be faster than `latency_threshold`, over 30 days.
+        latency_threshold: threshold of a slow request in seconds; must be a bucket of the latency histogram.
+        job_max_age: maximum age of a job's last success, in seconds.
+        runbook_url: URL of the folder with the runbooks.
+        dashboard_url: URL of Grafana's dashboards, to which the uid is appended.
+        trace_url: URL of a trace, with `${__value.raw}` as the trace id. Empty: no links to traces.
 
     Raises:
-        ImproperlyConfigured: with everything that is wrong.
+        ImproperlyConfigured: with one line for each invalid parameter.
     """
 
     namespace: str = NAMESPACE
@@ -62,15 +62,15 @@ class Parameters:
         return _budget(self.latency_objective)
 
     def runbook(self, alert: str) -> str:
-        """Return the address of an alert's runbook."""
+        """Return the URL of an alert's runbook."""
         return f"{self.runbook_url.rstrip('/')}/{alert}.md"
 
     def dashboard_uid(self, board: str) -> str:
-        """Return the uid of a dashboard: the name of its file under the namespace."""
+        """Return the uid of a dashboard: the namespace and the name of its file."""
         return f"{self.namespace}-{board}"
 
     def dashboard(self, board: str) -> str:
-        """Return the address of a dashboard, for this job."""
+        """Return the URL of a dashboard, for this job."""
         return f"{self.dashboard_url.rstrip('/')}/{self.dashboard_uid(board)}?var-job={quote(self.job)}"
 
     def _problems(self) -> list[str]:
@@ -97,7 +97,7 @@ class Parameters:
 
 
 def _budget(objective: float) -> Decimal:
-    # By its decimal digits: 1 - 0.999 is 0.0010000000000000009 in floats.
+    # Decimal, because in floats 1 - 0.999 is 0.0010000000000000009.
     return (100 - Decimal(str(objective))) / 100
 
 

@@ -1,8 +1,8 @@
 """
-PromQL from the catalogue of metrics.
+Builds PromQL from the catalogue of metrics.
 
-Series are named by the family that they belong to. A renamed family, `rate` of a gauge and buckets of a counter are
-errors of the type checker; a label that the family does not have is a ValueError.
+Series are selected by their family. A renamed family, `rate` of a gauge and buckets of a counter are type errors; a
+label that the family does not have is a ValueError.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from prometheus_client import Counter, Gauge, Histogram, Summary
 from divan_obs_asgi.metrics.family import Family, Metric, gauge
 from divan_obs_asgi.ops_assets.parameters import Parameters
 
-# Prometheus itself adds these to each series that it scrapes.
+# Prometheus adds these labels to each series that it scrapes.
 TARGET_LABELS = ("job", "instance")
 
 
 class Foreign:
-    """Series without our namespace: of Prometheus itself, and of prometheus_client."""
+    """Foreign metrics, without our namespace: those of Prometheus and of prometheus_client."""
 
-    up = gauge("up", [], "1 where the last scrape of the target succeeded.", "Prometheus")
-    scrape_duration = gauge("scrape_duration_seconds", [], "Seconds that the last scrape took.", "Prometheus")
-    scrape_samples = gauge("scrape_samples_scraped", [], "Samples on the page of the last scrape.", "Prometheus")
+    up = gauge("up", [], "1 if the last scrape of the target succeeded.", "Prometheus")
+    scrape_duration = gauge("scrape_duration_seconds", [], "Duration of the last scrape, in seconds.", "Prometheus")
+    scrape_samples = gauge("scrape_samples_scraped", [], "Samples of the last scrape.", "Prometheus")
     process_start = gauge(
         "process_start_time_seconds", [], "Unix time at which the process started.", "prometheus_client"
     )
@@ -36,39 +36,39 @@ FOREIGN: tuple[Family[Metric], ...] = tuple(family for family in vars(Foreign).v
 
 
 class Vector(str):
-    """An expression that has one value for each series."""
+    """An expression whose result is an instant vector."""
 
 
 class Counters(str):
-    """A selector of series that only grow, and start anew with their process."""
+    """A selector of counter series."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What a label's value must be: `op` is one of =, !=, =~ and !~."""
+    """A label matcher; `op` is one of =, !=, =~ and !~."""
 
     op: str
     value: str
 
 
 def one_of(pattern: str) -> Match:
-    """Match a regular expression, from the start of the value to its end."""
+    """Match values that fully match a regular expression."""
     return Match("=~", pattern)
 
 
 def none_of(pattern: str) -> Match:
-    """Match what the regular expression does not."""
+    """Match values that do not match a regular expression."""
     return Match("!~", pattern)
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
     """
-    Names series of one service.
+    Selects the series of one service.
 
     Attributes:
-        job: what `job` must be; a dashboard has `one_of("$job")`.
-        fixed: further matchers that every selector gets, such as an instance.
+        job: the value or matcher of `job`; a dashboard uses `one_of("$job")`.
+        fixed: further matchers for every selector, such as an instance.
     """
 
     namespace: str
@@ -90,10 +90,10 @@ class Series:
 
     def buckets(self, family: Family[Histogram], le: float | None = None, **matchers: str | Match) -> Counters:
         """
-        Select the buckets of a histogram; with `le` the one up to that edge.
+        Select the buckets of a histogram, or with `le` only the bucket up to that edge.
 
         Raises:
-            ValueError: where the histogram has no such edge.
+            ValueError: if the histogram does not have that edge.
         """
         if le is not None:
             if le not in family.buckets:
@@ -102,7 +102,7 @@ class Series:
         return Counters(self._selector(family, "_bucket", matchers))
 
     def count(self, family: Family[Histogram] | Family[Summary], **matchers: str | Match) -> Counters:
-        """Select how many observations there were."""
+        """Select the number of observations."""
         return Counters(self._selector(family, "_count", matchers))
 
     def sum(self, family: Family[Histogram] | Family[Summary], **matchers: str | Match) -> Counters:
@@ -110,7 +110,7 @@ class Series:
         return Counters(self._selector(family, "_sum", matchers))
 
     def recorded(self, name: str) -> Vector:
-        """Select what a recording rule keeps under the namespace."""
+        """Select the result of a recording rule."""
         return Vector(f"{self.namespace}:{name}{{{self._matchers({})}}}")
 
     def name(self, family: Family[Metric]) -> str:
@@ -130,51 +130,51 @@ class Series:
 def _written(matchers: dict[str, str | Match]) -> Iterator[str]:
     for label, wanted in matchers.items():
         match = wanted if isinstance(wanted, Match) else Match("=", wanted)
-        # A string of PromQL has the escapes of JSON, and more of its own.
+        # A PromQL string supports all escapes of JSON.
         yield f"{label}{match.op}{json.dumps(match.value, ensure_ascii=False)}"
 
 
 def edge(value: float) -> str | Match:
     """
-    Match `le` of a bucket.
+    Match the label `le` of a bucket.
 
-    Prometheus 3 writes the edge 1 as "1.0" whatever the page said, Prometheus 2 as the page has it.
+    Prometheus 3 stores the edge 1 as "1.0"; Prometheus 2 stores it as it was exposed.
     """
     return one_of(f"{value:g}([.]0)?") if value == int(value) else f"{value:g}"
 
 
 def rate(series: Counters, window: str) -> Vector:
-    """Return by how much the counters grew in each second of the window."""
+    """Return the rate of the counters per second, over the window."""
     return Vector(f"rate({series}[{window}])")
 
 
 def increase(series: Counters, window: str) -> Vector:
-    """Return by how much the counters grew in the window."""
+    """Return the increase of the counters over the window."""
     return Vector(f"increase({series}[{window}])")
 
 
 def total(vector: Vector, *by: str) -> Vector:
-    """Sum over everything but the labels `by`."""
+    """Return the sum by the labels `by`."""
     return Vector(f"sum by ({', '.join(by)}) ({vector})")
 
 
 def highest(vector: Vector, *by: str) -> Vector:
-    """Return the maximum over everything but the labels `by`."""
+    """Return the maximum by the labels `by`."""
     return Vector(f"max by ({', '.join(by)}) ({vector})")
 
 
 def lowest(vector: Vector, *by: str) -> Vector:
-    """Return the minimum over everything but the labels `by`."""
+    """Return the minimum by the labels `by`."""
     return Vector(f"min by ({', '.join(by)}) ({vector})")
 
 
 def quantile(q: float, buckets: Counters, window: str, *by: str) -> Vector:
-    """Estimate a quantile from the buckets of a histogram."""
+    """Return a quantile, estimated from the buckets of a histogram."""
     return Vector(f"histogram_quantile({q:g}, {total(rate(buckets, window), *by, 'le')})")
 
 
 def duration(seconds: float) -> str:
-    """Write seconds as a duration: 90000 is `25h`."""
+    """Format seconds as a PromQL duration: 90000 is `25h`."""
     whole = int(seconds)
     for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
         if whole % size == 0:
@@ -183,23 +183,23 @@ def duration(seconds: float) -> str:
 
 
 def number(value: float | Decimal) -> str:
-    """Write a number without an exponent and without zeros at its end."""
+    """Format a number without an exponent and without trailing zeros."""
     text = f"{Decimal(str(value)):f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def lines(*parts: str) -> Vector:
-    """Join the parts of an expression, a line each."""
+    """Join the parts of an expression, one per line."""
     return Vector("\n".join(parts))
 
 
 def ago(vector: Vector, offset: str) -> Vector:
-    """Select the same series as they were before."""
+    """Return the vector with an offset into the past."""
     return Vector(f"{vector} offset {offset}")
 
 
 def indented(expression: str) -> str:
-    """Indent an expression that stands among others."""
+    """Indent an expression."""
     return "\n".join(f"  {line}" for line in expression.splitlines())
 
 

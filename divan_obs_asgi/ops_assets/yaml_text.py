@@ -1,4 +1,4 @@
-"""YAML in block style, as people write it, without a library: of dicts, lists, texts, numbers, booleans and None."""
+"""Writes YAML in block style without a library, for dicts, lists, strings, numbers, booleans and None."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeAlias
 Value: TypeAlias = "Mapping[str, Value] | Sequence[Value] | str | int | float | bool | None"
 
 _PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*(?: [A-Za-z0-9_./(,)-]+)*")
-# What YAML 1.1 reads as something other than a text.
+# Words that YAML 1.1 does not read as strings.
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 
 
@@ -57,7 +57,7 @@ def _is_nested(value: Value) -> bool:
 
 
 def _is_literal(text: str) -> bool:
-    # A block keeps what stands in it, but for blanks at its start and empty lines at its end.
+    # A literal block cannot keep spaces at its start or empty lines at its end.
     return "\n" in text and text.replace("\n", "").isprintable() and text[0] not in " \n" and text[-1] != "\n"
 
 
@@ -66,7 +66,7 @@ def _scalar(value: Value) -> str:
         return value
     if isinstance(value, str) and '"' in value and value.isprintable():
         return "'" + value.replace("'", "''") + "'"
-    # Whatever JSON writes in one line is YAML too.
+    # A JSON scalar is valid YAML.
     return json.dumps(value, ensure_ascii=isinstance(value, str) and not value.isprintable())
 
 

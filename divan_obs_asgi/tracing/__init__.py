@@ -1,6 +1,7 @@
 """
-Tracing: W3C Trace Context, the SDK's provider, the server span, the way to the collector, clients and the work between.
+Tracing: context propagation, server spans, spans of client libraries and of the application, and the export.
 
-`baggage`, `breaker`, `keep`, `sql`, `traceparent`, `tracestate`, `untraced`, `urls` and `work` can be imported without
-the extra `tracing`; the other modules need opentelemetry-sdk.
+These modules can be imported without the extra `tracing`: `export.circuit_breaker`, `export.urls`,
+`propagation.traceparent`, `propagation.tracestate`, `spans.decorator`, `spans.internal` and `spans.tail_sampling`. The
+others require opentelemetry-sdk.
 """

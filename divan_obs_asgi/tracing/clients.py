@@ -1,4 +1,4 @@
-"""Tracing of client libraries, by OpenTelemetry's instrumentations. Imported only where tracing is on."""
+"""Tracing of client libraries through OpenTelemetry's instrumentations. Requires the extra `tracing`."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ _INSTRUMENTORS = {
 
 class ClientInstrumentation:
     """
-    The client libraries of a process whose calls become spans of one provider.
+    Instruments client libraries for one provider.
 
-    They are patched, which only one can do: what the application, or an `Observability` before this one, has
-    instrumented is left alone.
+    An instrumentation patches its library, so a library can be instrumented only once. A library that the application
+    or an earlier `Observability` has instrumented is left unchanged.
     """
 
     def __init__(self, names: Iterable[str], provider: TracerProvider, id_header: str = "X-Request-Id") -> None:
@@ -54,7 +54,7 @@ class ClientInstrumentation:
         self._propagator_before: TextMapPropagator | None = None
 
     def instrument(self) -> tuple[str, ...]:
-        """Instrument what is installed, together with its instrumentation; returns what is, by this call or before."""
+        """Instrument each library that is installed with its instrumentation; return all that are instrumented here."""
         own = self._provider if isinstance(self._provider, OwnTracerProvider) else None
         provider = self._provider if own is None else global_provider()
         for name in self._names:
@@ -66,11 +66,11 @@ class ClientInstrumentation:
             before = methods_of(name)
             options = {"request_hook": _name_command} if name == "redis" else {}
             try:
-                # Its own check knows the versions of its day, and would leave SQLAlchemy 2.1 without spans.
-                # What is patched stays patched: it must hold no provider, and go over to the next one.
+                # Without its version check, which would leave SQLAlchemy 2.1 without spans. The patch stays for the
+                # life of the process, so it gets the global provider, which forwards to the current one.
                 instrumentor.instrument(tracer_provider=provider, skip_dep_check=True, **options)
             except Exception as error:
-                _logger.warning("%s is not traced: its instrumentation failed with %s.", name, type(error).__name__)
+                _logger.warning("%s is not traced: its instrumentation raised %s.", name, type(error).__name__)
                 continue
             self._instrumented[name] = instrumentor
             self._bypasses.append(InstrumentationBypass(name, before))
@@ -84,7 +84,7 @@ class ClientInstrumentation:
         return tuple(self._instrumented)
 
     def undo(self) -> None:
-        """Leave the libraries as they were."""
+        """Uninstrument the libraries and restore the global propagator."""
         while self._bypasses:
             self._bypasses.pop().undo()
         for instrumentor in self._instrumented.values():
@@ -97,10 +97,10 @@ class ClientInstrumentation:
 
 class RequestIdPropagator(TextMapPropagator):
     """
-    Sends the id of the request that is being served along with the calls that it makes.
+    Adds the id of the current request to outgoing requests.
 
     Args:
-        header: under which name.
+        header: the name of the request header.
     """
 
     def __init__(self, header: str = "X-Request-Id") -> None:
@@ -109,13 +109,13 @@ class RequestIdPropagator(TextMapPropagator):
     def extract(
         self, carrier: CarrierT, context: Context | None = None, getter: Getter[CarrierT] = default_getter
     ) -> Context:
-        """Read nothing: `RequestIdMiddleware` decides which ids to trust."""
+        """Return the context unchanged: `RequestIdMiddleware` reads incoming ids and decides which to trust."""
         return Context() if context is None else context
 
     def inject(
         self, carrier: CarrierT, context: Context | None = None, setter: Setter[CarrierT] = default_setter
     ) -> None:
-        """Set the header; outside of a request there is none, and one that the application has set stays."""
+        """Set the header, unless the application has set it or there is no current request."""
         record = current_record.get()
         if record is None or not record.request_id:
             return
@@ -128,7 +128,7 @@ class RequestIdPropagator(TextMapPropagator):
 
 
 def _name_command(span: Span, instance: object, args: Any, kwargs: object) -> None:
-    """The attribute `redis.command`; what follows it are keys and values."""
+    """Set the attribute `redis.command` to the first word; the words after it are keys and values."""
     if span.is_recording() and args and isinstance(args[0], str):
         span.set_attribute("redis.command", redis_word(args[0].partition(" ")[0].upper()))
 

@@ -1,4 +1,8 @@
-"""OpenTelemetry's global tracer provider, which a process can set once, in front of providers that come and go."""
+"""
+The global tracer provider, which forwards to the provider of the current `Observability`.
+
+OpenTelemetry lets a process set its global provider only once, but an `Observability` can be replaced.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +18,16 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 
 class OwnTracerProvider(TracerProvider):
-    """The SDK's provider, set up here: as the global one it is none of the application's."""
+    """A provider that this library has created, as opposed to a provider of the application."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        # The SDK's own hook would keep every provider until the end of the process.
+        # The SDK's own hook would keep every provider alive until the process ends.
         super().__init__(*arguments, **{**options, "shutdown_on_exit": False})
         self._by_key: dict[tuple[Any, ...], trace.Tracer] = {}
         _providers.add(self)
 
     def tracer(self, key: tuple[Any, ...]) -> trace.Tracer:
-        """Return the one tracer for these arguments of `get_tracer`."""
+        """Return the cached tracer for these arguments of `get_tracer`."""
         known = self._by_key.get(key)
         if known is None:
             known = self._by_key[key] = self.get_tracer(*key)
@@ -32,21 +36,21 @@ class OwnTracerProvider(TracerProvider):
 
 class GlobalTracerProvider(OwnTracerProvider):
     """
-    Passes everything on to the provider of the bundle that was installed last, and holds none of them.
+    Forwards every call to the provider of the bundle that was installed last, and holds only a weak reference to it.
 
-    Whoever has asked for a tracer once, as modules and instrumentations do, makes spans of each bundle in turn; where
-    there is none, spans that go nowhere. An SDK provider for those who look whether the global one is.
+    Modules and instrumentations get a tracer once and keep it. Their spans go to whichever provider is current; without
+    one they are dropped. This is a subclass of the SDK's provider, because some code checks for that type.
     """
 
-    def __init__(self) -> None:  # Not the SDK's: it has nothing of its own.
+    def __init__(self) -> None:  # Does not call the SDK's constructor: this provider has no state of its own.
         self._provider: Callable[[], OwnTracerProvider | None] = _no_provider
 
     def forward_to(self, provider: OwnTracerProvider) -> None:
-        """Pass on to `provider` from now on, as long as it is there."""
+        """Forward to `provider` from now on, until it is garbage-collected."""
         self._provider = weakref.ref(provider)
 
     def current(self) -> OwnTracerProvider:
-        """Return the one that everything is passed on to."""
+        """Return the provider to which calls are forwarded."""
         return self._provider() or _silent_provider()
 
     def get_tracer(
@@ -65,7 +69,7 @@ class GlobalTracerProvider(OwnTracerProvider):
 
 
 class _Attributes(dict[str, Any]):
-    """Attributes of an instrumentation scope, as part of a key."""
+    """Hashable attributes of an instrumentation scope, for use in a cache key."""
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(tuple(self))
@@ -95,7 +99,7 @@ _providers: weakref.WeakSet[OwnTracerProvider] = weakref.WeakSet()
 
 @cache
 def global_provider() -> GlobalTracerProvider:
-    """Return the one of this process."""
+    """Return the global provider of this process."""
     return GlobalTracerProvider()
 
 

@@ -1,4 +1,4 @@
-"""The tracer provider of the OpenTelemetry SDK, set up from the flags. Imported only where tracing is on."""
+"""Builds the tracer provider of the OpenTelemetry SDK from the flags. Requires the extra `tracing`."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from divan_obs_asgi.tracing.sampling import TraceSampler
 from divan_obs_asgi.tracing.spans.fast import FastServerSpans
 
 _logger = logging.getLogger("divan_obs_asgi.tracing")
-# The exporter's own retries sleep in the exporting thread for as long as its timeout; the queue and its circuit breaker
-# retry, and can be interrupted. An empty collection would mean its default, and a failure is never OK.
+# Disables the exporter's own retries, which sleep in the export thread for up to its timeout. The queue and its circuit
+# breaker retry instead, and can be interrupted. An empty tuple would select the default codes; a failure is never OK.
 _NOT_RETRIED = (StatusCode.OK,)
 _PLAINTEXT = {"grpc": "http", "grpcs": "https"}
 
 
 def application_provider() -> trace.TracerProvider | None:
-    """Return the global provider where the application, or an agent, has set one."""
+    """Return the global provider if the application or an agent has set one."""
     provider = trace.get_tracer_provider()
-    nobodys = (trace.ProxyTracerProvider, trace.NoOpTracerProvider, OwnTracerProvider)
-    return None if isinstance(provider, nobodys) else provider
+    defaults = (trace.ProxyTracerProvider, trace.NoOpTracerProvider, OwnTracerProvider)
+    return None if isinstance(provider, defaults) else provider
 
 
 def build_server_spans(
@@ -51,15 +51,15 @@ def build_server_spans(
     failed: Callable[[Exception], None],
 ) -> FastServerSpans:
     """
-    Return server spans through a new provider with resource, sampler and export queue from the flags.
+    Return server spans of a new provider, with resource, sampler and export queue from the flags.
 
-    Nothing of it is a thread or a connection before the first span, so that it may be made before a fork.
+    It starts no thread and opens no connection before the first span, so it can be built before a fork.
 
     Args:
-        exporter: used in place of OTLP over gRPC to OTEL_EXPORTER_OTLP_ENDPOINT.
-        redaction: what the resource and every span go through before the exporter sees them.
-        dropped: called with the reason and the number of spans that do not reach the collector.
-        failed: called with what an exporter raised.
+        exporter: used instead of OTLP over gRPC to OTEL_EXPORTER_OTLP_ENDPOINT.
+        redaction: the policy that redacts the resource and every span before the export.
+        dropped: called with the reason and the number of dropped spans.
+        failed: called with an exception of the exporter.
     """
     redactor = SpanRedactor(redaction)
     sampler = TraceSampler(settings.tracing.sampler, settings.tracing.sampler_arg)
@@ -89,7 +89,7 @@ def build_server_spans(
             limits,
             owns_exporter=exporter is None,
         )
-        weakref.finalize(provider, _leave, weakref.ref(queue)).atexit = False
+        weakref.finalize(provider, _finish, weakref.ref(queue)).atexit = False
         provider.add_span_processor(queue)
     spans = FastServerSpans(settings, provider, processors, sampler, queue)
     if settings.tracing.native == "defer":
@@ -97,51 +97,51 @@ def build_server_spans(
     return spans
 
 
-def _leave(queue: weakref.ref[ExportQueue]) -> None:
-    left = queue()
-    if left is not None:
-        left.finish_in_background()
+def _finish(queue: weakref.ref[ExportQueue]) -> None:
+    abandoned = queue()
+    if abandoned is not None:
+        abandoned.finish_in_background()
 
 
 def _exporter_of(settings: Settings) -> Callable[[], SpanExporter] | None:
     endpoint = settings.tracing.traces_endpoint or settings.tracing.endpoint
     if endpoint is None:
         return None
-    # Also what is said about the scheme is said at the first export: `init` has given the log its handler by then.
+    # The URL is computed at the first export, because that may log: by then `init` has installed the log handler.
     return lambda: _OtlpExporter(endpoint=exporter_url(endpoint), retryable_error_codes=_NOT_RETRIED)
 
 
 class _OtlpExporter(OTLPSpanExporter):
-    """OpenTelemetry's exporter, with an encoder that leaves the interpreter to the requests."""
+    """OpenTelemetry's exporter with a faster encoder, which holds the GIL for less time."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._encoder = SpanEncoder()
 
     def _translate_data(self, data: Sequence[ReadableSpan]) -> ExportTraceServiceRequest:
-        # To and from bytes once more: that is done in C, and costs a fiftieth of what the encoder saves.
+        # Parsing the bytes again is done in C, and costs a fiftieth of what the encoder saves.
         return ExportTraceServiceRequest.FromString(self._encoder.encoded(data))
 
 
 def exporter_url(endpoint: str) -> str:
     """
-    Return `endpoint` as the exporter reads it.
+    Return `endpoint` with a scheme that the exporter understands.
 
-    It takes every scheme but `http` for TLS, so that `grpc://collector:4317` would shake hands with a plaintext
-    port for ever.
+    The exporter uses TLS for every scheme except `http`, so `grpc://collector:4317` would try a TLS handshake with a
+    plaintext port for ever.
     """
     scheme = urlsplit(endpoint).scheme
     if scheme not in _PLAINTEXT:
         return endpoint
-    _logger.info("OTEL_EXPORTER_OTLP_ENDPOINT has the scheme %s; reading it as %s.", scheme, _PLAINTEXT[scheme])
+    _logger.info("OTEL_EXPORTER_OTLP_ENDPOINT has the scheme %s; using %s instead.", scheme, _PLAINTEXT[scheme])
     return _PLAINTEXT[scheme] + endpoint[len(scheme) :]
 
 
 def make_global(provider: trace.TracerProvider) -> None:
     """
-    Make `provider` what `opentelemetry.trace.get_tracer` uses, unless the application has set its own.
+    Make `opentelemetry.trace.get_tracer` use `provider`, unless the application has set its own.
 
-    One that was set up here is held by nobody for that: the next one takes its place.
+    A provider of this library is referenced only weakly, and the next one replaces it.
     """
     if isinstance(provider, OwnTracerProvider):
         global_provider().forward_to(provider)
@@ -152,12 +152,12 @@ def make_global(provider: trace.TracerProvider) -> None:
 
 @lru_cache(maxsize=8)
 def _resource_of_the_process(pid: int, environ: object, service: tuple[tuple[str, str], ...]) -> Resource:
-    """The detectors have threads of their own, which cost more than all else of a provider; once will do."""
+    """Return the resource, cached: its detectors run in threads, which cost more than the rest of a provider."""
     return Resource.create(dict(service))
 
 
 def _resource(settings: Settings, redactor: SpanRedactor) -> Resource:
-    # With what OTEL_RESOURCE_ATTRIBUTES and the detectors say of the process.
+    # Includes OTEL_RESOURCE_ATTRIBUTES and the attributes that the detectors find.
     resource = _resource_of_the_process(
         os.getpid(),
         tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("OTEL_"))),

@@ -1,4 +1,4 @@
-"""Which traces are recorded: OpenTelemetry's six standard samplers, as one rule. Imported only where tracing is on."""
+"""OpenTelemetry's six standard samplers, implemented as one rule. Requires the extra `tracing`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _PARENT_BASED = "parentbased_"
 
 class TraceSampler(Sampler):
     """
-    The samplers that OTEL_TRACES_SAMPLER names.
+    The sampler that OTEL_TRACES_SAMPLER names.
 
-    The server span asks `samples`, which costs a comparison; the SDK's tracers ask `should_sample`.
+    Server spans call `samples`, which costs one comparison; the SDK's tracers call `should_sample`.
     """
 
     def __init__(self, name: str, ratio: float) -> None:
@@ -27,10 +27,10 @@ class TraceSampler(Sampler):
         self._bound = TraceIdRatioBased.get_bound_for_rate(rate)
 
     def samples(self, trace_id: int, parent_sampled: bool | None) -> bool:
-        """Decide for a span of this trace; `parent_sampled` is None where it has no parent."""
+        """Return whether a span of this trace is sampled; `parent_sampled` is None for a span without a parent."""
         if parent_sampled is not None and self._parent_decides:
             return parent_sampled
-        # As the SDK: by the low 64 bits, of which W3C Trace Context (level 2, section 3.2.2.3) wants 56 to be random.
+        # Uses the low 64 bits, as the SDK does. W3C Trace Context (level 2, section 3.2.2.3) requires 56 random bits.
         return (trace_id & TraceIdRatioBased.TRACE_ID_LIMIT) < self._bound
 
     def should_sample(

@@ -30,7 +30,7 @@ def run(*arguments: str | Path) -> tuple[int, str, str]:
     return done.exit_code, done.stdout, done.stderr
 
 
-def told(*arguments: str | Path, status: int = 0) -> str:
+def output_of(*arguments: str | Path, status: int = 0) -> str:
     code, out, error = run(*arguments)
     assert code == status, (out, error)
     return out
@@ -45,7 +45,7 @@ def state(folder: Path) -> dict[str, tuple[int, str]]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder of exported files."""
-    told("export", tmp_path / "ops")
+    output_of("export", tmp_path / "ops")
     return tmp_path / "ops"
 
 
@@ -77,7 +77,7 @@ def test_files_can_be_read_by_others(tmp_path: Path) -> None:
     """By Prometheus in a container; the umask is kept to."""
     before = os.umask(0o027)
     try:
-        told("export", tmp_path / "ops")
+        output_of("export", tmp_path / "ops")
     finally:
         os.umask(before)
     assert (tmp_path / "ops" / RULES).stat().st_mode & 0o777 == 0o640
@@ -86,20 +86,20 @@ def test_files_can_be_read_by_others(tmp_path: Path) -> None:
 def test_a_second_export_writes_nothing(folder: Path) -> None:
     """Not even the same bytes."""
     before = state(folder)
-    assert told("export", folder) == f"{len(before) - 1} files are up to date.\n"
+    assert output_of("export", folder) == f"{len(before) - 1} files are up to date.\n"
     assert state(folder) == before
 
 
 def test_the_options_of_an_export_are_remembered(tmp_path: Path) -> None:
     """A re-export needs none of them; one that is given holds instead."""
-    told(
+    output_of(
         "export", tmp_path, "--namespace", "acme", "--job", "shop", "--objective", "99.5", "--latency-threshold", "0.3"
     )
     assert (tmp_path / RULES).read_text() == exported(Parameters("acme", "shop", 99.5, 99.0, 0.3))[RULES]
     before = state(tmp_path)
-    told("export", tmp_path)
+    output_of("export", tmp_path)
     assert state(tmp_path) == before
-    assert f"updated  {RULES}" in told("export", tmp_path, "--job", "other")
+    assert f"updated  {RULES}" in output_of("export", tmp_path, "--job", "other")
     assert (tmp_path / RULES).read_text() == exported(Parameters("acme", "other", 99.5, 99.0, 0.3))[RULES]
 
 
@@ -107,15 +107,15 @@ def test_a_changed_file_is_kept_and_ours_stands_beside_it(folder: Path) -> None:
     """As often as it is exported."""
     text = (folder / RULES).read_text()
     (folder / RULES).write_text(text + "# ours\n")
-    line = f"kept     {RULES}: you changed it; ours is {RULES}.new\n"
-    assert line in told("export", folder)
+    line = f"kept     {RULES}: you changed it; the new version is {RULES}.new\n"
+    assert line in output_of("export", folder)
     assert (folder / RULES).read_text() == text + "# ours\n"
     assert (folder / f"{RULES}.new").read_text() == text
     before = state(folder)
-    assert line in told("export", folder)
+    assert line in output_of("export", folder)
     assert state(folder) == before
     (folder / RULES).write_text(text)
-    assert f"removed  {RULES}.new: you have taken it over" in told("export", folder)
+    assert f"removed  {RULES}.new: you have merged it" in output_of("export", folder)
     assert not (folder / f"{RULES}.new").exists()
 
 
@@ -123,7 +123,7 @@ def test_a_file_that_was_there_before_the_first_export_is_kept(tmp_path: Path) -
     """It is the team's."""
     (tmp_path / "k6").mkdir()
     (tmp_path / K6).write_text("theirs")
-    assert f"kept     {K6}: it was not exported; ours is {K6}.new\n" in told("export", tmp_path)
+    assert f"kept     {K6}: it was not exported; the new version is {K6}.new\n" in output_of("export", tmp_path)
     assert (tmp_path / K6).read_text() == "theirs"
 
 
@@ -131,39 +131,39 @@ def test_line_ends_are_no_change(folder: Path) -> None:
     """A checkout on Windows has others."""
     text = (folder / RULES).read_bytes()
     (folder / RULES).write_bytes(text.replace(b"\n", b"\r\n"))
-    assert told("diff", folder) == ""
-    assert "kept" not in told("export", folder)
+    assert output_of("diff", folder) == ""
+    assert "kept" not in output_of("export", folder)
 
 
 def test_a_deleted_file_stays_deleted_until_it_is_named(folder: Path) -> None:
     """Whoever deletes a load test does not want it back with each release."""
     (folder / K6).unlink()
-    assert f"left out {K6}: you deleted it; --only {K6} brings it back\n" in told("export", folder)
-    assert f"# {K6}: you deleted it\n" in told("diff", folder, status=1)
+    assert f"skipped  {K6}: you deleted it; use --only {K6} to restore it\n" in output_of("export", folder)
+    assert f"# {K6}: you deleted it\n" in output_of("diff", folder, status=1)
     assert not (folder / K6).exists()
-    assert f"wrote    {K6}\n" in told("export", folder, "--only", K6)
+    assert f"wrote    {K6}\n" in output_of("export", folder, "--only", K6)
     assert (folder / K6).exists()
 
 
 def test_some_files_only(tmp_path: Path) -> None:
     """Files that no pattern selects are neither written nor missed; later exports add to the selection."""
-    told("export", tmp_path, "--only", "k6/chat*", "--only", "k6/lib.js")
+    output_of("export", tmp_path, "--only", "k6/chat*", "--only", "k6/lib.js")
     assert set(state(tmp_path)) == {K6, "k6/lib.js", MANIFEST}
-    assert told("diff", tmp_path) == ""
-    told("export", tmp_path)
+    assert output_of("diff", tmp_path) == ""
+    output_of("export", tmp_path)
     assert set(state(tmp_path)) == {K6, "k6/lib.js", MANIFEST}
-    told("export", tmp_path, "--only", "prometheus/rules*")
+    output_of("export", tmp_path, "--only", "prometheus/rules*")
     assert set(state(tmp_path)) == {K6, "k6/lib.js", RULES, MANIFEST}
-    told("export", tmp_path, "--only", "*")
+    output_of("export", tmp_path, "--only", "*")
     assert set(state(tmp_path)) == {*exported(Parameters()), MANIFEST}
 
 
 def test_an_update_of_some_files_leaves_the_others(folder: Path) -> None:
     """A narrower selection is no wish to remove the rest."""
     before = set(state(folder))
-    told("export", folder, "--only", "k6/*")
+    output_of("export", folder, "--only", "k6/*")
     assert set(state(folder)) == before
-    assert told("diff", folder) == ""
+    assert output_of("diff", folder) == ""
 
 
 def test_what_is_generated_no_longer_goes_unless_it_was_changed(
@@ -172,19 +172,19 @@ def test_what_is_generated_no_longer_goes_unless_it_was_changed(
     """It is told in both cases."""
     (folder / K6).write_text("theirs")
     next_version({K6: None, "k6/lib.js": None})
-    out = told("export", folder)
-    assert f"kept     {K6}: it is generated no longer, and you changed it\n" in out
-    assert "removed  k6/lib.js: it is generated no longer\n" in out
+    out = output_of("export", folder)
+    assert f"kept     {K6}: it is no longer generated, but you changed it\n" in out
+    assert "removed  k6/lib.js: it is no longer generated\n" in out
     assert (folder / K6).read_text() == "theirs"
     assert not (folder / "k6/lib.js").exists()
-    assert told("export", folder).count("\n") == 1
+    assert output_of("export", folder).count("\n") == 1
 
 
 def test_diff_shows_just_what_a_team_changed(folder: Path) -> None:
     """A unified diff with one line taken and one line added."""
     path = folder / RULES
     path.write_text(path.read_text().replace("> 0.05", "> 0.07", 1))
-    out = told("diff", folder, status=1)
+    out = output_of("diff", folder, status=1)
     assert out.startswith(f"# {RULES}: you changed it\n--- exported/{RULES}\n+++ yours/{RULES}\n@@ ")
     changed = [line for line in out.splitlines()[3:] if line[0] in "+-"]
     assert [line[0] for line in changed] == ["-", "+"]
@@ -196,9 +196,9 @@ def test_diff_shows_what_we_changed(folder: Path, next_version: Callable[[dict[s
     texts = exported(Parameters())
     (folder / K6).write_text("theirs\n")
     next_version({K6: "ours\n", "k6/lib.js": texts["k6/lib.js"] + "// More.\n", "k6/more.js": "more", RULES: None})
-    out = told("diff", folder, status=1)
+    out = output_of("diff", folder, status=1)
     for part in (
-        f"# {K6}: you changed it, and an export brings another\n--- yours/{K6}\n",
+        f"# {K6}: you changed it, and an export has a new version\n--- yours/{K6}\n",
         "-theirs\n+ours\n",
         "# k6/lib.js: an export would change it\n--- exported/k6/lib.js\n",
         "+// More.\n",
@@ -214,18 +214,18 @@ def test_diff_of_what_is_no_text(folder: Path) -> None:
     (folder / K6).write_bytes(b"\xff\xfe\n")
     done = CliRunner().invoke(cli.main, ["assets", "diff", str(folder)])
     assert (done.exit_code, b"+\xff\xfe\n" in done.stdout_bytes) == (1, True)
-    assert f"kept     {K6}" in told("export", folder)
+    assert f"kept     {K6}" in output_of("export", folder)
 
 
 def test_list_shows_every_file() -> None:
     """Its path, its size in bytes, and what it is."""
-    lines = told("list").splitlines()
+    lines = output_of("list").splitlines()
     texts = exported(Parameters())
     assert [(path, int(size)) for path, size in (line.split()[:2] for line in lines)] == [
         (path, len(text.encode())) for path, text in texts.items()
     ]
     assert all(line.endswith(".") for line in lines)
-    assert len(told("list", "--only", "k6/*").splitlines()) == 5
+    assert len(output_of("list", "--only", "k6/*").splitlines()) == 5
 
 
 def test_a_warning_for_an_alert_that_cannot_fire(tmp_path: Path) -> None:
@@ -266,28 +266,28 @@ def replaced(path: str) -> Callable[[Path], None]:
 
 
 MISTAKES: list[tuple[Callable[[Path], object], str]] = [
-    (lambda folder: (folder / MANIFEST).write_text("{"), "is broken (JSONDecodeError: "),
-    (lambda folder: (folder / MANIFEST).write_text("[]"), "is broken (TypeError: "),
-    (lambda folder: (folder / MANIFEST).write_text("[" * 100_000), "is broken (RecursionError: "),
-    (lambda folder: (folder / MANIFEST).write_bytes(b"\xff"), "is broken ("),
-    (broken(version=2), "is broken (TypeError: "),
-    (broken(version="99.0.0"), "is from divan-obs-asgi 99.0.0, and this is "),
-    (broken(version="99.0.0", parameters={"colour": "red"}), "is from divan-obs-asgi 99.0.0, and this is "),
-    (broken(parameters={"colour": "red"}), "is broken (KeyError: 'colour')"),
-    (broken(parameters={"objective": "99"}), "is broken (TypeError: objective is '99')"),
-    (broken(parameters={"objective": True}), "is broken (TypeError: objective is True)"),
-    (broken(parameters={"objective": float("nan")}), "is broken (objective is nan; expected"),
-    (broken(parameters=None), "is broken (AttributeError: "),
-    (broken(files={"../x": "0" * 64}), "is broken (ValueError: '../x' does not lie in the folder)"),
-    (broken(files={"/etc/x": "0" * 64}), "is broken (ValueError: '/etc/x' does not lie in the folder)"),
-    (broken(files={"k6/lib.js": "0"}), "is broken (ValueError: the hash of k6/lib.js is '0')"),
-    (broken(files={"k6/lib.js": None}), "is broken (TypeError: "),
-    (broken(only=None), "is broken (TypeError: "),
-    (broken(only=[1]), "is broken (TypeError: "),
+    (lambda folder: (folder / MANIFEST).write_text("{"), "is invalid (JSONDecodeError: "),
+    (lambda folder: (folder / MANIFEST).write_text("[]"), "is invalid (TypeError: "),
+    (lambda folder: (folder / MANIFEST).write_text("[" * 100_000), "is invalid (RecursionError: "),
+    (lambda folder: (folder / MANIFEST).write_bytes(b"\xff"), "is invalid ("),
+    (broken(version=2), "is invalid (TypeError: "),
+    (broken(version="99.0.0"), "is from divan-obs-asgi 99.0.0, but this is "),
+    (broken(version="99.0.0", parameters={"colour": "red"}), "is from divan-obs-asgi 99.0.0, but this is "),
+    (broken(parameters={"colour": "red"}), "is invalid (KeyError: 'colour')"),
+    (broken(parameters={"objective": "99"}), "is invalid (TypeError: objective is '99')"),
+    (broken(parameters={"objective": True}), "is invalid (TypeError: objective is True)"),
+    (broken(parameters={"objective": float("nan")}), "is invalid (objective is nan; expected"),
+    (broken(parameters=None), "is invalid (AttributeError: "),
+    (broken(files={"../x": "0" * 64}), "is invalid (ValueError: '../x' is not inside the folder)"),
+    (broken(files={"/etc/x": "0" * 64}), "is invalid (ValueError: '/etc/x' is not inside the folder)"),
+    (broken(files={"k6/lib.js": "0"}), "is invalid (ValueError: the hash of k6/lib.js is '0')"),
+    (broken(files={"k6/lib.js": None}), "is invalid (TypeError: "),
+    (broken(only=None), "is invalid (TypeError: "),
+    (broken(only=[1]), "is invalid (TypeError: "),
     (link("k6", ".."), "leads out of"),
     (link(RULES, "/etc/passwd"), "leads out of"),
     (link(RULES, "rules-phase8.yml"), "symbolic link"),
-    (replaced(RULES), "is a folder, and not a file."),
+    (replaced(RULES), "is a folder, not a file."),
     (link("k6", "prometheus/rules-phase8.yml"), "is not a folder."),
 ]
 
@@ -321,7 +321,7 @@ WRONG = [
     (["--namespace", "9"], "--namespace is '9'; expected"),
     (["--job", ""], "--job is ''; expected"),
     (["--job-max-age", "0"], "--job-max-age is 0; expected"),
-    (["--only", "nothing*"], "--only 'nothing*' matches no file"),
+    (["--only", "nothing*"], "--only 'nothing*' does not match any file"),
 ]
 
 
@@ -355,7 +355,7 @@ def test_diff_of_a_folder_without_an_export(tmp_path: Path) -> None:
     """It says how to make one."""
     code, out, error = run("diff", tmp_path)
     assert (code, out) == (2, "")
-    assert error == f"Error: {tmp_path} has no .divan-obs.json: `divan-obs assets export {tmp_path}` writes one.\n"
+    assert error == f"Error: {tmp_path} has no .divan-obs.json. Run `divan-obs assets export {tmp_path}` first.\n"
 
 
 def test_nothing_is_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

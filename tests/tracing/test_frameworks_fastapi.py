@@ -22,7 +22,7 @@ bundle = obs.Observability.from_env({"OBS_TRACING_ENABLED": "true"}, span_export
 app = fastapi.FastAPI()
 app.get("/hello/{name}")(lambda name: name)
 served = app if HOW == "init" and obs.init(app, bundle) else obs.wrap(app, bundle)
-assert trace.get_tracer_provider().present() is bundle.spans.provider
+assert trace.get_tracer_provider().current() is bundle.spans.provider
 answer = anyio.run(converse, served, http_scope("/hello/ada"))
 bundle.flush()
 print(answer.status, [(span.name, span.kind.name) for span in exported.spans])

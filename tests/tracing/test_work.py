@@ -149,7 +149,7 @@ def test_a_generator_function_cannot_be_decorated() -> None:
     async def letters() -> Any:
         yield "a"
 
-    with pytest.raises(TypeError, match="traced got the generator function numbers; use span inside of it"):
+    with pytest.raises(TypeError, match="traced got the generator function numbers; use span inside it"):
         work.traced(numbers)
     with pytest.raises(TypeError, match="generator function letters"):
         work.traced("name")(letters)

@@ -1,4 +1,4 @@
-"""Files that deploy the service, and what observes it: each module returns the texts of its files by their paths."""
+"""Files that deploy the service and its monitoring. Each module returns the content of its files by path."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from divan_obs_asgi.ops_assets.parameters import Parameters
 
 
 def deployment(parameters: Parameters) -> Mapping[str, str]:
-    """Return the texts of all of them."""
+    """Return the content of all deployment files by path."""
     return dict(_files(parameters))
 
 

@@ -1,4 +1,4 @@
-"""Alertmanager: who hears of a page, and who of a ticket."""
+"""The configuration of Alertmanager: the receivers of pages and tickets."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from divan_obs_asgi.ops_assets.parameters import Parameters
 from divan_obs_asgi.ops_assets.yaml_text import Value, dump
 
 _HEAD = """\
-Alertmanager 0.25 or later. Replace the two webhooks by what calls your people and what files your tickets: names below
-`.invalid` never resolve, so that until then each notification fails and is logged."""
+Alertmanager 0.25 or later. Replace the two webhooks with those of your paging and ticket systems. The placeholder
+hosts under `.invalid` never resolve, so until then each notification fails and is logged."""
 
 
 def files(_: Parameters) -> Mapping[str, str]:
@@ -20,7 +20,7 @@ def files(_: Parameters) -> Mapping[str, str]:
 def _configuration() -> Value:
     return {
         "route": {
-            # An alert of a severity that is not known becomes a ticket.
+            # An alert with an unknown severity becomes a ticket.
             "receiver": "ticket",
             "group_by": ["job", "alertname"],
             "group_wait": "5m",
@@ -37,7 +37,7 @@ def _configuration() -> Value:
                 {"receiver": "ticket", "matchers": ['severity="ticket"']},
             ],
         },
-        # Whoever is paged for a service looks at all of it; its tickets come when the page is over.
+        # While a page of a job fires, its tickets are inhibited: the person on call looks at the whole service anyway.
         "inhibit_rules": [
             {"source_matchers": ['severity="page"'], "target_matchers": ['severity="ticket"'], "equal": ["job"]}
         ],

@@ -1,4 +1,4 @@
-"""The OpenTelemetry Collector, between the service and wherever traces are kept."""
+"""The configuration of the OpenTelemetry Collector, between the service and the trace store."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from divan_obs_asgi.ops_assets.parameters import Parameters
 from divan_obs_asgi.ops_assets.yaml_text import Value, dump
 
 _HEAD = """\
-Not run by divan-obs-asgi: no OpenTelemetry Collector could be had for its tests, which hold the names to its
-documentation. `otelcol validate --config=otel-collector.yml` checks it. Traces are only counted in the collector's log
-until you replace the exporter `debug`, for example by `otlp` with the endpoint of your store."""
+Not run by the tests of divan-obs-asgi: no OpenTelemetry Collector was available. The tests only compare the names with
+the documentation. Check the file with `otelcol validate --config=otel-collector.yml`. Spans are only
+counted in the collector's log until you replace the exporter `debug`, for example with `otlp` and the endpoint of
+your store."""
 
 
 def files(_: Parameters) -> Mapping[str, str]:
@@ -35,7 +36,7 @@ def _configuration() -> Value:
             }
         },
         "processors": {
-            # First in each pipeline: it refuses what there is no memory for, and the service keeps it in its queue.
+            # First in each pipeline: without memory it refuses spans, and the service keeps them in its queue.
             "memory_limiter": {"check_interval": "1s", "limit_percentage": 80, "spike_limit_percentage": 25},
             "batch": {"timeout": "5s", "send_batch_size": 512},
         },

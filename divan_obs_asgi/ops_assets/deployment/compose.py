@@ -1,4 +1,4 @@
-"""Everything on one machine: the service, its stores, and what observes it."""
+"""A compose file with the service, its databases and the monitoring, for one machine."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from divan_obs_asgi.ops_assets.parameters import Parameters
 from divan_obs_asgi.ops_assets.yaml_text import Value, dump
 
 _HEAD = """\
-Not run by divan-obs-asgi: its tests check it with docker-compose and against its schema, and start no container.
-Images are pinned by tag, not by digest. Ports are bound to 127.0.0.1. In the environment or in .env:
-  OBS_ADMIN_TOKEN     the token of /metrics and /ops
+Not run by the tests of divan-obs-asgi: they check this file with docker-compose and against its schema.
+Images are pinned by tag, not by digest. Ports are bound to 127.0.0.1. Set these in the environment or in .env:
+  OBS_ADMIN_TOKEN     the token for /metrics and /ops
   POSTGRES_PASSWORD   letters and digits
-  GRAFANA_PASSWORD    of Grafana's user admin
-  BACKEND_IMAGE       your image: divan-obs-asgi installed, serving on 0.0.0.0:8000; or
-  BACKEND_CONTEXT     a clone of divan-obs-asgi, whose reference backend is built
-The collector's image has no shell, and so no health check here; it answers on port 13133."""
+  GRAFANA_PASSWORD    the password of Grafana's user admin
+  BACKEND_IMAGE       your image, with divan-obs-asgi installed and serving on 0.0.0.0:8000; or
+  BACKEND_CONTEXT     a clone of divan-obs-asgi, from which the reference backend is built
+The image of the collector has no shell, so it has no health check here. Its health endpoint is on port 13133."""
 
 _DOCKERFILE = """\
 FROM python:3.13-slim
@@ -30,7 +30,7 @@ CMD ["python", "-m", "examples.divan"]"""
 
 
 def files(parameters: Parameters) -> Mapping[str, str]:
-    """Return the one file."""
+    """Return the compose file."""
     return {"compose.yml": dump(_compose(parameters), _HEAD)}
 
 

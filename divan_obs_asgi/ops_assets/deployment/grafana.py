@@ -1,4 +1,4 @@
-"""What Grafana finds when it starts: data sources, and the folder of the dashboards."""
+"""The provisioning of Grafana: its data sources and the folder of the dashboards."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from divan_obs_asgi.ops_assets.deployment.service import ALERTMANAGER_PORT, PROM
 from divan_obs_asgi.ops_assets.parameters import Parameters
 from divan_obs_asgi.ops_assets.yaml_text import Value, dump
 
-_HEAD = "Not run by divan-obs-asgi: no Grafana server could be had for its tests. Grafana 12 or later."
-# Where compose.yml mounts them.
+_HEAD = "Not run by the tests of divan-obs-asgi: no Grafana server was available. Grafana 12 or later."
+# The path where compose.yml mounts the dashboards.
 DASHBOARDS = "/etc/grafana/dashboards"
 
 
 def files(parameters: Parameters) -> Mapping[str, str]:
-    """Return both files of the provisioning."""
+    """Return both provisioning files."""
     return {
         "grafana/provisioning/dashboards/dashboards.yml": dump(_dashboards(parameters), _HEAD),
         "grafana/provisioning/datasources/datasources.yml": dump(_data_sources(parameters), _HEAD),
@@ -60,7 +60,7 @@ def _data_sources(parameters: Parameters) -> Value:
 
 
 def _literal(text: str) -> str:
-    # In its provisioning files Grafana reads $ as the beginning of a variable of the environment, and $$ as $.
+    # In provisioning files Grafana expands $NAME to an environment variable, and reads $$ as $.
     return text.replace("$", "$$")
 
 

@@ -1,4 +1,4 @@
-"""What the Prometheus operator reads: which pods are scraped, and the rules."""
+"""The objects for the Prometheus operator: ServiceMonitor and PrometheusRule."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from divan_obs_asgi.ops_assets.rules import rules
 from divan_obs_asgi.ops_assets.yaml_text import Value, dump
 
 _HEAD = """\
-Not run by divan-obs-asgi: its tests check it against the operator's schema, and no cluster.
-A Prometheus whose selectors ask for a label, like `release`, needs it in metadata.labels."""
+Not run by the tests of divan-obs-asgi: they check this file against the operator's schema, not in a cluster.
+If your Prometheus selects objects by a label, such as `release`, add it to metadata.labels."""
 
 
 def files(parameters: Parameters) -> Mapping[str, str]:
-    """Return a file for each object."""
+    """Return one file for each object."""
     return {
         "kubernetes/prometheusrule.yml": dump(_rule(parameters), _HEAD),
         "kubernetes/servicemonitor.yml": dump(_monitor(parameters), _HEAD),
@@ -34,7 +34,8 @@ def _rule(parameters: Parameters) -> Value:
 
 def _monitor(parameters: Parameters) -> Value:
     secret = {"name": f"{service.object_name(parameters)}-obs", "key": service.TOKEN}
-    # The name of the Service otherwise, and the rules know no other job. Prometheus reads $1 as a group of the match.
+    # Without this the job would be the name of the Service, which the rules do not select. Prometheus reads $1 as a
+    # regex group, so $ is doubled.
     job = {"action": "replace", "targetLabel": "job", "replacement": parameters.job.replace("$", "$$")}
     return {
         "apiVersion": "monitoring.coreos.com/v1",

@@ -1,4 +1,4 @@
-"""Prometheus: what it scrapes, and with which token."""
+"""The configuration of Prometheus: scrapes, rules and Alertmanager."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from divan_obs_asgi.ops_assets.parameters import Parameters
 from divan_obs_asgi.ops_assets.yaml_text import Value, dump
 
 _HEAD = f"""\
-Prometheus 2.42 or later. Start it with --enable-feature=exemplar-storage: exemplars lead from a latency to its trace.
-{TOKEN_FILE} holds the service's OBS_ADMIN_TOKEN. `promtool check config --syntax-only` does not ask for that file.
-Prometheus asks for OpenMetrics by itself; only that format has exemplars."""
+Prometheus 2.42 or later. Start it with --enable-feature=exemplar-storage: exemplars link a latency to its trace.
+{TOKEN_FILE} contains the service's OBS_ADMIN_TOKEN. `promtool check config --syntax-only` does not need that file.
+Prometheus requests the OpenMetrics format by default; only that format has exemplars."""
 
 
 def files(parameters: Parameters) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""What the deployment files agree on: names, ports, paths and times of the service."""
+"""The values that the deployment files share: names, ports, paths and durations."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ READY_PATH = "/health/ready"
 STARTUP_PATH = "/health/startup"
 DRAIN_PATH = "/ops/drain"
 
-# A balancer takes an instance out after READY_PERIOD_S * READY_FAILURES; the drain lasts longer than that.
+# A load balancer removes an instance after READY_PERIOD_S * READY_FAILURES seconds; the drain lasts longer than that.
 READY_PERIOD_S = 2
 READY_FAILURES = 2
 DRAIN_DELAY_S = 8
-# Half a minute for the longest request, and some seconds for what the application closes.
+# The drain, 30 s for the longest request, and 7 s in which the application closes its connections.
 GRACE_S = DRAIN_DELAY_S + 30 + 7
 
-# In a Secret of Kubernetes and of compose; Prometheus sends it as a bearer token.
+# The name of the secret in Kubernetes and compose. Prometheus sends its value as a bearer token.
 TOKEN = "admin-token"
 TOKEN_FILE = "/run/secrets/admin-token"
 
@@ -33,14 +33,14 @@ GRAFANA_PORT = 3000
 
 
 def object_name(parameters: Parameters) -> str:
-    """Return the job as a name of Kubernetes: lower case letters, digits and -, at most 40 of them (RFC 1123)."""
+    """Return the job as a Kubernetes name: at most 40 lower-case letters, digits and `-` (RFC 1123)."""
     name = re.sub(r"[^a-z0-9]+", "-", parameters.job.lower()).strip("-")[:40].strip("-")
-    # The name of a Service begins with a letter (RFC 1035).
+    # The name of a Service must begin with a letter (RFC 1035).
     return name if name[:1].isalpha() else f"service-{name}".strip("-")
 
 
 def environment(parameters: Parameters) -> dict[str, str]:
-    """Return the flags of the library that every deployment sets, but for the token."""
+    """Return the flags that every deployment sets, except the token."""
     return {
         "OBS_ENV": "prod",
         "OBS_NAMESPACE": parameters.namespace,

@@ -1,4 +1,4 @@
-"""The service in Kubernetes: a Deployment, its Service, and how many of it may be away at once."""
+"""The objects of the service in Kubernetes: Deployment, Service and PodDisruptionBudget."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from divan_obs_asgi.ops_assets.parameters import Parameters
 from divan_obs_asgi.ops_assets.yaml_text import Value, dump
 
 _HEAD = """\
-Not run by divan-obs-asgi: its tests check it against the schemas of Kubernetes, and no cluster.
-Replace the image. The token is read from a Secret that you make:
+Not run by the tests of divan-obs-asgi: they check this file against the Kubernetes schemas, not in a cluster.
+Replace the image. The token is read from a Secret that you create:
   kubectl create secret generic {name}-obs --from-literal={token}="$(openssl rand -hex 32)\""""
 
-# Where a server hears of no signal this starts the drain all the same; elsewhere SIGTERM waits for the rest of it only.
-# A URL of 127.0.0.1 leads past no proxy.
+# Starts the drain even if the server does not receive SIGTERM. Otherwise SIGTERM waits for the rest of the drain only.
+# Proxies are disabled for the request to 127.0.0.1.
 _PRE_STOP = f"""\
 import os, urllib.request
 headers = {{"Authorization": "Bearer " + os.environ["OBS_ADMIN_TOKEN"]}}
@@ -23,7 +23,7 @@ urllib.request.build_opener(urllib.request.ProxyHandler({{}})).open(request, tim
 
 
 def files(parameters: Parameters) -> Mapping[str, str]:
-    """Return a file for each object."""
+    """Return one file for each object."""
     head = _HEAD.format(name=service.object_name(parameters), token=service.TOKEN)
     return {
         "kubernetes/deployment.yml": dump(_deployment(parameters), head),
@@ -33,7 +33,7 @@ def files(parameters: Parameters) -> Mapping[str, str]:
 
 
 def labels(parameters: Parameters) -> dict[str, str]:
-    """Return what selects the pods, and the Service for Prometheus."""
+    """Return the labels by which the Service selects the pods, and Prometheus the Service."""
     return {"app.kubernetes.io/name": service.object_name(parameters)}
 
 
@@ -49,7 +49,7 @@ def _deployment(parameters: Parameters) -> Value:
         "metadata": metadata(parameters),
         "spec": {
             "replicas": 2,
-            # No instance leaves before a new one is ready.
+            # An old pod is stopped only when a new one is ready.
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "selector": {"matchLabels": labels(parameters)},
             "template": {"metadata": {"labels": labels(parameters)}, "spec": _pod(parameters)},
@@ -59,7 +59,7 @@ def _deployment(parameters: Parameters) -> Value:
 
 def _pod(parameters: Parameters) -> Value:
     return {
-        # The drain and the longest request together.
+        # Long enough for the drain and the longest request.
         "terminationGracePeriodSeconds": service.GRACE_S,
         "automountServiceAccountToken": False,
         "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}},
@@ -76,7 +76,7 @@ def _container(parameters: Parameters) -> Value:
         "image": f"registry.example.com/{service.object_name(parameters)}:1.0.0",
         "ports": [{"name": "http", "containerPort": service.PORT}],
         "env": [*flags, {"name": "OBS_ADMIN_TOKEN", "valueFrom": secret}],
-        # Until it succeeds neither of the others is asked: two minutes for a start.
+        # The other probes start after this one has succeeded: the service has two minutes to start.
         "startupProbe": _probe(service.STARTUP_PATH, 2, 60),
         "livenessProbe": _probe(service.LIVE_PATH, 10, 3),
         "readinessProbe": _probe(service.READY_PATH, service.READY_PERIOD_S, service.READY_FAILURES),

@@ -1,1 +1,1 @@
-"""The way of an ended span to the collector: redaction, queue, encoding, circuit breaker."""
+"""The export of ended spans to the collector: queue, redaction, encoding and circuit breaker."""

@@ -1,4 +1,4 @@
-"""When to leave a collector alone. Needs no tracing library."""
+"""A circuit breaker for exports to the collector. Works without the extra `tracing`."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from collections.abc import Callable
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 60.0
 
-# Not the module's own: forked workers would share its state, and an application that seeds it wants it left alone.
+# Not the shared generator of `random`: forked workers would share its state, and the application may have seeded it.
 _chance = random.SystemRandom()
 
 
 class CircuitBreaker:
     """
-    Closed while exports succeed; open for a pause after a failure, twice as long after each further one.
+    Closed while exports succeed. A failure opens it for a pause, which doubles with each further failure.
 
-    When the pause is over one attempt may be made: it closes the circuit, or opens it again.
+    After the pause one attempt is allowed; it closes the circuit or opens it again.
 
     Args:
         clock: seconds, monotonic.
-        jitter: a factor for each pause, so that the workers of a fleet do not come back all at once.
+        jitter: a factor for each pause, so that the workers of a fleet do not retry at the same time.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class CircuitBreaker:
         return self._open_until is not None
 
     def wait_s(self) -> float:
-        """Return the seconds until the next attempt; 0.0 where one may be made now."""
+        """Return the seconds until the next attempt; 0.0 if it is allowed now."""
         if self._open_until is None:
             return 0.0
         return max(0.0, self._open_until - self._clock())
@@ -51,7 +51,7 @@ class CircuitBreaker:
         self._pause_s = FIRST_PAUSE_S
 
     def failed(self) -> None:
-        """Open the circuit, for longer than the last time."""
+        """Open the circuit, for longer than before."""
         self._open_until = self._clock() + self._pause_s * self._jitter()
         self._pause_s = min(LONGEST_PAUSE_S, 2 * self._pause_s)
 

@@ -1,10 +1,10 @@
 """
-OTLP for spans at a sixth of the price: every byte as OpenTelemetry's encoder writes it.
+An OTLP encoder for spans that costs a sixth of OpenTelemetry's encoder and writes the same bytes.
 
-Encoding happens on the exporting thread, and holds the interpreter's lock while a request waits. What varies between
-two server spans are ids, times and the request's id, and between two calls of a database hardly more; the rest comes
-from a few attributes with few values, whose bytes are remembered. Spans that hold events, a status with a description
-or attributes of other types go through OpenTelemetry's encoder. Imported only where tracing is on.
+Encoding runs in the export thread and holds the GIL while requests wait. Two server spans differ mostly in their ids,
+their times and the request id; two database spans differ hardly more. The other attributes have few distinct values,
+whose bytes are cached. Spans with events, with a status description or with attributes of other types are passed to
+OpenTelemetry's encoder. Requires the extra `tracing`.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ _TRACE_STATE, _NAME, _ATTRIBUTE = b"\x1a", b"\x2a", b"\x4a"
 _KIND_AND_TIMES = struct.Struct("<BBBQBQ")
 _KIND, _START, _END = 0x30, 0x39, 0x41
 _STATUS = {StatusCode.UNSET: b"\x7a\x00", StatusCode.OK: b"\x7a\x02\x18\x01", StatusCode.ERROR: b"\x7a\x02\x18\x02"}
-# Field 13, a link, of which own all have the same length: ids in fields 1 and 2, and flags (6, fixed32).
+# Field 13, a link. All links of this library have the same length: ids in fields 1 and 2, and flags (6, fixed32).
 _LINK, _LINK_FLAGS = b"\x6a\x21", (b"\x35\x00\x01\x00\x00", b"\x35\x00\x03\x00\x00")
 # Field 16, flags, fixed32: SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE, and SPAN_FLAGS_CONTEXT_IS_REMOTE.
 _LOCAL, _REMOTE = b"\x85\x01\x00\x01\x00\x00", b"\x85\x01\x00\x03\x00\x00"
 
-# Pairs of key and value whose bytes are remembered. Beyond this something invents values.
+# Maximum number of cached pairs of key and value. More than this means that values are not repeated.
 _REMEMBERED = 4096
 _UNIQUE_KEYS = frozenset({"divan.request_id", "socketio.sid"})
 _DATABASE_PREFIXES = ("db.", "net.", "network.", "server.", "redis.")
 
 
 class SpanEncoder:
-    """Encodes batches; remembers what is the same in many of them."""
+    """Encodes batches, and caches the bytes of repeated attributes."""
 
     def __init__(self) -> None:
-        # Of our spans, and of others: those may have more values than can be remembered, and must not displace own.
+        # Two caches: foreign spans may have too many distinct values, and must not displace those of our own spans.
         self._pairs: dict[tuple[str, object], bytes] = {}
         self._foreign_pairs: dict[tuple[str, object], bytes] = {}
 
     def encoded(self, spans: Sequence[ReadableSpan]) -> bytes:
-        """Return the ExportTraceServiceRequest for `spans`: by resource and scope, in the order of the first spans."""
+        """Return the ExportTraceServiceRequest for `spans`, grouped by resource and scope in order of appearance."""
         own = [self._span(span) for span in spans]
         foreign = _encoded_by_the_sdk([span for span, message in zip(spans, own, strict=True) if message is None])
         resources = _Resources()
@@ -57,7 +57,7 @@ class SpanEncoder:
         return b"".join(_field(1, _resource_spans(groups)) for groups in resources.all())
 
     def _span(self, span: ReadableSpan) -> bytes | None:
-        """Return the bytes of a Span, or None for one that is not as plain as server spans of own."""
+        """Return the bytes of a Span message, or None if OpenTelemetry's encoder has to encode the span."""
         identity, parent = span.get_span_context(), span.parent
         if type(span) is RecordingSpan and span.has_only_own_data:
             attributes: Mapping[str, object] = span.plain_attributes
@@ -68,7 +68,7 @@ class SpanEncoder:
         else:
             return None
         if identity is None or not (span.name.isprintable() and span.name and span.start_time and span.end_time):
-            return None  # The protocol leaves out what is 0 or empty.
+            return None  # The protocol omits fields that are 0 or empty.
         name = span.name.encode()
         parts = [
             _TRACE_ID,
@@ -81,12 +81,12 @@ class SpanEncoder:
             parts += _TRACE_STATE, _varint(len(state)), state
         if parent is not None:
             parts += _PARENT_ID, parent.span_id.to_bytes(8)
-        # SpanKind counts from 0, the protocol's enum from 1.
+        # SpanKind starts at 0, the enum of the protocol at 1.
         times = _KIND_AND_TIMES.pack(_KIND, span.kind.value + 1, _START, span.start_time or 0, _END, span.end_time or 0)
         parts += _NAME, _varint(len(name)), name, times
         for pair in attributes.items():
             kind = type(pair[1])
-            # Exactly these: True and 1.0 are equal to 1 and would be taken for it; a list cannot be remembered.
+            # Exactly these types: True and 1.0 equal 1 and would hit its cache entry; a list is not hashable.
             if kind is not str and kind is not int:
                 return None
             known = pairs.get(pair)
@@ -104,11 +104,11 @@ class SpanEncoder:
 
 
 def _pair(key: str, value: object) -> bytes | None:
-    """Return the bytes of an attribute; None for one that only OpenTelemetry's encoder knows how to write."""
+    """Return the bytes of an attribute, or None if OpenTelemetry's encoder has to encode it."""
     if not (key and key.isprintable()):
         return None
     if isinstance(value, str):
-        # Not UTF-8: a lone surrogate. OpenTelemetry's encoder says what becomes of it.
+        # This includes lone surrogates, which are not UTF-8. OpenTelemetry's encoder handles them.
         if not value.isprintable():
             return None
         content = value.encode()
@@ -123,8 +123,8 @@ def _pair(key: str, value: object) -> bytes | None:
 
 
 def _is_plain(span: ReadableSpan) -> bool:
-    """Tell whether a span of another maker holds nothing but names, times and attributes, and has dropped nothing."""
-    # In this order: the last three are computed.
+    """Return whether a foreign span has only a name, times and attributes, and has dropped nothing."""
+    # The cheap conditions come first; the last three are computed.
     return not (
         span.events
         or span.links
@@ -152,7 +152,7 @@ class _Group:
 
 
 class _Resources:
-    """Groups spans by resource and scope; hashes no resource, which costs as much as to encode a span."""
+    """Groups spans by resource and scope without hashing a resource, which costs as much as encoding a span."""
 
     def __init__(self) -> None:
         self._found: list[tuple[Resource, dict[InstrumentationScope | None, _Group]]] = []
@@ -180,7 +180,7 @@ class _Resources:
 
 
 def _resource_spans(groups: list[_Group]) -> bytes:
-    # What is said once for all spans is said by OpenTelemetry's encoder, of one span of each group.
+    # OpenTelemetry's encoder encodes one sample span of each group, for the parts that all its spans share.
     samples = [encode_spans([group.sample]).resource_spans[0] for group in groups]
     parts = [_field(1, samples[0].resource.SerializeToString())]
     for group, sample in zip(groups, samples, strict=True):
@@ -193,7 +193,7 @@ def _resource_spans(groups: list[_Group]) -> bytes:
 
 
 def _encoded_by_the_sdk(spans: Sequence[ReadableSpan]) -> dict[int, Iterator[bytes]]:
-    """Return what OpenTelemetry's encoder makes of each span, by the span's identity."""
+    """Return the messages of OpenTelemetry's encoder for each span, by the span's identity."""
     if not spans:
         return {}
     order: dict[Resource, dict[InstrumentationScope | None, list[int]]] = {}
@@ -218,7 +218,7 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def _text(number: int, text: str) -> bytes:
-    """Return a string, which the protocol leaves out where it is empty."""
+    """Return a string field; the protocol omits it if it is empty."""
     return _field(number, text.encode()) if text else b""
 
 

@@ -1,4 +1,4 @@
-"""Between the requests and the collector: a bounded queue and one thread. Imported only where tracing is on."""
+"""The bounded queue of ended spans and its export thread. Requires the extra `tracing`."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ DropReason: TypeAlias = Literal["queue_full", "circuit_open", "export_failed", "
 DROP_REASONS: tuple[DropReason, ...] = ("queue_full", "circuit_open", "export_failed", "shutdown")
 Outcome: TypeAlias = Literal["exported", "refused"]
 
-# How often one batch is tried: a restarting collector loses none, and none that it cannot digest blocks for ever.
+# Attempts per batch. The retries bridge a restart of the collector; the limit drops a batch that it always refuses.
 _ATTEMPTS = 3
-# The share of a shutdown's time after which an export that still hangs is cancelled.
+# The share of the shutdown time after which a hanging export is cancelled.
 _DRAIN_SHARE = 0.9
 
 
@@ -37,10 +37,10 @@ _DRAIN_SHARE = 0.9
 class Limits:
     """
     Attributes:
-        queue: spans that wait at most.
-        batch: spans in one request to the collector.
-        delay_s: the longest that a span waits for company.
-        shutdown_s: the longest that a shutdown takes.
+        queue: maximum number of queued spans.
+        batch: maximum number of spans per request to the collector.
+        delay_s: maximum delay between two exports.
+        shutdown_s: maximum duration of a shutdown.
     """
 
     queue: int = 2048
@@ -51,18 +51,18 @@ class Limits:
 
 class ExportQueue(SpanProcessor):
     """
-    Takes ended spans without ever waiting for the collector, and exports them from a thread of its own.
+    Queues ended spans without waiting for the collector, and exports them from its own thread.
 
-    What is lost is counted, each span once. A failed export opens a circuit breaker; while it is open spans wait in
-    the queue as long as there is room, and its batch is tried again.
+    Each dropped span is counted once. A failed export opens a circuit breaker. While the circuit is open, spans stay in
+    the queue as long as it has room, and the failed batch is retried.
 
-    Thread and exporter are made at the first span of a process, so that neither is inherited by a forked worker.
+    The thread and the exporter are created at the first span of a process, so that a forked worker inherits neither.
 
     Args:
-        exporter: makes the exporter; called in the exporting thread.
-        dropped: called with the reason and the number of spans that are lost.
-        failed: called with what the exporter raised.
-        owns_exporter: False where it was passed to us: others may use it after us, and only `shutdown` ends it.
+        exporter: creates the exporter; called in the export thread.
+        dropped: called with the reason and the number of dropped spans.
+        failed: called with an exception of the exporter.
+        owns_exporter: False for an exporter that was passed in: others may still use it, so only `shutdown` closes it.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class ExportQueue(SpanProcessor):
         self._watchers: dict[int, Future[Outcome]] = {}
         self._last_flush_failed_at: float | None = None
 
-    # What requests call: no lock, no system call but the one that wakes the thread for a full batch.
+    # Called by requests: takes no lock, and makes no system call except to wake the thread for a full batch.
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Do nothing."""
@@ -115,17 +115,17 @@ class ExportQueue(SpanProcessor):
         if self._ending:
             self._dropped("shutdown", 1)
             return
-        waiting = len(self._queue)
-        if waiting >= self._limits.queue:
+        length = len(self._queue)
+        if length >= self._limits.queue:
             self._dropped("circuit_open" if self._breaker.is_open else "queue_full", 1)
             return
         self._queue.append(span)
-        if (waiting + 1) % self._limits.batch == 0:
+        if (length + 1) % self._limits.batch == 0:
             self._wake_up.set()
         if self._thread is None:
             self._start_thread()
 
-    # What the operators call.
+    # Called by operators and at shutdown.
 
     @property
     def fails(self) -> bool:
@@ -133,14 +133,14 @@ class ExportQueue(SpanProcessor):
         return self._breaker.is_open
 
     def submit(self, span: ReadableSpan) -> Future[Outcome]:
-        """Queue one span and have it exported now, whatever the circuit breaker says; tells how that went."""
+        """Queue one span and export it now, even if the circuit is open; return a future of the outcome."""
         outcome: Future[Outcome] = Future()
         with self._changed:
             if self._ending or len(self._queue) >= self._limits.queue:
                 outcome.set_result("refused")
                 return outcome
             self._watchers[id(span)] = outcome
-            # In front of all others, which may be many.
+            # At the front: the queue may be long.
             self._queue.appendleft(span)
             self._flush_requested = True
         self._wake_up.set()
@@ -149,11 +149,11 @@ class ExportQueue(SpanProcessor):
         return outcome
 
     def force_flush(self, timeout_millis: int | None = None) -> bool:
-        """Export what is queued; False where that fails or takes longer than `timeout_millis`."""
+        """Export the queue; return False if that fails or takes longer than `timeout_millis`."""
         timeout_s = self._limits.shutdown_s if timeout_millis is None else timeout_millis / 1000
         with self._changed:
             if self._thread is None or self._ending:
-                return not self._waiting()
+                return not self._pending()
             self._flush_requested = True
             self._wake_up.set()
             in_time = self._changed.wait_for(lambda: not self._flush_requested, timeout_s)
@@ -163,43 +163,43 @@ class ExportQueue(SpanProcessor):
 
     def pause(self) -> None:
         """
-        Export what is queued, and end the thread and our exporter; the next span starts them again.
+        Export the queue, then end the thread and our exporter; the next span starts them again.
 
-        Where a collector takes nothing, the thread ends when it has given up the present attempt.
+        If the collector does not respond, the thread ends after its current attempt.
         """
-        patient = self.force_flush()
+        flushed = self.force_flush()
         with self._changed:
             thread, self._thread = self._thread, None
             self._stop.set()
             self._stop = threading.Event()
         self._wake_up.set()
-        if thread is not None and patient:
+        if thread is not None and flushed:
             thread.join(self._limits.shutdown_s)
 
     def finish_in_background(self) -> None:
-        """Nobody uses the queue any more: have its thread export the rest and end. Waits for nothing, takes no lock."""
+        """Let the thread export the queue and then end; does not wait and takes no lock."""
         self._abandoned = self._ending = True
         self._wake_up.set()
 
     def shutdown(self) -> None:
-        """Export what is queued, as far as that is possible in time, count the rest as lost, and end the thread."""
+        """Export the queue within the time limit, count the remaining spans as dropped, and end the thread."""
         with self._changed:
             if self._ending:
                 return
             self._ending = True
             thread, self._thread = self._thread, None
         deadline = self._clock() + self._limits.shutdown_s
-        before = self._last_flush_failed_at
-        # The end of the lifespan may just have waited for the same collector, in vain.
-        patient = before is None or self._clock() - before > 2 * self._limits.shutdown_s
+        failed_at = self._last_flush_failed_at
+        # Do not wait again if the end of the lifespan has just waited for the same collector without success.
+        waits = failed_at is None or self._clock() - failed_at > 2 * self._limits.shutdown_s
         self._wake_up.set()
         if thread is not None:
-            thread.join(self._limits.shutdown_s * _DRAIN_SHARE if patient else 0.0)
+            thread.join(self._limits.shutdown_s * _DRAIN_SHARE if waits else 0.0)
         self._aborted = True
         if thread is not None and thread.is_alive():
-            # Cancels an export that hangs; may hang itself, where the exporter is not ours.
+            # This cancels a hanging export. It may hang itself if the exporter is not ours, hence the separate thread.
             end = threading.Thread(target=self._end_exporter, name="divan-obs-export-end", daemon=True)
-            # From CPython 3.12 on, none can be started at the end of the interpreter; the hanging one ends with that.
+            # CPython 3.12 and later start no thread while the interpreter ends; the hanging thread then ends with it.
             with suppress(RuntimeError):
                 end.start()
                 end.join(max(0.0, deadline - self._clock()))
@@ -218,7 +218,7 @@ class ExportQueue(SpanProcessor):
 
     def _drop_remaining(self) -> None:
         with self._changed:
-            left = self._waiting()
+            left = self._pending()
             self._closed = True
             self._queue.clear()
             self._retry = []
@@ -228,26 +228,26 @@ class ExportQueue(SpanProcessor):
         if left:
             self._dropped("shutdown", left)
 
-    def _waiting(self) -> int:
+    def _pending(self) -> int:
         return len(self._queue) + len(self._retry) + self._in_flight
 
-    # What the thread does.
+    # Called in the export thread.
 
     def _start_thread(self) -> None:
         with self._changed:
             if self._thread is not None or self._ending or sys.is_finalizing():
-                return  # A thread that is started while the interpreter ends never runs, and is waited for.
+                return  # A thread started while the interpreter ends never runs, but the interpreter waits for it.
             thread = threading.Thread(target=self._run, args=(self._stop,), name="divan-obs-export", daemon=True)
             try:
                 thread.start()
             except RuntimeError as error:
-                # No memory, or too many threads: the next span tries again.
+                # No memory or too many threads: the next span retries.
                 self._failed(error)
             else:
                 self._thread = thread
 
     def _run(self, stop: threading.Event) -> None:
-        # What the exporter calls (gRPC, HTTP) must not make spans: they would be exported in turn.
+        # The exporter's own calls (gRPC, HTTP) must not create spans, which would be exported in turn.
         otel_context.attach(Context())
         with suppress_instrumentation():
             while not (self._ending or stop.is_set()):
@@ -256,7 +256,7 @@ class ExportQueue(SpanProcessor):
                 try:
                     self._export_due_batches()
                 except Exception as error:
-                    # A counter that raises must not be the end of all exports.
+                    # A callback that raises must not end the export thread.
                     self._failed(error)
             if self._ending:
                 self._export_remaining()
@@ -264,7 +264,7 @@ class ExportQueue(SpanProcessor):
                 self._end_exporter()
 
     def _pause_s(self) -> float:
-        """Return how long to sleep: to the next attempt, or as long as a span may wait for company."""
+        """Return the seconds until the next attempt, or the maximum delay between exports."""
         if self._breaker.is_open:
             return max(0.001, self._breaker.wait_s())
         return self._limits.delay_s
@@ -272,7 +272,7 @@ class ExportQueue(SpanProcessor):
     def _export_due_batches(self) -> None:
         flush_requested = self._flush_requested
         if flush_requested or not self._breaker.wait_s():
-            # What came in while a batch was on its way can wait for the next turn, unless it fills one.
+            # Spans that arrive during an export wait for the next turn, unless they fill a batch.
             count = len(self._queue) + len(self._retry)
             succeeded = True
             while count > 0 and succeeded and not self._aborted:
@@ -305,7 +305,7 @@ class ExportQueue(SpanProcessor):
                 else:
                     lost = len(batch)
             if self._closed:
-                # A shutdown that did not wait has counted it as lost.
+                # A shutdown that did not wait has already counted the batch as dropped.
                 self._retry, lost = [], 0
         if lost:
             self._dropped("export_failed", lost)
@@ -318,7 +318,7 @@ class ExportQueue(SpanProcessor):
             self._attempts = 0
             for _ in range(min(self._limits.batch, len(self._queue))):
                 batch.append(self._queue.popleft())
-        # Whoever waits for one span does not wait for those before it.
+        # A watched span is exported at once, together with the batch that is retried.
         while self._watchers and self._queue and id(self._queue[0]) in self._watchers:
             batch.append(self._queue.popleft())
         self._in_flight = len(batch)
@@ -346,13 +346,13 @@ _queues: weakref.WeakSet[ExportQueue] = weakref.WeakSet()
 
 
 def _start_over_after_fork() -> None:
-    # What was queued is the parent's to export; its thread, its locks and its channel are not in this process.
+    # The parent exports its own queue. Its thread, locks and gRPC channel do not exist in the child process.
     for queue in list(_queues):
         queue._start_over()
 
 
 def _flush_all(timeout_s: float) -> None:
-    """uvicorn ends by its signal without a word to an application that has no lifespan."""
+    """Flush all queues at termination: uvicorn does not notify an application without a lifespan."""
     for queue in list(_queues):
         queue.force_flush(int(timeout_s * 1000))
 

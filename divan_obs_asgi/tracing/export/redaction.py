@@ -1,4 +1,4 @@
-"""Between the spans and their exporter: the redaction policy. Imported only where tracing is on."""
+"""Redaction of spans before they are exported. Requires the extra `tracing`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from divan_obs_asgi.tracing.export.urls import names_only, with_path, without_qu
 from divan_obs_asgi.tracing.spans.recording import RecordingSpan
 from divan_obs_asgi.tracing.spans.server import NAME
 
-# What our spans say of themselves: templates, closed vocabularies, ids that were checked when they came in, an address
-# as far as OBS_TRACING_CLIENT_ADDRESS allows. Frameworks use the same names for what nobody has checked.
+# Attributes that are safe on spans of this library: route templates, closed vocabularies, validated ids, and an address
+# as OBS_TRACING_CLIENT_ADDRESS allows. Frameworks put unchecked values under the same names.
 _SAFE_OWN = frozenset(
     {
         "http.request.method",
@@ -48,16 +48,16 @@ _SAFE_OWN = frozenset(
     }
 )
 _SAFE_FOREIGN = frozenset({"http.route"})
-# Knows no route of any request, and is there for those who want its raw paths.
+# This instrumentation does not know the route. Who selects it wants its raw paths.
 _CONTRIB_ASGI = "opentelemetry.instrumentation.asgi"
-# What instrumentations of clients and frameworks set, the old names and the new ones.
+# Attributes with URLs that instrumentations of clients and frameworks set: old names and new names.
 _URLS = frozenset({"url.full", "http.url", "http.target", "url.original"})
-# Of a server span: the path that the client asked for, for which there is a template, or no route at all.
+# Attributes of a server span with the requested path. It is replaced by the route template, or by `__unmatched__`.
 _PATHS = frozenset({"url.path", "http.target"})
 _QUERIES = frozenset({"url.query"})
-# What calls of databases and caches say, in few words: the same statements, servers and names again and again.
+# Prefixes of attributes of database and cache calls, whose values repeat: statements, servers and names.
 _REPEATED = ("db.", "net.", "network.", "server.", "redis.")
-# Values that are remembered, and the length up to which they are.
+# Maximum number of cached values, and the maximum length of a cached value.
 _REMEMBERED, _SHORT = 2048, 1024
 _OPERATIONS = frozenset({"db.operation", "db.operation.name"})
 _STATEMENTS = frozenset({"db.statement", "db.query.text"})
@@ -69,20 +69,20 @@ _TYPE, _MESSAGE, _STACKTRACE = "exception.type", "exception.message", "exception
 
 
 class SpanRedactor:
-    """Makes redacted copies of spans: name, attributes, events, links and the status' description."""
+    """Makes redacted copies of spans: name, attributes, events, links and status description."""
 
     def __init__(self, policy: RedactionPolicy) -> None:
         self._policy = policy
-        # Names and keys are few, and the policy is pure: it says the same of the same text.
+        # There are few names and keys, and the policy is a pure function, so the results can be cached.
         self._name = lru_cache(maxsize=2048)(policy.redact_text)
-        # Values in which the policy has found nothing; where it finds something, each time is counted.
+        # Values that the policy does not change. A value that it redacts is not cached: each redaction is counted.
         self._unchanged: dict[tuple[str, object, type, bool], AttributeValue] = {}
 
     def span(self, span: ReadableSpan) -> ReadableSpan:
-        """Return a copy of `span` that may leave the process, or `span` where it holds nothing but what we have set."""
+        """Return a redacted copy of `span`, or `span` itself if it has only data that this library has set."""
         if type(span) is RecordingSpan and span.has_only_own_data:
             return span
-        # The error of a database or a validation repeats values, as text that looks like any other.
+        # The error message of a database or a validation repeats values in plain text, which no rule can recognize.
         of_a_database = any(system in (span.attributes or {}) for system in _SYSTEMS)
         markers = [DATABASE] if of_a_database else [*filter(None, map(_marker_for, span.events))]
         hidden = markers[0] if markers else None
@@ -103,18 +103,18 @@ class SpanRedactor:
         )
 
     def attributes(self, attributes: Attributes) -> dict[str, AttributeValue]:
-        """Return attributes, of a resource, an event or a link, as they may leave the process."""
+        """Return redacted attributes of a resource, an event or a link."""
         return self._redacted(attributes or {}, _SAFE_FOREIGN, (attributes or {}).get("http.route"))
 
     def _name_of(self, span: ReadableSpan) -> str:
         maker = span.instrumentation_scope.name if span.instrumentation_scope is not None else ""
-        # Their instrumentations name a span after the first word of what is sent.
+        # These instrumentations name a span after the first word of the command.
         if maker == _REDIS_CLIENT:
             return self._name(redis_name(span.name))
         return self._name(sql_name(span.name) if maker in _SQL_CLIENTS else span.name)
 
     def _scope(self, scope: InstrumentationScope | None) -> InstrumentationScope | None:
-        """Return who made a span, whose name is a module's as a rule and may be anything."""
+        """Return the redacted scope; its name is usually the name of a module but can be any text."""
         if scope is None or scope.name == NAME:
             return scope
         version, url = (self._name(text) if text else text for text in (scope.version, scope.schema_url))
@@ -150,7 +150,7 @@ class SpanRedactor:
         return known
 
     def _apply_policy(self, key: str, value: Any, redis: bool, route: object) -> tuple[AttributeValue, bool]:
-        """Return a value as it may leave the process, and whether the policy has left it as it was."""
+        """Return the redacted value, and whether the policy has left it unchanged."""
         if isinstance(value, str):
             if key in _STATEMENTS:
                 value = commands_only(value) if redis else without_literals(value)
@@ -170,7 +170,7 @@ class SpanRedactor:
         if isinstance(redacted, (str, bool, int, float)):
             return redacted, redacted == value
         if isinstance(redacted, list):
-            # OpenTelemetry's lists are of one type.
+            # All items of a list must have the same type.
             return ([str(item) for item in redacted] if redacted != list(value) else value), False
         return str(redacted), False
 
@@ -195,10 +195,10 @@ def _marker_for(event: Event) -> str | None:
 
 class RedactingExporter(SpanExporter):
     """
-    Hands redacted copies of spans to another exporter.
+    Passes redacted copies of spans to another exporter.
 
-    It runs on the exporting thread, for every span of the provider: the server span, the application's own, those
-    of client instrumentations.
+    It runs in the export thread, for every span of the provider: server spans, spans of the application, and spans of
+    client instrumentations.
     """
 
     def __init__(self, exporter: SpanExporter, redactor: SpanRedactor) -> None:
@@ -216,7 +216,7 @@ class RedactingExporter(SpanExporter):
 
 
 class _Copy(ReadableSpan):
-    """A span as it is exported; tells what its original has dropped over its limits."""
+    """The exported copy of a span; it keeps the counts of data that the original has dropped."""
 
     def __init__(self, *, dropped: tuple[int, int, int], **values: Any) -> None:
         super().__init__(**values)

@@ -1,4 +1,4 @@
-"""URLs as they may stand in a span: without user info and query values. Needs no tracing library."""
+"""Redaction of URLs in spans: removes user info and query values. Works without the extra `tracing`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _USER_INFO = re.compile(r"(?<=//)[^/]*@")
 
 
 def without_query(url: str) -> str:
-    """Return a URL, or a path with a query, that names its parameters and gives none of their values."""
+    """Return a URL, or a path with a query, with the names of its parameters but without their values."""
     head, question, rest = url[:_LENGTH].partition("?")
     head = _USER_INFO.sub("", head.partition("#")[0])
     query = rest.partition("#")[0]
@@ -17,7 +17,7 @@ def without_query(url: str) -> str:
 
 
 def with_path(url: str, path: str) -> str:
-    """Return a URL, or a path, with another path: the template of what was asked for."""
+    """Return a URL, or a path, with its path replaced by `path`, the template of the route."""
     scheme, slashes, rest = url[:_LENGTH].partition("://")
     if not slashes:
         return path
@@ -26,7 +26,7 @@ def with_path(url: str, path: str) -> str:
 
 
 def names_only(query: str) -> str:
-    """Return a query string with `?` for every value; what has no value may be one itself: FastAPI tells `?a` so."""
+    """Return a query string with `?` for every value. A bare word may itself be a value (FastAPI passes `?a` so)."""
     parts = (part.partition("=") for part in query[:_LENGTH].split("&") if part)
     return "&".join(f"{name}=?" if value else "?" for name, _, value in parts)
 

@@ -1,1 +1,1 @@
-"""Trace context in headers, context variables and Pub/Sub messages."""
+"""Trace context in headers, in context variables and in messages between processes."""

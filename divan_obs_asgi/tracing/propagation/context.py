@@ -1,4 +1,4 @@
-"""OpenTelemetry's current context, read and set in one step. Imported only where tracing is on."""
+"""Fast access to OpenTelemetry's current context. Requires the extra `tracing`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from contextvars import ContextVar, copy_context
 from opentelemetry import context as otel_context
 from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_INSTRUMENTATION_KEY, Context
 
-# What `suppress_instrumentation` and `suppress_http_instrumentation` of opentelemetry-instrumentation set; the second
-# for those that knew it by its plain name.
+# The keys that `suppress_instrumentation` of opentelemetry-instrumentation sets: the current key, and the plain name
+# that older versions use.
 _SUPPRESSED = (_SUPPRESS_INSTRUMENTATION_KEY, "suppress_instrumentation")
 
 
 def _variable() -> ContextVar[Context] | None:
-    """Return the variable in which OpenTelemetry keeps its context, found out by its public functions."""
+    """Return the context variable that OpenTelemetry uses, found with its public functions only."""
     mark = Context({"divan_obs_asgi.mark": True})
     token = otel_context.attach(mark)
     try:
@@ -24,18 +24,19 @@ def _variable() -> ContextVar[Context] | None:
 
 
 _found = _variable()
-# Half of what OpenTelemetry's own functions cost, which serve where it is kept elsewhere (OTEL_PYTHON_CONTEXT).
+# Direct access costs half as much as OpenTelemetry's functions. Those are the fallback if OTEL_PYTHON_CONTEXT selects
+# another storage.
 current: Callable[[], Context] = _found.get if _found is not None else otel_context.get_current
 make_current: Callable[[Context], object] = _found.set if _found is not None else otel_context.attach
 
 
 def is_suppressed(context: Context) -> bool:
-    """Tell whether somebody wants no spans but those that they start themselves."""
+    """Return whether all instrumentation is suppressed in this context."""
     return bool(context) and any(context.get(key) for key in _SUPPRESSED)
 
 
 def is_http_suppressed(context: Context) -> bool:
-    """Tell whether somebody wants no spans of HTTP."""
+    """Return whether HTTP instrumentation is suppressed in this context."""
     return bool(context) and bool(is_suppressed(context) or context.get(_SUPPRESS_HTTP_INSTRUMENTATION_KEY))
 
 

@@ -1,4 +1,4 @@
-"""A trace on its way by something else than HTTP. Imported only where tracing is on."""
+"""Trace context in messages and rewritten headers. Requires the extra `tracing`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from divan_obs_asgi.types import RawHeaders
 
 
 def current_traceparent() -> str:
-    """Return the `traceparent` of the current span; empty where there is none."""
+    """Return the `traceparent` of the current span, or an empty string without one."""
     ids = get_current_span().get_span_context()
     if not ids.is_valid:
         return ""
@@ -30,7 +30,7 @@ def current_traceparent() -> str:
 
 
 def headers_with_caller(caller: SpanContext, headers: RawHeaders) -> RawHeaders:
-    """Return request headers in which this span is the caller's."""
+    """Return the request headers with `caller` as the parent span."""
     changed = [pair for pair in headers if pair[0] not in (b"traceparent", b"tracestate")]
     ids = format_trace_id(caller.trace_id), format_span_id(caller.span_id)
     changed.append((b"traceparent", traceparent.render(*ids, caller.trace_flags)))
@@ -40,9 +40,13 @@ def headers_with_caller(caller: SpanContext, headers: RawHeaders) -> RawHeaders:
 
 
 @contextmanager
-def use_traceparent(told: object) -> Iterator[None]:
-    """Have the span that a `traceparent` names be current, or none where it is no such; of what was current nothing."""
-    given = traceparent.parse([told.encode()]) if isinstance(told, str) and told.isascii() else None
+def use_traceparent(value: object) -> Iterator[None]:
+    """
+    Make the span of a `traceparent` the current one for the block.
+
+    If `value` is invalid, there is no current span. The context from outside the block is not inherited.
+    """
+    given = traceparent.parse([value.encode()]) if isinstance(value, str) and value.isascii() else None
     context = EMPTY
     if given is not None:
         ids = SpanContext(int(given.trace_id, 16), int(given.span_id, 16), True, TraceFlags(given.flags))

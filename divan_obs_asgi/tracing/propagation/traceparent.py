@@ -1,4 +1,4 @@
-"""W3C Trace Context, level 2: reading and writing `traceparent`. Needs no tracing library."""
+"""W3C Trace Context, level 2: parsing and rendering `traceparent`. Works without the extra `tracing`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 # Section 3.2: two hex digits of version, then for version 00 exactly these fields.
 _TRACEPARENT = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
-# Section 3.2.2.5, trace-flags. The others are reserved, and sent on as zero.
+# Section 3.2.2.5, trace-flags. The other bits are reserved and are propagated as zero.
 SAMPLED = 0x01
 RANDOM = 0x02
 _KNOWN = SAMPLED | RANDOM
 
 
 class TraceParent(NamedTuple):
-    """The caller's span: ids in lower-case hex, and those of its flags that level 2 knows."""
+    """The caller's span: its ids in lower-case hex, and the flags that level 2 defines."""
 
     trace_id: str
     span_id: str
@@ -26,9 +26,9 @@ class TraceParent(NamedTuple):
 
 
 def parse(values: list[bytes]) -> TraceParent | None:
-    """Return what the `traceparent` headers say, or None where a new trace has to start."""
+    """Return the parsed `traceparent` header, or None if a new trace has to start."""
     if len(values) != 1:
-        return None  # Section 3.2: a request has one; of several none can be trusted.
+        return None  # Section 3.2: a request has exactly one. With several, it is unknown which one to trust.
     match = _TRACEPARENT.fullmatch(values[0].strip(b" \t"))
     if match is None:
         return None
@@ -43,7 +43,7 @@ def parse(values: list[bytes]) -> TraceParent | None:
 
 
 def render(trace_id: str, span_id: str, flags: int) -> bytes:
-    """Return a version 00 `traceparent`; `flags` are of those that level 2 knows."""
+    """Return a `traceparent` of version 00; only the flags of level 2 are kept."""
     return f"00-{trace_id}-{span_id}-0{flags & _KNOWN}".encode("ascii")
 
 

@@ -1,1 +1,1 @@
-"""The spans that the library makes: of requests, events, jobs and calls."""
+"""The spans that this library creates: for requests, events, jobs and the application's own work."""

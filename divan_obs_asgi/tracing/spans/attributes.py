@@ -1,4 +1,4 @@
-"""What a server span says of its connection. Imported only where tracing is on."""
+"""Name, attributes and links of a server span. Requires the extra `tracing`."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from divan_obs_asgi.types import Scope
 
 Attributes: TypeAlias = dict[str, AttributeValue]
 
-# What a client or a proxy may write into these is not ours to repeat.
+# A client or a proxy can set these values, so only known ones are copied.
 _SCHEMES = frozenset({"http", "https", "ws", "wss"})
 _VERSIONS = frozenset({"1.0", "1.1", "2", "3"})
-# The stable names of the HTTP semantic conventions, and what they were called before.
+# The stable names of the HTTP semantic conventions, and their old names.
 _OLD_NAMES = {
     "http.request.method": "http.method",
     "http.response.status_code": "http.status_code",
@@ -35,7 +35,7 @@ _OLD_NAMES = {
 
 
 def scope_at_start(scope: Scope) -> Scope:
-    """Return what `SpanContent` tells of a connection's start, as it is now: an application may change its scope."""
+    """Return a copy of the values that `SpanContent` reads at the start; an application may change its scope later."""
     get = scope.get
     return {"scheme": get("scheme"), "http_version": get("http_version"), "client": get("client")}
 
@@ -47,13 +47,13 @@ class SpanContent:
 
     def __init__(self, settings: Settings) -> None:
         self._old_names = "http/dup" in settings.tracing.semconv_opt_in
-        # Also through a provider whose exporter knows no policy.
+        # Redaction happens here too, because the exporter of the application's provider does not redact.
         self._policy = RedactionPolicy.from_settings(settings.redaction)
         self._redacted = self._policy.redact_text
         self._address = _ADDRESSES[settings.tracing.client_address]
 
     def _at_start(self, scope: Mapping[str, Any], record: RequestRecord) -> Attributes:
-        """What samplers and processors may want to see at the start (HTTP semantic conventions, "Server")."""
+        """Return the attributes that samplers and processors may need at the start (HTTP semantic conventions)."""
         attributes: Attributes = {"http.request.method": record.method}
         scheme = scope.get("scheme")
         if scheme in _SCHEMES:
@@ -76,7 +76,7 @@ class SpanContent:
             "divan.request_id": record.request_id,
         }
         if route != UNMATCHED:
-            # The template and never the path, in which there may be names, addresses and tokens.
+            # Always the template: the path itself can contain names, addresses and tokens.
             attributes["url.path"] = route
         if record.status:
             attributes["http.response.status_code"] = record.status
@@ -95,7 +95,7 @@ class SpanContent:
         return ()
 
     def _name(self, record: RequestRecord) -> str:
-        """HTTP semantic conventions, "Name": the method and the template; `HTTP` in place of a method nobody knows."""
+        """Return the method and the template (HTTP semantic conventions, "Name"); `HTTP` for an unknown method."""
         return f"{'HTTP' if record.method == OTHER_METHOD else record.method} {record.route}"
 
     def _add_old_names(self, known: Mapping[str, AttributeValue], attributes: Attributes) -> None:
@@ -107,11 +107,12 @@ class SpanContent:
 
 def error_type(record: RequestRecord, redacted: Callable[[str], str]) -> str:
     """
-    HTTP semantic conventions: the exception's type, else the application's reason, else the status; else what
-    happened in place of one.
+    Return `error.type` of the HTTP semantic conventions.
+
+    It is the type of the exception, or else the reason that the application gave, the status or the outcome.
 
     Args:
-        redacted: what the name of a class goes through, which may have been made of data.
+        redacted: redacts the name of the class, which may have been built from data.
     """
     if record.error is not None:
         return redacted(class_name(type(record.error)))
@@ -120,12 +121,12 @@ def error_type(record: RequestRecord, redacted: Callable[[str], str]) -> str:
 
 @lru_cache(maxsize=1024)
 def _network(address: str) -> str | None:
-    """Return an address without what tells one household from the next: 24 bits of IPv4, 48 of IPv6 are kept."""
+    """Return the network of an address: 24 bits of IPv4 or 48 bits of IPv6, which do not identify a household."""
     try:
         kept = 24 if ip_address(address).version == 4 else 48
         return str(ip_network(f"{address.partition('%')[0]}/{kept}", strict=False).network_address)
     except ValueError:
-        return None  # A socket's path, "testclient".
+        return None  # For example the path of a socket, or "testclient".
 
 
 @lru_cache(maxsize=1024)

@@ -1,4 +1,4 @@
-"""A function with something wrap_calls each of its calls, plain or async as it was."""
+"""Wraps each call of a function in a context manager, for plain and async functions."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 
 def wrap_calls(function: Any, context: Callable[[], AbstractContextManager[object]], by: str) -> Any:
     """
-    Return `function` so that each call is made inside of a new `context()`.
+    Return `function` wrapped so that each call runs inside a new `context()`.
 
     Args:
-        by: the decorator that does it, for the error's text.
+        by: the name of the decorator, for the error message.
 
     Raises:
-        TypeError: for a generator function, whose work is done elsewhere than in the call.
+        TypeError: for a generator function, because its body does not run during the call.
     """
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise TypeError(f"{by} got the generator function {name_of(function)}; use span inside of it.")
+        raise TypeError(f"{by} got the generator function {name_of(function)}; use span inside it.")
     if is_async(function):
 
         @functools.wraps(function)
@@ -39,19 +39,19 @@ def wrap_calls(function: Any, context: Callable[[], AbstractContextManager[objec
 
 
 def is_async(function: Any) -> bool:
-    """Tell whether what a call returns is to be awaited."""
+    """Return whether a call returns an awaitable."""
     while isinstance(function, functools.partial):
         function = function.func
-    # An instance may be called too.
+    # An instance with an async `__call__` counts too.
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 def name_of(function: Any) -> str:
-    """Return the name by which its author knows a callable."""
+    """Return the name of a callable in the source code."""
     while isinstance(function, functools.partial):
         function = function.func
     name: str = getattr(function, "__qualname__", type(function).__qualname__)
-    # `<locals>` says nothing.
+    # The part up to `<locals>` is not informative.
     return name.rpartition("<locals>.")[2]
 
 

@@ -1,4 +1,4 @@
-"""The span of a call of a Socket.IO handler. Imported only where tracing is on."""
+"""The span of a Socket.IO event. Requires the extra `tracing`."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from divan_obs_asgi.tracing.spans.tracer import TracerServerSpans
 from divan_obs_asgi.types import Scope
 
 _USER_ID = "user_id"
-# Of a trace's id and of a span's.
+# The sizes of a trace id and of a span id.
 _TRACE_BITS, _SPAN_BITS = 128, 64
 _SPAN_MASK = (1 << _SPAN_BITS) - 1
 
 
 class Handshake(Protocol):
-    """The ids of a request."""
+    """The trace ids of the handshake request."""
 
     @property
     def trace_id(self) -> str: ...
@@ -42,8 +42,8 @@ class Handshake(Protocol):
     def trace_flags(self) -> int: ...
 
 
-class Event(Protocol):
-    """What a span tells of a handler's call, beyond the record."""
+class EventFields(Protocol):
+    """The fields of an event's record that its span uses, in addition to those of every record."""
 
     namespace: str
     event: str
@@ -52,13 +52,15 @@ class Event(Protocol):
     ids: tuple[int, int]
 
     def handshake(self) -> Handshake | None:
-        """Return the ids of the request by which the client has connected."""
+        """Return the ids of the request with which the client connected."""
 
 
 class EventSpans(ServerSpans):
     """
-    One span for each call, in a trace of its own that links to the handshake's: below the span of the
-    handshake every event of hours would sit.
+    One span for each event.
+
+    Each event has its own trace, which links to the trace of the handshake. As children of the handshake's span, all
+    events of a connection that lasts for hours would be in one trace.
     """
 
     _kind = SpanKind.CONSUMER
@@ -67,11 +69,11 @@ class EventSpans(ServerSpans):
 
     def _set_policy(self, policy: RedactionPolicy) -> None:
         self._policy = policy
-        # A client's events share its id; a keyed hash for each would cost more than the span's other attributes.
+        # All events of a client share its sid. Hashing it for each event would cost more than the other attributes.
         self._pseudonym = lru_cache(maxsize=4096)(policy.pseudonym)
 
     def begin(self, record: RequestRecord) -> Context:
-        """Start the span of `record`, fill its ids, and make it the current one; returns what `leave` is handed."""
+        """Start the span of `record`, fill its ids and make it current; return the context to pass to `leave`."""
         before = current()
         if is_suppressed(before):
             return before
@@ -81,7 +83,7 @@ class EventSpans(ServerSpans):
 
     @staticmethod
     def resume(record: RequestRecord) -> Context:
-        """Make the span of `record` the current one again; returns what `leave` is handed."""
+        """Make the span of `record` current again; return the context to pass to `leave`."""
         before = current()
         make_current(Context({SPAN_KEY: record.span}))
         return before
@@ -100,8 +102,8 @@ class EventSpans(ServerSpans):
             self._close(record.span, record)
 
     def _at_start(self, scope: Mapping[str, Any], record: RequestRecord) -> Attributes:
-        """Semantic conventions, "Messaging spans"; `socketio.*` is SPEC's."""
-        event: Event = record  # type: ignore[assignment]
+        """Return the attributes of the semantic conventions ("Messaging spans"), and our own `socketio.*`."""
+        event: EventFields = record  # type: ignore[assignment]
         return {
             "messaging.system": "socketio",
             "messaging.operation.name": "process",
@@ -119,9 +121,9 @@ class EventSpans(ServerSpans):
         if record.outcome in FAILED:
             attributes["error.type"] = error_type(record, self._policy.redact_text)
         if record.fields and _USER_ID in record.fields:
-            told = self._policy.redact_field(_USER_ID, record.fields[_USER_ID])
-            if isinstance(told, (str, int)) and not str(told).startswith("[redacted"):
-                attributes["user.id"] = str(told)
+            user_id = self._policy.redact_field(_USER_ID, record.fields[_USER_ID])
+            if isinstance(user_id, (str, int)) and not str(user_id).startswith("[redacted"):
+                attributes["user.id"] = str(user_id)
         return attributes
 
     def _links(self, record: RequestRecord) -> tuple[Link, ...]:
@@ -132,19 +134,19 @@ class EventSpans(ServerSpans):
         return (Link(SpanContext(int(handshake.trace_id, 16), int(handshake.span_id, 16), False, flags)),)
 
     def _name(self, record: RequestRecord) -> str:
-        """Semantic conventions, "Messaging spans": the operation and the destination; and the event."""
+        """Return the operation, the destination and the event (semantic conventions, "Messaging spans")."""
         return f"process {record.route}"
 
 
 class FastEventSpans(EventSpans, FastServerSpans):
-    """Through a provider that was built here."""
+    """Event spans of a provider that this library has built."""
 
     def __init__(self, spans: FastServerSpans, policy: RedactionPolicy) -> None:
         super().__init__(spans._settings, spans._sdk, spans._processor, spans._sampler, spans._queue)
         self._set_policy(policy)
 
     def _new_span(self, scope: Scope, record: RequestRecord, parent: SpanContext | None, context: Context) -> Span:
-        """As in the parent; where nothing is recorded, ids become text when somebody asks for them."""
+        """Return a started span. Unlike for requests, the ids of an unsampled event are formatted only when needed."""
         chance = getrandbits(_TRACE_BITS + _SPAN_BITS)
         trace_id, span_id = chance >> _SPAN_BITS or 1, chance & _SPAN_MASK or 1
         record.ids = trace_id, span_id  # type: ignore[attr-defined]
@@ -158,14 +160,14 @@ class FastEventSpans(EventSpans, FastServerSpans):
 
 
 class TracerEventSpans(EventSpans, TracerServerSpans):
-    """Through an application's own provider."""
+    """Event spans of the application's own provider."""
 
     def __init__(self, spans: TracerServerSpans, policy: RedactionPolicy) -> None:
         super().__init__(spans._settings, spans.provider)
         self._set_policy(policy)
 
     def _adopt_framework_spans(self) -> None:
-        """Nothing: no framework makes spans of events."""
+        """Do nothing: no framework makes spans for events."""
 
 
 def event_spans(spans: ServerSpans, policy: RedactionPolicy) -> EventSpans:

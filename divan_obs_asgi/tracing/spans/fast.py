@@ -1,4 +1,4 @@
-"""Server spans of our own, which cost a third of the SDK's. Imported only where tracing is on."""
+"""Server spans that cost a third of the SDK's. Requires the extra `tracing`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from divan_obs_asgi.types import Scope
 from divan_obs_asgi.version import __version__
 
 _SAMPLED = TraceFlags(traceparent.SAMPLED)
-# Ids of our own are random in every bit (W3C Trace Context, level 2, section 3.2.2.5.2).
+# All bits of our own trace ids are random (W3C Trace Context, level 2, section 3.2.2.5.2).
 SAMPLED_RANDOM = TraceFlags(traceparent.SAMPLED | traceparent.RANDOM)
 _SPAN_BITS = 64
 _SPAN_MASK = (1 << _SPAN_BITS) - 1
@@ -33,11 +33,11 @@ _SPAN_MASK = (1 << _SPAN_BITS) - 1
 
 class FastServerSpans(ServerSpans):
     """
-    Server spans of our own, handed to the processors of a provider that was built here.
+    Server spans that are passed directly to the processors of a provider that this library has built.
 
     Args:
-        processors: those of `provider`.
-        queue: where its spans go, if anywhere.
+        processors: the processors of `provider`.
+        queue: the export queue; None without an endpoint.
     """
 
     def __init__(
@@ -54,12 +54,12 @@ class FastServerSpans(ServerSpans):
         self._sampler = sampler
         self._queue = queue
         self._scope = InstrumentationScope(NAME, __version__)
-        self._keep = (
+        self._tail_sampler = (
             TailSampler(settings.tracing.keep_slow_s, settings.tracing.keep_budget)
             if settings.tracing.keep_errors
             else None
         )
-        self.finishes_unsampled = self._keep is not None
+        self.finishes_unsampled = self._tail_sampler is not None
 
     def pause(self) -> None:
         if self._queue is not None:
@@ -78,7 +78,7 @@ class FastServerSpans(ServerSpans):
         ids = self._sdk.id_generator
         trace_id = ids.generate_trace_id()
         identity = SpanContext(trace_id, ids.generate_span_id(), False, SAMPLED_RANDOM)
-        # Recorded whatever the sampler says.
+        # Recorded regardless of the sampler.
         span = RecordingSpan(
             TEST_SPAN, identity, None, SpanKind.INTERNAL, self._sdk.resource, self._scope, time_ns(), {}
         )
@@ -90,7 +90,7 @@ class FastServerSpans(ServerSpans):
             return format_trace_id(trace_id), "timeout"
 
     def _new_span(self, scope: Scope, record: RequestRecord, parent: SpanContext | None, context: Context) -> Span:
-        # As the SDK's RandomIdGenerator makes them, in one go; what is invalid by chance, once in 10^19, is made valid.
+        # One call for both ids, which are random as in the SDK. An id of 0 (once in 10^19) is invalid and becomes 1.
         chance = getrandbits(192)
         span_id = chance & _SPAN_MASK or 1
         if parent is None:
@@ -105,13 +105,13 @@ class FastServerSpans(ServerSpans):
             random = bool(parent.trace_flags & traceparent.RANDOM)
             if not random:
                 record.random_trace = False
-        # Half the cost of formatting.
+        # This costs half as much as string formatting.
         record.trace_id = trace_id.to_bytes(16).hex()
         record.span_id = span_id.to_bytes(8).hex()
         record.sampled = sampled
         if not sampled:
             unsampled = UnsampledSpan(trace_id, span_id, state, random)
-            if self._keep is not None:
+            if self._tail_sampler is not None:
                 unsampled.parent, unsampled.scope_at_start = parent, scope_at_start(scope)
             return unsampled
         identity = SpanContext(trace_id, span_id, False, SAMPLED_RANDOM if random else _SAMPLED, state)
@@ -136,7 +136,7 @@ class FastServerSpans(ServerSpans):
 
     def _close(self, span: Any, record: RequestRecord) -> None:
         if isinstance(span, UnsampledSpan):
-            reason = self._keep.reason(record) if self._keep is not None else None
+            reason = self._tail_sampler.reason(record) if self._tail_sampler is not None else None
             if reason is None:
                 return
             span = self._kept(span, record, reason)
@@ -150,7 +150,7 @@ class FastServerSpans(ServerSpans):
     def _kept(self, unsampled: UnsampledSpan, record: RequestRecord, reason: Reason) -> RecordingSpan:
         trace_id, span_id, state, random = unsampled.ids
         identity = SpanContext(trace_id, span_id, False, SAMPLED_RANDOM if random else _SAMPLED, state)
-        # Marked: whoever computes rates from spans must know that this one stands for itself only.
+        # The mark excludes this span from rates that are computed from sampled spans: it represents only itself.
         attributes = {**self._at_start(unsampled.scope_at_start, record), "divan.kept": reason}
         return self._recording(identity, unsampled.parent, record, attributes)
 

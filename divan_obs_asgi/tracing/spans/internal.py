@@ -1,4 +1,4 @@
-"""Spans of the application's own work, by one line each. Needs no tracing library, and without one does nothing."""
+"""Spans for the application's own work. Works without the extra `tracing`, and then does nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NAME = "divan_obs_asgi"
 
 
 class ApplicationSpan(Protocol):
-    """What `with obs.span(...) as span` gives: OpenTelemetry's span, or one that does nothing."""
+    """The span of `with obs.span(...) as span`: a span of OpenTelemetry, or one that does nothing."""
 
     def set_attribute(self, key: str, value: Any) -> None: ...
 
@@ -39,12 +39,12 @@ class ApplicationSpan(Protocol):
 
 class SpanFactory:
     """
-    Makes spans for pieces of work.
+    Creates spans for the application's own work.
 
     Args:
-        tracer: returns the tracer, or None where there is none.
-        policy: what attributes and exceptions go through before they are set; the provider may be the application's
-            own, whose exporter knows no policy.
+        tracer: returns the tracer, or None without tracing.
+        policy: redacts attributes and exceptions before they are set, because the exporter of the application's own
+            provider does not redact.
     """
 
     def __init__(self, tracer: Callable[[], Tracer | None], policy: RedactionPolicy) -> None:
@@ -53,10 +53,10 @@ class SpanFactory:
 
     def span(self, name: str, **attributes: object) -> AbstractContextManager[ApplicationSpan]:
         """
-        Return a context manager: a span for what is done inside, a child of the current one.
+        Return a context manager that makes a child span of the current span.
 
-        An exception is recorded, redacted, and goes on; cancellation is no error. Nothing is recorded where
-        OpenTelemetry's instrumentation is suppressed.
+        An exception is recorded in redacted form and re-raised; cancellation does not count as an error. While
+        OpenTelemetry's instrumentation is suppressed, nothing is recorded.
         """
         return self._span(name, attributes, new_trace=False)
 
@@ -71,7 +71,7 @@ class SpanFactory:
         Give each call of a function a span: `@obs.traced`, or `@obs.traced("name", attribute=...)`.
 
         Raises:
-            TypeError: for a generator function, whose work is done elsewhere than in the call.
+            TypeError: for a generator function, because its body does not run during the call.
         """
         if callable(given):
             return self._traced(given, None, {})
@@ -87,10 +87,11 @@ class SpanFactory:
 
     def background(self, function: Any, /, *args: Any, **kwargs: Any) -> Any:
         """
-        Return `function` with its arguments, as a callable for later, in a trace of its own that links to the request.
+        Return a callable that later calls `function` with these arguments, in a new trace that links to the request.
 
-        For Starlette's and FastAPI's background tasks, `create_task`, a queue: `tasks.add_task(obs.background(send,
-        address))`. Called where the request is still there; what is returned may be called whenever.
+        Use it for background tasks of Starlette and FastAPI, for `create_task` and for queues:
+        `tasks.add_task(obs.background(send, address))`. Call `background` during the request; the returned callable
+        can be called at any time.
         """
         name = f"background {name_of(function)}"
         record = current_record.get()
@@ -132,7 +133,7 @@ class SpanFactory:
             yield _NOOP_SPAN
             return
         if not new_trace and is_own_unrecorded():
-            # A child would not be recorded either: neither a span nor redacted attributes are made for it.
+            # A child would not be recorded either, so neither a span nor redacted attributes are made.
             yield get_current_span()
             return
         with tracer.start_as_current_span(
@@ -157,7 +158,7 @@ class SpanFactory:
 
 
 def record_error(span: Span, error: Exception, policy: RedactionPolicy, hidden: Iterable[str] = ()) -> None:
-    """Mark `span` as failed, with an event that tells the exception as far as `policy` allows, and nothing `hidden`."""
+    """Mark `span` as failed and add an event with the redacted exception; the texts in `hidden` are removed from it."""
     from opentelemetry.trace import StatusCode
 
     if not span.is_recording():
@@ -190,7 +191,7 @@ def _text_of(error: Exception) -> str:
 
 
 class _NoopSpan:
-    """A span where there is no tracing."""
+    """The span without tracing."""
 
     def set_attribute(self, key: str, value: object) -> None:
         """Do nothing."""
@@ -220,7 +221,7 @@ def untraced() -> AbstractContextManager[object]:
 
 
 def tracer_of(provider: Any) -> Callable[[], Tracer | None]:
-    """Return what returns the tracer of one provider; None for None."""
+    """Return a function that returns the tracer of `provider`, or None if `provider` is None."""
     if provider is None:
         return lambda: None
     tracer: Tracer = provider.get_tracer(_NAME, __version__)
@@ -233,7 +234,7 @@ def _global_tracer() -> Tracer | None:
         from opentelemetry import trace
     except ImportError:
         return None
-    # Before there is a global provider this is a proxy, which finds it later.
+    # Until a global provider is set, this is a proxy that looks it up later.
     return trace.get_tracer(_NAME, __version__)
 
 
@@ -246,7 +247,7 @@ def _links_to_current() -> list[Link]:
     return [Link(current)] if current.is_valid else []
 
 
-# For `divan_obs_asgi.span` and its like: through OpenTelemetry's global provider, which `init` and `wrap` set.
+# For `divan_obs_asgi.span`, `traced` and `background`: these use the global provider, which `init` and `wrap` set.
 _global_spans = SpanFactory(_global_tracer, RedactionPolicy())
 span = _global_spans.span
 traced = _global_spans.traced

@@ -1,4 +1,4 @@
-"""A recording span that costs a third of the SDK's. Imported only where tracing is on."""
+"""A recording span that costs a third of the SDK's, and an unsampled span. Requires the extra `tracing`."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ _logger = logging.getLogger("divan_obs_asgi.tracing")
 _UNSET = Status(StatusCode.UNSET)
 _NOT_SAMPLED = TraceFlags(TraceFlags.DEFAULT)
 _ONLY_RANDOM = TraceFlags(traceparent.RANDOM)
-# One for all: it holds what SpanLimits reads from OTEL_*_LIMIT once.
+# Shared by all spans: SpanLimits reads the OTEL_*_LIMIT variables when it is created.
 _LIMITS = SpanLimits()
 
 
 class RecordingSpan(ReadableSpan, Span):
     """
-    What the SDK's span does, without a lock and with every collection made when it is first needed.
+    Behaves like the SDK's span, but has no lock and creates each collection on first use.
 
-    The attributes that this library sets are known to be valid and are kept as they are; those of others go
-    through the SDK's `BoundedAttributes`, so that its limits and its cleaning hold for them.
+    Attributes of this library are known to be valid and are stored directly. Attributes of other code go through the
+    SDK's `BoundedAttributes`, which applies its limits and validation.
     """
 
     def __init__(
@@ -136,16 +136,16 @@ class RecordingSpan(ReadableSpan, Span):
         self.add_event("exception", {**described, **(attributes or {})}, timestamp)
 
     def end(self, end_time: int | None = None) -> None:
-        """Do nothing: the span ends with the record of its connection, and not in a handler."""
+        """Do nothing: the span ends with the record of its connection, not in a handler."""
 
     def close(self, name: str, attributes: dict[str, AttributeValue], status: Status | None, end_time: int) -> None:
-        """End the span; what others have set before gives way to what the record says."""
+        """End the span; the values of the record override values that other code has set."""
         self._name = name
         own = self._attributes
         if own is None:
             self._attributes = attributes
         else:
-            # A plain dictionary is ours; OpenTelemetry's bounded one takes what a handler has set.
+            # A plain dict has our attributes only; a BoundedAttributes also has those of a handler.
             own.update(attributes)  # type: ignore[attr-defined]
         if status is not None:
             self._status = status
@@ -153,7 +153,7 @@ class RecordingSpan(ReadableSpan, Span):
 
     @property
     def has_only_own_data(self) -> bool:
-        """Whether nobody but this library has set anything: attributes, events, a status' description."""
+        """Whether all attributes, events, links and the status were set by this library."""
         return (
             type(self._attributes) is dict
             and not self._events
@@ -163,7 +163,7 @@ class RecordingSpan(ReadableSpan, Span):
 
     @property
     def plain_attributes(self) -> dict[str, AttributeValue]:
-        """What `has_only_own_data` speaks of."""
+        """The attributes, if `has_only_own_data`."""
         assert type(self._attributes) is dict
         return self._attributes
 
@@ -185,18 +185,18 @@ class RecordingSpan(ReadableSpan, Span):
 
 
 def _full_name(kind: type[BaseException]) -> str:
-    """Return an exception's name as the SDK tells it: by the module, redaction knows whose it is."""
+    """Return the qualified name of an exception, as the SDK does; redaction needs the module."""
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 class UnsampledSpan(NonRecordingSpan):
     """
-    A span that is not recorded, whose context is made when somebody asks: a child span, an outgoing request.
+    A span that is not recorded. Its context is created on demand, for a child span or an outgoing request.
 
     Attributes:
         ids: trace id, span id, trace state, and whether the trace id is random.
         parent: the caller's span.
-        scope_at_start: what a recorded one would tell of its start, where it may be kept after all.
+        scope_at_start: the values for the start attributes, in case tail sampling keeps the span.
     """
 
     parent: SpanContext | None = None

@@ -1,4 +1,4 @@
-"""The server span of a connection: its life. Imported only where tracing is on."""
+"""The life of a server span, from the start of a connection to its end. Requires the extra `tracing`."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from divan_obs_asgi.types import Scope
 from divan_obs_asgi.version import __version__
 
 NAME = "divan_obs_asgi"
-# Under which the failures of all this are counted.
+# The component under which failures of tracing are counted.
 COMPONENT = "tracing"
 TEST_SPAN = "divan.trace_test"
 ERROR = Status(StatusCode.ERROR)
 
 TestOutcome: TypeAlias = Literal["exported", "refused", "timeout"]
 
-# Where OpenTelemetry keeps the current span; found out by its public functions, and used to make a context in one step.
+# The key of the current span in a context, found with public functions only. With it a context is made in one step.
 SPAN_KEY = next(iter(set_span_in_context(NonRecordingSpan(SpanContext(1, 1, False)), EMPTY)))
 _clear_context = partial(make_current, EMPTY)
 
@@ -53,8 +53,8 @@ class ServerSpans(SpanContent, ABC):
     Starts and ends server spans through one provider.
 
     Attributes:
-        clients: the client libraries that are traced through it; `init` and `wrap` instrument them.
-        finishes_unsampled: whether `finish` has anything to do for a span that is not sampled.
+        clients: the instrumentation of client libraries; `init` and `wrap` apply it.
+        finishes_unsampled: whether `finish` must also be called for unsampled spans.
     """
 
     finishes_unsampled = True
@@ -69,13 +69,13 @@ class ServerSpans(SpanContent, ABC):
 
     def start(self, scope: Scope, record: RequestRecord, around: Span | None = None) -> Callable[[], object]:
         """
-        Start the span of `record`, fill its ids, make it OpenTelemetry's current one, and have it end with the record.
+        Start the span of `record`, fill the ids, make the span current, and end it together with the record.
 
         Args:
-            around: the span of a framework that stands outside of us; the caller's headers are its business.
+            around: the span of a framework around our middleware, which has already read the caller's headers.
 
         Returns:
-            what makes the span that was current before current again.
+            a function that restores the previous context.
         """
         before = current()
         parent: SpanContext | None = None
@@ -83,7 +83,7 @@ class ServerSpans(SpanContent, ABC):
         if around is not None:
             parent, context = around.get_span_context(), before
         else:
-            # What this task has inherited belongs to another request, but where that is the caller in this process.
+            # The inherited context belongs to another request, unless that request is the caller in this process.
             called = record.caller is not None
             present = record.request_headers
             if called or b"traceparent" in present or b"baggage" in present:
@@ -93,11 +93,11 @@ class ServerSpans(SpanContent, ABC):
         if record.sampled or self.finishes_unsampled:
             record.add_finisher(COMPONENT, self.finish)
         make_current(Context({**context, SPAN_KEY: span}) if context else Context({SPAN_KEY: span}))
-        # Not by a token: a coroutine may be closed in another task than it was started in.
+        # Does not use a token: a coroutine may be closed in another task than the one that started it.
         return partial(make_current, before) if before else _clear_context
 
     def adopt(self, record: RequestRecord, span: Span) -> None:
-        """Have `record` carry the ids of a framework's span in place of one of ours."""
+        """Use the span of a framework as the span of `record`."""
         record.span = span
         set_ids(record, span.get_span_context())
         if span.is_recording():
@@ -105,7 +105,7 @@ class ServerSpans(SpanContent, ABC):
         self.set_response_headers(record)
 
     def defer(self, scope: Scope, record: RequestRecord) -> Callable[[], object]:
-        """Wait for the span of a framework that stands inside of us, which `record` will adopt."""
+        """Let `record` adopt the span that a framework inside our middleware is about to start."""
         before = current()
         make_current(self.framework_context(scope, record, before))
         awaiting_span.set(record)
@@ -119,12 +119,13 @@ class ServerSpans(SpanContent, ABC):
     @staticmethod
     def framework_context(scope: Scope, record: RequestRecord, context: Context) -> Context:
         """
-        Return the context in which a framework starts its server span: without a span, for whose child it takes that.
+        Return the context in which a framework starts its server span.
 
-        The span of a caller within the process goes into the headers, unless others are there.
+        It has no current span, because the framework would use it as the parent. The span of a caller in the same
+        process is written to the headers instead, unless they already have a `traceparent`.
         """
         if record.caller is None:
-            # What has leaked from another request.
+            # The current context has leaked from another request.
             return EMPTY
         caller = get_current_span(context).get_span_context()
         if caller.is_valid and b"traceparent" not in record.request_headers:
@@ -132,14 +133,14 @@ class ServerSpans(SpanContent, ABC):
         return Context({key: value for key, value in context.items() if key != SPAN_KEY})
 
     def set_response_headers(self, record: RequestRecord) -> None:
-        """Set the response headers that name the span."""
+        """Set the response headers with the ids of the span."""
         value = traceparent.render(record.trace_id, record.span_id, record.trace_flags)
         if self._only_traceparent:
             record.set_header(b"traceparent", value)
             return
         for header in self._headers:
             if header == "server-timing":
-                # A list, in which an application may have members of its own.
+                # This header is a list, to which the application may add its own entries.
                 record.append_header(b"server-timing", b'traceparent;desc="' + value + b'"')
             else:
                 record.set_header(header.encode(), value)
@@ -149,7 +150,7 @@ class ServerSpans(SpanContent, ABC):
         self._close(record.span, record)
 
     def failed_after_end(self, record: RequestRecord, error: Exception) -> None:
-        """Make a span of its own for what was raised after the request's span had ended; it links to that."""
+        """Record an exception that was raised after the span had ended, in a new span that links to it."""
         if not record.sampled:
             return
         ended = record.span.get_span_context()
@@ -166,38 +167,38 @@ class ServerSpans(SpanContent, ABC):
         span.end()
 
     def flush(self, timeout_ms: int) -> None:
-        """Hand queued spans to the exporter; blocks for `timeout_ms` at most."""
+        """Export the queued spans; blocks for at most `timeout_ms`."""
         flush: Any = getattr(self.provider, "force_flush", None)
         if flush is not None:
             flush(timeout_ms)
 
     def pause(self) -> None:
-        """End what exports them until the next one comes; of a provider of the application's own, nothing."""
+        """End the export thread until the next span; does nothing for the application's own provider."""
 
     @property
     @abstractmethod
     def exports(self) -> bool:
-        """Whether spans go anywhere."""
+        """Whether spans are exported."""
 
     @property
     def export_fails(self) -> bool | None:
-        """Whether the last export failed; None where it is not ours to know (a provider of the application's)."""
+        """Whether the last export failed; None if unknown, as for the application's own provider."""
         return None
 
     @abstractmethod
     def send_test_span(self, timeout_s: float) -> tuple[str, TestOutcome]:
-        """Emit a span, wait for its export, and return its trace id and how that went."""
+        """Export a test span; return its trace id and the outcome."""
 
     @abstractmethod
     def _new_span(self, scope: Scope, record: RequestRecord, parent: SpanContext | None, context: Context) -> Span:
-        """Return a started span, and fill the record's ids and `sampled` from it."""
+        """Return a started span; fill the ids and `sampled` of the record."""
 
     @abstractmethod
     def _close(self, span: Any, record: RequestRecord) -> None: ...
 
 
 def set_ids(record: RequestRecord, identity: SpanContext) -> None:
-    """Have `record` tell the ids of its span."""
+    """Copy the ids of the span to `record`."""
     record.trace_id = format_trace_id(identity.trace_id)
     record.span_id = format_span_id(identity.span_id)
     record.sampled = identity.trace_flags.sampled

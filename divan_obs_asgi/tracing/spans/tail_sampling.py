@@ -1,4 +1,4 @@
-"""Which unsampled requests are kept after all, now that their end is known. Needs no tracing library."""
+"""Tail sampling: keeps unsampled spans of failed and slow requests. Works without the extra `tracing`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 from divan_obs_asgi.connection.record import RequestRecord
 from divan_obs_asgi.types import Outcome
 
-# What ends a connection as an error of the service, by the HTTP semantic conventions.
+# The outcomes that are errors of the service by the HTTP semantic conventions.
 FAILED: frozenset[Outcome | None] = frozenset({"error", "error_after_start", "incomplete"})
 
 Reason: TypeAlias = Literal["error", "slow"]
@@ -17,11 +17,11 @@ Reason: TypeAlias = Literal["error", "slow"]
 
 class TailSampler:
     """
-    Keeps the failed and the slow, up to a number a second.
+    Keeps the spans of failed and slow requests, up to a maximum per second.
 
     Args:
-        slow_s: how long a request takes that is slow; what lingers (`RequestRecord.lingers`) never is.
-        budget: spans a second.
+        slow_s: the duration from which a request is slow; a long poll (`RequestRecord.lingers`) is never slow.
+        budget: maximum number of kept spans per second.
         clock: seconds, monotonic.
     """
 
@@ -33,7 +33,7 @@ class TailSampler:
         self._kept = 0
 
     def reason(self, record: RequestRecord) -> Reason | None:
-        """Return why a finished record's span is worth keeping, None where it is not, or where too many are."""
+        """Return why the span of a finished record is kept, or None if it is not kept."""
         if record.outcome in FAILED:
             reason: Reason = "error"
         elif record.duration_s >= self._slow_s and not record.lingers:

@@ -1,4 +1,4 @@
-"""Server spans through the tracer of an application's own provider. Imported only where tracing is on."""
+"""Server spans of the application's own tracer provider. Requires the extra `tracing`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from divan_obs_asgi.version import __version__
 
 
 class TracerServerSpans(ServerSpans):
-    """Server spans of an application's own provider, through the public tracer API."""
+    """Server spans of the application's own provider, made with the public tracer API."""
 
     def __init__(self, settings: Settings, provider: AnyTracerProvider) -> None:
         super().__init__(settings, provider)

@@ -1,4 +1,4 @@
-"""Calls of client libraries that are not recorded skip their instrumentation. Imported only where tracing is on."""
+"""Client calls below an unrecorded span skip their instrumentation. Requires the extra `tracing`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from opentelemetry.trace import get_current_span
 
 from divan_obs_asgi.tracing.spans.recording import UnsampledSpan
 
-# The classes that an instrumentation patches. httpx and requests are not among them: a call carries a traceparent,
-# whether or not it is recorded.
+# The classes that an instrumentation patches. httpx and requests are not listed: their calls must send a traceparent
+# even if they are not recorded.
 CLASSES: Mapping[str, Sequence[str]] = {
     "asyncpg": (
         "asyncpg.connection.Connection",
@@ -36,12 +36,12 @@ Methods = dict[tuple[type, str], Any]
 
 def is_unrecorded() -> bool:
     """
-    Tell whether the current span is one of this process that is not recorded, and neither will be its children.
+    Return whether the current span is an unrecorded span of this process, whose children are not recorded either.
 
-    Without a span a call begins a trace of its own, and below a remote one the sampler has not decided yet.
+    Without a current span a call starts a new trace, and below a remote span the sampler has not decided yet.
     """
     span = get_current_span()
-    # First, because the context of one of ours is made for who asks, which would cost more than all else here.
+    # Checked first: our unsampled span creates its context on demand, which costs more than the rest of this function.
     if type(span) is UnsampledSpan:
         return True
     context = span.get_span_context()
@@ -49,21 +49,21 @@ def is_unrecorded() -> bool:
 
 
 def is_own_unrecorded() -> bool:
-    """Tell whether the current span is one that this library has made, and does not record."""
+    """Return whether the current span is an unrecorded span of this library."""
     return type(get_current_span()) is UnsampledSpan
 
 
 def methods_of(library: str) -> Methods:
-    """Return the methods of the classes that a library's instrumentation patches."""
+    """Return the methods of the classes that the instrumentation of a library patches."""
     return {(cls, name): method for cls in _classes_of(library) for name, method in vars(cls).items()}
 
 
 class InstrumentationBypass:
     """
-    Calls the methods that an instrumentation has wrapped as they were before, where nothing is recorded.
+    Calls the original methods instead of the instrumented ones while nothing is recorded.
 
-    opentelemetry-instrumentation-redis and -asyncpg format the command, and make a span and a context, for calls that
-    are not sampled, too.
+    opentelemetry-instrumentation-redis and -asyncpg format the command and create a span and a context even for calls
+    that are not sampled.
 
     Args:
         before: the methods before they were instrumented.
@@ -79,7 +79,7 @@ class InstrumentationBypass:
             setattr(cls, name, either)
 
     def undo(self) -> None:
-        """Leave the methods as the instrumentation has made them, but for those that somebody has wrapped since."""
+        """Restore the instrumented methods, except those that other code has wrapped since."""
         for (cls, name), (instrumented, either) in self._placed.items():
             if vars(cls).get(name) is either:
                 setattr(cls, name, instrumented)

@@ -1,4 +1,4 @@
-// For a page without a bundler: `npm run bundle` makes one file of this and web-vitals.
+// For pages without a bundler: `npm run bundle` bundles this file and web-vitals into one script.
 //
 //     <script defer src="/vitals.js" data-enabled="true" data-endpoint="/ops/ingest" data-routes="/,/rooms/[id]"></script>
 

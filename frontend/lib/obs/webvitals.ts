@@ -1,11 +1,11 @@
-// Measure LCP, INP, CLS, FCP and TTFB, and send them once the page is hidden. Nothing names a person: a vital is its
-// name, value, rating, kind of navigation and the route, which is a template. No id, query, selector or URL leaves the
-// page.
+// Measures LCP, INP, CLS, FCP and TTFB, and sends them when the page is hidden. The data does not identify a person: a
+// vital has a name, a value, a rating, the kind of navigation and the route, which is a template. No id, query, selector
+// or URL is sent.
 
 import { onCLS, onFCP, onINP, onLCP, onTTFB } from 'web-vitals';
 import type { Metric } from 'web-vitals';
 
-/** What the service takes (docs/vitals.md). */
+/** A vital as the service accepts it (docs/vitals.md). */
 export interface Vital {
   name: Metric['name'];
   value: number;
@@ -14,14 +14,14 @@ export interface Vital {
   route: string;
 }
 
-/** Return the template of a page's route, such as `/rooms/[id]`; undefined where it is not known. */
+/** Return the template of a page's route, such as `/rooms/[id]`, or undefined if it is unknown. */
 export type RouteOf = (url: URL) => string | undefined;
 
 export interface Options {
-  /** Off by default: then nothing is observed and nothing is sent. */
+  /** Default: false, nothing is observed or sent. */
   enabled?: boolean;
   route: RouteOf;
-  /** Where vitals are sent; by default the route handler beside this file, on the page's own origin. */
+  /** The URL to which vitals are sent. Default: the route handler on the page's own origin. */
   endpoint?: string;
 }
 
@@ -29,17 +29,17 @@ export type Send = (body: string) => void;
 
 const ENDPOINT = '/api/ops/ingest';
 const UNMATCHED = '__unmatched__';
-// The bounds of the service; one vital beyond them has the whole body refused.
+// The limits of the service. It rejects the whole body if one vital exceeds them.
 const MAX_VITALS = 20;
 const MAX_BODY = 16 * 1024;
 const MAX_MS = 120_000;
 const MAX_CLS = 100;
-// A page may live for days. What is sent at once must fit into the 64 KB that the Fetch Standard gives to keepalive.
+// A page may be open for days. All pending vitals must fit into the 64 KB that the Fetch Standard allows for keepalive.
 const MAX_PENDING = 100;
-// Neither a query nor a fragment, and no whole URL, whatever `route` returns.
+// Rejects queries, fragments and whole URLs that `route` may return.
 const TEMPLATE = /^\/[^\s?#]{0,127}$/;
 
-/** Keep the last value of each metric id, and send each id once. */
+/** Keeps the last value of each metric id, and sends each id once. */
 export class Vitals {
   readonly #pending = new Map<string, Vital>();
   readonly #sent = new Set<string>();
@@ -51,10 +51,10 @@ export class Vitals {
     this.#send = send;
   }
 
-  /** Keep a metric, which was measured on the page of `url` if it does not name another one. */
+  /** Keep the value of a metric, measured on the page `url` unless the metric has its own URL. */
   add(metric: Metric, url: string): void {
     const { id, name, value, rating, navigationType: navigation } = metric;
-    // web-vitals reports a TTFB of 0 for a soft navigation: nothing was fetched.
+    // web-vitals reports a TTFB of 0 for a soft navigation, because nothing was fetched.
     const isEmpty = name === 'TTFB' && navigation === 'soft-navigation';
     if (isEmpty || this.#sent.has(id) || !(value >= 0 && value <= (name === 'CLS' ? MAX_CLS : MAX_MS))) {
       return;
@@ -66,7 +66,7 @@ export class Vitals {
     }
   }
 
-  /** Send what is kept. */
+  /** Send all kept values. */
   flush(): void {
     const vitals = [...this.#pending.values()];
     for (const id of this.#pending.keys()) {
@@ -91,13 +91,13 @@ export class Vitals {
   }
 }
 
-/** Measure this page and those that its scripts navigate to. */
+/** Measure this page, and the pages to which its scripts navigate. */
 export function startWebVitals({ enabled = false, route, endpoint = ENDPOINT }: Options): void {
   if (!enabled) {
     return;
   }
   const vitals = new Vitals(route, (body) => send(endpoint, body));
-  // A browser that does not report soft navigations measures all of them as the page that was loaded.
+  // Without support for soft navigations, the browser attributes everything to the page that was loaded.
   const loaded = location.href;
   const add = (metric: Metric): void => {
     vitals.add(metric, metric.navigationType === 'back-forward-cache' ? location.href : loaded);
@@ -108,8 +108,8 @@ export function startWebVitals({ enabled = false, route, endpoint = ENDPOINT }: 
   onINP(add, options);
   onLCP(add, options);
   onTTFB(add, options);
-  // On the window and not while capturing, where web-vitals listens: it has reported its last values by then. Not at
-  // pagehide, which comes before the visibility changes (HTML Standard, "unload a document").
+  // In the bubbling phase on the window: web-vitals listens in the capture phase and has reported its last values by then.
+  // Not at pagehide, which comes before the visibility changes (HTML Standard, "unload a document").
   addEventListener('visibilitychange', () => {
     if (document.visibilityState === 'hidden') {
       vitals.flush();
@@ -117,7 +117,7 @@ export function startWebVitals({ enabled = false, route, endpoint = ENDPOINT }: 
   });
 }
 
-/** Return what finds the route of a page among templates as Next.js writes them: `/rooms/[id]`, `/docs/[...path]`. */
+/** Return a function that finds the route of a page in a list of Next.js templates: `/rooms/[id]`, `/docs/[...path]`. */
 export function routeAmong(templates: readonly string[]): RouteOf {
   const patterns = templates.map((template) => [template, pattern(template)] as const);
   return ({ pathname }) => {
@@ -140,7 +140,7 @@ function pattern(template: string): RegExp {
   return new RegExp(`^${parts.join('') || '/'}/?$`);
 }
 
-// A string is sent as text/plain, which needs no preflight of another origin.
+// A string is sent as text/plain, which needs no preflight for another origin.
 function send(endpoint: string, body: string): void {
   try {
     if (navigator.sendBeacon?.(endpoint, body)) {
@@ -148,6 +148,6 @@ function send(endpoint: string, body: string): void {
     }
     fetch(endpoint, { method: 'POST', body, keepalive: true, credentials: 'omit', mode: 'no-cors' }).catch(() => {});
   } catch {
-    // The page is more important than its measurements.
+    // A failure to send must not affect the page.
   }
 }

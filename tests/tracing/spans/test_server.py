@@ -395,12 +395,12 @@ def test_the_endpoint_for_traces_goes_before_the_general_one(otlp_receiver: Otlp
     assert len(otlp_receiver.wait_for(1)) == 1
 
 
-def test_what_is_made_of_grpc_is_said_once(otlp_receiver: OtlpReceiver, caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever looks for a collector that gets nothing finds which address is used."""
+def test_the_replaced_scheme_grpc_is_logged_once(otlp_receiver: OtlpReceiver, caplog: pytest.LogCaptureFixture) -> None:
+    """The log shows which address is used."""
     caplog.set_level(logging.INFO, "divan_obs_asgi.tracing")
     mine = observed(otlp_receiver)
     stack = obs.build_stack(application(), mine.obs)
     for _ in range(2):
         get(stack, "/hello/ada")
         mine.obs.flush()
-    assert caplog.messages == ["OTEL_EXPORTER_OTLP_ENDPOINT has the scheme grpc; reading it as http."]
+    assert caplog.messages == ["OTEL_EXPORTER_OTLP_ENDPOINT has the scheme grpc; using http instead."]

@@ -1,9 +1,9 @@
-// POST /api/ops/ingest: pass web vitals on to the service, and nothing else of the request: no cookie and no header.
+// POST /api/ops/ingest: forwards web vitals to the service, without cookies and headers of the request.
 //
-// VITALS_INGEST_URL   where the service takes them: http://api:8000/ops/ingest
+// VITALS_INGEST_URL   the endpoint of the service: http://api:8000/ops/ingest
 // VITALS_ORIGIN       the origin of this site, one of OBS_VITALS_ORIGINS of the service: https://app.example.com
 //
-// 404 unless both are set.
+// Returns 404 unless both are set.
 
 export const dynamic = 'force-dynamic';
 
@@ -18,7 +18,7 @@ export async function POST(request: Request): Promise<Response> {
   if (request.headers.get('origin') !== origin) {
     return answer(403);
   }
-  // One clock for the client's body and the service's answer.
+  // One timeout for the client's body and the service's response.
   const signal = AbortSignal.timeout(PATIENCE_MS);
   let body: Uint8Array<ArrayBuffer> | undefined;
   try {
@@ -39,7 +39,7 @@ export async function POST(request: Request): Promise<Response> {
   }
 }
 
-/** Return the body, or undefined where it is too long; the rest of it is not read. */
+/** Return the body, or undefined if it is too long; the rest of a long body is not read. */
 async function read(request: Request, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer> | undefined> {
   if (Number(request.headers.get('content-length') ?? 0) > MAX_BODY) {
     return undefined;
@@ -49,7 +49,7 @@ async function read(request: Request, signal: AbortSignal): Promise<Uint8Array<A
   if (reader === undefined) {
     return body.subarray(0, 0);
   }
-  // A read that is waiting ends with it.
+  // Cancelling ends a pending read.
   const stop = (): void => void reader.cancel().catch(() => {});
   signal.addEventListener('abort', stop, { once: true });
   try {
