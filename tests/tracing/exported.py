@@ -1,4 +1,4 @@
-"""An exporter that keeps what it is given."""
+"""An exporter that keeps the exported spans."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Log line, span, counters and histograms of one connection, side by side."""
+"""Compares the log line, the span, the counters and the histograms of one connection."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Signals:
         self._finished: list[RequestRecord] = []
 
     def around(self, app: ASGIApp) -> ASGIApp:
-        """Return the stack around `app`, with nothing told yet."""
+        """Return the stack around `app`, with no signals yet."""
         self._finished.clear()
         self._observed.obs.flush()
         self._exported.spans.clear()
@@ -46,7 +46,7 @@ class Signals:
         return obs.build_stack(_Witness(app, self._observed.obs, self._finished), self._observed.obs)
 
     def agree(self) -> RequestRecord:
-        """Hold the signals of the one connection against its record, and return that."""
+        """Compare the signals of the only connection with its record, and return the record."""
         observed = self._observed
         observed.obs.flush()
         (record,) = self._finished
@@ -99,7 +99,7 @@ class Signals:
         assert not self._samples("divan_http_requests_total")
 
     def bear_out(self, truth: Verdict, route: str) -> None:
-        """Hold the signals, which agree, against the truth."""
+        """Compare the signals, which agree, with the expected values."""
         record = self.agree()
         assert (record.outcome, record.status) == (truth.outcome, truth.status)
         assert record.route == route
@@ -124,7 +124,7 @@ class Signals:
         return counted
 
     def _samples(self, name: str) -> dict[tuple[tuple[str, str], ...], float]:
-        """Return what was counted; routes that are known from the start are there at zero."""
+        """Return the counts; routes that are known from the start have a series at zero."""
         return {labels: value for labels, value in self._observed.samples(name).items() if value}
 
     def _counted(self, name: str, count: float, **labels: str) -> None:

@@ -1,4 +1,4 @@
-"""Log line, span, counters and histograms of a connection say the same and the truth, however it ends."""
+"""The log line, span, counters and histograms of a connection agree and are correct, however it ends."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ signals = Signals()
 
 
 def scripted(server: Server, steps: Sequence[Message], end: str, route: str | None, handled: Handled | None) -> ASGIApp:
-    """Return an application that reads, sends and ends as told, however wrong that is."""
+    """Return an application that reads, sends and ends as scripted, even in invalid ways."""
 
     async def follow(scope: Scope, receive: Receive, send: Send) -> None:
         if route is not None:
@@ -126,12 +126,12 @@ def judge(
     strict: bool,
     route: str | None,
 ) -> None:
-    """Drive one connection, and hold what is told of it against what its server has seen."""
+    """Run one connection, and compare its signals with what the server has seen."""
     server = Server(incoming, hangs_up_after, strict)
     handled = Handled() if handles else None
     anyio.run(server.serve, signals.around(scripted(server, steps, end, route, handled)), scope)
     if not strict:
-        # What such a server makes of an application that does not keep to ASGI, nobody knows.
+        # The behaviour of such a server with an application that breaks ASGI is undefined.
         signals.agree()
         return
     truth = verdict(server, scope, handled)
@@ -203,7 +203,7 @@ def test_signals_of_a_websocket_agree(beginning: list[Message], steps: list[Mess
 
 
 def test_signals_of_every_scenario_agree() -> None:
-    """The same for each end that the contract knows."""
+    """The same for each scenario of the contract."""
     for scenario in SCENARIOS:
         anyio.run(run, scenario, signals.around(scenario.app))
         record = signals.agree()
@@ -214,7 +214,7 @@ async def run(scenario: Scenario, app: ASGIApp) -> None:
     await converse(app, scenario.scope(), scenario.incoming, hangs_up_after=scenario.hangs_up_after)
 
 
-async def tell(request: Request) -> Response:
+async def respond(request: Request) -> Response:
     return PlainTextResponse("hello")
 
 
@@ -246,11 +246,11 @@ async def turn_away(websocket: WebSocket) -> None:
 
 framework = Starlette(
     routes=[
-        Route("/", tell),
-        Route("/users/{id:int}", tell, methods=["GET", "PUT"]),
+        Route("/", respond),
+        Route("/users/{id:int}", respond, methods=["GET", "PUT"]),
         Route("/stream", stream),
         Mount("/t/{tenant}", routes=[Route("/tea", refuse), Mount("/deep", routes=[Route("/{what}/fail", fail)])]),
-        Mount("/other", app=Starlette(routes=[Route("/b/{c}", tell)])),
+        Mount("/other", app=Starlette(routes=[Route("/b/{c}", respond)])),
         WebSocketRoute("/ws/{room}", echo),
         Mount("/sockets", routes=[WebSocketRoute("/turned/{away}", turn_away)]),
     ]
@@ -277,7 +277,7 @@ REQUESTS = [
 def test_signals_of_a_frameworks_request_agree(
     method: str, path: str, route: str, status: int, hangs_up_after: int | None
 ) -> None:
-    """Templates with their mounts, what no route matches, the wrong method, an answer in parts; a client that goes."""
+    """Mounted templates, an unmatched route, a wrong method, a streamed response, and a client that disconnects."""
     truth = of_the_framework(http_scope(path, method=method), [], route, hangs_up_after)
     assert truth.status == (0 if hangs_up_after == 0 else status)
     served = "error" if status == 500 else "ok"
@@ -297,7 +297,7 @@ def test_signals_of_a_frameworks_request_agree(
 def test_signals_of_a_frameworks_websocket_agree(
     path: str, incoming: list[Message], route: str, outcome: str, status: int
 ) -> None:
-    """Accepted and closed by its client, lost, cancelled, denied, and asked for where there is none."""
+    """Accepted and closed by the client, lost, cancelled, denied, and a WebSocket on an unknown path."""
     said: list[Message] = [{"type": "websocket.connect"}, {"type": "websocket.receive", "text": "hi"}]
     truth = of_the_framework(websocket_scope(path), [*said, *incoming], route, None)
     assert (truth.outcome, truth.status) == (outcome, status)

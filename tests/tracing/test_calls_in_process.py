@@ -1,4 +1,4 @@
-"""A request that an application makes within the process is a part of its trace."""
+"""A call within the process is part of the caller's trace."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ each_mode = pytest.mark.parametrize("mode", MODES)
 
 
 class Service:
-    """An application whose path /outer does `before` its response, or `after`, what a test wants."""
+    """An application whose path /outer runs the code of a test `before` or `after` its response."""
 
     def __init__(self, mode: str, *, own_provider: bool = False) -> None:
         self.exported = Exported()
@@ -69,14 +69,14 @@ class Service:
         assert get_current_span() is span
 
     def spans(self) -> list[ReadableSpan]:
-        """Serve /outer, and return the server spans in the order in which they began."""
+        """Serve /outer, and return the server spans in the order of their start."""
         assert anyio.run(converse, self.app, http_scope("/outer")).error is None
         self.observed.obs.flush()
         found = [span for span in self.exported.spans if span.kind is SpanKind.SERVER]
         return sorted(found, key=lambda span: span.start_time or 0)
 
     def is_below(self, span: ReadableSpan, ancestor: ReadableSpan) -> bool:
-        """Tell whether `span` is a descendant of `ancestor`; a framework's own span may stand in between."""
+        """Return whether `span` is a descendant of `ancestor`; the span of a framework may be in between."""
         by_id = {ids(other).span_id: other for other in self.exported.spans}
         above: ReadableSpan | None = span
         while above is not None and above.parent is not None:
@@ -98,7 +98,7 @@ def ids(span: ReadableSpan) -> SpanContext:
 @pytest.mark.parametrize("own_provider", [False, True], ids=["ours", "the application's"])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_call_without_headers_is_a_child_of_its_caller(when: str, own_provider: bool, mode: str) -> None:
-    """Also one of a background task, and where no client library is traced."""
+    """This includes calls of a background task, and works without traced client libraries."""
     service = Service(mode, own_provider=own_provider)
     setattr(service, when, service.call)
     spans = service.spans()
@@ -108,8 +108,8 @@ def test_a_call_without_headers_is_a_child_of_its_caller(when: str, own_provider
 
 
 @each_mode
-def test_a_call_in_a_span_of_the_applications_is_its_child(mode: str) -> None:
-    """The work in between is in between."""
+def test_a_call_inside_an_application_span_is_its_child(mode: str) -> None:
+    """The span of the application is between the two server spans."""
     service = Service(mode)
 
     async def work() -> None:
@@ -124,8 +124,8 @@ def test_a_call_in_a_span_of_the_applications_is_its_child(mode: str) -> None:
 
 
 @each_mode
-def test_headers_of_the_call_come_first(mode: str) -> None:
-    """A bridge that sends the `traceparent` of somebody else says whose call it is."""
+def test_the_headers_of_the_call_take_precedence(mode: str) -> None:
+    """A bridge can send the `traceparent` of another caller."""
     service = Service(mode)
     service.before = lambda: service.call([(b"traceparent", f"00-{TRACE}-{SPAN}-01".encode())])
     callee = service.spans()[-1]
@@ -135,7 +135,7 @@ def test_headers_of_the_call_come_first(mode: str) -> None:
 @each_mode
 @pytest.mark.parametrize("own_provider", [False, True], ids=["ours", "the application's"])
 def test_a_malformed_header_of_the_call_starts_a_new_trace(own_provider: bool, mode: str) -> None:
-    """As it does from outside."""
+    """The same as for a request from outside."""
     service = Service(mode, own_provider=own_provider)
     service.before = lambda: service.call([(b"traceparent", b"00-nonsense")])
     spans = service.spans()
@@ -143,8 +143,8 @@ def test_a_malformed_header_of_the_call_starts_a_new_trace(own_provider: bool, m
 
 
 @each_mode
-def test_httpx_that_is_traced_stands_in_between(mode: str) -> None:
-    """Its client span is the parent, by its headers."""
+def test_the_span_of_traced_httpx_is_in_between(mode: str) -> None:
+    """The client span is the parent, because httpx sends its `traceparent`."""
     service = Service(mode)
     assert service.observed.obs.spans is not None
     from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
@@ -164,8 +164,8 @@ def test_httpx_that_is_traced_stands_in_between(mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["suppress", "nest"])
-def test_the_callee_sees_what_else_is_in_opentelemetrys_context(mode: str) -> None:
-    """As unwrapped: the caller's baggage, and values of the application's own. Upstream's own span hides them."""
+def test_the_callee_sees_the_other_values_of_the_context(mode: str) -> None:
+    """It sees the caller's baggage and values of the application. Upstream's middleware hides them."""
     service = Service(mode)
 
     async def call() -> None:
@@ -180,8 +180,8 @@ def test_the_callee_sees_what_else_is_in_opentelemetrys_context(mode: str) -> No
 
 
 @each_mode
-def test_a_server_that_was_started_in_a_span_is_not_called_by_it(mode: str) -> None:
-    """Requests from outside have no caller here, whatever was current when the server was started."""
+def test_requests_are_not_children_of_the_span_that_started_the_server(mode: str) -> None:
+    """Requests from outside have no caller in this process."""
     service = Service(mode)
 
     async def serve() -> None:

@@ -1,4 +1,4 @@
-"""One trace from the request through everything that it calls, with nothing private in it."""
+"""One trace covers a request and all its calls, and has no private data."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ EMAIL, TOKEN = SECRETS[-2:]
 
 @contextmanager
 def instrumented(observed: Observed, libraries: str = ALL) -> Iterator[ClientInstrumentation]:
-    """Trace client libraries, and leave them as they were."""
+    """Instrument client libraries, and restore them at the end."""
     assert observed.obs.spans is not None
     clients = observed.obs.spans.clients
     assert clients.instrument() == tuple(libraries.split(","))
@@ -64,7 +64,7 @@ def instrumented(observed: Observed, libraries: str = ALL) -> Iterator[ClientIns
 
 
 async def neighbour(request: Request) -> Response:
-    """Tell what a service that is called gets to know."""
+    """Return the headers that a called service receives."""
     return JSONResponse({name: request.headers.get(name) for name in ("x-request-id", "traceparent")})
 
 
@@ -73,7 +73,7 @@ class ChatServer(obs.socketio_ext.ObservedAsyncServer):
 
 
 def application(observed: Observed, neighbour_url: str, redis_url: str, postgres_url: str) -> Starlette:
-    """Return an application that uses everything, with secrets wherever they could be."""
+    """Return an application that uses all clients, with secrets wherever they could be."""
     sockets = ChatServer(async_mode="asgi", obs=observed.obs)
     heard: dict[str, dict[str, str]] = {}
 
@@ -115,10 +115,10 @@ def application(observed: Observed, neighbour_url: str, redis_url: str, postgres
     return Starlette(routes=[Route("/use/{name}", everything), Route("/fail", fail)])
 
 
-def test_one_trace_holds_everything_and_nothing_private(
+def test_one_trace_has_all_calls_and_no_secrets(
     otlp_receiver: OtlpReceiver, redis_server: RedisServer, postgres_server: PostgresServer
 ) -> None:
-    """HTTP, SQL, Redis, HTTP to others and Socket.IO, as the collector receives it; not one planted secret is there."""
+    """The collector receives HTTP, SQL, Redis, outgoing HTTP and Socket.IO spans without any planted secret."""
     observed = Observed(
         {
             "OBS_TRACING_ENABLED": "true",
@@ -161,7 +161,7 @@ def test_one_trace_holds_everything_and_nothing_private(
     known = {span.span_id for span in spans}
     assert {span.parent_span_id for span in spans if span is not root} <= known
 
-    # What others are told.
+    # The headers of the outgoing requests.
     heard: dict[str, Any] = httpx.Response(200, content=answer.body).json()
     clients = {span.span_id.hex() for span in spans if span.name == "GET"}
     for of_the_call in heard.values():
@@ -169,8 +169,10 @@ def test_one_trace_holds_everything_and_nothing_private(
         assert of_the_call["traceparent"][3:35] == used["trace_id"]
         assert of_the_call["traceparent"][36:52] in clients
 
-    told = b"".join(resource.SerializeToString() for resource in otlp_receiver.resource_spans())
-    assert [secret for secret in [*SECRETS, "421337", postgres_server.password] if secret.encode() in told] == []
+    exported_bytes = b"".join(resource.SerializeToString() for resource in otlp_receiver.resource_spans())
+    assert [
+        secret for secret in [*SECRETS, "421337", postgres_server.password] if secret.encode() in exported_bytes
+    ] == []
 
 
 @pytest.fixture
@@ -185,7 +187,7 @@ def neighbour_url() -> Iterator[str]:
 
 
 def test_instrumenting_twice_changes_nothing(exported: Exported, neighbour_url: str) -> None:
-    """A second `init`, or a second `Observability` in one process, leaves the first one's work alone."""
+    """A second `init` or `Observability` in one process does not change the first instrumentation."""
     first = Observed({"OBS_TRACING_ENABLED": "true", "OBS_TRACING_CLIENTS": ALL}, span_exporter=exported)
     second = Observed({"OBS_TRACING_ENABLED": "true", "OBS_TRACING_CLIENTS": ALL}, span_exporter=Exported())
     assert second.obs.spans is not None
@@ -200,7 +202,7 @@ def test_instrumenting_twice_changes_nothing(exported: Exported, neighbour_url: 
 
 
 def test_undoing_leaves_the_libraries_as_they_were(exported: Exported) -> None:
-    """Nothing is traced afterwards, and the propagator of before is back."""
+    """Afterwards nothing is traced, and the previous propagator is restored."""
     before = propagate.get_global_textmap(), httpx.HTTPTransport.handle_request, redis.Redis.execute_command
     observed = Observed({"OBS_TRACING_ENABLED": "true", "OBS_TRACING_CLIENTS": ALL}, span_exporter=exported)
     with instrumented(observed):
@@ -209,8 +211,8 @@ def test_undoing_leaves_the_libraries_as_they_were(exported: Exported) -> None:
     assert after == before
 
 
-def test_only_what_is_asked_for_is_instrumented(exported: Exported) -> None:
-    """OBS_TRACING_CLIENTS names the libraries; without tracing none is touched."""
+def test_only_selected_libraries_are_instrumented(exported: Exported) -> None:
+    """OBS_TRACING_CLIENTS selects the libraries; without tracing none is changed."""
     observed = Observed({"OBS_TRACING_ENABLED": "true", "OBS_TRACING_CLIENTS": "redis"}, span_exporter=exported)
     assert observed.obs.spans is not None
     try:
@@ -219,8 +221,8 @@ def test_only_what_is_asked_for_is_instrumented(exported: Exported) -> None:
         observed.obs.spans.clients.undo()
 
 
-def test_outside_of_a_request_no_request_id_is_sent(exported: Exported, neighbour_url: str) -> None:
-    """And inside of one the application's own header stays; the trace is told in both."""
+def test_outside_a_request_no_request_id_is_sent(exported: Exported, neighbour_url: str) -> None:
+    """Inside a request, a header that the application sets is kept. The traceparent is sent in both cases."""
     observed = Observed({"OBS_TRACING_ENABLED": "true", "OBS_TRACING_CLIENTS": ALL}, span_exporter=exported)
     heard: list[dict[str, str]] = []
 
@@ -240,8 +242,8 @@ def test_outside_of_a_request_no_request_id_is_sent(exported: Exported, neighbou
     assert format_trace_id(exported.spans[0].context.trace_id) in outside["traceparent"]
 
 
-def test_the_id_is_sent_under_the_name_that_was_chosen(exported: Exported, neighbour_url: str) -> None:
-    """OBS_REQUEST_ID_RESPONSE_HEADER names it on both sides of a service."""
+def test_the_id_is_sent_in_the_configured_header(exported: Exported, neighbour_url: str) -> None:
+    """OBS_REQUEST_ID_RESPONSE_HEADER names the header of responses and of outgoing requests."""
     flags = {"OBS_TRACING_ENABLED": "true", "OBS_TRACING_CLIENTS": ALL, "OBS_REQUEST_ID_RESPONSE_HEADER": "X-Shop-Id"}
     observed = Observed(flags, span_exporter=exported)
 
@@ -257,7 +259,7 @@ def test_the_id_is_sent_under_the_name_that_was_chosen(exported: Exported, neigh
 
 
 def test_wrapping_an_application_instruments_its_clients(exported: Exported, neighbour_url: str) -> None:
-    """One line does it, as `init` does; nothing has to be named."""
+    """`wrap` is enough, like `init`; no library has to be named."""
     observed = Observed({"OBS_TRACING_ENABLED": "true", "OBS_TRACING_CLIENTS": ALL}, span_exporter=exported)
     assert observed.obs.spans is not None
 

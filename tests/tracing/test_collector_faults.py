@@ -1,4 +1,4 @@
-"""Collectors that are gone, hang, are slow, restart or answer errors: the service does not notice."""
+"""Collectors that are down, hang, are slow, restart or return errors do not affect the service."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _quiet(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    """A port on which the kernel accepts connections and nobody ever answers."""
+    """A port that accepts connections but never responds."""
     with socket.create_server(("127.0.0.1", 0)) as opened:
         yield opened
 
@@ -47,7 +47,7 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class Service:
-    """A traced service with a small queue; `port` is its collector's."""
+    """A traced service with a small queue; `port` is the port of the collector."""
 
     def __init__(self, port: int, **flags: str) -> None:
         self.observed = Observed(
@@ -63,7 +63,7 @@ class Service:
         self.stack = obs.build_stack(hello, self.observed.obs)
 
     def ask(self, times: int = REQUESTS) -> None:
-        """Send requests one after the other; all of them are answered, and none waits for the collector."""
+        """Send requests one after the other; each gets a response without waiting for the collector."""
         started = perf_counter()
         answers = anyio.run(_ask, self.stack, times)
         took_s = perf_counter() - started
@@ -74,7 +74,7 @@ class Service:
         return sum(self.observed.value("divan_trace_spans_dropped_total", reason=reason) for reason in reasons)
 
     def shut_down(self) -> None:
-        """End the provider, as the end of the process does; bounded by OBS_TRACING_SHUTDOWN_TIMEOUT_S."""
+        """Shut the provider down, as at the end of the process, within OBS_TRACING_SHUTDOWN_TIMEOUT_S."""
         spans = self.observed.obs.spans
         assert spans is not None
         started = perf_counter()
@@ -92,7 +92,7 @@ REASONS = ("queue_full", "circuit_open", "export_failed", "shutdown")
 
 
 def test_a_collector_that_refuses_connections() -> None:
-    """Answers are the same, no request waits, and every span is counted as lost exactly once."""
+    """Responses do not change, no request waits, and each dropped span is counted once."""
     service = Service(free_port())
     service.ask()
     service.observed.obs.flush()
@@ -103,7 +103,7 @@ def test_a_collector_that_refuses_connections() -> None:
 
 
 def test_a_collector_that_accepts_and_never_answers(listener: socket.socket) -> None:
-    """The queue fills, its rest is counted, and the shutdown does not wait for the call that hangs."""
+    """The queue fills, the other spans are counted as dropped, and the shutdown does not wait for the hanging call."""
     service = Service(listener.getsockname()[1])
     service.ask()
     service.shut_down()
@@ -112,7 +112,7 @@ def test_a_collector_that_accepts_and_never_answers(listener: socket.socket) -> 
 
 
 def test_a_collector_that_is_slow(otlp_receiver: OtlpReceiver) -> None:
-    """What fits into the queue meanwhile arrives once the collector answers; the rest is counted."""
+    """Queued spans arrive when the collector responds; the others are counted as dropped."""
     otlp_receiver.answers.clear()
     service = Service(otlp_receiver.port, OBS_TRACING_SHUTDOWN_TIMEOUT_S="10")
     service.ask()
@@ -125,7 +125,7 @@ def test_a_collector_that_is_slow(otlp_receiver: OtlpReceiver) -> None:
 
 
 def test_a_collector_that_restarts(otlp_receiver: OtlpReceiver) -> None:
-    """Spans from before, from meanwhile and from afterwards arrive: nothing is lost as long as there is room."""
+    """Spans from before, during and after the restart arrive; none is dropped while the queue has room."""
     service = Service(otlp_receiver.port, OBS_TRACING_SHUTDOWN_TIMEOUT_S="10")
     service.ask(5)
     service.observed.obs.flush()
@@ -145,7 +145,7 @@ def test_a_collector_that_restarts(otlp_receiver: OtlpReceiver) -> None:
     "code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAVAILABLE]
 )
 def test_a_collector_that_answers_errors(otlp_receiver: OtlpReceiver, code: grpc.StatusCode) -> None:
-    """A batch is tried three times, with growing pauses, and then counted; the collector is not flooded."""
+    """A batch is sent three times with growing pauses and then counted as dropped; the collector is not flooded."""
     otlp_receiver.refuses_with = code
     service = Service(otlp_receiver.port, OBS_TRACING_SHUTDOWN_TIMEOUT_S="10", OTEL_BSP_SCHEDULE_DELAY="600000")
     service.ask(4)
@@ -161,8 +161,8 @@ def test_a_collector_that_answers_errors(otlp_receiver: OtlpReceiver, code: grpc
     service.shut_down()
 
 
-def test_the_end_of_the_lifespan_waits_no_longer_than_it_may(listener: socket.socket) -> None:
-    """A rolling deploy is not held up by a collector that hangs."""
+def test_the_end_of_the_lifespan_waits_only_for_its_timeout(listener: socket.socket) -> None:
+    """A hanging collector does not block a rolling deploy."""
     service = Service(listener.getsockname()[1])
     service.ask(4)
     sent: list[str] = []
@@ -213,7 +213,7 @@ anyio.run(converse, stack, http_scope())
 
 
 def test_every_worker_of_a_preloaded_application_exports_its_own_spans(otlp_receiver: OtlpReceiver) -> None:
-    """Thread and connection are made in each worker; what is left at the end of a process is sent too."""
+    """Each worker creates its own thread and connection, and exports its queue at the end."""
     environ = {
         **os.environ,
         "OBS_TRACING_ENABLED": "true",

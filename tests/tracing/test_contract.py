@@ -1,4 +1,4 @@
-"""The contract of every middleware once more, with tracing among them."""
+"""The contract of the middlewares, with tracing in each subset."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUBSETS = [(TRACING,), *((TRACING, *others) for others in subsets(CORE))]
 @pytest.mark.slow
 @pytest.mark.parametrize(("factories", "backend"), loops(SUBSETS))
 def test_every_subset_with_tracing_keeps_the_contract(factories: tuple[MiddlewareFactory, ...], backend: str) -> None:
-    """A server span changes nothing of what the client gets, but for the `traceparent` that it is told."""
+    """A server span does not change the response, except for the header `traceparent`."""
     exported = Exported()
     observed = Observed(TRACED, span_exporter=exported)
     run_on(backend, keeps_the_contract, lambda app: wrapped(app, observed.obs, factories))
@@ -30,7 +30,7 @@ def test_every_subset_with_tracing_keeps_the_contract(factories: tuple[Middlewar
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_an_applications_own_provider_keeps_the_contract(backend: str) -> None:
-    """The same through the public API of a provider that the application has made."""
+    """The same with the public API of a provider of the application."""
     exported = Exported()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exported))

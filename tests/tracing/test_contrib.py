@@ -1,4 +1,4 @@
-"""Upstream's middleware in the place of ours: the same contract, and the same record."""
+"""Upstream's middleware instead of ours has the same contract and the same record."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def greet(request: Request) -> Response:
 
 @pytest.mark.parametrize("sampled", [True, False])
 def test_line_span_and_response_are_of_one_trace(sampled: bool) -> None:
-    """It is chosen by its name in OBS_MIDDLEWARE; what is called is what upstream's middleware makes of a request."""
+    """It is selected by its name in OBS_MIDDLEWARE; the span is the one of upstream's middleware."""
     exported = Exported()
     observed = Observed({"OBS_TRACING_ENABLED": "true", "OBS_MIDDLEWARE": LIST}, span_exporter=exported)
     stack = obs.build_stack(Starlette(routes=[Route("/hello/{name}", greet)]), observed.obs)
@@ -55,8 +55,8 @@ def test_line_span_and_response_are_of_one_trace(sampled: bool) -> None:
         assert f"{exported.spans[0].context.span_id:016x}" == line["span_id"]
 
 
-def test_without_tracing_it_steps_aside() -> None:
-    """As ours does, with the same reason."""
+def test_without_tracing_it_is_not_used() -> None:
+    """The reason is the same as for our middleware."""
     observed = Observed({"OBS_MIDDLEWARE": "divan_obs_asgi.middlewares.ContribTracingMiddleware"})
     stack = obs.build_stack(Starlette(), observed.obs)
     assert isinstance(stack, Starlette)

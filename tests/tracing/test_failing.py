@@ -1,4 +1,4 @@
-"""What observes a request fails, all at once: the request does not."""
+"""If everything that observes a request fails, the request still succeeds."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"hello"})
 
 
-def test_what_fails_beside_a_request_does_not_change_it(caplog: pytest.LogCaptureFixture) -> None:
-    """A middleware, an exporter, a log, a probe that raise: each is counted, and told once, and the answer is whole."""
+def test_failing_observers_do_not_change_the_response(caplog: pytest.LogCaptureFixture) -> None:
+    """A middleware, an exporter, a log and a probe raise: each is counted and logged once; the response is complete."""
     flags = {"OBS_TRACING_ENABLED": "true", "HEALTH_INTERVAL_S": "0", "OBS_TRACING_CLIENTS": ""}
     bundle = obs.Observability.from_env(flags, log_stream=FailingStream(), span_exporter=FailingExporter())
     bundle.probes.register(FailingProbe())
@@ -67,8 +67,8 @@ def test_what_fails_beside_a_request_does_not_change_it(caplog: pytest.LogCaptur
     }
     assert counted == {"mine": 3, "probes": 3}
     # Once a minute each, by type and place and without a text.
-    told = [record.getMessage().partition(" at ")[0] for record in caplog.records]
-    assert sorted(told) == [
+    messages = [record.getMessage().partition(" at ")[0] for record in caplog.records]
+    assert sorted(messages) == [
         "mine failed and was left out: RuntimeError",
         "probes failed and was left out: RuntimeError",
         "sink failed and was left out: OSError",

@@ -108,7 +108,7 @@ CASES = list(product(NATIVES, ("init", "wrap")))
 
 @pytest.fixture(autouse=True)
 def _background_tasks() -> Iterator[None]:
-    """FastAPIInstrumentor patches Starlette's class, and never takes it back."""
+    """FastAPIInstrumentor patches Starlette's class and does not restore it."""
     kind: Any = starlette.background.BackgroundTask
     call = kind.__call__
     yield
@@ -118,7 +118,7 @@ def _background_tasks() -> Iterator[None]:
 
 
 class Service:
-    """A framework that traces itself inside of our stack, both with one provider."""
+    """A framework that traces itself inside our stack, with the same provider."""
 
     def __init__(self, native: str, how: str, mode: str, **flags: str) -> None:
         self.exported = Exported()
@@ -140,7 +140,7 @@ class Service:
         return answer
 
     def server_spans(self) -> dict[str, ReadableSpan]:
-        """Return the spans that stand for the request, by who made them; not those of single messages."""
+        """Return the spans of the request by their instrumentation, without spans of single messages."""
         found = [span for span in self.exported.spans if not span.name.endswith((" http send", " http receive"))]
         by_maker = {span.instrumentation_scope.name: span for span in found if span.instrumentation_scope}
         assert len(by_maker) == len(found), [span.name for span in found]
@@ -166,7 +166,7 @@ def ids(span: ReadableSpan) -> tuple[str, str]:
 @pytest.mark.parametrize("mode", NATIVE_MODES)
 @pytest.mark.parametrize(("native", "how"), CASES)
 def test_one_request_is_one_trace(native: str, how: str, mode: str, caller: Any) -> None:
-    """Spans, log lines and response name the same trace; the caller's, where there is one."""
+    """Spans, log lines and response have the same trace id: that of the caller, if there is one."""
     service = Service(native, how, mode)
     service.get()  # The first request of a framework builds its chain.
     service.exported.spans.clear()
@@ -196,17 +196,17 @@ def test_one_request_is_one_trace(native: str, how: str, mode: str, caller: Any)
 # Upstream's plain middleware knows no route and names its spans after the path (docs/tracing.md).
 @pytest.mark.parametrize(("native", "how"), [case for case in CASES if case[0] != "contrib middleware"])
 @pytest.mark.parametrize(("path", "route"), [("/hello/planted-name", "/hello/{name}"), ("/planted", UNMATCHED)])
-def test_no_span_tells_what_the_client_has_asked_for(native: str, how: str, mode: str, path: str, route: str) -> None:
-    """Frameworks write paths, queries and addresses into their spans; what leaves is the template and the names."""
+def test_no_span_has_the_requested_path_or_query(native: str, how: str, mode: str, path: str, route: str) -> None:
+    """Frameworks record paths, queries and addresses; only the template and the parameter names are exported."""
     service = Service(native, how, mode)
     scope = http_scope(path)
     scope["query_string"] = b"token=planted-token&q=planted-query&planted-bare"
     anyio.run(converse, service.app, scope)
     service.observed.obs.flush()
-    told = "".join(span.to_json() for span in service.exported.spans)
-    assert route in told
-    assert "planted" not in told
-    assert scope["client"][0] not in told
+    exported = "".join(span.to_json() for span in service.exported.spans)
+    assert route in exported
+    assert "planted" not in exported
+    assert scope["client"][0] not in exported
 
 
 def ids_of(span: ReadableSpan) -> str | None:
@@ -215,8 +215,8 @@ def ids_of(span: ReadableSpan) -> str | None:
 
 @pytest.mark.parametrize("mode", NATIVE_MODES)
 @pytest.mark.parametrize(("native", "how"), CASES)
-def test_a_trace_that_is_not_sampled_is_one_too(native: str, how: str, mode: str) -> None:
-    """Nothing is exported, and line and response carry ids of one unsampled trace, also before and after each other."""
+def test_an_unsampled_request_is_one_trace(native: str, how: str, mode: str) -> None:
+    """Nothing is exported, and the log line and the response have the ids of the same unsampled trace."""
     service = Service(native, how, mode)
     answer = service.get((b"traceparent", f"00-{TRACE}-{SPAN}-00".encode()))
     assert service.exported.spans == []
@@ -228,8 +228,8 @@ def test_a_trace_that_is_not_sampled_is_one_too(native: str, how: str, mode: str
 
 @pytest.mark.parametrize("mode", NATIVE_MODES)
 @pytest.mark.parametrize(("native", "how"), CASES)
-def test_a_websocket_is_one_trace_too(native: str, how: str, mode: str) -> None:
-    """Also where the framework's own tracing does not know WebSockets: then ours does not stand down."""
+def test_a_websocket_is_one_trace(native: str, how: str, mode: str) -> None:
+    """If the framework does not trace WebSockets, our span is used in every mode."""
     service = Service(native, how, mode)
     incoming: list[Message] = [
         {"type": "websocket.connect"},
@@ -245,8 +245,8 @@ def test_a_websocket_is_one_trace_too(native: str, how: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize(("native", "how"), CASES)
-def test_the_first_request_is_one_trace_too(native: str, how: str) -> None:
-    """A framework that has not built its chain yet makes no exception."""
+def test_the_first_request_is_one_trace(native: str, how: str) -> None:
+    """This holds although the framework builds its middleware stack during the first request."""
     for mode in NATIVE_MODES:
         service = Service(native, how, mode)
         service.get()
@@ -254,8 +254,8 @@ def test_the_first_request_is_one_trace_too(native: str, how: str) -> None:
         assert len(service.server_spans()) == (2 if mode == "nest" else 1)
 
 
-def test_without_a_native_span_ours_does_not_defer() -> None:
-    """`defer` leaves no request without a span."""
+def test_without_a_framework_span_ours_is_used() -> None:
+    """With `defer` every request still has a span."""
     exported = Exported()
     observed = Observed({"OBS_TRACING_ENABLED": "true", "OBS_TRACING_NATIVE": "defer"}, span_exporter=exported)
     anyio.run(converse, obs.build_stack(_starlette(), observed.obs), http_scope("/hello/ada"))
@@ -264,8 +264,8 @@ def test_without_a_native_span_ours_does_not_defer() -> None:
 
 
 @pytest.mark.parametrize("mode", NATIVE_MODES)
-def test_a_middleware_outside_of_our_stack_is_the_parent(mode: str) -> None:
-    """A span that has started before us cannot be suppressed: ours becomes its child, or stands down."""
+def test_the_span_of_an_outer_middleware_is_the_parent(mode: str) -> None:
+    """A span that has already started cannot be suppressed: ours becomes its child, or is not made."""
     exported = Exported()
     observed = Observed({"OBS_TRACING_ENABLED": "true", "OBS_TRACING_NATIVE": mode}, span_exporter=exported)
     assert observed.obs.spans is not None
@@ -281,8 +281,8 @@ def test_a_middleware_outside_of_our_stack_is_the_parent(mode: str) -> None:
     assert (line["trace_id"], line["span_id"]) in [ids(span) for span in exported.spans]
 
 
-def test_a_leaked_span_is_nobodys_parent() -> None:
-    """A current span alone is not taken for a framework's: it may belong to the request before."""
+def test_a_leaked_span_is_not_the_parent() -> None:
+    """The current span alone is not enough: it may belong to the previous request."""
     exported = Exported()
     observed = Observed({"OBS_TRACING_ENABLED": "true", "OBS_CONTEXT_ENABLED": "false"}, span_exporter=exported)
     assert observed.obs.spans is not None
@@ -301,6 +301,6 @@ def test_a_leaked_span_is_nobodys_parent() -> None:
 
 
 def test_the_versions_that_are_tested() -> None:
-    """Here the newest ones; the oldest have their own environment and say so."""
+    """These are the newest versions; the oldest are tested in their own environment."""
     version = tuple(map(int, fastapi.__version__.split(".")[:2]))
     assert ("fastapi" in NATIVES) == (version >= (0, 165))

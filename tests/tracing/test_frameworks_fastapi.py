@@ -1,4 +1,4 @@
-"""FastAPI >= 0.165 starts a server span of its own as soon as there is a global provider; there is one span still."""
+"""FastAPI >= 0.165 starts its own server span if there is a global provider; there is still only one span."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ print(answer.status, [(span.name, span.kind.name) for span in exported.spans])
 
 @pytest.mark.parametrize("how", ["init", "wrap"])
 def test_one_request_is_one_server_span(how: str) -> None:
-    """Around FastAPI from outside and in place, with the provider that `init` and `wrap` make the global one."""
+    """This holds for `init` and `wrap`, which set the global provider."""
     assert tuple(map(int, fastapi.__version__.split(".")[:2])) >= (0, 165)
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(

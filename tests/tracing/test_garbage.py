@@ -1,4 +1,4 @@
-"""Nor does a span wait for the garbage collector."""
+"""Spans are freed without the garbage collector."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TRACED = {"OBS_TRACING_ENABLED": "true"}
 
 
 class Forgetful(SpanExporter):
-    """An exporter that keeps nothing."""
+    """An exporter that discards all spans."""
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         return SpanExportResult.SUCCESS
@@ -40,10 +40,10 @@ def of_the_application() -> dict[str, Any]:
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("factories", [(TracingMiddleware,), (*CORE[:3], TracingMiddleware, *CORE[3:])], ids=named)
 @pytest.mark.parametrize("provider", [of_own, of_the_application])
-def test_no_traced_request_waits_for_the_garbage_collector(
+def test_a_traced_request_leaves_no_garbage(
     server: str, factories: tuple[MiddlewareFactory, ...], provider: Any
 ) -> None:
-    """However it ends, and whoever has made the provider."""
+    """This holds for every outcome, with our provider and with one of the application."""
     observed = Observed(TRACED, **provider())
     with root_logger_kept():
         observed.obs.log.install()
@@ -52,8 +52,8 @@ def test_no_traced_request_waits_for_the_garbage_collector(
 
 @pytest.mark.parametrize("rate", ["0", "1"])
 @pytest.mark.parametrize("native", ["suppress", "nest", "defer"])
-def test_however_spans_are_made_none_waits(native: str, rate: str) -> None:
-    """Sampled or not, and beside a framework that traces itself."""
+def test_no_kind_of_span_leaves_garbage(native: str, rate: str) -> None:
+    """Sampled, unsampled, and with a framework that traces itself."""
     flags = {**TRACED, "OBS_TRACING_NATIVE": native, "OTEL_TRACES_SAMPLER_ARG": rate, "OBS_REDACT_ERROR_BODIES": "true"}
     stack = obs.build_stack(application, Observed(flags, span_exporter=Forgetful()).obs)
     assert left_behind("httptools", stack) == {}

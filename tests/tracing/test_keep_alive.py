@@ -1,4 +1,4 @@
-"""Requests of one connection, on uvicorn as it comes: their traces never mix."""
+"""The traces of the requests on one keep-alive connection of uvicorn never mix."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def parent_header(trace_id: str) -> str:
 
 
 def converse_on_one_connection(app: ASGIApp) -> None:
-    """Send a large request, then four at once: the server has read the next one before it answers the one before."""
+    """Send a large request, then four at once, so that the server reads a request before the previous response."""
     with serve(app, lifespan="off") as serving:
         connection = http.client.HTTPConnection(serving.host, serving.port, timeout=PATIENCE_S)
         connection.request("POST", "/", body=LARGE, headers={"traceparent": parent_header(TRACES[0])})
@@ -47,7 +47,7 @@ def converse_on_one_connection(app: ASGIApp) -> None:
 
 
 class Works:
-    """An application that does its work in a span of its own, and notes which request it is for."""
+    """An application with its own span for each request, which records the id of the request."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self._tracer = get_tracer("work", tracer_provider=provider)
@@ -67,14 +67,14 @@ def trace_of(span: ReadableSpan) -> str:
 
 
 def mixed(exported: Exported) -> int:
-    """Return how many requests' work is in another trace than the request asked for."""
+    """Return the number of requests whose work is in the wrong trace."""
     work = [span for span in exported.spans if span.name == "work"]
     assert len(work) == len(TRACES)
     return sum(trace_of(span) != (span.attributes or {})["asked_for"] for span in work)
 
 
-def test_upstreams_middleware_mixes_them() -> None:
-    """Why it matters: a request becomes part of the one before, and its caller's traceparent is lost."""
+def test_upstreams_middleware_mixes_traces() -> None:
+    """With upstream's middleware a request joins the trace of the previous one, and its own traceparent is lost."""
     exported = Exported()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exported))
@@ -85,8 +85,8 @@ def test_upstreams_middleware_mixes_them() -> None:
 
 @pytest.mark.parametrize("native", ["suppress", "nest", "defer"])
 @pytest.mark.parametrize("context", ["true", "false"])
-def test_ours_never_does(context: str, native: str) -> None:
-    """Every request continues its own caller's trace, in spans and lines, with or without the isolation of contexts."""
+def test_our_middleware_keeps_traces_apart(context: str, native: str) -> None:
+    """Every request continues the trace of its own caller, with and without isolated contexts."""
     exported = Exported()
     observed = Observed(
         {"OBS_TRACING_ENABLED": "true", "OBS_CONTEXT_ENABLED": context, "OBS_TRACING_NATIVE": native},
@@ -105,8 +105,8 @@ def test_ours_never_does(context: str, native: str) -> None:
     assert [line["trace_id"] for line in observed.lines()] == TRACES
 
 
-def test_ours_keeps_upstreams_apart() -> None:
-    """Around a framework that leaks: our stack outside, upstream's middleware inside, one trace for each request."""
+def test_our_stack_keeps_traces_of_upstreams_middleware_apart() -> None:
+    """With our stack around upstream's middleware, which leaks, each request has its own trace."""
     exported = Exported()
     observed = Observed({"OBS_TRACING_ENABLED": "true", "OBS_TRACING_NATIVE": "defer"}, span_exporter=exported)
     assert observed.obs.spans is not None

@@ -1,4 +1,4 @@
-"""Which provider is used, and which one becomes everyone's."""
+"""Which provider is used, and which one becomes the global provider."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ print(bundle().spans.provider not in (one.spans.provider, two.spans.provider))
 
 # Nobody flushes: the provider ends with the interpreter, where CPython 3.12 and later start no thread any more.
 AT_EXIT = """
-class Told(Exported):
+class ReportingExporter(Exported):
     def shutdown(self):
         print(names(self), "ended")
 
-anyio.run(converse, obs.wrap(app, bundle(span_exporter=Told())), http_scope())
+anyio.run(converse, obs.wrap(app, bundle(span_exporter=ReportingExporter())), http_scope())
 """
 
 AT_TERMINATION = """
@@ -78,27 +78,27 @@ def run(script: str) -> str:
 
 
 def test_a_global_provider_of_the_application_is_used() -> None:
-    """An agent or the application has set it up before: our spans join its own, through its exporters."""
+    """If an agent or the application has set it, our spans go through its exporters."""
     assert run(OF_THE_APPLICATION) == "['GET __unmatched__', 'work'] True\n"
 
 
-def test_the_global_provider_goes_over_to_the_last_one() -> None:
-    """A second `Observability` has a provider of its own, and what is global goes there, as log lines do."""
+def test_the_global_provider_forwards_to_the_last_observability() -> None:
+    """A second `Observability` has its own provider, to which the global one then forwards."""
     assert run(OURS) == "['GET __unmatched__'] ['GET __unmatched__', 'work', 'work']\nTrue\n"
 
 
 def test_the_last_spans_of_a_process_are_exported_at_its_end() -> None:
-    """Also without a lifespan, and without a word on stderr."""
+    """This works without a lifespan, and nothing is printed on stderr."""
     assert run(AT_EXIT) == "['GET __unmatched__', 'work'] ended\n"
 
 
 def test_spans_are_exported_before_sigterm_ends_the_process() -> None:
-    """As where uvicorn raises its signal again and has no lifespan to end."""
+    """uvicorn re-raises the signal; without a lifespan nothing else would flush the spans."""
     assert run(AT_TERMINATION) == "['GET __unmatched__', 'work']\n"
 
 
-def test_a_provider_of_ours_is_known_as_one() -> None:
-    """So that it is never taken for the application's."""
+def test_our_provider_is_recognized() -> None:
+    """It is never mistaken for a provider of the application."""
     spans = Observed({"OBS_TRACING_ENABLED": "true"}, span_exporter=Exported()).obs.spans
     assert spans is not None
     assert isinstance(spans.provider, OwnTracerProvider)

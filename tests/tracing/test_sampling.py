@@ -1,4 +1,4 @@
-"""The sampler of the server span decides as the SDK's samplers do."""
+"""Our sampler decides like the samplers of the SDK."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def of_the_sdk(name: str, ratio: float) -> sampling.Sampler:
     trace_id=st.integers(1, 2**128 - 1),
     parent=st.none() | st.booleans(),
 )
-def test_every_standard_sampler_decides_as_the_sdks(
+def test_every_standard_sampler_decides_like_the_sdk(
     name: str, ratio: float, trace_id: int, parent: bool | None
 ) -> None:
-    """OTEL_TRACES_SAMPLER means what it means everywhere, for server spans and for the tracer's."""
+    """OTEL_TRACES_SAMPLER has its standard meaning, for server spans and for spans of a tracer."""
     ours, theirs = TraceSampler(name, ratio), of_the_sdk(name, ratio)
     context = None
     if parent is not None:

@@ -1,4 +1,4 @@
-"""Where OpenTelemetry's instrumentation is suppressed there are no spans, ours as little as others'."""
+"""While OpenTelemetry's instrumentation is suppressed, neither we nor others make spans."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ACCESS = "divan_obs_asgi.middlewares.AccessLogMiddleware"
 
 
 class Traced:
-    """An `Observability` with tracing, and a provider of the application's own, if wanted."""
+    """An `Observability` with tracing, optionally with a provider of the application."""
 
     def __init__(self, *, own_provider: bool = False, **flags: str) -> None:
         self.exported = Exported()
@@ -51,7 +51,7 @@ class Traced:
 
 
 def suppressed(app: ASGIApp, suppress: Suppress) -> ASGIApp:
-    """Return a middleware that suppresses instrumentation, outside of everything."""
+    """Return an outermost middleware that suppresses instrumentation."""
 
     async def outside(scope: Scope, receive: Receive, send: Send) -> None:
         with suppress():
@@ -65,7 +65,7 @@ def suppressed(app: ASGIApp, suppress: Suppress) -> ASGIApp:
 @pytest.mark.parametrize("native", NATIVES)
 @pytest.mark.parametrize("mode", ["suppress", "nest", "defer"])
 def test_there_is_no_server_span_in_any_mode(mode: str, native: str, own_provider: bool, suppress: Suppress) -> None:
-    """Neither ours nor the framework's; the request is served and logged, and the next one is traced."""
+    """Neither ours nor the framework's. The request is served and logged, and the next one is traced."""
     traced = Traced(own_provider=own_provider, OBS_TRACING_NATIVE=mode)
     app = obs.wrap(NATIVES[native](traced.provider), traced.observed.obs)
     answer = anyio.run(converse, suppressed(app, suppress), http_scope("/hello/ada"))
@@ -79,8 +79,8 @@ def test_there_is_no_server_span_in_any_mode(mode: str, native: str, own_provide
 
 
 @each_way
-def test_nor_of_upstreams_middleware(suppress: Suppress) -> None:
-    """In the place of ours."""
+def test_upstreams_middleware_makes_no_span(suppress: Suppress) -> None:
+    """This holds for ContribTracingMiddleware."""
     traced = Traced(OBS_MIDDLEWARE=f"{CONTRIB},{ACCESS}")
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,8 +95,8 @@ def test_nor_of_upstreams_middleware(suppress: Suppress) -> None:
 
 
 @each_way
-def test_nor_of_a_websocket(suppress: Suppress) -> None:
-    """Which is HTTP as much."""
+def test_a_websocket_has_no_span(suppress: Suppress) -> None:
+    """A WebSocket counts as HTTP."""
     traced = Traced()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,8 +107,8 @@ def test_nor_of_a_websocket(suppress: Suppress) -> None:
     assert traced.spans == []
 
 
-def test_nor_of_what_is_called_and_done_in_it() -> None:
-    """Clients, calls within the process, and the application's own spans."""
+def test_calls_and_internal_work_have_no_spans() -> None:
+    """Client libraries, calls within the process and spans of the application are suppressed."""
     traced = Traced()
     work = traced.observed.obs.work
     instrumentor = HTTPXClientInstrumentor()
@@ -140,7 +140,7 @@ def test_nor_of_what_is_called_and_done_in_it() -> None:
 
 
 def test_a_caller_may_suppress_one_call_within_the_process() -> None:
-    """Its own server span is there, and the callee's is not."""
+    """The caller has a server span, the callee has none."""
     traced = Traced()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -156,8 +156,8 @@ def test_a_caller_may_suppress_one_call_within_the_process() -> None:
 
 
 @pytest.mark.parametrize("own_provider", [False, True], ids=["ours", "the application's"])
-def test_nor_of_a_socketio_event(own_provider: bool) -> None:
-    """Its handler runs, its line is there, and what failed in it stands in no span."""
+def test_a_socketio_event_has_no_span(own_provider: bool) -> None:
+    """The handler runs and is logged; its failure is not recorded in a span."""
     traced = Traced(own_provider=own_provider, OBS_SOCKETIO_EMIT_SPANS="true")
     server = server_of(traced.observed)
     called: list[str] = []

@@ -1,4 +1,4 @@
-"""W3C Trace Context: what is a caller's span, and what starts a new trace."""
+"""W3C Trace Context: which headers continue a trace, and which start a new one."""
 
 from __future__ import annotations
 
@@ -60,20 +60,20 @@ def test_a_well_formed_parent_is_continued(value: bytes, flags: int) -> None:
     ],
 )
 def test_a_malformed_parent_starts_a_new_trace(values: list[bytes]) -> None:
-    """Nothing is repaired: a wrong parent would tie this request to a stranger's trace."""
+    """Nothing is repaired: a wrong parent would add this request to an unrelated trace."""
     assert parse(values) is None
 
 
 @given(st.binary(max_size=80))
-def test_any_bytes_are_read_without_an_error(value: bytes) -> None:
-    """A client can send what it likes."""
+def test_any_bytes_are_parsed_without_an_error(value: bytes) -> None:
+    """A client can send any bytes."""
     parent = parse([value])
     assert parent is None or (len(parent.trace_id), len(parent.span_id)) == (32, 16)
 
 
 @given(st.integers(1, 2**128 - 1), st.integers(1, 2**64 - 1), st.integers(0, 3))
-def test_what_is_rendered_is_read_back(trace: int, span: int, flags: int) -> None:
-    """What the response carries is a parent for whoever reads it."""
+def test_a_rendered_traceparent_can_be_parsed(trace: int, span: int, flags: int) -> None:
+    """The header of a response is a valid parent."""
     parent = parse([render(f"{trace:032x}", f"{span:016x}", flags)])
     assert parent == TraceParent(f"{trace:032x}", f"{span:016x}", flags)
     assert parent is not None

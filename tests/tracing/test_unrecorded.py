@@ -1,4 +1,4 @@
-"""What is not recorded does not pay for the instrumentations of its client libraries."""
+"""Unrecorded requests do not pay for the instrumentation of client libraries."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def exported() -> Exported:
 
 @pytest.fixture
 def formatted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the spans that redis' instrumentation sets out to make."""
+    """The names of the spans that the instrumentation of redis starts."""
     instrumentation: Any = import_module("opentelemetry.instrumentation.redis")
 
     names: list[str] = []
@@ -90,14 +90,14 @@ def application(redis_url: str, postgres_url: str, neighbour_url: str) -> Starle
 
 
 async def neighbour(scope: Any, receive: Any, send: Any) -> None:
-    """Answer with the traceparent of the request."""
+    """Respond with the traceparent of the request."""
     headers = dict(scope["headers"])
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": headers.get(b"traceparent", b"")})
 
 
 @pytest.mark.parametrize(("ratio", "is_recorded"), [("0", False), ("1", True)])
-def test_a_call_is_instrumented_where_it_is_recorded(
+def test_only_recorded_calls_are_instrumented(
     ratio: str,
     is_recorded: bool,
     exported: Exported,
@@ -105,7 +105,7 @@ def test_a_call_is_instrumented_where_it_is_recorded(
     redis_server: RedisServer,
     postgres_server: PostgresServer,
 ) -> None:
-    """The call does what it does, and HTTP carries the traceparent in either case."""
+    """The call works in both cases, and HTTP always sends a traceparent."""
     with serve(neighbour, lifespan="off") as serving, tracing(exported, ratio) as observed:
         app = obs.build_stack(application(redis_server.url, postgres_server.url, serving.url), observed.obs)
         exchange = anyio.run(converse, app, http_scope(path="/use"))
@@ -119,7 +119,7 @@ def test_a_call_is_instrumented_where_it_is_recorded(
 
 
 def test_a_call_without_a_span_begins_a_trace(exported: Exported, redis_server: RedisServer) -> None:
-    """As before: nobody has decided about it yet."""
+    """It is instrumented, because the sampler has not decided yet."""
     with tracing(exported, "1") as observed:
         redis.from_url(redis_server.url).ping()
         observed.obs.flush()
@@ -140,7 +140,7 @@ def test_a_call_without_a_span_begins_a_trace(exported: Exported, redis_server: 
     ids=["local", "remote", "sampled elsewhere", "dropped", "recorded", "none", "ours"],
 )
 def test_only_a_local_decision_is_final(span: trace.Span, expected: bool) -> None:
-    """A sampler may yet record what is below a remote span; a sampled one has recorded children, whoever made it."""
+    """Below a remote span the sampler may still record; children of a sampled span are recorded."""
     token = context.attach(trace.set_span_in_context(span))
     try:
         assert is_unrecorded() is expected
@@ -149,8 +149,8 @@ def test_only_a_local_decision_is_final(span: trace.Span, expected: bool) -> Non
 
 
 @pytest.mark.parametrize("ratio", ["0", "1"])
-def test_work_below_a_request_that_is_not_recorded_has_no_span(ratio: str, exported: Exported) -> None:
-    """It keeps the request's span as the current one, which takes attributes and does nothing with them."""
+def test_work_in_an_unrecorded_request_has_no_span(ratio: str, exported: Exported) -> None:
+    """The span of the request stays current; it ignores attributes."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         outer = trace.get_current_span()
@@ -167,7 +167,7 @@ def test_work_below_a_request_that_is_not_recorded_has_no_span(ratio: str, expor
 
 
 def test_undoing_leaves_the_methods_as_they_were(exported: Exported) -> None:
-    """Of all classes that are patched."""
+    """This holds for all patched classes."""
     before = [methods_of(library) for library in CLASSES]
     assert all(before)
     with tracing(exported, "1"):
@@ -177,8 +177,8 @@ def test_undoing_leaves_the_methods_as_they_were(exported: Exported) -> None:
     assert [methods_of(library) for library in CLASSES] == before
 
 
-def test_what_is_wrapped_later_stays() -> None:
-    """Undoing takes nobody else's wrapper away."""
+def test_a_later_wrapper_is_kept() -> None:
+    """Undoing does not remove the wrapper of other code."""
     later = lambda *args: "later"  # noqa: E731
     original = redis.Redis.execute_command
     clients = ClientInstrumentation(["redis"], TracerProvider())

@@ -1,4 +1,4 @@
-"""What a client says about its trace, read by the rules of W3C Trace Context and Baggage."""
+"""Trace headers of a client are parsed by the rules of W3C Trace Context and Baggage."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class Request:
-    """One request through a stack, and what the application and the collector have seen of its trace."""
+    """One request through a stack, with its trace as the application and the collector see it."""
 
     def __init__(self, headers: Headers) -> None:
         exported = Exported()
@@ -89,7 +89,7 @@ NEW: dict[str, Headers] = {
 
 @pytest.mark.parametrize("headers", CONTINUED.values(), ids=CONTINUED)
 def test_a_well_formed_caller_is_the_parent(headers: Headers) -> None:
-    """Also where it speaks a later version, of which the first four fields are read (level 2, section 3.2.4)."""
+    """For a later version, the first four fields are used (level 2, section 3.2.4)."""
     seen = Request(headers)
     assert seen.parent is not None
     assert (f"{seen.parent.trace_id:032x}", f"{seen.parent.span_id:016x}") == (TRACE, SPAN)
@@ -97,7 +97,7 @@ def test_a_well_formed_caller_is_the_parent(headers: Headers) -> None:
 
 @pytest.mark.parametrize("headers", NEW.values(), ids=NEW)
 def test_every_malformed_caller_starts_a_new_trace(headers: Headers) -> None:
-    """Nothing is repaired, the request is served, its trace is sampled as any new one, and no state is taken over."""
+    """Nothing is repaired. The request is served, its trace is sampled like any new one, and has no trace state."""
     seen = Request(headers)
     assert seen.sampled
     assert seen.parent is None
@@ -151,7 +151,7 @@ STATES: dict[str, tuple[list[bytes], str]] = {
 @pytest.mark.parametrize(("values", "state"), STATES.values(), ids=STATES)
 def test_tracestate_is_read_by_the_grammar_of_level_2(values: list[bytes], state: str) -> None:
     """
-    What is malformed is no list, and is dropped; the parent is kept (W3C Trace Context, level 2, section 3.3).
+    A malformed list is dropped and the parent is kept (W3C Trace Context, level 2, section 3.3).
 
     Several headers are one list, in their order, and its empty members say nothing (section 3.3.2). Of a key that is
     there twice the left-most, the latest, is kept (section 3.5).
@@ -162,7 +162,7 @@ def test_tracestate_is_read_by_the_grammar_of_level_2(values: list[bytes], state
 
 
 def test_a_state_that_is_too_long_loses_whole_members() -> None:
-    """Those of more than 128 characters first, then from the end (level 2, section 3.3.3.1); the order stays."""
+    """Members above 128 characters first, then from the end (level 2, section 3.3.3.1); the order is kept."""
     short = [f"s{n}={'x' * 100}" for n in range(10)]
     long = [f"l{n}={'x' * 256}" for n in range(4)]
     longest = [f"{'k' * 255}{n}={'x' * 256}" for n in range(10)]
@@ -176,7 +176,7 @@ def test_a_state_that_is_too_long_loses_whole_members() -> None:
 
 
 def test_a_state_of_level_2_can_be_changed() -> None:
-    """Its members stay when a vendor sets its own, which moves to the beginning (level 2, section 3.5)."""
+    """If a vendor sets its member, it moves to the beginning and the others are kept (level 2, section 3.5)."""
     state: TraceState = CallerTraceState(tracestate.parse([b"foo@=1,9=2"]))
     assert state.add("mine", "3").to_header() == "mine=3,foo@=1,9=2"
     assert state.add("foo@", "3") is state
@@ -194,27 +194,27 @@ FLAGS = {"00": "00", "01": "01", "02": "02", "03": "03", "ff": "03", "fc": "00",
 @pytest.mark.parametrize("native", ["suppress", "nest", "defer"])
 @pytest.mark.parametrize("own_provider", [False, True], ids=["ours", "the application's"])
 @pytest.mark.parametrize(("given", "sent"), FLAGS.items())
-def test_the_random_flag_goes_on_as_it_came(given: str, sent: str, own_provider: bool, native: str) -> None:
+def test_the_random_flag_is_propagated_unchanged(given: str, sent: str, own_provider: bool, native: str) -> None:
     """
     To whom the service calls and in its own response; reserved flags are zero (level 2, section 3.2.2.5).
 
     A service behind this one may sample by the bits of the trace id only where they are random.
     """
     seen = Propagated([(b"traceparent", GOOD[:-2] + given.encode())], own_provider, native)
-    # Where a framework's span is of the application's provider, and not sampled, nobody tells us of it.
+    # The ids of a framework's unsampled span are unknown if it is made by the application's provider.
     unknown = own_provider and native == "defer" and sent in ("00", "02")
     assert seen.flags == [sent] * (2 if unknown else 4)
 
 
 @pytest.mark.parametrize("own_provider", [False, True], ids=["ours", "the application's"])
 @pytest.mark.parametrize(("sampler", "sent"), [("always_on", "03"), ("always_off", "02")])
-def test_a_trace_that_begins_here_says_that_its_id_is_random(sampler: str, sent: str, own_provider: bool) -> None:
-    """Level 2, section 3.2.2.5.2: all of it is."""
+def test_a_new_trace_has_the_random_flag(sampler: str, sent: str, own_provider: bool) -> None:
+    """All bits of the id are random (level 2, section 3.2.2.5.2)."""
     assert Propagated([], own_provider, "suppress", sampler).flags == [sent] * 4
 
 
-def test_an_id_that_another_has_not_made_at_random_is_not_said_to_be() -> None:
-    """An application's own generator knows whether its ids are random."""
+def test_an_id_of_another_generator_does_not_get_the_random_flag() -> None:
+    """Only the generator of the application knows whether its ids are random."""
 
     class Counted(RandomIdGenerator):
         def is_trace_id_random(self) -> bool:
@@ -224,7 +224,7 @@ def test_an_id_that_another_has_not_made_at_random_is_not_said_to_be() -> None:
 
 
 class Propagated:
-    """The trace flags that a service sends: to another service, by message, and in two response headers."""
+    """The trace flags that a service sends: in a request, in a message, and in two response headers."""
 
     def __init__(
         self,
@@ -243,12 +243,12 @@ class Propagated:
         decides = {"always_off": ALWAYS_OFF, "always_on": ALWAYS_ON}.get(sampler, DEFAULT_ON)
         provider = TracerProvider(decides, shutdown_on_exit=False, id_generator=ids) if own_provider else None
         observed = Observed(flags, span_exporter=None if own_provider else Exported(), tracer_provider=provider)
-        self.told: list[str] = []
+        self.sent: list[str] = []
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             outgoing: dict[str, str] = {}
             inject(outgoing)
-            self.told = [outgoing["traceparent"], current_traceparent()]
+            self.sent = [outgoing["traceparent"], current_traceparent()]
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body"})
 
@@ -258,7 +258,7 @@ class Propagated:
             served = OpenTelemetryMiddleware(app, tracer_provider=observed.obs.spans.provider)
         answer = anyio.run(converse, obs.build_stack(served, observed.obs), http_scope(headers=headers))
         responses = [value.decode() for name in (b"traceparent", b"traceresponse") for value in answer.header(name)]
-        self.flags = [value[-2:] for value in self.told + responses]
+        self.flags = [value[-2:] for value in self.sent + responses]
 
 
 BAGGAGE: dict[str, tuple[list[bytes], dict[str, str]]] = {
@@ -280,14 +280,14 @@ BAGGAGE: dict[str, tuple[list[bytes], dict[str, str]]] = {
 
 @pytest.mark.parametrize(("values", "found"), BAGGAGE.values(), ids=BAGGAGE)
 def test_baggage_is_there_for_the_application(values: list[bytes], found: dict[str, str]) -> None:
-    """What is well formed is in OpenTelemetry's baggage, also without a trace to continue."""
+    """Well-formed members are in OpenTelemetry's baggage, with and without a trace to continue."""
     assert Request([(b"baggage", value) for value in values]).baggage == found
 
 
 @given(st.lists(st.binary(max_size=300), max_size=3))
 @example([b"a=1,b=2", b"c=3"])
-def test_any_bytes_are_read_in_silence(values: list[bytes]) -> None:
-    """A client cannot fill the log: the SDK's own parsers write a warning with its text for each malformed member."""
+def test_invalid_headers_are_not_logged(values: list[bytes]) -> None:
+    """A client cannot fill the log. The SDK's own parsers log each malformed member with its text."""
     noted: list[logging.LogRecord] = []
     handler = logging.Handler(logging.DEBUG)
     handler.emit = noted.append  # type: ignore[method-assign,assignment]
@@ -310,7 +310,7 @@ state_values = st.text("".join(sorted(set(map(chr, range(0x20, 0x7F))) - {",", "
 
 
 @given(st.dictionaries(state_keys, state_values, max_size=12))
-def test_every_valid_state_is_read_as_the_sdk_reads_it(members: dict[str, str]) -> None:
-    """Ours differs from the SDK's parser in being silent only."""
+def test_every_valid_state_is_parsed_like_the_sdk_does(members: dict[str, str]) -> None:
+    """The only difference from the SDK's parser is that ours does not log."""
     text = ",".join(f"{key}={value}" for key, value in members.items())
     assert tracestate.parse([text.encode()]) == dict(TraceState.from_header([text]))

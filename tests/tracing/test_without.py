@@ -1,4 +1,4 @@
-"""Without tracing, and without OpenTelemetry: the same application runs, and nothing of it costs anything."""
+"""Without tracing and without OpenTelemetry the same application runs at no cost."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from divan_obs_asgi import middlewares
 from tests.stacks import Observed
 
 
-def test_without_tracing_the_same_lines_do_nothing() -> None:
-    """An application needs no `if`: functions are called, exceptions go on."""
+def test_without_tracing_the_span_functions_do_nothing() -> None:
+    """An application needs no `if`: functions are called, and exceptions propagate."""
     work = Observed().obs.work
     with work.span("work", n=1) as span:
         span.set_attribute("m", 2)
@@ -25,7 +25,7 @@ def test_without_tracing_the_same_lines_do_nothing() -> None:
 
 
 def test_the_packages_own_functions_use_the_global_provider() -> None:
-    """`obs.traced`, `obs.span`, `obs.background`: without a provider they are called, and that is all."""
+    """Without a provider, `obs.traced`, `obs.span` and `obs.background` only call the function."""
     assert obs.traced(lambda: 1)() == 1
     assert obs.background(lambda: 2)() == 2
     with obs.span("work"):
@@ -34,8 +34,8 @@ def test_the_packages_own_functions_use_the_global_provider() -> None:
 
 if importlib.util.find_spec("opentelemetry") is None:
 
-    def test_what_needs_opentelemetry_says_which_extra_brings_it() -> None:
-        """At start-up, and with the line to type."""
+    def test_a_missing_opentelemetry_names_the_extra() -> None:
+        """The error is raised at start-up and has the command to install it."""
         with pytest.raises(ImportError, match=r"pip install 'divan-obs-asgi\[tracing\]'"):
             _ = middlewares.ContribTracingMiddleware
         with pytest.raises(obs.ImproperlyConfigured, match="is true and OpenTelemetry is not installed"):

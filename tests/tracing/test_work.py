@@ -1,4 +1,4 @@
-"""Spans of an application's own work: by a decorator, in a `with`, in the background."""
+"""Spans for the application's own work: with a decorator, in a `with` block, in the background."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SECRET = "hunter2"
 
 
 class Traced:
-    """An `Observability` with tracing, and the spans that it exports."""
+    """An `Observability` with tracing, and its exported spans."""
 
     def __init__(self, **flags: str) -> None:
         self.exported = Exported()
@@ -40,7 +40,7 @@ class Traced:
 
 
 def test_a_decorated_function_is_a_span() -> None:
-    """Named after the function or as told, for plain and async ones; what it returns comes back."""
+    """The span has the name of the function or the given name. Plain and async functions return their result."""
     traced = Traced()
 
     @traced.work.traced
@@ -70,8 +70,8 @@ def test_spans_nest() -> None:
     assert dict(spans["inner"].attributes or {}) == {"n": 1}
 
 
-def test_an_exception_is_recorded_without_its_secret_and_goes_on() -> None:
-    """Also where the provider is the application's own, whose exporter knows no policy."""
+def test_an_exception_is_recorded_without_its_secret_and_raised() -> None:
+    """This also holds for a provider of the application, whose exporter does not redact."""
     exported = Exported()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exported))
@@ -89,8 +89,8 @@ def test_an_exception_is_recorded_without_its_secret_and_goes_on() -> None:
     assert SECRET not in span.to_json()
 
 
-def test_a_databases_exception_is_recorded_without_its_text() -> None:
-    """Its text repeats the values that did not fit, and no rule can tell them from others; its place says enough."""
+def test_a_database_exception_is_recorded_without_its_message() -> None:
+    """The message repeats values that no rule can recognize. The traceback is enough."""
     traced = Traced()
 
     @traced.work.traced("work")
@@ -109,8 +109,8 @@ def test_a_databases_exception_is_recorded_without_its_text() -> None:
     assert "planted" not in span.to_json()
 
 
-def test_an_exception_that_cannot_be_read_is_recorded_too() -> None:
-    """What fails in describing it never replaces it."""
+def test_an_exception_without_a_readable_message_is_recorded() -> None:
+    """An error in `__str__` does not replace the exception."""
 
     class Broken(Exception):
         def __str__(self) -> str:
@@ -122,8 +122,8 @@ def test_an_exception_that_cannot_be_read_is_recorded_too() -> None:
     assert traced.spans()["work"].status.status_code is StatusCode.ERROR
 
 
-def test_cancellation_is_no_error() -> None:
-    """Somebody else's decision: it goes on, and the span is not marked."""
+def test_cancellation_is_not_an_error() -> None:
+    """It propagates, and the span has no error status."""
     traced = Traced()
 
     @traced.work.traced
@@ -140,7 +140,7 @@ def test_cancellation_is_no_error() -> None:
 
 
 def test_a_generator_function_cannot_be_decorated() -> None:
-    """Its work is done by whoever iterates; the error says what to do instead."""
+    """Its body runs during the iteration, not during the call. The error message says what to do instead."""
     work = Traced().work
 
     def numbers() -> Any:
@@ -156,8 +156,8 @@ def test_a_generator_function_cannot_be_decorated() -> None:
 
 
 @pytest.mark.parametrize("kind", ["async", "sync", "partial"])
-def test_background_work_has_a_trace_of_its_own_that_links_to_the_request(kind: str) -> None:
-    """It is no part of the request's latency, and both can be found from it."""
+def test_background_work_has_its_own_trace_with_a_link_to_the_request(kind: str) -> None:
+    """It does not count as latency of the request, and the request can be found from it."""
     traced = Traced()
     done: list[str] = []
 
@@ -190,7 +190,7 @@ def test_background_work_has_a_trace_of_its_own_that_links_to_the_request(kind: 
 
 
 def test_a_run_of_a_job_is_a_span() -> None:
-    """What the job does is inside of it; its failure is recorded without its secret."""
+    """Spans of the job's work are its children; a failure is recorded without its secret."""
     traced = Traced()
 
     @traced.observed.obs.job("mails")

@@ -1,6 +1,6 @@
 // Measures LCP, INP, CLS, FCP and TTFB, and sends them when the page is hidden. The data does not identify a person: a
-// vital has a name, a value, a rating, the kind of navigation and the route, which is a template. No id, query, selector
-// or URL is sent.
+// vital has a name, a value, a rating, the kind of navigation and the route, which is a template. No id, query,
+// selector or URL is sent.
 
 import { onCLS, onFCP, onINP, onLCP, onTTFB } from 'web-vitals';
 import type { Metric } from 'web-vitals';
@@ -108,8 +108,8 @@ export function startWebVitals({ enabled = false, route, endpoint = ENDPOINT }: 
   onINP(add, options);
   onLCP(add, options);
   onTTFB(add, options);
-  // In the bubbling phase on the window: web-vitals listens in the capture phase and has reported its last values by then.
-  // Not at pagehide, which comes before the visibility changes (HTML Standard, "unload a document").
+  // In the bubbling phase on the window: web-vitals listens in the capture phase and has reported its last values by
+  // then. Not at pagehide, which comes before the visibility changes (HTML Standard, "unload a document").
   addEventListener('visibilitychange', () => {
     if (document.visibilityState === 'hidden') {
       vitals.flush();
@@ -117,7 +117,7 @@ export function startWebVitals({ enabled = false, route, endpoint = ENDPOINT }: 
   });
 }
 
-/** Return a function that finds the route of a page in a list of Next.js templates: `/rooms/[id]`, `/docs/[...path]`. */
+/** Return a function that finds the route of a page in a list of Next.js templates, such as `/docs/[...path]`. */
 export function routeAmong(templates: readonly string[]): RouteOf {
   const patterns = templates.map((template) => [template, pattern(template)] as const);
   return ({ pathname }) => {

@@ -1,4 +1,4 @@
-"""When a collector that fails is left alone, and for how long."""
+"""When the circuit opens after failed exports, and for how long."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def breaker(clock: Clock) -> CircuitBreaker:
 
 
 def test_a_new_circuit_is_closed() -> None:
-    """Nothing is held back before anything has failed."""
+    """Exports are allowed until one fails."""
     circuit = breaker(Clock())
     assert (circuit.is_open, circuit.wait_s()) == (False, 0.0)
 
 
 def test_each_failure_doubles_the_pause_up_to_a_minute() -> None:
-    """1, 2, 4, ... 60 seconds: a collector that is down for an hour is asked once a minute."""
+    """1, 2, 4, ... 60 seconds: if a collector is down for an hour, there is one attempt per minute."""
     clock = Clock()
     circuit = breaker(clock)
     pauses = []
@@ -37,8 +37,8 @@ def test_each_failure_doubles_the_pause_up_to_a_minute() -> None:
     assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, LONGEST_PAUSE_S]
 
 
-def test_a_success_closes_the_circuit_and_forgets() -> None:
-    """The next failure is a first one again."""
+def test_a_success_closes_the_circuit_and_resets_the_pause() -> None:
+    """The next failure counts as the first one again."""
     circuit = breaker(Clock())
     for _ in range(5):
         circuit.failed()

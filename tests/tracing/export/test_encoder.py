@@ -1,4 +1,4 @@
-"""Our encoder writes what OpenTelemetry's writes, byte for byte."""
+"""Our encoder writes the same bytes as OpenTelemetry's encoder."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ parents = st.none() | st.builds(
 
 @st.composite
 def ours(draw: st.DrawFn) -> ReadableSpan:
-    """A server span of ours, with whatever a handler may have done to it."""
+    """A server span of this library, with any changes that a handler may have made."""
     state = draw(st.none() | st.just(TraceState([("vendor", "1"), ("b", "2")])))
     identity = SpanContext(draw(st.integers(1, 2**128 - 1)), draw(ids), False, TraceFlags(1), state)
     span = RecordingSpan(
@@ -72,7 +72,7 @@ def ours(draw: st.DrawFn) -> ReadableSpan:
 
 
 class Ids(IdGenerator):
-    """No chance inside of a strategy."""
+    """A deterministic id generator: a strategy must not use random numbers."""
 
     def generate_span_id(self) -> int:
         return 5
@@ -128,21 +128,21 @@ def server_span(number: int) -> RecordingSpan:
 @example(with_attributes(1, True, 1.0, 0, False))
 # What cannot be a key of a dictionary.
 @example(with_attributes(["a"], ["b"]))
-def test_every_batch_is_written_as_opentelemetry_writes_it(spans: list[ReadableSpan]) -> None:
-    """Whatever is in it, however it is mixed, and whatever the encoder has seen before."""
+def test_every_batch_is_encoded_like_opentelemetry_does(spans: list[ReadableSpan]) -> None:
+    """For any content and any mix of spans, and whatever is in the caches."""
     assert encoder.encoded(spans) == encode_spans(spans).SerializeToString()
 
 
-def test_a_server_span_goes_the_short_way() -> None:
-    """What the middleware sets is known to the encoder; a request's id is not remembered for ever."""
+def test_a_server_span_uses_the_fast_path() -> None:
+    """The attributes of the middleware are cached, except for the request id."""
     own = SpanEncoder()
     for number in range(1, 100):
         assert own._span(server_span(number)) is not None
     assert len(own._pairs) == 5
 
 
-def test_a_call_of_a_database_goes_the_short_way_too() -> None:
-    """Its statement and its server are remembered; what others invent is not, and takes no room of ours."""
+def test_a_database_span_uses_the_fast_path() -> None:
+    """Its statement and server are cached. Other attributes are not, and the cache of our spans is unaffected."""
     own, tracer = (
         SpanEncoder(),
         TracerProvider(shutdown_on_exit=False).get_tracer("opentelemetry.instrumentation.redis"),
@@ -156,8 +156,8 @@ def test_a_call_of_a_database_goes_the_short_way_too() -> None:
     assert not own._pairs
 
 
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Values that are invented for every request cost time and no memory."""
+def test_the_caches_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values that are unique to each request cost time but no memory."""
     own = SpanEncoder()
     for number in range(1, 6000):
         span = server_span(number)

@@ -1,4 +1,4 @@
-"""The queue between requests and collector: what it takes, what it loses, how it ends."""
+"""The export queue: what it accepts, what it drops, and how it ends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PATIENCE_S = 20.0
 
 class Collector(SpanExporter):
     """
-    An exporter that does as it is told.
+    An exporter whose results are scripted.
 
     Attributes:
         answers: cleared, an export hangs until it is set, or until the exporter is shut down.
@@ -61,7 +61,7 @@ class Collector(SpanExporter):
 
 
 class Exporting:
-    """A queue in front of a `Collector`, and what it has lost."""
+    """A queue with a `Collector`, and the dropped spans."""
 
     def __init__(self, clock: Callable[[], float] = lambda: 0.0, **limits: float) -> None:
         self.collector = Collector()
@@ -98,7 +98,7 @@ def ended(name: str) -> RecordingSpan:
 
 
 def test_a_full_batch_is_exported_at_once() -> None:
-    """Nobody has to ask, and fewer wait for company."""
+    """It needs no flush; a smaller number of spans waits for the delay."""
     exporting = Exporting()
     exporting.end("a", "b", "c")
     assert exporting.collector.batches == []
@@ -107,7 +107,7 @@ def test_a_full_batch_is_exported_at_once() -> None:
     assert exporting.collector.batches == [["a", "b", "c", "d"]]
 
 
-def test_a_flush_exports_what_is_there() -> None:
+def test_a_flush_exports_the_queue() -> None:
     """In batches, in order, each span once."""
     exporting = Exporting()
     exporting.end(*"abcdef")
@@ -118,15 +118,15 @@ def test_a_flush_exports_what_is_there() -> None:
 
 
 def test_a_span_waits_no_longer_than_its_delay() -> None:
-    """A quiet service is seen too."""
+    """A service with low traffic is exported too."""
     exporting = Exporting(delay_s=0.02)
     exporting.end("a")
     assert exporting.collector.asked.wait(PATIENCE_S)
     assert exporting.collector.batches == [["a"]]
 
 
-def test_the_full_queue_loses_and_counts_and_never_waits() -> None:
-    """A collector that hangs holds up nobody; what it is behind with is bounded."""
+def test_a_full_queue_drops_and_counts_spans_without_waiting() -> None:
+    """A hanging collector does not block requests, and the backlog is bounded."""
     exporting = Exporting()
     exporting.collector.answers.clear()
     exporting.end(*"abcd")
@@ -139,8 +139,8 @@ def test_the_full_queue_loses_and_counts_and_never_waits() -> None:
     assert exporting.collector.received == [*"abcd", *map(str, range(10))]
 
 
-def test_while_the_circuit_is_open_spans_wait() -> None:
-    """A collector that restarts within its pause costs no span, and is not asked before that."""
+def test_spans_are_queued_while_the_circuit_is_open() -> None:
+    """If a collector restarts within the pause, no span is dropped, and there is no attempt before its end."""
     now = [0.0]
     exporting = Exporting(clock=lambda: now[0])
     exporting.collector.accepts = False
@@ -153,8 +153,8 @@ def test_while_the_circuit_is_open_spans_wait() -> None:
     assert exporting.lost == {}
 
 
-def test_beyond_the_queue_an_open_circuit_is_the_reason() -> None:
-    """What a dashboard shows is the collector's trouble, and not too small a queue."""
+def test_with_a_full_queue_the_open_circuit_is_the_reason() -> None:
+    """A dashboard then shows the failing collector, not a small queue, as the cause."""
     exporting = Exporting()
     exporting.collector.accepts = False
     exporting.end("a")
@@ -165,8 +165,8 @@ def test_beyond_the_queue_an_open_circuit_is_the_reason() -> None:
     assert len(exporting.collector.batches) == asked, "the pause of the circuit breaker is not over"
 
 
-def test_a_batch_that_is_refused_three_times_is_lost() -> None:
-    """One that the collector cannot digest does not stand in the way of all others."""
+def test_a_batch_is_dropped_after_three_refusals() -> None:
+    """A batch that the collector always refuses does not block the others."""
     exporting = Exporting()
     exporting.collector.accepts = False
     exporting.end("a", "b")
@@ -179,8 +179,8 @@ def test_a_batch_that_is_refused_three_times_is_lost() -> None:
     assert exporting.collector.received == ["c"]
 
 
-def test_an_exporter_that_raises_has_refused() -> None:
-    """The thread goes on, and the failure is told to whoever counts them."""
+def test_an_exception_of_the_exporter_counts_as_a_refusal() -> None:
+    """The thread continues, and the callback for failures is called."""
     exporting = Exporting()
     exporting.collector.breaks = True
     exporting.end("a")
@@ -191,8 +191,8 @@ def test_an_exporter_that_raises_has_refused() -> None:
     assert exporting.collector.received == ["a"]
 
 
-def test_a_counter_that_raises_ends_no_export() -> None:
-    """The thread outlives whatever it calls."""
+def test_a_callback_that_raises_does_not_end_the_exports() -> None:
+    """The thread survives exceptions of its callbacks."""
     exporting = Exporting()
     broken = [RuntimeError("no counter")]
 
@@ -212,8 +212,8 @@ def test_a_counter_that_raises_ends_no_export() -> None:
     assert [str(error) for error in exporting.failures] == ["no counter"]
 
 
-def test_a_shutdown_exports_what_is_left() -> None:
-    """The last requests of a process are not lost; what comes after is, and counted."""
+def test_a_shutdown_exports_the_queue() -> None:
+    """The spans of the last requests are exported; spans after the shutdown are counted as dropped."""
     exporting = Exporting()
     exporting.end(*"abcdef")
     exporting.queue.shutdown()
@@ -224,8 +224,8 @@ def test_a_shutdown_exports_what_is_left() -> None:
     assert exporting.lost == {"shutdown": 1}
 
 
-def test_a_span_is_not_lost_for_want_of_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No memory, or too many threads: the request is served, the failure told, and the next span tries again."""
+def test_a_span_is_kept_if_the_thread_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without memory or threads the request is served, the failure is reported, and the next span retries."""
     exporting = Exporting()
     with monkeypatch.context() as patch:
         patch.setattr("threading.Thread.start", Mock(side_effect=RuntimeError("can't start new thread")))
@@ -237,8 +237,8 @@ def test_a_span_is_not_lost_for_want_of_a_thread(monkeypatch: pytest.MonkeyPatch
     assert exporting.lost == {}
 
 
-def test_an_exporter_that_cannot_end_is_told() -> None:
-    """What has been exported has been; no traceback of a thread is printed."""
+def test_a_failing_shutdown_of_the_exporter_is_reported() -> None:
+    """The spans are already exported; no traceback of a thread is printed."""
     exporting = Exporting()
     exporting.collector.shutdown = Mock(side_effect=OSError("gone"))  # type: ignore[method-assign]
     exporting.end("a")
@@ -247,8 +247,8 @@ def test_an_exporter_that_cannot_end_is_told() -> None:
     assert [str(error) for error in exporting.failures] == ["gone"]
 
 
-def test_a_shutdown_ends_in_time_although_the_collector_hangs() -> None:
-    """A deployment does not wait for it; every span that did not arrive is counted once."""
+def test_a_shutdown_ends_in_time_if_the_collector_hangs() -> None:
+    """A deployment does not wait for it; each span that was not exported is counted once."""
     exporting = Exporting(shutdown_s=0.05)
     exporting.collector.answers.clear()
     exporting.end(*"abcd")
@@ -262,8 +262,8 @@ def test_a_shutdown_ends_in_time_although_the_collector_hangs() -> None:
     assert exporting.lost == {"shutdown": 10}
 
 
-def test_a_shutdown_after_a_vain_flush_does_not_wait_again() -> None:
-    """The end of the lifespan has waited for this collector already."""
+def test_a_shutdown_after_a_failed_flush_does_not_wait_again() -> None:
+    """The end of the lifespan has already waited for this collector."""
     exporting = Exporting(shutdown_s=PATIENCE_S)
     exporting.collector.answers.clear()
     exporting.end(*"abcd")
@@ -274,8 +274,8 @@ def test_a_shutdown_after_a_vain_flush_does_not_wait_again() -> None:
     assert exporting.lost == {"shutdown": 4}
 
 
-def test_who_submits_a_span_is_told_how_it_went() -> None:
-    """In front of all that wait, whatever the circuit breaker says."""
+def test_a_submitted_span_reports_its_outcome() -> None:
+    """It is exported before the queue, even if the circuit is open."""
     exporting = Exporting()
     exporting.collector.accepts = False
     assert exporting.queue.submit(ended("a")).result(PATIENCE_S) == "refused"
@@ -287,8 +287,8 @@ def test_who_submits_a_span_is_told_how_it_went() -> None:
     assert exporting.lost == {}
 
 
-def test_before_the_first_span_there_is_neither_thread_nor_exporter() -> None:
-    """A server that forks its workers after loading the application gives none of it to them."""
+def test_thread_and_exporter_are_created_at_the_first_span() -> None:
+    """A server that forks after loading the application does not pass them to its workers."""
     before = threading.active_count()
     exporting = Exporting()
     assert exporting.queue.force_flush(20_000)
@@ -299,7 +299,7 @@ def test_before_the_first_span_there_is_neither_thread_nor_exporter() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_worker_exports_its_own_spans_only() -> None:
-    """What was queued before the fork is the parent's; thread and exporter are made anew in the child."""
+    """The parent exports the spans from before the fork; the child creates its own thread and exporter."""
     exporting = Exporting()
     exporting.end("parents")
     assert exporting.queue.force_flush(20_000)

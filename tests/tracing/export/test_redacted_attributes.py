@@ -1,4 +1,4 @@
-"""What a span's attributes and exceptions become on their way out, one by one."""
+"""How each attribute and exception of a span is redacted before the export."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def span_of(
     )
 
 
-def told(attributes: dict[str, Any], **more: Any) -> dict[str, Any]:
+def redacted(attributes: dict[str, Any], **more: Any) -> dict[str, Any]:
     return dict(REDACTOR.span(span_of(attributes, **more)).attributes or {})
 
 
@@ -70,39 +70,39 @@ ROUTE = {"http.route": "/users/{id}"}
         ("url.query", "q=planted&planted", "q=?&?"),
     ],
 )
-def test_a_server_span_tells_the_template(key: str, value: str, expected: str) -> None:
-    """Under the old names of the HTTP conventions and the new ones; the path holds names and tokens."""
-    assert told({**ROUTE, key: value}) == {**ROUTE, key: expected}
+def test_a_server_span_has_the_template_instead_of_the_path(key: str, value: str, expected: str) -> None:
+    """Under the old and the new names of the HTTP conventions. The path can have names and tokens."""
+    assert redacted({**ROUTE, key: value}) == {**ROUTE, key: expected}
 
 
 @pytest.mark.parametrize("kind", [SpanKind.SERVER, SpanKind.INTERNAL])
-def test_a_path_that_no_route_matched_is_not_told(kind: SpanKind) -> None:
-    """A framework writes it into the span of every 404; upstream's span is an internal one below ours."""
+def test_an_unmatched_path_is_not_exported(kind: SpanKind) -> None:
+    """A framework records it for every 404; upstream's span is an internal span below ours."""
     attributes = {"url.path": "/planted", "http.target": "/planted?planted", "http.url": "https://a.example/planted"}
-    assert told(attributes, kind=kind) == {
+    assert redacted(attributes, kind=kind) == {
         "url.path": "__unmatched__",
         "http.target": "__unmatched__",
         "http.url": "https://a.example/__unmatched__",
     }
 
 
-def test_a_call_to_others_tells_its_path_and_no_query() -> None:
-    """There is no template of theirs; the names of parameters say what was asked."""
+def test_an_outgoing_call_has_its_path_but_no_query_values() -> None:
+    """The template of the other service is unknown; the names of the parameters are kept."""
     attributes = {"url.full": "https://planted:planted@a.example/users/7?q=planted", "url.path": "/users/7"}
     expected = {"url.full": "https://a.example/users/7?q=?", "url.path": "/users/7"}
-    assert told(attributes, kind=SpanKind.CLIENT) == expected
+    assert redacted(attributes, kind=SpanKind.CLIENT) == expected
 
 
 def test_upstreams_plain_middleware_keeps_its_paths() -> None:
-    """It knows no routes, and is chosen for its exact attributes; what looks like a secret is replaced all the same."""
+    """It does not know the routes. Texts that look like secrets are still redacted."""
     attributes = {"http.target": f"/users/7/{TOKEN}?q=planted"}
-    assert told(attributes, scope=CONTRIB) == {"http.target": "/users/7/[redacted:github_token]?q=?"}
+    assert redacted(attributes, scope=CONTRIB) == {"http.target": "/users/7/[redacted:github_token]?q=?"}
 
 
 @pytest.mark.parametrize("key", ["client.address", "http.client_ip", "net.peer.ip", "net.sock.peer.addr"])
-def test_an_address_that_a_framework_writes_is_for_the_policy(key: str) -> None:
-    """Starlette tells who calls; OBS_REDACT_IP says whether that may leave."""
-    assert told({key: "192.0.2.7"}) == {key: "[redacted:ip]"}
+def test_an_address_of_a_framework_follows_the_policy(key: str) -> None:
+    """Starlette records the address of the client; OBS_REDACT_IP decides how it is exported."""
+    assert redacted({key: "192.0.2.7"}) == {key: "[redacted:ip]"}
     network = SpanRedactor(RedactionPolicy(ip="truncate"))
     assert dict(network.span(span_of({key: "192.0.2.7"})).attributes or {}) == {key: "192.0.2.0"}
 
@@ -130,22 +130,22 @@ def test_an_address_that_a_framework_writes_is_for_the_policy(key: str) -> None:
         "socketio.sid",
     ],
 )
-def test_what_our_spans_say_of_themselves_is_not_searched(key: str) -> None:
-    """It was checked before it was set: an id by its alphabet, an address by its flag, a client by its pseudonym."""
+def test_attributes_of_our_own_spans_are_not_redacted_again(key: str) -> None:
+    """They were checked before they were set: an id by its alphabet, an address by its flag, a client by its hash."""
     COUNTED.clear()
-    assert told({key: TOKEN, "said": TOKEN}, scope=OURS) == {key: TOKEN, "said": "[redacted:github_token]"}
+    assert redacted({key: TOKEN, "said": TOKEN}, scope=OURS) == {key: TOKEN, "said": "[redacted:github_token]"}
     assert COUNTED == ["github_token"]
 
 
-def test_the_same_name_in_another_span_is_searched() -> None:
-    """A client's id that a handler puts into a span of its own is a credential."""
-    assert told({"socketio.sid": "planted"}) == {"socketio.sid": "[redacted:cookie]"}
-    assert told({"http.method": TOKEN}) == {"http.method": "[redacted:github_token]"}
-    assert told({"http.route": "/reset/{token}"}) == {"http.route": "/reset/{token}"}
+def test_the_same_attribute_of_a_foreign_span_is_redacted() -> None:
+    """A client's sid that a handler sets on its own span is a credential."""
+    assert redacted({"socketio.sid": "planted"}) == {"socketio.sid": "[redacted:cookie]"}
+    assert redacted({"http.method": TOKEN}) == {"http.method": "[redacted:github_token]"}
+    assert redacted({"http.route": "/reset/{token}"}) == {"http.route": "/reset/{token}"}
 
 
-def test_an_event_and_a_link_are_searched_whoever_adds_them() -> None:
-    """A handler writes to our span what it likes."""
+def test_events_and_links_are_always_redacted() -> None:
+    """A handler can add any event or link to our span."""
     event, link = (
         Event("e", {"client.address": "192.0.2.7"}),
         Link(SpanContext(1, 2, False), {"socketio.sid": "planted"}),
@@ -155,27 +155,27 @@ def test_an_event_and_a_link_are_searched_whoever_adds_them() -> None:
     assert dict(span.links[0].attributes or {}) == {"socketio.sid": "[redacted:cookie]"}
 
 
-def test_a_url_in_a_span_of_no_request_keeps_its_path() -> None:
-    """It is no server's, which has a path beside it; the query goes all the same."""
-    assert told({"url.full": "https://a.example/b?q=planted"}, kind=SpanKind.INTERNAL) == {
+def test_a_url_in_an_internal_span_keeps_its_path() -> None:
+    """Only server spans lose the path of a URL; query values are removed from all spans."""
+    assert redacted({"url.full": "https://a.example/b?q=planted"}, kind=SpanKind.INTERNAL) == {
         "url.full": "https://a.example/b?q=?"
     }
 
 
 @pytest.mark.parametrize("key", ["db.statement", "db.query.text"])
 @pytest.mark.parametrize("system", ["db.system", "db.system.name"])
-def test_a_statement_is_told_without_its_values(key: str, system: str) -> None:
-    """SQL keeps its words, Redis its command; in the old conventions and in the new ones."""
-    sql = told({system: "postgresql", key: "SELECT name FROM t WHERE id = 'planted'"}, kind=SpanKind.CLIENT)
+def test_a_statement_is_exported_without_its_values(key: str, system: str) -> None:
+    """SQL keeps its keywords and Redis its command, in the old and the new conventions."""
+    sql = redacted({system: "postgresql", key: "SELECT name FROM t WHERE id = 'planted'"}, kind=SpanKind.CLIENT)
     assert sql[key] == "SELECT name FROM t WHERE id = ?"
-    redis = told({system: "redis", key: "SET planted-key planted"}, kind=SpanKind.CLIENT)
+    redis = redacted({system: "redis", key: "SET planted-key planted"}, kind=SpanKind.CLIENT)
     assert redis[key] == "SET ? ?"
 
 
 @pytest.mark.parametrize("database", [DATABASE, DATABASE_NEW, {}], ids=["old", "new", "none"])
 @pytest.mark.parametrize("kind", ["asyncpg.exceptions.DataError", "app.NotStored"])
-def test_a_databases_error_is_told_without_its_text(database: dict[str, str], kind: str) -> None:
-    """Told by the span, by the error's type, and by the errors that its traceback shows before it; frames stay."""
+def test_a_database_error_is_exported_without_its_message(database: dict[str, str], kind: str) -> None:
+    """It is recognized by the span, by its type, or by its cause in the traceback. The frames are kept."""
     event = Event(
         "exception",
         {"exception.type": kind, "exception.message": "planted", "exception.stacktrace": STACKTRACE, "n": 1},
@@ -195,22 +195,22 @@ def test_a_databases_error_is_told_without_its_text(database: dict[str, str], ki
     }
 
 
-def test_a_drivers_name_alone_makes_an_error_quiet() -> None:
-    """Where there is no traceback, and no attribute of a database."""
+def test_the_name_of_a_driver_is_enough_to_hide_the_message() -> None:
+    """Without a traceback and without an attribute of a database."""
     event = Event("exception", {"exception.type": "asyncpg.exceptions.DataError", "exception.message": "planted"})
     assert "planted" not in REDACTOR.span(span_of({}, event)).to_json()
 
 
 @pytest.mark.parametrize("attributes", [{"exception.message": "planted"}, {"exception.stacktrace": "E: planted"}])
-def test_half_an_exception_is_quiet_too(attributes: dict[str, str]) -> None:
-    """The conventions ask for a type or a message, and not for both."""
+def test_an_incomplete_exception_event_is_redacted(attributes: dict[str, str]) -> None:
+    """The conventions require a type or a message, not both."""
     span = REDACTOR.span(span_of(DATABASE, Event("exception", attributes)))
     assert "planted" not in span.to_json()
     assert set(span.events[0].attributes or {}) == set(attributes)
 
 
-def test_another_error_keeps_its_text() -> None:
-    """All but the secrets in it: a module may be called like a driver, and an event like an exception."""
+def test_another_error_keeps_its_message() -> None:
+    """Only secrets are removed. A module can be named like a driver, and an event like an exception."""
     stacktrace = f'  File "/srv/app.py", line 7, in f\n    raise KeyError\nredisless.Error: no {TOKEN}'
     attributes = {"exception.type": "redisless.Error", "exception.message": "no", "exception.stacktrace": stacktrace}
     plain = Event("said", {"exception.kind": "asyncpg.DataError", "text_length": 3})
@@ -223,8 +223,8 @@ def test_another_error_keeps_its_text() -> None:
     assert span.status.description == "no"
 
 
-def test_an_exception_that_a_handler_records_on_our_span_is_quiet_too() -> None:
-    """Our span names the module of an exception, as the SDK's does: by it the driver is known."""
+def test_an_exception_that_a_handler_records_is_redacted() -> None:
+    """Our span records the module of an exception, like the SDK, so the driver is recognized."""
     span = our_span()
     try:
         raise sqlite3.IntegrityError("planted")
@@ -234,18 +234,18 @@ def test_an_exception_that_a_handler_records_on_our_span_is_quiet_too() -> None:
     assert "planted" not in REDACTOR.span(span).to_json()
 
 
-def test_a_list_with_a_secret_is_a_list_of_texts() -> None:
-    """OpenTelemetry has lists of one type; one without a secret is as it was."""
-    assert told({"ids": (1, 2), "said": ("a", TOKEN)}) == {"ids": (1, 2), "said": ["a", "[redacted:github_token]"]}
+def test_a_list_with_a_secret_becomes_a_list_of_strings() -> None:
+    """All items of a list must have one type. A list without a secret is unchanged."""
+    assert redacted({"ids": (1, 2), "said": ("a", TOKEN)}) == {"ids": (1, 2), "said": ["a", "[redacted:github_token]"]}
 
 
-def test_what_no_attribute_can_be_is_a_text() -> None:
-    """Whatever a policy makes of it, the encoder gets a type that it knows."""
-    assert told({"nested": {"password": "planted"}}) == {"nested": "{'password': '[redacted:credential]'}"}
+def test_an_invalid_attribute_value_becomes_a_string() -> None:
+    """The encoder always gets a type that it supports."""
+    assert redacted({"nested": {"password": "planted"}}) == {"nested": "{'password': '[redacted:credential]'}"}
 
 
-def test_a_span_of_ours_that_nobody_wrote_to_is_not_copied() -> None:
-    """Nearly every span; one that a handler has written to goes through the policy."""
+def test_a_span_without_foreign_data_is_not_copied() -> None:
+    """Most spans are not copied. A span with data of a handler is redacted."""
     untouched, written = our_span(), our_span()
     written.set_attribute("note", TOKEN)
     for span in (untouched, written):
@@ -254,8 +254,8 @@ def test_a_span_of_ours_that_nobody_wrote_to_is_not_copied() -> None:
     assert TOKEN not in REDACTOR.span(written).to_json()
 
 
-def test_what_was_dropped_is_told() -> None:
-    """Over the limits of attributes, events and links, each with its count."""
+def test_the_counts_of_dropped_data_are_exported() -> None:
+    """The counts of attributes, events and links above the limits are kept."""
     limits = SpanLimits(max_span_attributes=1, max_events=1, max_links=1)
     tracer = TracerProvider(span_limits=limits, shutdown_on_exit=False).get_tracer("a")
     span: Any = tracer.start_span("a", links=[Link(SpanContext(1, 2, False))] * 4)
@@ -268,7 +268,7 @@ def test_what_was_dropped_is_told() -> None:
 
 
 def test_an_exporter_is_flushed_and_shut_down_through_its_wrapper() -> None:
-    """With the time that the caller has, and with what the exporter answers."""
+    """With the timeout of the caller and the result of the exporter."""
 
     class Slow(SpanExporter):
         def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Our recording span beside the SDK's: what a handler does to it comes out the same."""
+"""Our recording span behaves like the SDK's span."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ HANDLERS: dict[str, Callable[[Span], object]] = {
 
 
 @pytest.mark.parametrize("handler", HANDLERS.values(), ids=HANDLERS)
-def test_what_a_handler_does_comes_out_as_from_the_sdks_span(handler: Callable[[Span], object]) -> None:
-    """Attributes, events, links and status are limited, cleaned and encoded as the SDK does it."""
+def test_changes_of_a_handler_are_exported_like_those_of_the_sdks_span(handler: Callable[[Span], object]) -> None:
+    """Attributes, events, links and status are limited, validated and encoded like the SDK does."""
     ours = recording()
     provider = TracerProvider(resource=ours.resource, shutdown_on_exit=False)
     theirs = provider.get_tracer("t").start_span("GET", start_time=1)
@@ -65,8 +65,8 @@ def test_what_a_handler_does_comes_out_as_from_the_sdks_span(handler: Callable[[
     assert encoded(ours) == encoded(theirs)
 
 
-def test_the_record_has_the_last_word() -> None:
-    """What a handler has set under a key of ours gives way to what the record says."""
+def test_the_record_overrides_attributes_of_a_handler() -> None:
+    """An attribute that a handler has set under one of our keys is replaced."""
     span = recording()
     span.set_attribute("http.route", "/mine")
     span.close("GET /users/{id}", {"http.route": "/users/{id}"}, Status(StatusCode.ERROR), 2)
@@ -81,8 +81,8 @@ def test_a_handler_cannot_end_the_span() -> None:
     assert span.is_recording()
 
 
-def test_a_closed_span_stays_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
-    """A background task that writes to the span of its request is told, and changes nothing."""
+def test_a_closed_span_cannot_be_changed(caplog: pytest.LogCaptureFixture) -> None:
+    """If a background task changes the span of its request, a warning is logged and nothing changes."""
     span = recording()
     span.close("GET /", {"a": 1}, None, 2)
     before = encoded(span)
@@ -100,7 +100,7 @@ def recording() -> RecordingSpan:
 
 
 def encoded(span: Any) -> EncodedSpan:
-    """Return what OTLP sends of a span, without what two spans never share."""
+    """Return the OTLP message of a span, without ids and times, which always differ."""
     message: EncodedSpan = encode_spans([span]).resource_spans[0].scope_spans[0].spans[0]
     for field in ("trace_id", "span_id", "kind"):
         message.ClearField(field)

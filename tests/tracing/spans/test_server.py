@@ -51,8 +51,8 @@ def get(app: ASGIApp, path: str, *headers: tuple[bytes, bytes]) -> Conversation:
     return anyio.run(lambda: converse(app, http_scope(path, headers=headers)))
 
 
-def test_a_request_is_a_span_and_a_line_of_one_trace(otlp_receiver: OtlpReceiver) -> None:
-    """What the collector gets, what the log says and what the client is told carry the same ids."""
+def test_the_span_and_the_log_line_of_a_request_have_the_same_trace(otlp_receiver: OtlpReceiver) -> None:
+    """The exported span, the log line and the response have the same ids."""
     mine = observed(otlp_receiver, OBS_SERVICE_NAME="greeter", OBS_ENV="test", OBS_COMMIT="abc123")
     answer = get(obs.build_stack(application(), mine.obs), "/hello/ada")
     mine.obs.flush()
@@ -89,8 +89,8 @@ def test_the_callers_trace_is_continued(otlp_receiver: OtlpReceiver) -> None:
     assert (span.trace_id.hex(), span.parent_span_id.hex(), span.trace_state) == (TRACE, SPAN, "vendor=1")
 
 
-def test_a_caller_who_records_nothing_is_followed(otlp_receiver: OtlpReceiver) -> None:
-    """The ids are the trace's, in line and response, and no span is sent."""
+def test_an_unsampled_caller_is_followed(otlp_receiver: OtlpReceiver) -> None:
+    """The log line and the response have the ids of the trace, and no span is exported."""
     mine = observed(otlp_receiver)
     stack = obs.build_stack(application(), mine.obs)
     answer = get(stack, "/hello/ada", (b"traceparent", f"00-{TRACE}-{SPAN}-00".encode()))
@@ -104,7 +104,7 @@ def test_a_caller_who_records_nothing_is_followed(otlp_receiver: OtlpReceiver) -
 
 
 def test_a_failure_is_an_error_without_its_text(otlp_receiver: OtlpReceiver) -> None:
-    """The span says which kind of exception, and not what it says: that can hold a password."""
+    """The span has the type of the exception but not its message, which can contain a password."""
     mine = observed(otlp_receiver)
     get(obs.build_stack(application(), mine.obs), "/fail")
     mine.obs.flush()
@@ -116,7 +116,7 @@ def test_a_failure_is_an_error_without_its_text(otlp_receiver: OtlpReceiver) -> 
 
 
 def test_spans_of_the_application_are_children(otlp_receiver: OtlpReceiver) -> None:
-    """Inside a handler the server span is the current one, for OpenTelemetry's own API too."""
+    """Inside a handler the server span is the current span of OpenTelemetry."""
     mine = observed(otlp_receiver)
     assert mine.obs.spans is not None
     tracer = mine.obs.spans.provider.get_tracer("application")
@@ -135,10 +135,10 @@ def test_spans_of_the_application_are_children(otlp_receiver: OtlpReceiver) -> N
     assert attributes(spans["GET /work"])["campus"] == "north"
 
 
-def test_a_collector_that_is_gone_changes_no_answer(
+def test_a_missing_collector_does_not_change_a_response(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Spans that cannot be delivered are the exporter's trouble."""
+    """Only the exporter is affected by spans that cannot be delivered."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.1")
     with OtlpReceiver() as receiver:
         mine = observed(receiver)
@@ -161,12 +161,12 @@ def test_a_collector_that_is_gone_changes_no_answer(
     ],
 )
 def test_grpc_means_plaintext(given: str, used: str) -> None:
-    """The exporter takes every scheme but http for TLS; SPEC's grpc:// would never get through."""
+    """The exporter uses TLS for every scheme except http, so grpc:// would never connect."""
     assert exporter_url(given) == used
 
 
 class Spans:
-    """Requests through a stack whose spans are read as they are exported."""
+    """Requests through a stack, and the exported spans."""
 
     def __init__(self, app: ASGIApp, **flags: str) -> None:
         self.exported = Exported()
@@ -179,7 +179,7 @@ class Spans:
         return answer
 
     def attributes(self) -> dict[str, object]:
-        """Return those of the one span."""
+        """Return the attributes of the only span."""
         (span,) = self.exported.spans
         return dict(span.attributes or {})
 
@@ -196,15 +196,15 @@ class Spans:
         ("network", "/run/app.sock", None),
     ],
 )
-def test_the_clients_address_is_told_as_far_as_the_policy_allows(policy: str, client: str, address: str | None) -> None:
-    """By default not at all; a network is not a person; what is no address is not told."""
+def test_the_address_of_the_client_follows_the_flag(policy: str, client: str, address: str | None) -> None:
+    """The default is no address; a network does not identify a person; an invalid address is omitted."""
     spans = Spans(application(), OBS_TRACING_CLIENT_ADDRESS=policy)
     spans.get(client=(client, 1234))
     assert spans.attributes().get("client.address") == address
 
 
 def test_the_old_names_come_with_the_new_ones() -> None:
-    """Dashboards of before the conventions were stable go on working, by the conventions' own switch."""
+    """Old dashboards keep working with the switch that the conventions define."""
     spans = Spans(application(), OTEL_SEMCONV_STABILITY_OPT_IN="http/dup")
     spans.get()
     attributes = spans.attributes()
@@ -215,8 +215,8 @@ def test_the_old_names_come_with_the_new_ones() -> None:
     assert attributes["http.flavor"] == "1.1"
 
 
-def test_what_a_client_invents_is_no_attribute() -> None:
-    """Neither a path that matches nothing, nor a method, a scheme or a version."""
+def test_invented_values_of_a_client_are_not_attributes() -> None:
+    """This holds for an unmatched path, an unknown method, a scheme and a version."""
     spans = Spans(application())
     spans.get("/secret/42?token=x", method="BREW", scheme="gopher", http_version="9.9")
     (span,) = spans.exported.spans
@@ -243,7 +243,7 @@ def test_the_status_follows_the_conventions(status: int, failed: bool) -> None:
 
 
 def test_a_websocket_is_one_span() -> None:
-    """With its close code and how many messages went each way; none for a message."""
+    """It has the close code and the numbers of messages; single messages have no spans."""
     scenario = next(scenario for scenario in SCENARIOS if scenario.name == "websocket")
     spans = Spans(scenario.app)
     anyio.run(converse, spans.stack, scenario.scope(), scenario.incoming)
@@ -256,16 +256,16 @@ def test_a_websocket_is_one_span() -> None:
     assert attributes["url.scheme"] == "ws"
 
 
-def test_a_streamed_answer_is_one_span() -> None:
-    """No span for a send or a receive, however many there are."""
+def test_a_streamed_response_is_one_span() -> None:
+    """`send` and `receive` have no spans."""
     scenario = next(scenario for scenario in SCENARIOS if scenario.name == "streamed")
     spans = Spans(scenario.app)
     spans.get("/")
     assert len(spans.exported.spans) == 1
 
 
-def test_the_response_names_the_trace_in_every_way_that_is_asked_for() -> None:
-    """SPEC's traceparent, W3C's traceresponse, and Server-Timing, where the application's own entries stay."""
+def test_the_response_has_the_configured_trace_headers() -> None:
+    """traceparent, traceresponse, and Server-Timing, which keeps the entries of the application."""
 
     async def timed(request: Request) -> Response:
         return PlainTextResponse("", headers={"server-timing": "db;dur=53"})
@@ -280,14 +280,14 @@ def test_the_response_names_the_trace_in_every_way_that_is_asked_for() -> None:
     assert answer.header(b"server-timing") == [b"db;dur=53", b'traceparent;desc="' + value + b'"']
 
 
-def test_no_header_names_the_trace_where_none_is_asked_for() -> None:
-    """Public services may keep their trace ids to themselves."""
+def test_without_configured_trace_headers_the_response_has_none() -> None:
+    """Public services may want to hide their trace ids."""
     answer = Spans(application(), OBS_TRACING_RESPONSE_HEADERS="").get()
     assert not answer.header(b"traceparent") + answer.header(b"traceresponse") + answer.header(b"server-timing")
 
 
 def test_background_work_is_not_in_the_span() -> None:
-    """The span ends with the response; what the application does afterwards is no latency."""
+    """The span ends with the response; later work does not count as latency."""
     ended: list[bool] = []
 
     async def answer(request: Request) -> Response:
@@ -300,7 +300,7 @@ def test_background_work_is_not_in_the_span() -> None:
 
 
 class Slow(obs.RecordMiddleware):
-    """Makes requests of two seconds out of all, by the record's own clock."""
+    """Makes each request take two seconds by the clock of the record."""
 
     component = "slow"
 
@@ -311,8 +311,8 @@ class Slow(obs.RecordMiddleware):
 KEEPING = {"OBS_TRACING_KEEP_ERRORS": "true", "OTEL_TRACES_SAMPLER_ARG": "0"}
 
 
-def test_a_failed_request_is_kept_although_it_was_not_sampled() -> None:
-    """Marked, so that rates can be corrected, with the ids that line and client were told, and the caller's parent."""
+def test_the_span_of_an_unsampled_failed_request_is_kept() -> None:
+    """It is marked, and has the ids of the log line and the response, and the caller's parent."""
     spans = Spans(application(), **KEEPING)
     spans.get("/fail", (b"traceparent", f"00-{TRACE}-{SPAN}-00".encode()))
     spans.get()
@@ -328,8 +328,8 @@ def test_a_failed_request_is_kept_although_it_was_not_sampled() -> None:
     assert f"{span.parent.span_id:016x}" == SPAN
 
 
-def test_a_slow_request_is_kept_although_it_was_not_sampled() -> None:
-    """From OBS_TRACING_KEEP_SLOW_S on."""
+def test_the_span_of_an_unsampled_slow_request_is_kept() -> None:
+    """The limit is OBS_TRACING_KEEP_SLOW_S."""
     exported = Exported()
     observed = Observed({"OBS_TRACING_ENABLED": "true", **KEEPING}, span_exporter=exported)
     stack = obs.build_stack(application(), observed.obs, [middlewares.TracingMiddleware, Slow])
@@ -339,15 +339,15 @@ def test_a_slow_request_is_kept_although_it_was_not_sampled() -> None:
     assert (span.attributes or {})["divan.kept"] == "slow"
 
 
-def test_what_is_sampled_is_not_marked() -> None:
-    """It stands for others as well."""
+def test_a_sampled_span_is_not_marked() -> None:
+    """It represents other requests as well."""
     spans = Spans(application(), OBS_TRACING_KEEP_ERRORS="true")
     spans.get("/fail")
     assert "divan.kept" not in spans.attributes()
 
 
-def test_no_more_is_kept_than_the_budget_allows() -> None:
-    """A service that fails altogether does not flood its collector; the next second has a budget of its own."""
+def test_the_number_of_kept_spans_is_limited() -> None:
+    """A service whose requests all fail does not flood its collector; each second has its own budget."""
     now = [7.0]
     keep = TailSampler(1.0, 2, clock=lambda: now[0])
     record = RequestRecord(http_scope(), *_NO_SERVER)
@@ -370,8 +370,8 @@ async def _send(message: Message) -> None:
 _NO_SERVER = (RouteTemplates(None), InternalErrors(count=lambda component: None))
 
 
-def test_spans_are_described_by_the_service(otlp_receiver: OtlpReceiver) -> None:
-    """Which service, version, environment and commit, for the collector to group by."""
+def test_spans_have_the_resource_of_the_service(otlp_receiver: OtlpReceiver) -> None:
+    """The resource has the service, version, environment and commit."""
     mine = observed(otlp_receiver, OBS_SERVICE_VERSION="1.4.2")
     get(obs.build_stack(application(), mine.obs), "/hello/ada")
     mine.obs.flush()
@@ -381,8 +381,8 @@ def test_spans_are_described_by_the_service(otlp_receiver: OtlpReceiver) -> None
     assert described["service.version"] == "1.4.2"
 
 
-def test_the_endpoint_for_traces_goes_before_the_general_one(otlp_receiver: OtlpReceiver) -> None:
-    """OpenTelemetry's own rule for its variables."""
+def test_the_endpoint_for_traces_overrides_the_general_one(otlp_receiver: OtlpReceiver) -> None:
+    """This is the rule of OpenTelemetry for its variables."""
     mine = Observed(
         {
             "OBS_TRACING_ENABLED": "true",
