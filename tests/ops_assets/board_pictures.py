@@ -39,7 +39,7 @@ Answers = Sequence[tuple[Query, Sequence[Mapping[str, Any]]]]
 
 
 def drawn(name: str, run: Run) -> Figure:
-    """Return a picture of a board with the answers to its queries."""
+    """Return a picture of a dashboard with the results of its queries."""
     board = json.loads(run.prometheus.files[f"grafana/dashboards/{name}.json"])
     rows = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in board["panels"])
     width, height = 24 * _COLUMN, rows * _ROW + _HEAD
@@ -159,7 +159,7 @@ def _written(value: str, unit: str) -> str:
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def main(folder: Path) -> None:
-    """Draw the boards into FOLDER, a PNG each."""
+    """Draw each dashboard as a PNG into FOLDER."""
     folder.mkdir(parents=True, exist_ok=True)
     with (
         closing(RedisServer()) as redis,

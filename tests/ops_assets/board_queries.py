@@ -1,4 +1,4 @@
-"""The queries of boards, as Grafana would ask them, and rules: both at a pace of minutes in a second."""
+"""Dashboard queries as Grafana would send them, and rules, with minutes shortened to seconds."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Query:
 
 
 def queries(files: Mapping[str, str]) -> Iterator[Query]:
-    """Yield each query of each panel of each board."""
+    """Yield every query of every panel of every dashboard."""
     for path, text in files.items():
         if not path.startswith("grafana/dashboards/"):
             continue
@@ -82,7 +82,7 @@ def queries(files: Mapping[str, str]) -> Iterator[Query]:
 
 
 def unit_of(panel: dict[str, Any], reference: str) -> str:
-    """Return the unit of what a query returns: that of its column, in a table."""
+    """Return the unit of a query, or of its column in a table."""
     named = {
         new: old
         for transformation in panel.get("transformations", ())

@@ -1,4 +1,4 @@
-"""Two workers of the reference backend, and people who do everything that it has."""
+"""Two workers of the reference backend, and users who use all its features."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ORIGIN = "http://localhost:3000"
 
 
 class Backend(BackendServer):
-    """Two workers of the reference backend, with faults, and with every part that has metrics."""
+    """Two workers of the reference backend, with faulty routes and every part that has metrics."""
 
     ready_line = re.compile("Application startup complete")
     # Two processes import everything at once: 51 s where 20 others want the same two cores.
@@ -60,7 +60,7 @@ class Backend(BackendServer):
 
 
 class Campus:
-    """People who do everything that the backend has, in pairs of friends who listen."""
+    """Users who use all features of the backend, in pairs of connected friends."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend

@@ -11,7 +11,7 @@ from tests.ops_assets.exports import CHOICES, write
 
 @pytest.fixture(scope="session", params=list(CHOICES))
 def assets_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of exported files, for each of some choices of parameters."""
+    """A folder of exported files, for several sets of parameters."""
     folder = tmp_path_factory.mktemp("ops")
     write(CHOICES[request.param], folder)
     return folder

@@ -1,4 +1,4 @@
-"""Deploys, as Prometheus sees them: counters begin anew, instances come and go, processes drain."""
+"""Deploys as Prometheus sees them: counters reset, instances appear and disappear, processes drain."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def restart() -> World:
 
 
 def rolling() -> World:
-    """New instances come, under names of their own, and the old ones drain for 8 minutes."""
+    """New instances with new names start, and the old ones drain for 8 minutes."""
     fleet = Fleet()
     for old, new, at in (("a:1", "c:1", 30), ("b:1", "d:1", 40)):
         fleet.run(old, 0, at + 8, drain=8, fresh=False).run(new, at, MINUTES)
@@ -110,7 +110,7 @@ def rolling() -> World:
 
 
 def recreate() -> World:
-    """The only instance ends, and for 3 minutes there is none."""
+    """The only instance stops, and the next one starts 3 minutes later."""
     return Fleet().run("a:1", 0, 30, drain=1, fresh=False).run("b:1", 34, MINUTES).world()
 
 

@@ -1,4 +1,4 @@
-"""Exports for teams that have chosen differently."""
+"""Exports with several sets of parameters."""
 
 from __future__ import annotations
 

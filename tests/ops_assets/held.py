@@ -1,4 +1,4 @@
-"""PromQL, held against the catalogue of metrics: what an expression asks for must exist, and must make sense."""
+"""Checks PromQL against the catalogue of metrics: series must exist, and functions must fit their types."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Shape:
         labels: those of each series; None of a number.
         aggregated: whether the labels are chosen, and not those of whatever there is.
         grows: whether it is a counter's raw value.
-        buckets: whether `le` tells the buckets of a histogram apart.
+        buckets: whether `le` distinguishes the buckets of a histogram.
     """
 
     labels: frozenset[str] | None = None
@@ -109,7 +109,7 @@ class Held:
         inner = self._of(node.expr)
         self._expect(not inner.grows, f"{node.op} of a counter, before its rate")
         by = frozenset(node.modifier.labels) if node.modifier else frozenset()
-        self._expect("without" not in str(node.modifier), "without keeps labels that nobody named")
+        self._expect("without" not in str(node.modifier), "`without` keeps labels that are not named")
         self._expect(by <= (inner.labels or frozenset()), f"{node.op} by {sorted(by - (inner.labels or frozenset()))}")
         return Shape(by, buckets=inner.buckets and "le" in by)
 
@@ -134,7 +134,7 @@ class Held:
         elif name in _OF_ALL:
             return Shape(frozenset({"job"}) if name == "absent" else inner.labels, aggregated=False)
         else:
-            self.problems.append(f"{name} is a function that nobody has judged here")
+            self.problems.append(f"{name} is a function that this checker does not know")
         return Shape(inner.labels, aggregated=inner.aggregated, buckets=inner.buckets)
 
     def _joined(self, node: promql.BinaryExpr) -> Shape:
@@ -157,7 +157,7 @@ class Held:
 def problems(
     expression: str, namespace: str, recorded: Mapping[str, frozenset[str]] | None = None
 ) -> tuple[list[str], Shape]:
-    """Return what is wrong with an expression, and what it returns."""
+    """Return the problems of an expression, and the shape of its result."""
     held = Held(namespace, recorded or {})
     shape = held.read(expression)
     return held.problems, shape

@@ -1,7 +1,7 @@
 """
-The 17 rules of Grafana's dashboard-linter (github.com/grafana/dashboard-linter), which is a program in Go.
+The 17 rules of Grafana's dashboard-linter (github.com/grafana/dashboard-linter), which is written in Go.
 
-Where it passes over types of panels that it does not know, these look at all. A rule yields what is wrong.
+The linter skips panel types that it does not know; these rules check all panels. A rule yields the problems.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Rule: TypeAlias = Callable[[Json], Iterator[str]]
 
 RULES: dict[str, Rule] = {}
 
-# Lengths that nobody writes by hand, so that a range is known again after its variable was replaced.
+# Unusual durations, so that a range can be recognized after its variable was replaced.
 _RATE_INTERVAL = timedelta(milliseconds=8_869_997)
 _VARIABLES = {
     "__rate_interval": "8869997ms",
@@ -27,7 +27,7 @@ _VARIABLES = {
     "__range_s": "6069",
     "__auto": "12345ms",
 }
-# Those of Grafana's units that a service can need.
+# The units of Grafana that a service can need.
 _UNITS = frozenset({
     "none", "string", "short", "percent", "percentunit", "bytes", "decbytes", "bits", "Bps", "binBps", "bps",
     "pps", "ns", "µs", "ms", "s", "m", "h", "d", "dtdurations", "dateTimeAsIso", "hertz", "cps", "ops", "reqps",
@@ -37,7 +37,7 @@ _IN_USE = ("$datasource", "${datasource}", "$prometheus_datasource", "${promethe
 
 
 def rule(name: str) -> Callable[[Rule], Rule]:
-    """Add a rule under the name that it has in dashboard-linter."""
+    """Register a rule under its name in dashboard-linter."""
 
     def add(function: Rule) -> Rule:
         RULES[name] = function
@@ -47,7 +47,7 @@ def rule(name: str) -> Callable[[Rule], Rule]:
 
 
 def broken(board: Json) -> dict[str, list[str]]:
-    """Return what is wrong with a board, by the name of the rule."""
+    """Return the problems of a dashboard, by rule."""
     return {name: found for name, check in RULES.items() if (found := list(check(board)))}
 
 
@@ -56,7 +56,7 @@ def variables(board: Json, kind: str) -> list[Json]:
 
 
 def source_kind(board: Json) -> str:
-    """Return what the first variable for a data source offers: prometheus, loki."""
+    """Return the type of the first data source variable: prometheus or loki."""
     sources = variables(board, "datasource")
     return str(sources[0]["query"]) if sources else ""
 
@@ -66,7 +66,7 @@ def targets(board: Json) -> Iterator[Json]:
 
 
 def expanded(expression: str) -> str:
-    """Replace variables outside of quotes, where they are no PromQL."""
+    """Replace variables outside quotes, where they are not valid PromQL."""
     parts = expression.split('"')
     for at in range(0, len(parts), 2):
         parts[at] = re.sub(
@@ -78,7 +78,7 @@ def expanded(expression: str) -> str:
 
 
 def parsed(expression: str) -> promql.Expr | None:
-    """Return the tree of an expression; None of an invalid one, which is another rule's."""
+    """Return the tree of an expression, or None if it is invalid, which another rule reports."""
     try:
         return promql.parse(expanded(expression))
     except ValueError:
@@ -86,7 +86,7 @@ def parsed(expression: str) -> promql.Expr | None:
 
 
 def nodes(node: Any, *parents: Any) -> Iterator[tuple[Any, tuple[Any, ...]]]:
-    """Yield a node and all below it, each with those above it, the nearest first."""
+    """Yield a node and all its descendants, each with its ancestors, the nearest first."""
     yield node, parents
     below = [getattr(node, name, None) for name in ("expr", "lhs", "rhs", "vector_selector")]
     for child in [*below, *getattr(node, "args", [])]:
@@ -102,7 +102,7 @@ def trees(board: Json) -> Iterator[tuple[Json, promql.Expr]]:
 
 @rule("template-datasource-rule")
 def template_datasource(board: Json) -> Iterator[str]:
-    """The data source can be chosen, by a variable of the usual name and label."""
+    """The data source is a variable with the usual name and label."""
     sources = variables(board, "datasource")
     if not sources:
         yield "no variable for the data source"
@@ -127,7 +127,7 @@ def _template(board: Json, name: str) -> Iterator[str]:
     if variable.get("datasource", {}).get("uid") not in _IN_USE:
         yield f"{name} does not ask the data source that is chosen"
     if variable["type"] != "query":
-        yield f"{name} is no query"
+        yield f"{name} is not a query"
     if variable.get("label") != name.title():
         yield f"{name} is labelled {variable.get('label')}"
     if not variable.get("multi"):
@@ -138,19 +138,19 @@ def _template(board: Json, name: str) -> Iterator[str]:
 
 @rule("template-job-rule")
 def template_job(board: Json) -> Iterator[str]:
-    """The job can be chosen."""
+    """The job is a variable."""
     yield from _template(board, "job")
 
 
 @rule("template-instance-rule")
 def template_instance(board: Json) -> Iterator[str]:
-    """The instance can be chosen."""
+    """The instance is a variable."""
     yield from _template(board, "instance")
 
 
 @rule("template-label-promql-rule")
 def template_label_promql(board: Json) -> Iterator[str]:
-    """The values to choose from are asked for by a function of the data source, about valid PromQL."""
+    """The values of a variable come from a function of the data source, with valid PromQL."""
     if source_kind(board) != "prometheus":
         return
     for variable in variables(board, "query"):
@@ -162,13 +162,13 @@ def template_label_promql(board: Json) -> Iterator[str]:
 
 @rule("template-on-time-change-reload-rule")
 def template_on_time_change_reload(board: Json) -> Iterator[str]:
-    """What can be chosen is looked up again when the time range changes."""
+    """Variables are refreshed when the time range changes."""
     yield from (f"{one['name']} is not refreshed" for one in variables(board, "query") if one.get("refresh") != 2)
 
 
 @rule("panel-datasource-rule")
 def panel_datasource(board: Json) -> Iterator[str]:
-    """Each panel asks the data source that is chosen."""
+    """Each panel uses the selected data source."""
     names = [source["name"] for source in variables(board, "datasource")]
     uids = {uid for name in names for uid in (f"${name}", f"${{{name}}}")}
     yield from (panel["title"] for panel in board["panels"] if panel["datasource"]["uid"] not in uids)
@@ -184,7 +184,7 @@ def panel_title_description(board: Json) -> Iterator[str]:
 
 @rule("panel-units-rule")
 def panel_units(board: Json) -> Iterator[str]:
-    """Each panel has a unit that Grafana knows, or maps its values to texts."""
+    """Each panel has a known unit, or maps its values to texts."""
     for panel in board["panels"]:
         fields = panel["fieldConfig"]
         of_columns = [one for override in fields["overrides"] for one in override["properties"] if one["id"] == "unit"]
@@ -195,7 +195,7 @@ def panel_units(board: Json) -> Iterator[str]:
 
 @rule("panel-no-targets-rule")
 def panel_no_targets(board: Json) -> Iterator[str]:
-    """Each panel asks something."""
+    """Each panel has a query."""
     yield from (panel["title"] for panel in board["panels"] if not panel.get("targets"))
 
 
@@ -207,7 +207,7 @@ def _logql(board: Json) -> Iterator[str]:
 
 
 def _is_logql(expression: str) -> bool:
-    # No parser of LogQL is to be had in Python: streams are selected, and what is opened is closed.
+    # There is no parser of LogQL for Python: check for a stream selector and for balanced brackets.
     bare = re.sub(r'"(?:[^"\\]|\\.)*"|`[^`]*`', "", expression)
     while (less := re.sub(r"\([^(){}\[\]]*\)|\{[^(){}\[\]]*\}|\[[^(){}\[\]]*\]", "", bare)) != bare:
         bare = less
@@ -216,13 +216,13 @@ def _is_logql(expression: str) -> bool:
 
 @rule("target-logql-rule")
 def target_logql(board: Json) -> Iterator[str]:
-    """Each query of logs is LogQL."""
+    """Each log query is valid LogQL."""
     yield from (expression for expression in _logql(board) if not _is_logql(expression))
 
 
 @rule("target-logql-auto-rule")
 def target_logql_auto(board: Json) -> Iterator[str]:
-    """A range of logs follows the resolution of the panel."""
+    """The range of a log query follows the resolution of the panel."""
     for expression in _logql(board):
         if _is_logql(expression) and re.search(r"\[\d\w*\]", expression) and "$__auto" not in expression:
             yield expression
@@ -230,7 +230,7 @@ def target_logql_auto(board: Json) -> Iterator[str]:
 
 @rule("target-promql-rule")
 def target_promql(board: Json) -> Iterator[str]:
-    """Each query is PromQL."""
+    """Each query is valid PromQL."""
     if source_kind(board) == "prometheus":
         yield from (target["expr"] for target in targets(board) if parsed(target["expr"]) is None)
 
@@ -261,19 +261,19 @@ def _matcher(board: Json, name: str) -> Iterator[str]:
 
 @rule("target-job-rule")
 def target_job(board: Json) -> Iterator[str]:
-    """Each query is limited to the chosen jobs."""
+    """Each query is limited to the selected jobs."""
     yield from _matcher(board, "job")
 
 
 @rule("target-instance-rule")
 def target_instance(board: Json) -> Iterator[str]:
-    """Each query is limited to the chosen instances."""
+    """Each query is limited to the selected instances."""
     yield from _matcher(board, "instance")
 
 
 @rule("target-counter-agg-rule")
 def target_counter_agg(board: Json) -> Iterator[str]:
-    """A counter is asked for its rate or its increase; its value says how long the process has run."""
+    """A counter is used with rate or increase; its plain value depends on the age of the process."""
     for target, tree in trees(board):
         for node, parents in nodes(tree):
             if isinstance(node, promql.VectorSelector) and (node.name or "").endswith("_total"):
@@ -284,6 +284,6 @@ def target_counter_agg(board: Json) -> Iterator[str]:
 
 @rule("uneditable-dashboard")
 def uneditable(board: Json) -> Iterator[str]:
-    """A board that is provisioned is not edited in place, where the next deployment undoes it."""
+    """A provisioned dashboard is not editable: the next deployment would undo the edits."""
     if board.get("editable", False):
         yield "editable"

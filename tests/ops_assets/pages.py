@@ -1,4 +1,4 @@
-"""Runbooks, read as the person reads them who was woken up."""
+"""Parses runbooks into questions and code blocks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BLOCK = re.compile(r"```(?P<language>\w*)\n(?P<code>.*?)\n```", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What is copied from a page."""
+    """A code block of a page."""
 
     language: str
     code: str

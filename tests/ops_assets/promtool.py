@@ -1,4 +1,4 @@
-"""Runs `promtool test rules` once for many tests, and says which of them failed."""
+"""Runs `promtool test rules` once for many tests, and reports the failed ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.ops_assets.worlds import World
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A test of promtool: at some minutes, what each expression returns, and which alerts of a name fire."""
+    """A promtool test: the expected results of expressions and the expected alerts, by minute."""
 
     name: str
     rules: str
@@ -44,12 +44,12 @@ class Expected:
 
 
 def firing(alert: Alert) -> str:
-    """Return an expression for how many of these alerts fire."""
+    """Return an expression for the number of firing alerts."""
     return f"sum({_alerts(alert)}) or vector(0)"
 
 
 def ever_fired(alert: Alert, minutes: int) -> str:
-    """Return an expression for how often such an alert was found firing, in so many minutes."""
+    """Return an expression for how often an alert was firing within a number of minutes."""
     return f"sum(count_over_time({_alerts(alert)}[{minutes + 5}m])) or vector(0)"
 
 
@@ -59,7 +59,7 @@ def _alerts(alert: Alert) -> str:
 
 
 def rules_for(alert: Alert, parameters: Parameters) -> str:
-    """Return a rule file with one alert and what it asks for: a test of it takes a tenth of the time."""
+    """Return a rule file with one alert and its recording rules, which takes a tenth of the time to test."""
     groups = []
     for group in rules(parameters).groups:
         kept = tuple(
@@ -73,7 +73,7 @@ def rules_for(alert: Alert, parameters: Parameters) -> str:
 
 
 def run(promtool: str, tests: Sequence[Expected], folder: Path, parameters: Parameters) -> dict[str, str]:
-    """Return what promtool says of each test that failed, by its name."""
+    """Return the output of promtool for each failed test, by name."""
     files = []
     for index, test in enumerate(tests):
         rule_file, path = folder / f"{index}-rules.yml", folder / f"{index}.yml"

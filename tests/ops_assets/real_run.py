@@ -1,4 +1,4 @@
-"""A run of load and failures of two workers, seen by a real Prometheus with the exported configuration and rules."""
+"""A run with load and failures, scraped by a real Prometheus with the exported configuration and rules."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ DATA_IF_BUSY = {
 
 
 class Prometheus(PrometheusServer):
-    """A Prometheus with the exported configuration and rules, but for address, token and pace."""
+    """A Prometheus with the exported configuration and rules, except for address, token and intervals."""
 
     def __init__(self, target: str, parameters: Parameters) -> None:
         super().__init__(target, TOKEN)
@@ -112,7 +112,7 @@ def named(labels: Mapping[str, str]) -> Alert:
 
 @dataclass(frozen=True)
 class Run:
-    """What a Prometheus has seen; `failing` are the alerts that fired during the failures."""
+    """The data of a Prometheus; `failing` are the alerts that fired during the failures."""
 
     prometheus: Prometheus
     start: float
@@ -129,7 +129,7 @@ class Run:
 
 @contextmanager
 def running(parameters: Parameters, redis_server: RedisServer, postgres_server: PostgresServer) -> Iterator[Run]:
-    """Have two workers live through load and failures; Prometheus can be asked until the end."""
+    """Run two workers through load and failures; Prometheus can be queried until the end."""
     with ExitStack() as stack:
         receiver = stack.enter_context(OtlpReceiver())
         backend = Backend(
@@ -169,13 +169,13 @@ async def _lived_through(
 
 
 async def _load(campus: Campus, prometheus: Prometheus, redis_url: str) -> None:
-    """Have everybody be about while the consumer falls behind and catches up."""
+    """Simulate all users while the consumer falls behind and catches up."""
     async with _repeated(*(partial(campus.live, number) for number in range(PAIRS)), campus.meet, campus.browse):
         await _fall_behind(redis_url, prometheus)
 
 
 async def _fall_behind(redis_url: str, prometheus: Prometheus) -> None:
-    """Have so much happen at once that Prometheus sees the consumer catch up."""
+    """Add so many events at once that Prometheus sees the consumer catch up."""
     redis, waiting = redis_of({"REDIS_URL": redis_url})
     event = json.dumps({"name": "ada", "at_ms": 1})
     seen, count = f"count_over_time((deriv({prometheus.lag}[{LEAST_S}s]) < 0)[1m:1s])", 20_000
@@ -195,7 +195,7 @@ async def _fall_behind(redis_url: str, prometheus: Prometheus) -> None:
 
 
 async def _failure(campus: Campus, prometheus: Prometheus) -> set[Alert]:
-    """Return the alerts that fire, at once or in turn, until all that must have done so."""
+    """Return the alerts that fire, until all expected alerts have fired."""
     firing: set[Alert] = set()
     async with _repeated(partial(campus.live, 0), campus.block, campus.freeze, *[campus.fail] * 8, *[campus.wait] * 10):
         for expected, patience_s in ((MUST_FIRE - UNLESS_STARVED, FAILURE_S), (MUST_FIRE, PATIENCE_S)):
@@ -207,7 +207,7 @@ async def _failure(campus: Campus, prometheus: Prometheus) -> set[Alert]:
 
 
 async def _complete(campus: Campus, prometheus: Prometheus, start: float) -> None:
-    """Go on until every panel has had data, or for some time: a busy machine has done little so far."""
+    """Continue until every panel has data, up to a limit: a busy machine may have done little so far."""
     missing = [query for query in queries(prometheus.files) if query.key not in {*NO_DATA, *DATA_IF_BUSY}]
     patience_end = time.monotonic() + 2 * PATIENCE_S
 
@@ -224,7 +224,7 @@ async def _complete(campus: Campus, prometheus: Prometheus, start: float) -> Non
 
 @asynccontextmanager
 async def _repeated(*deeds: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-    """Do each of these again and again meanwhile."""
+    """Repeat each of these during the block."""
     done = asyncio.Event()
 
     async def repeat(deed: Callable[[], Awaitable[None]]) -> None:

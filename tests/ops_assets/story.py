@@ -1,4 +1,4 @@
-"""One alert, in time."""
+"""The data of an alert test over time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every alert does, by promtool itself: it fires, not just below, it resolves, and not on a deploy."""
+"""promtool tests of every alert: it fires, not just below its limit, it resolves, and not during a deploy."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def cases_of(story: Story, number: int) -> Iterator[tuple[str, Expected]]:
         return kind, Expected(f"{story.key} {kind} ({number})", only, world, numbers, step=story.step)
 
     now = firing(alert)
-    told = {"exp_labels": labels_of(story, alert), "exp_annotations": annotations_of(story, alert)}
+    expected_alert = {"exp_labels": labels_of(story, alert), "exp_annotations": annotations_of(story, alert)}
     yield (
         "fires",
         Expected(
@@ -47,7 +47,7 @@ def cases_of(story: Story, number: int) -> Iterator[tuple[str, Expected]]:
             only,
             story.world,
             {(story.quiet, now): 0, (story.fires, now): 1},
-            {(story.fires, alert.name): [told]},
+            {(story.fires, alert.name): [expected_alert]},
             story.step,
         ),
     )
@@ -100,7 +100,7 @@ def deploys() -> Iterator[tuple[str, Expected]]:
 
 
 def naive() -> Iterator[Expected]:
-    """Yield what shows that the worlds above are not harmless: expressions that are often written alarm in them."""
+    """Yield counter-checks: common, simpler expressions do fire during these deploys."""
     failed = rate(SERIES.counter(Catalogue.http_requests, status=one_of("5..")), "5m")
     every = rate(SERIES.counter(Catalogue.http_requests), "5m")
     ours = ALERTS["HighErrorRate"]
@@ -132,7 +132,7 @@ def naive() -> Iterator[Expected]:
         yield Expected(f"sockets: {name}", few, DEPLOYS[name](), {(minute, dropped): 1})
     down = f"count({SERIES.gauge(Catalogue.redis_up)} == 0) or vector(0)"
     yield Expected("redis: rolling", few, DEPLOYS["rolling"](), {(33, down): 1, (36, down): 1})
-    # That nobody has started, or drained, is what the alert needs.
+    # The alert requires that no process has started or drained.
     alert = ALERTS["SocketClientDrop"]
     world = clients("100+0x20 40+0x30")
     start, draining = (next(key for key in world if word in key) for word in ("start", "draining"))
@@ -156,7 +156,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module", params=promtools())
 def complaints(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What each promtool says of the tests that failed."""
+    """The output of each promtool for the failed tests."""
     return failed(request.param(), tmp_path_factory.mktemp("promtool"))
 
 
@@ -166,14 +166,14 @@ def test_alert(complaints: dict[str, str], test: Expected) -> None:
     assert complaints.get(test.name, "") == ""
 
 
-def test_tests_have_names_of_their_own() -> None:
-    """A failure is told under the name of its test."""
+def test_each_test_has_a_unique_name() -> None:
+    """A failure is reported under the name of its test."""
     assert [name for name, times in Counter(test.name for test in EXPECTED).items() if times > 1] == []
 
 
 @pytest.mark.parametrize("key", ALERTS)
 def test_every_alert_has_all_four_tests(key: str) -> None:
-    """It fires, it does not just below, it resolves; and what it asks of is there when the service is deployed."""
+    """It fires, it does not fire just below the limit, it resolves, and it is tested during deploys."""
     kinds = {kind for kind, test in CASES if test.name.startswith(f"{key} ")}
     assert kinds == set(KINDS[:3])
     asked = set(re.findall(r"(?<![\w:])[a-z_]+(?={)", re.sub(r'"[^"]*"', "", rules_for(ALERTS[key], PARAMETERS))))

@@ -1,4 +1,4 @@
-"""What promtool says that panels answer."""
+"""The results of panels, evaluated by promtool."""
 
 from __future__ import annotations
 
@@ -111,8 +111,8 @@ ANSWERS: list[tuple[str, World, dict[str, float]]] = [
 
 
 @pytest.mark.parametrize("promtool", promtools())
-def test_panels_answer_what_happened(promtool: Callable[[], str], tmp_path: Path) -> None:
-    """Shares, budgets and percentiles; where nothing was asked for there is no answer."""
+def test_panels_show_what_happened(promtool: Callable[[], str], tmp_path: Path) -> None:
+    """Shares, budgets and percentiles are correct; without requests there is no result."""
     tests = [
         Expected(name, RULES, world, {(60, expr): number for expr, number in numbers.items()})
         for name, world, numbers in ANSWERS

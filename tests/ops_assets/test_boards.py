@@ -1,4 +1,4 @@
-"""What every board has, and that its queries have answers."""
+"""Properties of every dashboard and its queries."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ of_each_board = pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
 
 
 def as_prometheus_reads(expression: str) -> str:
-    """Return an expression with what Grafana puts in place of its own variables."""
+    """Return an expression with Grafana's variables replaced."""
     return expression.replace("$__rate_interval", "1m").replace("$__range", "1h")
 
 
@@ -36,7 +36,7 @@ def queries(parameters: Parameters) -> Iterator[tuple[Panel, Query]]:
 
 
 @pytest.mark.parametrize("parameters", CHOICES, ids=NAMES)
-def test_every_query_is_held_by_the_catalogue(parameters: Parameters) -> None:
+def test_every_query_fits_the_catalogue(parameters: Parameters) -> None:
     """Family, labels and type are right; rate of counters only, sums before they are divided, le kept for quantiles."""
     names = recorded(parameters)
     wrong = {
@@ -48,15 +48,15 @@ def test_every_query_is_held_by_the_catalogue(parameters: Parameters) -> None:
 
 
 def test_a_legend_names_only_labels_that_its_query_returns() -> None:
-    """Another one is an empty word in the legend."""
+    """Another label would be an empty word in the legend."""
     names = recorded(DEFAULT)
     for panel, query in queries(DEFAULT):
         labels = problems(as_prometheus_reads(query.expr), DEFAULT.namespace, names)[1].labels or frozenset()
         assert set(re.findall(r"{{(\w+)}}", query.legend)) <= labels, (panel.title, query.legend)
 
 
-def test_every_annotation_is_held_by_the_catalogue() -> None:
-    """Deploys and drains are marked on every board."""
+def test_every_annotation_fits_the_catalogue() -> None:
+    """Deploys and drains are marked on every dashboard."""
     for board in BOARDS.values():
         marks = board["annotations"]["list"]
         assert [mark["name"] for mark in marks] == ["Deploys", "Drains"]
@@ -68,7 +68,7 @@ def test_every_annotation_is_held_by_the_catalogue() -> None:
 
 @of_each_board
 def test_grafana_can_provision_a_board(board: Json) -> None:
-    """A fixed uid, no id, no inputs that only an import by hand would ask for, nothing to edit."""
+    """It has a fixed uid and no id, and needs no inputs and no edits."""
     assert board["uid"].startswith("divan-")
     assert (board["id"], board["schemaVersion"], board["editable"]) == (None, 41, False)
     assert "__inputs" not in json.dumps(board)
@@ -77,7 +77,7 @@ def test_grafana_can_provision_a_board(board: Json) -> None:
 
 @of_each_board
 def test_a_board_has_a_variable_for_data_source_job_and_instance(board: Json) -> None:
-    """Job and instance can be several, or all."""
+    """One, several or all jobs and instances can be selected."""
     source, *labels = board["templating"]["list"]
     assert (source["name"], source["type"], source["label"]) == ("datasource", "datasource", "Data source")
     assert [(label["name"], label["label"]) for label in labels] == [("job", "Job"), ("instance", "Instance")]
@@ -87,7 +87,7 @@ def test_a_board_has_a_variable_for_data_source_job_and_instance(board: Json) ->
 
 @of_each_board
 def test_a_board_is_a_page_of_questions(board: Json) -> None:
-    """At most 14 panels; each a question, with a description and a unit of its own."""
+    """It has at most 14 panels; each has a question as title, a description and a unit."""
     assert 1 <= len(board["panels"]) <= 14
     titles = [panel["title"] for panel in board["panels"]]
     assert all(title.endswith("?") for title in titles)
@@ -100,8 +100,8 @@ def test_a_board_is_a_page_of_questions(board: Json) -> None:
 
 
 @of_each_board
-def test_no_panel_lies_on_another(board: Json) -> None:
-    """Within the 24 columns of Grafana, and with an id of its own."""
+def test_panels_do_not_overlap(board: Json) -> None:
+    """They fit into the 24 columns of Grafana, and each has a unique id."""
     cells = [
         (x, y)
         for grid in (panel["gridPos"] for panel in board["panels"])
@@ -114,8 +114,8 @@ def test_no_panel_lies_on_another(board: Json) -> None:
 
 
 @of_each_board
-def test_a_column_of_a_table_is_renamed_where_grafana_reads_it(board: Json) -> None:
-    """Every value has its heading, and the table is sorted by one that it has."""
+def test_the_columns_of_a_table_are_renamed(board: Json) -> None:
+    """Every value has a heading, and the table is sorted by an existing column."""
     for panel in board["panels"]:
         if panel["type"] == "table":
             renamed = panel["transformations"][1]["options"]["renameByName"]
@@ -124,23 +124,23 @@ def test_a_column_of_a_table_is_renamed_where_grafana_reads_it(board: Json) -> N
             assert panel["options"]["sortBy"][0]["displayName"] in renamed.values()
 
 
-def test_the_first_screen_says_whose_fault_it_is() -> None:
-    """Grafana shows some 20 rows of its grid at once."""
+def test_the_first_screen_shows_the_cause() -> None:
+    """Grafana shows about 20 rows of its grid at once."""
     first = BOARDS["backend-overview"]["panels"][0]
     assert first["title"] == "Is the cause the service or a dependency?"
     assert first["gridPos"]["y"] + first["gridPos"]["h"] <= 20
     assert [target["legendFormat"] for target in first["targets"]][3:5] == ["Redis", "PostgreSQL"]
 
 
-def test_every_alert_leads_to_a_panel_that_leads_back() -> None:
-    """The board that an alert names exists, and has a panel with the link to its runbook."""
+def test_every_alert_links_to_a_panel_that_links_back() -> None:
+    """The dashboard of an alert exists, and has a panel with a link to the runbook."""
     linked = {(board.name, panel.alert) for board, panel in panels(DEFAULT) if panel.alert}
     wanted = {(alert.board, alert.name) for alert in rules(DEFAULT).alerts}
     assert {name for _, name in linked} <= {alert.name for alert in rules(DEFAULT).alerts}
     assert wanted <= linked
 
 
-def test_links_lead_to_where_the_team_keeps_its_runbooks() -> None:
+def test_runbook_links_use_the_configured_url() -> None:
     """The links follow the parameters."""
     links = [
         (panel.alert, panel.written(TRACED, 1, {})["fieldConfig"]["defaults"]["links"][0])
@@ -162,16 +162,16 @@ def exemplar_links(parameters: Parameters) -> list[str]:
     ]
 
 
-def test_an_exemplar_leads_to_its_trace_where_there_is_an_address() -> None:
-    """Without a trace URL there is no link, and nothing that names one."""
+def test_an_exemplar_links_to_its_trace_if_a_url_is_configured() -> None:
+    """Without a trace URL there is no link."""
     assert exemplar_links(DEFAULT) == []
     traced = [panel for _, panel in panels(TRACED) if panel.is_traced]
     assert exemplar_links(TRACED) == ["https://traces.example.com/${__value.raw}"] * len(traced)
     assert traced
 
 
-def test_the_latency_of_what_is_traced_is_shown_with_exemplars() -> None:
-    """Each graph of the histograms that have them."""
+def test_latency_graphs_show_exemplars() -> None:
+    """This holds for every graph of a histogram with exemplars."""
     for panel, query in queries(DEFAULT):
         has_exemplars = re.search(
             r"(http_request_duration|http_first_byte|socketio_event_duration)\w+_bucket", query.expr
@@ -181,7 +181,7 @@ def test_the_latency_of_what_is_traced_is_shown_with_exemplars() -> None:
 
 
 def test_limits_follow_the_objectives() -> None:
-    """A team that has another threshold sees it in its graphs."""
+    """The graphs show the configured threshold."""
 
     def limits(parameters: Parameters, title: str) -> tuple[float, ...]:
         return next(panel.limits for _, panel in panels(parameters) if panel.title == title)
@@ -190,22 +190,22 @@ def test_limits_follow_the_objectives() -> None:
     assert limits(ACME, "When are requests slow?") == (0.3,)
 
 
-def test_boards_of_another_service_are_its_own() -> None:
-    """The namespace is in the uid, in the title, and in every name of a metric."""
+def test_dashboards_use_the_configured_namespace() -> None:
+    """The namespace is in the uid, the title and every metric name."""
     text = json.dumps(boards(ACME)).replace("divan-obs-asgi", "the library")
     assert "divan" not in text
     assert {board["uid"] for board in boards(ACME).values()} == {f"acme-{name}" for name in BOARDS}
 
 
-def test_each_limit_has_a_colour_of_its_own() -> None:
-    """The last one is the worst; the first colour stands for all that is below."""
+def test_each_limit_has_its_own_colour() -> None:
+    """The last limit is the worst; the first colour is for values below all limits."""
     panel = timeseries("Is it?", "It is.", "s", Query(Vector("up"), ""), limits=(1, 2))
     steps = panel.written(DEFAULT, 1, {})["fieldConfig"]["defaults"]["thresholds"]["steps"]
     assert [(step["color"], step["value"]) for step in steps] == [("green", None), ("orange", 1), ("red", 2)]
 
 
-def test_where_more_is_better_the_colours_are_the_other_way_round() -> None:
-    """Red is what is below the first limit."""
+def test_the_colours_are_reversed_if_higher_is_better() -> None:
+    """Values below the first limit are red."""
     panel = timeseries("Is it?", "It is.", "s", Query(Vector("up"), ""), limits=(1, 2), is_better_high=True)
     steps = panel.written(DEFAULT, 1, {})["fieldConfig"]["defaults"]["thresholds"]["steps"]
     assert [(step["color"], step["value"]) for step in steps] == [("red", None), ("orange", 1), ("green", 2)]

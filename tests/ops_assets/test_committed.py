@@ -1,4 +1,4 @@
-"""The committed files are what the builder makes."""
+"""The committed files are up to date."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ ASSETS = resources("divan_obs_asgi.ops_assets")
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_committed_file_is_what_the_builder_makes(name: str) -> None:
-    """Byte by byte; `python tools/assets.py` writes them."""
+def test_a_committed_file_is_up_to_date(name: str) -> None:
+    """It has the same bytes as the generated file; `python tools/assets.py` writes them."""
     assert ASSETS.joinpath(name).read_bytes() == FILES[name].encode()
 
 
-def test_what_is_built_depends_on_the_parameters_only() -> None:
-    """Twice the same bytes."""
+def test_files_depend_on_the_parameters_only() -> None:
+    """Generating twice gives the same bytes."""
     assert dict(files(Parameters())) == dict(FILES)
 
 
 def test_no_committed_file_is_left_over() -> None:
-    """A board that is not built any more is not shipped."""
+    """A dashboard that is no longer generated is not shipped."""
     written = {f"grafana/dashboards/{path.name}" for path in ASSETS.joinpath("grafana/dashboards").iterdir()}
     assert written == {name for name in FILES if name.startswith("grafana/dashboards/")}
 
 
-def test_the_rules_are_read_as_they_were_built() -> None:
-    """The YAML holds the very values."""
+def test_the_yaml_of_the_rules_has_the_generated_values() -> None:
+    """Parsing the YAML returns the same values."""
     parameters = Parameters(job='a "strange": job\'s {name}')
     assert yaml.safe_load(files(parameters)["prometheus/rules-phase8.yml"]) == rules(parameters).written(parameters)
 
 
 @pytest.mark.parametrize("package", [rules_package, dashboards_package], ids=["rules", "dashboards"])
 def test_no_source_names_a_metric_by_a_literal(package: ModuleType) -> None:
-    """It refers to the catalogue, so that a renamed family is an error of the type checker."""
+    """It refers to the catalogue, so a renamed family is a type error."""
     root = resources(package.__name__)
     named = [
         (source.name, family.name)
@@ -109,6 +109,6 @@ VALUES: list[Value] = [
 
 
 @pytest.mark.parametrize("value", VALUES)
-def test_a_reader_of_yaml_gets_back_what_was_written(value: Value) -> None:
-    """Whatever looks like something else is quoted."""
+def test_parsing_written_yaml_returns_the_value(value: Value) -> None:
+    """Strings that look like another type are quoted."""
     assert yaml.safe_load(dump(value, "A comment.")) == value

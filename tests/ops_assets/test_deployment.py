@@ -1,4 +1,4 @@
-"""What the programs that read the deployment files say of them, for other parameters too."""
+"""The deployment files are accepted by the programs that read them, with several sets of parameters."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def read(path: Path) -> Any:
 
 
 @pytest.mark.parametrize("promtool", promtools())
-def test_prometheus_takes_its_configuration(promtool: Callable[[], str], assets_folder: Path) -> None:
-    """As it stands but for the file of the token; with one the rules are found and checked too."""
+def test_prometheus_accepts_its_configuration(promtool: Callable[[], str], assets_folder: Path) -> None:
+    """Without the token file only the syntax is checked; with it the rules are checked too."""
     path = assets_folder / "prometheus" / "prometheus.yml"
     code, said = run(promtool(), "check", "config", "--syntax-only", path)
     assert code == 0, said
@@ -60,8 +60,8 @@ def test_prometheus_takes_its_configuration(promtool: Callable[[], str], assets_
 
 
 @pytest.mark.parametrize("amtool", both("amtool", package="prometheus-alertmanager"))
-def test_alertmanager_takes_its_configuration(amtool: Callable[[], str], assets_folder: Path) -> None:
-    """A page goes to the people, everything else is a ticket."""
+def test_alertmanager_accepts_its_configuration(amtool: Callable[[], str], assets_folder: Path) -> None:
+    """A page goes to the receiver for pages; everything else is a ticket."""
     path = assets_folder / "alertmanager" / "alertmanager.yml"
     code, said = run(amtool(), "check-config", path)
     assert code == 0, said
@@ -71,8 +71,8 @@ def test_alertmanager_takes_its_configuration(amtool: Callable[[], str], assets_
         assert (code, said.splitlines()[-1]) == (0, receiver)
 
 
-def test_docker_compose_takes_the_compose_file(assets_folder: Path) -> None:
-    """It knows each service that another one waits for; what is secret has to be given."""
+def test_docker_compose_accepts_the_compose_file(assets_folder: Path) -> None:
+    """All dependencies between services exist; secrets have to be set."""
     compose = newest("usr/libexec/docker/cli-plugins/docker-compose")
     command = (compose, "-f", assets_folder / "compose.yml", "config")
     code, said = run(*command, "-q", env=SECRETS)
@@ -87,8 +87,8 @@ def test_docker_compose_takes_the_compose_file(assets_folder: Path) -> None:
         assert name in said
 
 
-def test_compose_starts_what_can_be_pinned_and_asked() -> None:
-    """Each image has a tag that is a version, each image with a shell a health check; each mounted file is exported."""
+def test_compose_images_are_pinned_and_have_health_checks() -> None:
+    """Each image has a version tag, and a health check if it has a shell. Each mounted file is exported."""
     services = yaml.safe_load(exported(Parameters())["compose.yml"])["services"]
     images = {name: found["image"] for name, found in services.items() if name != "backend"}
     assert [image for image in images.values() if not re.search(r":v?\d+\.\d+(\.\d+)?(-alpine)?$", image)] == []
@@ -111,8 +111,8 @@ def operator_says(*objects: Any) -> list[str]:
     return found
 
 
-def test_the_operator_takes_its_objects(assets_folder: Path) -> None:
-    """By its own schema, which has something to say of an object without what is required."""
+def test_the_operator_accepts_its_objects(assets_folder: Path) -> None:
+    """They fit the schema of the operator, which rejects an incomplete object."""
     names = ("servicemonitor", "prometheusrule")
     objects = [read(assets_folder / "kubernetes" / f"{name}.yml") for name in names]
     broken = json.loads(json.dumps(objects))
@@ -124,8 +124,8 @@ def test_the_operator_takes_its_objects(assets_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("promtool", promtools())
-def test_prometheus_takes_the_rules_of_the_operator(promtool: Callable[[], str], assets_folder: Path) -> None:
-    """What stands in the PrometheusRule are the very rules, and as a file they can be loaded."""
+def test_prometheus_accepts_the_rules_of_the_operator(promtool: Callable[[], str], assets_folder: Path) -> None:
+    """The PrometheusRule has the same rules, and they can be loaded as a rule file."""
     rules = read(assets_folder / "kubernetes" / "prometheusrule.yml")["spec"]
     assert rules == read(assets_folder / "prometheus" / "rules-phase8.yml")
     (assets_folder / "operator.yml").write_text(json.dumps(rules))
@@ -133,8 +133,8 @@ def test_prometheus_takes_the_rules_of_the_operator(promtool: Callable[[], str],
     assert code == 0, said
 
 
-def test_the_selectors_select(assets_folder: Path) -> None:
-    """The Service, the budget and the Deployment mean the same pods, the ServiceMonitor means that Service."""
+def test_the_selectors_match(assets_folder: Path) -> None:
+    """The Service, the budget and the Deployment select the same pods; the ServiceMonitor selects that Service."""
     deployment, budget, balancer, monitor = (
         read(assets_folder / "kubernetes" / f"{name}.yml")
         for name in ("deployment", "poddisruptionbudget", "service", "servicemonitor")
@@ -148,8 +148,8 @@ def test_the_selectors_select(assets_folder: Path) -> None:
     assert re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", balancer["metadata"]["name"])
 
 
-def test_the_rules_see_the_job_that_is_scraped(assets_folder: Path) -> None:
-    """Prometheus by its name of the job; the operator by a label that it sets, where $$ is a $."""
+def test_the_rules_use_the_scraped_job(assets_folder: Path) -> None:
+    """Prometheus sets the job name; the operator sets it by relabeling, in which $$ is a $."""
     rules = read(assets_folder / "prometheus" / "rules-phase8.yml")
     [scrape] = read(assets_folder / "prometheus" / "prometheus.yml")["scrape_configs"]
     [relabeling] = read(assets_folder / "kubernetes" / "servicemonitor.yml")["spec"]["endpoints"][0]["relabelings"]
@@ -158,7 +158,7 @@ def test_the_rules_see_the_job_that_is_scraped(assets_folder: Path) -> None:
 
 
 def test_the_drain_fits_the_times_of_kubernetes() -> None:
-    """It outlasts the readiness probe, and with half a minute for requests it ends before the pod is killed."""
+    """It is longer than the readiness probe, and with 30 s for requests it ends before the pod is killed."""
     pod = yaml.safe_load(exported(Parameters())["kubernetes/deployment.yml"])["spec"]["template"]["spec"]
     [container] = pod["containers"]
     flags = {entry["name"]: entry.get("value") for entry in container["env"]}
@@ -203,7 +203,7 @@ def sections(content: Any, path: str = "") -> Iterator[tuple[str, set[str]]]:
 
 
 def test_the_collector_knows_each_name(assets_folder: Path) -> None:
-    """No collector could be had: names as its documentation has them, each part used, the limiter first."""
+    """Without a real collector: the names are documented, each part is used, and the limiter is first."""
     path = assets_folder / "collector" / "otel-collector.yml"
     content = read(path)
     assert [(place, names - COLLECTOR[place]) for place, names in sections(content) if names - COLLECTOR[place]] == []
@@ -220,13 +220,13 @@ def test_the_collector_knows_each_name(assets_folder: Path) -> None:
     ["compose.yml", "kubernetes/deployment.yml", "kubernetes/servicemonitor.yml", "collector/otel-collector.yml"]
     + [f"grafana/provisioning/{kind}/{kind}.yml" for kind in ("dashboards", "datasources")],
 )
-def test_a_file_that_nothing_has_run_says_so(name: str) -> None:
-    """In its first line."""
+def test_an_untested_file_says_so(name: str) -> None:
+    """Its first line says that the tests do not run it."""
     assert exported(Parameters())[name].startswith("# Not run by the tests of divan-obs-asgi: ")
 
 
 def test_grafana_opens_a_trace_from_an_exemplar() -> None:
-    """Its variable for the id survives the expansion of variables, where $$ is a $. No address, no link."""
+    """The variable for the trace id survives the expansion of variables. Without a URL there is no link."""
     name = "grafana/provisioning/datasources/datasources.yml"
     content = yaml.safe_load(exported(CHOICES["acme"])[name])
     [link] = content["datasources"][0]["jsonData"]["exemplarTraceIdDestinations"]

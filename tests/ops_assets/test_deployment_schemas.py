@@ -1,4 +1,4 @@
-"""The deployment files against the schemas of compose and of Kubernetes."""
+"""The deployment files fit the schemas of compose and Kubernetes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from divan_obs_asgi.ops_assets.parameters import Parameters
 COMPOSE_SCHEMA = ["--builtin-schema", "vendor.compose-spec"]
 
 
-def test_the_compose_file_keeps_to_its_schema(assets_folder: Path) -> None:
-    """No property that compose does not know."""
+def test_the_compose_file_fits_its_schema(assets_folder: Path) -> None:
+    """It has no property that compose does not define."""
     done = CliRunner().invoke(check_jsonschema, [*COMPOSE_SCHEMA, str(assets_folder / "compose.yml")])
     assert done.exit_code == 0, done.output
 
 
 def test_the_schema_of_compose_finds_a_mistake(tmp_path: Path) -> None:
-    """It would say so of misspelt ports."""
+    """A misspelt `ports` is found."""
     (tmp_path / "compose.yml").write_text(exported(Parameters())["compose.yml"].replace("ports:", "portz:"))
     done = CliRunner().invoke(check_jsonschema, [*COMPOSE_SCHEMA, str(tmp_path / "compose.yml")])
     assert done.exit_code == 1
@@ -41,8 +41,8 @@ def validated(content: Any, version: str) -> str:
 
 
 @pytest.mark.parametrize("version", ["1.33.0", kubernetes_validate.latest_version()])
-def test_kubernetes_takes_its_objects(version: str, assets_folder: Path) -> None:
-    """By the strict schema; what has none is the operator's."""
+def test_kubernetes_accepts_its_objects(version: str, assets_folder: Path) -> None:
+    """They fit the strict schemas, except the objects of the operator."""
     objects = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in (assets_folder / "kubernetes").iterdir()]
     assert Counter((found["kind"], validated(found, version)) for found in objects) == {
         ("Deployment", "passed"): 1,
@@ -54,7 +54,7 @@ def test_kubernetes_takes_its_objects(version: str, assets_folder: Path) -> None
 
 
 def test_the_schema_of_kubernetes_finds_a_mistake() -> None:
-    """It would say so of a misspelt probe."""
+    """A misspelt probe is found."""
     text = exported(Parameters())["kubernetes/deployment.yml"]
     with pytest.raises(kubernetes_validate.ValidationError, match="readinessProbez"):
         validated(yaml.safe_load(text.replace("readinessProbe", "readinessProbez")), "1.33.0")

@@ -1,4 +1,4 @@
-"""What the deployment files tell the service: it starts, answers their probes, is scraped, and drains."""
+"""With the deployment files the service starts, passes its probes, is scraped and drains."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def container() -> Any:
 
 
 def flags() -> dict[str, str]:
-    """Return what both deployments set for the service, which is the same but for the addresses."""
+    """Return the variables that both deployments set, which are equal except for the addresses."""
     kubernetes = {entry["name"]: entry["value"] for entry in container()["env"] if "value" in entry}
     compose = yaml.safe_load(FILES["compose.yml"])["services"]["backend"]["environment"]
     assert kubernetes.items() <= compose.items()
@@ -46,7 +46,7 @@ def flags() -> dict[str, str]:
 
 
 def scraped(target: str, folder: Path) -> None:
-    """Have a real Prometheus scrape it, with the exported files but for the address, the token's place and the pace."""
+    """Scrape it with a real Prometheus and the exported files, except for address, token path and intervals."""
     (folder / "token").write_text(TOKEN)
     server = PrometheusServer(target, TOKEN)
     text = FILES["prometheus/prometheus.yml"].replace("backend:8000", target).replace(TOKEN_FILE, f"{folder}/token")
@@ -60,8 +60,8 @@ def scraped(target: str, folder: Path) -> None:
         server.close()
 
 
-def test_a_page_holds_back_the_tickets_of_its_job() -> None:
-    """In a real Alertmanager; other jobs' tickets go on, and so do pages."""
+def test_a_page_inhibits_the_tickets_of_its_job() -> None:
+    """In a real Alertmanager. Tickets of other jobs and pages are sent."""
     server = AlertmanagerServer(FILES["alertmanager/alertmanager.yml"])
     try:
         server.start()
@@ -73,7 +73,7 @@ def test_a_page_holds_back_the_tickets_of_its_job() -> None:
 
 
 def test_the_deployed_service(tmp_path: Path, redis_server: RedisServer, postgres_server: PostgresServer) -> None:
-    """Its probes answer 200, its metrics are acme's; the hook of Kubernetes starts its drain."""
+    """Its probes return 200, its metrics have the namespace, and the Kubernetes hook starts the drain."""
     stores = {"REDIS_URL": redis_server.url, "DATABASE_URL": postgres_server.url}
     with started(tmp_path, **flags(), **stores) as (_, printed):
         url = re.findall(r"http://127\.0\.0\.1:\d+", printed)[0]

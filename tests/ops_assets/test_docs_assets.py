@@ -1,4 +1,4 @@
-"""The commands of docs/assets.md, as they stand there."""
+"""The commands and options in docs/assets.md."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.slow
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "assets.md").read_text()
 
 
-def test_the_documented_commands_can_be_copied(tmp_path: Path) -> None:
-    """One after the other, in a shell whose PATH has the command."""
+def test_the_documented_commands_work(tmp_path: Path) -> None:
+    """They run one after the other in a shell."""
     blocks = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
     assert len(blocks) >= 4
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -36,8 +36,8 @@ def test_the_documented_commands_can_be_copied(tmp_path: Path) -> None:
     assert 'job="shop"' in (tmp_path / "ops" / "prometheus" / "rules-phase8.yml").read_text()
 
 
-def test_the_documented_options_are_there() -> None:
-    """All of them, with the defaults that the command has."""
+def test_the_documented_options_exist() -> None:
+    """All options are documented with their defaults."""
     rows = re.findall(r"^\| (`--.*?) \| (.*?) \|", TEXT, re.MULTILINE)
     documented = {name: default for names, default in rows for name in re.findall(r"`(--[\w-]+)`", names)}
     options = {option.opts[0]: option for option in assets.commands["export"].params if option.opts[0][:2] == "--"}

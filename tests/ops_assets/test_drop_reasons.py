@@ -1,4 +1,4 @@
-"""The reasons that rules name are those under which spans are dropped."""
+"""The rules use the reasons under which spans are dropped."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from divan_obs_asgi.tracing.export.queue import DROP_REASONS
 
 
 def test_reasons_are_those_that_are_counted() -> None:
-    """All but the one of a process that ends."""
+    """All of them except `shutdown`."""
     matched = [match for alert in rules(Parameters()).alerts for match in re.findall(r'reason=~?"([^"]*)"', alert.expr)]
     assert {reason for match in matched for reason in match.split("|")} == {*DROP_REASONS} - {"shutdown"}

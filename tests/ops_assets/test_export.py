@@ -1,4 +1,4 @@
-"""`divan-obs assets`: what stands in a folder after an export, after a change, after another export."""
+"""`divan-obs assets`: the files after an export, after a change, and after another export."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def output_of(*arguments: str | Path, status: int = 0) -> str:
 
 
 def state(folder: Path) -> dict[str, tuple[int, str]]:
-    """Return when each file was written, and what it holds."""
+    """Return the modification time and the content of each file."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_text("latin-1")) for path in files}
 
@@ -51,7 +51,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def next_version(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str | None]], None]:
-    """Have the library generate other texts from now on; None for a file that it does not generate any more."""
+    """Make the library generate other texts; None for a file that it no longer generates."""
 
     def release(changed: dict[str, str | None]) -> None:
         def texts(parameters: Parameters) -> dict[str, str]:
@@ -63,7 +63,7 @@ def next_version(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str | N
     return release
 
 
-def test_an_export_writes_every_file_and_what_it_was_made_of(folder: Path) -> None:
+def test_an_export_writes_every_file_and_a_manifest(folder: Path) -> None:
     """The manifest has the version, the parameters and a hash of each file."""
     texts = exported(Parameters())
     assert {path: text for path, (_, text) in state(folder).items() if path != MANIFEST} == texts
@@ -74,7 +74,7 @@ def test_an_export_writes_every_file_and_what_it_was_made_of(folder: Path) -> No
 
 
 def test_files_can_be_read_by_others(tmp_path: Path) -> None:
-    """By Prometheus in a container; the umask is kept to."""
+    """Prometheus in a container can read them; the umask is respected."""
     before = os.umask(0o027)
     try:
         output_of("export", tmp_path / "ops")
@@ -84,14 +84,14 @@ def test_files_can_be_read_by_others(tmp_path: Path) -> None:
 
 
 def test_a_second_export_writes_nothing(folder: Path) -> None:
-    """Not even the same bytes."""
+    """Files are not rewritten with the same content."""
     before = state(folder)
     assert output_of("export", folder) == f"{len(before) - 1} files are up to date.\n"
     assert state(folder) == before
 
 
 def test_the_options_of_an_export_are_remembered(tmp_path: Path) -> None:
-    """A re-export needs none of them; one that is given holds instead."""
+    """An update needs no options; a given option overrides the last one."""
     output_of(
         "export", tmp_path, "--namespace", "acme", "--job", "shop", "--objective", "99.5", "--latency-threshold", "0.3"
     )
@@ -103,8 +103,8 @@ def test_the_options_of_an_export_are_remembered(tmp_path: Path) -> None:
     assert (tmp_path / RULES).read_text() == exported(Parameters("acme", "other", 99.5, 99.0, 0.3))[RULES]
 
 
-def test_a_changed_file_is_kept_and_ours_stands_beside_it(folder: Path) -> None:
-    """As often as it is exported."""
+def test_a_changed_file_is_kept_and_the_new_version_is_next_to_it(folder: Path) -> None:
+    """This holds for every further export."""
     text = (folder / RULES).read_text()
     (folder / RULES).write_text(text + "# ours\n")
     line = f"kept     {RULES}: you changed it; the new version is {RULES}.new\n"
@@ -120,15 +120,15 @@ def test_a_changed_file_is_kept_and_ours_stands_beside_it(folder: Path) -> None:
 
 
 def test_a_file_that_was_there_before_the_first_export_is_kept(tmp_path: Path) -> None:
-    """It is the team's."""
+    """It belongs to the team."""
     (tmp_path / "k6").mkdir()
     (tmp_path / K6).write_text("theirs")
     assert f"kept     {K6}: it was not exported; the new version is {K6}.new\n" in output_of("export", tmp_path)
     assert (tmp_path / K6).read_text() == "theirs"
 
 
-def test_line_ends_are_no_change(folder: Path) -> None:
-    """A checkout on Windows has others."""
+def test_line_endings_do_not_count_as_a_change(folder: Path) -> None:
+    """A checkout on Windows has other line endings."""
     text = (folder / RULES).read_bytes()
     (folder / RULES).write_bytes(text.replace(b"\n", b"\r\n"))
     assert output_of("diff", folder) == ""
@@ -136,7 +136,7 @@ def test_line_ends_are_no_change(folder: Path) -> None:
 
 
 def test_a_deleted_file_stays_deleted_until_it_is_named(folder: Path) -> None:
-    """Whoever deletes a load test does not want it back with each release."""
+    """A deleted load test does not return with each release."""
     (folder / K6).unlink()
     assert f"skipped  {K6}: you deleted it; use --only {K6} to restore it\n" in output_of("export", folder)
     assert f"# {K6}: you deleted it\n" in output_of("diff", folder, status=1)
@@ -146,7 +146,7 @@ def test_a_deleted_file_stays_deleted_until_it_is_named(folder: Path) -> None:
 
 
 def test_some_files_only(tmp_path: Path) -> None:
-    """Files that no pattern selects are neither written nor missed; later exports add to the selection."""
+    """Files that no pattern matches are not written; later exports add to the selection."""
     output_of("export", tmp_path, "--only", "k6/chat*", "--only", "k6/lib.js")
     assert set(state(tmp_path)) == {K6, "k6/lib.js", MANIFEST}
     assert output_of("diff", tmp_path) == ""
@@ -159,17 +159,17 @@ def test_some_files_only(tmp_path: Path) -> None:
 
 
 def test_an_update_of_some_files_leaves_the_others(folder: Path) -> None:
-    """A narrower selection is no wish to remove the rest."""
+    """A narrower selection does not remove the other files."""
     before = set(state(folder))
     output_of("export", folder, "--only", "k6/*")
     assert set(state(folder)) == before
     assert output_of("diff", folder) == ""
 
 
-def test_what_is_generated_no_longer_goes_unless_it_was_changed(
+def test_a_file_that_is_no_longer_generated_is_removed_unless_changed(
     folder: Path, next_version: Callable[[dict[str, str | None]], None]
 ) -> None:
-    """It is told in both cases."""
+    """Both cases are reported."""
     (folder / K6).write_text("theirs")
     next_version({K6: None, "k6/lib.js": None})
     out = output_of("export", folder)
@@ -180,8 +180,8 @@ def test_what_is_generated_no_longer_goes_unless_it_was_changed(
     assert output_of("export", folder).count("\n") == 1
 
 
-def test_diff_shows_just_what_a_team_changed(folder: Path) -> None:
-    """A unified diff with one line taken and one line added."""
+def test_diff_shows_the_changes_of_the_team(folder: Path) -> None:
+    """A unified diff with one removed and one added line."""
     path = folder / RULES
     path.write_text(path.read_text().replace("> 0.05", "> 0.07", 1))
     out = output_of("diff", folder, status=1)
@@ -191,8 +191,10 @@ def test_diff_shows_just_what_a_team_changed(folder: Path) -> None:
     assert changed[0][1:].replace("> 0.05", "> 0.07") == changed[1][1:]
 
 
-def test_diff_shows_what_we_changed(folder: Path, next_version: Callable[[dict[str, str | None]], None]) -> None:
-    """And what both changed, what is new and what is gone."""
+def test_diff_shows_the_changes_of_a_new_version(
+    folder: Path, next_version: Callable[[dict[str, str | None]], None]
+) -> None:
+    """It also shows files that both changed, new files and removed files."""
     texts = exported(Parameters())
     (folder / K6).write_text("theirs\n")
     next_version({K6: "ours\n", "k6/lib.js": texts["k6/lib.js"] + "// More.\n", "k6/more.js": "more", RULES: None})
@@ -209,8 +211,8 @@ def test_diff_shows_what_we_changed(folder: Path, next_version: Callable[[dict[s
         assert part in out
 
 
-def test_diff_of_what_is_no_text(folder: Path) -> None:
-    """Bytes come out as they are."""
+def test_diff_of_a_binary_file(folder: Path) -> None:
+    """Its bytes are printed unchanged."""
     (folder / K6).write_bytes(b"\xff\xfe\n")
     done = CliRunner().invoke(cli.main, ["assets", "diff", str(folder)])
     assert (done.exit_code, b"+\xff\xfe\n" in done.stdout_bytes) == (1, True)
@@ -218,7 +220,7 @@ def test_diff_of_what_is_no_text(folder: Path) -> None:
 
 
 def test_list_shows_every_file() -> None:
-    """Its path, its size in bytes, and what it is."""
+    """With its path, its size in bytes and a description."""
     lines = output_of("list").splitlines()
     texts = exported(Parameters())
     assert [(path, int(size)) for path, size in (line.split()[:2] for line in lines)] == [
@@ -229,7 +231,7 @@ def test_list_shows_every_file() -> None:
 
 
 def test_a_warning_for_an_alert_that_cannot_fire(tmp_path: Path) -> None:
-    """Only to standard error: the export goes on."""
+    """It is printed on standard error, and the export continues."""
     code, _, error = run("export", tmp_path, "--objective", "90")
     assert code == 0
     assert error.startswith("Warning: ErrorBudgetBurn over 1h is left out")
@@ -294,10 +296,8 @@ MISTAKES: list[tuple[Callable[[Path], object], str]] = [
 
 @pytest.mark.parametrize(("change", "message"), MISTAKES)
 @pytest.mark.parametrize("command", ["export", "diff"])
-def test_a_folder_that_cannot_be_right(
-    folder: Path, change: Callable[[Path], object], message: str, command: str
-) -> None:
-    """One line and status 2; nothing is written, in or out of the folder."""
+def test_an_invalid_folder(folder: Path, change: Callable[[Path], object], message: str, command: str) -> None:
+    """One line and status 2; nothing is written inside or outside the folder."""
     change(folder)
     before = state(folder.parent)
     options = ["--job", "other"] if command == "export" else []
@@ -326,8 +326,8 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("options", "message"), WRONG)
-def test_an_option_that_cannot_be_right(tmp_path: Path, options: list[str], message: str) -> None:
-    """One line and status 2, and no folder."""
+def test_an_invalid_option(tmp_path: Path, options: list[str], message: str) -> None:
+    """One line and status 2; no folder is created."""
     for command in (["export", str(tmp_path / "ops")], ["list"]):
         code, out, error = run(*command, *options)
         assert (code, out, error.count("\n")) == (2, "", 1)
@@ -336,7 +336,7 @@ def test_an_option_that_cannot_be_right(tmp_path: Path, options: list[str], mess
 
 
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
-    """Or lies below one."""
+    """The path, or a parent of it, is a file."""
     (tmp_path / "file").touch()
     assert run("export", tmp_path / "file") == (2, "", f"Error: {tmp_path / 'file'} is not a folder.\n")
     assert run("diff", tmp_path / "file") == (2, "", f"Error: {tmp_path / 'file'} is not a folder.\n")
@@ -345,21 +345,21 @@ def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     assert (code, out, error.count("\n")) == (2, "", 1)
 
 
-def test_a_folder_that_cannot_be_made() -> None:
-    """Where nobody can write, root included."""
+def test_a_folder_that_cannot_be_created() -> None:
+    """The parent is not writable, not even by root."""
     code, out, error = run("export", "/proc/nothing/ops")
     assert (code, out, error.count("\n")) == (2, "", 1)
 
 
 def test_diff_of_a_folder_without_an_export(tmp_path: Path) -> None:
-    """It says how to make one."""
+    """The error message has the command for an export."""
     code, out, error = run("diff", tmp_path)
     assert (code, out) == (2, "")
     assert error == f"Error: {tmp_path} has no .divan-obs.json. Run `divan-obs assets export {tmp_path}` first.\n"
 
 
 def test_nothing_is_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the last text cannot be written, none is, and no folder is left."""
+    """If the last file cannot be written, none is, and no new folder remains."""
     open_ = open
 
     def full(file: Any, *arguments: Any, **more: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Every expression asks for series that exist, and is a question that has an answer."""
+"""Every expression of the rules uses existing series and is valid."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def recorded(parameters: Parameters) -> dict[str, frozenset[str]]:
 
 
 @pytest.mark.parametrize("parameters", CHOICES, ids=NAMES)
-def test_every_expression_is_held_by_the_catalogue(parameters: Parameters) -> None:
+def test_every_expression_fits_the_catalogue(parameters: Parameters) -> None:
     """Family, labels and type are right; rate of counters only, sums before they are divided, le kept for quantiles."""
     names = recorded(parameters)
     wrong = {
@@ -45,8 +45,8 @@ def test_every_expression_is_held_by_the_catalogue(parameters: Parameters) -> No
 
 
 @pytest.mark.parametrize("parameters", CHOICES, ids=NAMES)
-def test_an_alert_says_only_what_its_expression_returns(parameters: Parameters) -> None:
-    """A template with a label that is not there is an empty word in a page at night."""
+def test_an_alert_uses_only_labels_of_its_expression(parameters: Parameters) -> None:
+    """A missing label would be an empty word in the notification."""
     names = recorded(parameters)
     for alert in rules(parameters).alerts:
         labels = problems(alert.expr, parameters.namespace, names)[1].labels or frozenset()
@@ -55,8 +55,8 @@ def test_an_alert_says_only_what_its_expression_returns(parameters: Parameters) 
         assert set(used) <= labels, alert.key
 
 
-def test_every_alert_says_all_that_is_needed() -> None:
-    """Severity, a sentence, a description, a runbook and a dashboard."""
+def test_every_alert_is_complete() -> None:
+    """It has a severity, a summary, a description, a runbook and a dashboard."""
     for alert in rules(DEFAULT).alerts:
         assert alert.severity in ("page", "ticket")
         assert alert.summary.endswith(".")
@@ -68,13 +68,13 @@ def test_every_alert_says_all_that_is_needed() -> None:
 
 
 def test_keys_are_unique() -> None:
-    """Alerts of one name differ by a label."""
+    """Alerts with the same name differ by a label."""
     keys = [alert.key for alert in rules(DEFAULT).alerts]
     assert len(keys) == len(set(keys))
 
 
 def test_results_of_jobs_are_those_that_are_counted() -> None:
-    """The alert asks for a result that exists."""
+    """The alert uses an existing value of `result`."""
     asked = {match for alert in rules(DEFAULT).alerts for match in re.findall(r'result="(\w+)"', alert.expr)}
     assert asked == {"error"} <= set(RESULTS)
 
@@ -106,22 +106,22 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("expression", "problem"), BROKEN)
-def test_what_is_wrong_is_found(expression: str, problem: str) -> None:
-    """The judge itself: each mistake that dashboards and rules are known for."""
+def test_a_mistake_in_an_expression_is_found(expression: str, problem: str) -> None:
+    """The checker finds each common mistake of dashboards and rules."""
     assert problem in problems(expression, "divan")[0]
 
 
 SERIES = Series("divan", "divan")
 
 
-def test_an_unknown_label_is_refused_where_it_is_written() -> None:
-    """And not first by a test."""
+def test_an_unknown_label_raises_an_error() -> None:
+    """It is not only found by a test."""
     with pytest.raises(ValueError, match=r"^http_requests_total has no label code\.$"):
         SERIES.counter(Catalogue.http_requests, code="500")
 
 
-def test_an_edge_that_is_none_is_refused_where_it_is_written() -> None:
-    """A bucket that does not exist selects nothing, in silence."""
+def test_an_unknown_bucket_raises_an_error() -> None:
+    """Prometheus would silently return nothing."""
     with pytest.raises(ValueError, match=r"^http_request_duration_seconds has no edge at 0\.35\.$"):
         SERIES.buckets(Catalogue.http_duration, 0.35)
 

@@ -1,4 +1,4 @@
-"""Every board is what Grafana's own types say: no unknown and no wrongly typed property."""
+"""Every dashboard fits Grafana's own types."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def compiled(folder: Path, *boards: Json) -> str:
-    """Return what the compiler finds wrong with boards."""
+    """Return the compiler errors for dashboards."""
     path = folder / "boards.ts"
     satisfied = [
         f"export const board{at} = {json.dumps(board, indent=1)} satisfies OurBoard;\n"
@@ -58,8 +58,8 @@ def compiled(folder: Path, *boards: Json) -> str:
 
 
 @pytest.mark.parametrize("parameters", PARAMETERS.values(), ids=PARAMETERS)
-def test_every_board_is_what_grafana_reads(parameters: Parameters, folder: Path) -> None:
-    """Boards, panels with the options of their type, queries, annotations and variables."""
+def test_every_dashboard_fits_the_types(parameters: Parameters, folder: Path) -> None:
+    """This includes panels with the options of their type, queries, annotations and variables."""
     assert compiled(folder, *boards(parameters).values()) == ""
 
 
@@ -79,8 +79,8 @@ FAULTS: list[tuple[Callable[[Json], object], str]] = [
 ]
 
 
-def test_what_grafana_does_not_read_is_found(folder: Path) -> None:
-    """The judge itself: an unknown or a wrongly typed property at each depth, each in a board of its own."""
+def test_an_invalid_property_is_found(folder: Path) -> None:
+    """The compiler finds an unknown or wrongly typed property at each depth."""
     wrong = []
     for change, _ in FAULTS:
         board = copy.deepcopy(boards(Parameters())["backend-overview"])

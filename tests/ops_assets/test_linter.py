@@ -1,4 +1,4 @@
-"""Every board passes the 17 rules of Grafana's dashboard-linter, without an exception."""
+"""Every dashboard passes all 17 rules of Grafana's dashboard-linter."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SELECTED = '{job=~"$job",instance=~"$instance"}'
 
 @pytest.mark.parametrize("parameters", CHOICES, ids=NAMES)
 def test_every_board_passes_every_rule(parameters: Parameters) -> None:
-    """Whatever a team has chosen."""
+    """With every set of parameters."""
     assert {name: found for name, board in boards(parameters).items() if (found := broken(board))} == {}
 
 
 def variable(name: str, **other: object) -> Callable[[Json], None]:
-    """Return what changes a variable."""
+    """Return a function that changes a variable."""
 
     def change(board: Json) -> None:
         next(one for one in board["templating"]["list"] if one["name"] == name).update(other)
@@ -32,12 +32,12 @@ def variable(name: str, **other: object) -> Callable[[Json], None]:
 
 
 def panel(**other: object) -> Callable[[Json], None]:
-    """Return what changes a panel, a stat with one query and no mappings."""
+    """Return a function that changes a panel, a stat with one query and no mappings."""
     return lambda board: board["panels"][1].update(other)
 
 
 def expression(expr: str) -> Callable[[Json], None]:
-    """Return what changes a query."""
+    """Return a function that changes a query."""
     return lambda board: board["panels"][1]["targets"][0].update(expr=expr)
 
 
@@ -46,7 +46,7 @@ def unit(name: str) -> Callable[[Json], None]:
 
 
 def logs(expr: str) -> Callable[[Json], None]:
-    """Return what makes the board one of logs, with one query that differs."""
+    """Return a function that makes a dashboard of log queries, with one different query."""
 
     def change(board: Json) -> None:
         variable("datasource", query="loki")(board)
@@ -90,29 +90,29 @@ FAULTS: list[tuple[str, Callable[[Json], None]]] = [
 
 
 @pytest.mark.parametrize(("rule", "change"), FAULTS, ids=[rule for rule, _ in FAULTS])
-def test_a_board_that_breaks_a_rule_breaks_just_that_one(rule: str, change: Callable[[Json], None]) -> None:
-    """The rules themselves: each finds its own fault, and no other one."""
+def test_a_faulty_dashboard_breaks_exactly_one_rule(rule: str, change: Callable[[Json], None]) -> None:
+    """Each rule finds only its own fault."""
     board = copy.deepcopy(OVERVIEW)
     change(board)
     assert list(broken(board)) == [rule]
 
 
 def test_every_rule_has_a_board_that_breaks_it() -> None:
-    """All 17 of them."""
+    """All 17 rules are tested."""
     assert len(RULES) == 17
     assert {rule for rule, _ in FAULTS} == set(RULES)
 
 
 @pytest.mark.parametrize("expr", ['{app="divan"} |= "}"', 'sum by (level) (count_over_time({app="divan"}[$__auto]))'])
 def test_a_board_of_logs_can_pass(expr: str) -> None:
-    """The rules for logs let through what is right."""
+    """The rules for logs accept valid queries."""
     board = copy.deepcopy(OVERVIEW)
     logs(expr)(board)
     assert broken(board) == {}
 
 
-def test_a_board_without_a_data_source_to_choose_is_found() -> None:
-    """And then no panel has one that was chosen."""
+def test_a_missing_variable_for_the_data_source_is_found() -> None:
+    """Then no panel uses the selected data source either."""
     board = copy.deepcopy(OVERVIEW)
     board["templating"]["list"] = board["templating"]["list"][1:]
     assert set(broken(board)) == {"template-datasource-rule", "panel-datasource-rule"}

@@ -1,4 +1,4 @@
-"""What a team may choose, and what it is told of a mistake."""
+"""The parameters of an export, and the errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -36,18 +36,22 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), MISTAKES)
-def test_a_mistake_is_told_with_what_was_expected(arguments: dict[str, Any], message: str) -> None:
-    """A threshold that is not an edge lists the edges."""
-    with pytest.raises(ImproperlyConfigured) as told:
+def test_an_error_says_what_was_expected(arguments: dict[str, Any], message: str) -> None:
+    """The error for an invalid threshold lists the buckets."""
+    with pytest.raises(ImproperlyConfigured) as raised:
         Parameters(**arguments)
-    assert str(told.value) == message
+    assert str(raised.value) == message
 
 
-def test_all_mistakes_are_told_at_once() -> None:
-    """One error names each parameter that is wrong."""
-    with pytest.raises(ImproperlyConfigured) as told:
+def test_all_errors_are_reported_at_once() -> None:
+    """One exception names each invalid parameter."""
+    with pytest.raises(ImproperlyConfigured) as raised:
         Parameters(namespace="", objective=0, latency_threshold=7)
-    assert [line.split()[0] for line in str(told.value).splitlines()] == ["namespace", "objective", "latency_threshold"]
+    assert [line.split()[0] for line in str(raised.value).splitlines()] == [
+        "namespace",
+        "objective",
+        "latency_threshold",
+    ]
 
 
 def keys(parameters: Parameters, name: str) -> list[str]:
@@ -55,7 +59,7 @@ def keys(parameters: Parameters, name: str) -> list[str]:
 
 
 def test_an_alert_that_cannot_fire_is_left_out_with_a_warning() -> None:
-    """At 90 % the factor 14.4 would ask for 144 % of the requests to fail."""
+    """With 90 % and a burn rate of 14.4, 144 % of the requests would have to fail."""
     parameters = Parameters(objective=90, latency_objective=80)
     assert keys(parameters, "ErrorBudgetBurn") == ["ErrorBudgetBurn/6h", "ErrorBudgetBurn/1d", "ErrorBudgetBurn/3d"]
     assert keys(parameters, "LatencyBudgetBurn") == ["LatencyBudgetBurn/1d", "LatencyBudgetBurn/3d"]
@@ -68,8 +72,8 @@ def test_an_alert_that_cannot_fire_is_left_out_with_a_warning() -> None:
     )
 
 
-def test_the_edge_of_what_can_be_reached() -> None:
-    """A ratio is never above 1: an alert that asks for more than all requests is one that cannot fire."""
+def test_an_alert_at_the_limit_is_left_out() -> None:
+    """A ratio is never above 1, so an alert with a threshold of 1 cannot fire."""
     assert "ErrorBudgetBurn/6h" in keys(Parameters(objective=83.4), "ErrorBudgetBurn")
     assert "ErrorBudgetBurn/1d" in keys(Parameters(objective=66.7), "ErrorBudgetBurn")
     assert "ErrorBudgetBurn/1d" not in keys(Parameters(objective=66.6), "ErrorBudgetBurn")

@@ -1,4 +1,4 @@
-"""What `promtool check rules` says of the rules, for other parameters too."""
+"""`promtool check rules` accepts the rules, with several sets of parameters."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def check(promtool: str, path: Path) -> tuple[int, str]:
 
 @pytest.mark.parametrize("promtool", promtools())
 def test_the_committed_rules_can_be_loaded(promtool: Callable[[], str]) -> None:
-    """As they are in the wheel."""
+    """This is the file in the wheel."""
     with as_file(resources("divan_obs_asgi.ops_assets") / RULES) as path:
         code, said = check(promtool(), path)
     assert code == 0, said
@@ -46,8 +46,10 @@ def test_the_committed_rules_can_be_loaded(promtool: Callable[[], str]) -> None:
 
 @pytest.mark.parametrize("promtool", promtools())
 @pytest.mark.parametrize("parameters", CHOICES.values(), ids=CHOICES)
-def test_rules_for_others_can_be_loaded(promtool: Callable[[], str], parameters: Parameters, tmp_path: Path) -> None:
-    """Whatever a team has chosen."""
+def test_rules_with_other_parameters_can_be_loaded(
+    promtool: Callable[[], str], parameters: Parameters, tmp_path: Path
+) -> None:
+    """With every set of parameters."""
     path = tmp_path / "rules.yml"
     path.write_text(files(parameters)[RULES])
     code, said = check(promtool(), path)

@@ -1,4 +1,4 @@
-"""Every alert has a runbook, in one form, whose queries ask for what there is."""
+"""Every alert has a runbook with a fixed structure and valid queries."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ FLAGS = {flag.name for flag, _ in Settings.flags()}
 
 
 def test_alerts_and_runbooks_are_the_same_names() -> None:
-    """No alert without one, and none for an alert that is gone."""
+    """Every alert has a runbook, and every runbook has an alert."""
     assert sorted(TEXTS.keys() - {README}) == [f"{FOLDER}/{name}.md" for name in NAMES]
 
 
-def test_each_alert_leads_to_its_runbook() -> None:
-    """The address in the alert is that of a file in the exported folder."""
+def test_each_alert_links_to_its_runbook() -> None:
+    """The URL in the alert is that of an exported file."""
     parameters = Parameters(runbook_url="https://git.example.com/ops/runbooks/")
     exported = {f"https://git.example.com/ops/{name}" for name in files(parameters)}
     assert {parameters.runbook(name) for name in NAMES} <= exported
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_runbook_has_the_form(name: str) -> None:
-    """What it means, three questions, what to do, when it is a false alarm; on one screen."""
+def test_a_runbook_has_the_fixed_structure(name: str) -> None:
+    """It has four sections and three questions, and fits on one screen."""
     text = TEXTS[f"{FOLDER}/{name}.md"]
     read = page(text)
     assert read.title == f"# {name}\n\n"
@@ -57,8 +57,8 @@ def test_a_runbook_has_the_form(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_runbook_leads_somewhere(name: str) -> None:
-    """What it links to is another runbook; the flags and loggers that it names are there."""
+def test_links_and_flags_of_a_runbook_exist(name: str) -> None:
+    """It links to other runbooks, and names existing flags."""
     text = TEXTS[f"{FOLDER}/{name}.md"]
     assert set(re.findall(r"\]\(([^)]+)\)", text)) <= {f"{other}.md" for other in NAMES} - {name}
     flags = set(re.findall(r"\b(?:OBS|OTEL|LOG|HEALTH|REDIS|DATABASE)_[A-Z_]+\b", text))
@@ -67,8 +67,8 @@ def test_a_runbook_leads_somewhere(name: str) -> None:
 
 @pytest.mark.parametrize("parameters", CHOICES.values(), ids=CHOICES)
 @pytest.mark.parametrize("name", NAMES)
-def test_each_query_asks_for_what_there_is(name: str, parameters: Parameters) -> None:
-    """Families, labels and types are the catalogue's, under the team's own namespace and for its job."""
+def test_each_query_of_a_runbook_fits_the_catalogue(name: str, parameters: Parameters) -> None:
+    """Families, labels and types are those of the catalogue, with the configured namespace and job."""
     text = runbooks(parameters)[f"{FOLDER}/{name}.md"]
     queries = [block.code for block in blocks(text) if block.language == "promql"]
     wrong = {query: problems(query, parameters.namespace, recorded(parameters))[0] for query in queries}
@@ -78,15 +78,15 @@ def test_each_query_asks_for_what_there_is(name: str, parameters: Parameters) ->
 
 
 @pytest.mark.parametrize("parameters", [ACME, STRANGE], ids=["acme", "strange"])
-def test_no_name_of_ours_is_left(parameters: Parameters) -> None:
-    """What still says divan is the name of the library, of its command or of its loggers."""
+def test_the_default_namespace_is_replaced(parameters: Parameters) -> None:
+    """Only the names of the library, its command and its loggers still contain divan."""
     for name, text in runbooks(parameters).items():
         bare = text.replace(parameters.job.replace("\\", "\\\\").replace('"', '\\"'), "")
         assert re.findall(r"\w*divan(?!-obs|_obs_asgi)\w*", bare) == [], name
 
 
-def test_a_log_line_that_is_searched_for_is_written() -> None:
-    """The words in quotes stand in the code, as they are."""
+def test_quoted_log_lines_exist_in_the_code() -> None:
+    """The quoted words are in the source code."""
     package = Path(str(resources("divan_obs_asgi")))
     written = "".join(path.read_text() for path in package.rglob("*.py"))
     searched = {
@@ -98,8 +98,8 @@ def test_a_log_line_that_is_searched_for_is_written() -> None:
     assert {words for words in searched if words not in written} == set()
 
 
-def test_a_series_in_the_text_is_of_the_catalogue() -> None:
-    """Also where no query names it."""
+def test_series_in_the_text_are_in_the_catalogue() -> None:
+    """This includes series outside queries."""
     known = {f"divan_{family.name}" for family in FAMILIES}
     for text in TEXTS.values():
         outside = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
@@ -117,18 +117,18 @@ RENAMED = [
 
 @pytest.mark.parametrize(("text", "expected"), RENAMED)
 def test_series_and_jobs_are_renamed(text: str, expected: str) -> None:
-    """And nothing else is."""
+    """Nothing else is changed."""
     assert renamed(text, ACME) == expected
     assert renamed(text, DEFAULT) == text
 
 
-def test_a_job_is_written_as_promql_has_it() -> None:
-    """Whatever stands in it, it is one string, and is not renamed itself."""
+def test_a_job_is_escaped_for_promql() -> None:
+    """Any job name is one PromQL string, and its content is not renamed."""
     assert renamed('up{job="divan"}', STRANGE) == r'up{job="a \"divan_x\": job' r"'" r's \\1 job=\"divan\""}'
 
 
 def test_there_is_one_copy() -> None:
-    """docs/runbooks is the folder of the package."""
+    """docs/runbooks links to the folder in the package."""
     docs = ROOT / "docs" / "runbooks"
     assert docs.is_symlink()
     assert docs.resolve() == ROOT / "divan_obs_asgi" / "ops_assets" / FOLDER

@@ -1,4 +1,4 @@
-"""Each curl line of the runbooks, run in a shell against the reference backend."""
+"""Each curl line of the runbooks runs in a shell against the reference backend."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ACTIONS = [
 
 
 class Shell:
-    """A shell with what the README of the runbooks has one export."""
+    """A shell with the variables from the README of the runbooks."""
 
     def __init__(self, instance: str, folder: Path) -> None:
         self._environ = {
@@ -50,7 +50,7 @@ class Shell:
         self._head = folder / "head"
 
     def run(self, command: str) -> tuple[int, str]:
-        """Run a line, and return the status of the answer and what is printed."""
+        """Run a line, and return the status of the response and the output."""
         done = subprocess.run(
             ["sh", "-c", f"{command} -D {self._head}"],
             env=self._environ,
@@ -64,7 +64,7 @@ class Shell:
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """A shell that reaches a backend, which a collector takes the spans of."""
+    """A shell that reaches a backend with a collector."""
     program("curl", package="curl")
     folder = tmp_path_factory.mktemp("runbooks")
     with OtlpReceiver() as collector:
@@ -76,8 +76,8 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_a_question_is_answered(shell: Shell, question: Question) -> None:
-    """With 200, and what the runbook says is in it."""
+def test_the_curl_line_of_a_question_works(shell: Shell, question: Question) -> None:
+    """It returns 200 and the names that the runbook mentions."""
     assert question.names, "It says nothing of what to look for."
     status, body = shell.run(question.block.code)
     assert status == 200, body
@@ -86,14 +86,14 @@ def test_a_question_is_answered(shell: Shell, question: Question) -> None:
 
 
 @pytest.mark.parametrize("command", ACTIONS)
-def test_an_action_is_done(shell: Shell, command: str) -> None:
-    """What is to be copied elsewhere on the page works too."""
+def test_the_curl_line_of_an_action_works(shell: Shell, command: str) -> None:
+    """Code blocks outside the questions work too."""
     status, body = shell.run(command)
     assert (status, json.loads(body)["result"]) in [(200, "ok"), (202, "running")]
 
 
 def words_of(body: str) -> Iterator[str]:
-    """Yield the keys of a JSON answer and its texts; of a page of metrics the names of families."""
+    """Yield the keys and strings of a JSON response, or the family names of a metrics page."""
     if body.startswith("{"):
         yield from _within(json.JSONDecoder().raw_decode(body)[0])
     else:

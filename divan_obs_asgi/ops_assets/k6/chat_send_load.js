@@ -1,15 +1,15 @@
-// People who write in rooms: their number grows from 0 to USERS, and stays there.
+// Users post messages in rooms. Their number grows from 0 to USERS and then stays constant.
 //
 //   k6 run --address 127.0.0.1:0 --no-usage-report -e BASE_URL=http://127.0.0.1:8000 chat_send_load.js
 //
-// Parameters, by `-e NAME=value` (further ones: lib.js):
-//   USERS    300    people at the most
-//   ROOMS    30     among which they are divided
-//   RAMP_S   60     seconds from none to all of them
-//   HOLD_S   60     seconds with all of them
-//   THINK_S  1      from an answer to the next message, on average: uniform from half of it to one and a half
-//   P95_MS   150    95 % of the messages are answered in fewer milliseconds
-//   FAILED   0.01   the share of messages whose answer is not 2xx stays below
+// Parameters, set with `-e NAME=value` (more of them: lib.js):
+//   USERS    300    maximum number of users
+//   ROOMS    30     number of rooms
+//   RAMP_S   60     seconds until all users are active
+//   HOLD_S   60     seconds with all users
+//   THINK_S  1      mean pause in seconds between a response and the next message
+//   P95_MS   150    limit of the p95 latency of a message, in milliseconds
+//   FAILED   0.01   limit of the share of messages with a status other than 2xx
 
 import exec from 'k6/execution';
 import http from 'k6/http';

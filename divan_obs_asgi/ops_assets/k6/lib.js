@@ -1,14 +1,14 @@
-// What the load tests share: parameters, sign-in, think time, thresholds, the summary.
+// Shared code of the load tests: parameters, sign-in, think time, thresholds and the summary.
 //
-// Parameters of every script, by `-e NAME=value`:
-//   BASE_URL       http://127.0.0.1:8000   where the backend is served
-//   JUDGE_LATENCY  1                       0 leaves out the thresholds on latency; those on errors and counts stay
-//   SUMMARY_DIR    .                       where <script>.json and <script>.txt are written
+// Parameters of every script, set with `-e NAME=value`:
+//   BASE_URL       http://127.0.0.1:8000   URL of the backend
+//   JUDGE_LATENCY  1                       0 disables the thresholds on latency; those on errors and counts stay
+//   SUMMARY_DIR    .                       folder for <script>.json and <script>.txt
 
 import { fail, sleep } from 'k6';
 import http from 'k6/http';
 
-// Anything but 2xx counts as failed; by default k6 takes 3xx for success, too.
+// Only 2xx counts as success; by default k6 also accepts 3xx.
 http.setResponseCallback(http.expectedStatuses({ min: 200, max: 299 }));
 
 export const BASE_URL = text('BASE_URL', 'http://127.0.0.1:8000');
@@ -30,7 +30,7 @@ export function number(name, fallback) {
   return given;
 }
 
-// Ends the run early: a backend that fails need not be tortured. The first requests may fail while pools fill up.
+// Aborts the run if the backend fails. The first requests may fail while connection pools fill up.
 export function failsBelow(rate) {
   return [{ threshold: `rate<${rate}`, abortOnFail: true, delayAbortEval: '10s' }];
 }
@@ -39,7 +39,7 @@ export function p95Below(ms) {
   return JUDGES_LATENCY ? [`p(95)<${ms}`] : [];
 }
 
-// Uniform from half of `seconds` to one and a half.
+// A uniform random time between 0.5 and 1.5 times `seconds`.
 export function thinkTime(seconds) {
   return seconds * (0.5 + Math.random());
 }
@@ -48,7 +48,7 @@ export function think(seconds) {
   sleep(thinkTime(seconds));
 }
 
-// `name` is the template of the route: with the URL itself, each room would be a series of its own.
+// `name` is the template of the route: with the URL, each room would have its own series.
 export function params(name, token) {
   const headers = { 'Content-Type': 'application/json' };
   if (token) {
@@ -57,7 +57,7 @@ export function params(name, token) {
   return { headers, tags: { name } };
 }
 
-// For setup(): sends all requests, some at a time, and ends the run where one is refused.
+// For setup(): sends all requests in small batches, and aborts the run if one fails.
 export function all(requests) {
   const responses = [];
   for (let start = 0; start < requests.length; start += BATCH) {
@@ -75,7 +75,7 @@ export function post(name, path, token, body) {
   return ['POST', BASE_URL + path, body === undefined ? null : JSON.stringify(body), params(name, token)];
 }
 
-// Part of names, so that a second run finds no rooms of the first.
+// Part of the names, so that a second run does not find rooms of the first one.
 export function newRun() {
   return Date.now().toString(36);
 }
@@ -85,7 +85,7 @@ export function signIn(names) {
   return responses.map((response, i) => ({ name: names[i], token: response.json('token') }));
 }
 
-// Makes rooms and puts `people` into them in turn; the first of each room makes it. Returns the rooms and their members.
+// Creates rooms and distributes `people` among them; the first member creates the room. Returns the rooms with members.
 export function fillRooms(names, people) {
   const rooms = names.map((name, i) => ({ name, members: people.filter((_, j) => j % names.length === i) }));
   all(rooms.map((room) => post('/rooms', '/rooms', room.members[0].token, { name: room.name })));
@@ -97,7 +97,7 @@ export function fillRooms(names, people) {
   return rooms;
 }
 
-// Returns a handleSummary that writes JSON and text, and shows the text.
+// Returns a handleSummary that writes the summary as JSON and text, and prints the text.
 export function summaryOf(script) {
   return (data) => {
     const report = asText(script, data);

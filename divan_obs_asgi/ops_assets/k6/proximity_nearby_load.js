@@ -1,16 +1,16 @@
-// People who ask who is near: so many requests a second, however long the answers take.
+// Users send nearby queries at a constant rate, regardless of the response times.
 //
 //   k6 run --address 127.0.0.1:0 --no-usage-report -e BASE_URL=http://127.0.0.1:8000 proximity_nearby_load.js
 //
-// Parameters, by `-e NAME=value` (further ones: lib.js):
-//   PEOPLE      300    who are placed before it begins
-//   RATE        200    requests a second
-//   DURATION_S  60     seconds; a place is forgotten 90 s after it was told
+// Parameters, set with `-e NAME=value` (more of them: lib.js):
+//   PEOPLE      300    users, whose positions are set before the start
+//   RATE        200    requests per second
+//   DURATION_S  60     seconds; a position expires after 90 s
 //   RADIUS      500    metres: 100, 500 or 2000
-//   USERS       300    requests under way at the most; where more are due, they are dropped
-//   P95_MS      120    95 % of the requests are answered in fewer milliseconds
-//   FAILED      0.01   the share of requests whose answer is not 2xx stays below
-//   DROPPED     0.01   the share of requests that are dropped stays below
+//   USERS       300    maximum number of requests in flight; further ones are dropped
+//   P95_MS      120    limit of the p95 latency, in milliseconds
+//   FAILED      0.01   limit of the share of requests with a status other than 2xx
+//   DROPPED     0.01   limit of the share of dropped requests
 
 import exec from 'k6/execution';
 import http from 'k6/http';
@@ -24,7 +24,7 @@ const DURATION_S = number('DURATION_S', 60);
 const RADIUS = number('RADIUS', 500);
 const USERS = number('USERS', 300);
 const ROUTE = '/proximity/nearby';
-// The middle of the campus, and how far from it in degrees people are: some 1,000 m.
+// The centre of the campus, and the maximum distance of users in degrees: about 1,000 m.
 const [LATITUDE, LONGITUDE, SPREAD] = [41.085, 29.044, 0.01];
 
 export const options = {
@@ -52,7 +52,7 @@ export const options = {
 export function setup() {
   const run = newRun();
   const people = signIn(Array.from({ length: PEOPLE }, (_, i) => `load-${run}-${i}`));
-  // After all have signed in: places are forgotten.
+  // After all users have signed in, because positions expire.
   all(
     people.map(({ token }) =>
       post('/presence/heartbeat', '/presence/heartbeat', token, { lat: near(LATITUDE), lon: near(LONGITUDE) }),

@@ -1,15 +1,15 @@
-// A client of Socket.IO 5 over Engine.IO 4 (protocol revisions; JavaScript clients 3 and 4, python-socketio 5) for k6.
+// A Socket.IO client for k6: protocol 5 over Engine.IO 4 (as JavaScript clients 3 and 4, and python-socketio 5).
 //
-//   const client = await connect('http://127.0.0.1:8000', '/chat', { token });   // rejects where it is refused
-//   client.on('message', (data) => { ... });             // what it returns is the acknowledgement, if one is asked for
+//   const client = await connect('http://127.0.0.1:8000', '/chat', { token });   // rejects if it is refused
+//   client.on('message', (data) => { ... });             // the return value is the acknowledgement, if requested
 //   client.emit('typing', { room });
 //   const answer = await client.call('join', { room });  // resolves with the acknowledgement
 //   await client.leave();
 //
-// One client is one WebSocket and one namespace. There is no polling, no reconnecting and no binary data. Open clients
-// keep their iteration alive. Inside handlers use http.asyncRequest: a call that blocks would hold up the pings, too.
+// A client has one WebSocket and one namespace. It does not support polling, reconnecting and binary data. Open clients
+// keep their iteration alive. Inside handlers use http.asyncRequest: a blocking call would also block the pings.
 
-// k6 up to 1.x has the experimental module only, and newer ones deprecate it.
+// k6 up to 1.x has only the experimental module; newer versions deprecate it.
 let WebSocket;
 try {
   WebSocket = require('k6/websockets').WebSocket;
@@ -18,7 +18,7 @@ try {
 }
 
 const PATIENCE_MS = 30000;
-// Engine.IO's packet types, and Socket.IO's inside its messages.
+// Packet types of Engine.IO, and of Socket.IO inside its messages.
 const [OPEN, CLOSE, PING, PONG, MESSAGE] = ['0', '1', '2', '3', '4'];
 const [CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR] = ['0', '1', '2', '3', '4'];
 const PACKET = /^([0-6])(?:(\/[^,]*),)?(\d*)([^]*)$/;
@@ -30,7 +30,7 @@ export class Refused extends Error {
   }
 }
 
-// Options: `path` (/socket.io/) and `patienceMs` (30000), for the connection and for each acknowledgement.
+// Options: `path` (/socket.io/), and `patienceMs` (30000), the timeout of the connection and of each acknowledgement.
 export function connect(baseUrl, namespace = '/', auth = undefined, options = {}) {
   return new Client(baseUrl, namespace, auth, { path: '/socket.io/', patienceMs: PATIENCE_MS, ...options })._connected;
 }
@@ -38,7 +38,7 @@ export function connect(baseUrl, namespace = '/', auth = undefined, options = {}
 class Client {
   constructor(baseUrl, namespace, auth, { path, patienceMs }) {
     this.isOpen = false;
-    this.onClose = () => {}; // called with the reason, once; not where it never was open
+    this.onClose = () => {}; // called once with the reason; not if the connection was never open
     this._prefix = namespace === '/' ? '' : `${namespace},`;
     this._namespace = namespace;
     this._auth = auth;
@@ -48,7 +48,7 @@ class Client {
     this._nextId = 0;
     this._left = waiter(patienceMs, () => `${namespace} was not left`);
     this._connecting = waiter(patienceMs, () => `no connection to ${namespace}`).start();
-    // Where the connection never comes, nobody waits for its end.
+    // If the connection fails, nothing waits for its end.
     this._left.promise.catch(() => {});
     this._connected = this._connecting.promise.catch((error) => {
       this._end(error.message);
@@ -69,7 +69,7 @@ class Client {
     this._send(EVENT, '', [event, ...args]);
   }
 
-  // Resolves with what the acknowledgement holds: nothing, its one value, or an array of several.
+  // Resolves with the content of the acknowledgement: undefined, one value, or an array of several values.
   call(event, ...args) {
     if (!this.isOpen) {
       return Promise.reject(new Error(`${event} was not sent: the connection is closed`));
@@ -81,7 +81,7 @@ class Client {
     return acknowledged.promise;
   }
 
-  // Leaves the namespace and closes the WebSocket; resolves when that is closed.
+  // Leaves the namespace and closes the WebSocket; resolves when the WebSocket is closed.
   leave() {
     if (!this.isOpen) {
       return Promise.resolve();
@@ -181,7 +181,7 @@ class Client {
   }
 }
 
-// A promise that its owner settles; it is rejected where that takes too long.
+// A promise that is settled from outside, and rejected after a timeout.
 function waiter(patienceMs, complaint) {
   const made = {};
   let timer;

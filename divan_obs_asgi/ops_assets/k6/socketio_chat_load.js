@@ -1,19 +1,19 @@
-// People who listen to rooms over Socket.IO and write there by HTTP: everybody must get every message of their room, once.
+// Users listen to rooms over Socket.IO and post messages over HTTP. Each member must get each message of the room once.
 //
 //   k6 run --address 127.0.0.1:0 --no-usage-report -e BASE_URL=http://127.0.0.1:8000 socketio_chat_load.js
 //
-// Each room is one virtual user of k6, with a client for each member: they begin when all have joined, and leave when all
-// messages have arrived, so that the counts are exact.
+// Each room is one virtual user of k6, with one client for each member. The members start when all have joined, and leave
+// when all messages have arrived, so the counts are exact.
 //
-// Parameters, by `-e NAME=value` (further ones: lib.js):
+// Parameters, set with `-e NAME=value` (more of them: lib.js):
 //   CLIENTS          200    Socket.IO clients
-//   ROOMS            20     among which they are divided
-//   DURATION_S       60     seconds for which they write
-//   THINK_S          5      from a message to the same person's next, on average: uniform from half of it to one and a half
-//   PATIENCE_S       30     seconds for a connection, and for an acknowledgement
-//   LAST_S           30     seconds for which messages are waited for that have not arrived
-//   ACK_P95_MS       150    95 % of messages, joins and leaves are acknowledged in fewer milliseconds
-//   DELIVERY_P95_MS  250    95 % of messages are with a member in fewer milliseconds, counted from the writer's request
+//   ROOMS            20     number of rooms
+//   DURATION_S       60     seconds during which messages are posted
+//   THINK_S          5      mean pause in seconds between two messages of a user
+//   PATIENCE_S       30     timeout in seconds of a connection and of an acknowledgement
+//   LAST_S           30     maximum wait in seconds for the last messages
+//   ACK_P95_MS       150    limit of the p95 of acknowledgements, in milliseconds
+//   DELIVERY_P95_MS  250    limit of the p95 from the request to the delivery, in milliseconds
 
 import { fail } from 'k6';
 import exec from 'k6/execution';
@@ -32,13 +32,13 @@ const PATIENCE_S = number('PATIENCE_S', 30);
 const LAST_S = number('LAST_S', 30);
 const ROUTE = '/rooms/{room}/messages';
 
-// Messages that were acknowledged, tag `name`: the 201 of a message, Socket.IO's own acknowledgement of join and leave.
+// Acknowledgements, by the tag `name`: the 201 of a message, and Socket.IO's acknowledgement of join and leave.
 const ackMs = new Trend('socketio_ack_ms');
 const deliveryMs = new Trend('socketio_delivery_ms');
 const expected = new Counter('socketio_events_expected');
 const received = new Counter('socketio_events_received');
 const missing = new Counter('socketio_events_missing');
-const unexpected = new Counter('socketio_events_unexpected'); // a second time, or of another room
+const unexpected = new Counter('socketio_events_unexpected'); // duplicates, or messages of another room
 const refusals = new Counter('socketio_refusals');
 const lost = new Counter('socketio_connections_lost');
 
@@ -64,7 +64,7 @@ export const options = {
     socketio_events_unexpected: ['count==0'],
     socketio_refusals: [{ threshold: 'count==0', abortOnFail: true, delayAbortEval: '10s' }],
     socketio_connections_lost: ['count==0'],
-    // Rooms that did not come to their end.
+    // Rooms that did not finish.
     dropped_iterations: ['count==0'],
     iterations: [`count==${ROOMS}`],
   },
@@ -93,7 +93,7 @@ class Room {
     this._name = name;
     this._members = members;
     this._clients = [];
-    this._written = {}; // text -> when, and who has got it
+    this._written = {}; // text -> its time and its recipients
   }
 
   async enter() {
@@ -169,7 +169,7 @@ class Room {
     }
   }
 
-  // Whatever the server sent before it acknowledges has arrived by then: a message that comes twice is found.
+  // Everything that the server sent before the acknowledgement has arrived by then, so duplicates are found.
   async leave() {
     await Promise.all(this._clients.map((client) => this._call(client, 'leave')));
     for (const client of this._clients) {
@@ -183,7 +183,7 @@ class Room {
     expected.add(stored * this._members.length);
     missing.add(this._missing());
     for (const counter of [received, unexpected, refusals, lost]) {
-      counter.add(0); // so that the summary has it
+      counter.add(0); // the summary then includes the counter
     }
   }
 }
