@@ -85,7 +85,7 @@ export function signIn(names) {
   return responses.map((response, i) => ({ name: names[i], token: response.json('token') }));
 }
 
-// Creates rooms and distributes `people` among them; the first member creates the room. Returns the rooms with members.
+// Creates rooms and distributes `people` among them; the first member creates the room. Returns rooms and members.
 export function fillRooms(names, people) {
   const rooms = names.map((name, i) => ({ name, members: people.filter((_, j) => j % names.length === i) }));
   all(rooms.map((room) => post('/rooms', '/rooms', room.members[0].token, { name: room.name })));

@@ -2,8 +2,8 @@
 //
 //   k6 run --address 127.0.0.1:0 --no-usage-report -e BASE_URL=http://127.0.0.1:8000 socketio_chat_load.js
 //
-// Each room is one virtual user of k6, with one client for each member. The members start when all have joined, and leave
-// when all messages have arrived, so the counts are exact.
+// Each room is one virtual user of k6, with one client for each member. The members start when all have joined, and
+// leave when all messages have arrived, so the counts are exact.
 //
 // Parameters, set with `-e NAME=value` (more of them: lib.js):
 //   CLIENTS          200    Socket.IO clients
