@@ -8,7 +8,7 @@ from pathlib import Path
 from divan_obs_asgi import Settings
 from divan_obs_asgi.checks.registry import own_checks
 from divan_obs_asgi.metrics import FAMILIES, NAMESPACE
-from divan_obs_asgi.metrics.listing import as_markdown
+from divan_obs_asgi.metrics.catalogue import as_markdown
 from divan_obs_asgi.ops_assets.dashboards import Panel, all_boards
 from divan_obs_asgi.ops_assets.parameters import Parameters
 from divan_obs_asgi.ops_assets.rules import rules

@@ -12,7 +12,7 @@ import click
 from divan_obs_asgi.cli.health_probe import parse_url, probe_url
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics import FAMILIES
-from divan_obs_asgi.metrics.listing import FORMS
+from divan_obs_asgi.metrics.catalogue import FORMS
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.redaction.lines import MAX_LINE, redacted_lines
 from divan_obs_asgi.settings import Settings

@@ -1,11 +1,18 @@
 """
-The metric families, declared once. Code, dashboards, alert rules and docs are held against this list.
+The catalogue: every metric family of the library, declared once. Tests compare code, dashboards, alert rules and docs
+with it.
 
-A family is declared under the name by which code reaches it: `observability.metrics.http_requests`. Names are without
-the namespace, which is a flag.
+Code reaches a family by its attribute here: `observability.metrics.http_requests`. The names have no namespace; a flag
+sets it.
 """
 
 from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import orjson
 
 from divan_obs_asgi.metrics.family import (
     APPLICATION,
@@ -30,89 +37,99 @@ from divan_obs_asgi.metrics.family import (
 
 
 class Catalogue:
-    """Every family, under the name by which code reaches it."""
+    """All families, each under the attribute name that code uses."""
 
     # HTTP.
     http_requests = counter(
-        "http_requests_total", ["route", "method", "status"], "HTTP requests, by their end.", "MetricsMiddleware"
+        "http_requests_total",
+        ["route", "method", "status"],
+        "Finished HTTP requests, by route, method and status; status 0: no response was started.",
+        "MetricsMiddleware",
     )
     http_duration = histogram(
         "http_request_duration_seconds",
         ["route", "method"],
-        "Seconds from the request to the end of its response.",
+        "Seconds from the start of an HTTP request to the end of its response; excludes long polls.",
         "MetricsMiddleware",
     )
     http_first_byte = histogram(
         "http_first_byte_seconds",
         ["route", "method"],
-        "Seconds from the request to the start of its response, of those that were started.",
+        "Seconds from the start of an HTTP request to the start of its response; excludes long polls.",
         "MetricsMiddleware",
     )
     http_response_size = histogram(
         "http_response_size_bytes",
         ["route", "method"],
-        "Body bytes of a response as the application sent them; not those of a file that the server reads itself.",
+        "Response body bytes sent by the application; excludes files that the server reads itself.",
         "MetricsMiddleware",
         SIZE_BUCKETS,
     )
     http_outcomes = counter(
         "http_outcomes_total",
         ["route", "outcome"],
-        "How HTTP requests ended: ok, error, error_after_start, client_disconnect, cancelled or incomplete.",
+        "Finished HTTP requests, by outcome: ok, error, error_after_start, client_disconnect, cancelled or incomplete.",
         "MetricsMiddleware",
     )
     http_exceptions = counter(
         "http_exceptions_total",
         ["route", "type"],
-        "Exceptions that requests ended with, or raised after their response (background tasks), by class.",
+        "Exceptions that ended an HTTP request, or were raised after its response (background tasks), by class.",
         "MetricsMiddleware",
     )
     http_in_flight = gauge(
         "http_requests_in_flight",
         [],
-        "HTTP requests that the application is working on; neither those of probes and scrapes nor those that wait.",
+        "In-flight HTTP requests, excluding health checks, scrapes and long polls.",
         "MetricsMiddleware",
     )
 
-    # What `divan_obs_asgi.operation` and `divan_obs_asgi.fail` say of requests: GraphQL's operations have one route.
+    # Operations and failures, as set by `divan_obs_asgi.operation` and `divan_obs_asgi.fail`. All GraphQL operations
+    # share one route.
     operations = counter(
         "operations_total",
         ["route", "operation", "outcome"],
-        "Requests that named their operation, by their end.",
+        "Finished requests with a named operation (of GraphQL, for example), by outcome.",
         "Operations",
     )
     operation_duration = histogram(
         "operation_duration_seconds",
         ["route", "operation"],
-        "Seconds from the request to the end of its response, of requests that named their operation.",
+        "Duration in seconds of requests with a named operation.",
         "Operations",
     )
     failures = counter(
-        "failures_total", ["route", "reason"], "Requests that the application has declared failed.", "Operations"
+        "failures_total",
+        ["route", "reason"],
+        "Requests that the application marked as failed, by reason.",
+        "Operations",
     )
 
     # WebSockets.
     websocket_connections = counter(
-        "websocket_connections_total", ["route", "outcome"], "WebSocket connections, by their end.", "MetricsMiddleware"
+        "websocket_connections_total",
+        ["route", "outcome"],
+        "Finished WebSocket connections, by outcome.",
+        "MetricsMiddleware",
     )
     websocket_duration = histogram(
         "websocket_duration_seconds",
         ["route"],
-        "Seconds from the handshake to the end of the connection.",
+        "WebSocket connection duration in seconds, from the handshake to the end of the connection.",
         "MetricsMiddleware",
         CONNECTION_BUCKETS_S,
     )
-    websocket_open = gauge("websocket_connections_open", [], "WebSocket connections that last.", "MetricsMiddleware")
+    websocket_open = gauge("websocket_connections_open", [], "Open WebSocket connections.", "MetricsMiddleware")
     websocket_messages = counter(
         "websocket_messages_total",
         ["route", "direction"],
-        "Messages of WebSockets that came in, or went out.",
+        "WebSocket messages, by direction: in (received) or out (sent).",
         "MetricsMiddleware",
     )
     websocket_closes = counter(
         "websocket_closes_total",
         ["route", "code"],
-        "Accepted WebSockets by the code that closed them: a registered one, or _OTHER.",
+        "Closed WebSocket connections that had been accepted, by close code: a registered code, or _OTHER.",
         "MetricsMiddleware",
     )
 
@@ -122,106 +139,114 @@ class Catalogue:
         "socketio_events_total", ["namespace", "event"], "Socket.IO events received.", "ObservedAsyncServer"
     )
 
-    # What stands in `namespace` and `event` has a handler; all else is "__unknown__".
+    # `namespace` and `event` are names that have a handler; all others are counted as "__unknown__".
     socketio_event_duration = histogram(
         "socketio_event_duration_seconds",
         ["namespace", "event"],
-        "Seconds that a handler of a Socket.IO event took, of connect and disconnect too.",
+        "Duration of Socket.IO event handlers in seconds, including connect and disconnect handlers.",
         "ObservedAsyncServer",
         EVENT_BUCKETS_S,
     )
     socketio_errors = counter(
         "socketio_errors_total",
         ["namespace", "event", "type"],
-        "Exceptions that a handler of a Socket.IO event raised, by their class.",
+        "Exceptions raised by Socket.IO event handlers, by class.",
         "ObservedAsyncServer",
     )
     socketio_connects = counter(
         "socketio_connects_total",
         ["namespace", "outcome"],
-        "Clients that asked to connect to a namespace: accepted, refused, error, duplicate or unknown_namespace.",
+        "Attempts to connect to a Socket.IO namespace, by outcome: accepted, refused, error, duplicate or"
+        " unknown_namespace.",
         "ObservedAsyncServer",
     )
     socketio_disconnects = counter(
         "socketio_disconnects_total",
         ["namespace", "reason"],
-        "Clients that left a namespace: client_disconnect, server_disconnect, ping_timeout, transport_close,"
-        " transport_error or other.",
+        "Disconnections from a Socket.IO namespace, by reason: client_disconnect, server_disconnect, ping_timeout,"
+        " transport_close, transport_error or other.",
         "ObservedAsyncServer",
     )
     socketio_corrections = counter(
         "socketio_corrections_total",
         ["gauge"],
-        "By how much a gauge was off when it was compared with what the server itself holds: clients or transports.",
+        "Corrections of the gauges clients and transports, after a comparison with the state of the Socket.IO server;"
+        " each correction counts its size.",
         "ObservedAsyncServer",
     )
     socketio_transports = gauge(
-        "socketio_transports", ["transport"], "Open Engine.IO connections: polling or websocket.", "ObservedAsyncServer"
+        "socketio_transports",
+        ["transport"],
+        "Open Engine.IO connections, by transport: polling or websocket.",
+        "ObservedAsyncServer",
     )
     socketio_rooms = gauge(
         "socketio_rooms",
         ["namespace", "members"],
-        "Rooms that applications have made, by how many clients of this process are in each: up to 1, 10, 100, 1000,"
-        " 10000 or more; under OBS_SOCKETIO_ROOM_SIZES.",
+        "Rooms created by the application, by number of members in this process: up to 1, 10, 100, 1000, 10000 or more;"
+        " needs OBS_SOCKETIO_ROOM_SIZES.",
         "ObservedAsyncServer",
     )
     socketio_largest_room = gauge(
         "socketio_largest_room",
         ["namespace"],
-        "Clients of this process in the room that has most of them; under OBS_SOCKETIO_ROOM_SIZES.",
+        "Members of the largest room in this process; needs OBS_SOCKETIO_ROOM_SIZES.",
         "ObservedAsyncServer",
         "livemax",
     )
     socketio_upgrades = counter(
         "socketio_upgrades_total",
         [],
-        "Engine.IO connections that went from polling to WebSocket.",
+        "Engine.IO connections upgraded from polling to WebSocket.",
         "ObservedAsyncServer",
     )
     socketio_packets = counter(
         "socketio_packets_total",
         ["direction"],
-        "Packets that came in, or went out to one client; pings are not among them.",
+        "Packets received (in), or sent to one client (out), excluding pings.",
         "ObservedAsyncServer",
     )
     socketio_bytes = counter(
-        "socketio_bytes_total", ["direction"], "Bytes in these packets, uncompressed.", "ObservedAsyncServer"
+        "socketio_bytes_total",
+        ["direction"],
+        "Uncompressed bytes of packets received (in), or sent to one client (out), excluding pings.",
+        "ObservedAsyncServer",
     )
-    socketio_emits = counter("socketio_emits_total", ["namespace"], "Emits of this process.", "ObservedAsyncServer")
+    socketio_emits = counter("socketio_emits_total", ["namespace"], "Emits by this process.", "ObservedAsyncServer")
     socketio_emit_recipients = histogram(
         "socketio_emit_recipients",
         ["namespace"],
-        "Clients of this process that an emit reached, of this process' emits and of others'.",
+        "Clients of this process that received an emit; the emit may come from this process or another one.",
         "ObservedAsyncServer",
         MEMBER_BUCKETS,
     )
     socketio_acks = counter(
         "socketio_acks_total",
         ["namespace", "state"],
-        "Acknowledgements of clients: requested, answered in time, or late, when `call` had given up.",
+        "Client acknowledgements, by state: requested, answered (in time) or late (after `call` had timed out).",
         "ObservedAsyncServer",
     )
     socketio_ack_duration = histogram(
         "socketio_ack_duration_seconds",
         ["namespace"],
-        "Seconds from an emit to the client's acknowledgement, late ones too.",
+        "Seconds from an emit to the client's acknowledgement, including late ones.",
         "ObservedAsyncServer",
     )
     socketio_pubsub_messages = counter(
         "socketio_pubsub_messages_total",
         ["namespace", "result"],
-        "Emits of other processes that arrived here: delivered, or no_member where none of the clients is connected"
-        " here.",
+        "Emits received from other processes, by result: delivered, or no_member if none of the recipients is connected"
+        " to this process.",
         "ObservedAsyncServer",
     )
 
-    # The domain, on request: `observability.metrics.domain` makes these families, and increments them.
+    # The domain, on request: `observability.metrics.domain` creates these families and increments them.
     presence_heartbeats = counter("presence_heartbeats_total", ["campus_id"], "Heartbeats accepted.", APPLICATION)
     presence_rejects = counter("presence_rejects_total", ["reason"], "Heartbeats refused.", APPLICATION)
     proximity_queries = counter(
         "proximity_queries_total",
         ["radius"],
-        "Questions who is near, by the smallest class of metres that holds the circle.",
+        "Proximity queries, by the smallest radius class (in metres) that includes the requested radius.",
         APPLICATION,
         {"radius": [*map(str, RADIUS_CLASSES_M), BEYOND]},
     )
@@ -230,76 +255,74 @@ class Catalogue:
     friendships_accepted = counter("friendships_accepted_total", [], "Friendships accepted.", APPLICATION)
     chat_send = counter("chat_send_total", [], "Chat messages sent.", APPLICATION)
     chat_delivered_updates = counter(
-        "chat_delivered_updates_total", [], "Updates of how far messages were delivered.", APPLICATION
+        "chat_delivered_updates_total", [], "Delivery receipts: updates of the last delivered message.", APPLICATION
     )
-    chat_read_updates = counter("chat_read_updates_total", [], "Updates of how far messages were read.", APPLICATION)
+    chat_read_updates = counter(
+        "chat_read_updates_total", [], "Read receipts: updates of the last read message.", APPLICATION
+    )
     rooms_created = counter("rooms_created_total", [], "Rooms created.", APPLICATION)
-    rooms_join = counter("rooms_join_total", [], "Joins of rooms.", APPLICATION)
+    rooms_join = counter("rooms_join_total", [], "Room joins.", APPLICATION)
     rooms_send = counter("rooms_send_total", [], "Messages sent to rooms.", APPLICATION)
     activities_created = counter("activities_created_total", ["kind"], "Activities created.", APPLICATION)
     activities_completed = counter("activities_completed_total", ["kind"], "Activities completed.", APPLICATION)
     lb_events_processed = counter(
-        "lb_events_processed_total", ["stream"], "Events that the leaderboards have processed.", APPLICATION
+        "lb_events_processed_total", ["stream"], "Events processed by the leaderboards.", APPLICATION
     )
-    lb_snapshots = counter("lb_snapshots_total", ["period", "scope"], "Snapshots of leaderboards.", APPLICATION)
+    lb_snapshots = counter("lb_snapshots_total", ["period", "scope"], "Leaderboard snapshots taken.", APPLICATION)
 
-    # Dependencies. Several processes probe the same one: it is up where all of them say so.
-    probe_up = gauge("probe_up", ["name"], "1 where the last check of the probe passed.", "probes", "livemin")
-    redis_up = gauge("redis_up", [], "1 where Redis answers in time.", "probes", "livemin", absent=True)
-    redis_latency = summary("redis_latency_seconds", [], "Seconds that Redis took to answer a PING.", "probes")
-    # A Summary has no quantiles in Python, so each has a twin that has.
+    # Dependencies. Several processes probe the same dependency: it is up if all of them can reach it.
+    probe_up = gauge("probe_up", ["name"], "1 if the last check of the probe passed, else 0.", "probes", "livemin")
+    redis_up = gauge("redis_up", [], "1 if Redis answers in time, else 0.", "probes", "livemin", absent=True)
+    redis_latency = summary("redis_latency_seconds", [], "Redis PING latency in seconds.", "probes")
+    # A Summary has no quantiles in Python, so each one is accompanied by a histogram.
     redis_ping_duration = histogram(
         "redis_ping_duration_seconds",
         [],
-        "Seconds that Redis took to answer a PING, for quantiles.",
+        "Redis PING latency in seconds, with buckets for quantiles.",
         "probes",
         DEPENDENCY_BUCKETS_S,
     )
-    postgres_up = gauge("postgres_up", [], "1 where PostgreSQL answers in time.", "probes", "livemin", absent=True)
-    postgres_latency = summary(
-        "postgres_latency_seconds", [], "Seconds that PostgreSQL took to answer SELECT 1.", "probes"
-    )
+    postgres_up = gauge("postgres_up", [], "1 if PostgreSQL answers in time, else 0.", "probes", "livemin", absent=True)
+    postgres_latency = summary("postgres_latency_seconds", [], "PostgreSQL latency of SELECT 1 in seconds.", "probes")
     postgres_ping_duration = histogram(
         "postgres_ping_duration_seconds",
         [],
-        "Seconds that PostgreSQL took to answer SELECT 1, for quantiles.",
+        "PostgreSQL latency of SELECT 1 in seconds, with buckets for quantiles.",
         "probes",
         DEPENDENCY_BUCKETS_S,
     )
 
     # Jobs.
-    jobs_runs = counter("jobs_runs_total", ["name", "result"], "Runs of a job, by their end.", "jobs")
-    jobs_duration = histogram(
-        "jobs_duration_seconds", ["name"], "Seconds that a run of a job took.", "jobs", JOB_BUCKETS_S
-    )
-    jobs_running = gauge("jobs_running", ["name"], "Runs of a job that are under way.", "jobs")
+    jobs_runs = counter("jobs_runs_total", ["name", "result"], "Finished job runs, by result.", "jobs")
+    jobs_duration = histogram("jobs_duration_seconds", ["name"], "Job run duration in seconds.", "jobs", JOB_BUCKETS_S)
+    jobs_running = gauge("jobs_running", ["name"], "Job runs in progress.", "jobs")
     jobs_last_success = gauge(
         "jobs_last_success_timestamp_seconds",
         ["name"],
-        "Unix time at which a job last succeeded; 0 before the first time.",
+        "Unix time of the last successful run of a job; 0 before the first one.",
         "jobs",
         "max",
     )
 
-    # Redis Streams. All workers ask the same Redis: who asked last is right.
+    # Redis Streams. All workers query the same Redis: the most recent value is right.
     redis_stream_lag = gauge(
         "redis_stream_lag",
         ["stream", "group"],
-        "Entries of a stream that a group has not been given yet; absent where Redis cannot tell.",
+        "Stream entries not yet delivered to the group; absent if Redis cannot calculate the lag.",
         "RedisStreams",
         "livemostrecent",
     )
     redis_stream_pending = gauge(
         "redis_stream_pending",
         ["stream", "group"],
-        "Entries that a group was given and has not acknowledged.",
+        "Stream entries delivered to the group and not acknowledged.",
         "RedisStreams",
         "livemostrecent",
     )
     redis_stream_oldest_pending = gauge(
         "redis_stream_oldest_pending_seconds",
         ["stream", "group"],
-        "Seconds since the oldest of these was added to the stream; 0 where there is none.",
+        "Seconds since the oldest pending entry of the group was added to the stream; 0 without pending entries.",
         "RedisStreams",
         "livemostrecent",
     )
@@ -308,25 +331,27 @@ class Catalogue:
     health_ready = gauge(
         "health_ready",
         [],
-        "1 where /health/ready says ok, 0 where it fails or the process drains; absent before the first checks.",
+        "1 if /health/ready passes, 0 if it fails or the process is draining; absent before the first checks.",
         "probes",
         "livemin",
         absent=True,
     )
-    draining = gauge("draining", [], "1 from the start of a drain to the end of the process.", "drain", "livemax")
+    draining = gauge(
+        "draining", [], "1 from the start of a drain to the end of the process, else 0.", "drain", "livemax"
+    )
 
     # Browsers.
     web_vitals = histogram(
         "web_vitals_seconds",
         ["name", "route"],
-        "LCP, INP, FCP and TTFB in seconds, as browsers measured them, by the page's route.",
+        "LCP, INP, FCP and TTFB in seconds, measured by browsers, by page route.",
         "POST /ops/ingest",
         VITAL_BUCKETS_S,
     )
     web_vitals_cls = histogram(
         "web_vitals_cls",
         ["route"],
-        "CLS (cumulative layout shift), a score that browsers measured, by the page's route.",
+        "Cumulative layout shift (CLS), a score measured by browsers, by page route.",
         "POST /ops/ingest",
         SHIFT_BUCKETS,
     )
@@ -339,7 +364,7 @@ class Catalogue:
     web_vitals_rejected = counter(
         "web_vitals_rejected_total",
         ["reason"],
-        "Requests with web vitals that were refused: body, count, name, navigation, origin, rate, rating, size, type "
+        "Rejected requests with web vitals, by reason: body, count, name, navigation, origin, rate, rating, size, type "
         "or value.",
         "POST /ops/ingest",
     )
@@ -348,45 +373,50 @@ class Catalogue:
     event_loop_lag = histogram(
         "event_loop_lag_seconds",
         [],
-        "Seconds by which the event loop woke a task later than it had asked, measured all the time.",
+        "Event loop lag in seconds: how late the loop woke a periodic task.",
         "Watchdog",
         LAG_BUCKETS_S,
     )
     event_loop_stalls = counter(
-        "event_loop_stalls_total", [], "Times that code held the event loop up (OBS_WATCHDOG_STALL_MS).", "Watchdog"
+        "event_loop_stalls_total",
+        [],
+        "Times the event loop was blocked for longer than OBS_WATCHDOG_STALL_MS.",
+        "Watchdog",
     )
     build_info = gauge(
         "obs_build_info",
         ["version", "service_version", "commit", "python"],
-        "What runs: always 1, with the version of divan-obs-asgi, of the service, its commit and Python's version.",
+        "Build information, always 1: versions of divan-obs-asgi, of the service and of Python, commit of the service.",
         "runtime",
         "livemax",
     )
 
     # The library itself.
-    errors = counter("obs_errors_total", ["component"], "Failures inside the observability itself.", "everything")
+    errors = counter(
+        "obs_errors_total", ["component"], "Internal errors of divan-obs-asgi, by component.", "everything"
+    )
     redactions = counter(
-        "redactions_total", ["rule", "sink"], "What was kept from leaving the process.", "RedactionPolicy"
+        "redactions_total", ["rule", "sink"], "Redactions performed, by rule and sink.", "RedactionPolicy"
     )
     logs_dropped = counter(
-        "log_records_dropped_total", ["level"], "Log lines that the full queue did not take.", "logs"
+        "log_records_dropped_total", ["level"], "Log records dropped because the queue was full, by level.", "logs"
     )
     log_handler_removed = counter(
         "log_handler_removed_total",
         [],
-        "Times that a later logging configuration removed the handler that redacts from the root logger.",
+        "Times a later logging configuration removed the redacting handler from the root logger.",
         "logs",
     )
     trace_spans_dropped = counter(
         "trace_spans_dropped_total",
         ["reason"],
-        "Spans that did not reach the collector: queue_full, circuit_open, export_failed or shutdown.",
+        "Spans that did not reach the collector, by reason: queue_full, circuit_open, export_failed or shutdown.",
         "tracing",
     )
     metrics_overflow = counter(
         "metrics_overflow_total",
         ["family", "cause"],
-        "Label values told as __overflow__: over the limit of label sets, or in no vocabulary.",
+        "Label values replaced by __overflow__, by cause: limit (of label sets) or vocabulary (undeclared value).",
         "metrics",
     )
 
@@ -395,7 +425,76 @@ FAMILIES: tuple[Family[Metric], ...] = tuple(
     family for family in vars(Catalogue).values() if isinstance(family, Family)
 )
 
-# Families that only an application with such events has: they come into being with `Metrics.domain`.
+# The families of a campus chat. `Metrics.domain` creates them on first use.
 DOMAIN: tuple[Family[Metric], ...] = tuple(family for family in FAMILIES if family.by == APPLICATION)
 
-__all__ = ["DOMAIN", "FAMILIES", "Catalogue"]
+
+# The listings of `divan-obs metrics list`.
+
+
+def as_text(families: Iterable[Family[Metric]], namespace: str) -> str:
+    """Return one line for each family, in columns: name with labels, type, help."""
+    rows = [(_name_with_labels(family, namespace), family.kind, _help(family)) for family in families]
+    width = max((len(name) for name, _, _ in rows), default=0)
+    return "".join(f"{name:<{width}}  {kind:<9}  {help}\n" for name, kind, help in rows)
+
+
+def as_json(families: Iterable[Family[Metric]], namespace: str) -> str:
+    """Return a list of objects; they include what the other forms omit: buckets, vocabularies, modes of gauges."""
+    objects = [_as_object(family, namespace) for family in families]
+    return orjson.dumps(objects, option=orjson.OPT_INDENT_2).decode() + "\n"
+
+
+def as_markdown(families: Iterable[Family[Metric]], namespace: str) -> str:
+    """Return a table: name, type, labels, help."""
+    head = "| metric | type | labels | meaning |\n|--------|------|--------|---------|\n"
+    return head + "".join(
+        f"| `{namespace}_{family.name}` | {family.kind} | {_as_code(family.labels)} | {_not_bold(_help(family))} |\n"
+        for family in families
+    )
+
+
+FORMS: Mapping[str, Callable[[Iterable[Family[Metric]], str], str]] = {
+    "text": as_text,
+    "json": as_json,
+    "markdown": as_markdown,
+}
+
+
+def _help(family: Family[Metric]) -> str:
+    return f"{family.help} On request." if family in DOMAIN else family.help
+
+
+def _name_with_labels(family: Family[Metric], namespace: str) -> str:
+    labels = f"{{{','.join(family.labels)}}}" if family.labels else ""
+    return f"{namespace}_{family.name}{labels}"
+
+
+def _as_code(labels: Iterable[str]) -> str:
+    return ", ".join(f"`{label}`" for label in labels)
+
+
+def _not_bold(sentence: str) -> str:
+    # Markdown prints `__overflow__` in bold.
+    return re.sub(r"__\w+__", r"`\g<0>`", sentence)
+
+
+def _as_object(family: Family[Metric], namespace: str) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "name": f"{namespace}_{family.name}",
+        "type": family.kind,
+        "labels": family.labels,
+        "help": family.help,
+        "changed_by": family.by,
+        "on_request": family in DOMAIN,
+    }
+    if family.kind == "histogram":
+        fields["buckets"] = family.buckets
+    if family.kind == "gauge":
+        fields["mode"] = family.mode
+    if family.vocabulary:
+        fields["vocabulary"] = {label: sorted(values) for label, values in family.vocabulary.items()}
+    return fields
+
+
+__all__ = ["DOMAIN", "FAMILIES", "FORMS", "Catalogue", "as_json", "as_markdown", "as_text"]

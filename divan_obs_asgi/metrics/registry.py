@@ -516,7 +516,10 @@ def _reason(error: ValueError) -> str:
     if "Duplicated" not in text:
         return text
     taken = ", ".join(sorted(re.findall(r"'(\w+)'", text)))
-    return f"{taken} is the name of another one; besides its own a counter, summary or histogram takes <name>_created"
+    return (
+        f"{taken} is the name of another metric; "
+        "besides its own name a counter, summary or histogram takes <name>_created"
+    )
 
 
 def _same(one: Family[Metric], other: Family[Metric]) -> bool:

@@ -17,6 +17,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics import OVERFLOW, Metrics
+from divan_obs_asgi.metrics.catalogue import Catalogue
 from divan_obs_asgi.redaction import RedactionPolicy
 
 
@@ -180,6 +181,7 @@ def test_a_value_without_text_is_told_as_such() -> None:
 def test_any_text_can_be_scraped(values: list[str]) -> None:
     """Quotes, line breaks, lone surrogates, a megabyte: the page stays readable, and nothing of the sum is lost."""
     metrics = Metrics(max_series=10)
+    metrics.of(Catalogue.presence_rejects)
     for value in values:
         metrics.presence_rejects.labels(value).inc()
         metrics.presence_rejects.labels(value + "\ud800" + "long " * 200).inc()
@@ -195,6 +197,7 @@ def test_any_text_can_be_scraped(values: list[str]) -> None:
 def test_the_limit_is_a_plain_rule(asked: list[tuple[str, str]], limit: int) -> None:
     """First come, first served, up to one less than the limit; whoever comes later shares the last one."""
     metrics = Metrics(max_series=limit)
+    metrics.of(Catalogue.lb_snapshots)
     model: dict[tuple[str, ...], float] = {}
     for labels in asked:
         key: tuple[str, ...] = (
@@ -302,8 +305,9 @@ def test_a_known_name_is_not_something_else() -> None:
     metrics = Metrics()
     with pytest.raises(
         ImproperlyConfigured,
-        match=r"^The metric 'http_requests_total' is a counter with the labels route, method, status, 'HTTP requests, "
-        r"by their end\.' already; asked for a counter without labels, 'Mine\.'\.$",
+        match=r"^The metric 'http_requests_total' is a counter with the labels route, method, status, 'Finished HTTP "
+        r"requests, by route, method and status; status 0: no response was started\.' already; "
+        r"asked for a counter without labels, 'Mine\.'\.$",
     ):
         metrics.counter("http_requests_total", "Mine.")
     metrics.counter("coffees_total", "Coffees.", ["kind"])
@@ -375,12 +379,13 @@ def test_what_prometheus_client_refuses_is_told_by_its_name() -> None:
 def test_names_that_are_taken_by_others_are_told() -> None:
     """`rooms_total` has a series `rooms_created`, and that is what OpenMetrics calls `rooms_created_total`."""
     metrics = Metrics()
+    assert metrics.domain
     for clash in (lambda: metrics.counter("rooms_total", "Rooms."), lambda: metrics.gauge("rooms_created", "Rooms.")):
         with pytest.raises(ImproperlyConfigured) as refused:
             clash()
         assert str(refused.value).endswith(
-            " cannot be made: divan_rooms_created is the name of another one; besides its own a counter, summary or "
-            "histogram takes <name>_created."
+            " cannot be made: divan_rooms_created is the name of another metric; besides its own name a counter, summary "
+            "or histogram takes <name>_created."
         )
 
 
