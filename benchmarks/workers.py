@@ -35,7 +35,7 @@ from benchmarks import metrics as requests
 from benchmarks.measuring import heading, machine, orders, spread
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.metrics.family import DURATION_BUCKETS_S
-from divan_obs_asgi.metrics.multiprocess.archive import Directory
+from divan_obs_asgi.metrics.multiprocess.archive import WorkerDirectory
 
 WORKERS = 4
 LABEL_SETS = 1000
@@ -136,7 +136,7 @@ def folding_ms(directory: Path) -> float:
     assert metrics.workers is not None
     metrics.workers.ledger.close()
     begun = time.thread_time()
-    Directory(directory, "divan", 2 * LABEL_SETS).fold(_fail)
+    WorkerDirectory(directory, "divan", 2 * LABEL_SETS).archive_dead(_fail)
     return (time.thread_time() - begun) * 1e3
 
 

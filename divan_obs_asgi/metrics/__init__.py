@@ -1,4 +1,4 @@
-"""Prometheus metrics: the catalogue of families, and the governed registry that holds them."""
+"""Prometheus metrics: the catalogue of families, and a registry that limits their label sets."""
 
 from divan_obs_asgi.metrics.cardinality import Cardinality
 from divan_obs_asgi.metrics.cardinality_limit import OVERFLOW

@@ -1,4 +1,4 @@
-"""How large a family is."""
+"""The size of metric families."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from divan_obs_asgi.metrics.limited import LimitedMetric
 @dataclass(frozen=True, slots=True)
 class Cardinality:
     """
-    How large a family is in this process.
+    The size of a family in this process.
 
     Attributes:
-        name: as it is exposed.
-        series: lines of the page.
-        over_limit, in_no_vocabulary: how often `__overflow__` stood for something else.
-        is_governed: whether its label sets are limited; those of prometheus_client's own metrics are not.
+        name: the name on the page.
+        series: the number of lines on the page.
+        over_limit, outside_vocabulary: how many label values were replaced by `__overflow__`, by cause.
+        is_limited: whether the number of label sets is limited; that of foreign metrics is not.
     """
 
     name: str
@@ -27,29 +27,29 @@ class Cardinality:
     label_sets: int
     series: int
     over_limit: int = 0
-    in_no_vocabulary: int = 0
-    is_governed: bool = True
+    outside_vocabulary: int = 0
+    is_limited: bool = True
 
 
-def size_of(metric: LimitedMetric, over_limit: int, in_no_vocabulary: int) -> Cardinality:
-    """Return how large one of our own is."""
+def cardinality_of(metric: LimitedMetric, over_limit: int, outside_vocabulary: int) -> Cardinality:
+    """Return the size of a metric of this library."""
     label_sets = metric.label_sets
     series = label_sets * metric.series_each
-    return Cardinality(metric.full_name, metric.family.labels, label_sets, series, over_limit, in_no_vocabulary)
+    return Cardinality(metric.full_name, metric.family.labels, label_sets, series, over_limit, outside_vocabulary)
 
 
-def size_of_stranger(metric: MetricWrapperBase) -> Cardinality:
-    """Return how large a metric of prometheus_client is."""
+def foreign_cardinality_of(metric: MetricWrapperBase) -> Cardinality:
+    """Return the size of a foreign metric: one that the application created with prometheus_client."""
     name = f"{metric._name}{_SUFFIXES.get(str(metric._type), '')}"
     label_sets = len(metric._metrics) if metric._labelnames else 1
-    return Cardinality(name, tuple(metric._labelnames), label_sets, label_sets * _lines(metric), is_governed=False)
+    return Cardinality(name, tuple(metric._labelnames), label_sets, label_sets * _series_each(metric), is_limited=False)
 
 
 _SUFFIXES = {"counter": "_total", "info": "_info"}
 
 
-def _lines(metric: MetricWrapperBase) -> int:
-    """Return how many lines a label set has, without `_created`."""
+def _series_each(metric: MetricWrapperBase) -> int:
+    """Return the number of lines of a label set, without `_created`."""
     if isinstance(metric, Histogram):
         edges = metric._upper_bounds
         return len(edges) + 1 + (edges[0] >= 0)
@@ -58,4 +58,4 @@ def _lines(metric: MetricWrapperBase) -> int:
     return 2 if isinstance(metric, Summary) else 1
 
 
-__all__ = ["Cardinality", "size_of", "size_of_stranger"]
+__all__ = ["Cardinality", "cardinality_of", "foreign_cardinality_of"]

@@ -1,15 +1,15 @@
-"""What an application counts of its own events: a line at each hook, `observability.metrics.domain.chat_sent()`."""
+"""Counters of application events: one call for each event, such as `observability.metrics.domain.chat_sent()`."""
 
 from __future__ import annotations
 
 from divan_obs_asgi.metrics.catalogue import Catalogue
-from divan_obs_asgi.metrics.family import BEYOND, RADIUS_CLASSES_M, Holder
+from divan_obs_asgi.metrics.family import BEYOND, RADIUS_CLASSES_M, MetricSource
 
 
 class Domain:
-    """The events of a campus chat: presence, people, chat, rooms, activities. Nothing here raises, whatever it gets."""
+    """The events of a campus chat: presence, people, chat, rooms, activities. No method raises for any argument."""
 
-    def __init__(self, metrics: Holder) -> None:
+    def __init__(self, metrics: MetricSource) -> None:
         self._presence_heartbeats = metrics.of(Catalogue.presence_heartbeats)
         self._presence_rejects = metrics.of(Catalogue.presence_rejects)
         self._proximity_queries = metrics.of(Catalogue.proximity_queries)
@@ -30,16 +30,16 @@ class Domain:
     # Presence and proximity.
 
     def presence_heartbeat(self, campus_id: str) -> None:
-        """A heartbeat was accepted."""
+        """Count an accepted heartbeat."""
         self._presence_heartbeats.labels(campus_id).inc()
 
     def presence_rejected(self, reason: str) -> None:
-        """A heartbeat was refused."""
+        """Count a refused heartbeat."""
         self._presence_rejects.labels(reason).inc()
 
     def proximity_query(self, radius_m: float) -> None:
-        """Somebody asked who is near, within so many metres."""
-        self._proximity_queries.labels(_class_of(radius_m)).inc()
+        """Count a query for users within `radius_m` metres."""
+        self._proximity_queries.labels(_radius_class(radius_m)).inc()
 
     # People.
 
@@ -58,11 +58,11 @@ class Domain:
         self._chat_send.inc()
 
     def chat_delivered(self) -> None:
-        """It was noted how far somebody's messages were delivered."""
+        """Count a delivery receipt: an update of the last delivered message."""
         self._chat_delivered_updates.inc()
 
     def chat_read(self) -> None:
-        """It was noted how far somebody has read."""
+        """Count a read receipt: an update of the last read message."""
         self._chat_read_updates.inc()
 
     def room_created(self) -> None:
@@ -83,19 +83,19 @@ class Domain:
         self._activities_completed.labels(kind).inc()
 
     def leaderboard_event(self, stream: str) -> None:
-        """The leaderboards have processed an event of a stream."""
+        """Count an event of a stream that the leaderboards have processed."""
         self._lb_events_processed.labels(stream).inc()
 
     def leaderboard_snapshot(self, period: str, scope: str) -> None:
-        """A snapshot was taken, of a period (day, week) and a scope (campus, friends)."""
+        """Count a leaderboard snapshot of a period (day, week) and a scope (campus, friends)."""
         self._lb_snapshots.labels(period, scope).inc()
 
 
-def _class_of(radius_m: float) -> str:
+def _radius_class(radius_m: float) -> str:
     try:
         return next((str(edge) for edge in RADIUS_CLASSES_M if radius_m <= edge), BEYOND)
     except Exception:
-        return "unknown"  # In no vocabulary: it is counted as an overflow, and warned about.
+        return "unknown"  # Not in the vocabulary: counted as an overflow, with a warning.
 
 
 __all__ = ["Domain"]

@@ -1,4 +1,4 @@
-"""What a metric family is, and the four kinds of it."""
+"""Metric families and their four kinds."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ Kind: TypeAlias = Literal["counter", "gauge", "histogram", "summary"]
 Metric: TypeAlias = Counter | Gauge | Histogram | Summary
 M_co = TypeVar("M_co", bound=Metric, covariant=True)
 
-# What a scrape tells of the values that several workers hold of one gauge; `live`: of those that still run.
+# How the values of several workers are combined into one gauge; `live`: only those of running workers.
 GaugeMode: TypeAlias = Literal["livesum", "livemin", "livemax", "livemostrecent", "sum", "min", "max", "mostrecent"]
 
-# SPEC: within [0.01..5]. Edges at 0.12, 0.15 and 0.4 s: the load tests and the latency alert ask about exactly these.
+# Edges at 0.12, 0.15 and 0.4 s: the load tests and the latency alert query exactly these.
 DURATION_BUCKETS_S = (0.01, 0.025, 0.05, 0.075, 0.1, 0.12, 0.15, 0.2, 0.3, 0.4, 0.5, 1.0, 2.5, 5.0)
-# A WebSocket lives for minutes; its histogram must tell a second from an hour.
+# A WebSocket is open for minutes; the edges separate seconds from hours.
 CONNECTION_BUCKETS_S = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
-# A handler of an event is a few microseconds of Python, or waits for a database.
+# An event handler takes a few microseconds, or waits for a database.
 EVENT_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-# One client, a few friends, a channel, everybody.
+# One client, a few friends, a channel, all clients.
 MEMBER_BUCKETS = (0.0, 1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 5000.0, 10000.0)
-# An empty answer, a message, a list, a picture, a file.
+# An empty response, a message, a list, a picture, a file.
 SIZE_BUCKETS = (0.0, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7)
 # A job takes milliseconds or hours.
 JOB_BUCKETS_S = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
-# A loop with room is late by less than a millisecond; from 0.1 s on everybody who waits for it feels it.
+# The lag of a loop with spare time is below a millisecond; from 0.1 s on all clients notice it.
 LAG_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-# A PING takes a fraction of a millisecond. Edges at 0.2 and 0.3 s, from where on Redis and PostgreSQL are not ready.
+# A PING takes a fraction of a millisecond. Edges at 0.2 and 0.3 s: slower, Redis and PostgreSQL count as not ready.
 DEPENDENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
-# The edges of good and poor in web-vitals 6: INP 0.2 and 0.5 s, TTFB 0.8 and 1.8, FCP 1.8 and 3, LCP 2.5 and 4.
+# The limits of good and poor in web-vitals 6: INP 0.2 and 0.5 s, TTFB 0.8 and 1.8, FCP 1.8 and 3, LCP 2.5 and 4.
 VITAL_BUCKETS_S = (0.2, 0.5, 0.8, 1.8, 2.5, 3.0, 4.0)
-# The same of CLS, a score.
+# The limits of good and poor for CLS, a score.
 SHIFT_BUCKETS = (0.1, 0.25)
-# SPEC's `radius`, in metres: a query is counted under the smallest of these that holds its circle.
+# The values of the label `radius`, in metres: a query is counted under the smallest class that includes its radius.
 RADIUS_CLASSES_M = (100, 250, 500, 1000, 2000, 5000)
 BEYOND = "+Inf"
-# Who changes what is counted at the hooks of the application.
+# `Family.by` of the families that the application changes.
 APPLICATION = "application"
 
 
-class Holder(Protocol):
-    """What has the metrics of the families."""
+class MetricSource(Protocol):
+    """Returns the metrics of families."""
 
     def of(self, family: Family[M_co]) -> M_co: ...
 
@@ -51,15 +51,15 @@ class Holder(Protocol):
 @dataclass(frozen=True, slots=True)
 class Family(Generic[M_co]):
     """
-    A metric family, without the namespace in its name.
+    A metric family. Its name has no namespace.
 
     Attributes:
-        name: as it is exposed, `_total` of counters included.
+        name: as it is exposed, including `_total` of counters.
         help: one sentence.
-        by: who changes it.
-        vocabulary: for labels whose values come from data: those that are told. All others are `__overflow__`.
-        mode: of a gauge, how the processes of one service are told as one.
-        absent: whether a gauge without labels is told only when it was set; otherwise it is 0 before.
+        by: the part that changes it.
+        vocabulary: the allowed values of labels that come from data; others are counted as `__overflow__`.
+        mode: how the values of several workers are combined; for gauges.
+        absent: whether a gauge without labels is missing from the page before it is set; otherwise it starts at 0.
     """
 
     name: str
@@ -75,10 +75,10 @@ class Family(Generic[M_co]):
 
 class Declared(Family[M_co]):
     """
-    A family as an attribute of `Catalogue`; of one that has the metrics, the metric itself, made when it is first used.
+    A family as an attribute of `Catalogue`. As an attribute of `Metrics` it is the metric, created on first use.
 
     Attributes:
-        attribute: its name there; empty of a family that the application has added.
+        attribute: the attribute name; empty if the application has added the family.
     """
 
     attribute = ""
@@ -87,11 +87,11 @@ class Declared(Family[M_co]):
         object.__setattr__(self, "attribute", name)
 
     @overload
-    def __get__(self, holder: None, owner: type) -> Self: ...
+    def __get__(self, source: None, owner: type) -> Self: ...
     @overload
-    def __get__(self, holder: Holder, owner: type) -> M_co: ...
-    def __get__(self, holder: Holder | None, owner: type) -> Any:
-        return self if holder is None else holder.of(self)
+    def __get__(self, source: MetricSource, owner: type) -> M_co: ...
+    def __get__(self, source: MetricSource | None, owner: type) -> Any:
+        return self if source is None else source.of(self)
 
 
 def counter(
@@ -108,8 +108,8 @@ def gauge(
     Declare a gauge.
 
     Args:
-        mode: how the processes of one service are told as one.
-        absent: whether one without labels is told only when it was set.
+        mode: how the values of several workers are combined.
+        absent: whether a gauge without labels is missing from the page before it is set.
     """
     return Declared(name, "gauge", tuple(labels), help, by, mode=mode, absent=absent)
 
@@ -147,10 +147,10 @@ __all__ = [
     "Declared",
     "Family",
     "GaugeMode",
-    "Holder",
     "Kind",
     "M_co",
     "Metric",
+    "MetricSource",
     "counter",
     "gauge",
     "histogram",

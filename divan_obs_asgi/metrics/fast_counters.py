@@ -1,8 +1,9 @@
 """
-What is counted without prometheus_client: in plain numbers, which the metrics are told of when somebody looks, or in
-those that the page is made of.
+Counters and histograms without the cost of prometheus_client: its locks and checks cost more than all other work that
+is done for a request or an event.
 
-prometheus_client's locks and checks cost more than all else that is done for a request or an event.
+A fast counter is a plain number that is added to the metric before each scrape. Fast buckets write directly to the
+numbers from which the page is made.
 """
 
 from __future__ import annotations
@@ -16,51 +17,54 @@ from prometheus_client import Counter, Histogram
 from divan_obs_asgi.connection.record import RequestRecord
 from divan_obs_asgi.metrics.family import Metric
 from divan_obs_asgi.metrics.limited import LimitedHistogram, LimitedMetric
+from divan_obs_asgi.metrics.local import TraceExemplar
+from divan_obs_asgi.metrics.multiprocess.values import Value
 
 M = TypeVar("M", bound=Metric)
 
 
 def child_of(metric: M, *values: str) -> M:
-    """Return the child of a label set, for a tally: it counts by itself what it tells as the overflow."""
-    return cast(M, cast(LimitedMetric, metric).labels_of_a_tally(*values))
+    """Return the child of a label set. It does not count an overflow: the fast counter does that for each event."""
+    return cast(M, cast(LimitedMetric, metric).labels_without_count(*values))
 
 
-def _overflow_of(metric: object) -> LimitedMetric | None:
-    governed = cast(LimitedMetric, metric)
-    return governed if governed.is_overflow else None
+def overflow_of(metric: object) -> LimitedMetric | None:
+    """Return the metric if it is the overflow of its family."""
+    limited = cast(LimitedMetric, metric)
+    return limited if limited.is_overflow else None
 
 
 class FastCounter:
     """
-    A number of events, and the counter that is told of it.
+    A number of events that is added to a counter later.
 
-    The event loop's thread writes it; whoever tells it only reads, and remembers how much of it was told.
+    Only the thread of the event loop writes `value`. `flush` only reads it, and remembers how much it has added.
     """
 
-    __slots__ = ("_counter", "_overflow", "_told", "value")
+    __slots__ = ("_counter", "_flushed", "_overflow", "value")
 
     def __init__(self, counter: Counter) -> None:
         self._counter = counter
-        self._overflow = _overflow_of(counter)
-        self._told = 0
+        self._overflow = overflow_of(counter)
+        self._flushed = 0
         self.value = 0
 
-    def tell(self) -> None:
-        """Have the counter say what the number says."""
+    def flush(self) -> None:
+        """Add the events since the last call to the counter."""
         value = self.value
-        new = value - self._told
+        new = value - self._flushed
         if new:
             self._counter.inc(new)
-            self._told = value
+            self._flushed = value
             if self._overflow is not None:
                 self._overflow.count_overflow(new)
 
 
 class SharedFastCounter(FastCounter):
     """
-    A number of one worker among several, told whenever it changes.
+    A number of events of one worker among several. Each change goes to the ledger at once.
 
-    The others cannot ask this one, and where it is killed, nobody can.
+    The other workers cannot ask this one to flush, and a worker that is killed cannot flush.
     """
 
     __slots__ = ("_inc",)
@@ -71,37 +75,37 @@ class SharedFastCounter(FastCounter):
 
     @property
     def value(self) -> int:
-        return self._told
+        return self._flushed
 
     @value.setter
     def value(self, value: int) -> None:
-        new = value - self._told
+        new = value - self._flushed
         self._inc(new)
-        self._told = value
+        self._flushed = value
         if self._overflow is not None:
             self._overflow.count_overflow(new)
 
 
 class FastBuckets:
     """
-    The observations of a histogram, written where its page reads them, without a lock.
+    The observations of a histogram, written without a lock to the numbers from which the page is made.
 
-    The event loop's thread writes them. CPython hands the interpreter over at calls and jumps, and there is none in an
-    addition to an attribute.
+    Only the thread of the event loop writes them. CPython switches threads at calls and jumps, and the addition to an
+    attribute contains neither.
     """
 
-    __slots__ = ("_buckets", "_edges", "_histogram", "_overflow", "_sum")
+    __slots__ = ("_buckets", "_edges", "_overflow", "_sum")
 
     def __init__(self, histogram: Histogram) -> None:
-        self._histogram = cast(LimitedHistogram, histogram)
-        self._overflow = _overflow_of(histogram)
-        self._edges = self._histogram.edges
-        self._buckets = self._histogram._buckets
-        self._sum = self._histogram._sum
+        limited = cast(LimitedHistogram, histogram)
+        self._overflow = overflow_of(histogram)
+        self._edges = limited.edges
+        self._buckets = limited._buckets
+        self._sum = limited._sum
 
     def observe(self, amount: float, trace: tuple[str, float] | None = None) -> None:
-        """Note an observation; of a sampled trace its id and the Unix time are the exemplar."""
-        bucket = self._buckets[bisect_left(self._edges, amount)]  # An edge is part of its bucket.
+        """Add an observation. The id of a sampled trace and the Unix time become the exemplar."""
+        bucket = self._buckets[bisect_left(self._edges, amount)]  # An edge belongs to its bucket.
         bucket._value += 1.0
         self._sum._value += amount
         if trace is not None:
@@ -111,31 +115,60 @@ class FastBuckets:
 
 
 class SharedFastBuckets(FastBuckets):
-    """The observations of one worker among several, in its ledger."""
+    """The observations of one worker among several, written to its ledger with one lock for bucket and sum."""
 
-    __slots__ = ()
+    __slots__ = ("_at", "_ledger")
+
+    def __init__(self, histogram: Histogram) -> None:
+        super().__init__(histogram)
+        # The buckets follow the sum (file_format.py).
+        total = cast(Value, self._sum)
+        self._ledger, self._at = total.ledger, total.at
 
     def observe(self, amount: float, trace: tuple[str, float] | None = None) -> None:
-        index = bisect_left(self._edges, amount)
-        self._histogram.put(index, amount)
-        if trace is not None:
-            self._histogram.show(index, amount, *trace)
+        with self._ledger.lock:
+            self.add(amount, trace)
         if self._overflow is not None:
             self._overflow.count_overflow(1)
 
+    def add(self, amount: float, trace: tuple[str, float] | None = None) -> None:
+        """Add an observation; the caller holds the lock, and counts an overflow."""
+        index = bisect_left(self._edges, amount)
+        # Read `ledger.numbers` each time: a signal handler may fork here, and a fork replaces them.
+        ledger, at = self._ledger, self._at
+        ledger.numbers[at + 1 + index] += 1.0
+        ledger.numbers[at] += amount
+        if trace is not None:
+            trace_id, at_s = trace
+            self._buckets[index]._exemplar = TraceExemplar({"trace_id": trace_id}, amount, at_s)
 
-def tally_of(counter: Counter) -> FastCounter:
-    """Return a number that the counter is told of: at once where several workers share it."""
+
+def fast_counter(counter: Counter) -> FastCounter:
+    """Return the fast counter of a counter, for one worker or for several."""
     return (SharedFastCounter if cast(LimitedMetric, counter).is_shared else FastCounter)(counter)
 
 
-def bins_of(histogram: Histogram) -> FastBuckets:
-    """Return what notes the observations of a histogram, alone or among several workers."""
-    return (SharedFastBuckets if cast(LimitedMetric, histogram).is_shared else FastBuckets)(histogram)
+def fast_increment(counter: Counter) -> Callable[[float], None]:
+    """Return a function that increments a counter at once, for a caller in the thread of the event loop."""
+    value, overflow = counter._value, overflow_of(counter)
+    if overflow is not None:
+
+        def increment(amount: float) -> None:
+            value.inc(amount)
+            overflow.count_overflow(1)
+
+        return increment
+    increase: Callable[[float], None] = value.inc if cast(LimitedMetric, counter).is_in_ledger else value.add
+    return increase
+
+
+def fast_buckets(histogram: Histogram) -> FastBuckets:
+    """Return the fast buckets of a histogram: in the ledger if its numbers are there, else in this process."""
+    return (SharedFastBuckets if cast(LimitedMetric, histogram).is_in_ledger else FastBuckets)(histogram)
 
 
 def trace_of(record: RequestRecord) -> tuple[str, float]:
-    """Return what an exemplar tells: the trace, and when it was."""
+    """Return the exemplar of a finished record: its trace id, and the Unix time of its end."""
     return record.trace_id, record.started_ns / 1e9 + record.duration_s
 
 
@@ -144,8 +177,10 @@ __all__ = [
     "FastCounter",
     "SharedFastBuckets",
     "SharedFastCounter",
-    "bins_of",
     "child_of",
-    "tally_of",
+    "fast_buckets",
+    "fast_counter",
+    "fast_increment",
+    "overflow_of",
     "trace_of",
 ]

@@ -1,4 +1,4 @@
-"""prometheus_client's four kinds of metric, whose label sets and exemplars go through a `CardinalityLimit`."""
+"""The four kinds of prometheus_client's metrics; a `CardinalityLimit` checks their label sets and exemplars."""
 
 from __future__ import annotations
 
@@ -14,35 +14,37 @@ from prometheus_client.samples import Sample
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics.cardinality_limit import OVERFLOW, CardinalityLimit, text_of
 from divan_obs_asgi.metrics.family import Family, Metric
-from divan_obs_asgi.metrics.local import Shown, local_values
+from divan_obs_asgi.metrics.local import local_values
 from divan_obs_asgi.metrics.multiprocess.file_format import Described
-from divan_obs_asgi.metrics.multiprocess.values import GaugeValue
+from divan_obs_asgi.metrics.multiprocess.values import GaugeValue, Value
 from divan_obs_asgi.metrics.multiprocess.worker_file import Ledger
 
-# Characters of a label set that are worth remembering.
-_MAX_GIVEN = 1000
+# Longer label sets are not cached.
+_MAX_CACHED_LENGTH = 1000
 
 
 class LimitedMetric(MetricWrapperBase):
     """
     A metric with a bounded number of label sets.
 
-    A label set is redacted, and checked against vocabularies and limit, when it is first asked for; after that its
-    child is found by the values as they were given.
+    The first request for a label set redacts it and checks it against the vocabularies and the limit. Later requests
+    find the child in a cache, by the values as the caller gave them.
 
     Args:
         described: the family under its full name, with the namespace, and with `_total` of a counter.
-        ledger: where several workers serve: what this one counts in.
+        ledger: of this worker; None if the service has one worker.
     """
 
     family: Family[Metric]
-    governor: CardinalityLimit
-    # What the page says of a child's labels, kept by those who write it.
+    limit: CardinalityLimit
+    # Caches of the page: the text of a child's labels.
     label_text: str | None = None
     around_le: tuple[str, str] | None = None
-    # Of a metric without labels: whether there is something to tell.
-    is_told = True
-    # Whether this is the child that stands for what is over the limit.
+    # Whether a metric without labels is on the page.
+    is_exposed = True
+    # Whether the numbers are in the ledger of a worker.
+    is_in_ledger = False
+    # Whether this child counts everything over the limit.
     is_overflow = False
 
     def __init__(self, *args: Any, described: Described, ledger: Ledger | None = None, **kwargs: Any) -> None:
@@ -50,7 +52,7 @@ class LimitedMetric(MetricWrapperBase):
         self.family = described.family
         self._ledger = ledger
         super().__init__(*args, **kwargs)
-        # prometheus_client makes the children of these.
+        # prometheus_client creates the children with these arguments.
         self._kwargs |= {"described": described, "ledger": ledger}
 
     def _values(self, count: int) -> list[Any]:
@@ -60,190 +62,187 @@ class LimitedMetric(MetricWrapperBase):
             values = self._ledger.values(self.described, self._labelvalues, count)
         else:
             values = local_values(count)
-        self._first = values[0]
+        self.is_in_ledger = isinstance(values[0], Value)
         return values
 
     @property
     def is_shared(self) -> bool:
-        """Whether several workers count this."""
+        """Whether several workers count this metric."""
         return self._ledger is not None
-
-    @property
-    def place(self) -> int | None:
-        """Where the first number of this label set stands in the ledger; None of one that stands in none."""
-        return getattr(self._first, "at", None)
 
     @property
     def full_name(self) -> str:
         """The name with the namespace, and with `_total` of a counter."""
         return self.described.full_name
 
-    def govern(self, governor: CardinalityLimit) -> Self:
-        """Have `governor` judge the label sets of this metric, which has none yet."""
-        self.governor = governor
-        # Children by the values as they were given, and the label sets as they are told.
-        self._known: dict[tuple[str, ...], Any] = {}
-        self._told: set[tuple[str, ...]] = set()
-        self._overflown: Any = None
-        # Whether some value is told differently from how it was given.
-        self._rewrites = False
-        self._admission = threading.Lock()
-        # Called when label sets were forgotten: who keeps children looks them up again.
-        self.when_forgotten: list[Callable[[], object]] = []
+    def limited_by(self, limit: CardinalityLimit) -> Self:
+        """Have `limit` check the label sets of this metric, which has none yet."""
+        self.limit = limit
+        # The cache: children by the values as the caller gave them.
+        self._cache: dict[tuple[str, ...], Any] = {}
+        # The label sets on the page.
+        self._admitted: set[tuple[str, ...]] = set()
+        self._overflow_child: Any = None
+        # Whether redaction or a vocabulary has changed a value.
+        self._has_changed_values = False
+        self._admission_lock = threading.Lock()
+        # Called after label sets were removed: callers that keep children look them up again.
+        self.on_removal: list[Callable[[], object]] = []
         return self
 
     @property
     def label_sets(self) -> int:
-        """How many label sets there are; 1 of a metric without labels, 0 where there is nothing to tell of it."""
-        return len(self._told) if self.family.labels else int(self.is_told)
+        """The number of label sets. A metric without labels has 1, or 0 if it is not on the page."""
+        return len(self._admitted) if self.family.labels else int(self.is_exposed)
 
     @property
     def series_each(self) -> int:
-        """How many lines a label set has on the page, without `_created`."""
+        """The number of lines of a label set on the page, without `_created`."""
         if self.family.kind == "histogram":
-            # Of negative observations there is no sum.
+            # A histogram of negative observations has no sum.
             return len(self.edges) + 1 + (self.edges[0] >= 0)
         return 2 if self.family.kind == "summary" else 1
 
     @property
     def edges(self) -> list[float]:
-        """The upper edges of a histogram's buckets, infinity included."""
+        """The upper edges of a histogram's buckets, including infinity."""
         edges: list[float] = self._upper_bounds  # type: ignore[attr-defined]
         return edges
 
     def children(self) -> list[Any]:
-        """Return the child of every label set; of a metric without labels itself."""
+        """Return the child of every label set; a metric without labels returns itself."""
         if not self.family.labels:
-            return [self] if self.is_told else []
+            return [self] if self.is_exposed else []
         with self._lock:
             return list(self._metrics.values())
 
     def labels(self, *values: Any, **by_name: Any) -> Any:
-        """Return the child of a label set, or that of the overflow."""
+        """Return the child of a label set, or the overflow child."""
         if by_name:
             if (
                 values
                 or len(by_name) != len(self.family.labels)
                 or not all(map(by_name.__contains__, self.family.labels))
             ):
-                return super().labels(*values, **by_name)  # Raises, and says why.
+                return super().labels(*values, **by_name)  # Raises an error that gives the reason.
             values = tuple(by_name[name] for name in self.family.labels)
         try:
             given = tuple(map(str, values))
         except Exception:
             given = tuple(map(text_of, values))
-        child = self._known.get(given)
+        child = self._cache.get(given)
         return child if child is not None else self._admit(given)
 
-    def labels_of_a_tally(self, *given: str) -> Any:
-        """Return the child as `labels` does, for who calls `count_overflow` where it is that of the overflow."""
-        child = self._known.get(given)
+    def labels_without_count(self, *given: str) -> Any:
+        """Return the same child as `labels`. The caller calls `count_overflow` for each event of an overflow child."""
+        child = self._cache.get(given)
         return child if child is not None else self._admit(given, times=0)
 
     def count_overflow(self, times: int) -> None:
-        """Count that this child stood for something else so many times."""
-        self.governor.count_overflow(self.family, "limit", times)
+        """Count that this overflow child was used in place of another label set."""
+        self.limit.count_overflow(self.family, "limit", times)
 
     def _admit(self, given: tuple[str, ...], times: int = 1) -> Any:
         names = self.family.labels
         if len(given) != len(names) or not names:
-            return super().labels(*given)  # Raises, and says why.
-        if self._full() and not self._rewrites:
-            # Redaction would make none of the known ones of it: a million strangers cost next to nothing.
+            return super().labels(*given)  # Raises an error that gives the reason.
+        if self._is_full() and not self._has_changed_values:
+            # Redaction cannot turn it into a known label set: a million invented values cost next to nothing.
             return self._overflow(given, times)
-        listed = tuple(map(self._listed, names, given))
-        told = tuple(map(self.governor.told, names, listed))
-        with self._admission:
-            self._rewrites = self._rewrites or told != given
-            if told in self._told or not self._full():
-                child = self._child(told)
+        checked = tuple(map(self._checked, names, given))
+        redacted = tuple(map(self.limit.redacted, names, checked))
+        with self._admission_lock:
+            self._has_changed_values = self._has_changed_values or redacted != given
+            if redacted in self._admitted or not self._is_full():
+                child = self._child(redacted)
                 if (
-                    listed == given
-                    and len(self._known) < self.governor.max_series
-                    and sum(map(len, given)) < _MAX_GIVEN
+                    checked == given
+                    and len(self._cache) < self.limit.max_series
+                    and sum(map(len, given)) < _MAX_CACHED_LENGTH
                 ):
-                    self._known[given] = child
+                    self._cache[given] = child
             else:
                 child = None
         if child is None:
             return self._overflow(given, times)
-        if listed != given:
-            self.governor.report(self.family, "vocabulary", given)
+        if checked != given:
+            self.limit.report(self.family, "vocabulary", given)
         return child
 
-    def _full(self) -> bool:
-        return len(self._told) >= self.governor.max_series - 1  # The last one is the overflow's.
+    def _is_full(self) -> bool:
+        return len(self._admitted) >= self.limit.max_series - 1  # The last label set is the overflow.
 
     def _overflow(self, given: tuple[str, ...], times: int) -> Any:
-        self.governor.report(self.family, "limit", given, times)
-        if self._overflown is None:
-            with self._admission:
-                overflown = self._child((OVERFLOW,) * len(given))
-                overflown.is_overflow = True
-                self._overflown = overflown
-        return self._overflown
+        self.limit.report(self.family, "limit", given, times)
+        if self._overflow_child is None:
+            with self._admission_lock:
+                child = self._child((OVERFLOW,) * len(given))
+                child.is_overflow = True
+                self._overflow_child = child
+        return self._overflow_child
 
-    def _child(self, told: tuple[str, ...]) -> Any:
-        child = super().labels(*told)
-        child.governor = self.governor
-        self._told.add(told)
+    def _child(self, values: tuple[str, ...]) -> Any:
+        child = super().labels(*values)
+        child.limit = self.limit
+        self._admitted.add(values)
         return child
 
-    def _listed(self, name: str, value: str) -> str:
-        vocabulary = self.governor.vocabulary(name, self.family)
+    def _checked(self, name: str, value: str) -> str:
+        """Return a value, or `__overflow__` if it is not in the vocabulary of its label."""
+        vocabulary = self.limit.vocabulary(name, self.family)
         return value if vocabulary is None or value in vocabulary else OVERFLOW
 
     def remove(self, *values: Any) -> None:
-        """Forget a label set, given as it was to `labels`."""
-        told = tuple(map(self.governor.told, self.family.labels, map(text_of, values)))
-        self._drop(lambda key: key == told)
+        """Remove a label set. The values are those that were given to `labels`."""
+        unwanted = tuple(map(self.limit.redacted, self.family.labels, map(text_of, values)))
+        self._remove(lambda key: key == unwanted)
 
     def remove_by_labels(self, labels: dict[str, str]) -> None:
-        """Forget the label sets that have these values."""
-        told = {name: self.governor.told(name, text_of(value)) for name, value in labels.items()}
-        asked = {self.family.labels.index(name): value for name, value in told.items()}
-        self._drop(lambda key: bool(asked) and all(key[at] == value for at, value in asked.items()))
+        """Remove the label sets that have these values."""
+        redacted = {name: self.limit.redacted(name, text_of(value)) for name, value in labels.items()}
+        by_index = {self.family.labels.index(name): value for name, value in redacted.items()}
+        self._remove(lambda key: bool(by_index) and all(key[at] == value for at, value in by_index.items()))
 
     def clear(self) -> None:
-        """Forget all label sets."""
-        self._drop(lambda key: True)
+        """Remove all label sets."""
+        self._remove(lambda key: True)
 
-    def _drop(self, unwanted: Callable[[tuple[str, ...]], bool]) -> None:
+    def _remove(self, is_unwanted: Callable[[tuple[str, ...]], bool]) -> None:
         if not self.family.labels:
             return
         with self._lock:
-            dropped = {key: child for key, child in self._metrics.items() if unwanted(tuple(key))}
-            for key in dropped:
+            removed = {key: child for key, child in self._metrics.items() if is_unwanted(tuple(key))}
+            for key in removed:
                 del self._metrics[key]
-        with self._admission:
-            self._told.difference_update(map(tuple, dropped))
-            self._forget()
-        for child in dropped.values():
+        with self._admission_lock:
+            self._admitted.difference_update(map(tuple, removed))
+            self._clear_cache()
+        for child in removed.values():
             cast(LimitedMetric, child).withdraw()
-        for call in tuple(self.when_forgotten):
+        for call in tuple(self.on_removal):
             call()
 
     def withdraw(self) -> None:
-        """Tell no longer of this child; what several workers have counted stays."""
+        """Stop exposing this child. What several workers have counted stays."""
 
-    def forget_judgements(self) -> None:
-        """Have every label set judged anew when it is next asked for."""
-        with self._admission:
-            self._forget()
+    def recheck_label_sets(self) -> None:
+        """Check every label set again when it is next requested."""
+        with self._admission_lock:
+            self._clear_cache()
 
-    def _forget(self) -> None:
-        self._known.clear()
-        self._overflown = None
+    def _clear_cache(self) -> None:
+        self._cache.clear()
+        self._overflow_child = None
 
 
 class LimitedCounter(LimitedMetric, Counter):
-    """A counter; exemplars are redacted, and left out where they are too long."""
+    """A counter. Exemplars are redacted; those that are too long are dropped."""
 
     def _metric_init(self) -> None:
         (self._value,) = self._values(1)
 
     def inc(self, amount: float = 1, exemplar: dict[str, str] | None = None) -> None:
-        super().inc(amount, exemplar and self.governor.exemplar(exemplar))
+        super().inc(amount, exemplar and self.limit.exemplar(exemplar))
 
 
 class LimitedGauge(LimitedMetric, Gauge):
@@ -253,14 +252,14 @@ class LimitedGauge(LimitedMetric, Gauge):
 
     def _metric_init(self) -> None:
         (self._value,) = self._values(1)
-        self.is_told = not self.family.absent
+        self.is_exposed = not self.family.absent
 
     def set(self, value: float) -> None:
         super().set(value)
-        self.is_told = True
+        self.is_exposed = True
 
     def _child_samples(self) -> Iterable[Sample]:
-        return super()._child_samples() if self.is_told else ()
+        return super()._child_samples() if self.is_exposed else ()
 
     def withdraw(self) -> None:
         if isinstance(self._value, GaugeValue):
@@ -270,30 +269,21 @@ class LimitedGauge(LimitedMetric, Gauge):
     def set_function(self, f: Callable[[], float]) -> None:
         if self._ledger is not None:
             raise ImproperlyConfigured(
-                f"{self.full_name} is told by all workers, and none can call the function of another: "
-                "set it from a task, not by set_function, or unset PROMETHEUS_MULTIPROC_DIR."
+                f"{self.full_name} is shared by all workers, and a worker cannot call a function of another one: "
+                "set the gauge from a task instead of set_function, or unset PROMETHEUS_MULTIPROC_DIR."
             )
         super().set_function(f)
         self.has_function = True
 
 
 class LimitedHistogram(LimitedMetric, Histogram):
-    """A histogram; exemplars are redacted, and left out where they are too long."""
+    """A histogram. Exemplars are redacted; those that are too long are dropped."""
 
     def _metric_init(self) -> None:
         self._sum, *self._buckets = self._values(1 + len(self._upper_bounds))
 
     def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
-        super().observe(amount, exemplar and self.governor.exemplar(exemplar))
-
-    def put(self, bucket: int, amount: float) -> None:
-        """Add an observation whose bucket is known."""
-        self._buckets[bucket].inc(1)
-        self._sum.inc(amount)
-
-    def show(self, bucket: int, amount: float, trace_id: str, at_s: float) -> None:
-        """Have a bucket's exemplar be a trace."""
-        self._buckets[bucket].set_exemplar(Shown({"trace_id": trace_id}, amount, at_s))
+        super().observe(amount, exemplar and self.limit.exemplar(exemplar))
 
 
 class LimitedSummary(LimitedMetric, Summary):
@@ -303,21 +293,21 @@ class LimitedSummary(LimitedMetric, Summary):
         self._count, self._sum = self._values(2)
 
 
-def governed(
+def limited_metric(
     family: Family[Metric],
     namespace: str,
     registry: CollectorRegistry,
-    governor: CardinalityLimit,
+    limit: CardinalityLimit,
     ledger: Ledger | None = None,
 ) -> Metric:
     """
-    Make the metric of a family, in `registry`.
+    Create the metric of a family, in `registry`.
 
     Args:
-        ledger: where several workers serve: what this one counts in.
+        ledger: of this worker; None if the service has one worker.
 
     Raises:
-        ValueError: where prometheus_client refuses a name, a label or a bucket, or a series of that name exists.
+        ValueError: if prometheus_client rejects a name, a label or a bucket, or a series of that name exists.
     """
     name = f"{namespace}_{family.name}"
     given: dict[str, Any] = {"registry": registry, "described": Described(name, family), "ledger": ledger}
@@ -331,7 +321,7 @@ def governed(
             metric = LimitedHistogram(name, family.help, family.labels, **given, buckets=family.buckets)
         case "summary":
             metric = LimitedSummary(name, family.help, family.labels, **given)
-    return cast(Metric, metric.govern(governor))
+    return cast(Metric, metric.limited_by(limit))
 
 
-__all__ = ["LimitedCounter", "LimitedGauge", "LimitedHistogram", "LimitedMetric", "LimitedSummary", "governed"]
+__all__ = ["LimitedCounter", "LimitedGauge", "LimitedHistogram", "LimitedMetric", "LimitedSummary", "limited_metric"]

@@ -1,4 +1,4 @@
-"""The numbers of a process that counts for itself."""
+"""The numbers of a process that is the only worker of its service."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 from prometheus_client.samples import Exemplar
 
 
-class Shown(Exemplar):
-    """An exemplar that keeps what the page says of it, once it was written."""
+class TraceExemplar(Exemplar):
+    """An exemplar that caches its text for the page."""
 
     text: str | None = None
 
 
 class LocalValue:
     """
-    A number, with the methods of prometheus_client's values.
+    A number with the methods of prometheus_client's values.
 
-    Those of one label set have one lock, and no `__dict__`: half of the memory, and of what a scrape has to look at.
+    The values of one label set share a lock and have no `__dict__`: this halves the memory, and what a scrape reads.
     """
 
     __slots__ = ("_exemplar", "_lock", "_value")
@@ -27,6 +27,10 @@ class LocalValue:
         self._value = 0.0
         self._exemplar: Any = None
         self._lock = lock
+
+    def add(self, amount: float) -> None:
+        """Add without the lock: only the thread of the event loop may call this (`FastBuckets`)."""
+        self._value += amount
 
     def inc(self, amount: float) -> None:
         with self._lock:
@@ -44,9 +48,9 @@ class LocalValue:
 
     def get_exemplar(self) -> Any:
         exemplar = self._exemplar
-        if type(exemplar) is tuple:  # As `FastBuckets` leaves it.
+        if type(exemplar) is tuple:  # `FastBuckets` stores a tuple.
             amount, trace_id, at_s = exemplar
-            exemplar = Shown({"trace_id": trace_id}, amount, at_s)
+            exemplar = TraceExemplar({"trace_id": trace_id}, amount, at_s)
             self._exemplar = exemplar
         return exemplar
 
@@ -57,4 +61,4 @@ def local_values(count: int) -> list[LocalValue]:
     return [LocalValue(lock) for _ in range(count)]
 
 
-__all__ = ["LocalValue", "Shown", "local_values"]
+__all__ = ["LocalValue", "TraceExemplar", "local_values"]

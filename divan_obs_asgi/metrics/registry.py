@@ -1,4 +1,4 @@
-"""The metrics of one `Observability`: an own Prometheus registry, filled from the catalogue."""
+"""The metrics of one bundle: a Prometheus registry of its own, filled from the catalogue."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from prometheus_client.registry import Collector, RestrictedRegistry
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics import family as families
-from divan_obs_asgi.metrics.cardinality import Cardinality, size_of, size_of_stranger
+from divan_obs_asgi.metrics.cardinality import Cardinality, cardinality_of, foreign_cardinality_of
 from divan_obs_asgi.metrics.cardinality_limit import MAX_SERIES, CardinalityLimit, Cause
 from divan_obs_asgi.metrics.catalogue import DOMAIN, FAMILIES, Catalogue
 from divan_obs_asgi.metrics.domain import Domain
-from divan_obs_asgi.metrics.exposition.collector_timeouts import PATIENCE_S, CollectorTimeouts
+from divan_obs_asgi.metrics.exposition.collector_timeouts import TIMEOUT_S, CollectorTimeouts
 from divan_obs_asgi.metrics.exposition.text import Format, render
 from divan_obs_asgi.metrics.family import Declared, Family, GaugeMode, M_co, Metric
-from divan_obs_asgi.metrics.limited import LimitedMetric, governed
+from divan_obs_asgi.metrics.limited import LimitedMetric, limited_metric
 from divan_obs_asgi.metrics.multiprocess.merging import MergedFamily
 from divan_obs_asgi.metrics.multiprocess.workers import VARIABLE, Workers
 from divan_obs_asgi.redaction import RedactionPolicy
 
 NAMESPACE = "divan"
 
-# Prometheus, "Metric names and labels": what every version of it, and every client, understands.
+# Prometheus, "Metric names and labels". Every version of Prometheus, and every client, accepts these names.
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
-# What prometheus_client makes of these is unknown to the ledgers of workers.
+# prometheus_client's own metrics do not write to the ledgers of workers.
 _UNSHARED = (Counter, Gauge, Histogram, Summary)
 
 
@@ -47,7 +47,7 @@ def _ignore(error: Exception) -> None: ...
 
 @dataclass(frozen=True, slots=True)
 class DependencyLatency:
-    """The summary that SPEC names, and its twin with buckets."""
+    """The latency of a dependency: a summary, and a histogram for quantiles."""
 
     summary: Summary
     histogram: Histogram
@@ -59,15 +59,15 @@ class DependencyLatency:
 
 class Registry(CollectorRegistry):
     """
-    A registry that tells its collectors, in the order in which they came.
+    A registry that lists its collectors in the order of their registration.
 
     Args:
-        shared: whether its page tells of several workers.
+        shared: whether the page includes several workers.
 
     Attributes:
-        before: called before the metrics are read, in any thread, but in one at a time: who counts elsewhere, where
-            that is cheaper, tells what was counted.
-        failed: called where one of these raises; the others are called all the same.
+        before: functions that are called before the metrics are read, in any thread but one at a time. Fast counters
+            are flushed here.
+        failed: called if one of these functions raises. The others are called anyway.
     """
 
     failed: Callable[[Exception], object]
@@ -78,23 +78,23 @@ class Registry(CollectorRegistry):
         self._in_order: dict[Collector, None] = {}
         self.before: list[Callable[[], object]] = []
         self.failed = _ignore
-        self._asking = threading.Lock()
-        # Held where metrics are made, whoever makes them.
+        self._calling = threading.Lock()
+        # Held while metrics are created.
         self.adding = threading.RLock()
         self._later: deque[Callable[[], object]] = deque()
         self._reserved: frozenset[str] = frozenset()
 
     def register(self, collector: Collector) -> None:
         """
-        Have a collector be on the page.
+        Put a collector on the page.
 
         Raises:
-            ImproperlyConfigured: where the page tells of several workers, and this counts in one.
+            ImproperlyConfigured: if the page includes several workers, and the collector counts in one only.
         """
         if self._shared and isinstance(collector, _UNSHARED) and not isinstance(collector, LimitedMetric):
             raise ImproperlyConfigured(
-                f"{collector} counts in one worker, and {VARIABLE} has the page tell of all of them: "
-                "make it by observability.metrics.counter, gauge, histogram or summary."
+                f"{collector} counts in one worker only, and with {VARIABLE} the page includes all workers: "
+                "create it with observability.metrics.counter, gauge, histogram or summary."
             )
         if self._later and self._may_clash(collector):
             self.complete()
@@ -102,7 +102,7 @@ class Registry(CollectorRegistry):
         self._in_order[collector] = None
 
     def _may_clash(self, collector: Collector) -> bool:
-        """Tell whether one that is made later may have the name of a series of this one."""
+        """Return whether a collector that is created later may use a name of this one."""
         if not isinstance(collector, LimitedMetric):
             return True
         family = collector.family
@@ -112,13 +112,13 @@ class Registry(CollectorRegistry):
 
     def later(self, make: Callable[[], object], names: Iterable[str] = ()) -> None:
         """
-        Have `make` register its collectors when somebody reads the registry, and not before.
+        Call `make` when the registry is first read. It registers collectors.
 
-        A bundle has seventy collectors, and most bundles are made for a test that looks at none of them. Where several
-        workers serve, it is done at once: the others read what this one has, and cannot ask for it.
+        A bundle has seventy collectors, and most bundles are created by tests that read none of them. With several
+        workers `make` is called at once: the other workers read the ledger of this one, and cannot call it.
 
         Args:
-            names: what nobody else may register until then.
+            names: reserved until then.
         """
         self._later.append(make)
         self._reserved |= frozenset(names)
@@ -127,11 +127,11 @@ class Registry(CollectorRegistry):
 
     @property
     def is_incomplete(self) -> bool:
-        """Whether something is still to be made."""
+        """Whether collectors are still to be created."""
         return bool(self._later)
 
     def complete(self) -> None:
-        """Make what is made later."""
+        """Create the collectors that were postponed by `later`."""
         if not self._later:
             return
         with self.adding:
@@ -143,7 +143,7 @@ class Registry(CollectorRegistry):
                     self.failed(error)
 
     def put_first(self, collectors: Iterable[Collector]) -> None:
-        """Have these, of what is registered, be told before all others."""
+        """Move these collectors to the top of the page; those that are not registered are ignored."""
         with self._lock:
             names = self._collector_to_names
             in_order = dict.fromkeys(one for one in (*collectors, *self._in_order) if one in names)
@@ -159,31 +159,31 @@ class Registry(CollectorRegistry):
         self._in_order.pop(collector, None)
 
     def collectors(self, only: Container[Collector] | None = None) -> tuple[Collector, ...]:
-        """Return what is registered; of that what is in `only`, where that is given."""
+        """Return the registered collectors; only those in `only`, if that is given."""
         if only is None:
             self.complete()
-        self.ask()
+        self.call_before()
         registered = tuple(self._in_order)
         return registered if only is None else tuple(one for one in registered if one in only)
 
-    def strangers(self) -> list[MetricWrapperBase]:
-        """Return prometheus_client's own metrics, which no governor bounds."""
+    def foreign_metrics(self) -> list[MetricWrapperBase]:
+        """Return the metrics that the application created with prometheus_client. Their label sets are not limited."""
         self.complete()
         metrics = [one for one in tuple(self._in_order) if isinstance(one, MetricWrapperBase)]
         return [metric for metric in metrics if not isinstance(metric, LimitedMetric)]
 
     def collect(self) -> Iterable[Samples]:
         self.complete()
-        self.ask()
+        self.call_before()
         return super().collect()
 
-    def ask(self) -> None:
-        """Have all that is counted elsewhere be told."""
+    def call_before(self) -> None:
+        """Call the functions that must run before the metrics are read."""
         failures = []
-        with self._asking:
-            for tell in tuple(self.before):
+        with self._calling:
+            for call in tuple(self.before):
                 try:
-                    tell()
+                    call()
                 except Exception as error:
                     failures.append(error)
         for failure in failures:
@@ -192,22 +192,22 @@ class Registry(CollectorRegistry):
 
 class Metrics(Catalogue):
     """
-    Every family of the catalogue, and those that the application adds.
+    The families of the catalogue, and those that the application adds.
 
     Label values and exemplars go through the redaction policy, and a family has at most `max_series` label sets. The
-    registry is not prometheus_client's global one: a second `Observability` (tests, a reload) starts at zero and
-    collides with nothing. A family of the catalogue is made when it is first used, or the first page is.
+    registry is not prometheus_client's global one: a second bundle (tests, a reload) starts at zero and does not
+    collide with the first. A family of the catalogue is created when it is first used, or with the first page.
 
     Args:
-        created: whether the page has the series `_created`, which double it.
-        directory: where several workers serve as one: what all of them keep their series in.
-        patience_s: how long a page waits for what the application has registered.
+        created: whether the page has the series `_created`, which double its size.
+        directory: in which all workers of the service keep their series; None for a single worker.
+        timeout_s: how long a page waits for a collector of the application.
 
     Attributes:
-        workers: None where this process is the only one.
+        workers: None if this process is the only worker.
 
     Raises:
-        ImproperlyConfigured: where the directory cannot be used.
+        ImproperlyConfigured: if the directory cannot be used.
     """
 
     def __init__(
@@ -218,23 +218,23 @@ class Metrics(Catalogue):
         *,
         created: bool = False,
         directory: Path | None = None,
-        patience_s: float = PATIENCE_S,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
         self.namespace = namespace
         self._created = created
-        self._callbacks = CollectorTimeouts(patience_s)
+        self._timeouts = CollectorTimeouts(timeout_s)
         self.workers = None if directory is None else Workers(directory, namespace, max_series)
         self.registry = Registry(shared=self.workers is not None)
         self._metrics: dict[str, Metric] = {}
         self._families: dict[str, Family[Metric]] = {}
         self._overflows: dict[tuple[str, Cause], Counter] = {}
         counting = self.counting(policy or RedactionPolicy(), "metrics")
-        self._governor = CardinalityLimit(counting, self._overflowed, max_series)
+        self._limit = CardinalityLimit(counting, self._overflowed, max_series)
         self.registry.later(self._make_catalogue, _series_names(namespace))
 
     @cached_property
     def domain(self) -> Domain:
-        """The events of a campus chat, a method each. Their families are on the page from the first use of this on."""
+        """The events of a campus chat, one method each. The first use of this puts their families on the page."""
         with self.registry.adding:
             domain = Domain(self)
             if not self.registry.is_incomplete:
@@ -243,22 +243,22 @@ class Metrics(Catalogue):
 
     def counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter:
         """
-        Return the counter `<namespace>_<name>`, made at the first call; `name` ends in `_total`.
+        Return the counter `<namespace>_<name>`, created by the first call; `name` ends in `_total`.
 
         Raises:
-            ImproperlyConfigured: where a metric of that name is something else, or the name is none.
+            ImproperlyConfigured: if the name is invalid, or a different metric has it.
         """
         return self.of(families.counter(name, _listed(labels), help, families.APPLICATION))
 
     def gauge(self, name: str, help: str, labels: Sequence[str] = (), mode: GaugeMode = "livesum") -> Gauge:
         """
-        Return the gauge `<namespace>_<name>`, made at the first call.
+        Return the gauge `<namespace>_<name>`, created by the first call.
 
         Args:
-            mode: how several processes are told as one: their sum, the smallest, ...
+            mode: how the values of several workers are combined: their sum, the smallest, ...
 
         Raises:
-            ImproperlyConfigured: where a metric of that name is something else, or the name is none.
+            ImproperlyConfigured: if the name is invalid, or a different metric has it.
         """
         return self.of(families.gauge(name, _listed(labels), help, families.APPLICATION, mode))
 
@@ -270,64 +270,64 @@ class Metrics(Catalogue):
         buckets: Sequence[float] = families.DURATION_BUCKETS_S,
     ) -> Histogram:
         """
-        Return the histogram `<namespace>_<name>`, made at the first call; `buckets` are upper edges.
+        Return the histogram `<namespace>_<name>`, created by the first call; `buckets` are upper edges.
 
         Raises:
-            ImproperlyConfigured: where a metric of that name is something else, or name or buckets are none.
+            ImproperlyConfigured: if name or buckets are invalid, or a different metric has the name.
         """
         return self.of(families.histogram(name, _listed(labels), help, families.APPLICATION, buckets))
 
     def summary(self, name: str, help: str, labels: Sequence[str] = ()) -> Summary:
         """
-        Return the summary `<namespace>_<name>`, made at the first call: count and sum, no quantiles.
+        Return the summary `<namespace>_<name>`, created by the first call: count and sum, no quantiles.
 
         Raises:
-            ImproperlyConfigured: where a metric of that name is something else, or the name is none.
+            ImproperlyConfigured: if the name is invalid, or a different metric has it.
         """
         return self.of(families.summary(name, _listed(labels), help, families.APPLICATION))
 
     def of(self, family: Family[M_co]) -> M_co:
-        """Return the metric of a family, made at the first call."""
+        """Return the metric of a family, created by the first call."""
         with self.registry.adding:
             known = self._families.get(family.name)
             if known is None:
-                # The catalogue's has the name also where it is not made yet.
+                # The name belongs to the catalogue's family, even if that is not created yet.
                 known = _CATALOGUE.get(family.name, family)
                 self._make(known)
             if known is not family and not _same(known, family):
                 raise ImproperlyConfigured(
-                    f"The metric {family.name!r} is {_described(known)} already; asked for {_described(family)}."
+                    f"The metric {family.name!r} is {_description(known)} already; requested: {_description(family)}."
                 )
             return cast(M_co, self._metrics[family.name])
 
     @property
     def families(self) -> tuple[Family[Metric], ...]:
-        """The families that have been made, the application's own among them."""
+        """The families that have been created, including those of the application."""
         return tuple(self._families.values())
 
     def declare(self, label: str, values: Iterable[str]) -> None:
         """
-        Say which values a label takes in what the application counts; all others are told as `__overflow__`.
+        Declare the values of a label in the application's metrics; all others are counted as `__overflow__`.
 
         Raises:
-            ImproperlyConfigured: where there are none.
+            ImproperlyConfigured: if there are no values.
         """
         listed = _listed(values)
         if not listed:
             raise ImproperlyConfigured(f"The label {label!r} was declared without values.")
-        self._governor.declare(label, listed)
+        self._limit.declare(label, listed)
         for metric in tuple(self._metrics.values()):
-            cast(LimitedMetric, metric).forget_judgements()
+            cast(LimitedMetric, metric).recheck_label_sets()
 
     def start_at_zero(self, metric: Metric, **values: Iterable[str]) -> None:
         """
-        Have the series of all combinations of `values` exist before something happens.
+        Create the series of all combinations of `values`, at zero.
 
-        A rate over a series that begins with its first event does not see that event. At most half of the label sets
-        that a family may have are made in this way.
+        If a series begins with its first event, `rate()` misses that event. This method creates at most half of the
+        label sets that a family may have.
 
         Raises:
-            ImproperlyConfigured: where these are not the labels of the metric.
+            ImproperlyConfigured: if these are not the labels of the metric.
         """
         own, values_of = cast(LimitedMetric, metric), {name: _listed(given) for name, given in values.items()}
         labels = own.family.labels
@@ -339,12 +339,12 @@ class Metrics(Catalogue):
         if not labels:
             return
         for combination in product(*map(values_of.__getitem__, labels)):
-            if own.label_sets >= self._governor.max_series // 2:
+            if own.label_sets >= self._limit.max_series // 2:
                 return
             metric.labels(*combination)
 
     def forget(self, gauge: Gauge, *values: str) -> None:
-        """Have the series of a label set be absent, until it is asked for again."""
+        """Remove the series of a label set, until it is used again."""
         gauge.remove(*values)
 
     def counting(self, policy: RedactionPolicy, sink: str) -> RedactionPolicy:
@@ -360,7 +360,7 @@ class Metrics(Catalogue):
         return policy.having(count=count)
 
     def dependency(self, probe: str) -> tuple[Gauge, DependencyLatency] | None:
-        """Return the `up` gauge and the latency of the probes that SPEC names, None for others."""
+        """Return the `up` gauge and the latency of the probes `redis` and `postgres`, None for others."""
         if probe == "redis":
             return self.redis_up, DependencyLatency(self.redis_latency, self.redis_ping_duration)
         if probe == "postgres":
@@ -369,26 +369,26 @@ class Metrics(Catalogue):
 
     @property
     def max_series(self) -> int:
-        """How many label sets a family has at most."""
-        return self._governor.max_series
+        """The maximum number of label sets of a family."""
+        return self._limit.max_series
 
     def label_sets(self) -> Mapping[str, int]:
-        """Return how many label sets each family has, by its name without the namespace."""
+        """Return the number of label sets of each family, by its name without the namespace."""
         self.registry.complete()
-        self.registry.ask()
+        self.registry.call_before()
         return {name: cast(LimitedMetric, metric).label_sets for name, metric in tuple(self._metrics.items())}
 
     def cardinality(self) -> list[Cardinality]:
-        """Return how large each family is, and each metric of prometheus_client that is registered beside them."""
+        """Return the size of each family and of each registered foreign metric."""
         self.registry.complete()
-        self.registry.ask()
+        self.registry.call_before()
         own = [
-            size_of(
+            cardinality_of(
                 cast(LimitedMetric, metric), self._overflow_of(name, "limit"), self._overflow_of(name, "vocabulary")
             )
             for name, metric in tuple(self._metrics.items())
         ]
-        return [*own, *map(size_of_stranger, self.registry.strangers())]
+        return [*own, *map(foreign_cardinality_of, self.registry.foreign_metrics())]
 
     def _overflow_of(self, family: str, cause: Cause) -> int:
         child = self._overflows.get((family, cause))
@@ -396,11 +396,10 @@ class Metrics(Catalogue):
 
     def render(self, form: Format = Format.TEXT, failed: Callable[[Exception], object] = lambda error: None) -> bytes:
         """
-        Return all series, of all workers.
+        Return the page: all series of all workers.
 
         Args:
-            failed: called where a collector that the application has registered raises or hangs; its series are missing
-                then.
+            failed: called if a collector of the application raises or hangs; its series are then missing.
         """
         return b"".join(self.slices(form, failed))
 
@@ -408,25 +407,25 @@ class Metrics(Catalogue):
         self, form: Format, failed: Callable[[Exception], object], only: Container[Collector] | None = None
     ) -> Iterator[bytes]:
         """
-        Yield all series in parts, each made in half a millisecond, for a thread that lets others go on in between.
+        Yield the page in parts that take half a millisecond each, so that a thread can pause between them.
 
         Args:
-            failed: as for `render`.
-            only: the metrics whose series are wanted, as this worker knows them; None for all.
+            failed: see `render`.
+            only: the metrics to expose, with the values of this worker alone; None for all metrics of all workers.
         """
         collectors = self.registry.collectors(only)
         if only is not None or self.workers is None:
             yield from self._written(collectors, form, failed)
         else:
             with self.workers.read(collectors, failed):
-                yield from (b"" for _ in self.workers.settling())
-                merged = self.workers.in_place_of(collectors, exemplars=form is Format.OPENMETRICS)
+                yield from (b"" for _ in self.workers.merge_values())
+                merged = self.workers.merged(collectors, exemplars=form is Format.OPENMETRICS)
                 yield from self._written(merged, form, failed)
 
     def _written(
         self, collectors: Iterable[Collector | MergedFamily], form: Format, failed: Callable[[Exception], object]
     ) -> Iterator[bytes]:
-        return render(collectors, form, self._created, failed, self._callbacks)
+        return render(collectors, form, self._created, failed, self._timeouts)
 
     def _make_catalogue(self) -> None:
         for family in FAMILIES:
@@ -435,30 +434,30 @@ class Metrics(Catalogue):
         self._put_first()
 
     def _put_first(self) -> None:
-        """Have the families of the catalogue, of what was made, be told in its order."""
-        made = [self._metrics[family.name] for family in FAMILIES if family.name in self._metrics]
-        self.registry.put_first(cast(Collector, metric) for metric in made)
+        """Move the created families of the catalogue to the top of the page, in its order."""
+        created = [self._metrics[family.name] for family in FAMILIES if family.name in self._metrics]
+        self.registry.put_first(cast(Collector, metric) for metric in created)
 
     def _make(self, family: Family[M_co]) -> None:
-        metric = self._metrics[family.name] = self._made(family)
+        metric = self._metrics[family.name] = self._create(family)
         self._families[family.name] = family
         if isinstance(family, Declared) and family.attribute:
-            # From now on the attribute is the metric itself, and `Declared.__get__` is not asked.
+            # From now on the attribute is the metric itself, and `Declared.__get__` is not called.
             setattr(self, family.attribute, metric)
 
-    def _made(self, family: Family[M_co]) -> Metric:
-        wrong = _wrong(family)
-        if wrong is not None:
-            raise ImproperlyConfigured(f"The metric {family.name!r} {wrong}.")
+    def _create(self, family: Family[M_co]) -> Metric:
+        fault = _fault(family)
+        if fault is not None:
+            raise ImproperlyConfigured(f"The metric {family.name!r} {fault}.")
         ledger = None if self.workers is None else self.workers.ledger
         try:
-            return governed(family, self.namespace, self.registry, self._governor, ledger)
+            return limited_metric(family, self.namespace, self.registry, self._limit, ledger)
         except ValueError as error:
-            raise ImproperlyConfigured(f"The metric {family.name!r} cannot be made: {_reason(error)}.") from None
+            raise ImproperlyConfigured(f"The metric {family.name!r} cannot be created: {_reason(error)}.") from None
 
     def _overflowed(self, family: str, cause: Cause, times: int) -> None:
         if family == Catalogue.metrics_overflow.name:
-            return  # It would never come to an end.
+            return  # It would count its own overflow, without end.
         child = self._overflows.get((family, cause))
         if child is None:
             child = self._overflows[family, cause] = self.metrics_overflow.labels(family, cause)
@@ -466,13 +465,13 @@ class Metrics(Catalogue):
 
 
 _CATALOGUE = {family.name: family for family in FAMILIES}
-# What prometheus_client takes for one metric.
+# The suffixes that prometheus_client reserves for one metric.
 _SUFFIXES = ("", "_total", "_bucket", "_count", "_sum", "_created")
 
 
 @lru_cache(maxsize=8)
 def _series_names(namespace: str) -> frozenset[str]:
-    """Return the names of the series of the catalogue, and some more."""
+    """Return the names of all series that the catalogue may have."""
     return frozenset(name for family in FAMILIES for name in _series_names_of(f"{namespace}_{family.name}"))
 
 
@@ -482,27 +481,27 @@ def _series_names_of(full_name: str) -> list[str]:
 
 
 def _listed(values: Iterable[str]) -> list[str]:
-    """Return them as a list; a text is one of them, and not its letters."""
+    """Return the values as a list; a single string is one value."""
     return [values] if isinstance(values, str) else [str(value) for value in values]
 
 
-def _wrong(family: Family[Metric]) -> str | None:
-    """Return what is wrong with a family, if anything."""
+def _fault(family: Family[Metric]) -> str | None:
+    """Return the first fault of a family, or None."""
     if not _NAME.fullmatch(family.name):
-        return "is named badly; expected lower case, digits and _"
+        return "has an invalid name; expected lower case, digits and _"
     if (family.kind == "counter") != family.name.endswith("_total"):
-        return "is named badly; the name of a counter ends in _total, and of nothing else"
+        return "has an invalid name; the names of counters, and no others, end in _total"
     if not family.help.strip():
-        return "has no help; expected a sentence"
+        return "has no help text; expected a sentence"
     if not all(_NAME.fullmatch(label) for label in family.labels) or len(set(family.labels)) < len(family.labels):
         return f"has the labels {', '.join(family.labels)}; expected different names in lower case, digits and _"
-    if family.kind == "histogram" and not _rise(family.buckets):
-        return f"has the buckets {', '.join(map(str, family.buckets))}; expected upper edges, each above the one before"
+    if family.kind == "histogram" and not _is_rising(family.buckets):
+        return f"has the buckets {', '.join(map(str, family.buckets))}; expected upper edges in rising order"
     return None
 
 
-def _rise(buckets: Sequence[float]) -> bool:
-    """Tell whether these are edges: of two that are equal, or that are none, Prometheus could not read the page."""
+def _is_rising(buckets: Sequence[float]) -> bool:
+    """Return whether these are different numbers in rising order; otherwise Prometheus could not read the page."""
     try:
         edges = [float(edge) for edge in buckets]
     except (TypeError, ValueError, OverflowError):
@@ -511,7 +510,7 @@ def _rise(buckets: Sequence[float]) -> bool:
 
 
 def _reason(error: ValueError) -> str:
-    """Return what prometheus_client says, but for a clash, of which it says only between which texts it is."""
+    """Return the error of prometheus_client as text; that of a name clash is rewritten, since it only lists names."""
     text = str(error)
     if "Duplicated" not in text:
         return text
@@ -523,11 +522,11 @@ def _reason(error: ValueError) -> str:
 
 
 def _same(one: Family[Metric], other: Family[Metric]) -> bool:
-    # Who increments it, and with which values, is told by whoever came first.
+    # The first declaration decides who changes the family, and its vocabulary.
     return replace(one, by="", vocabulary={}) == replace(other, by="", vocabulary={})
 
 
-def _described(family: Family[Metric]) -> str:
+def _description(family: Family[Metric]) -> str:
     labels = f"with the labels {', '.join(family.labels)}" if family.labels else "without labels"
     edges = f" and the buckets {', '.join(f'{edge:g}' for edge in family.buckets)}" if family.buckets else ""
     return f"a {family.kind} {labels}{edges}, {family.help!r}"

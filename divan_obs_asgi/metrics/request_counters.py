@@ -1,17 +1,15 @@
-"""How finished requests of one route, method, status and outcome are counted: all of them change the same series."""
+"""Counters of finished requests. Requests with the same route, method, status and outcome change the same series."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from prometheus_client import Counter, Histogram
 
 from divan_obs_asgi.connection.record import RequestRecord
 from divan_obs_asgi.metrics.family import Metric
-from divan_obs_asgi.metrics.fast_counters import FastCounter, bins_of, child_of, trace_of
-from divan_obs_asgi.metrics.limited import LimitedHistogram, LimitedMetric
+from divan_obs_asgi.metrics.fast_counters import SharedFastBuckets, child_of, fast_buckets, fast_increment, trace_of
+from divan_obs_asgi.metrics.limited import LimitedMetric
 from divan_obs_asgi.metrics.multiprocess.worker_file import Ledger
 
 if TYPE_CHECKING:
@@ -20,14 +18,8 @@ if TYPE_CHECKING:
 OTHER = "_OTHER"
 
 
-class End(Protocol):
-    """Counts such requests."""
-
-    def finish(self, record: RequestRecord) -> None: ...
-
-
-class Series:
-    """The series that such a request changes."""
+class RequestSeries:
+    """The series that one kind of request changes."""
 
     def __init__(self, metrics: Metrics, record: RequestRecord) -> None:
         route, method = record.route, record.method
@@ -40,7 +32,7 @@ class Series:
 
     @staticmethod
     def metrics(metrics: Metrics) -> tuple[Counter, Counter, Histogram, Histogram, Histogram]:
-        """Return those whose series these are."""
+        """Return the metrics of these series."""
         return (
             metrics.http_requests,
             metrics.http_outcomes,
@@ -51,131 +43,68 @@ class Series:
 
     @property
     def children(self) -> tuple[Metric, ...]:
-        """The same for all requests that change the same."""
+        """The children of all five metrics. They are equal for requests that change the same series."""
         return (*self.counters, *self.histograms)
 
-    @property
-    def are_limited(self) -> bool:
-        """Whether one of them stands for what is over the limit."""
-        return any(cast(LimitedMetric, metric).is_overflow for metric in self.children)
 
-    @property
-    def places(self) -> Sequence[int] | None:
-        """Where they stand in the ledger of a worker; None where one stands in none."""
-        found = [cast(LimitedMetric, metric).place for metric in self.children]
-        return None if None in found else cast(Sequence[int], found)
+class RequestCounter:
+    """Counts requests in their series. This is the only rule for counters, buckets and sums of requests."""
 
+    __slots__ = ("_count_outcome", "_count_request", "_observe_duration", "_observe_first_byte", "_observe_size")
 
-class _Timed:
-    """The part of an end that knows histograms."""
+    def __init__(self, series: RequestSeries) -> None:
+        self._count_request, self._count_outcome = map(fast_increment, series.counters)
+        self._observe_duration, self._observe_first_byte, self._observe_size = (
+            fast_buckets(histogram).observe for histogram in series.histograms
+        )
 
-    __slots__ = ("_duration", "_first_byte", "_size")
-
-    def __init__(self, series: Series) -> None:
-        self._duration, self._first_byte, self._size = map(bins_of, series.histograms)
-
-    def _observe(self, record: RequestRecord) -> None:
+    def finish(self, record: RequestRecord) -> None:
+        """Count a finished request. A long poll has a size, but no latency: it waits for news."""
+        self._count_request(1.0)
+        self._count_outcome(1.0)
         first_byte_s = record.first_byte_s
         if first_byte_s is not None:
-            self._size.observe(record.response_bytes)
+            self._observe_size(record.response_bytes)
         if not record.waits:
             trace = trace_of(record) if record.sampled else None
-            self._duration.observe(record.duration_s, trace)
+            self._observe_duration(record.duration_s, trace)
             if first_byte_s is not None:
-                self._first_byte.observe(first_byte_s, trace)
+                self._observe_first_byte(first_byte_s, trace)
 
 
-class PlainEnd(_Timed):
-    """Counts them where the page of this process reads them, without a lock: as `FastBuckets`."""
+class LedgerRequestCounter(RequestCounter):
+    """The fast path of a worker: all series are in its ledger, and a request takes the lock once."""
 
-    __slots__ = ("_outcomes", "_requests")
+    __slots__ = ("_lock",)
 
-    def __init__(self, series: Series) -> None:
+    def __init__(self, series: RequestSeries, ledger: Ledger) -> None:
         super().__init__(series)
-        self._requests, self._outcomes = (counter._value for counter in series.counters)
+        self._lock = ledger.lock
+        self._count_request, self._count_outcome = (counter._value.add for counter in series.counters)
+        self._observe_duration, self._observe_first_byte, self._observe_size = (
+            SharedFastBuckets(histogram).add for histogram in series.histograms
+        )
 
     def finish(self, record: RequestRecord) -> None:
-        self._requests._value += 1.0
-        self._outcomes._value += 1.0
-        self._observe(record)
+        with self._lock:
+            RequestCounter.finish(self, record)
 
 
-class OtherEnd(_Timed):
-    """Counts them one by one, where some are over the limit, or in no ledger."""
-
-    __slots__ = ("_counters",)
-
-    def __init__(self, series: Series) -> None:
-        super().__init__(series)
-        self._counters = tuple(map(FastCounter, series.counters))
-
-    def finish(self, record: RequestRecord) -> None:
-        for counter in self._counters:
-            counter.value += 1
-            counter.tell()
-        self._observe(record)
-
-
-class LedgerEnd:
+def request_counter(series: RequestSeries, ledger: Ledger | None) -> RequestCounter:
     """
-    Counts them in the ledger of a worker: what a request changes is told at once, and the lock taken once.
+    Return the counter of some series: the fast one if all of them are in the ledger, and none is an overflow.
 
-    Args:
-        places: where the series stand in it. Of a histogram this is the sum, which its buckets follow (records.py).
+    An overflow is counted in a metric of its own, which must not happen under the lock of the ledger.
     """
-
-    __slots__ = (
-        "_duration",
-        "_edges_s",
-        "_first_byte",
-        "_histograms",
-        "_ledger",
-        "_outcomes",
-        "_requests",
-        "_size",
-        "_sizes",
-    )
-
-    def __init__(self, series: Series, ledger: Ledger, places: Sequence[int]) -> None:
-        self._ledger = ledger
-        self._requests, self._outcomes, self._duration, self._first_byte, self._size = places
-        self._histograms = cast(tuple[LimitedHistogram, ...], series.histograms)
-        duration, _, size = self._histograms
-        self._edges_s, self._sizes = duration.edges, size.edges
-
-    def finish(self, record: RequestRecord) -> None:
-        ledger = self._ledger
-        seconds, first_byte_s = record.duration_s, record.first_byte_s
-        # `ledger.numbers` anew each time: what interrupts this may be a fork, after which they are others.
-        with ledger.lock:
-            ledger.numbers[self._requests] += 1.0
-            ledger.numbers[self._outcomes] += 1.0
-            if first_byte_s is not None:
-                bucket = 1 + bisect_left(self._sizes, record.response_bytes)  # An edge is part of its bucket.
-                ledger.numbers[self._size + bucket] += 1.0
-                ledger.numbers[self._size] += record.response_bytes
-            if record.waits:
-                return
-            bucket = 1 + bisect_left(self._edges_s, seconds)
-            ledger.numbers[self._duration + bucket] += 1.0
-            ledger.numbers[self._duration] += seconds
-            if first_byte_s is not None:
-                bucket = 1 + bisect_left(self._edges_s, first_byte_s)
-                ledger.numbers[self._first_byte + bucket] += 1.0
-                ledger.numbers[self._first_byte] += first_byte_s
-        if record.sampled:
-            self._show(record)
-
-    def _show(self, record: RequestRecord) -> None:
-        trace_id, at_s = trace_of(record)
-        for histogram, seconds in zip(self._histograms, (record.duration_s, record.first_byte_s), strict=False):
-            if seconds is not None:
-                histogram.show(bisect_left(self._edges_s, seconds), seconds, trace_id, at_s)
+    children = [cast(LimitedMetric, child) for child in series.children]
+    if ledger is not None and all(child.is_in_ledger and not child.is_overflow for child in children):
+        return LedgerRequestCounter(series, ledger)
+    return RequestCounter(series)
 
 
 def _status(status: int) -> str:
-    """RFC 9110, section 15: 100 to 599; 0 is ours, for no response. Anything else is the application's invention."""
+    """RFC 9110, section 15: 100 to 599. 0 means that no response was started. The application invented all others."""
     return str(status) if status == 0 or 100 <= status <= 599 else OTHER
 
 
-__all__ = ["OTHER", "End", "LedgerEnd", "OtherEnd", "PlainEnd", "Series"]
+__all__ = ["OTHER", "LedgerRequestCounter", "RequestCounter", "RequestSeries", "request_counter"]

@@ -1,4 +1,4 @@
-"""What is counted of HTTP requests, and of WebSockets, from their records."""
+"""Counts HTTP requests and WebSocket connections, from their records."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from prometheus_client import Counter
 from divan_obs_asgi.connection.app_errors import own_failure
 from divan_obs_asgi.connection.record import Direction, RequestRecord
 from divan_obs_asgi.metrics.family import Metric
-from divan_obs_asgi.metrics.fast_counters import FastCounter, bins_of, child_of, trace_of
+from divan_obs_asgi.metrics.fast_counters import FastCounter, child_of, fast_buckets, trace_of
 from divan_obs_asgi.metrics.limited import LimitedMetric
-from divan_obs_asgi.metrics.request_counters import OTHER, End, LedgerEnd, OtherEnd, PlainEnd, Series
+from divan_obs_asgi.metrics.request_counters import OTHER, RequestCounter, RequestSeries, request_counter
 from divan_obs_asgi.names import class_name
 
 if TYPE_CHECKING:
     from divan_obs_asgi.metrics.registry import Metrics
 
-# Kinds of requests to remember: to look their series up costs more than counting. Beyond this something invents routes.
-_MAX_KNOWN = 10_000
-# RFC 6455, section 7.4.1, and what IANA has registered since; from 3000 on they are the applications' own.
+# Kinds of requests to cache: a lookup of their series costs more than counting. More of them are invented routes.
+_MAX_CACHED = 10_000
+# RFC 6455, section 7.4.1, and the later registrations at IANA; applications use codes from 3000 on.
 _CLOSE_CODES = frozenset({*range(1000, 1004), *range(1005, 1016)})
 
 
@@ -37,103 +37,95 @@ class Traffic(Protocol):
 
 class HttpTraffic:
     """
-    Counts requests. What `waits` is counted, and in no latency.
+    Counts requests. A request that `waits` (a long poll) is counted, but is in no latency.
 
     Args:
-        known: called before a request of a new kind is counted.
+        before_count: called before a request of a new kind is counted.
     """
 
-    def __init__(self, metrics: Metrics, known: Callable[[], object] = _nothing) -> None:
+    def __init__(self, metrics: Metrics, before_count: Callable[[], object] = _nothing) -> None:
         self._metrics = metrics
-        self._known = known
-        self._ends: dict[tuple[Metric, ...], End] = {}
-        self._by_key: dict[tuple[object, ...], End] = {}
+        self._before_count = before_count
+        self._by_series: dict[tuple[Metric, ...], RequestCounter] = {}
+        self._by_key: dict[tuple[object, ...], RequestCounter] = {}
         self._in_flight = metrics.http_in_flight._value
-        # Other workers read what this one counts, and cannot ask it; where it is killed, nobody can.
+        # Of several workers: the others read the ledger of this one, also after it was killed.
         self._ledger = None if metrics.workers is None else metrics.workers.ledger
         self._move_in_flight: Callable[[float], None] = metrics.http_in_flight._value.inc
-        for metric in Series.metrics(metrics):
-            cast(LimitedMetric, metric).when_forgotten.append(self._forget)
+        for metric in RequestSeries.metrics(metrics):
+            cast(LimitedMetric, metric).on_removal.append(self._clear_cache)
 
     def begin(self, record: RequestRecord) -> Callable[[], None]:
-        """Count a request as in flight until the function that is returned is called."""
+        """Count a request as in flight until the returned function is called."""
         if self._ledger is None:
             self._in_flight._value += 1.0
         else:
             self._move_in_flight(1.0)
-        return record.count_in_flight(self._left)
+        return record.count_in_flight(self._end_flight)
 
-    def _left(self) -> None:
+    def _end_flight(self) -> None:
         if self._ledger is None:
             self._in_flight._value -= 1.0
         else:
             self._move_in_flight(-1.0)
 
     def finish(self, record: RequestRecord) -> None:
-        """Count a finished request, however it ended."""
+        """Count a finished request, whatever its outcome."""
         key = (record.route, record.method, record.status, record.outcome)
-        end = self._by_key.get(key) or self._resolved(key, record)
-        end.finish(record)
+        counter = self._by_key.get(key) or self._counter_of(key, record)
+        counter.finish(record)
         if record.error is not None:
-            self._failed(record)
+            self._count_exception(record)
 
     def failed_after_end(self, record: RequestRecord, error: Exception) -> None:
-        """Count what a request has raised when it was counted already: by a background task, say."""
+        """Count an exception that was raised after its request was counted, by a background task for example."""
         self._metrics.http_exceptions.labels(record.route, class_name(type(error))).inc()
 
-    def _forget(self) -> None:
+    def _clear_cache(self) -> None:
         self._by_key.clear()
-        self._ends.clear()
+        self._by_series.clear()
 
-    def _failed(self, record: RequestRecord) -> None:
+    def _count_exception(self, record: RequestRecord) -> None:
         failure = own_failure(record.error, record.hang_up)
         if failure is not None:
             self._metrics.http_exceptions.labels(record.route, class_name(type(failure))).inc()
 
-    def _resolved(self, key: tuple[object, ...], record: RequestRecord) -> End:
-        self._known()
-        series = Series(self._metrics, record)
-        # What is over the limit is one end, however many routes there are.
-        end = self._ends.get(series.children)
-        if end is None:
-            end = self._ends[series.children] = self._end(series)
-        if len(self._by_key) < _MAX_KNOWN:
-            self._by_key[key] = end
-        return end
-
-    def _end(self, series: Series) -> End:
-        if series.are_limited:
-            return OtherEnd(series)
-        if self._ledger is None:
-            return PlainEnd(series)
-        places = series.places
-        return OtherEnd(series) if places is None else LedgerEnd(series, self._ledger, places)
+    def _counter_of(self, key: tuple[object, ...], record: RequestRecord) -> RequestCounter:
+        self._before_count()
+        series = RequestSeries(self._metrics, record)
+        # All routes over the limit share one counter.
+        counter = self._by_series.get(series.children)
+        if counter is None:
+            counter = self._by_series[series.children] = request_counter(series, self._ledger)
+        if len(self._by_key) < _MAX_CACHED:
+            self._by_key[key] = counter
+        return counter
 
 
 class WebSocketTraffic:
     """
-    Counts WebSockets: their messages while they last, all else at their end.
+    Counts WebSocket connections: messages while a connection is open, everything else at its end.
 
     Args:
-        known: called before one is counted.
+        before_count: called before a connection is counted.
     """
 
-    def __init__(self, metrics: Metrics, known: Callable[[], object] = _nothing) -> None:
+    def __init__(self, metrics: Metrics, before_count: Callable[[], object] = _nothing) -> None:
         self._metrics = metrics
-        self._known = known
+        self._before_count = before_count
 
     def begin(self, record: RequestRecord) -> Callable[[], None]:
-        """Count a connection as open until the function that is returned is called."""
-        record.on_message = _Messages(self._metrics.websocket_messages)
+        """Count a connection as open until the returned function is called."""
+        record.on_message = _MessageCounter(self._metrics.websocket_messages)
         self._metrics.websocket_open.inc()
         return record.count_in_flight(self._metrics.websocket_open.dec)
 
     def finish(self, record: RequestRecord) -> None:
-        """Count a finished connection, however it ended."""
-        self._known()
+        """Count a finished connection, whatever its outcome."""
+        self._before_count()
         metrics, route = self._metrics, record.route
         metrics.websocket_connections.labels(route, record.outcome).inc()
-        duration = bins_of(child_of(metrics.websocket_duration, route))
+        duration = fast_buckets(child_of(metrics.websocket_duration, route))
         duration.observe(record.duration_s, trace_of(record) if record.sampled else None)
         if record.close_code is not None:
             code = str(record.close_code) if record.close_code in _CLOSE_CODES else OTHER
@@ -141,29 +133,30 @@ class WebSocketTraffic:
 
 
 def count_operation(metrics: Metrics, record: RequestRecord) -> None:
-    """Count what the application has said of a finished request: its operation, and its failure."""
+    """Count the operation and the failure of a finished request, if the application has declared them."""
     if record.operation:
         metrics.operations.labels(record.route, record.operation, record.outcome).inc()
         if not record.lingers:
-            duration = bins_of(child_of(metrics.operation_duration, record.route, record.operation))
+            duration = fast_buckets(child_of(metrics.operation_duration, record.route, record.operation))
             duration.observe(record.duration_s, trace_of(record) if record.sampled else None)
     if record.failure:
         metrics.failures.labels(record.route, record.failure).inc()
 
 
-class _Messages:
-    """Counts the messages of one connection, whose route is known when the first of them comes."""
+class _MessageCounter:
+    """Counts the messages of one connection. Its route is known when the first message arrives."""
 
     def __init__(self, messages: Counter) -> None:
         self._messages = messages
-        self._known: dict[Direction, FastCounter] = {}
+        self._counters: dict[Direction, FastCounter] = {}
 
     def __call__(self, record: RequestRecord, direction: Direction) -> None:
-        tally = self._known.get(direction)
-        if tally is None:
-            tally = self._known[direction] = FastCounter(child_of(self._messages, record.route_so_far(), direction))
-        tally.value += 1
-        tally.tell()
+        counter = self._counters.get(direction)
+        if counter is None:
+            child = child_of(self._messages, record.route_so_far(), direction)
+            counter = self._counters[direction] = FastCounter(child)
+        counter.value += 1
+        counter.flush()
 
 
 __all__ = ["HttpTraffic", "Traffic", "WebSocketTraffic", "count_operation"]

@@ -1,4 +1,4 @@
-"""The series of an application's routes, at zero before anything happens."""
+"""Creates the series of an application's routes at zero, before the first request."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _logger = logging.getLogger("divan_obs_asgi.metrics")
 
 class ZeroSeries:
     """
-    Makes the series of the routes that an application declares, once.
+    Creates the series of the routes that an application declares, once.
 
-    A rate over a series that begins with its first event does not see that event: the first failure of a route would
-    raise no alert.
+    If a series begins with its first event, `rate()` misses that event: the first failure of a route would not raise an
+    alert.
     """
 
     def __init__(self, metrics: Metrics, app: object) -> None:
@@ -30,7 +30,7 @@ class ZeroSeries:
         self._started = False
 
     def start(self) -> None:
-        """Do it, where it is not done: when the application has started; without lifespan, at its first request."""
+        """Create the series: when the application has started or, without lifespan, at its first request."""
         if self._started:
             return
         self._started = True
@@ -45,20 +45,20 @@ class ZeroSeries:
                 )
 
     def _start_requests(self, route: DeclaredRoute) -> None:
-        metrics, template, methods = self._metrics, [route.template], _told(route)
+        metrics, template, methods = self._metrics, [route.template], _method_labels(route)
         statuses = [str(route.status), str(_FAILURE)]
         metrics.start_at_zero(metrics.http_requests, route=template, method=methods, status=statuses)
         metrics.start_at_zero(metrics.http_outcomes, route=template, outcome=["ok", "error"])
         metrics.start_at_zero(metrics.http_duration, route=template, method=methods)
 
     def _warn_of_too_many(self, routes: list[DeclaredRoute]) -> None:
-        pairs = {(route.template, method) for route in routes for method in _told(route)}
+        pairs = {(route.template, method) for route in routes for method in _method_labels(route)}
         limit = self._metrics.max_series
         if 2 * len(pairs) > limit:
             _logger.warning(
-                "The application has %d routes by their methods; a success and a failure of each are %d label sets of "
-                "%s_http_requests_total, and OBS_METRICS_MAX_SERIES is %d: what is over is told as __overflow__. "
-                "Set it to %d or more.",
+                "The application has %d pairs of route and method. One success and one failure of each are %d label "
+                "sets of %s_http_requests_total, but OBS_METRICS_MAX_SERIES is %d. Further ones are counted as "
+                "__overflow__. Set it to %d or more.",
                 len(pairs),
                 2 * len(pairs),
                 self._metrics.namespace,
@@ -67,7 +67,7 @@ class ZeroSeries:
             )
 
 
-def _told(route: DeclaredRoute) -> list[str]:
+def _method_labels(route: DeclaredRoute) -> list[str]:
     return [method if method in METHODS else OTHER_METHOD for method in route.methods]
 
 

@@ -413,7 +413,7 @@ def _background(settings: Settings, metrics: Metrics, faults: InternalErrors) ->
     metrics.registry.later(partial(set_build_info, metrics, settings))
     metrics.registry.later(partial(register_process_collectors, metrics.registry))
     if metrics.workers is not None:
-        background.add("process_series", partial(metrics.workers.keep_noting, metrics.registry.collectors))
+        background.add("process_series", partial(metrics.workers.keep_updating, metrics.registry.collectors))
     if settings.runtime.watchdog_enabled:
         stall_s = settings.runtime.watchdog_stall_ms / 1e3
         watchdog = Watchdog(metrics, faults, stall_s=stall_s, starting=background.is_starting)

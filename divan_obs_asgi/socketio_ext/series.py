@@ -6,7 +6,14 @@ from prometheus_client import Gauge
 
 from divan_obs_asgi.connection.record import RequestRecord
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.metrics.fast_counters import FastBuckets, FastCounter, bins_of, child_of, tally_of, trace_of
+from divan_obs_asgi.metrics.fast_counters import (
+    FastBuckets,
+    FastCounter,
+    child_of,
+    fast_buckets,
+    fast_counter,
+    trace_of,
+)
 
 
 class Handling:
@@ -35,7 +42,7 @@ class Handling:
         durations = self._durations
         if durations is None:
             histogram = child_of(self._metrics.socketio_event_duration, self.namespace, self.event)
-            durations = self._durations = bins_of(histogram)
+            durations = self._durations = fast_buckets(histogram)
         durations.observe(record.duration_s, trace_of(record) if record.sampled else None)
 
     def tell(self) -> None:
@@ -44,10 +51,10 @@ class Handling:
             self._events = self._tally()
         if self._events is not None:
             self._events.value = self.events
-            self._events.tell()
+            self._events.flush()
 
     def _tally(self) -> FastCounter:
-        return tally_of(child_of(self._metrics.socketio_events, self.namespace, self.event))
+        return fast_counter(child_of(self._metrics.socketio_events, self.namespace, self.event))
 
 
 class SharedHandling(Handling):

@@ -9,7 +9,7 @@ from typing import Any
 
 from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.metrics.fast_counters import child_of, tally_of
+from divan_obs_asgi.metrics.fast_counters import child_of, fast_counter
 from divan_obs_asgi.names import class_name
 from divan_obs_asgi.socketio_ext.clients import Clients
 from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
@@ -52,8 +52,8 @@ class Watch:
         self.clients = Clients(metrics, names)
         self.transports = Transports(metrics)
         packets, sizes = metrics.socketio_packets, metrics.socketio_bytes
-        self.packets_in, self._packets_out = (tally_of(child_of(packets, way)) for way in ("in", "out"))
-        self.bytes_in, self._bytes_out = (tally_of(child_of(sizes, way)) for way in ("in", "out"))
+        self.packets_in, self._packets_out = (fast_counter(child_of(packets, way)) for way in ("in", "out"))
+        self.bytes_in, self._bytes_out = (fast_counter(child_of(sizes, way)) for way in ("in", "out"))
         self.handlings: dict[tuple[str, str], Handling] = {}
         self._namespaces: dict[str, NamespaceSeries] = {}
         self._types: set[str] = set()
@@ -154,7 +154,7 @@ class Watch:
 
     def _tell(self) -> None:
         for tally in (self.packets_in, self.bytes_in, self._packets_out, self._bytes_out):
-            tally.tell()
+            tally.flush()
         for handling in tuple(self.handlings.values()):
             handling.tell()
 

@@ -96,8 +96,8 @@ def test_the_overflow_warns_once_for_each_family(caplog: pytest.LogCaptureFixtur
         for number in range(100):
             colours.labels(f"colour {number} of ada@example.org").inc()
     assert [record.getMessage() for record in caplog.records] == [
-        "Metric paints_total has all its 2 label sets (OBS_METRICS_MAX_SERIES); others, first "
-        "colour='colour 1 of [redacted:email]', are told as __overflow__."
+        "Metric paints_total has reached its limit of 2 label sets (OBS_METRICS_MAX_SERIES). Further ones, first "
+        "colour='colour 1 of [redacted:email]', are counted as __overflow__."
     ]
 
 
@@ -115,8 +115,8 @@ def test_a_value_that_no_vocabulary_has_is_an_overflow(caplog: pytest.LogCapture
     }
     assert overflows(metrics, "lb_snapshots_total", "vocabulary") == 2.0
     assert [record.getMessage() for record in caplog.records] == [
-        "Metric lb_snapshots_total got a value that is in no vocabulary: period='fortnight', scope='campus'; "
-        "it is told as __overflow__."
+        "Metric lb_snapshots_total got a label value that is not in its vocabulary: period='fortnight', "
+        "scope='campus'. It is counted as __overflow__."
     ]
 
 
@@ -307,7 +307,7 @@ def test_a_known_name_is_not_something_else() -> None:
         ImproperlyConfigured,
         match=r"^The metric 'http_requests_total' is a counter with the labels route, method, status, 'Finished HTTP "
         r"requests, by route, method and status; status 0: no response was started\.' already; "
-        r"asked for a counter without labels, 'Mine\.'\.$",
+        r"requested: a counter without labels, 'Mine\.'\.$",
     ):
         metrics.counter("http_requests_total", "Mine.")
     metrics.counter("coffees_total", "Coffees.", ["kind"])
@@ -318,7 +318,7 @@ def test_a_known_name_is_not_something_else() -> None:
         lambda: metrics.histogram("redis_latency_seconds", "Seconds."),
         lambda: metrics.histogram("http_request_duration_seconds", "Seconds.", ["route", "method"], [1, 2]),
     ):
-        with pytest.raises(ImproperlyConfigured, match=" already; asked for "):
+        with pytest.raises(ImproperlyConfigured, match=" already; requested: "):
             other()
     assert metrics.counter("coffees_total", "Coffees.", ["kind"]) is metrics.counter(
         "coffees_total", "Coffees.", ["kind"]
@@ -348,8 +348,8 @@ def test_a_bad_name_is_told_at_once(name: str, help: str, labels: list[str]) -> 
 )
 def test_buckets_that_no_page_can_have_are_told(buckets: list[float]) -> None:
     """Prometheus would refuse the whole page for the sake of one histogram."""
-    told = f"The metric 'cups' has the buckets {', '.join(map(str, buckets))}; expected upper edges, each above the "
-    with pytest.raises(ImproperlyConfigured, match=f"^{re.escape(told)}one before\\.$"):
+    message = f"The metric 'cups' has the buckets {', '.join(map(str, buckets))}; expected upper edges in rising order."
+    with pytest.raises(ImproperlyConfigured, match=f"^{re.escape(message)}$"):
         Metrics().histogram("cups", "Cups.", buckets=buckets)
 
 
@@ -384,8 +384,8 @@ def test_names_that_are_taken_by_others_are_told() -> None:
         with pytest.raises(ImproperlyConfigured) as refused:
             clash()
         assert str(refused.value).endswith(
-            " cannot be made: divan_rooms_created is the name of another metric; besides its own name a counter, summary "
-            "or histogram takes <name>_created."
+            " cannot be created: divan_rooms_created is the name of another metric; besides its own name a counter, "
+            "summary or histogram takes <name>_created."
         )
 
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from divan_obs_asgi.connection.record import RequestRecord
 from divan_obs_asgi.metrics import OVERFLOW, Format, HttpTraffic, Metrics, WebSocketTraffic
 from divan_obs_asgi.metrics.family import DURATION_BUCKETS_S, SIZE_BUCKETS
-from divan_obs_asgi.metrics.fast_counters import FastBuckets, child_of, tally_of
+from divan_obs_asgi.metrics.fast_counters import FastBuckets, child_of, fast_counter
 from divan_obs_asgi.metrics.multiprocess.worker_file import Ledger
 from tests.metrics.ended_requests import ended
 from tests.metrics.worker_pages import no_failure
@@ -222,10 +222,10 @@ def test_every_event_of_a_full_family_is_an_overflow(workers: int, tmp_path: Pat
     """A number of the overflow's is one that others are told by."""
     metrics = Metrics(max_series=2, directory=tmp_path if workers > 1 else None)
     metrics.socketio_events.labels("/", "first")
-    tally = tally_of(child_of(metrics.socketio_events, "/", "second"))
+    tally = fast_counter(child_of(metrics.socketio_events, "/", "second"))
     for _ in range(4):
         tally.value += 1
-    tally.tell()
+    tally.flush()
     labels = {"family": "socketio_events_total", "cause": "limit"}
     assert metrics.registry.get_sample_value("divan_metrics_overflow_total", labels) == 4.0
 

@@ -203,8 +203,8 @@ def test_more_routes_than_there_may_be_series_are_warned_of(
         for _ in range(2):
             known.start()
     expected = (
-        "The application has 6 routes by their methods; a success and a failure of each are 12 label sets of "
-        "divan_http_requests_total, and OBS_METRICS_MAX_SERIES is 10: what is over is told as __overflow__. "
+        "The application has 6 pairs of route and method. One success and one failure of each are 12 label sets of "
+        "divan_http_requests_total, but OBS_METRICS_MAX_SERIES is 10. Further ones are counted as __overflow__. "
         "Set it to 24 or more."
     )
     assert [record.getMessage() for record in caplog.records] == [expected] * warns

@@ -13,7 +13,7 @@ from unittest import mock
 from prometheus_client.parser import text_string_to_metric_families
 
 from divan_obs_asgi.metrics import Format, Metrics
-from divan_obs_asgi.metrics.multiprocess.archive import Directory
+from divan_obs_asgi.metrics.multiprocess.archive import WorkerDirectory
 
 
 def worker(directory: Path, **options: object) -> Metrics:
@@ -63,7 +63,7 @@ def no_failure(error: Exception) -> None:
 
 def fold(directory: Path) -> None:
     """Take the dead workers' files into the archive, as a worker does that starts."""
-    Directory(directory, "divan", 500).fold(no_failure)
+    WorkerDirectory(directory, "divan", 500).archive_dead(no_failure)
 
 
 class Killed(BaseException):

@@ -28,7 +28,7 @@ def test_nothing_is_lost_or_told_twice_while_others_read() -> None:
     """A scrape reads in a thread of its own while events go on."""
     metrics = Metrics()
     tally, handling = FastCounter(metrics.socketio_upgrades), Handling(metrics, "/", "say", plain=True)
-    metrics.registry.before += [tally.tell, handling.tell]
+    metrics.registry.before += [tally.flush, handling.tell]
     with ThreadPoolExecutor(1) as pool:
         pages = pool.submit(lambda: [metrics.render() for _ in range(50)])
         for _ in range(20_000):

@@ -1,1 +1,1 @@
-"""The text that `/metrics` answers with."""
+"""The page of `/metrics`."""

@@ -1,4 +1,4 @@
-"""What an application has registered, called for as long as a scrape can wait."""
+"""Calls collectors and gauge functions of the application with a timeout."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# Prometheus gives a scrape up after 10 s (scrape_timeout): what hangs leaves the others time to arrive.
-PATIENCE_S = 4.0
+# Prometheus aborts a scrape after 10 s (scrape_timeout); a collector that hangs must leave time for the other series.
+TIMEOUT_S = 4.0
 
 _logger = logging.getLogger("divan_obs_asgi.metrics")
 
@@ -20,37 +20,41 @@ class CollectorTimeouts:
     """
     Calls functions that may hang, each in a thread of its own.
 
-    One that hangs is not called again until it has come back, so that threads do not pile up.
+    A function that hangs is not called again before it has returned, so that threads do not accumulate.
     """
 
-    def __init__(self, patience_s: float = PATIENCE_S) -> None:
-        self._patience_s = patience_s
+    def __init__(self, timeout_s: float = TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
         self._hanging: set[object] = set()
         self._warned: set[str] = set()
 
     def call(self, key: object, name: str, function: Callable[[], T]) -> T:
         """
-        Return what `function` returns; blocks.
+        Return the result of `function`; blocks.
 
         Args:
-            key: what must not hang twice.
-            name: for the log, which tells of it once.
+            key: identifies the function; while it hangs, it is not called again.
+            name: for the log, which warns once for each name.
 
         Raises:
-            TimeoutError: where it has not returned in time, or hangs since an earlier call.
+            TimeoutError: if the function has not returned in time, or an earlier call still hangs.
         """
         if key in self._hanging:
             raise TimeoutError
         future: Future[T] = Future()
-        # A daemon: it keeps no process from its end.
+        # A daemon thread does not delay the end of the process.
         threading.Thread(target=_run, args=(function, future), name="divan_obs_asgi.callback", daemon=True).start()
         try:
-            return future.result(self._patience_s)
+            return future.result(self._timeout_s)
         except TimeoutError:
             if not future.done():
                 if name not in self._warned:
                     self._warned.add(name)
-                    _logger.warning("%s hangs; its series are left out until it has come back.", name)
+                    _logger.warning(
+                        "%s has not returned within %g s; its series are missing until it returns.",
+                        name,
+                        self._timeout_s,
+                    )
                 self._hanging.add(key)
                 future.add_done_callback(lambda done: self._hanging.discard(key))
             raise
@@ -63,4 +67,4 @@ def _run(function: Callable[[], T], future: Future[T]) -> None:
         future.set_exception(error if isinstance(error, Exception) else RuntimeError(type(error).__name__))
 
 
-__all__ = ["PATIENCE_S", "CollectorTimeouts"]
+__all__ = ["TIMEOUT_S", "CollectorTimeouts"]

@@ -1,4 +1,4 @@
-"""The pages that are scraped: made in a thread, one at a time, and shared by all who asked before it was begun."""
+"""Creates the pages for scrapes: in a thread, one at a time, for all clients that requested one before its start."""
 
 from __future__ import annotations
 
@@ -14,22 +14,21 @@ import anyio.to_thread
 
 from divan_obs_asgi.metrics.exposition.text import Format
 
-# A page of 10,000 series is made in 4 ms. After one that costs more the next one is made a little later, so that pages
-# take a fifth of the time at most however many ask for them. None is ever kept: another worker's page may have told of
-# more meanwhile, and a counter would go back.
+# A page of 10,000 series takes 4 ms. A more expensive page is followed by a pause, so that pages use at most a fifth of
+# a core, however many clients request them. Pages are not cached: another worker's page may have exposed larger counts
+# meanwhile, and a counter would decrease.
 _CHEAP_S = 0.005
-_REST = 4.0
-_LONGEST_REST_S = 1.0
-# Three quarters of the size in a quarter of the time of the default, 6.
+_PAUSE_FACTOR = 4.0
+_MAX_PAUSE_S = 1.0
+# Level 1 saves three quarters of what the default (6) saves, in a quarter of its time.
 _LEVEL = 1
 # zlib, "deflateInit2": the largest window, with the header of gzip.
 _GZIP = 16 + zlib.MAX_WBITS
 
-
-# CPython hands the interpreter over after 5 ms of asking (sys.getswitchinterval): so long the event loop would stand
-# still, time and again. A thread that sleeps hands it over at once.
-_BREATH_S = 0.00005
-_AT_A_TIME_S = 0.001
+# CPython switches threads 5 ms after another thread has requested it (sys.getswitchinterval), and would block the event
+# loop for that long again and again. A thread that sleeps gives the interpreter up at once.
+_YIELD_S = 0.00005
+_YIELD_INTERVAL_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +44,10 @@ class Pages:
     The pages of one registry.
 
     Args:
-        slices: makes a page in parts; called in a thread, which takes a breath between them.
-        clock: seconds, monotonic.
-        cost: seconds of processor time of the thread.
-        sleep: waits for some seconds.
+        slices: yields a page in parts; called in a thread, which pauses between the parts.
+        clock: monotonic seconds.
+        cost: processor time of the thread in seconds.
+        sleep: waits for the given seconds.
     """
 
     def __init__(
@@ -67,61 +66,61 @@ class Pages:
         self._pages: dict[tuple[Format, bool], _Page] = {}
 
     async def page(self, form: Format, *, compressed: bool) -> bytes:
-        """Return the page, with what had been counted when it was asked for."""
-        asked_at = self._clock()
+        """Return the page; it includes everything that was counted before the request."""
+        requested_at = self._clock()
         kind = (form, compressed)
         async with self._locks.setdefault(kind, anyio.Lock()):
             page = self._pages.get(kind)
-            # One that was begun while its client was waiting is as good.
-            if page is None or page.began_at < asked_at:
+            # A page that was started while this request was waiting is recent enough.
+            if page is None or page.began_at < requested_at:
                 if page is not None:
-                    await self._sleep(self._rest_s(page))
-                # A limit of its own: where all of the application's threads hang, this page has to say so.
-                page = await anyio.to_thread.run_sync(self._make, form, compressed, limiter=anyio.CapacityLimiter(1))
+                    await self._sleep(self._pause_s(page))
+                # A limiter of its own: the page must work even if all threads of the application hang.
+                page = await anyio.to_thread.run_sync(self._create, form, compressed, limiter=anyio.CapacityLimiter(1))
                 self._pages[kind] = page
             return page.body
 
-    def _rest_s(self, page: _Page) -> float:
-        """Return for how long the next page is not to be begun."""
+    def _pause_s(self, page: _Page) -> float:
+        """Return the remaining pause before the next page may start."""
         if page.cost_s <= _CHEAP_S:
             return 0.0
-        return max(0.0, page.ended_at + min(_REST * page.cost_s, _LONGEST_REST_S) - self._clock())
+        return max(0.0, page.ended_at + min(_PAUSE_FACTOR * page.cost_s, _MAX_PAUSE_S) - self._clock())
 
-    def _make(self, form: Format, compressed: bool) -> _Page:
+    def _create(self, form: Format, compressed: bool) -> _Page:
         began, start = self._clock(), self._cost()
-        parts = _breathing(self._slices(form))
+        parts = _with_pauses(self._slices(form))
         body = _compressed(parts) if compressed else b"".join(parts)
         return _Page(body, began, self._clock(), self._cost() - start)
 
 
-def _breathing(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the parts, and let other threads go on in between."""
+def _with_pauses(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the parts, and let other threads run between them."""
     began = time.perf_counter()
     for part in parts:
         yield part
-        if time.perf_counter() - began > _AT_A_TIME_S:
-            time.sleep(_BREATH_S)
+        if time.perf_counter() - began > _YIELD_INTERVAL_S:
+            time.sleep(_YIELD_S)
             began = time.perf_counter()
 
 
 def _compressed(parts: Iterable[bytes]) -> bytes:
     """
-    Return them as gzip.
+    Return the parts as gzip.
 
-    A second thread compresses what there is while the next part is made: zlib does not need the interpreter.
+    A second thread compresses the finished parts while the next one is created: zlib does not need the interpreter.
     """
-    done: list[bytes] = []
+    output: list[bytes] = []
     queue: SimpleQueue[bytes | None] = SimpleQueue()
 
     def compress() -> None:
-        # No time in it: the same series make the same bytes.
+        # The header has no timestamp: equal series give equal bytes.
         compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
-        # All that there is, in one go: for each go it waits for the interpreter, which the other thread has.
-        while there_is := [queue.get(), *(queue.get() for _ in range(queue.qsize()))]:
-            done.append(compressor.compress(b"".join(filter(None, there_is))))
-            if there_is[-1] is None:
+        # The whole queue at once: each step waits for the interpreter, which the other thread holds.
+        while queued := [queue.get(), *(queue.get() for _ in range(queue.qsize()))]:
+            output.append(compressor.compress(b"".join(filter(None, queued))))
+            if queued[-1] is None:
                 break
-        done.append(compressor.flush())
+        output.append(compressor.flush())
 
     thread = Thread(target=compress, name="divan_obs_asgi.gzip", daemon=True)
     thread.start()
@@ -131,7 +130,7 @@ def _compressed(parts: Iterable[bytes]) -> bytes:
     finally:
         queue.put(None)
         thread.join()
-    return b"".join(done)
+    return b"".join(output)
 
 
 __all__ = ["Pages"]

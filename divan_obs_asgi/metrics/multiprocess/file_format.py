@@ -1,16 +1,20 @@
 """
-The form in which workers keep their series in files: what stands in a ledger (ledger.py) and in the archive.
+The format of the files of workers: ledgers (worker_file.py) and the archive (archive.py).
 
-A file is a head of 16 bytes, the mark and how many bytes are in use, and then records. A record is a text and some
-numbers: the lengths of both (two 32-bit integers), the text in UTF-8, filled up to 8 bytes, and the numbers as doubles.
-Every number is thus where a double may be, and is written and read in one go. Texts are JSON:
+A file is a head of 16 bytes (the mark, and the number of bytes in use) followed by records. A record has a text and
+numbers: the lengths of both (two 32-bit integers), the text in UTF-8, padded to 8 bytes, and the numbers as doubles.
+So every number is aligned, and is read and written in one go. Texts are JSON:
 
-    ["divan_http_requests_total", "counter", ["route"], [], "", "HTTP requests."]   a family; it has no numbers
+    ["divan_http_requests_total", "counter", ["route"], [], "", "HTTP requests."]   a family, without numbers
     [0, ["/rooms/{id}"]]                       a label set of the first family, with numbers
-    {"folded": ["divan-12-5d0c.worker"]}       of the archive, the first: which ledgers it was made of
+    {"folded": ["divan-12-5d0c.worker"]}       first record of an archive: the ledgers that it includes
 
-The numbers of a label set, by kind: of a counter its value; of a gauge the value and when it was set; of a summary
-count and sum; of a histogram the sum and the count of each bucket; last, but of a gauge, since when it counts.
+The numbers of a label set are:
+
+- counter: value, creation time
+- gauge: value, time of the last change
+- summary: count, sum, creation time
+- histogram: sum, count of each bucket, creation time
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ from divan_obs_asgi.metrics.family import Family, GaugeMode, Kind, Metric
 
 MARK = b"divan-1\n"
 HEAD = 16
-# Two bundles whose families differ in one of these do not count the same: name, kind, labels, edges.
+# Families with different keys are merged separately: name, kind, labels, edges.
 FamilyKey: TypeAlias = tuple[str, str, tuple[str, ...], tuple[float, ...]]
 
 _used = struct.Struct("=8sQ")
@@ -35,12 +39,12 @@ _lengths = struct.Struct("=II")
 
 
 class Damaged(Exception):
-    """A file is not what it should be."""
+    """A file does not have this format."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Described:
-    """A family under its full name, as a file describes it."""
+    """A family under its full name, as it is written to a file."""
 
     full_name: str
     family: Family[Metric]
@@ -51,19 +55,19 @@ class Described:
 
     @property
     def edges(self) -> tuple[float, ...]:
-        """The upper edges of a histogram's buckets, infinity included."""
+        """The upper edges of a histogram's buckets, including infinity."""
         buckets = self.family.buckets
         return buckets if buckets and buckets[-1] == inf else (*buckets, inf)
 
     @property
     def width(self) -> int:
-        """How many numbers a label set has."""
+        """The number of numbers of a label set."""
         return {"counter": 2, "gauge": 2, "summary": 3}.get(self.family.kind) or len(self.edges) + 2
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A label set, and where its numbers stand; in the archive there may be several times as many."""
+    """A label set and the range of its numbers. In an archive they may repeat, as the parts of an exact sum."""
 
     described: Described
     labels: tuple[str, ...]
@@ -72,51 +76,51 @@ class Entry:
 
 
 def family_text(described: Described) -> str:
-    """Return the record of a family."""
+    """Return the text of a family's record."""
     family = described.family
     mode = family.mode if family.kind == "gauge" else ""
     return json.dumps([described.full_name, family.kind, family.labels, family.buckets, mode, family.help])
 
 
 def series_text(number: int, labels: Sequence[str]) -> str:
-    """Return the record of a label set of the family that is the `number`th of its file."""
+    """Return the text of a label set's record; `number` is the index of its family in the file."""
     return json.dumps([number, labels])
 
 
-def folded_text(names: Iterable[str]) -> str:
-    """Return the record that says which files are in the archive."""
+def archived_text(names: Iterable[str]) -> str:
+    """Return the text of the record that lists the ledgers in an archive."""
     return json.dumps({"folded": sorted(names)})
 
 
 def record(text: str, numbers: Iterable[float]) -> bytes:
-    """Return a record as bytes; its numbers are the last of them."""
+    """Return a record as bytes; the numbers are at its end."""
     encoded = text.encode()
     doubles = array("d", numbers)
     return _lengths.pack(len(encoded), len(doubles)) + encoded + bytes(-len(encoded) % 8) + doubles.tobytes()
 
 
 def head(used: int) -> bytes:
-    """Return the head of a file of which so many bytes are in use, the head included."""
+    """Return the head of a file with `used` bytes in use, including the head."""
     return _used.pack(MARK, used)
 
 
 def used_of(data: bytes) -> int:
     """
-    Return how many bytes of a file are in use, by its first ones.
+    Return the number of bytes in use, from the first bytes of a file.
 
     Raises:
-        Damaged: where it is no file of this form.
+        Damaged: if the file does not have this format.
     """
     if len(data) < HEAD:
-        raise Damaged("it is cut off")
+        raise Damaged("it is truncated")
     mark, used = _used.unpack_from(data)
     if mark != MARK or used < HEAD or used % 8:
-        raise Damaged("it is no ledger")
+        raise Damaged("it is not a ledger")
     return cast(int, used)
 
 
 class Contents:
-    """What a file holds; one that has grown is read on from where it ended."""
+    """The contents of a file. A file that has grown is read on from its previous end."""
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -125,51 +129,51 @@ class Contents:
 
     def numbers(self, data: bytes) -> array[float]:
         """
-        Return all numbers of the file, after a look at what is new in it.
+        Return all numbers of the file, and read its new records.
 
         Raises:
-            Damaged: where it cannot be read.
+            Damaged: if a record is invalid.
         """
         try:
             for text, start, end in _records(data, self._end):
                 self._take(json.loads(text), start // 8, end // 8)
                 self._end = end
         except (ValueError, TypeError, KeyError, IndexError, struct.error) as error:
-            raise Damaged("a record of it cannot be read") from error
+            raise Damaged("it has an invalid record") from error
         doubles = array("d")
         doubles.frombytes(data)
         return doubles
 
-    def _take(self, said: Any, start: int, end: int) -> None:
-        if isinstance(said, dict):
+    def _take(self, parsed: Any, start: int, end: int) -> None:
+        if isinstance(parsed, dict):
             return
         if start == end:
-            self._families.append(_described(said))
+            self._families.append(_described(parsed))
         else:
-            described = self._families[said[0]]
-            if (end - start) % described.width or len(said[1]) != len(described.family.labels):
+            described = self._families[parsed[0]]
+            if (end - start) % described.width or len(parsed[1]) != len(described.family.labels):
                 raise ValueError("a label set of another family")
-            self.entries.append(Entry(described, tuple(map(str, said[1])), start, end))
+            self.entries.append(Entry(described, tuple(map(str, parsed[1])), start, end))
 
 
-def folded_of(data: bytes) -> frozenset[str]:
+def archived_names(data: bytes) -> frozenset[str]:
     """
-    Return the names of the ledgers that an archive was made of; they stand in its first record.
+    Return the names of the ledgers that an archive includes, from its first record.
 
     Raises:
-        Damaged: where it is no archive.
+        Damaged: if it is not an archive.
     """
     if used_of(data) != len(data):
-        raise Damaged("it is cut off")
+        raise Damaged("it is truncated")
     try:
         text, _, _ = next(_records(data, HEAD))
         return frozenset(map(str, json.loads(text)["folded"]))
     except (ValueError, TypeError, KeyError, StopIteration, struct.error) as error:
-        raise Damaged("it is no archive") from error
+        raise Damaged("it is not an archive") from error
 
 
 def _records(data: bytes, at: int) -> Iterator[tuple[str, int, int]]:
-    """Yield text, and begin and end of the numbers, of each record from `at` on."""
+    """Yield the text, and the start and end of the numbers, of each record from `at` on."""
     while at < len(data):
         length, count = _lengths.unpack_from(data, at)
         text_at = at + _lengths.size
@@ -180,8 +184,8 @@ def _records(data: bytes, at: int) -> Iterator[tuple[str, int, int]]:
         yield data[text_at : text_at + length].decode(), start, at
 
 
-def _described(said: Sequence[Any]) -> Described:
-    full_name, kind, labels, edges, mode, help = said
+def _described(fields: Sequence[Any]) -> Described:
+    full_name, kind, labels, edges, mode, help = fields
     family: Family[Metric] = Family(
         str(full_name),
         cast(Kind, kind),
@@ -201,9 +205,9 @@ __all__ = [
     "Described",
     "Entry",
     "FamilyKey",
+    "archived_names",
+    "archived_text",
     "family_text",
-    "folded_of",
-    "folded_text",
     "head",
     "record",
     "series_text",

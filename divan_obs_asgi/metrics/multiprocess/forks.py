@@ -1,4 +1,4 @@
-"""Keeps ledgers whole while their process forks: nobody is in the middle of a count, and the child lets go of them."""
+"""Keeps ledgers consistent when their process forks: holds their locks meanwhile; the child releases the files."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from typing import Protocol
 
 class Forkable(Protocol):
     """
-    What is to be whole in a forked child.
+    An object that must be consistent in a forked child.
 
     Attributes:
-        lock: held during the fork; the thread that forks may hold it already.
+        lock: held during the fork. It is reentrant, since the forking thread may hold it already.
     """
 
     lock: threading.RLock
 
     def forked(self) -> None:
-        """Let go of what is the parent's; called in the child."""
+        """Release the resources of the parent; called in the child."""
 
 
-_watched: weakref.WeakSet[Forkable] = weakref.WeakSet()
-# One thread forks at a time; it may fork within a fork (a signal handler).
+_registered: weakref.WeakSet[Forkable] = weakref.WeakSet()
+# One thread forks at a time. It may fork again meanwhile, in a signal handler.
 _forking = threading.RLock()
 _held: list[list[Forkable]] = []
 
 
-def watch(forkable: Forkable) -> None:
-    """Look after it, as long as it is there."""
-    _watched.add(forkable)
+def register(forkable: Forkable) -> None:
+    """Protect an object during forks, for as long as it exists."""
+    _registered.add(forkable)
 
 
 def before_fork() -> None:
     _forking.acquire()
-    _held.append(list(_watched))
+    _held.append(list(_registered))
     for forkable in _held[-1]:
         forkable.lock.acquire()
 
@@ -56,4 +56,4 @@ def after_fork_in_child() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=before_fork, after_in_parent=after_fork_in_parent, after_in_child=after_fork_in_child)
 
-__all__ = ["Forkable", "after_fork_in_child", "after_fork_in_parent", "before_fork", "watch"]
+__all__ = ["Forkable", "after_fork_in_child", "after_fork_in_parent", "before_fork", "register"]

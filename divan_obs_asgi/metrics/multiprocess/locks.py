@@ -1,4 +1,4 @@
-"""The lock by which others know that a process lives; its id may be somebody else's by now."""
+"""File locks: a worker holds a lock on its ledger while it lives. A process id may belong to another process by now."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ except ImportError:  # Windows
 
 
 def lock(descriptor: int) -> None:
-    """Lock an open file that nobody else knows, until it is closed."""
+    """Lock an open file that no other process knows, until it is closed."""
     fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 def is_alive(descriptor: int) -> bool:
-    """Tell whether the process of an open ledger lives."""
+    """Return whether the process of an open ledger is alive."""
     try:
-        # Shared, so that two who ask do not take each other for the owner.
+        # A shared lock, so that two readers do not take each other for the owner.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -26,8 +26,8 @@ def is_alive(descriptor: int) -> bool:
     return False
 
 
-def is_mine(descriptor: int) -> bool:
-    """Lock an open file, until it is closed; tell whether nobody else had."""
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file until it is closed; return False if another process has locked it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -35,4 +35,4 @@ def is_mine(descriptor: int) -> bool:
     return True
 
 
-__all__ = ["HAS_LOCKS", "is_alive", "is_mine", "lock"]
+__all__ = ["HAS_LOCKS", "is_alive", "lock", "try_lock"]

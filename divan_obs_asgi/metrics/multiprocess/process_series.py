@@ -1,4 +1,4 @@
-"""What each worker's process and interpreter tell of themselves, as series of the service."""
+"""The `process_*` and `python_*` series of all workers, as series of the service."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from divan_obs_asgi.metrics.family import Family, GaugeMode, Kind, Metric
 from divan_obs_asgi.metrics.multiprocess.file_format import Described
 from divan_obs_asgi.metrics.multiprocess.worker_file import Ledger
 
-# Of the service the memory and the open files are those of all its processes; it has run since its oldest one, and may
-# open no more files than the one that may open the fewest.
+# Memory and open files of a service are the sums over its processes. Its start time is that of the oldest process, and
+# its limit of open files is the smallest one.
 _MODES: dict[str, GaugeMode] = {
     "process_virtual_memory_bytes": "livesum",
     "process_resident_memory_bytes": "livesum",
@@ -30,30 +30,29 @@ _COLLECTORS = (ProcessCollector, PlatformCollector, GCCollector)
 
 class ProcessSeries:
     """
-    Notes what prometheus_client's collectors say of this process in its ledger.
+    Copies the values of prometheus_client's collectors of this process to its ledger.
 
-    Processor time that was told is not taken back: it is told from the ledger only, where it stays when the process has
-    died.
+    Pages read them from the ledger only. So processor time never decreases: it stays there after the process has died.
     """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._described: dict[Collector, list[Described]] = {}
         self._values: dict[tuple[str, tuple[str, ...]], Any] = {}
-        self._noting = threading.Lock()
+        self._updating = threading.Lock()
 
     def of(self, collector: Collector) -> list[Described] | None:
-        """Return the families of a collector; None of one that is not noted here."""
+        """Return the families of a collector, or None if its values are not copied here."""
         return self._described.get(collector)
 
-    def note(self, collectors: Sequence[Collector]) -> None:
-        """Note what they say now."""
-        with self._noting:
+    def update(self, collectors: Sequence[Collector]) -> None:
+        """Copy the present values of the collectors."""
+        with self._updating:
             for collector in collectors:
                 if type(collector) in _COLLECTORS:
-                    self._described[collector] = [self._note(metric) for metric in collector.collect()]
+                    self._described[collector] = [self._copy(metric) for metric in collector.collect()]
 
-    def _note(self, metric: Samples) -> Described:
+    def _copy(self, metric: Samples) -> Described:
         described = _described(metric)
         for sample in metric.samples:
             key = (described.full_name, tuple(sample.labels.values()))

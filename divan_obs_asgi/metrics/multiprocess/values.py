@@ -1,4 +1,4 @@
-"""The numbers of a ledger one by one, as prometheus_client's metrics hold theirs."""
+"""The numbers of a ledger, each with the methods of prometheus_client's values."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any, Protocol
 
 
 class Numbers(Protocol):
-    """Doubles, one beside the other."""
+    """An array of doubles."""
 
     def __getitem__(self, at: int, /) -> float: ...
     def __setitem__(self, at: int, value: float, /) -> None: ...
 
 
-class Holder(Protocol):
+class NumberStore(Protocol):
     """
-    What has the numbers, a ledger.
+    The part of a ledger that a value uses.
 
     Attributes:
-        lock: to be held by who reads or writes them.
-        numbers: others after a fork: to be asked for each time.
+        lock: held while numbers are read or written.
+        numbers: replaced after a fork; read the attribute for each access.
     """
 
     lock: threading.RLock
@@ -33,13 +33,14 @@ class Value:
     A number of a ledger, with the methods of prometheus_client's values.
 
     Attributes:
-        at: its place among the ledger's numbers.
+        ledger: the ledger that has the number.
+        at: the index of the number in the ledger.
     """
 
-    __slots__ = ("_exemplar", "_ledger", "at")
+    __slots__ = ("_exemplar", "at", "ledger")
 
-    def __init__(self, ledger: Holder, at: int) -> None:
-        self._ledger = ledger
+    def __init__(self, ledger: NumberStore, at: int) -> None:
+        self.ledger = ledger
         self.at = at
         self._exemplar: Any = None
 
@@ -47,18 +48,22 @@ class Value:
     def _value(self) -> float:
         return self.get()
 
+    def add(self, amount: float) -> None:
+        """Add; the caller holds the lock."""
+        self.ledger.numbers[self.at] += amount
+
     def inc(self, amount: float) -> None:
-        ledger = self._ledger
+        ledger = self.ledger
         with ledger.lock:
             ledger.numbers[self.at] += amount
 
     def set(self, value: float, timestamp: float | None = None) -> None:
-        ledger = self._ledger
+        ledger = self.ledger
         with ledger.lock:
             ledger.numbers[self.at] = value
 
     def get(self) -> float:
-        ledger = self._ledger
+        ledger = self.ledger
         with ledger.lock:
             return ledger.numbers[self.at]
 
@@ -70,17 +75,17 @@ class Value:
 
 
 class GaugeValue(Value):
-    """The number of a gauge whose workers are summed; not a number where it was taken back."""
+    """The value of a gauge that is summed over workers. NaN means that the label set was removed."""
 
     __slots__ = ()
 
     def withdraw(self) -> None:
-        """Have it be told no longer."""
+        """Stop exposing the value."""
         self.set(nan)
 
     def begin(self) -> None:
-        """Be a number again, where it was withdrawn."""
-        ledger = self._ledger
+        """Start at 0 again if the value was withdrawn."""
+        ledger = self.ledger
         with ledger.lock:
             if isnan(ledger.numbers[self.at]):
                 ledger.numbers[self.at + 1] = 0.0
@@ -88,22 +93,22 @@ class GaugeValue(Value):
 
 
 class DatedGaugeValue(GaugeValue):
-    """The number of another gauge; beside it stands when it was set, 0 for never."""
+    """The value of a gauge of another mode. The next number is the Unix time of its last change, 0 before the first."""
 
     __slots__ = ()
 
     def inc(self, amount: float) -> None:
-        ledger = self._ledger
+        ledger = self.ledger
         with ledger.lock:
             ledger.numbers[self.at] += amount
             ledger.numbers[self.at + 1] = time.time()
 
     def set(self, value: float, timestamp: float | None = None) -> None:
-        ledger = self._ledger
+        ledger = self.ledger
         with ledger.lock:
-            # In this order: who reads in between takes it for older than it is, not an older one for this.
+            # In this order: a reader in between sees a new value with an old time, never an old value with a new one.
             ledger.numbers[self.at] = value
             ledger.numbers[self.at + 1] = time.time()
 
 
-__all__ = ["DatedGaugeValue", "GaugeValue", "Holder", "Numbers", "Value"]
+__all__ = ["DatedGaugeValue", "GaugeValue", "NumberStore", "Numbers", "Value"]

@@ -1,9 +1,8 @@
 """
-What one worker counts, in a file that the others read while it lives, and that is there when it has died.
+The ledger of a worker: a file with its numbers, which the other workers read while it lives and after its death.
 
-The file is mapped into memory: a number in it costs what one in the process costs, and a process that is killed has
-lost none. It is locked as long as its process lives, and the lock is how others know: a process id may be somebody
-else's by now.
+The file is mapped into memory. So a number in it is as cheap as any other number, and a process that is killed loses
+no counts. The process locks the file while it lives. Others test the lock, since a process id may be reused.
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from prometheus_client.values import MutexValue
-
+from divan_obs_asgi.metrics.local import local_values
 from divan_obs_asgi.metrics.multiprocess import forks, locks
 from divan_obs_asgi.metrics.multiprocess.file_format import HEAD, Described, family_text, head, record, series_text
 from divan_obs_asgi.metrics.multiprocess.values import DatedGaugeValue, GaugeValue, Numbers, Value
@@ -35,23 +33,23 @@ _logger = logging.getLogger("divan_obs_asgi.metrics")
 
 class Ledger:
     """
-    The file of this process, in `directory`. A process that is forked off gets one of its own, at its first count.
+    The ledger file of this process, in `directory`. A forked process gets a file of its own, at its first count.
+
+    If the file cannot be created or locked, the ledger counts in memory, and `restore` tries again.
 
     Args:
-        prefix: what the file's name begins with.
-
-    Where no file can be made or locked, it counts in memory, and `restore` tries again.
+        prefix: the beginning of the file name.
 
     Attributes:
-        name: of the file; empty where there is none.
-        lock: to be held by who reads or writes numbers.
-        numbers: the file, as doubles.
+        name: the name of the file; empty if there is none.
+        lock: held while numbers are read or written.
+        numbers: the file as doubles.
     """
 
     def __init__(self, directory: Path, prefix: str) -> None:
         self._directory = directory
         self._prefix = prefix
-        # The same thread may count while it counts: a signal handler, a finalizer.
+        # Reentrant: a signal handler or a finalizer may count while its thread is counting.
         self.lock = threading.RLock()
         self._places: dict[str, tuple[int, int]] = {}
         self._families: dict[str, int] = {}
@@ -66,16 +64,16 @@ class Ledger:
         try:
             self._open(head(HEAD))
         except OSError:
-            # Who is started again while the disk is full or the directory is away is to serve.
-            self._do_without(head(HEAD))
-        forks.watch(self)
+            # A worker must start even if the disk is full or the directory is missing.
+            self._use_memory(head(HEAD))
+        forks.register(self)
 
     def close(self) -> None:
-        """Be as one whose process has ended."""
+        """Close and unlock the file, as the end of the process does."""
         self._release()
 
     def is_shared(self) -> bool:
-        """Tell whether other workers can find the file."""
+        """Return whether other workers can find the file."""
         try:
             os.stat(self._directory / self.name)
         except OSError:
@@ -84,10 +82,10 @@ class Ledger:
 
     def restore(self) -> None:
         """
-        Have a file again where it is gone or never was, with all that was counted.
+        Create the file again if it is missing, with all counts.
 
         Raises:
-            OSError: where none can be made; then everything is as it was.
+            OSError: if the file cannot be created; the ledger is then unchanged.
         """
         with self.lock:
             contents = self.contents()
@@ -105,9 +103,9 @@ class Ledger:
             _close(descriptors)
 
     def contents(self) -> bytes | None:
-        """Return what is in the file, from memory; None where the file was cut under it."""
+        """Return the contents of the file, from memory; None if another program has truncated the file."""
         with self.lock:
-            if isinstance(self.numbers, _Forked):
+            if isinstance(self.numbers, _ForkedNumbers):
                 return self.numbers.blank
             if self._descriptors and os.fstat(self._mapped).st_size < len(self._map):
                 return None
@@ -115,16 +113,16 @@ class Ledger:
 
     def values(self, described: Described, labels: Sequence[str], count: int) -> list[Any]:
         """
-        Return the numbers of a label set, `count` of them; where it is in the ledger they go on.
+        Return the `count` numbers of a label set. If it is in the ledger already, they keep their values.
 
-        Those of a ledger that cannot grow, for the disk is full, count in this process only, and are told nowhere.
+        If the ledger cannot grow, because the disk is full, the numbers are local to this process and not exported.
         """
         with self.lock:
             try:
                 at = self._at(described, labels)
             except OSError as error:
                 self._warn(error)
-                return [MutexValue("", "", "", (), (), "") for _ in range(count)]  # type: ignore[no-untyped-call]
+                return local_values(count)
             if described.family.kind != "gauge":
                 return [Value(self, at + offset) for offset in range(count)]
             is_summed = described.family.mode.endswith("sum")
@@ -148,9 +146,9 @@ class Ledger:
         return self._places[text][0]
 
     def _append(self, text: str, numbers: Sequence[float]) -> int:
-        """Add a record; returns where it ends."""
+        """Append a record; return its end."""
         added = record(text, numbers)
-        if isinstance(self.numbers, _Forked):
+        if isinstance(self.numbers, _ForkedNumbers):
             self.numbers.open()
         end = self._used + len(added)
         if end > len(self._map):
@@ -159,20 +157,20 @@ class Ledger:
                 size *= 2
             self._grow(size)
         self._map[self._used : end] = added
-        # Only now: who reads meanwhile, or after this process was killed, finds whole records.
+        # Last: a reader finds complete records only, also after this process was killed.
         self._map[:HEAD] = head(end)
         self._used = end
         return end
 
     def _open(self, contents: bytes) -> None:
-        """Make the file, locked before others can see it."""
+        """Create the file, and lock it before other workers can see it."""
         name = f"{self._prefix}-{os.getpid()}-{secrets.token_hex(8)}"
         unfinished = self._directory / (name + UNFINISHED)
         locked = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
         self._descriptors.append(locked)
         try:
             locks.lock(locked)
-            # Opened twice: the mapping keeps its descriptor, also in a process forked off, and must keep no lock.
+            # Opened twice: the mapping keeps its own descriptor, also in a forked process, and must not keep the lock.
             self._mapped = os.open(unfinished, os.O_RDWR)
             self._descriptors.append(self._mapped)
             self._grow(max(_FIRST_SIZE, len(contents)))
@@ -190,49 +188,51 @@ class Ledger:
             self._map = bytearray(self._map) + bytearray(size - len(self._map))
             self.numbers = memoryview(self._map).cast("d")
             return
-        _make_room(self._mapped, size)
-        # The one before goes with its last reader; both show the same file.
+        _allocate(self._mapped, size)
+        # The old mapping is freed with its last reader; both map the same file.
         self._map = mmap.mmap(self._mapped, size)
         self.numbers = memoryview(self._map).cast("d")
 
     def _warn(self, error: OSError) -> None:
         if not self._warned:
             self._warned = True
-            _logger.error("New series are told nowhere: the file of this worker cannot grow (%s).", error.strerror)
+            _logger.error(
+                "Cannot extend the metrics file (%s); new series of this worker are not exported.", error.strerror
+            )
 
     # Forks.
 
     def forked(self) -> None:
-        """Let go of the parent's file, in the child."""
-        # Not to be kept: the parent's lock is held as long as one process has this open.
+        """Release the file of the parent; called in the child."""
+        # Close the descriptors: the parent's lock is held while any process has them open.
         _close(self._descriptors)
-        if not isinstance(self.numbers, _Forked):
+        if not isinstance(self.numbers, _ForkedNumbers):
             blank = bytearray(self._map[: self._used])
             numbers = memoryview(blank).cast("d")
             for start, end in self._places.values():
                 numbers[start:end] = memoryview(bytes((end - start) * 8)).cast("d")
-            self.numbers = _Forked(self, bytes(blank))
+            self.numbers = _ForkedNumbers(self, bytes(blank))
 
     def reopen(self, contents: bytes) -> None:
-        """Have a file again, with what is known and no counts."""
+        """Create a file for a forked process, with its series but without counts."""
         try:
             self._open(contents)
         except OSError:
-            self._do_without(contents)
+            self._use_memory(contents)
 
-    def _do_without(self, contents: bytes) -> None:
-        """Count where no other worker sees it."""
+    def _use_memory(self, contents: bytes) -> None:
+        """Count in memory, where no other worker can read it."""
         self.name = ""
         self._used = len(contents)
         self._map = bytearray(contents)
         self._grow(max(_FIRST_SIZE, len(contents)))
 
 
-class _Forked:
+class _ForkedNumbers:
     """
-    The numbers of a ledger whose process was forked: the first that is asked for opens a new file.
+    The numbers of a ledger in a forked process: the first access creates a new file.
 
-    So a child that counts nothing, or becomes another program, leaves none.
+    So a child that counts nothing, or executes another program, leaves no file.
     """
 
     def __init__(self, ledger: Ledger, blank: bytes) -> None:
@@ -251,16 +251,16 @@ class _Forked:
         self.open()[at] = value
 
 
-def _make_room(descriptor: int, size: int) -> None:
+def _allocate(descriptor: int, size: int) -> None:
     """
-    Have a file be so large.
+    Extend a file to `size` bytes, and allocate them on the disk.
 
-    A page of it that finds no room on the disk when it is written to would end the process (SIGBUS).
+    A write to a mapped page for which the disk has no room would kill the process (SIGBUS).
     """
     try:
         os.posix_fallocate(descriptor, 0, size)
     except (AttributeError, OSError) as error:
-        # macOS has none; and musl (Alpine) does not stand in for a file system that cannot.
+        # macOS does not have this function, and musl (Alpine) has no fallback for file systems without support.
         if isinstance(error, OSError) and error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
             raise
         before = os.fstat(descriptor).st_size

@@ -1,4 +1,4 @@
-"""Several workers of one service: each counts in a ledger of its own, and each tells of all."""
+"""Several workers of one service: each counts in a ledger of its own, and the page of each includes all workers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured, ProbeFailed
 from divan_obs_asgi.metrics.limited import LimitedCounter, LimitedHistogram, LimitedMetric
-from divan_obs_asgi.metrics.multiprocess.archive import Directory, Failed, File, Snapshot, outlives
+from divan_obs_asgi.metrics.multiprocess.archive import Failed, File, Snapshot, WorkerDirectory, outlives
 from divan_obs_asgi.metrics.multiprocess.file_format import Damaged, Described
 from divan_obs_asgi.metrics.multiprocess.locks import HAS_LOCKS
 from divan_obs_asgi.metrics.multiprocess.merging import Merge, MergedFamily, Source
@@ -22,84 +22,84 @@ from divan_obs_asgi.metrics.multiprocess.process_series import ProcessSeries
 from divan_obs_asgi.metrics.multiprocess.worker_file import Ledger
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-# Prometheus asks every 15 s.
-_NOTED_EVERY_S = 5.0
+# Shorter than the usual scrape interval of 15 s.
+_UPDATE_INTERVAL_S = 5.0
 
 _logger = logging.getLogger("divan_obs_asgi.metrics")
 
 
 class Workers:
     """
-    The ledger of this worker, and what all of them have counted.
+    The ledger of this worker, and the merged series of all workers.
 
     Args:
-        directory: of this service alone, made where it is missing; what an earlier run of it has left there goes on.
-            Where no file can be made in it, the metrics of each worker are on its own page only: a worker that refused
-            to start would be started again and again, in a service that runs.
-        namespace: of the metrics; bundles of other namespaces use the directory without meeting.
-        max_series: label sets of a family that are kept of dead workers.
+        directory: used by this service only; created if it is missing. Counts of an earlier run in it continue. If no
+            file can be created in it, the metrics of each worker are on its own page only: a worker that refused to
+            start would be restarted again and again.
+        namespace: of the metrics; bundles with other namespaces can share the directory.
+        max_series: the maximum number of label sets of a family that are kept of dead workers.
 
     Attributes:
-        ledger: what this worker counts.
+        ledger: the ledger of this worker.
 
     Raises:
-        ImproperlyConfigured: where the system has no file locks.
+        ImproperlyConfigured: if the system has no file locks.
     """
 
     def __init__(self, directory: Path, namespace: str, max_series: int) -> None:
         if not HAS_LOCKS:
             raise ImproperlyConfigured(
-                f"{VARIABLE} is {str(directory)!r}; several workers need a system with file locks. Unset it."
+                f"{VARIABLE} is {str(directory)!r}, but this system has no file locks, which workers need: unset it."
             )
         with suppress(OSError):
             directory.mkdir(parents=True, exist_ok=True)
-        self._directory = Directory(directory, namespace, max_series)
+        self._directory = WorkerDirectory(directory, namespace, max_series)
         self.ledger = Ledger(directory, namespace)
         self._is_alone = False
         self._share()
         if not self._is_alone:
-            self._directory.fold(_log)
+            self._directory.archive_dead(_log)
         self._process = ProcessSeries(self.ledger)
         self._merge = Merge()
         self._archive: tuple[bytes | None, Source | None] = (None, None)
         self._sources: dict[tuple[str, bool], Source] = {}
         self._reading = threading.Lock()
 
-    async def keep_noting(self, collectors: Callable[[], Sequence[Collector]]) -> None:
+    async def keep_updating(self, collectors: Callable[[], Sequence[Collector]]) -> None:
         """
-        Note what the process tells of itself, memory and processor time, until cancelled and then once more.
+        Update the series of this process (memory, processor time) until cancelled, and then once more.
 
-        Before that, take dead workers' files into the archive: this one may be forked off one that did so long ago.
+        First archive the ledgers of dead workers: this worker may be a fork of a process that did so long ago.
         """
-        # The application's plain functions may hold all the threads that frameworks hand out.
+        # A limiter of its own: the application's sync functions may occupy all threads of the default one.
         limiter = anyio.CapacityLimiter(1)
         try:
             if not self._is_alone:
-                await anyio.to_thread.run_sync(self._directory.fold, _log, limiter=limiter)
+                await anyio.to_thread.run_sync(self._directory.archive_dead, _log, limiter=limiter)
             while True:
                 await anyio.to_thread.run_sync(self._share, limiter=limiter)
-                noted = await anyio.to_thread.run_sync(collectors, limiter=limiter)
-                await anyio.to_thread.run_sync(self._process.note, noted, limiter=limiter)
-                await anyio.sleep(_NOTED_EVERY_S)
+                present = await anyio.to_thread.run_sync(collectors, limiter=limiter)
+                await anyio.to_thread.run_sync(self._process.update, present, limiter=limiter)
+                await anyio.sleep(_UPDATE_INTERVAL_S)
         finally:
-            self._process.note(collectors())
+            self._process.update(collectors())
 
     async def check(self) -> dict[str, object]:
         """
-        Pass while the other workers can see what this one counts.
+        Pass if the other workers can read the ledger of this one.
 
         Raises:
-            ProbeFailed: while they cannot.
+            ProbeFailed: if they cannot.
         """
         if self._is_alone:
             raise ProbeFailed("error")
         return {}
 
     def _share(self) -> None:
-        """Make the file of this worker again where it was taken away; log once if that fails."""
+        """Create the file of this worker again if it is missing; log once if that fails."""
         if self.ledger.is_shared():
             return
-        was_there = self.ledger.name != ""
+        had_file = self.ledger.name != ""
         try:
             self._directory.path.mkdir(parents=True, exist_ok=True)
             self.ledger.restore()
@@ -107,62 +107,63 @@ class Workers:
             if not self._is_alone:
                 self._is_alone = True
                 _logger.error(
-                    "The metrics of this worker are on its own page only: no file can be made in %s (%s).",
+                    "Cannot create a metrics file in %s (%s); the metrics of this worker are on its own page only.",
                     self._directory.path,
                     error.strerror,
                 )
             return
-        if self._is_alone or was_there:
+        if self._is_alone or had_file:
             self._is_alone = False
-            _logger.warning("The metrics of this worker are shared again, by a new file in %s.", self._directory.path)
+            _logger.warning("Created a new metrics file in %s; other workers can read it again.", self._directory.path)
 
     @contextmanager
     def read(self, collectors: Sequence[Collector], failed: Failed) -> Iterator[None]:
-        """Look what all workers say; until this is left, nobody else looks, and what they said stands."""
-        self._process.note(collectors)
+        """Read the files of all workers. Until the context ends, no other thread reads them, and the merge is kept."""
+        self._process.update(collectors)
         with self._reading:
             self._share()
             snapshot = self._snapshot(failed)
             self._add(snapshot, failed)
             yield
-        if snapshot.left:
-            self._directory.fold(failed)
+        if snapshot.needs_archiving:
+            self._directory.archive_dead(failed)
 
-    def settling(self) -> Iterator[None]:
-        """Make one value of what they say of each series, in steps that take half a millisecond."""
+    def merge_values(self) -> Iterator[None]:
+        """Merge the numbers of each series, in steps that take half a millisecond."""
         for family in self._merge.families.values():
-            yield from family.settling()
+            yield from family.merge()
 
-    def in_place_of(self, collectors: Sequence[Collector], *, exemplars: bool) -> Iterator[Collector | MergedFamily]:
+    def merged(self, collectors: Sequence[Collector], *, exemplars: bool) -> Iterator[Collector | MergedFamily]:
         """
-        Yield those of all workers in the place of this one's collectors.
+        Yield the merged family of each collector.
 
-        What stands for itself, an application's own collector, is this worker's alone; and so are exemplars.
+        Collectors of the application are yielded as they are, with the series of this worker; exemplars are those of
+        this worker, too.
         """
-        told = set()
+        names = set()
         for collector in collectors:
             described = [collector.described] if isinstance(collector, LimitedMetric) else self._process.of(collector)
             for one in described or ():
-                told.add(one.full_name)
+                names.add(one.full_name)
                 family = self._merge.family(one)
                 if exemplars and isinstance(collector, (LimitedCounter, LimitedHistogram)):
-                    family.have_exemplars(collector.children())
+                    family.copy_exemplars(collector.children())
                 yield family
             if described is None:
                 yield collector
-        # What only others have: a family that is made when it is first needed.
+        # Families that only other workers have: a family is created when it is first used.
         others = {family.full_name: family for family in self._merge.families.values() if family.children()}
-        yield from (family for name, family in others.items() if name not in told)
+        yield from (family for name, family in others.items() if name not in names)
 
     def _snapshot(self, failed: Failed) -> Snapshot:
-        """Return the files, and what this worker has counted where its own one is not among them."""
+        """Return the files; if that of this worker is missing, its counts are added from memory."""
         try:
             snapshot = self._directory.snapshot(failed)
         except OSError as error:
             failed(error)
-            snapshot = Snapshot(None, [], left=False)
+            snapshot = Snapshot(None, [], needs_archiving=False)
         if all(file.name != self.ledger.name for file in snapshot.ledgers):
-            failed(FileNotFoundError(f"The file of this worker is gone from {self._directory.path}."))
+            failed(FileNotFoundError(f"The metrics file of this worker is missing in {self._directory.path}."))
             contents = self.ledger.contents()
             if contents is not None:
                 snapshot.ledgers.append(File(self.ledger.name, contents, alive=True))
@@ -198,9 +199,9 @@ def _everything(described: Described) -> bool:
 
 def _log(error: Exception) -> None:
     if isinstance(error, Damaged):
-        _logger.error("A file of earlier workers cannot be read; its series begin anew: %s.", error)
+        _logger.error("Cannot read a metrics file of an earlier worker: %s. Its counts are lost.", error)
     else:
-        _logger.error("The files of earlier workers stay as they are: %s.", error)
+        _logger.error("Cannot archive the metrics files of earlier workers: %s. They are kept.", error)
 
 
 __all__ = ["VARIABLE", "Workers"]

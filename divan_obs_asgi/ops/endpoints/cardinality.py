@@ -82,7 +82,7 @@ class CardinalityEndpoint:
 
     async def describe(self, request: Request) -> Response:
         families = self._metrics.cardinality()
-        families.sort(key=lambda one: (one.over_limit + one.in_no_vocabulary == 0, -one.label_sets, one.name))
+        families.sort(key=lambda one: (one.over_limit + one.outside_vocabulary == 0, -one.label_sets, one.name))
         return json_response(
             {
                 "max_label_sets": self._metrics.max_series,
@@ -99,8 +99,8 @@ def _describe(family: Cardinality) -> dict[str, Any]:
         "labels": list(family.labels),
         "label_sets": family.label_sets,
         "series": family.series,
-        "governed": family.is_governed,
-        "overflowed": {"limit": family.over_limit, "vocabulary": family.in_no_vocabulary},
+        "governed": family.is_limited,
+        "overflowed": {"limit": family.over_limit, "vocabulary": family.outside_vocabulary},
     }
 
 

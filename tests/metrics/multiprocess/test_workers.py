@@ -245,12 +245,14 @@ def test_what_an_application_collects_itself_is_its_workers_own(tmp_path: Path) 
     Info("divan_build", "Build.", registry=metrics.registry).info({"commit": "abc"})
     assert b'\ndivan_build_info{commit="abc"} 1.0\n' in page(metrics)
     message = (
-        "counter:mine counts in one worker, and PROMETHEUS_MULTIPROC_DIR has the page tell of all of them: "
-        "make it by observability.metrics.counter, gauge, histogram or summary."
+        "counter:mine counts in one worker only, and with PROMETHEUS_MULTIPROC_DIR the page includes all workers: "
+        "create it with observability.metrics.counter, gauge, histogram or summary."
     )
     with pytest.raises(ImproperlyConfigured, match=f"^{re.escape(message)}$"):
         Counter("mine", "Mine.", registry=metrics.registry)
-    with pytest.raises(ImproperlyConfigured, match=r"^divan_queue is told by all workers, and none can call the"):
+    with pytest.raises(
+        ImproperlyConfigured, match=r"^divan_queue is shared by all workers, and a worker cannot call a"
+    ):
         metrics.gauge("queue", "Queue.").set_function(lambda: 1)
     assert isinstance(metrics.registry, CollectorRegistry)
 
@@ -280,8 +282,9 @@ def test_a_worker_starts_though_no_file_can_be_made(
     for _ in range(3):
         assert b"\ndivan_chat_send_total 2.0\n" in observed.obs.metrics.render(failed=failures.append)
     assert len(failures) >= 3
-    (told,) = [record.getMessage() for record in caplog.records]
-    assert told.startswith(f"The metrics of this worker are on its own page only: no file can be made in {directory} (")
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith(f"Cannot create a metrics file in {directory} (")
+    assert message.endswith("); the metrics of this worker are on its own page only.")
     answer = ask(observed, "/health/ready")
     assert (answer.status, orjson.loads(answer.body)["checks"]["metrics_directory"]["ok"]) == (200, False)
 
@@ -311,7 +314,7 @@ def test_a_process_is_noted_while_the_application_holds_all_threads(tmp_path: Pa
         anyio.to_thread.current_default_thread_limiter().total_tokens = 1
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(hold)
-            tasks.start_soon(workers.keep_noting, one.registry.collectors)
+            tasks.start_soon(workers.keep_updating, one.registry.collectors)
             try:
                 with anyio.fail_after(PATIENCE_S):
                     while not samples(two, "process_cpu_seconds_total"):  # noqa: ASYNC110 - a thread notes it
@@ -329,12 +332,12 @@ def test_what_is_told_when_somebody_looks_is_told_at_the_end(tmp_path: Path, bac
     one, two = worker(tmp_path), worker(tmp_path)
     assert one.workers is not None
     untold = FastCounter(one.chat_send)
-    one.registry.before.append(untold.tell)
+    one.registry.before.append(untold.flush)
     register_process_collectors(one.registry)
 
     async def live(workers: Workers) -> None:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(workers.keep_noting, one.registry.collectors)
+            tasks.start_soon(workers.keep_updating, one.registry.collectors)
             await anyio.sleep(0.02)
             untold.value += 3
             tasks.cancel_scope.cancel()

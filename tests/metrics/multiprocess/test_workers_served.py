@@ -281,7 +281,7 @@ def test_a_running_service_goes_on_without_its_directory(service: Service) -> No
     end(victim, signal.SIGKILL)
     service.buy_of_all(without=victim)
     service.page()
-    alone = "The metrics of this worker are on its own page only: no file can be made in"
+    alone = "Cannot create a metrics file in"
     service.wait_until(lambda: any(alone in line for line in service.log))
     service.metrics.unlink()
     service.wait_until(lambda: service.metrics.is_dir() and files(service.metrics).count("worker") == WORKERS)
