@@ -73,7 +73,7 @@ def test_each_family_has_the_limit_for_itself() -> None:
     assert metrics.label_sets()["presence_heartbeats_total"] == 3
 
 
-def test_every_kind_of_metric_is_held_to_it() -> None:
+def test_every_kind_of_metric_is_limited() -> None:
     """Counter, gauge, histogram and summary, the catalogue's and the application's."""
     metrics = Metrics(max_series=3)
     for number in range(9):
@@ -101,7 +101,7 @@ def test_the_overflow_warns_once_for_each_family(caplog: pytest.LogCaptureFixtur
     ]
 
 
-def test_a_value_that_no_vocabulary_has_is_an_overflow(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_value_outside_the_vocabulary_is_an_overflow(caplog: pytest.LogCaptureFixture) -> None:
     """The other labels are kept, and the log says once what to declare."""
     metrics = Metrics()
     metrics.declare("period", ["day", "week"])
@@ -120,8 +120,8 @@ def test_a_value_that_no_vocabulary_has_is_an_overflow(caplog: pytest.LogCapture
     ]
 
 
-def test_a_vocabulary_is_of_the_applications_metrics() -> None:
-    """Its word for a refused heartbeat takes nothing from why a client left, though both are called `reason`."""
+def test_a_vocabulary_applies_to_the_applications_metrics_only() -> None:
+    """The `reason` of a refused heartbeat does not change the `reason` of a Socket.IO disconnect."""
     metrics = Metrics()
     metrics.declare("reason", ["unknown_campus"])
     metrics.socketio_disconnects.labels("/", "ping_timeout").inc()
@@ -146,15 +146,15 @@ def test_a_vocabulary_can_be_declared_late() -> None:
     ("radius_m", "told"),
     [(0, "100"), (-5, "100"), (100, "100"), (100.5, "250"), (5000, "5000"), (5001, "+Inf"), (float("nan"), "+Inf")],
 )
-def test_a_radius_is_told_as_its_class(radius_m: float, told: str) -> None:
-    """The smallest that holds the circle: nobody is found by a query of an odd radius."""
+def test_a_radius_is_counted_in_its_class(radius_m: float, told: str) -> None:
+    """It is the smallest class that includes the radius: an odd radius does not identify a user."""
     metrics = Metrics()
     metrics.domain.proximity_query(radius_m)
     assert series(metrics, "divan_proximity_queries_total") == {(told,): 1.0}
 
 
 @pytest.mark.parametrize("odd", [None, "wide", object(), [1], Decimal("nan")])
-def test_a_hook_that_is_handed_nonsense_counts_it(odd: object) -> None:
+def test_a_domain_method_counts_an_invalid_argument(odd: object) -> None:
     """The host's mistake is seen in the metric, and not as a failing request."""
     metrics = Metrics()
     metrics.domain.proximity_query(odd)  # type: ignore[arg-type]
@@ -170,7 +170,7 @@ class Unspeakable:
         raise RuntimeError("no")
 
 
-def test_a_value_without_text_is_told_as_such() -> None:
+def test_a_value_without_text_is_unreadable() -> None:
     """A label never raises for its value."""
     metrics = Metrics()
     metrics.presence_rejects.labels(Unspeakable()).inc()
@@ -194,8 +194,8 @@ def test_any_text_can_be_scraped(values: list[str]) -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("xyz")), max_size=60), st.integers(1, 12))
-def test_the_limit_is_a_plain_rule(asked: list[tuple[str, str]], limit: int) -> None:
-    """First come, first served, up to one less than the limit; whoever comes later shares the last one."""
+def test_the_first_label_sets_are_kept_and_later_ones_overflow(asked: list[tuple[str, str]], limit: int) -> None:
+    """There is room for one less than the limit; all later label sets share the last one."""
     metrics = Metrics(max_series=limit)
     metrics.of(Catalogue.lb_snapshots)
     model: dict[tuple[str, ...], float] = {}
@@ -209,8 +209,8 @@ def test_the_limit_is_a_plain_rule(asked: list[tuple[str, str]], limit: int) -> 
     assert metrics.label_sets()["lb_snapshots_total"] == len(model)
 
 
-def test_the_limit_holds_for_threads_that_ask_at_once() -> None:
-    """None is made that is too many, and nothing of the sum is lost, while somebody looks."""
+def test_the_limit_holds_for_concurrent_threads() -> None:
+    """The limit holds and no count is lost, also during scrapes."""
     metrics = Metrics(max_series=20)
 
     def ask(start: int) -> None:
@@ -227,7 +227,7 @@ def test_the_limit_holds_for_threads_that_ask_at_once() -> None:
     assert overflows(metrics, "presence_heartbeats_total") == told[(OVERFLOW,)]
 
 
-def test_redaction_may_make_one_of_many_also_where_it_is_full() -> None:
+def test_redacted_values_share_a_label_set_in_a_full_family() -> None:
     """A thousand addresses are one marker, whether there is room or not."""
     metrics = Metrics(RedactionPolicy(), max_series=3)
     logins = metrics.counter("logins_total", "Logins.", ["email", "way"])
@@ -243,7 +243,7 @@ def test_redaction_may_make_one_of_many_also_where_it_is_full() -> None:
     }
 
 
-def test_what_is_removed_makes_room() -> None:
+def test_a_removed_label_set_makes_room() -> None:
     """`remove` and `clear` take values as they were given, and a removed label set starts anew."""
     metrics = Metrics(max_series=3)
     rooms = metrics.gauge("rooms", "Rooms.", ["email"])
@@ -257,7 +257,7 @@ def test_what_is_removed_makes_room() -> None:
 
 
 @pytest.mark.slow
-def test_a_million_strangers_cost_nothing() -> None:
+def test_a_million_invented_values_use_no_memory() -> None:
     """Neither memory nor series grow with distinct values; what is over the limit is found out at once."""
     metrics = Metrics()
     heartbeats = metrics.presence_heartbeats
@@ -300,8 +300,8 @@ def test_a_label_set_of_a_histogram_costs_three_kilobytes() -> None:
     assert used / 400 < 4000
 
 
-def test_a_known_name_is_not_something_else() -> None:
-    """The message says what it is; nobody finds out by an assertion, or by two services that disagree."""
+def test_a_name_has_one_definition() -> None:
+    """The error describes both definitions."""
     metrics = Metrics()
     with pytest.raises(
         ImproperlyConfigured,
@@ -337,8 +337,8 @@ def test_a_known_name_is_not_something_else() -> None:
         ("coffees_total", "Coffees.", ["a b"]),
     ],
 )
-def test_a_bad_name_is_told_at_once(name: str, help: str, labels: list[str]) -> None:
-    """Before the first scrape fails."""
+def test_a_bad_name_raises_at_once(name: str, help: str, labels: list[str]) -> None:
+    """The first scrape would fail otherwise."""
     with pytest.raises(ImproperlyConfigured, match=f"^The metric {name!r} "):
         Metrics().counter(name, help, labels)
 
@@ -346,14 +346,14 @@ def test_a_bad_name_is_told_at_once(name: str, help: str, labels: list[str]) -> 
 @pytest.mark.parametrize(
     "buckets", [[1, 1], [2, 1], [float("nan")], [1, float("nan")], [float("-inf"), 1], [1, *[float("inf")] * 2], ["x"]]
 )
-def test_buckets_that_no_page_can_have_are_told(buckets: list[float]) -> None:
-    """Prometheus would refuse the whole page for the sake of one histogram."""
+def test_invalid_buckets_raise(buckets: list[float]) -> None:
+    """Prometheus would reject the whole page because of one histogram."""
     message = f"The metric 'cups' has the buckets {', '.join(map(str, buckets))}; expected upper edges in rising order."
     with pytest.raises(ImproperlyConfigured, match=f"^{re.escape(message)}$"):
         Metrics().histogram("cups", "Cups.", buckets=buckets)
 
 
-def test_a_text_is_one_label() -> None:
+def test_a_single_string_is_one_label() -> None:
     """And not its letters."""
     metrics = Metrics()
     coffees = metrics.counter("coffees_total", "Coffees.", "size")
@@ -362,7 +362,7 @@ def test_a_text_is_one_label() -> None:
     assert metrics.counter("coffees_total", "Coffees.", ["size"]) is coffees
 
 
-def test_what_prometheus_client_refuses_is_told_by_its_name() -> None:
+def test_an_error_of_prometheus_client_names_the_metric() -> None:
     """A gauge that ends in _total, buckets in disorder, the label `le`, a name that a histogram uses itself."""
     metrics = Metrics()
     for bad in (
@@ -376,7 +376,7 @@ def test_what_prometheus_client_refuses_is_told_by_its_name() -> None:
             bad()
 
 
-def test_names_that_are_taken_by_others_are_told() -> None:
+def test_a_name_clash_between_series_raises() -> None:
     """`rooms_total` has a series `rooms_created`, and that is what OpenMetrics calls `rooms_created_total`."""
     metrics = Metrics()
     assert metrics.domain
@@ -398,7 +398,7 @@ def test_series_can_start_at_zero() -> None:
     assert metrics.label_sets()["lb_snapshots_total"] == 4
 
 
-def test_what_starts_at_zero_may_be_one_value() -> None:
+def test_a_single_string_can_start_at_zero() -> None:
     """A text is one value and not its letters; what has no labels is at zero anyway."""
     metrics = Metrics()
     metrics.start_at_zero(metrics.lb_snapshots, period="day", scope=("campus",))
@@ -408,15 +408,15 @@ def test_what_starts_at_zero_may_be_one_value() -> None:
 
 
 @pytest.mark.parametrize("values", [{}, {"period": ["day"]}, {"period": ["day"], "scope": ["campus"], "area": ["x"]}])
-def test_what_starts_at_zero_has_all_its_labels(values: dict[str, list[str]]) -> None:
-    """Else it is told which ones there are."""
+def test_start_at_zero_needs_all_labels(values: dict[str, list[str]]) -> None:
+    """The error lists the labels."""
     metrics = Metrics()
     told = f"The metric 'lb_snapshots_total' has the labels period, scope; got values of {', '.join(values) or 'none'}."
     with pytest.raises(ImproperlyConfigured, match=f"^{re.escape(told)}$"):
         metrics.start_at_zero(metrics.lb_snapshots, **values)
 
 
-def test_the_namespace_is_the_services_own() -> None:
+def test_every_metric_has_the_namespace() -> None:
     """Everything carries it, the application's metrics too."""
     metrics = Metrics(namespace="shop")
     metrics.counter("coffees_total", "Coffees.").inc()

@@ -1,4 +1,4 @@
-"""What is counted in plain numbers is told to the metrics in full, whoever asks, and whenever."""
+"""Fast counters lose no count, whoever reads the metrics, and whenever."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def metrics_of(kind: str) -> Iterator[Metrics]:
 
 @pytest.mark.parametrize("kind", ["alone", "worker", "full"])
 @given(st.lists(RECORDS | st.none(), max_size=30))
-def test_requests_are_told_as_if_each_had_been_counted_at_once(kind: str, steps: list[RequestRecord | None]) -> None:
-    """Page for page the same, but for how sums of fractions are rounded; a scrape in between (None) changes nothing."""
+def test_fast_counts_equal_those_of_prometheus_client(kind: str, steps: list[RequestRecord | None]) -> None:
+    """The pages are equal, except for the rounding of sums; a scrape in between (None) changes nothing."""
     with metrics_of(kind) as metrics:
-        as_if_each_had_been_counted_at_once(metrics, steps)
+        assert_equal_to_prometheus_client(metrics, steps)
 
 
-def as_if_each_had_been_counted_at_once(metrics: Metrics, steps: list[RequestRecord | None]) -> None:
+def assert_equal_to_prometheus_client(metrics: Metrics, steps: list[RequestRecord | None]) -> None:
     reference = Metrics()
     traffic = HttpTraffic(metrics)
     for record in steps:
@@ -91,8 +91,8 @@ def lines(metrics: Metrics) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", ["alone", "worker", "full"])
-def test_a_sampled_trace_is_shown_by_both_of_its_durations(kind: str) -> None:
-    """Nobody looks for a trace by the size of its answer."""
+def test_a_sampled_trace_is_the_exemplar_of_both_durations(kind: str) -> None:
+    """The size of the response has no exemplar."""
     record = ended("/a")
     record.sampled, record.trace_id, record.started_ns = True, "ab" * 16, 10**18
     with metrics_of(kind) as metrics:
@@ -106,8 +106,8 @@ def test_a_sampled_trace_is_shown_by_both_of_its_durations(kind: str) -> None:
 
 
 @given(st.lists(SECONDS), st.lists(st.floats(0, 10**8) | st.sampled_from(SIZE_BUCKETS)))
-def test_sums_are_those_of_what_was_observed(seconds: list[float], sizes: list[float]) -> None:
-    """However often somebody looks."""
+def test_a_sum_is_the_sum_of_the_observations(seconds: list[float], sizes: list[float]) -> None:
+    """The number of scrapes does not matter."""
     metrics = Metrics()
     for family, observed in ((metrics.http_duration, seconds), (metrics.http_response_size, sizes)):
         bins = FastBuckets(family.labels("/", "GET"))
@@ -117,7 +117,7 @@ def test_sums_are_those_of_what_was_observed(seconds: list[float], sizes: list[f
         assert abs((told or 0.0) - sum(observed)) < 1e-6
 
 
-def test_nothing_is_lost_or_doubled_while_others_look() -> None:
+def test_no_count_is_lost_or_doubled_during_scrapes() -> None:
     """Two scrapes at a time, in threads, while requests end."""
     metrics = Metrics()
     traffic = HttpTraffic(metrics)
@@ -139,8 +139,8 @@ def test_nothing_is_lost_or_doubled_while_others_look() -> None:
     assert metrics.registry.get_sample_value("divan_http_request_duration_seconds_count", labels) == 5000.0
 
 
-def test_the_newest_sampled_trace_of_a_bucket_is_shown() -> None:
-    """Until another one falls into it; it has the time at which the request ended."""
+def test_the_exemplar_of_a_bucket_is_the_newest_sampled_trace() -> None:
+    """It has the time at which its request ended."""
     metrics = Metrics()
     duration = FastBuckets(metrics.http_duration.labels("/", "GET"))
     for trace, at_s in (("a" * 32, 1e9), ("b" * 32, 1e9 + 1)):
@@ -167,7 +167,7 @@ def test_every_request_of_a_full_family_is_an_overflow(workers: int, tmp_path: P
         assert f'\ndivan_metrics_overflow_total{{cause="limit",family="http_{family}"}} 20.0\n' in page
 
 
-def test_routes_without_end_cost_a_request_each_and_no_memory() -> None:
+def test_invented_routes_use_no_memory() -> None:
     """An application that declares paths for templates: what is over the limit is counted as one."""
     metrics = Metrics(max_series=20)
     traffic = HttpTraffic(metrics)
@@ -189,7 +189,7 @@ def test_routes_without_end_cost_a_request_each_and_no_memory() -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_requests_are_counted_after_their_series_were_forgotten(workers: int, tmp_path: Path) -> None:
+def test_requests_are_counted_after_their_series_were_removed(workers: int, tmp_path: Path) -> None:
     """As tests do between each other; series that are kept at hand are looked up again."""
     metrics = Metrics(directory=tmp_path if workers > 1 else None)
     traffic = HttpTraffic(metrics)
@@ -219,7 +219,7 @@ def test_every_message_of_a_full_family_is_an_overflow() -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_event_of_a_full_family_is_an_overflow(workers: int, tmp_path: Path) -> None:
-    """A number of the overflow's is one that others are told by."""
+    """A fast counter of the overflow counts overflows, too."""
     metrics = Metrics(max_series=2, directory=tmp_path if workers > 1 else None)
     metrics.socketio_events.labels("/", "first")
     tally = fast_counter(child_of(metrics.socketio_events, "/", "second"))
@@ -230,8 +230,8 @@ def test_every_event_of_a_full_family_is_an_overflow(workers: int, tmp_path: Pat
     assert metrics.registry.get_sample_value("divan_metrics_overflow_total", labels) == 4.0
 
 
-def test_what_several_workers_count_is_told_at_once(tmp_path: Path) -> None:
-    """Another one answers the scrape, and cannot ask this one."""
+def test_counts_of_a_worker_are_visible_to_others_at_once(tmp_path: Path) -> None:
+    """Another worker serves the scrape, and cannot call this one."""
     metrics, neighbour = Metrics(directory=tmp_path), Metrics(directory=tmp_path)
     traffic = HttpTraffic(metrics)
     left = traffic.begin(ended("/a"))

@@ -139,7 +139,7 @@ def test_every_page_of_a_run_can_be_read(
 
 
 @pytest.mark.parametrize("max_series", ["2", "500"])
-def test_promtool_reads_what_is_left_of_a_long_run(max_series: str) -> None:
+def test_promtool_accepts_the_page_of_a_long_run(max_series: str) -> None:
     """Each end of a connection, with strange names in every label; there is no complaint about names or help."""
     observed = Observed({"OBS_METRICS_PUBLIC": "true", "LOG_LEVEL": "CRITICAL", "OBS_METRICS_MAX_SERIES": max_series})
     for number, scenario in enumerate(SCENARIOS):
@@ -150,7 +150,7 @@ def test_promtool_reads_what_is_left_of_a_long_run(max_series: str) -> None:
     assert complaints(page(observed)) == []
 
 
-def test_promtool_has_no_complaint_of_any_family() -> None:
+def test_promtool_accepts_every_family() -> None:
     """Each has a label set: of one without samples it has no opinion."""
     observed = Observed({"OBS_METRICS_PUBLIC": "true"})
     for family in FAMILIES:

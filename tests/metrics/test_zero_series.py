@@ -178,7 +178,7 @@ class Unreadable:
         await PlainTextResponse("hello")(scope, receive, send)
 
 
-def test_where_the_routes_cannot_be_read_requests_are_counted() -> None:
+def test_requests_are_counted_if_the_routes_cannot_be_read() -> None:
     """The first one too; that nothing is known from the start is a failure of ours, and told."""
     observed = Observed()
     stack = obs.build_stack(Unreadable(), observed.obs, [MetricsMiddleware])
@@ -193,10 +193,8 @@ def many(count: int) -> Starlette:
 
 
 @pytest.mark.parametrize(("routes", "warns"), [(5, False), (6, True)])
-def test_more_routes_than_there_may_be_series_are_warned_of(
-    routes: int, warns: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    """At the start, with the number to set, and not when the first of them is told as something else."""
+def test_too_many_routes_log_a_warning(routes: int, warns: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """The warning comes at start-up, with the number to set, and not with the first overflow."""
     metrics = Metrics(max_series=10)
     known = ZeroSeries(metrics, many(routes))
     with caplog.at_level(logging.WARNING):
@@ -210,8 +208,8 @@ def test_more_routes_than_there_may_be_series_are_warned_of(
     assert [record.getMessage() for record in caplog.records] == [expected] * warns
 
 
-def test_half_of_the_series_are_left_to_what_happens() -> None:
-    """Also the known ones do not fill a family: a 404 of a known route is told under its name."""
+def test_zero_series_use_at_most_half_of_the_limit() -> None:
+    """They do not fill a family: a 404 of a declared route is counted under its name."""
     metrics = Metrics(max_series=10)
     ZeroSeries(metrics, many(100)).start()
     assert metrics.label_sets()["http_requests_total"] <= 6

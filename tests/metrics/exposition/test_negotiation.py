@@ -1,4 +1,4 @@
-"""A scraper gets the format that it likes best."""
+"""A scraper gets the format that it prefers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;
     ],
 )
 def test_the_preferred_format_is_sent(accept: str, expected: Format) -> None:
-    """By quality, and text where both are liked the same, or none, or a version is asked for that is not ours."""
+    """The quality decides; it is text with equal quality, and if neither format or version is accepted."""
     assert accepted_format(accept) is expected
 
 
@@ -67,7 +67,7 @@ def test_the_preferred_format_is_sent(accept: str, expected: Format) -> None:
     ],
 )
 def test_the_preferred_media_type_is_sent(accept: str, expected: str) -> None:
-    """By the range that fits it most closely; the first of those that are offered, where nothing decides."""
+    """The most specific range decides; the first offer is the default."""
     assert accepted_media_type(accept, ("application/json", "text/html", OPENMETRICS)) == expected
 
 
@@ -90,16 +90,16 @@ def test_the_preferred_media_type_is_sent(accept: str, expected: str) -> None:
         ("gzipped", False),
     ],
 )
-def test_it_is_compressed_where_that_is_taken(header: str, expected: bool) -> None:
-    """Also with a wildcard; never for one who has not asked."""
+def test_the_page_is_compressed_if_the_client_accepts_it(header: str, expected: bool) -> None:
+    """A wildcard accepts it; an empty header does not."""
     assert accepts_gzip(header) is expected
 
 
 @given(
     st.text() | st.lists(st.sampled_from([OPENMETRICS, "text/plain", ";", ",", "q=", "0.5", "*/*", "="])).map("".join)
 )
-def test_any_header_has_an_answer(header: str) -> None:
-    """Whatever a client sends, it is sent a page."""
+def test_any_header_gets_a_page(header: str) -> None:
+    """Every client gets a page, whatever it sends."""
     assert accepted_format(header) in Format
     assert accepts_gzip(header) in (True, False)
 

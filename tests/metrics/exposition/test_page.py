@@ -17,7 +17,7 @@ from tests.stacks import BACKENDS, run_on
 
 
 class Rendering:
-    """Renders numbered pages, and waits for `go` where it is told to."""
+    """Renders numbered pages, and can wait for `go`."""
 
     def __init__(self) -> None:
         self.begun = 0
@@ -49,7 +49,7 @@ class Rendering:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_it_is_made_in_a_thread(backend: str) -> None:
+def test_the_page_is_created_in_a_thread(backend: str) -> None:
     """The event loop goes on meanwhile."""
     rendering = Rendering()
 
@@ -69,7 +69,7 @@ def test_it_is_made_in_a_thread(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_all_who_ask_meanwhile_share_the_next_one(backend: str) -> None:
+def test_concurrent_requests_share_the_next_page(backend: str) -> None:
     """
     Fifty scrapers at once are two renderings: the first one's was begun before the others asked, and what has been
     counted since then, and told by another worker, would be missing in it.
@@ -102,8 +102,8 @@ def test_all_who_ask_meanwhile_share_the_next_one(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_it_is_made_though_all_threads_of_the_application_hang(backend: str) -> None:
-    """Forty requests that wait for a database take all that anyio has; this is when somebody looks at the page."""
+def test_the_page_is_created_while_all_threads_of_the_application_hang(backend: str) -> None:
+    """Forty requests that wait for a database occupy all threads of anyio; an operator needs the page then."""
     pages, go = Rendering().made(), threading.Event()
     bodies: list[bytes] = []
 
@@ -121,7 +121,7 @@ def test_it_is_made_though_all_threads_of_the_application_hang(backend: str) -> 
 
 
 def test_a_cheap_page_is_always_new() -> None:
-    """Whoever has just done something finds it counted."""
+    """It includes the most recent events."""
     rendering = Rendering()
     rendering.cost_s = 0.004
     pages = rendering.made()
@@ -135,7 +135,7 @@ def test_a_cheap_page_is_always_new() -> None:
 
 
 @pytest.mark.parametrize(("cost_s", "rests"), [(0.004, 0.0), (0.05, 0.2), (3.0, 1.0)])
-def test_a_costly_page_is_new_too(cost_s: float, rests: float) -> None:
+def test_an_expensive_page_is_new_too(cost_s: float, rests: float) -> None:
     """
     Whoever asks right after it waits for a while, so that pages take a fifth of the time at most, and gets a new one.
 
@@ -157,8 +157,8 @@ def test_a_costly_page_is_new_too(cost_s: float, rests: float) -> None:
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_a_rendering_that_fails_is_tried_again(compressed: bool) -> None:
-    """Nobody waits for a page that is never made, and no thread for the rest of it."""
+def test_a_failed_page_is_created_again(compressed: bool) -> None:
+    """No client waits for a failed page, and no thread for the rest of it."""
     calls = []
 
     def slices(form: Format) -> list[bytes]:
@@ -179,8 +179,8 @@ def test_a_rendering_that_fails_is_tried_again(compressed: bool) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "divan_obs_asgi.gzip"]
 
 
-def test_a_client_that_leaves_takes_nobody_along() -> None:
-    """Its neighbour gets the page all the same."""
+def test_a_client_that_disconnects_does_not_affect_others() -> None:
+    """The other client gets the page."""
     rendering = Rendering()
     pages = rendering.made()
     bodies: list[bytes] = []
@@ -208,7 +208,7 @@ def test_a_client_that_leaves_takes_nobody_along() -> None:
     assert bodies == [b"TEXT 1"]
 
 
-def test_a_compressed_page_is_the_same_page() -> None:
+def test_a_compressed_page_has_the_same_contents() -> None:
     """And the same bytes for the same series, without a time in them."""
     rendering = Rendering()
     pages = rendering.made()

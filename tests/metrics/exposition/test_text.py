@@ -102,7 +102,7 @@ def test_its_openmetrics_can_be_read(steps: list[tuple[str, tuple[str, str], flo
 
 
 def test_a_gauge_may_be_a_function() -> None:
-    """`set_function` of prometheus_client works as there."""
+    """`set_function` works as it does in prometheus_client."""
     metrics = Metrics()
     metrics.gauge("queue", "Queue.").set_function(lambda: 41.5 + 0.5)
     metrics.gauge("queues", "Queues.", ["name"]).labels("a").set_function(lambda: 7)
@@ -111,7 +111,7 @@ def test_a_gauge_may_be_a_function() -> None:
     assert b'\ndivan_queues{name="a"} 7.0\n' in page
 
 
-def test_what_others_register_is_on_the_page() -> None:
+def test_foreign_metrics_are_on_the_page() -> None:
     """prometheus_client's collectors, and an application's own; without their `_created`."""
     metrics = Metrics()
     GCCollector(metrics.registry)
@@ -134,7 +134,7 @@ def test_what_others_register_is_on_the_page() -> None:
 
 
 class Broken(Collector):
-    """What an application registers, and what fails later."""
+    """A collector that raises."""
 
     def collect(self) -> Iterator[Samples]:
         yield GaugeMetricFamily("half", "Half.", value=1)
@@ -144,8 +144,8 @@ class Broken(Collector):
         return []
 
 
-def test_a_collector_that_raises_is_left_out() -> None:
-    """All others are on the page, and the failure is told; prometheus_client would answer nothing at all."""
+def test_a_collector_that_raises_is_skipped() -> None:
+    """All others are on the page, and the failure is reported; prometheus_client would return no page at all."""
     metrics = Metrics()
     metrics.registry.register(Broken())
     metrics.gauge("bad", "Bad.").set_function(lambda: 1 / 0)
@@ -159,7 +159,7 @@ def test_a_collector_that_raises_is_left_out() -> None:
 
 
 class Odd(Collector):
-    """What an application registers, and what tells of a value that is none."""
+    """A collector that returns an invalid value."""
 
     def __init__(self, value: object) -> None:
         self.value = value
@@ -173,8 +173,8 @@ class Odd(Collector):
 
 @pytest.mark.parametrize("value", ["text", b"1.0.0", []])
 @pytest.mark.parametrize("form", Format)
-def test_a_value_that_is_no_number_is_left_out(value: object, form: Format) -> None:
-    """Of a collector, or of a gauge's function; the page is there."""
+def test_a_value_that_is_not_a_number_is_skipped(value: object, form: Format) -> None:
+    """This holds for a collector and for a gauge function; the rest of the page is there."""
     metrics = Metrics()
     assert metrics.chat_send
     metrics.registry.register(Odd(value))
@@ -186,7 +186,7 @@ def test_a_value_that_is_no_number_is_left_out(value: object, form: Format) -> N
     assert b"\ndivan_chat_send_total 0.0\n" in page
 
 
-def test_not_a_number_is_a_value() -> None:
+def test_nan_is_a_value() -> None:
     """Prometheus knows it by this name."""
     metrics = Metrics()
     metrics.registry.register(Odd(float("nan")))
@@ -198,7 +198,7 @@ def test_not_a_number_is_a_value() -> None:
 
 
 class Hanging(Collector):
-    """What asks a database that does not answer."""
+    """A collector that waits for a database without a response."""
 
     def __init__(self) -> None:
         self.answer = threading.Event()
@@ -217,8 +217,8 @@ class Hanging(Collector):
 
 
 @pytest.mark.parametrize("way", ["collector", "function", "another's function", "another's child"])
-def test_what_hangs_is_left_out_until_it_has_come_back(way: str, caplog: pytest.LogCaptureFixture) -> None:
-    """The page does not wait for it; nor is it asked time and again, which would make a heap of waiting threads."""
+def test_a_collector_that_hangs_is_skipped_until_it_returns(way: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The page does not wait for it, and does not call it again, so that waiting threads do not accumulate."""
     metrics, hanging = Metrics(timeout_s=0.02), Hanging()
     assert metrics.chat_send
     failures: list[Exception] = []
@@ -263,8 +263,8 @@ WHO = {
 }
 
 
-def test_who_counts_elsewhere_and_fails_takes_nothing_from_the_others() -> None:
-    """The page, the sizes of the families, and what prometheus_client collects are there; the failure is told."""
+def test_a_failing_flush_does_not_affect_others() -> None:
+    """The page, the sizes of the families and prometheus_client's own page are there; the failure is reported."""
     metrics = Metrics()
     failures: list[Exception] = []
     metrics.registry.failed = failures.append
@@ -277,7 +277,7 @@ def test_who_counts_elsewhere_and_fails_takes_nothing_from_the_others() -> None:
 
 
 def test_created_series_are_off() -> None:
-    """They double the page, and nobody asks for them."""
+    """They would double the page."""
     for form in Format:
         metrics = Metrics()
         metrics.presence_rejects.labels("stale").inc()
@@ -295,7 +295,7 @@ def test_exemplars_are_in_openmetrics_only() -> None:
     assert b"trace_id" not in metrics.render(Format.TEXT)
 
 
-def test_an_exemplar_that_is_too_long_is_left_out() -> None:
+def test_an_exemplar_that_is_too_long_is_dropped() -> None:
     """OpenMetrics allows 128 characters; prometheus_client would raise into the application."""
     metrics = Metrics()
     metrics.invites_sent.inc(exemplar={"note": "long " * 30})
@@ -303,8 +303,8 @@ def test_an_exemplar_that_is_too_long_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("name", ["user id", "user-id", "", "é", "9a", "__name__", "a\n", 7])
-def test_an_exemplar_with_a_name_that_is_none_is_left_out(name: str) -> None:
-    """Prometheus could read nothing of the page; prometheus_client raises for some of them into the application."""
+def test_an_exemplar_with_an_invalid_name_is_dropped(name: str) -> None:
+    """Prometheus would reject the whole page; prometheus_client raises for some of them in the application."""
     metrics = Metrics()
     metrics.invites_sent.inc(exemplar={name: "1"})
     metrics.redis_ping_duration.observe(0.1, {name: "1"})

@@ -1,4 +1,4 @@
-"""Several workers of one service give one answer, whichever of them is asked."""
+"""The pages of all workers of a service are equal."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def test_counts_are_summed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", list(Format))
-def test_one_worker_tells_what_it_told_alone(tmp_path: Path, form: Format) -> None:
-    """Same bytes, but for gauges that nobody has set."""
+def test_one_worker_has_the_same_page_as_a_single_process(tmp_path: Path, form: Format) -> None:
+    """The bytes are equal, except for gauges that were not set."""
     alone, shared = Metrics(), worker(tmp_path)
     for metrics in (alone, shared):
         metrics.http_requests.labels('a"\n\\é', "GET", "200").inc(1e7)
@@ -59,7 +59,7 @@ def test_one_worker_tells_what_it_told_alone(tmp_path: Path, form: Format) -> No
 
 
 def test_nothing_is_lost_with_a_worker(tmp_path: Path) -> None:
-    """One that is killed has counted; its live gauges go with it, and its file."""
+    """A killed worker keeps its counts; its live gauges and its file disappear."""
     one, two = worker(tmp_path), worker(tmp_path)
     for metrics in (one, two):
         metrics.chat_send.inc(0.1)
@@ -92,8 +92,8 @@ def test_restarts_leave_no_files(tmp_path: Path) -> None:
     }
 
 
-def test_a_dependency_is_up_where_all_workers_say_so(tmp_path: Path) -> None:
-    """Workers that ask the same Redis are one series; one that has not asked yet says nothing."""
+def test_a_dependency_is_up_if_it_is_up_for_all_workers(tmp_path: Path) -> None:
+    """Workers that check the same Redis are one series; a worker before its first check has no value."""
     one, two, _ = worker(tmp_path), worker(tmp_path), worker(tmp_path)
     assert samples(one, "divan_redis_up", "divan_probe_up", "divan_health_ready") == {}
     for metrics in (one, two):
@@ -110,8 +110,8 @@ def test_a_dependency_is_up_where_all_workers_say_so(tmp_path: Path) -> None:
     assert samples(one, "divan_redis_up") == {"divan_redis_up": 1}
 
 
-def test_who_asked_last_is_right(tmp_path: Path) -> None:
-    """Also where it found that there is nothing to tell."""
+def test_the_most_recent_value_is_exposed(tmp_path: Path) -> None:
+    """This also holds if the most recent result was no value."""
     one, two = worker(tmp_path), worker(tmp_path)
     one.redis_stream_lag.labels("chat", "g").set(7)
     two.redis_stream_lag.labels("chat", "g").set(3)
@@ -137,8 +137,8 @@ def test_each_mode_makes_one_value(tmp_path: Path, mode: str, told: float) -> No
     assert samples(workers[2], "divan_level") == {"divan_level": told}
 
 
-def test_a_gauge_that_is_taken_back_is_absent(tmp_path: Path) -> None:
-    """And begins at zero when it is asked for again."""
+def test_a_removed_gauge_is_absent(tmp_path: Path) -> None:
+    """It starts at zero when it is used again."""
     metrics = worker(tmp_path)
     gauge = metrics.gauge("level", "Level.", ["zone", "kind"])
     gauge.labels("a", "x").set(5)
@@ -155,8 +155,8 @@ def test_a_gauge_that_is_taken_back_is_absent(tmp_path: Path) -> None:
     assert samples(metrics, "divan_level") == {"divan_level{kind=x,zone=a}": 1}
 
 
-def test_a_count_that_is_taken_back_goes_on(tmp_path: Path) -> None:
-    """A counter never goes back: what the workers have counted stays."""
+def test_a_removed_counter_keeps_its_count(tmp_path: Path) -> None:
+    """A counter never decreases: the counts of the workers stay."""
     metrics = worker(tmp_path)
     counter = metrics.counter("steps_total", "Steps.", ["zone"])
     counter.labels("a").inc(2)
@@ -165,16 +165,16 @@ def test_a_count_that_is_taken_back_goes_on(tmp_path: Path) -> None:
     assert samples(metrics, "divan_steps_total") == {"divan_steps_total{zone=a}": 3}
 
 
-def test_a_family_that_only_another_worker_has_is_told(tmp_path: Path) -> None:
-    """One that is made when it is first needed."""
+def test_a_family_of_another_worker_is_exposed(tmp_path: Path) -> None:
+    """Some families are created on first use."""
     one, two = worker(tmp_path), worker(tmp_path)
     two.counter("refunds_total", "Refunds.", ["shop"]).labels("north").inc()
     assert b"# HELP divan_refunds_total Refunds.\n# TYPE divan_refunds_total counter\n" in page(one)
     assert samples(one, "divan_refunds_total") == {"divan_refunds_total{shop=north}": 1}
 
 
-def test_a_newer_version_of_the_service_tells_its_own_families(tmp_path: Path) -> None:
-    """Counts go on under a new help text; those of other labels or buckets begin anew."""
+def test_a_newer_version_of_the_service_has_its_own_families(tmp_path: Path) -> None:
+    """A new help text keeps the counts; other labels or buckets start at zero."""
     old = worker(tmp_path)
     old.counter("sales_total", "Sales.").inc(2)
     old.histogram("sizes", "Sizes.", buckets=[1, 2]).observe(1)
@@ -191,7 +191,7 @@ def test_a_newer_version_of_the_service_tells_its_own_families(tmp_path: Path) -
     assert b"\ndivan_sizes_count 1.0\n" in page(worker(tmp_path))
 
 
-def test_series_of_the_dead_are_bounded(tmp_path: Path) -> None:
+def test_series_of_dead_workers_are_limited(tmp_path: Path) -> None:
     """A hundred workers that each had other label sets leave as many as one may have, and all the counts."""
     for number in range(100):
         metrics = worker(tmp_path, max_series=10)
@@ -204,7 +204,7 @@ def test_series_of_the_dead_are_bounded(tmp_path: Path) -> None:
     assert told["divan_visits_total{place=__overflow__}"] == 491
 
 
-def test_created_is_that_of_the_first(tmp_path: Path) -> None:
+def test_created_is_the_time_of_the_first_worker(tmp_path: Path) -> None:
     """`_created` says since when the service counts, not since when its youngest worker does."""
     old, young = worker(tmp_path, created=True), worker(tmp_path, created=True)
     assert old.chat_send._created < young.chat_send._created
@@ -214,8 +214,8 @@ def test_created_is_that_of_the_first(tmp_path: Path) -> None:
     assert since <= old.chat_send._created + 0.01 < young.chat_send._created + 0.01
 
 
-def test_processor_time_goes_on(tmp_path: Path) -> None:
-    """Of the processes the service has the memory of all, and the processor time of the dead ones too."""
+def test_processor_time_includes_dead_workers(tmp_path: Path) -> None:
+    """Memory is summed over running workers, processor time over all workers."""
     one, two = worker(tmp_path), worker(tmp_path)
     for metrics in (one, two):
         register_process_collectors(metrics.registry)
@@ -231,7 +231,7 @@ def test_processor_time_goes_on(tmp_path: Path) -> None:
 
 
 def test_two_namespaces_share_a_directory(tmp_path: Path) -> None:
-    """And do not meet."""
+    """They do not see each other."""
     one, other = worker(tmp_path, namespace="shop"), worker(tmp_path, namespace="shop_eu")
     one.chat_send.inc()
     other.chat_send.inc()
@@ -239,8 +239,8 @@ def test_two_namespaces_share_a_directory(tmp_path: Path) -> None:
     assert not samples(one, "shop_eu")
 
 
-def test_what_an_application_collects_itself_is_its_workers_own(tmp_path: Path) -> None:
-    """It is on the page; prometheus_client's own counters, which would be one worker's, are refused."""
+def test_a_custom_collector_has_the_values_of_its_worker(tmp_path: Path) -> None:
+    """It is on the page; prometheus_client's own counters, which would count in one worker only, raise."""
     metrics = worker(tmp_path)
     Info("divan_build", "Build.", registry=metrics.registry).info({"commit": "abc"})
     assert b'\ndivan_build_info{commit="abc"} 1.0\n' in page(metrics)
@@ -257,8 +257,8 @@ def test_what_an_application_collects_itself_is_its_workers_own(tmp_path: Path) 
     assert isinstance(metrics.registry, CollectorRegistry)
 
 
-def test_a_directory_that_is_missing_is_made(tmp_path: Path) -> None:
-    """With those above it, at the start of the first worker; a switch that is off touches nothing."""
+def test_a_missing_directory_is_created(tmp_path: Path) -> None:
+    """Its parents are created too, when the first worker starts; OBS_ENABLED=false creates nothing."""
     missing = tmp_path / "run" / "metrics"
     flags = {"PROMETHEUS_MULTIPROC_DIR": str(missing)}
     Observability.from_env({**flags, "OBS_ENABLED": "false"})
@@ -269,10 +269,8 @@ def test_a_directory_that_is_missing_is_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["not writable", "a file", "below a file"])
-def test_a_worker_starts_though_no_file_can_be_made(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
-) -> None:
-    """One that refused would be started again and again; it says once that its metrics are on its own page only."""
+def test_a_worker_starts_if_no_file_can_be_created(tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str) -> None:
+    """Otherwise it would be restarted again and again; it logs once that its metrics are on its own page only."""
     taken = tmp_path / "taken"
     taken.touch()
     directory = {"not writable": Path("/proc"), "a file": taken, "below a file": taken / "metrics"}[kind]
@@ -289,8 +287,8 @@ def test_a_worker_starts_though_no_file_can_be_made(
     assert (answer.status, orjson.loads(answer.body)["checks"]["metrics_directory"]["ok"]) == (200, False)
 
 
-def test_every_gauge_says_how_workers_are_told_as_one() -> None:
-    """Those that several workers tell of the same thing are not summed."""
+def test_every_gauge_declares_how_workers_are_combined() -> None:
+    """Gauges of something that all workers share are not summed."""
     modes = {family.name: family.mode for family in FAMILIES if family.kind == "gauge"}
     summed = {name for name, mode in modes.items() if mode == "livesum"}
     same_for_all = {"health_ready", "probe_up", "redis_up", "postgres_up", "draining", "obs_build_info"}
@@ -299,8 +297,8 @@ def test_every_gauge_says_how_workers_are_told_as_one() -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_process_is_noted_while_the_application_holds_all_threads(tmp_path: Path, backend: str) -> None:
-    """Its plain functions may wait for a database, and take all the threads that frameworks hand out."""
+def test_process_series_are_updated_while_the_application_uses_all_threads(tmp_path: Path, backend: str) -> None:
+    """Its sync functions may wait for a database, and occupy all threads of the framework."""
     one, two = worker(tmp_path), worker(tmp_path)
     assert one.workers is not None
     register_process_collectors(one.registry)
@@ -327,8 +325,8 @@ def test_a_process_is_noted_while_the_application_holds_all_threads(tmp_path: Pa
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_what_is_told_when_somebody_looks_is_told_at_the_end(tmp_path: Path, backend: str) -> None:
-    """A worker that ends in order leaves nothing untold: neither what is counted elsewhere nor processor time."""
+def test_fast_counters_are_flushed_at_the_end(tmp_path: Path, backend: str) -> None:
+    """A worker that shuts down writes its fast counters and its processor time."""
     one, two = worker(tmp_path), worker(tmp_path)
     assert one.workers is not None
     untold = FastCounter(one.chat_send)

@@ -71,8 +71,8 @@ def sold(metrics: Metrics) -> float:
 
 
 @pytest.mark.parametrize("step", range(11))
-def test_who_reads_while_another_folds_counts_everything_once(tmp_path: Path, step: int) -> None:
-    """Between any two of his steps; he takes no lock."""
+def test_a_read_during_archiving_counts_everything_once(tmp_path: Path, step: int) -> None:
+    """The archiving happens between any two steps of the reader, which takes no lock."""
     workers = [worker(tmp_path) for _ in range(4)]
     for metrics in workers:
         metrics.chat_send.inc()
@@ -84,7 +84,7 @@ def test_who_reads_while_another_folds_counts_everything_once(tmp_path: Path, st
 
 
 @pytest.mark.parametrize("step", range(5))
-def test_who_is_killed_while_folding_loses_nothing(tmp_path: Path, step: int) -> None:
+def test_a_kill_during_archiving_loses_nothing(tmp_path: Path, step: int) -> None:
     """At any step; and who reads at any step before sees all of it."""
     workers = [worker(tmp_path) for _ in range(3)]
     for metrics in workers:
@@ -103,7 +103,7 @@ def test_who_is_killed_while_folding_loses_nothing(tmp_path: Path, step: int) ->
 
 
 @pytest.mark.parametrize("step", [0, 1, 2])
-def test_a_process_that_is_killed_while_it_folds_has_counted(tmp_path: Path, step: int) -> None:
+def test_a_process_killed_during_archiving_keeps_its_counts(tmp_path: Path, step: int) -> None:
     """A real one, by SIGKILL: what it counted is there, and what it was folding."""
     first = worker(tmp_path)
     process = subprocess.Popen(
@@ -119,7 +119,7 @@ def test_a_process_that_is_killed_while_it_folds_has_counted(tmp_path: Path, ste
     assert sold(worker(tmp_path)) == 7
 
 
-def test_a_dead_worker_is_dead_to_all_who_look(tmp_path: Path) -> None:
+def test_all_readers_see_that_a_worker_is_dead(tmp_path: Path) -> None:
     """Also to two who look at the same moment: whether its lock is held is asked without taking it."""
     one, two = worker(tmp_path), worker(tmp_path)
     one.socketio_clients.labels("/").set(5)
@@ -130,7 +130,7 @@ def test_a_dead_worker_is_dead_to_all_who_look(tmp_path: Path) -> None:
         assert samples(two, "divan_socketio_clients") == {}
 
 
-def test_what_is_never_finished_is_removed(tmp_path: Path) -> None:
+def test_an_unfinished_file_is_removed(tmp_path: Path) -> None:
     """A minute later, when nobody can be at it any more."""
     metrics = worker(tmp_path)
     old, new = tmp_path / "divan-archive-1.new", tmp_path / "divan-2.new"
@@ -143,7 +143,7 @@ def test_what_is_never_finished_is_removed(tmp_path: Path) -> None:
     page(metrics)
 
 
-def test_a_damaged_file_is_left_out(tmp_path: Path) -> None:
+def test_a_damaged_file_is_skipped(tmp_path: Path) -> None:
     """And reported once; the page has what can be read."""
     metrics = worker(tmp_path)
     metrics.chat_send.inc(2)
@@ -157,8 +157,8 @@ def test_a_damaged_file_is_left_out(tmp_path: Path) -> None:
         assert sold(metrics) == 2
 
 
-def test_a_damaged_archive_begins_anew(tmp_path: Path) -> None:
-    """Also while workers run: each tells what those that live have counted."""
+def test_a_damaged_archive_is_replaced(tmp_path: Path) -> None:
+    """This holds while workers run: each page has the counts of the running workers."""
     (tmp_path / "divan-archive").write_bytes(b"?")
     metrics = worker(tmp_path)
     metrics.chat_send.inc(2)
@@ -173,8 +173,8 @@ def test_a_damaged_archive_begins_anew(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [0, 10, 100, 1003, 2000])
 @pytest.mark.parametrize("lives", [True, False])
-def test_a_file_that_is_cut_is_left_out(tmp_path: Path, size: int, lives: bool) -> None:
-    """Wherever it was cut, and though it could be read before."""
+def test_a_truncated_file_is_skipped(tmp_path: Path, size: int, lives: bool) -> None:
+    """This holds for any length, and for a file that was read before."""
     one, two = worker(tmp_path), worker(tmp_path)
     for metrics in (one, two):
         metrics.chat_send.inc()
@@ -188,8 +188,8 @@ def test_a_file_that_is_cut_is_left_out(tmp_path: Path, size: int, lives: bool) 
     assert {type(error).__name__ for error in failures} == {"Damaged"}
 
 
-def test_a_file_that_says_it_is_huge_is_left_out(tmp_path: Path) -> None:
-    """Nobody reads as many bytes as a damaged head asks for."""
+def test_a_file_with_a_huge_declared_size_is_skipped(tmp_path: Path) -> None:
+    """The size in a damaged head is not used for reading."""
     metrics = worker(tmp_path)
     metrics.chat_send.inc()
     (tmp_path / "divan-1-0.worker").write_bytes(head(2**62) + b"?" * 100)
@@ -199,9 +199,7 @@ def test_a_file_that_says_it_is_huge_is_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("gone", ["file", "directory"])
-def test_a_worker_whose_file_is_gone_makes_it_again(
-    tmp_path: Path, gone: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_worker_creates_its_missing_file_again(tmp_path: Path, gone: str, caplog: pytest.LogCaptureFixture) -> None:
     """With what it had counted, for the others too; that is logged once."""
     directory = tmp_path / "metrics"
     one, two = worker(directory), worker(directory)
@@ -223,7 +221,9 @@ def test_a_worker_whose_file_is_gone_makes_it_again(
     assert [record.getMessage() for record in caplog.records] == [message, message]
 
 
-def test_a_worker_shares_again_when_there_is_a_directory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_worker_shares_its_counts_when_the_directory_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """It was replaced by a file meanwhile, and the worker served on, with all its counts on its own page."""
     directory = tmp_path / "metrics"
     one, two = worker(directory), worker(directory)
@@ -250,7 +250,7 @@ def test_a_worker_shares_again_when_there_is_a_directory(tmp_path: Path, caplog:
     assert [record.levelname for record in caplog.records] == ["ERROR"] * 3 + ["WARNING"] * 3
 
 
-def test_what_cannot_be_restored_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_restore_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk may be full, or the directory be taken away again, at any step."""
     directory = tmp_path / "metrics"
     metrics = worker(directory)
@@ -274,7 +274,7 @@ def full(*_: object) -> None:
 def test_a_full_disk_breaks_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """New series are told nowhere, which is logged once; those that are there go on."""
+    """New series are not exported, which is logged once; existing series continue."""
     metrics = worker(tmp_path)
     metrics.chat_send.inc()
     monkeypatch.setattr(os, "posix_fallocate", full)
@@ -322,9 +322,7 @@ def test_a_worker_that_starts_while_the_disk_is_full_serves(
 
 
 @pytest.mark.parametrize("error", [errno.EOPNOTSUPP, errno.EINVAL])
-def test_a_file_system_that_sets_no_room_aside_will_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
-) -> None:
+def test_a_file_system_without_fallocate_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int) -> None:
     """musl hands on that it cannot (Alpine), where glibc writes zeros."""
 
     def cannot(*_: object) -> None:
@@ -412,7 +410,7 @@ def test_a_forked_worker_counts_for_itself(tmp_path: Path) -> None:
 
 
 @in_spite_of_threads
-def test_a_forked_worker_goes_on_counting_requests_of_known_routes(tmp_path: Path) -> None:
+def test_a_forked_worker_counts_requests_of_cached_routes(tmp_path: Path) -> None:
     """What the parent has looked up of a route's series is the child's, too, and its counts are not."""
     metrics = worker(tmp_path)
     traffic = HttpTraffic(metrics)
@@ -433,7 +431,7 @@ def test_a_forked_worker_goes_on_counting_requests_of_known_routes(tmp_path: Pat
     }
 
 
-def test_two_threads_may_fork_at_a_time(tmp_path: Path) -> None:
+def test_two_threads_can_fork_at_once(tmp_path: Path) -> None:
     """Each lets go of the locks that it holds meanwhile: where one stayed held, the next count would wait for ever."""
     metrics = worker(tmp_path)
     assert metrics.workers is not None

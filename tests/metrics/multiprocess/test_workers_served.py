@@ -152,7 +152,7 @@ class Service(ServerProcess):
         return self.client.get("/metrics", headers={"authorization": f"Bearer {TOKEN}"}).raise_for_status().text
 
     def counted(self) -> float:
-        """Return how many requests the page of some worker tells of."""
+        """Return the number of requests on the page of some worker."""
         page = self.page()
         found = re.search(r'^divan_http_requests_total\{.*route="/buy",status="200"\} (\S+)$', page, re.MULTILINE)
         return float(found[1]) if found else 0.0
@@ -217,7 +217,7 @@ def end(pid: int, how: signal.Signals) -> None:
         os.close(descriptor)
 
 
-def test_a_killed_worker_takes_no_count_along(service: Service, prometheus: PrometheusServer) -> None:
+def test_a_killed_worker_loses_no_count(service: Service, prometheus: PrometheusServer) -> None:
     """Prometheus counts the requests that were sent, before and after one of two workers is killed and replaced."""
     sent = service.buy_of_all().total()
     prometheus.wait_for(COUNT, [sent])
@@ -240,7 +240,7 @@ def test_a_killed_worker_takes_no_count_along(service: Service, prometheus: Prom
 
 
 @pytest.mark.parametrize("service", ["uvicorn"], indirect=True)
-def test_under_load_no_answer_is_uncounted(service: Service) -> None:
+def test_every_response_is_counted_under_load(service: Service) -> None:
     """One worker is recycled, then one is killed: what had been answered is counted, and nothing twice."""
     load = Load(service)
     others = []
@@ -258,7 +258,7 @@ def test_under_load_no_answer_is_uncounted(service: Service) -> None:
 COUNTERS = re.compile(r"^(\S+(?:_total|_count|_sum|_bucket)(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
 
 
-def test_a_later_scrape_never_goes_back(service: Service) -> None:
+def test_no_counter_decreases_between_scrapes(service: Service) -> None:
     """Whichever worker answers, and however soon: no counter of any family is smaller than on a page before."""
     load = Load(service)
     before: dict[str, float] = {}
@@ -272,7 +272,7 @@ def test_a_later_scrape_never_goes_back(service: Service) -> None:
 
 
 @pytest.mark.parametrize("service", ["uvicorn", "gunicorn"], indirect=True)
-def test_a_running_service_goes_on_without_its_directory(service: Service) -> None:
+def test_a_running_service_serves_without_its_directory(service: Service) -> None:
     """A worker that is started meanwhile serves, too; the metrics are shared again when there can be a directory."""
     shutil.rmtree(service.metrics)
     service.metrics.touch()

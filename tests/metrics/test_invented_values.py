@@ -90,7 +90,7 @@ def counted(metrics: Metrics) -> tuple[int, float]:
     )
 
 
-def test_a_million_strangers_are_one_series() -> None:
+def test_a_million_invented_requests_are_one_series() -> None:
     """Each with a path, a method and a host of its own."""
     metrics = Metrics()
     app = application()
@@ -108,14 +108,14 @@ def test_a_million_strangers_are_one_series() -> None:
     assert counted(metrics) == (1, 1_002_000.0)
 
 
-def test_strangers_at_the_route_table_are_a_handful_of_series() -> None:
+def test_invented_paths_are_a_handful_of_series() -> None:
     """Also where a template, or a mount, takes what they invent."""
     metrics = Metrics()
     assert growth(meeting(metrics, stranger), 20_000) < FLAT
     assert counted(metrics) == (4, 22_000.0)
 
 
-def test_strangers_leave_nothing_in_the_whole_stack() -> None:
+def test_invented_requests_leave_nothing_in_the_whole_stack() -> None:
     """Ids, lines, spans, metrics and all."""
     observed = Observed({"LOG_LEVEL": "ERROR"})
     stack = obs.build_stack(application(), observed.obs)
