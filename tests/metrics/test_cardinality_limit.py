@@ -143,14 +143,14 @@ def test_a_vocabulary_can_be_declared_late() -> None:
 
 
 @pytest.mark.parametrize(
-    ("radius_m", "told"),
+    ("radius_m", "expected"),
     [(0, "100"), (-5, "100"), (100, "100"), (100.5, "250"), (5000, "5000"), (5001, "+Inf"), (float("nan"), "+Inf")],
 )
-def test_a_radius_is_counted_in_its_class(radius_m: float, told: str) -> None:
+def test_a_radius_is_counted_in_its_class(radius_m: float, expected: str) -> None:
     """It is the smallest class that includes the radius: an odd radius does not identify a user."""
     metrics = Metrics()
     metrics.domain.proximity_query(radius_m)
-    assert series(metrics, "divan_proximity_queries_total") == {(told,): 1.0}
+    assert series(metrics, "divan_proximity_queries_total") == {(expected,): 1.0}
 
 
 @pytest.mark.parametrize("odd", [None, "wide", object(), [1], Decimal("nan")])
@@ -222,9 +222,9 @@ def test_the_limit_holds_for_concurrent_threads() -> None:
     with ThreadPoolExecutor(4) as threads:
         for done in [threads.submit(ask, start) for start in range(4)]:
             done.result()
-    told = series(metrics, "divan_presence_heartbeats_total")
-    assert (len(told), sum(told.values())) == (20, 8000.0)
-    assert overflows(metrics, "presence_heartbeats_total") == told[(OVERFLOW,)]
+    found = series(metrics, "divan_presence_heartbeats_total")
+    assert (len(found), sum(found.values())) == (20, 8000.0)
+    assert overflows(metrics, "presence_heartbeats_total") == found[(OVERFLOW,)]
 
 
 def test_redacted_values_share_a_label_set_in_a_full_family() -> None:
@@ -411,8 +411,10 @@ def test_a_single_string_can_start_at_zero() -> None:
 def test_start_at_zero_needs_all_labels(values: dict[str, list[str]]) -> None:
     """The error lists the labels."""
     metrics = Metrics()
-    told = f"The metric 'lb_snapshots_total' has the labels period, scope; got values of {', '.join(values) or 'none'}."
-    with pytest.raises(ImproperlyConfigured, match=f"^{re.escape(told)}$"):
+    message = (
+        f"The metric 'lb_snapshots_total' has the labels period, scope; got values of {', '.join(values) or 'none'}."
+    )
+    with pytest.raises(ImproperlyConfigured, match=f"^{re.escape(message)}$"):
         metrics.start_at_zero(metrics.lb_snapshots, **values)
 
 

@@ -113,8 +113,8 @@ def test_a_sum_is_the_sum_of_the_observations(seconds: list[float], sizes: list[
         bins = FastBuckets(family.labels("/", "GET"))
         for amount in observed:
             bins.observe(amount)
-        told = metrics.registry.get_sample_value(f"divan_{family.family.name}_sum", {"route": "/", "method": "GET"})  # type: ignore[attr-defined]
-        assert abs((told or 0.0) - sum(observed)) < 1e-6
+        total = metrics.registry.get_sample_value(f"divan_{family.family.name}_sum", {"route": "/", "method": "GET"})  # type: ignore[attr-defined]
+        assert abs((total or 0.0) - sum(observed)) < 1e-6
 
 
 def test_no_count_is_lost_or_doubled_during_scrapes() -> None:
@@ -161,8 +161,8 @@ def test_every_request_of_a_full_family_is_an_overflow(workers: int, tmp_path: P
         if number % 7 == 0:
             metrics.render()
     page = metrics.render().decode()
-    (told,) = [line for line in page.splitlines() if line.startswith("divan_http_requests_total") and OVERFLOW in line]
-    assert told.endswith(" 20.0")
+    (line,) = [line for line in page.splitlines() if line.startswith("divan_http_requests_total") and OVERFLOW in line]
+    assert line.endswith(" 20.0")
     for family in ("requests_total", "outcomes_total", "request_duration_seconds", "response_size_bytes"):
         assert f'\ndivan_metrics_overflow_total{{cause="limit",family="http_{family}"}} 20.0\n' in page
 
@@ -180,7 +180,7 @@ def test_invented_routes_use_no_memory() -> None:
 
     before = meet(0, 100)
     after = meet(100, 15_000)
-    # A hundred blocks for each kind that is told apart; some for each that is remembered.
+    # A hundred blocks for each kind that has a series of its own; some for each that is cached.
     assert after - before < 6 * 10_000
     page = metrics.render().decode()
     assert '\ndivan_metrics_overflow_total{cause="limit",family="http_requests_total"} 14981.0\n' in page
@@ -197,7 +197,7 @@ def test_requests_are_counted_after_their_series_were_removed(workers: int, tmp_
         metrics.http_requests.clear()
         metrics.http_duration.remove("/a", "GET")
         traffic.finish(ended("/a"))
-    # What a worker has counted is told of by all of them, and stays.
+    # All workers expose the counts of a worker, and they stay.
     page = metrics.render().decode()
     assert f'\ndivan_http_requests_total{{method="GET",route="/a",status="200"}} {workers}.0\n' in page
     assert f'\ndivan_http_request_duration_seconds_count{{method="GET",route="/a"}} {workers}.0\n' in page

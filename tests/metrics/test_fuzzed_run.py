@@ -158,7 +158,7 @@ def test_promtool_accepts_every_family() -> None:
         child = metric.labels(*family.labels) if family.labels else metric
         if isinstance(child, Gauge):
             child.set(1)
-    told = page(observed)
-    assert complaints(told) == []
-    assert told.count(b"# TYPE divan_") == len(FAMILIES)
-    assert all(f"\ndivan_{family.name}".encode() in told for family in FAMILIES)
+    text = page(observed)
+    assert complaints(text) == []
+    assert text.count(b"# TYPE divan_") == len(FAMILIES)
+    assert all(f"\ndivan_{family.name}".encode() in text for family in FAMILIES)

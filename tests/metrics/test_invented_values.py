@@ -1,9 +1,9 @@
 """
-What clients invent leaves nothing behind: neither series nor memory grow with the number of different things they send.
+Values that clients invent leave nothing behind: neither series nor memory grow with the number of different requests.
 
-A million campus ids are in test_governor.py, a million events in socketio_ext/test_series.py. Of requests a million go
-through record and metrics, as Starlette leaves those that no route has matched; through the route table, and through
-the whole stack, go some thousands: a leak of one small object each would be seen there too.
+test_cardinality_limit.py sends a million campus ids, and socketio_ext/test_series.py a million events. Here a million
+requests go through record and metrics, as Starlette leaves requests that match no route. Some thousands go through the
+route table and the whole stack: a leak of one small object for each would show there, too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.stacks import Observed
 
 pytestmark = pytest.mark.slow
 
-# Blocks of memory: far fewer than there are strangers, and more than what comes and goes by itself.
+# Blocks of memory: far fewer than there are invented requests, and more than the usual fluctuation.
 FLAT = 3000
 
 
@@ -42,8 +42,8 @@ def application() -> Starlette:
     return Starlette(routes=[Route("/users/{id}", user), Mount("/m", routes=[Route("/rooms/{room}", user)])])
 
 
-def stranger(number: int) -> Scope:
-    """Return a request of which nothing was seen before: path, method, query, host."""
+def invented(number: int) -> Scope:
+    """Return a request with a path, a method, a query and a host that are all new."""
     path = ("/users/{}", "/m/rooms/{}", "/m/{}", "/{}")[number % 4].format(number)
     scope = http_scope(path, method=f"BREW{number}" if number % 2 else "GET", headers=[(b"host", b"%d.org" % number)])
     scope["query_string"] = b"q=%d" % number
@@ -51,7 +51,7 @@ def stranger(number: int) -> Scope:
 
 
 def growth(meet: Callable[[int, int], object], count: int) -> int:
-    """Return how many blocks of memory are more in use after `count` strangers than after the first few."""
+    """Return by how many blocks the memory has grown after `count` invented requests."""
     warm_up = 2000
     meet(0, warm_up)
     gc.collect()
@@ -62,7 +62,7 @@ def growth(meet: Callable[[int, int], object], count: int) -> int:
 
 
 def meeting(metrics: Metrics, scope_of: Callable[[int], Scope]) -> Callable[[int, int], None]:
-    """Return what has strangers come, each a request that is answered with 404."""
+    """Return a function that serves invented requests, each with a 404."""
     traffic, routes, faults = (
         HttpTraffic(metrics),
         RouteTemplates(application()),
@@ -83,7 +83,7 @@ def meeting(metrics: Metrics, scope_of: Callable[[int], Scope]) -> Callable[[int
 
 
 def counted(metrics: Metrics) -> tuple[int, float]:
-    """Return how many series there are of requests, and how many requests."""
+    """Return the number of series of requests, and the number of requests."""
     samples = [sample for family in metrics.registry.collect() for sample in family.samples]
     return metrics.label_sets()["http_requests_total"], sum(
         sample.value for sample in samples if sample.name == "divan_http_requests_total"
@@ -111,7 +111,7 @@ def test_a_million_invented_requests_are_one_series() -> None:
 def test_invented_paths_are_a_handful_of_series() -> None:
     """Also where a template, or a mount, takes what they invent."""
     metrics = Metrics()
-    assert growth(meeting(metrics, stranger), 20_000) < FLAT
+    assert growth(meeting(metrics, invented), 20_000) < FLAT
     assert counted(metrics) == (4, 22_000.0)
 
 
@@ -122,7 +122,7 @@ def test_invented_requests_leave_nothing_in_the_whole_stack() -> None:
 
     async def come(start: int, end: int) -> None:
         for number in range(start, end):
-            await converse(stack, stranger(number))
+            await converse(stack, invented(number))
 
     def meet(start: int, end: int) -> None:
         anyio.run(come, start, end)

@@ -148,8 +148,8 @@ def test_without_lifespan_they_are_there_from_the_first_request_on(backend: str)
             assert (await converse(stack, http_scope(path))).status == 200
 
     run_on(backend, ask, "/users/7", "/users/8")
-    told = samples(observed, "divan_http_requests_total", "route", "method", "status")
-    assert (told.pop(("/users/{id}", "GET", "200")), set(told.values()), len(told)) == (2.0, {0.0}, 11)
+    values = samples(observed, "divan_http_requests_total", "route", "method", "status")
+    assert (values.pop(("/users/{id}", "GET", "200")), set(values.values()), len(values)) == (2.0, {0.0}, 11)
 
 
 def test_a_declared_status_is_that_of_a_success() -> None:
@@ -179,7 +179,7 @@ class Unreadable:
 
 
 def test_requests_are_counted_if_the_routes_cannot_be_read() -> None:
-    """The first one too; that nothing is known from the start is a failure of ours, and told."""
+    """The first request too; the failure to read the routes is reported as an internal error."""
     observed = Observed()
     stack = obs.build_stack(Unreadable(), observed.obs, [MetricsMiddleware])
     for _ in range(2):

@@ -72,7 +72,7 @@ def test_the_page_is_created_in_a_thread(backend: str) -> None:
 def test_concurrent_requests_share_the_next_page(backend: str) -> None:
     """
     Fifty scrapers at once are two renderings: the first one's was begun before the others asked, and what has been
-    counted since then, and told by another worker, would be missing in it.
+    counted since then, and exposed by another worker, would be missing in it.
     """
     rendering = Rendering()
     bodies: list[bytes] = []
@@ -139,7 +139,7 @@ def test_an_expensive_page_is_new_too(cost_s: float, rests: float) -> None:
     """
     Whoever asks right after it waits for a while, so that pages take a fifth of the time at most, and gets a new one.
 
-    An old one would have a counter go back where another worker's page has told of more.
+    With an old page a counter would decrease, if another worker's page has exposed a larger count.
     """
     rendering = Rendering()
     rendering.cost_s = cost_s

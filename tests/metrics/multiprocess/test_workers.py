@@ -31,15 +31,15 @@ def test_counts_are_summed(tmp_path: Path) -> None:
         metrics.http_requests.labels("/rooms", "GET", "200").inc()
         metrics.http_duration.labels("/rooms", "GET").observe(seconds)
         metrics.redis_latency.observe(seconds)
-    told = samples(one, "divan_http_request", "divan_redis_latency")
-    assert told["divan_http_requests_total{method=GET,route=/rooms,status=200}"] == 3
-    assert told["divan_http_request_duration_seconds_bucket{le=0.1,method=GET,route=/rooms}"] == 0
-    assert told["divan_http_request_duration_seconds_bucket{le=0.12,method=GET,route=/rooms}"] == 1
-    assert told["divan_http_request_duration_seconds_bucket{le=5.0,method=GET,route=/rooms}"] == 2
-    assert told["divan_http_request_duration_seconds_count{method=GET,route=/rooms}"] == 3
-    assert told["divan_http_request_duration_seconds_sum{method=GET,route=/rooms}"] == 9.41
-    assert told["divan_redis_latency_seconds_count"] == 3
-    assert told == samples(two, "divan_http_request", "divan_redis_latency")
+    values = samples(one, "divan_http_request", "divan_redis_latency")
+    assert values["divan_http_requests_total{method=GET,route=/rooms,status=200}"] == 3
+    assert values["divan_http_request_duration_seconds_bucket{le=0.1,method=GET,route=/rooms}"] == 0
+    assert values["divan_http_request_duration_seconds_bucket{le=0.12,method=GET,route=/rooms}"] == 1
+    assert values["divan_http_request_duration_seconds_bucket{le=5.0,method=GET,route=/rooms}"] == 2
+    assert values["divan_http_request_duration_seconds_count{method=GET,route=/rooms}"] == 3
+    assert values["divan_http_request_duration_seconds_sum{method=GET,route=/rooms}"] == 9.41
+    assert values["divan_redis_latency_seconds_count"] == 3
+    assert values == samples(two, "divan_http_request", "divan_redis_latency")
 
 
 @pytest.mark.parametrize("form", list(Format))
@@ -66,14 +66,14 @@ def test_nothing_is_lost_with_a_worker(tmp_path: Path) -> None:
         metrics.socketio_clients.labels("/").set(5)
         metrics.jobs_last_success.labels("nightly").set(1e9 if metrics is two else 1e8)
     die(two)
-    told = samples(one, "divan_chat_send_total", "divan_socketio_clients", "divan_jobs_last")
-    assert told == {
+    values = samples(one, "divan_chat_send_total", "divan_socketio_clients", "divan_jobs_last")
+    assert values == {
         "divan_chat_send_total": 0.2,
         "divan_socketio_clients{namespace=/}": 5,
         "divan_jobs_last_success_timestamp_seconds{name=nightly}": 1e9,
     }
     assert files(tmp_path) == ["archive", "lock", "worker"]
-    assert samples(one, "divan_chat_send_total", "divan_socketio_clients", "divan_jobs_last") == told
+    assert samples(one, "divan_chat_send_total", "divan_socketio_clients", "divan_jobs_last") == values
 
 
 def test_restarts_leave_no_files(tmp_path: Path) -> None:
@@ -125,16 +125,16 @@ def test_the_most_recent_value_is_exposed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "told"),
+    ("mode", "expected"),
     [("livesum", 1.0), ("livemin", -4.0), ("livemax", 5.0), ("sum", 1.0), ("min", -4.0), ("max", 5.0)],
 )
-def test_each_mode_makes_one_value(tmp_path: Path, mode: str, told: float) -> None:
+def test_each_mode_makes_one_value(tmp_path: Path, mode: str, expected: float) -> None:
     """Of gauges that are set and of those that are counted up and down; of those that are not set, none."""
     workers = [worker(tmp_path) for _ in range(3)]
     first, second, _ = [metrics.gauge("level", "Level.", mode=mode) for metrics in workers]  # type: ignore[arg-type]
     first.set(5)
     second.dec(4)
-    assert samples(workers[2], "divan_level") == {"divan_level": told}
+    assert samples(workers[2], "divan_level") == {"divan_level": expected}
 
 
 def test_a_removed_gauge_is_absent(tmp_path: Path) -> None:
@@ -182,11 +182,11 @@ def test_a_newer_version_of_the_service_has_its_own_families(tmp_path: Path) -> 
     new = worker(tmp_path)
     new.counter("sales_total", "Sales, all of them.").inc()
     new.histogram("sizes", "Sizes.", buckets=[1, 3]).observe(1)
-    told = page(new)
-    assert b"# HELP divan_sales_total Sales, all of them.\n" in told
-    assert b"\ndivan_sales_total 3.0\n" in told
-    assert b"\ndivan_sizes_count 1.0\n" in told
-    assert told.count(b"# TYPE divan_sizes ") == 1
+    text = page(new)
+    assert b"# HELP divan_sales_total Sales, all of them.\n" in text
+    assert b"\ndivan_sales_total 3.0\n" in text
+    assert b"\ndivan_sizes_count 1.0\n" in text
+    assert text.count(b"# TYPE divan_sizes ") == 1
     die(new)
     assert b"\ndivan_sizes_count 1.0\n" in page(worker(tmp_path))
 
@@ -198,10 +198,10 @@ def test_series_of_dead_workers_are_limited(tmp_path: Path) -> None:
         for place in range(5):
             metrics.counter("visits_total", "Visits.", ["place"]).labels(f"{number}-{place}").inc()
         die(metrics)
-    told = samples(worker(tmp_path, max_series=10), "divan_visits_total")
-    assert len(told) == 10
-    assert sum(told.values()) == 500
-    assert told["divan_visits_total{place=__overflow__}"] == 491
+    values = samples(worker(tmp_path, max_series=10), "divan_visits_total")
+    assert len(values) == 10
+    assert sum(values.values()) == 500
+    assert values["divan_visits_total{place=__overflow__}"] == 491
 
 
 def test_created_is_the_time_of_the_first_worker(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_processor_time_includes_dead_workers(tmp_path: Path) -> None:
     die(two)
     left = samples(one, *names)
     assert left["process_cpu_seconds_total"] >= both["process_cpu_seconds_total"] > 0
-    # They are one process here, and both of them told.
+    # Both are one process here, and both were counted.
     assert both["process_open_fds"] > 1.5 * left["process_open_fds"]
     assert left["process_max_fds"] == both["process_max_fds"]
 
@@ -329,19 +329,19 @@ def test_fast_counters_are_flushed_at_the_end(tmp_path: Path, backend: str) -> N
     """A worker that shuts down writes its fast counters and its processor time."""
     one, two = worker(tmp_path), worker(tmp_path)
     assert one.workers is not None
-    untold = FastCounter(one.chat_send)
-    one.registry.before.append(untold.flush)
+    fast = FastCounter(one.chat_send)
+    one.registry.before.append(fast.flush)
     register_process_collectors(one.registry)
 
     async def live(workers: Workers) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(workers.keep_updating, one.registry.collectors)
             await anyio.sleep(0.02)
-            untold.value += 3
+            fast.value += 3
             tasks.cancel_scope.cancel()
 
     run_on(backend, live, one.workers)
     die(one)
-    told = samples(two, "divan_chat_send_total", "process_cpu_seconds_total")
-    assert told["divan_chat_send_total"] == 3
-    assert told["process_cpu_seconds_total"] > 0
+    values = samples(two, "divan_chat_send_total", "process_cpu_seconds_total")
+    assert values["divan_chat_send_total"] == 3
+    assert values["process_cpu_seconds_total"] > 0

@@ -305,10 +305,10 @@ def test_a_worker_that_starts_while_the_disk_is_full_serves(
         for zone in range(400):
             sizes.labels("x" * 400 + str(zone)).observe(1)
         failures: list[Exception] = []
-        told = late.render(failed=failures.append)
-        assert b"\ndivan_chat_send_total 5.0\n" in told
-        assert told.count(b"\ndivan_sizes_count{") == 400
-        # A dead worker's file stays as it is, and is told.
+        text = late.render(failed=failures.append)
+        assert b"\ndivan_chat_send_total 5.0\n" in text
+        assert text.count(b"\ndivan_sizes_count{") == 400
+        # A dead worker's file is kept, and read.
         assert b"\ndivan_chat_send_total 2.0\n" in one.render(failed=failures.append)
         assert files(tmp_path) == ["lock", "worker", "worker"]
     assert [record.getMessage() for record in caplog.records] == [
@@ -392,10 +392,10 @@ def test_a_forked_worker_counts_for_itself(tmp_path: Path) -> None:
         metrics.chat_send.inc()
         metrics.http_requests.labels("/new", "GET", "200").inc()
         assert files(tmp_path) == ["lock", "worker", "worker"]
-        told = samples(
+        values = samples(
             metrics, "divan_chat_send_total", "divan_http_requests_total", "divan_socketio_cl", "divan_redis_up"
         )
-        assert told == {
+        assert values == {
             "divan_chat_send_total": 4,
             "divan_http_requests_total{method=GET,route=/,status=200}": 2,
             "divan_http_requests_total{method=GET,route=/new,status=200}": 1,
@@ -423,8 +423,8 @@ def test_a_forked_worker_counts_requests_of_cached_routes(tmp_path: Path) -> Non
     serve()
     forked(serve)
     serve()
-    told = samples(metrics, "divan_http_requests", "divan_http_request_duration_seconds_sum")
-    assert told == {
+    values = samples(metrics, "divan_http_requests", "divan_http_request_duration_seconds_sum")
+    assert values == {
         "divan_http_requests_in_flight": 0,
         "divan_http_requests_total{method=GET,route=/a,status=200}": 3,
         "divan_http_request_duration_seconds_sum{method=GET,route=/a}": 0.1 + 0.1 + 0.1,

@@ -123,9 +123,9 @@ class Machine(RuleBasedStateMachine):
         one = self.living.pop(which % len(self.living))
         die(one.metrics)
         self.dead.append(one)
-        for (mode, zone), told in one.gauges.items():
+        for (mode, zone), level in one.gauges.items():
             if not mode.startswith("live"):
-                self.left[mode, zone] = merged(mode, [self.left.get((mode, zone)), told])
+                self.left[mode, zone] = merged(mode, [self.left.get((mode, zone)), level])
 
     @precondition(lambda self: len(self.living) > 1)
     @rule(which=st.integers(0, WORKERS - 1), steps=st.integers(0, 4))
@@ -151,12 +151,12 @@ class Machine(RuleBasedStateMachine):
             return
         pages = [samples(one.metrics, "divan_sold_total", "divan_took", "divan_level") for one in self.living]
         expected = self.expected()
-        for told in pages:
-            assert {name: value for name, value in told.items() if "_bucket" not in name} == expected
+        for page in pages:
+            assert {name: value for name, value in page.items() if "_bucket" not in name} == expected
             for zone, amounts in self.observed.items():
                 for edge in (1.0, 1000.0):
                     below = sum(amount <= edge for amount in amounts)
-                    assert told[f"divan_took_bucket{{le={edge},zone={zone}}}"] == below
+                    assert page[f"divan_took_bucket{{le={edge},zone={zone}}}"] == below
 
     @invariant()
     def files_do_not_pile_up(self) -> None:
@@ -168,20 +168,20 @@ class Machine(RuleBasedStateMachine):
 
     def expected(self) -> dict[str, float]:
         """Return all samples but the buckets."""
-        told: dict[str, float] = {}
+        expected: dict[str, float] = {}
         everybody = [*self.dead, *self.living]
         for name in {name for one in everybody for name in one.sums}:
             # Of all workers together it is rounded once.
-            told[name] = float(sum(Fraction(one.sums.get(name, 0.0)) for one in everybody))
+            expected[name] = float(sum(Fraction(one.sums.get(name, 0.0)) for one in everybody))
         for zone, amounts in self.observed.items():
-            told[f"divan_took_count{{zone={zone}}}"] = len(amounts)
+            expected[f"divan_took_count{{zone={zone}}}"] = len(amounts)
         for mode in MODES:
             for zone in ("a", "b"):
                 said = [one.gauges[mode, zone] for one in self.living if (mode, zone) in one.gauges]
                 _, value = merged(mode, [self.left.get((mode, zone)), *said])
                 if value == value:
-                    told[f"divan_level_{mode}{{zone={zone}}}"] = value
-        return told
+                    expected[f"divan_level_{mode}{{zone={zone}}}"] = value
+        return expected
 
     def one(self, which: int) -> Counted:
         return self.living[which % len(self.living)]
@@ -189,11 +189,11 @@ class Machine(RuleBasedStateMachine):
 
 def merged(mode: GaugeMode, said: list[Any]) -> tuple[int, float]:
     """Return when and what several workers say of one gauge; nan for nothing."""
-    told = [one for one in said if one is not None]
+    present = [one for one in said if one is not None]
     if mode.endswith("mostrecent"):
-        return max(told, default=(0, float("nan")))
-    values = [value for _, value in told if value == value]
-    when = max((at for at, _ in told), default=0)
+        return max(present, default=(0, float("nan")))
+    values = [value for _, value in present if value == value]
+    when = max((at for at, _ in present), default=0)
     if not values:
         return when, float("nan")
     if mode.endswith("sum"):

@@ -67,7 +67,7 @@ COUNT = 'divan_http_requests_total{route="/buy",method="POST",status="200"}'
 IN_FLIGHT = "divan_http_requests_in_flight"
 
 
-# How each server is told to have two workers. Preloaded, the application is made in gunicorn's master, and forked.
+# The command of each server with two workers. Preloaded, the application is created in gunicorn's master, and forked.
 GUNICORN = ["gunicorn", "--worker-class", "uvicorn_worker.UvicornWorker", "--bind", "127.0.0.1:{port}"]
 SERVERS = {
     "uvicorn": ["uvicorn", "--no-access-log", "--port", "{port}"],
