@@ -20,7 +20,7 @@ from divan_obs_asgi.metrics.exposition.text import Format
 _CHEAP_S = 0.005
 _PAUSE_FACTOR = 4.0
 _MAX_PAUSE_S = 1.0
-# Level 1 saves three quarters of what the default (6) saves, in a quarter of its time.
+# Level 1 takes a third of the time of the default (6), for a page that is a sixth larger.
 _LEVEL = 1
 # zlib, "deflateInit2": the largest window, with the header of gzip.
 _GZIP = 16 + zlib.MAX_WBITS
