@@ -41,7 +41,7 @@ import divan_obs_asgi as obs
 from benchmarks import inprocess, scrapes
 from benchmarks.inprocess import BUCKETS, ROUTE, Misconfigured, application
 from benchmarks.measuring import heading, machine, orders, spread
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.middlewares import MetricsMiddleware
 from divan_obs_asgi.types import Scope
 

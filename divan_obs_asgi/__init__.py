@@ -8,8 +8,9 @@ Observability for ASGI services: request ids, traces, metrics, logs, redaction, 
 """
 
 from divan_obs_asgi import middlewares, probes, socketio_ext
+from divan_obs_asgi.connection.event import EventRecord
 from divan_obs_asgi.connection.operations import fail, operation
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.connection.threads import CarryingExecutor, carry
 from divan_obs_asgi.exceptions import ImproperlyConfigured, MiddlewareNotUsed, ObservabilityError, ProbeFailed
 from divan_obs_asgi.logs.loguru_bridge import loguru_handler
@@ -24,6 +25,7 @@ from divan_obs_asgi.version import __version__
 
 __all__ = [
     "CarryingExecutor",
+    "EventRecord",
     "ImproperlyConfigured",
     "MiddlewareNotUsed",
     "Observability",

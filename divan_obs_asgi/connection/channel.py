@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextvars import Context, ContextVar
 
 from divan_obs_asgi.connection.disconnects import ReceiveAhead, has_left
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.types import Message, Receive, Send
 
 # While a request is in its server's `send` or `receive`: the context in which it began. What finds it set where a

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-from divan_obs_asgi.connection.record import RequestRecord, current_record
+from divan_obs_asgi.connection.record import Record, current_record
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 
 COMPONENT = "operations"
@@ -26,7 +26,7 @@ class Operations:
         count: called with the finished record of each request that one of them was called for.
     """
 
-    def __init__(self, count: Callable[[RequestRecord], None] | None = None) -> None:
+    def __init__(self, count: Callable[[Record], None] | None = None) -> None:
         self._count = count
         self._names: frozenset[str] = frozenset()
         self._reasons = frozenset(REASONS)
@@ -48,7 +48,7 @@ class Operations:
         self._names |= frozenset(names)
         self._reasons |= frozenset(reasons)
 
-    def name(self, record: RequestRecord, name: object) -> None:
+    def name(self, record: Record, name: object) -> None:
         """Say of a request that lasts which operation it is."""
         known = name if isinstance(name, str) and name in self._names else UNKNOWN
         if record.operation not in ("", known):
@@ -56,13 +56,13 @@ class Operations:
         record.operation = known
         self._note(record, "operation", known)
 
-    def fail(self, record: RequestRecord, reason: object) -> None:
+    def fail(self, record: Record, reason: object) -> None:
         """Say of a request that lasts that it failed; the first reason counts."""
         if not record.failure:
             record.failure = reason if isinstance(reason, str) and reason in self._reasons else UNKNOWN
             self._note(record, "failure", record.failure)
 
-    def _note(self, record: RequestRecord, name: str, value: str) -> None:
+    def _note(self, record: Record, name: str, value: str) -> None:
         record.add_detail(name, value)
         if self._count is not None:
             record.add_finisher(COMPONENT, self._count)

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from divan_obs_asgi.connection.app_errors import own_failure
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.record import Record
 from divan_obs_asgi.logs.errors import describe_error, describe_stack, exception_of, is_without_application
 from divan_obs_asgi.logs.libraries import of_framework, reducer_of
 from divan_obs_asgi.logs.socketio_lines import REDUCED_KEY, reduced, sessions_in
@@ -76,7 +76,7 @@ def _to_the_second(seconds: str) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(int(seconds or "0")))
 
 
-def access_level(record: RequestRecord) -> int:
+def access_level(record: Record) -> int:
     """Return the level of a finished record's line."""
     if record.status >= 500 or (record.error is not None and own_failure(record.error, record.hang_up) is not None):
         return logging.ERROR
@@ -92,7 +92,7 @@ class Lines:
         self._commit = commit
         self._policy = policy
 
-    def access(self, record: RequestRecord, level: int, sample_rate: float, recorded: bool = False) -> bytes:
+    def access(self, record: Record, level: int, sample_rate: float, recorded: bool = False) -> bytes:
         """Return the line of a finished record."""
         request_id, route, error, fields = record.request_id, record.route, record.error, record.fields
         line: dict[str, Any] = {
@@ -126,7 +126,7 @@ class Lines:
         return _finished(line, recorded, record.hidden)
 
     def application(
-        self, record: logging.LogRecord, request: RequestRecord | None, sample_rate: float, *, recorded: bool = False
+        self, record: logging.LogRecord, request: Record | None, sample_rate: float, *, recorded: bool = False
     ) -> bytes:
         """Return the line of a LogRecord, with the ids of the request in which it was written."""
         line = self._head(record, request)
@@ -162,14 +162,14 @@ class Lines:
             self._add_fields(line, fields, budget)
         return _finished(line, recorded, hidden)
 
-    def unreadable(self, record: logging.LogRecord, request: RequestRecord | None) -> bytes:
+    def unreadable(self, record: logging.LogRecord, request: Record | None) -> bytes:
         """Return the line of a LogRecord of which no other can be made: fixed words, and nothing of its content."""
         line = self._head(record, request)
         line["msg"] = "[redacted:unreadable]"
         line["sample_rate"] = 1.0
         return _finished(line, recorded=False)
 
-    def _head(self, record: logging.LogRecord, request: RequestRecord | None) -> dict[str, Any]:
+    def _head(self, record: logging.LogRecord, request: Record | None) -> dict[str, Any]:
         return {
             "ts": timestamp(_unix_ns(record.created)),
             "level": self._policy.redact_text(_written(record.levelname)),

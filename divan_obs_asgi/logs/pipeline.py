@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio
 
-from divan_obs_asgi.connection.record import HeldLine, RequestRecord, current_record
+from divan_obs_asgi.connection.record import HeldLine, Record, current_record
 from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.logs.child_processes import end_in_order
 from divan_obs_asgi.logs.console_handlers import loggers, take_all_consoles_off, take_console_off
@@ -82,14 +82,14 @@ class Logs:
         self._own_access_line = False
         self._installed: _Installed | None = None
         self._limit = MinuteLimit()
-        self._holding: deque[weakref.ref[RequestRecord]] = deque(maxlen=_MAX_HOLDING)
+        self._holding: deque[weakref.ref[Record]] = deque(maxlen=_MAX_HOLDING)
         self.levels = RuntimeLevels(root)
         self.sink = sink
         # Weakly: the sink must not keep its pipeline.
         sink.last_words = weakref.WeakMethod(self.tell_last)
         end_in_order()
 
-    def access(self, record: RequestRecord) -> None:
+    def access(self, record: Record) -> None:
         """Write the line of a finished record, unless level or sampling drop it."""
         if self.levels.changes:
             self.levels.expire()
@@ -123,7 +123,7 @@ class Logs:
         except Exception as error:
             self.unreadable(record, error)
 
-    def _application(self, record: logging.LogRecord, request: RequestRecord | None) -> None:
+    def _application(self, record: logging.LogRecord, request: Record | None) -> None:
         if self.levels.changes:
             self.levels.expire()
         if self._limit.is_over:
@@ -157,7 +157,7 @@ class Logs:
         if error is not None and level >= logging.ERROR:
             note_reported(error)
 
-    def _hold(self, request: RequestRecord, line: bytes, level: int, error: BaseException | None) -> None:
+    def _hold(self, request: Record, line: bytes, level: int, error: BaseException | None) -> None:
         """Keep a framework's line until the request has ended, whose own line may say the same, and more."""
         self._holding.append(weakref.ref(request))
         request.hold(HeldLine(error, partial(self._put_held, line, level, error), time.monotonic()))
@@ -365,7 +365,7 @@ class Logs:
                 logger = logger.parent
 
 
-def _may_hold(request: RequestRecord | None) -> bool:
+def _may_hold(request: Record | None) -> bool:
     """Return whether a request runs; an event of Socket.IO's ends by itself, whatever it has called."""
     return (
         request is not None
@@ -375,7 +375,7 @@ def _may_hold(request: RequestRecord | None) -> bool:
     )
 
 
-def _drop_said(record: RequestRecord) -> None:
+def _drop_said(record: Record) -> None:
     """Let go of the held lines about the failure that the connection's own line has just told of."""
     said = chain_of(record.error) if record.error is not None else []
     for line in tuple(record.held or ()):

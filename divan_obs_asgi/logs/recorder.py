@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.record import Record
 
 _COMPONENT = "flight_recorder"
 
@@ -29,14 +29,14 @@ class FlightRecorder:
         self._slow_s = slow_s
         self._write = write
 
-    def wants(self, record: RequestRecord) -> bool:
+    def wants(self, record: Record) -> bool:
         """Return whether a line of this connection is worth making, that would otherwise be dropped."""
         if record.outcome is None:
             return self._max_lines > 0
         # What outlives its request, a consumer that the first one has started, would else be told of for ever.
         return record.late_lines < self._max_lines and self.tells_of(record)
 
-    def tells_of(self, record: RequestRecord) -> bool:
+    def tells_of(self, record: Record) -> bool:
         """Return whether the finished record is one that everything is told of."""
         if not self._max_lines:
             return False
@@ -44,7 +44,7 @@ class FlightRecorder:
             return True
         return 0 < self._slow_s < record.duration_s and not record.lingers
 
-    def keep(self, record: RequestRecord, line: bytes, level: int) -> None:
+    def keep(self, record: Record, line: bytes, level: int) -> None:
         """Keep a line; one that comes after the end (a background task's) is written at once, as many as are kept."""
         if record.outcome is not None:
             record.late_lines += 1
@@ -56,7 +56,7 @@ class FlightRecorder:
             record.add_finisher(_COMPONENT, self.finish)
         ring.append(line, level)
 
-    def finish(self, record: RequestRecord) -> None:
+    def finish(self, record: Record) -> None:
         """Write the lines of the finished record, or let go of them."""
         ring, record.kept_lines = record.kept_lines, None
         if ring is not None and self.tells_of(record):

@@ -6,7 +6,7 @@ import time
 import zlib
 from collections.abc import Callable
 
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.record import Record
 
 _TWO_TO_64 = 1 << 64
 _TWO_TO_32 = 1 << 32
@@ -34,7 +34,7 @@ class Sampler:
         self._second = -1
         self._seen = 0
 
-    def rate_of(self, record: RequestRecord) -> float:
+    def rate_of(self, record: Record) -> float:
         """
         Return the share that an INFO line of this connection stands for: 1.0, the rate, or 0.0 (drop it).
 

@@ -14,7 +14,7 @@ from typing import TypeVar, cast
 
 from prometheus_client import Counter, Histogram
 
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.record import Record
 from divan_obs_asgi.metrics.family import Metric
 from divan_obs_asgi.metrics.limited import LimitedHistogram, LimitedMetric
 from divan_obs_asgi.metrics.local import TraceExemplar
@@ -167,7 +167,7 @@ def fast_buckets(histogram: Histogram) -> FastBuckets:
     return (SharedFastBuckets if cast(LimitedMetric, histogram).is_in_ledger else FastBuckets)(histogram)
 
 
-def trace_of(record: RequestRecord) -> tuple[str, float]:
+def trace_of(record: Record) -> tuple[str, float]:
     """Return the exemplar of a finished record: its trace id, and the Unix time of its end."""
     return record.trace_id, record.started_ns / 1e9 + record.duration_s
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from prometheus_client import Counter, Histogram
 
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.metrics.family import Metric
 from divan_obs_asgi.metrics.fast_counters import SharedFastBuckets, child_of, fast_buckets, fast_increment, trace_of
 from divan_obs_asgi.metrics.limited import LimitedMetric

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 from prometheus_client import Counter
 
 from divan_obs_asgi.connection.app_errors import own_failure
-from divan_obs_asgi.connection.record import Direction, RequestRecord
+from divan_obs_asgi.connection.record import Record
+from divan_obs_asgi.connection.request import Direction, RequestRecord
 from divan_obs_asgi.metrics.family import Metric
 from divan_obs_asgi.metrics.fast_counters import FastCounter, child_of, fast_buckets, trace_of
 from divan_obs_asgi.metrics.limited import LimitedMetric
@@ -132,7 +133,7 @@ class WebSocketTraffic:
             metrics.websocket_closes.labels(route, code).inc()
 
 
-def count_operation(metrics: Metrics, record: RequestRecord) -> None:
+def count_operation(metrics: Metrics, record: Record) -> None:
     """Count the operation and the failure of a finished request, if the application has declared them."""
     if record.operation:
         metrics.operations.labels(record.route, record.operation, record.outcome).inc()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from divan_obs_asgi.connection.record import METHODS, OTHER_METHOD
+from divan_obs_asgi.connection.request import METHODS, OTHER_METHOD
 from divan_obs_asgi.connection.routes import DeclaredRoute, declared_routes
 
 if TYPE_CHECKING:

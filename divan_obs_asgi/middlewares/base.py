@@ -12,12 +12,14 @@ import anyio
 
 from divan_obs_asgi.connection.app_errors import own_failure
 from divan_obs_asgi.connection.channel import Channel
+from divan_obs_asgi.connection.event import EventRecord
 from divan_obs_asgi.connection.headers import keep_headers
-from divan_obs_asgi.connection.record import CONTEXT_KEY, RECORD_KEY, RequestRecord, current_record
+from divan_obs_asgi.connection.record import CONTEXT_KEY, RECORD_KEY, current_record
+from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.connection.routes import RouteTemplates
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.internal_errors import is_exit
-from divan_obs_asgi.observability.taps import Tap
+from divan_obs_asgi.observability.observers import Observer
 from divan_obs_asgi.types import CONNECTIONS, ASGIApp, Receive, Scope, Send
 
 if TYPE_CHECKING:
@@ -51,15 +53,20 @@ class RecordMiddleware(ABC):
         self.obs = obs
         self._routes: RouteTemplates
         self._inner: ASGIApp = app
-        self._observers: tuple[RecordMiddleware | Tap, ...] = (self,)
+        self._observers: tuple[Observer, ...] = (self,)
         self._neighbours: tuple[RecordMiddleware, ...] = (self,)
         self._disconnects = obs.disconnects
         self._cancels = bool(obs.disconnects.cancelled)
+        self._find_routes()
+        observes_events = type(self).observe_event is not RecordMiddleware.observe_event
+        obs.observers.join(self, events=observes_events)
+
+    def _find_routes(self) -> None:
+        app, obs = self.app, self.obs
         if isinstance(app, RecordMiddleware) and type(app).__call__ is RecordMiddleware.__call__:
             self._inner = app._inner
             self._observers = self._neighbours = (self, *app._neighbours)
             self._routes = app._routes
-            obs.taps.join(self)
             return
         self._routes = RouteTemplates(app, obs.operations)
         # The bundle does not keep what is built with it.
@@ -71,11 +78,10 @@ class RecordMiddleware(ABC):
                 templates.look_again()
 
         obs.background.when_started("routes", look_again)
-        obs.taps.join(self)
 
-    def use_taps(self, taps: tuple[Tap, ...]) -> None:
-        """Have these listen, in place of those that did: first, so that their finishers are called last."""
-        self._observers = (*taps, *self._neighbours)
+    def observe_with(self, attached: tuple[Observer, ...]) -> None:
+        """Call these too. They come first, so that their finishers are called last."""
+        self._observers = (*attached, *self._neighbours)
 
     @abstractmethod
     def observe(self, scope: Scope, record: RequestRecord) -> Undo | None:
@@ -84,6 +90,13 @@ class RecordMiddleware(ABC):
 
         Returns:
             what is to be called when the application has returned or raised, if anything.
+        """
+
+    def observe_event(self, record: EventRecord) -> None:  # noqa: B027
+        """
+        Add a finisher to an event of an `ObservedAsyncServer` of the same bundle, before its handler is called.
+
+        By default nothing; a middleware that does not override it costs an event nothing.
         """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -10,7 +10,8 @@ from opentelemetry import context as otel_context
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from opentelemetry.trace import Span
 
-from divan_obs_asgi.connection.record import RECORD_KEY, RequestRecord
+from divan_obs_asgi.connection.record import RECORD_KEY
+from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
 from divan_obs_asgi.middlewares.base import RecordMiddleware, Undo
 from divan_obs_asgi.tracing.propagation.context import is_http_suppressed

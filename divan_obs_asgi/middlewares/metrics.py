@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING
 
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
 from divan_obs_asgi.metrics import HttpTraffic, Traffic, WebSocketTraffic, ZeroSeries
 from divan_obs_asgi.middlewares.base import RecordMiddleware, Undo

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
 from divan_obs_asgi.middlewares.base import RecordMiddleware, Undo
 from divan_obs_asgi.types import ASGIApp, Scope

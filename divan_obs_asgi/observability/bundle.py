@@ -32,9 +32,9 @@ from divan_obs_asgi.logs.loguru_bridge import warn_of_loguru
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.metrics.traffic import count_operation
 from divan_obs_asgi.observability.endpoint_registry import EndpointRegistry, H, declared
+from divan_obs_asgi.observability.observers import Observers
 from divan_obs_asgi.observability.ops_endpoints import Method, ResponseDescription, Schema
 from divan_obs_asgi.observability.stacks import BuiltStacks
-from divan_obs_asgi.observability.taps import Taps
 from divan_obs_asgi.probes import CanaryProbe, ConfigProbe, HeartbeatProbe, ProbeRegistry
 from divan_obs_asgi.probes import canary_sinks as canaries
 from divan_obs_asgi.probes.base import READY, STARTUP
@@ -104,7 +104,7 @@ class Observability:
     built_stacks: BuiltStacks = field(default_factory=BuiltStacks)
     endpoints: EndpointRegistry = field(default_factory=EndpointRegistry, repr=False)
     disconnects: Disconnects = field(default_factory=Disconnects, repr=False)
-    taps: Taps = field(default_factory=Taps, repr=False)
+    observers: Observers = field(default_factory=Observers, repr=False)
     _lifespan: tuple[LifespanProbe, LifespanProbe] = field(default_factory=_lifespan_probes, repr=False)
 
     def __post_init__(self) -> None:

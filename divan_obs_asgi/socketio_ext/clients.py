@@ -7,7 +7,7 @@ from typing import Any
 
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.socketio_ext.names import Names
-from divan_obs_asgi.socketio_ext.series import Share
+from divan_obs_asgi.socketio_ext.series import GaugeShare
 
 
 class Clients:
@@ -24,7 +24,7 @@ class Clients:
         self._names = names
         self._members: dict[str, set[str]] = {}
         self._told: Counter[str] = Counter()
-        self._shares: dict[str, Share] = {}
+        self._shares: dict[str, GaugeShare] = {}
 
     def joined(self, sid: str, namespace: str) -> None:
         """The manager has connected a client."""
@@ -59,17 +59,17 @@ class Clients:
         for namespace, members in self._members.items():
             told[self._names.namespace(namespace)] += len(members)
         for label in {*told, *self._told}:
-            self._share(label).tell(told[label])
+            self._share(label).set(told[label])
         self._told = told
 
     def _tell(self, label: str, change: int) -> None:
         self._told[label] += change
-        self._share(label).tell(self._told[label])
+        self._share(label).set(self._told[label])
 
-    def _share(self, label: str) -> Share:
+    def _share(self, label: str) -> GaugeShare:
         share = self._shares.get(label)
         if share is None:
-            share = self._shares[label] = Share(self._gauge.labels(label))
+            share = self._shares[label] = GaugeShare(self._gauge.labels(label))
         return share
 
 

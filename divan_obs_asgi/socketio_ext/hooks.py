@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
 
+from divan_obs_asgi.connection.event import Handshake
 from divan_obs_asgi.connection.record import RECORD_KEY
 from divan_obs_asgi.socketio_ext.manager import touched
 from divan_obs_asgi.socketio_ext.names import Names
-from divan_obs_asgi.socketio_ext.record import HANDSHAKE_KEY, Handshake
 from divan_obs_asgi.socketio_ext.traces import Traces
 from divan_obs_asgi.socketio_ext.watch import Watch, size
 
+# Under this key the environ of a client has its `Handshake`.
+HANDSHAKE_KEY = "divan_obs_asgi.handshake"
 # Why clients are dismissed here; python-socketio tells the handler since 5.12.
 leaving_for: ContextVar[str] = ContextVar("divan_obs_asgi.socketio_leaving_for", default="client disconnect")
 # A packet's type, as a number and as the first letter of a packet that is text.

@@ -1,10 +1,13 @@
-"""The series of one handler, and of one namespace: looked up once, since that costs more than counting."""
+"""The series of one handler and of one namespace. They are looked up once: a look-up costs more than counting."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import Gauge
 
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.event import EventRecord
+from divan_obs_asgi.connection.record import Record
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.metrics.fast_counters import (
     FastBuckets,
@@ -16,14 +19,15 @@ from divan_obs_asgi.metrics.fast_counters import (
 )
 
 
-class Handling:
+class HandlerSeries:
     """
-    What all calls of one handler have in common: its labels and their series.
+    The labels and series of one handler.
 
     Attributes:
         namespace, event: as labels.
-        plain: whether it is an event of a client's, for which there is a handler; most are.
-        events: how many of them there were.
+        plain: whether this is an ordinary event with a handler, and not a connect or disconnect; most are.
+        events: how many events were counted.
+        finishers: those with which every call begins (`EventHandler`).
     """
 
     def __init__(self, metrics: Metrics, namespace: str, event: str, *, plain: bool) -> None:
@@ -32,21 +36,22 @@ class Handling:
         self.event = event
         self.plain = plain
         self.route = f"{namespace} {event}"
-        # Made when there is something in them: a connect is no event, and what has no handler takes no time.
+        # Made at their first use: a connect is not counted as an event, and an event without a handler has no duration.
         self._events: FastCounter | None = None
         self._durations: FastBuckets | None = None
         self.events = 0
+        self.finishers: tuple[tuple[str, Callable[[EventRecord], object]], ...] = ()
 
-    def took(self, record: RequestRecord) -> None:
-        """Note how long a call took; of a sampled trace its id is the exemplar."""
+    def observe(self, record: Record) -> None:
+        """Note how long a call took; the exemplar is the trace id, where the trace is sampled."""
         durations = self._durations
         if durations is None:
             histogram = child_of(self._metrics.socketio_event_duration, self.namespace, self.event)
             durations = self._durations = fast_buckets(histogram)
         durations.observe(record.duration_s, trace_of(record) if record.sampled else None)
 
-    def tell(self) -> None:
-        """Have the metrics say what is known here."""
+    def publish(self) -> None:
+        """Write the count to the metrics."""
         if self._events is None and self.events:
             self._events = self._tally()
         if self._events is not None:
@@ -57,8 +62,8 @@ class Handling:
         return fast_counter(child_of(self._metrics.socketio_events, self.namespace, self.event))
 
 
-class SharedHandling(Handling):
-    """That of one worker among several: each event is told at once, for the others cannot ask this one."""
+class SharedHandlerSeries(HandlerSeries):
+    """The same for one of several workers: each event is written at once, because another worker may be scraped."""
 
     _count = 0
 
@@ -88,17 +93,18 @@ class NamespaceSeries:
         self.ack_duration = metrics.socketio_ack_duration.labels(label)
 
 
-class Share:
-    """What one server adds to a gauge: others of the same process add theirs."""
+class GaugeShare:
+    """The part of a gauge that one server adds; other servers of the process add theirs."""
 
     def __init__(self, gauge: Gauge) -> None:
         self._gauge = gauge
-        self._told = 0
+        self._added = 0
 
-    def tell(self, value: int) -> None:
-        if value != self._told:
-            self._gauge.inc(value - self._told)
-            self._told = value
+    def set(self, value: int) -> None:
+        """Change the part of this server to `value`."""
+        if value != self._added:
+            self._gauge.inc(value - self._added)
+            self._added = value
 
 
-__all__ = ["Handling", "NamespaceSeries", "Share", "SharedHandling"]
+__all__ = ["GaugeShare", "HandlerSeries", "NamespaceSeries", "SharedHandlerSeries"]

@@ -14,15 +14,15 @@ import socketio
 from socketio.async_pubsub_manager import AsyncPubSubManager
 from socketio.exceptions import ConnectionRefusedError as Refused
 
+from divan_obs_asgi.connection.event import EventRecord
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.observability import Observability
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.socketio_ext.engine import ObservedEngine
-from divan_obs_asgi.socketio_ext.handlers import Calls, is_refusal, is_signature
+from divan_obs_asgi.socketio_ext.handlers import HandlerCalls, is_refusal, is_signature
 from divan_obs_asgi.socketio_ext.hooks import EngineHooks, leaving_for
 from divan_obs_asgi.socketio_ext.manager import ObservedManager, ObservedPubSubManager, touched
 from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
-from divan_obs_asgi.socketio_ext.record import EventRecord
 from divan_obs_asgi.socketio_ext.requests import EngineRequests
 from divan_obs_asgi.socketio_ext.rooms import Rooms
 from divan_obs_asgi.socketio_ext.subclassing import become
@@ -71,7 +71,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
         self._upstream = super()._trigger_event
         self._names = Names(self)
         self._watch = Watch(obs.metrics, self._names, obs.faults)
-        self._calls = Calls(self, self._watch, self._names, obs)
+        self._calls = HandlerCalls(self, self._watch, self._names, obs)
         # Not the dictionary: Engine.IO makes a new one when it dismisses everybody.
         self._requests = EngineRequests(self._watch.transports, lambda: self.eio.sockets, obs.drain)
         self._traces = Traces(obs) if obs.spans is not None else None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.socketio_ext.series import Share
+from divan_obs_asgi.socketio_ext.series import GaugeShare
 
 _POLLING, _WEBSOCKET = "polling", "websocket"
 
@@ -15,7 +15,7 @@ class Transports:
     """Feeds `divan_socketio_transports{transport}` and `divan_socketio_upgrades_total`."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self._shares = {name: Share(metrics.socketio_transports.labels(name)) for name in (_POLLING, _WEBSOCKET)}
+        self._shares = {name: GaugeShare(metrics.socketio_transports.labels(name)) for name in (_POLLING, _WEBSOCKET)}
         self._upgrades = metrics.socketio_upgrades
         self._corrections = metrics.socketio_corrections.labels("transports")
         self._open: dict[str, set[str]] = {_POLLING: set(), _WEBSOCKET: set()}
@@ -57,7 +57,7 @@ class Transports:
 
     def _tell(self) -> None:
         for name, members in self._open.items():
-            self._shares[name].tell(len(members))
+            self._shares[name].set(len(members))
 
 
 def _is_websocket(environ: Mapping[str, Any]) -> bool:

@@ -7,13 +7,14 @@ from threading import Lock
 from time import perf_counter
 from typing import Any
 
+from divan_obs_asgi.connection.event import EventHandler, EventRecord
 from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.metrics.fast_counters import child_of, fast_counter
 from divan_obs_asgi.names import class_name
 from divan_obs_asgi.socketio_ext.clients import Clients
 from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
-from divan_obs_asgi.socketio_ext.series import Handling, NamespaceSeries, SharedHandling
+from divan_obs_asgi.socketio_ext.series import HandlerSeries, NamespaceSeries, SharedHandlerSeries
 from divan_obs_asgi.socketio_ext.transports import Transports
 
 COMPONENT = "socketio"
@@ -54,15 +55,16 @@ class Watch:
         packets, sizes = metrics.socketio_packets, metrics.socketio_bytes
         self.packets_in, self._packets_out = (fast_counter(child_of(packets, way)) for way in ("in", "out"))
         self.bytes_in, self._bytes_out = (fast_counter(child_of(sizes, way)) for way in ("in", "out"))
-        self.handlings: dict[tuple[str, str], Handling] = {}
+        self.handlers: dict[tuple[str, str], HandlerSeries] = {}
+        self.event_sinks: tuple[tuple[str, Callable[[EventRecord], object]], ...] = ()
         self._namespaces: dict[str, NamespaceSeries] = {}
         self._types: set[str] = set()
         self._telling = Lock()
         if metrics.workers is None:
-            self._handling = Handling
+            self._make_series = HandlerSeries
             metrics.registry.before.append(self.tell)
         else:
-            self._handling = SharedHandling
+            self._make_series = SharedHandlerSeries
 
     def start_at_zero(self) -> None:
         """Have the series of what has handlers be there before something happens."""
@@ -77,23 +79,24 @@ class Watch:
 
     # Handlers.
 
-    def handling(self, namespace: str, event: Any) -> Handling:
-        """Return what is known of a handler; of all that has none, the same."""
+    def handler(self, namespace: str, event: Any) -> HandlerSeries:
+        """Return the series of a handler; events without a handler share theirs."""
         label, name = self._names.namespace(namespace), self._names.event(namespace, event)
-        handling = self.handlings.get((label, name))
-        if handling is None:
+        handler = self.handlers.get((label, name))
+        if handler is None:
             plain = name is not UNKNOWN and name not in self._names.reserved
-            handling = self.handlings[label, name] = self._handling(self._metrics, label, name, plain=plain)
-        return handling
+            handler = self.handlers[label, name] = self._make_series(self._metrics, label, name, plain=plain)
+            handler.finishers = (("metrics", handler.observe), *self.event_sinks)
+        return handler
 
-    def failed(self, handling: Handling, error: BaseException) -> None:
+    def failed(self, handler: EventHandler, error: BaseException) -> None:
         """Count what a handler raised."""
         kind = class_name(type(error))
         if kind not in self._types:
             if len(self._types) >= _MAX_TYPES:
                 kind = OTHER_TYPE
             self._types.add(kind)
-        self._metrics.socketio_errors.labels(handling.namespace, handling.event, kind).inc()
+        self._metrics.socketio_errors.labels(handler.namespace, handler.event, kind).inc()
 
     def connect(self, namespace: str, outcome: str) -> None:
         """Count a client that asked to connect."""
@@ -155,8 +158,8 @@ class Watch:
     def _tell(self) -> None:
         for tally in (self.packets_in, self.bytes_in, self._packets_out, self._bytes_out):
             tally.flush()
-        for handling in tuple(self.handlings.values()):
-            handling.tell()
+        for handler in tuple(self.handlers.values()):
+            handler.publish()
 
     def reconcile(self, manager: Any, sockets: Any) -> None:
         """Compare the gauges with what the server holds."""

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 
-from divan_obs_asgi.connection.record import RequestRecord, current_record
+from divan_obs_asgi.connection.event import EventRecord
+from divan_obs_asgi.connection.record import Record, current_record
+from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.metrics.exposition.text import Format
 from divan_obs_asgi.names import class_name
 from divan_obs_asgi.observability import Observability
@@ -69,7 +71,7 @@ class Listener:
             sink.flush()
         self._before: dict[_Series, float] = {} if since_its_birth else self._samples()
         self._page_before = set() if since_its_birth else set(self.page())
-        self._closing.enter_context(self.bundle.taps.put_in(self))
+        self._closing.enter_context(self.bundle.observers.attached(self))
         sink.copies = (*sink.copies, self._copy)
         self._closing.callback(self._leave_sink)
         if self.bundle.spans is not None:
@@ -113,14 +115,16 @@ class Listener:
             self._begun.pop(id(record), None)
             self.changed.notify_all()
 
-    def event_ended(self, record: RequestRecord) -> None:
-        details: dict[str, Any] = record.details or {}
+    def observe_event(self, record: EventRecord) -> None:
+        record.add_finisher(self.component, self._event_ended)
+
+    def _event_ended(self, record: EventRecord) -> None:
         event = Event(
-            event=details["event"],
-            namespace=details["namespace"],
+            event=record.event,
+            namespace=record.namespace,
             outcome=record.outcome or "",
             duration_s=record.duration_s,
-            payload_shape=tuple(details["payload_shape"]),
+            payload_shape=tuple(record.payload_shape),
             **{name: value for name, value in self._common(record).items() if name not in ("operation", "failure")},
         )
         with self.changed:
@@ -128,7 +132,7 @@ class Listener:
             self.ids.add(record.request_id)
             self.changed.notify_all()
 
-    def _common(self, record: RequestRecord) -> dict[str, Any]:
+    def _common(self, record: Record) -> dict[str, Any]:
         return {
             "error": class_name(type(record.error)) if record.error is not None else "",
             "request_id": record.request_id,

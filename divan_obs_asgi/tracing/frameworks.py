@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.sampling import SamplingResult
 from opentelemetry.trace import Link, Span, SpanKind, TraceState, format_span_id, format_trace_id, get_current_span
 from opentelemetry.util.types import Attributes
 
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.tracing.propagation import traceparent
 from divan_obs_asgi.tracing.propagation.context import current
 from divan_obs_asgi.tracing.sampling import TraceSampler

@@ -12,7 +12,8 @@ from starlette.websockets import WebSocketDisconnect
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.connection.channel import Channel
-from divan_obs_asgi.connection.record import RECORD_KEY, RequestRecord, current_record
+from divan_obs_asgi.connection.record import RECORD_KEY, current_record
+from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.connection.routes import ROUTE_KEY, RouteTemplates
 from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.testing import SCENARIOS, Scenario, converse, http_scope, websocket_scope

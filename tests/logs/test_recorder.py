@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from divan_obs_asgi import build_stack
 from divan_obs_asgi.connection.channel import Channel
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.connection.routes import RouteTemplates
 from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.logs import FlightRecorder, PipelineHandler

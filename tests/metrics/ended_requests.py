@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.connection.routes import RouteTemplates
 from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.testing import http_scope

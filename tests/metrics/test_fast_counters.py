@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.metrics import OVERFLOW, Format, HttpTraffic, Metrics, WebSocketTraffic
 from divan_obs_asgi.metrics.family import DURATION_BUCKETS_S, SIZE_BUCKETS
 from divan_obs_asgi.metrics.fast_counters import FastBuckets, child_of, fast_counter

@@ -20,7 +20,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
 import divan_obs_asgi as obs
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.connection.routes import RouteTemplates
 from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.metrics import HttpTraffic, Metrics

@@ -14,7 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 import divan_obs_asgi as obs
-from divan_obs_asgi.connection.record import RECORD_KEY, RequestRecord, current_record
+from divan_obs_asgi.connection.record import RECORD_KEY, Record, current_record
+from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.middlewares.base import Undo
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
@@ -182,13 +183,13 @@ def test_a_request_within_a_request_leaves_the_outer_one_current(fails: bool) ->
 
 def test_a_finished_request_is_current_no_more() -> None:
     """What is left of an earlier request in the server's context is not put back."""
-    leaked: list[RequestRecord | None] = []
+    leaked: list[Record | None] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await hello(scope, receive, send)
         leaked.append(current_record.get())
 
-    async def ask_in_the_context_of_a_finished_request() -> RequestRecord | None:
+    async def ask_in_the_context_of_a_finished_request() -> Record | None:
         stack = obs.build_stack(app, Observed({"OBS_CONTEXT_ENABLED": "false"}).obs)
         await converse(stack, http_scope())
         current_record.set(leaked[0])

@@ -16,7 +16,8 @@ import pytest
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.connection.channel import in_server
-from divan_obs_asgi.connection.record import RequestRecord, current_record
+from divan_obs_asgi.connection.record import Record, current_record
+from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.middlewares import ContextMiddleware, RequestIdMiddleware
 from divan_obs_asgi.stack.build import MiddlewareFactory
 from divan_obs_asgi.testing import Conversation, converse, http_scope, websocket_scope
@@ -106,7 +107,7 @@ def test_nothing_that_was_bound_is_seen_by_the_next_request(protocol: str, loop:
 class Looks:
     """A middleware of somebody else, which looks for a record before its own request has one."""
 
-    seen: list[RequestRecord | None]
+    seen: list[Record | None]
 
     def __init__(self, app: ASGIApp, obs: obs.Observability) -> None:
         self.app = app
@@ -117,15 +118,15 @@ class Looks:
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> list[RequestRecord | None]:
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[Record | None]:
     """What `Looks` has seen in this test."""
-    found: list[RequestRecord | None] = []
+    found: list[Record | None] = []
     monkeypatch.setattr(Looks, "seen", found, raising=False)
     return found
 
 
 @each_client
-def test_without_it_the_record_of_the_request_before_is_seen(seen: list[RequestRecord | None], client: Client) -> None:
+def test_without_it_the_record_of_the_request_before_is_seen(seen: list[Record | None], client: Client) -> None:
     """A log line written then would carry the ids of the wrong request."""
     stack = obs.build_stack(says_who, Observed().obs, [Looks, RequestIdMiddleware])
     answers(stack, client, "httptools", "asyncio")
@@ -134,7 +135,7 @@ def test_without_it_the_record_of_the_request_before_is_seen(seen: list[RequestR
 
 
 @each_client
-def test_the_record_of_the_request_before_is_not_seen(seen: list[RequestRecord | None], client: Client) -> None:
+def test_the_record_of_the_request_before_is_not_seen(seen: list[Record | None], client: Client) -> None:
     """Until a request has a record of its own, it has none."""
     stack = obs.build_stack(says_who, Observed().obs, [ContextMiddleware, Looks, RequestIdMiddleware])
     answers(stack, client, "httptools", "asyncio")

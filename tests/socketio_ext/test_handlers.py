@@ -18,8 +18,8 @@ import pytest
 import socketio
 
 import divan_obs_asgi as obs
+from divan_obs_asgi.connection.event import shape_of
 from divan_obs_asgi.connection.record import RECORD_KEY
-from divan_obs_asgi.socketio_ext.record import shape_of
 from tests.socketio_ext.sockets import Client, answers_to, connected, opened, server_of
 from tests.stacks import Observed
 from tests.tracing.exported import Exported

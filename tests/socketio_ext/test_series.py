@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import socketio
 
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.metrics.exposition.text import Format
 from divan_obs_asgi.metrics.fast_counters import FastCounter
 from divan_obs_asgi.socketio_ext import ObservedAsyncServer
 from divan_obs_asgi.socketio_ext.names import Names
-from divan_obs_asgi.socketio_ext.series import Handling
+from divan_obs_asgi.socketio_ext.series import HandlerSeries
 from divan_obs_asgi.socketio_ext.watch import Watch
 from tests.stacks import Observed
 
@@ -27,13 +27,13 @@ LABELS = {"namespace": "/", "event": "say"}
 def test_nothing_is_lost_or_told_twice_while_others_read() -> None:
     """A scrape reads in a thread of its own while events go on."""
     metrics = Metrics()
-    tally, handling = FastCounter(metrics.socketio_upgrades), Handling(metrics, "/", "say", plain=True)
-    metrics.registry.before += [tally.flush, handling.tell]
+    tally, handler = FastCounter(metrics.socketio_upgrades), HandlerSeries(metrics, "/", "say", plain=True)
+    metrics.registry.before += [tally.flush, handler.publish]
     with ThreadPoolExecutor(1) as pool:
         pages = pool.submit(lambda: [metrics.render() for _ in range(50)])
         for _ in range(20_000):
             tally.value += 1
-            handling.events += 1
+            handler.events += 1
         assert pages.result()
     page = metrics.render().decode()
     assert "divan_socketio_upgrades_total 20000.0" in page
@@ -43,11 +43,11 @@ def test_nothing_is_lost_or_told_twice_while_others_read() -> None:
 def test_a_handler_that_was_never_called_has_no_series() -> None:
     """A connect is no event, and what has no handler takes no time."""
     metrics = Metrics()
-    handling = Handling(metrics, "/", "connect", plain=False)
-    handling.tell()
+    handler = HandlerSeries(metrics, "/", "connect", plain=False)
+    handler.publish()
     assert metrics.label_sets()["socketio_events_total"] == 0
-    handling.took(call(0.1))
-    handling.tell()
+    handler.observe(call(0.1))
+    handler.publish()
     assert metrics.label_sets()["socketio_events_total"] == 0
     assert metrics.label_sets()["socketio_event_duration_seconds"] == 1
 
@@ -61,12 +61,12 @@ def call(seconds: float) -> RequestRecord:
 def test_the_exemplar_of_a_duration_is_a_trace_that_is_there() -> None:
     """Of an unsampled one there would be nothing to look at."""
     metrics = Metrics()
-    handling = Handling(metrics, "/", "say", plain=True)
+    handler = HandlerSeries(metrics, "/", "say", plain=True)
     for trace_id, sampled in (("ab" * 16, True), ("cd" * 16, False)):
         record = call(0.002)
         record.trace_id, record.sampled, record.started_ns = trace_id, sampled, 10**18
-        handling.took(record)
-    handling.tell()
+        handler.observe(record)
+    handler.publish()
     page = metrics.render(Format.OPENMETRICS).decode()
     (line,) = (line for line in page.splitlines() if "trace_id" in line)
     assert 'le="0.0025"' in line
@@ -113,7 +113,7 @@ def test_a_million_strange_events_are_one_series() -> None:
 
     def meet(count: int) -> int:
         for number in range(count):
-            watch.handling(f"/{number}", f"event {number}").events += 1
+            watch.handler(f"/{number}", f"event {number}").events += 1
         gc.collect()
         return sys.getallocatedblocks()
 

@@ -272,7 +272,7 @@ def test_nothing_listens_afterwards() -> None:
 
     bundle = application.state.divan_obs_asgi
     with telemetry():
-        assert bundle.taps._taps
+        assert bundle.observers._attached
         assert bundle.log.sink.copies
-    assert bundle.taps._taps == ()
+    assert bundle.observers._attached == ()
     assert bundle.log.sink.copies == ()

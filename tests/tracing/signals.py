@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import divan_obs_asgi as obs
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.metrics import FAMILIES
 from divan_obs_asgi.types import ASGIApp, Scope
 from tests.stacks import Observed

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 import divan_obs_asgi as obs
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.types import Receive, Scope, Send
 

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 from opentelemetry.trace import Link, SpanKind
 from opentelemetry.util.types import AttributeValue
 
-from divan_obs_asgi.connection.record import OTHER_METHOD, RequestRecord
+from divan_obs_asgi.connection.record import Record
+from divan_obs_asgi.connection.request import OTHER_METHOD, RequestRecord
 from divan_obs_asgi.connection.routes import UNMATCHED
 from divan_obs_asgi.names import class_name
 from divan_obs_asgi.redaction import RedactionPolicy
@@ -52,7 +53,7 @@ class SpanContent:
         self._redacted = self._policy.redact_text
         self._address = _ADDRESSES[settings.tracing.client_address]
 
-    def _at_start(self, scope: Mapping[str, Any], record: RequestRecord) -> Attributes:
+    def _at_start(self, scope: Mapping[str, Any], record: Record) -> Attributes:
         """Return the attributes that samplers and processors may need at the start (HTTP semantic conventions)."""
         attributes: Attributes = {"http.request.method": record.method}
         scheme = scope.get("scheme")
@@ -68,7 +69,7 @@ class SpanContent:
                 attributes["client.address"] = address
         return attributes
 
-    def _at_end(self, record: RequestRecord) -> Attributes:
+    def _at_end(self, record: Record) -> Attributes:
         route = record.route
         attributes: Attributes = {
             "http.route": route,
@@ -80,7 +81,7 @@ class SpanContent:
             attributes["url.path"] = route
         if record.status:
             attributes["http.response.status_code"] = record.status
-        if record.kind == "websocket":
+        if isinstance(record, RequestRecord) and record.kind == "websocket":
             attributes["websocket.messages_received"] = record.messages_received
             attributes["websocket.messages_sent"] = record.messages_sent
             if record.close_code is not None:
@@ -91,10 +92,10 @@ class SpanContent:
             attributes["error.type"] = error_type(record, self._redacted)
         return attributes
 
-    def _links(self, record: RequestRecord) -> tuple[Link, ...]:
+    def _links(self, record: Record) -> tuple[Link, ...]:
         return ()
 
-    def _name(self, record: RequestRecord) -> str:
+    def _name(self, record: Record) -> str:
         """Return the method and the template (HTTP semantic conventions, "Name"); `HTTP` for an unknown method."""
         return f"{'HTTP' if record.method == OTHER_METHOD else record.method} {record.route}"
 
@@ -105,7 +106,7 @@ class SpanContent:
                 attributes[old] = value
 
 
-def error_type(record: RequestRecord, redacted: Callable[[str], str]) -> str:
+def error_type(record: Record, redacted: Callable[[str], str]) -> str:
     """
     Return `error.type` of the HTTP semantic conventions.
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from random import getrandbits
-from typing import Any, Protocol
+from typing import Any
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, TraceFlags
 
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.event import EventRecord
+from divan_obs_asgi.connection.record import Record
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.tracing.propagation.context import current, is_suppressed, make_current
 from divan_obs_asgi.tracing.propagation.parents import EMPTY
@@ -21,38 +22,11 @@ from divan_obs_asgi.tracing.spans.recording import UnsampledSpan
 from divan_obs_asgi.tracing.spans.server import SPAN_KEY, ServerSpans
 from divan_obs_asgi.tracing.spans.tail_sampling import FAILED
 from divan_obs_asgi.tracing.spans.tracer import TracerServerSpans
-from divan_obs_asgi.types import Scope
 
 _USER_ID = "user_id"
 # The sizes of a trace id and of a span id.
 _TRACE_BITS, _SPAN_BITS = 128, 64
 _SPAN_MASK = (1 << _SPAN_BITS) - 1
-
-
-class Handshake(Protocol):
-    """The trace ids of the handshake request."""
-
-    @property
-    def trace_id(self) -> str: ...
-
-    @property
-    def span_id(self) -> str: ...
-
-    @property
-    def trace_flags(self) -> int: ...
-
-
-class EventFields(Protocol):
-    """The fields of an event's record that its span uses, in addition to those of every record."""
-
-    namespace: str
-    event: str
-    sid: str
-
-    ids: tuple[int, int]
-
-    def handshake(self) -> Handshake | None:
-        """Return the ids of the request with which the client connected."""
 
 
 class EventSpans(ServerSpans):
@@ -72,17 +46,20 @@ class EventSpans(ServerSpans):
         # All events of a client share its sid. Hashing it for each event would cost more than the other attributes.
         self._pseudonym = lru_cache(maxsize=4096)(policy.pseudonym)
 
-    def begin(self, record: RequestRecord) -> Context:
+    def begin(self, record: EventRecord) -> Context:
         """Start the span of `record`, fill its ids and make it current; return the context to pass to `leave`."""
         before = current()
         if is_suppressed(before):
             return before
-        span = record.span = self._new_span({}, record, None, EMPTY)
+        span = record.span = self._start_span(record)
         make_current(Context({SPAN_KEY: span}))
         return before
 
+    def _start_span(self, record: EventRecord) -> Span:
+        return self._new_span({}, record, None, EMPTY)
+
     @staticmethod
-    def resume(record: RequestRecord) -> Context:
+    def resume(record: EventRecord) -> Context:
         """Make the span of `record` current again; return the context to pass to `leave`."""
         before = current()
         make_current(Context({SPAN_KEY: record.span}))
@@ -90,7 +67,7 @@ class EventSpans(ServerSpans):
 
     leave = staticmethod(make_current)
 
-    def finish(self, record: RequestRecord) -> None:
+    def finish(self, record: Record) -> None:
         """End the span of the finished record."""
         if record.span is None:
             return  # Suppressed.
@@ -101,20 +78,20 @@ class EventSpans(ServerSpans):
         elif self.finishes_unsampled:
             self._close(record.span, record)
 
-    def _at_start(self, scope: Mapping[str, Any], record: RequestRecord) -> Attributes:
+    def _at_start(self, scope: Mapping[str, Any], record: Record) -> Attributes:
         """Return the attributes of the semantic conventions ("Messaging spans"), and our own `socketio.*`."""
-        event: EventFields = record  # type: ignore[assignment]
+        assert isinstance(record, EventRecord)
         return {
             "messaging.system": "socketio",
             "messaging.operation.name": "process",
             "messaging.operation.type": "process",
-            "messaging.destination.name": event.namespace,
-            "socketio.namespace": event.namespace,
-            "socketio.event": event.event,
-            "socketio.sid": self._pseudonym(event.sid),
+            "messaging.destination.name": record.namespace,
+            "socketio.namespace": record.namespace,
+            "socketio.event": record.event,
+            "socketio.sid": self._pseudonym(record.sid),
         }
 
-    def _at_end(self, record: RequestRecord) -> Attributes:
+    def _at_end(self, record: Record) -> Attributes:
         attributes: Attributes = {"divan.outcome": record.outcome or "", "divan.request_id": record.request_id}
         if record.operation:
             attributes["divan.operation"] = record.operation
@@ -126,14 +103,15 @@ class EventSpans(ServerSpans):
                 attributes["user.id"] = str(user_id)
         return attributes
 
-    def _links(self, record: RequestRecord) -> tuple[Link, ...]:
-        handshake = record.handshake()  # type: ignore[attr-defined]
+    def _links(self, record: Record) -> tuple[Link, ...]:
+        assert isinstance(record, EventRecord)
+        handshake = record.handshake()
         if handshake is None or not handshake.trace_id:
             return ()
         flags = TraceFlags(handshake.trace_flags)
         return (Link(SpanContext(int(handshake.trace_id, 16), int(handshake.span_id, 16), False, flags)),)
 
-    def _name(self, record: RequestRecord) -> str:
+    def _name(self, record: Record) -> str:
         """Return the operation, the destination and the event (semantic conventions, "Messaging spans")."""
         return f"process {record.route}"
 
@@ -145,17 +123,17 @@ class FastEventSpans(EventSpans, FastServerSpans):
         super().__init__(spans._settings, spans._sdk, spans._processor, spans._sampler, spans._queue)
         self._set_policy(policy)
 
-    def _new_span(self, scope: Scope, record: RequestRecord, parent: SpanContext | None, context: Context) -> Span:
+    def _start_span(self, record: EventRecord) -> Span:
         """Return a started span. Unlike for requests, the ids of an unsampled event are formatted only when needed."""
         chance = getrandbits(_TRACE_BITS + _SPAN_BITS)
         trace_id, span_id = chance >> _SPAN_BITS or 1, chance & _SPAN_MASK or 1
-        record.ids = trace_id, span_id  # type: ignore[attr-defined]
+        record.ids = trace_id, span_id
         record.sampled = sampled = self._sampler.samples(trace_id, None)
         if not sampled:
             return UnsampledSpan(trace_id, span_id, None, True)
         identity = SpanContext(trace_id, span_id, False, SAMPLED_RANDOM)
-        span = self._recording(identity, None, record, self._at_start(scope, record))
-        self._processor.on_start(span, context)  # type: ignore[arg-type]
+        span = self._recording(identity, None, record, self._at_start({}, record))
+        self._processor.on_start(span, EMPTY)  # type: ignore[arg-type]
         return span
 
 

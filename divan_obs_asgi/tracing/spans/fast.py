@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Span, SpanContext, SpanKind, TraceFlags, format_trace_id
 
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.record import Record
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing.export.queue import ExportQueue
 from divan_obs_asgi.tracing.propagation import traceparent
@@ -89,7 +89,7 @@ class FastServerSpans(ServerSpans):
         except NotInTime:
             return format_trace_id(trace_id), "timeout"
 
-    def _new_span(self, scope: Scope, record: RequestRecord, parent: SpanContext | None, context: Context) -> Span:
+    def _new_span(self, scope: Scope, record: Record, parent: SpanContext | None, context: Context) -> Span:
         # One call for both ids, which are random as in the SDK. An id of 0 (once in 10^19) is invalid and becomes 1.
         chance = getrandbits(192)
         span_id = chance & _SPAN_MASK or 1
@@ -120,7 +120,7 @@ class FastServerSpans(ServerSpans):
         return span
 
     def _recording(
-        self, identity: SpanContext, parent: SpanContext | None, record: RequestRecord, attributes: Attributes
+        self, identity: SpanContext, parent: SpanContext | None, record: Record, attributes: Attributes
     ) -> RecordingSpan:
         return RecordingSpan(
             record.method,
@@ -134,7 +134,7 @@ class FastServerSpans(ServerSpans):
             self._links(record),
         )
 
-    def _close(self, span: Any, record: RequestRecord) -> None:
+    def _close(self, span: Any, record: Record) -> None:
         if isinstance(span, UnsampledSpan):
             reason = self._tail_sampler.reason(record) if self._tail_sampler is not None else None
             if reason is None:
@@ -147,7 +147,7 @@ class FastServerSpans(ServerSpans):
         span.close(self._name(record), attributes, status, record.started_ns + int(record.duration_s * 1e9))
         self._processor.on_end(span)
 
-    def _kept(self, unsampled: UnsampledSpan, record: RequestRecord, reason: Reason) -> RecordingSpan:
+    def _kept(self, unsampled: UnsampledSpan, record: Record, reason: Reason) -> RecordingSpan:
         trace_id, span_id, state, random = unsampled.ids
         identity = SpanContext(trace_id, span_id, False, SAMPLED_RANDOM if random else _SAMPLED, state)
         # The mark excludes this span from rates that are computed from sampled spans: it represents only itself.

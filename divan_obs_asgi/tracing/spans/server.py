@@ -22,7 +22,8 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace import TracerProvider as AnyTracerProvider
 
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.record import Record
+from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing.clients import ClientInstrumentation
 from divan_obs_asgi.tracing.frameworks import awaiting_span
@@ -145,7 +146,7 @@ class ServerSpans(SpanContent, ABC):
             else:
                 record.set_header(header.encode(), value)
 
-    def finish(self, record: RequestRecord) -> None:
+    def finish(self, record: Record) -> None:
         """End the span of the finished record."""
         self._close(record.span, record)
 
@@ -190,14 +191,14 @@ class ServerSpans(SpanContent, ABC):
         """Export a test span; return its trace id and the outcome."""
 
     @abstractmethod
-    def _new_span(self, scope: Scope, record: RequestRecord, parent: SpanContext | None, context: Context) -> Span:
+    def _new_span(self, scope: Scope, record: Record, parent: SpanContext | None, context: Context) -> Span:
         """Return a started span; fill the ids and `sampled` of the record."""
 
     @abstractmethod
-    def _close(self, span: Any, record: RequestRecord) -> None: ...
+    def _close(self, span: Any, record: Record) -> None: ...
 
 
-def set_ids(record: RequestRecord, identity: SpanContext) -> None:
+def set_ids(record: Record, identity: SpanContext) -> None:
     """Copy the ids of the span to `record`."""
     record.trace_id = format_trace_id(identity.trace_id)
     record.span_id = format_span_id(identity.span_id)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.record import Record
 from divan_obs_asgi.types import Outcome
 
 # The outcomes that are errors of the service by the HTTP semantic conventions.
@@ -32,7 +32,7 @@ class TailSampler:
         self._second = -1
         self._kept = 0
 
-    def reason(self, record: RequestRecord) -> Reason | None:
+    def reason(self, record: Record) -> Reason | None:
         """Return why the span of a finished record is kept, or None if it is not kept."""
         if record.outcome in FAILED:
             reason: Reason = "error"

@@ -8,7 +8,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanContext, format_trace_id
 from opentelemetry.trace import TracerProvider as AnyTracerProvider
 
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.record import Record
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing.frameworks import AdoptingSpanProcessor
 from divan_obs_asgi.tracing.propagation.parents import EMPTY
@@ -45,7 +45,7 @@ class TracerServerSpans(ServerSpans):
         flush: Any = self.provider
         return trace_id, "exported" if flush.force_flush(int(timeout_s * 1000)) else "timeout"
 
-    def _new_span(self, scope: Scope, record: RequestRecord, parent: SpanContext | None, context: Context) -> Span:
+    def _new_span(self, scope: Scope, record: Record, parent: SpanContext | None, context: Context) -> Span:
         span = self._tracer.start_span(
             record.method,
             context,
@@ -57,7 +57,7 @@ class TracerServerSpans(ServerSpans):
         set_ids(record, span.get_span_context())
         return span
 
-    def _close(self, span: Any, record: RequestRecord) -> None:
+    def _close(self, span: Any, record: Record) -> None:
         attributes = self._at_end(record)
         if self._old_names:
             self._add_old_names(getattr(span, "attributes", None) or {}, attributes)

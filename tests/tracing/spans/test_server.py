@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 import divan_obs_asgi as obs
 from divan_obs_asgi import middlewares
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.connection.routes import RouteTemplates
 from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.testing import SCENARIOS, Conversation, converse, http_scope
