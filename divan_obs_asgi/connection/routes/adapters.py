@@ -35,7 +35,7 @@ def readers_of(app: object) -> tuple[Reader, ...]:
 
 def _reader(name: str, applications: tuple[object, ...]) -> Reader | None:
     try:
-        read: Reader | None = import_module(f"divan_obs_asgi.routes.{name}").reader(applications)
+        read: Reader | None = import_module(f"divan_obs_asgi.connection.routes.{name}").reader(applications)
     except Exception:
         # A version that is not known here; the application serves on.
         _logger.warning("The routes of %s cannot be found: its requests are %s.", name, UNMATCHED, exc_info=True)
