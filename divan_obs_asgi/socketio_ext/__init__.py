@@ -1,4 +1,4 @@
-"""A Socket.IO server that is observed; needs the extra `socketio`."""
+"""An observed Socket.IO server; needs the extra `socketio`."""
 
 from __future__ import annotations
 

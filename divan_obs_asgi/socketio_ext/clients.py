@@ -1,4 +1,4 @@
-"""How many clients are connected: a set kept by what the manager does, and compared with what it holds."""
+"""Counts connected clients: follows the manager's calls, and compares the result with the manager's own list."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Clients:
     """
     Feeds `divan_socketio_clients{namespace}`.
 
-    Not counted up and down by the events of python-socketio: those are fired twice, or not at all, depending on a
-    handler's signature and on the version.
+    The events of python-socketio are not used to count: depending on a handler's signature and on the version they are
+    fired twice or not at all.
     """
 
     def __init__(self, metrics: Metrics, names: Names) -> None:
@@ -23,7 +23,7 @@ class Clients:
         self._corrections = metrics.socketio_corrections.labels("clients")
         self._names = names
         self._members: dict[str, set[str]] = {}
-        self._told: Counter[str] = Counter()
+        self._published: Counter[str] = Counter()
         self._shares: dict[str, GaugeShare] = {}
 
     def joined(self, sid: str, namespace: str) -> None:
@@ -31,20 +31,20 @@ class Clients:
         members = self._members.setdefault(namespace, set())
         if sid not in members:
             members.add(sid)
-            self._tell(self._names.namespace(namespace), 1)
+            self._change(self._names.namespace(namespace), 1)
 
     def left(self, sid: str, namespace: str) -> None:
-        """The manager has dismissed a client, or is about to."""
+        """The manager has disconnected a client, or is about to."""
         members = self._members.get(namespace, ())
         if sid in members:
             assert isinstance(members, set)
             members.remove(sid)
             if not members:
                 del self._members[namespace]
-            self._tell(self._names.namespace(namespace), -1)
+            self._change(self._names.namespace(namespace), -1)
 
     def reconcile(self, manager: Any) -> None:
-        """Count anew where the manager holds another number of clients; labels change where a handler came later."""
+        """Correct the counts by the manager's list; labels change where a handler was registered later."""
         off = 0
         for namespace in {*manager.get_namespaces(), *self._members}:
             there = connected(manager, namespace)
@@ -55,16 +55,16 @@ class Clients:
         self._members = {namespace: members for namespace, members in self._members.items() if members}
         if off:
             self._corrections.inc(off)
-        told: Counter[str] = Counter()
+        published: Counter[str] = Counter()
         for namespace, members in self._members.items():
-            told[self._names.namespace(namespace)] += len(members)
-        for label in {*told, *self._told}:
-            self._share(label).set(told[label])
-        self._told = told
+            published[self._names.namespace(namespace)] += len(members)
+        for label in {*published, *self._published}:
+            self._share(label).set(published[label])
+        self._published = published
 
-    def _tell(self, label: str, change: int) -> None:
-        self._told[label] += change
-        self._share(label).set(self._told[label])
+    def _change(self, label: str, change: int) -> None:
+        self._published[label] += change
+        self._share(label).set(self._published[label])
 
     def _share(self, label: str) -> GaugeShare:
         share = self._shares.get(label)
@@ -74,7 +74,7 @@ class Clients:
 
 
 def connected(manager: Any, namespace: str) -> set[str]:
-    """Return whom the manager has and is neither still admitting nor already dismissing."""
+    """Return the clients of the manager, without those that are still connecting or already disconnecting."""
     pending = {
         # Since python-socketio 5.18.
         *getattr(manager, "pending_connect", {}).get(namespace, ()),

@@ -16,7 +16,7 @@ from divan_obs_asgi.internal_errors import is_exit
 from divan_obs_asgi.observability import Observability
 from divan_obs_asgi.socketio_ext.hooks import HANDSHAKE_KEY, leaving_for
 from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
-from divan_obs_asgi.socketio_ext.watch import COMPONENT, Watch, label_of
+from divan_obs_asgi.socketio_ext.server_metrics import COMPONENT, ServerMetrics, label_of
 from divan_obs_asgi.types import Outcome
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class HandlerCalls:
         new_request_id: makes the id of an event.
     """
 
-    def __init__(self, server: Any, watch: Watch, names: Names, obs: Observability) -> None:
+    def __init__(self, server: Any, watch: ServerMetrics, names: Names, obs: Observability) -> None:
         self._server = server
         self._watch = watch
         self._names = names

@@ -1,4 +1,4 @@
-"""What the manager of a server does, seen: who comes and goes, and whom an emit reaches."""
+"""The client manager, observed: connects, disconnects, and the clients that an emit reaches."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from socketio import AsyncManager as Manager
     from socketio.async_pubsub_manager import AsyncPubSubManager as PubSubManager
 
-    from divan_obs_asgi.socketio_ext.watch import Watch
+    from divan_obs_asgi.socketio_ext.server_metrics import ServerMetrics
 else:
     Manager = PubSubManager = object
 
-# Whom the manager admitted or began to dismiss last in this task; where that is never finished, a ghost is left.
+# The client that the manager began to connect or disconnect last in this task. Unless it finishes, a ghost remains.
 touched: ContextVar[tuple[str, str] | None] = ContextVar("divan_obs_asgi.socketio_touched", default=None)
 
 
 class ObservedManager(Manager):
-    """Stands in front of a manager's class (`become`)."""
+    """The first base class of an observed manager (`become`)."""
 
-    divan_watch: Watch
+    divan_watch: ServerMetrics
     divan_traces: Traces | None = None
 
     async def pre_connect(self, eio_sid: str, namespace: str) -> str | None:  # Since 5.18.
@@ -60,23 +60,23 @@ class ObservedManager(Manager):
         to: Any = None,
         **kwargs: Any,
     ) -> None:
-        """As in python-socketio, counted with those whom it reaches here."""
+        """As in python-socketio; counts the emit and the clients of this process that it reaches."""
         namespace, room = namespace or "/", to or room
         self.divan_watch.emitted(namespace)
         options = {"callback": callback, **kwargs}
         if not self.divan_shares or kwargs.get("ignore_queue"):
             self.divan_watch.reached(namespace, self.divan_members(namespace, room, skip_sid))
-            told, trace = self.divan_told(namespace, room, skip_sid)
-            if told:
+            tracing, trace = self.divan_tracing(namespace, room, skip_sid)
+            if tracing:
                 arguments = data if isinstance(data, tuple) else () if data is None else (data,)
-                await super().emit(event, (*arguments, trace), namespace, room=told, **options)
-                skip_sid = [*as_list(skip_sid), *told]
+                await super().emit(event, (*arguments, trace), namespace, room=tracing, **options)
+                skip_sid = [*as_list(skip_sid), *tracing]
         await super().emit(event, data, namespace, room=room, skip_sid=skip_sid, **options)
 
     divan_shares = False
 
-    def divan_told(self, namespace: str, room: Any, skip_sid: Any) -> tuple[list[str], dict[str, Any]]:
-        """Return which clients of those whom an emit reaches are told its trace, and what they are told."""
+    def divan_tracing(self, namespace: str, room: Any, skip_sid: Any) -> tuple[list[str], dict[str, Any]]:
+        """Return the clients of an emit that asked for its trace, and the argument for them."""
         if self.divan_traces is None:
             return [], {}
         try:
@@ -86,7 +86,7 @@ class ObservedManager(Manager):
             return [], {}
 
     def divan_members(self, namespace: str, room: Any, skip_sid: Any) -> int:
-        """Return how many clients of this process an emit reaches; python-socketio says what is no room."""
+        """Return how many clients of this process an emit reaches; 0 where the room is invalid."""
         try:
             if isinstance(room, str) or not hasattr(room, "__len__"):
                 members: Any = self.rooms.get(namespace, {}).get(room, ())
@@ -102,8 +102,8 @@ class ObservedPubSubManager(ObservedManager, PubSubManager):
 
     divan_shares = True
 
-    # The one private method of a manager that is overridden: `emit` publishes a message that it makes itself, and those
-    # of other processes come in through a task that calls nothing else.
+    # The only private method of a manager that is overridden. `emit` publishes a message that it makes itself, and the
+    # task that receives the messages of other processes calls only this method.
     async def _handle_emit(self, message: dict[str, Any]) -> None:
         namespace = message.get("namespace") or "/"
         members = self.divan_members(namespace, message.get("room"), message.get("skip_sid"))
@@ -119,25 +119,25 @@ class ObservedPubSubManager(ObservedManager, PubSubManager):
             await self.divan_deliver(message, namespace)
 
     async def divan_deliver(self, message: dict[str, Any], namespace: str) -> None:
-        """Send what a message says to its clients in this process, and to those who ask its trace, too."""
-        told, trace = self.divan_told(namespace, message.get("room"), message.get("skip_sid"))
-        if told:
+        """Deliver a message to its clients in this process, with the trace to those that asked for it."""
+        tracing, trace = self.divan_tracing(namespace, message.get("room"), message.get("skip_sid"))
+        if tracing:
             data = with_argument(message, trace)
-            await super()._handle_emit({**message, "data": data, "room": told, "skip_sid": None})
-            message = {**message, "skip_sid": [*as_list(message.get("skip_sid")), *told]}
+            await super()._handle_emit({**message, "data": data, "room": tracing, "skip_sid": None})
+            message = {**message, "skip_sid": [*as_list(message.get("skip_sid")), *tracing]}
         await super()._handle_emit(message)
 
 
 def with_argument(message: dict[str, Any], argument: object) -> Any:
-    """Return the data of a message with one argument more."""
+    """Return the data of a message with one more argument."""
     data = message["data"]
     if "binary" not in message:
         # Older versions: as it was given to `emit`.
         return (*(data if isinstance(data, tuple) else () if data is None else (data,)), argument)
     if message["binary"]:
-        # The arguments, and behind them what they have of binary parts.
+        # The arguments, followed by their binary parts.
         return [[*data[0], argument], *data[1:]]
-    # None alone is no argument.
+    # A single None stands for no arguments.
     return [*(data if data != [None] else []), argument]
 
 

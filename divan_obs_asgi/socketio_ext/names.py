@@ -1,4 +1,4 @@
-"""Which namespaces and events have a handler: what a client invents is no label."""
+"""Which namespaces and events have a handler. Names that a client invents never become labels."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ UNKNOWN = "__unknown__"
 
 
 class Names:
-    """The names that the handlers of one server were registered for."""
+    """The names for which the handlers of one server are registered."""
 
     def __init__(self, server: Any) -> None:
         self._server = server
         self.reserved = frozenset(server.reserved_events)
 
     def namespace(self, namespace: str) -> str:
-        """Return the label of a namespace: its name where the application has named it, too."""
+        """Return the label of a namespace: its name, if the application has used that name."""
         server = self._server
         known = (
             namespace in server.handlers
@@ -27,7 +27,7 @@ class Names:
         return namespace if known and namespace != "*" else UNKNOWN
 
     def declared(self) -> dict[str, list[str]]:
-        """Return the namespaces that have handlers, each with its events; catch-all ones have no names."""
+        """Return the namespaces that have handlers, each with its events, without catch-all handlers."""
         server = self._server
         found: dict[str, list[str]] = {}
         for namespace in {*server.handlers, *server.namespace_handlers} - {"*"}:
@@ -37,16 +37,16 @@ class Names:
         return found
 
     def event(self, namespace: str, event: object) -> str:
-        """Return the label of an event: its name where a handler has it; a catch-all handler has none."""
+        """Return the label of an event: its name, if a handler is registered for it; else `__unknown__`."""
         if not isinstance(event, str) or event == "*":
             return UNKNOWN
         if event in self.reserved or any(event in known for known in self._functions(namespace)):
             return event
-        # Written in the code: an object may find a method for whatever a client calls.
+        # Only methods in the code count: `__getattr__` of an object may find one for any name that a client sends.
         return event if getattr_static(self._methods(namespace), f"on_{event}", None) is not None else UNKNOWN
 
     def accepted(self, namespace: str) -> bool:
-        """Tell whether a client may ask to connect to a namespace."""
+        """Return whether a client may ask to connect to a namespace."""
         server = self._server
         return (
             server.namespaces == "*"
@@ -56,16 +56,16 @@ class Names:
         )
 
     def handled(self, namespace: str, event: object) -> bool:
-        """Tell whether python-socketio finds somebody to call; a client may call an event by a number, or nothing."""
+        """Return whether python-socketio finds a handler; the name that a client sends may be a number or null."""
         if isinstance(event, str) and self._registered(namespace, event):
             return True
         functions = self._functions(namespace)
         if functions and not isinstance(event, Hashable):
-            return False  # It looks it up, and fails.
+            return False  # python-socketio looks it up, and fails.
         if event not in self._server.reserved_events and any("*" in known for known in functions):
             return True
         methods = self._methods(namespace)
-        # A namespace class that dispatches by itself takes everything.
+        # A namespace class with a dispatch of its own takes every event.
         return methods is not None and not type(methods).trigger_event.__module__.startswith("socketio.")
 
     def _registered(self, namespace: str, event: str) -> bool:

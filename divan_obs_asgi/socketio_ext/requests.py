@@ -1,4 +1,4 @@
-"""The HTTP requests and WebSockets that Engine.IO is spoken by, as the stack around them sees them."""
+"""Marks the HTTP requests and WebSockets of Engine.IO for the stack around the server."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from divan_obs_asgi.socketio_ext.engine import answer_poll
 from divan_obs_asgi.socketio_ext.transports import Transports
 from divan_obs_asgi.types import Message, Receive, Scope
 
-# One for all of them, wherever the server is mounted.
+# One route for all of them, wherever the server is mounted.
 ROUTE = "/socket.io"
 
 
 class EngineRequests:
-    """Tells the stack what a request of Engine.IO's is, and sees when a connection has been upgraded."""
+    """Sets route and `waits` on the records of Engine.IO's requests, and notices upgrades to WebSocket."""
 
     def __init__(self, transports: Transports, sockets: Callable[[], Mapping[str, Any]], drain: Drain) -> None:
         self._transports = transports
         self._sockets = sockets
         self._drain = drain
-        # Engine.IO forgets a client that leaves before its poll has been answered.
+        # Engine.IO drops a client that leaves before its poll is answered.
         self._polled: WeakSet[Any] = WeakSet()
 
     def begin(self, scope: Scope, receive: Receive) -> Receive:
-        """Return what the server is to receive by."""
+        """Mark the request, and return the `receive` for the server."""
         eio_sid = _session_of(scope)
         record = scope.get(RECORD_KEY)
-        # Without a session it is a handshake, which is answered at once, like what a client posts.
+        # A request without a session is a handshake. It is answered at once, like a POST.
         is_poll = bool(eio_sid) and scope["type"] == "http" and scope.get("method") == "GET"
         if record is not None:
             record.declare_route(ROUTE)
@@ -40,21 +40,21 @@ class EngineRequests:
         if is_poll and (socket := self._sockets().get(eio_sid)) is not None:
             self._polled.add(socket)
             if self._drain.state == "ending":
-                # The server waits for what it has begun to serve, and a poll would last for half a minute.
+                # The server waits for its open requests, and a poll may last half a minute.
                 answer_poll(socket)
         return self._looking(eio_sid, receive) if eio_sid and scope["type"] == "websocket" else receive
 
     async def answer_polls(self) -> None:
-        """Have every poll answered that the end of the process would wait for."""
+        """Answer every open poll: the process would wait for them before it exits."""
         for socket in list(self._polled):
             answer_poll(socket)
 
     def _looking(self, eio_sid: str, receive: Receive) -> Receive:
         polling = self._transports.polling
 
-        # Not async: it would cost each message of the WebSocket a coroutine more.
+        # Not async: that would cost one more coroutine per message of the WebSocket.
         def receive_and_look() -> Awaitable[Message]:
-            # Engine.IO asks for the next message as soon as it has done what the last one, the upgrade, was for.
+            # Engine.IO receives the next message when it has handled the last one, the upgrade.
             if eio_sid in polling:
                 self._transports.look(eio_sid, self._sockets())
             return receive()

@@ -1,4 +1,4 @@
-"""How large rooms are, without their names: what an emit to one costs. For debugging, by flag."""
+"""Measures the sizes of rooms, without their names: a large room makes an emit expensive. For debugging, by flag."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from anyio.lowlevel import checkpoint
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.socketio_ext.names import Names
 
-# The largest of each class, and what is beyond.
+# The upper limits of the classes; larger rooms are "more".
 _EDGES = (1, 10, 100, 1000, 10000)
 CLASSES = (*map(str, _EDGES), "more")
-# Rooms that are looked at before the event loop may do something else: each client has one of its own.
+# Rooms measured before the event loop gets its turn: each client has a room of its own.
 _AT_A_TIME = 1000
 
 
@@ -25,12 +25,12 @@ class Rooms:
         self._rooms = metrics.socketio_rooms
         self._largest = metrics.socketio_largest_room
         self._names = names
-        self._told: set[str] = set()
+        self._labels: set[str] = set()
 
     async def measure(self, manager: Any) -> None:
-        """Look at every room that an application has made."""
+        """Measure every room that the application has made."""
         found: Counter[tuple[str, str]] = Counter()
-        largest: dict[str, int] = dict.fromkeys(self._told, 0)
+        largest: dict[str, int] = dict.fromkeys(self._labels, 0)
         for namespace in list(manager.get_namespaces()):
             label = self._names.namespace(namespace)
             largest.setdefault(label, 0)
@@ -46,11 +46,11 @@ class Rooms:
             self._largest.labels(label).set(most)
             for members_class in CLASSES:
                 self._rooms.labels(label, members_class).set(found[label, members_class])
-        self._told = set(largest)
+        self._labels = set(largest)
 
 
 def size_of(rooms: Any, room: Any) -> int:
-    """Return how many are in a room; 0 of everybody's, of a client's own, and of one that has gone."""
+    """Return the clients in a room; 0 for the room of all, for a client's own room, and for one that is gone."""
     if room is None or room in rooms.get(None, ()):
         return 0
     return len(rooms.get(room, ()))

@@ -25,18 +25,18 @@ from divan_obs_asgi.socketio_ext.manager import ObservedManager, ObservedPubSubM
 from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
 from divan_obs_asgi.socketio_ext.requests import EngineRequests
 from divan_obs_asgi.socketio_ext.rooms import Rooms
+from divan_obs_asgi.socketio_ext.server_metrics import COMPONENT, PendingCall, ServerMetrics
 from divan_obs_asgi.socketio_ext.subclassing import become
 from divan_obs_asgi.socketio_ext.traces import Traces
 from divan_obs_asgi.socketio_ext.upstream_logs import mask_sessions
-from divan_obs_asgi.socketio_ext.watch import COMPONENT, Calling, Watch
 from divan_obs_asgi.types import BUNDLE_KEY
 
 _logger = logging.getLogger(__name__)
 RECONCILE_EVERY_S = 10
-# What clients hear when the service takes its leave.
+# The event that clients get at the start of a drain.
 DRAINING = "server_draining"
-# The `call` that an emit is of.
-_calling: ContextVar[Calling | None] = ContextVar("divan_obs_asgi.socketio_calling", default=None)
+# The `call` to which an emit belongs.
+_pending: ContextVar[PendingCall | None] = ContextVar("divan_obs_asgi.socketio_pending_call", default=None)
 
 
 class ObservedAsyncServer(socketio.AsyncServer):
@@ -44,14 +44,14 @@ class ObservedAsyncServer(socketio.AsyncServer):
     `socketio.AsyncServer`, counted, timed, traced and logged. Takes the same arguments, and `obs`.
 
     Args:
-        obs: the bundle. Without it the server is observed from its first request on, by the bundle of the application
-            that `init` or `wrap` has put around it; where several stand around it, the innermost.
+        obs: the bundle. Without it the server uses, from its first request on, the bundle of the stack that `init` or
+            `wrap` has put around it; of several stacks the innermost.
 
     Attributes:
-        obs: the bundle; not there before it is known.
+        obs: the bundle; not set before it is known.
 
-    A `client_manager` and the Engine.IO server become instances of a subclass of theirs; no class is changed. Labels
-    are the names that handlers were registered for; what else a client invents is "__unknown__".
+    The `client_manager` and the Engine.IO server become instances of a subclass; no class is changed. Labels are the
+    names for which handlers are registered; any other name that a client sends is "__unknown__".
     """
 
     obs: Observability
@@ -70,9 +70,9 @@ class ObservedAsyncServer(socketio.AsyncServer):
             return
         self._upstream = super()._trigger_event
         self._names = Names(self)
-        self._watch = Watch(obs.metrics, self._names, obs.faults)
+        self._watch = ServerMetrics(obs.metrics, self._names, obs.faults)
         self._calls = HandlerCalls(self, self._watch, self._names, obs)
-        # Not the dictionary: Engine.IO makes a new one when it dismisses everybody.
+        # Not the dictionary itself: Engine.IO makes a new one when it disconnects all clients.
         self._requests = EngineRequests(self._watch.transports, lambda: self.eio.sockets, obs.drain)
         self._traces = Traces(obs) if obs.spans is not None else None
         self._rooms = Rooms(obs.metrics, self._names) if obs.settings.socketio.room_sizes else None
@@ -88,7 +88,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
                 become(instance, mixin)
                 instance.divan_watch = self._watch
             except Exception as error:
-                # One with __slots__ or written in C: the reconciler still sees what it holds.
+                # A class with __slots__, or written in C: the gauges are still reconciled with it.
                 obs.faults.report(COMPONENT, error)
         if isinstance(self.manager, ObservedManager):
             self.manager.divan_traces = self._traces
@@ -100,7 +100,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
         obs.drain.on_end(self._requests.answer_polls)
 
     async def handle_request(self, *args: Any, **kwargs: Any) -> Any:
-        """As in `socketio.AsyncServer`; the stack around it learns which requests are long polls."""
+        """As in `socketio.AsyncServer`; marks long polls for the stack around it."""
         if self._looks_for_bundle:
             self._looks_for_bundle = False
             self._find_bundle(args[0] if args else None)
@@ -115,7 +115,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
         return await super().handle_request(*args, **kwargs)
 
     def _find_bundle(self, scope: Any) -> None:
-        # Other `async_mode`s hand over requests of their own, on which `get` may mean anything.
+        # Other values of `async_mode` pass objects of their own, whose `get` may do anything.
         bundle = scope.get(BUNDLE_KEY) if isinstance(scope, Mapping) else None
         if isinstance(bundle, Observability):
             try:
@@ -123,9 +123,9 @@ class ObservedAsyncServer(socketio.AsyncServer):
             except Exception as error:
                 self._observed = False
                 bundle.faults.report(COMPONENT, error)
-        elif _is_to_be_observed():
+        elif _is_enabled():
             _logger.warning(
-                "%s is not observed: it was made without obs=, and no init or wrap is around it.",
+                "%s is not observed: it was made without obs=, and it is not inside a stack of init or wrap.",
                 type(self).__name__,
             )
 
@@ -140,9 +140,9 @@ class ObservedAsyncServer(socketio.AsyncServer):
         callback: Callable[..., Any] | None = None,
         ignore_queue: bool = False,
     ) -> None:
-        """As in `socketio.AsyncServer`, in a span of the current trace that names the event."""
+        """As in `socketio.AsyncServer`, by flag in a span of the current trace."""
         traces = self._traces if self._observed else None
-        # What is no callable is python-socketio's to refuse, or to hand to a manager of the application's own.
+        # python-socketio refuses a callback that is not callable, or an application's own manager handles it.
         if callable(callback) and self._observed:
             callback = self._timed(callback, namespace or "/")
         with traces.emitting(event, namespace or "/") if traces is not None and traces.makes_spans else nullcontext():
@@ -159,15 +159,15 @@ class ObservedAsyncServer(socketio.AsyncServer):
 
     async def call(self, event: str, *args: Any, **kwargs: Any) -> Any:
         """As in `socketio.AsyncServer`, timed."""
-        before, calling = _calling.get(), Calling()
-        _calling.set(calling)
+        before, pending = _pending.get(), PendingCall()
+        _pending.set(pending)
         try:
             return await super().call(event, *args, **kwargs)
         except BaseException:
-            calling.gave_up = True
+            pending.gave_up = True
             raise
         finally:
-            _calling.set(before)
+            _pending.set(before)
 
     async def disconnect(self, sid: str, namespace: str | None = None, ignore_queue: bool = False) -> None:
         if not self._observed:
@@ -183,11 +183,11 @@ class ObservedAsyncServer(socketio.AsyncServer):
             raise
         finally:
             leaving_for.set(before[0])
-            # A connect handler may send others away, and fail after that.
+            # A connect handler may disconnect others, and fail after that.
             touched.set(before[1])
 
     def instrument(self, *args: Any, **kwargs: Any) -> Any:
-        """As in `socketio.AsyncServer`; the hooks of its admin page come inside of ours."""
+        """As in `socketio.AsyncServer`; our hooks are put around those of its admin page."""
         admin = super().instrument(*args, **kwargs)
         if self._observed:
             self._hooks.install()
@@ -195,16 +195,16 @@ class ObservedAsyncServer(socketio.AsyncServer):
 
     def on_error(self, error: Exception, event: str, namespace: str, sid: str) -> Any:
         """
-        Do something about an exception that a handler has raised; to be overridden, and may be async.
+        Handle an exception that a handler has raised. Override it; it may be async.
 
         Returns:
-            what the client is answered with under OBS_SOCKETIO_ACK_ERRORS: its acknowledgement, or the `data` of its
-            `connect_error`. None for `{"error": {"code": "internal_error", "request_id": ...}}`.
+            what the client gets under OBS_SOCKETIO_ACK_ERRORS: the acknowledgement, or the `data` of a `connect_error`.
+            None for `{"error": {"code": "internal_error", "request_id": ...}}`.
         """
 
-    # The one private method that is overridden: python-socketio calls every handler here, functions and namespaces,
-    # those of connects and disconnects too, and only here it is known what came of it. A wrapper at registration does
-    # not see what has no handler, and would hide the function whose signature python-socketio tries out.
+    # The only private method of the server that is overridden. Here python-socketio calls every handler (functions and
+    # namespaces, connects and disconnects), and only here the result is known. A wrapper at registration would not see
+    # events without a handler, and would hide the function whose signature python-socketio tries out.
     async def _trigger_event(self, event: Any, namespace: str, *args: Any) -> Any:
         record = self._calls.begin(event, namespace, args) if self._observed else None
         if record is None:
@@ -220,7 +220,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
             if answer is None:
                 raise
             if record.handshake_event:
-                # What python-socketio answers and cleans up after; otherwise the client waits until it gives up.
+                # python-socketio responds to this exception and cleans up; else the client would wait in vain.
                 raise Refused("internal_error", answer) from raised
             return answer
         except BaseException as error:
@@ -231,8 +231,8 @@ class ObservedAsyncServer(socketio.AsyncServer):
         return result
 
     async def _answer_at_end(self, record: EventRecord, raised: Exception) -> Any:
-        """End the record of a call that has raised; return as `_answer_to`."""
-        # Of two calls the one whose arguments were wrong tells nothing.
+        """End the record of a call that has raised, and return the result of `_answer_to`."""
+        # Of two calls, ignore the TypeError of the one whose arguments did not fit.
         error = record.first_error if record.first_error is not None and is_signature(raised) else raised
         try:
             return await self._answer_to(error, record)
@@ -240,7 +240,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
             self._calls.end(record, error)
 
     async def _answer_to(self, error: Exception, record: EventRecord) -> Any:
-        """Call the hook; return what the client is to be acknowledged with, or None where the error goes on."""
+        """Call `on_error`; return the acknowledgement for the client, or None to raise the error."""
         if is_refusal(record, error):
             return None
         try:
@@ -256,23 +256,23 @@ class ObservedAsyncServer(socketio.AsyncServer):
 
     def _timed(self, callback: Callable[..., Any], namespace: str) -> Callable[..., Any]:
         try:
-            return self._watch.timed(namespace, callback, _calling.get())
+            return self._watch.timed(namespace, callback, _pending.get())
         except Exception as error:
             self.obs.faults.report(COMPONENT, error)
             return callback
 
     async def _announce_drain(self) -> None:
-        told = {"remaining_s": round(self.obs.drain.remaining_s(), 3)}
+        data = {"remaining_s": round(self.obs.drain.remaining_s(), 3)}
         for namespace in list(self.manager.get_namespaces()):
-            # To those who are connected here: the other processes go on.
-            await self.emit(DRAINING, told, namespace=namespace, ignore_queue=True)
+            # Only to clients of this process: the others do not drain.
+            await self.emit(DRAINING, data, namespace=namespace, ignore_queue=True)
 
     def _begin_alone(self) -> None:
         """
-        Do at the first request what belongs to the application's start, where no lifespan has come to the stack.
+        Start at the first request what a lifespan would have started.
 
-        Or one has before this server was made. `socketio.ASGIApp` with `on_startup` or `on_shutdown` keeps it from the
-        application inside.
+        There may be no lifespan, or it came before this server was made. `socketio.ASGIApp` with `on_startup` or
+        `on_shutdown` does not pass it to the application inside.
         """
         self._compares = True
         self._alone = self.start_background_task(self._reconcile_alone)
@@ -282,7 +282,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
         try:
             await self._reconcile()
         finally:
-            # The event loop ends: so do the threads that write lines and export spans, whom nobody else would end.
+            # The event loop ends. Nothing else would end the threads that write lines and export spans.
             await self.obs.rest_in_thread()
 
     async def _reconcile(self) -> None:
@@ -302,8 +302,8 @@ class ObservedAsyncServer(socketio.AsyncServer):
             self.obs.faults.report(COMPONENT, error)
 
 
-def _is_to_be_observed() -> bool:
-    """Tell whether the flags want it; where they are off there is no stack to be found."""
+def _is_enabled() -> bool:
+    """Return whether the flags enable it; with disabled flags there is no stack to find."""
     try:
         settings = Settings.from_env()
     except ImproperlyConfigured:

@@ -1,4 +1,4 @@
-"""An object that somebody else has made, as one of a subclass: no other of its class changes."""
+"""Makes one object an instance of a subclass, without changing its class for others."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 def become(instance: Any, mixin: type[Any]) -> None:
     """
-    Put `mixin` in front of the class of one instance, whose every method stays reachable by `super()`.
+    Put `mixin` in front of the class of one instance; `super()` reaches the methods of that class.
 
-    A manager is handed over ready made, and python-socketio makes its Engine.IO server itself; both are called from
-    within, so that a wrapper around them would miss half of it.
+    An application passes a finished manager, and python-socketio makes the Engine.IO server itself. Both call their
+    own methods, so that a wrapper around them would miss half of the calls.
     """
     if not isinstance(instance, mixin):
         cls = type(instance)

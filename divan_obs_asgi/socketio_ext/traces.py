@@ -1,4 +1,4 @@
-"""The trace of an emit, on its way to another process and to the clients that ask for it."""
+"""Sends the trace of an emit to other processes, and to the clients that ask for it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from urllib.parse import parse_qs
 from divan_obs_asgi.connection.record import current_record
 from divan_obs_asgi.observability import Observability
 
-# Where it stands in a message between processes; python-socketio's own managers do not look at it.
+# The key in a message between processes; python-socketio's own managers ignore it.
 MESSAGE_KEY = "traceparent"
-# A client asks for it in the query of its handshake: `?divan_traces=1`.
-ASKING = "divan_traces"
-# What is sent to it has one more argument, at the end: {"$trace": {"traceparent": "00-..."}}.
+# A client asks for traces in the query of its handshake: `?divan_traces=1`.
+QUERY_KEY = "divan_traces"
+# Such a client gets one more argument, the last one: {"$trace": {"traceparent": "00-..."}}.
 CLIENT_KEY = "$trace"
 # Semantic conventions, "Messaging spans".
 _SEND = {"messaging.system": "socketio", "messaging.operation.name": "send", "messaging.operation.type": "send"}
@@ -23,10 +23,10 @@ _DELIVER = {**_SEND, "messaging.operation.name": "deliver"}
 
 class Traces:
     """
-    Writes and reads where traces travel; only made where tracing is on.
+    Writes and reads the trace in messages; made only where tracing is on.
 
     Attributes:
-        makes_spans: whether an emit is a span, and what comes of it in another process, too.
+        makes_spans: whether an emit, and its delivery in another process, are spans.
     """
 
     def __init__(self, obs: Observability) -> None:
@@ -36,8 +36,8 @@ class Traces:
         self._current_traceparent = current_traceparent
         self.makes_spans = obs.settings.socketio.emit_spans
         self._span = obs.work.span
-        self._tells_clients = obs.settings.socketio.client_traces
-        self._asked: set[str] = set()
+        self._sends_to_clients = obs.settings.socketio.client_traces
+        self._asking: set[str] = set()
 
     def emitting(self, event: str, namespace: str) -> AbstractContextManager[object]:
         """Return a span of the current trace for an emit."""
@@ -46,15 +46,15 @@ class Traces:
     # Between processes.
 
     def send_along(self, message: dict[str, Any]) -> None:
-        """Have a message of this process tell the current trace."""
+        """Add the current trace to a message of this process."""
         trace = self._current_traceparent()
         if trace:
             message[MESSAGE_KEY] = trace
 
     @contextmanager
     def delivering(self, message: Mapping[str, Any], namespace: str) -> Iterator[None]:
-        """Have what comes of another process' message belong to that one's trace, and be a span of it by flag."""
-        # The task that listens has inherited what was current when the first client connected.
+        """Deliver a message of another process in the trace of that process; by flag, in a span of that trace."""
+        # The listening task has inherited the record of the first client's request.
         around = current_record.get()
         current_record.set(None)
         try:
@@ -69,32 +69,32 @@ class Traces:
 
     def opened(self, eio_sid: str, environ: Mapping[str, Any]) -> None:
         """Note whether a connection asks for traces."""
-        query = environ.get("QUERY_STRING", "") if self._tells_clients else ""
-        if ASKING in query and parse_qs(query).get(ASKING) == ["1"]:
-            self._asked.add(eio_sid)
+        query = environ.get("QUERY_STRING", "") if self._sends_to_clients else ""
+        if QUERY_KEY in query and parse_qs(query).get(QUERY_KEY) == ["1"]:
+            self._asking.add(eio_sid)
 
     def closed(self, eio_sid: str) -> None:
-        self._asked.discard(eio_sid)
+        self._asking.discard(eio_sid)
 
     def reconcile(self, sockets: Mapping[str, Any]) -> None:
-        """Forget those whose end nobody has told."""
-        self._asked.intersection_update(list(sockets))
+        """Forget connections whose end was not reported."""
+        self._asking.intersection_update(list(sockets))
 
     def for_clients(self, manager: Any, namespace: str, room: Any, skip_sid: Any) -> tuple[list[str], dict[str, Any]]:
-        """Return which clients of those whom an emit reaches are told its trace, and what they are told."""
-        trace = self._current_traceparent() if self._asked else ""
+        """Return the clients of an emit that asked for its trace, and the argument for them."""
+        trace = self._current_traceparent() if self._asking else ""
         if not trace:
             return [], {}
         members = manager.rooms.get(namespace, {})
         rooms = [members[name] for name in (room if isinstance(room, (list, tuple)) else [room]) if name in members]
         skipped = as_list(skip_sid)
-        asked = [manager.sid_from_eio_sid(eio_sid, namespace) for eio_sid in tuple(self._asked)]
-        told = [sid for sid in asked if sid not in skipped and any(sid in room for room in rooms)]
-        return told, {CLIENT_KEY: {"traceparent": trace}}
+        sids = [manager.sid_from_eio_sid(eio_sid, namespace) for eio_sid in tuple(self._asking)]
+        tracing = [sid for sid in sids if sid not in skipped and any(sid in room for room in rooms)]
+        return tracing, {CLIENT_KEY: {"traceparent": trace}}
 
 
 def as_list(skip_sid: Any) -> list[Any]:
-    """Return whom an emit leaves out, as python-socketio takes it: one, several or nobody."""
+    """Return the clients that an emit leaves out, as a list."""
     return skip_sid if isinstance(skip_sid, list) else [] if skip_sid is None else [skip_sid]
 
 
@@ -102,4 +102,4 @@ def _named(event: object, namespace: str) -> dict[str, object]:
     return {"socketio.event": event, "socketio.namespace": namespace}
 
 
-__all__ = ["ASKING", "CLIENT_KEY", "MESSAGE_KEY", "Traces", "as_list"]
+__all__ = ["CLIENT_KEY", "MESSAGE_KEY", "QUERY_KEY", "Traces", "as_list"]

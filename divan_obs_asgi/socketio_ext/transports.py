@@ -1,4 +1,4 @@
-"""Which transport each Engine.IO connection uses, and when one goes from polling to WebSocket."""
+"""Counts the Engine.IO connections by transport, and their upgrades from polling to WebSocket."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ class Transports:
         self._upgrades = metrics.socketio_upgrades
         self._corrections = metrics.socketio_corrections.labels("transports")
         self._open: dict[str, set[str]] = {_POLLING: set(), _WEBSOCKET: set()}
-        # Those which may yet be upgraded.
+        # These may be upgraded later.
         self.polling = self._open[_POLLING]
 
     def opened(self, eio_sid: str, environ: Mapping[str, Any]) -> None:
         """Note a connection, with its handshake."""
         self._open[_WEBSOCKET if _is_websocket(environ) else _POLLING].add(eio_sid)
-        self._tell()
+        self._publish()
 
     def closed(self, eio_sid: str) -> None:
         """Note that a connection has ended."""
         for members in self._open.values():
             members.discard(eio_sid)
-        self._tell()
+        self._publish()
 
     def look(self, eio_sid: str, sockets: Mapping[str, Any]) -> None:
-        """See whether a connection that was polling has been upgraded."""
+        """Note the upgrade of a polling connection, if it has happened."""
         socket = sockets.get(eio_sid)
         if socket is not None and socket.upgraded:
             self.polling.discard(eio_sid)
             self._open[_WEBSOCKET].add(eio_sid)
             self._upgrades.inc()
-            self._tell()
+            self._publish()
 
     def reconcile(self, sockets: Mapping[str, Any]) -> None:
-        """See who was upgraded and says nothing, and let go of what the server does not hold any more."""
+        """Note upgrades of silent clients, and drop connections that the server does not hold any more."""
         for eio_sid in list(self.polling):
             self.look(eio_sid, sockets)
         off = 0
@@ -53,9 +53,9 @@ class Transports:
             off += len(gone)
         if off:
             self._corrections.inc(off)
-            self._tell()
+            self._publish()
 
-    def _tell(self) -> None:
+    def _publish(self) -> None:
         for name, members in self._open.items():
             self._shares[name].set(len(members))
 
@@ -64,7 +64,7 @@ def _is_websocket(environ: Mapping[str, Any]) -> bool:
     scope = environ.get("asgi.scope")
     if isinstance(scope, dict) and "type" in scope:
         return bool(scope["type"] == _WEBSOCKET)
-    # Elsewhere there is the header, which a client that polls may send as well.
+    # Without a scope the header has to do, though a polling client may send it as well.
     upgrade = environ.get("HTTP_UPGRADE")
     return isinstance(upgrade, str) and upgrade.lower() == _WEBSOCKET
 

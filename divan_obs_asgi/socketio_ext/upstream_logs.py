@@ -1,4 +1,4 @@
-"""What python-socketio, Engine.IO and asyncio log by themselves, without sessions, rooms and payloads."""
+"""Removes session ids, rooms and payloads from what python-socketio, Engine.IO and asyncio log."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from divan_obs_asgi.logs.lines import HIDDEN_KEY
 from divan_obs_asgi.logs.socketio_lines import REDUCED_KEY, reduced
 from divan_obs_asgi.redaction.text import HIDDEN
 from divan_obs_asgi.socketio_ext.names import UNKNOWN
-from divan_obs_asgi.socketio_ext.watch import COMPONENT
+from divan_obs_asgi.socketio_ext.server_metrics import COMPONENT
 
-# asyncio tells of exceptions that nobody has asked for, with their text.
+# asyncio logs exceptions of tasks that were never awaited, with their text.
 _ASYNCIO = "asyncio"
-# engineio.BaseServer.generate_id: 12 random bytes and a number of 3, in base64; an application may have others.
+# engineio.BaseServer.generate_id: 12 random bytes and a 3-byte number, in base64; an application may use other ids.
 _ID = re.compile(r"[\w-]{8,128}")
-# Characters that are read at the beginning and at the end of a text.
+# Characters of a text that are read, at its beginning and at its end.
 _READ = 2048
-_OF_WORDS = f"{string.ascii_letters}{string.digits}-_"
+_WORD_CHARACTERS = f"{string.ascii_letters}{string.digits}-_"
 _RANDOM_BYTES, _OWN_LENGTH = 12, 20
 
 
 class SessionFilter(logging.Filter):
     """
-    Masks ids of sessions in a server's log records, before any handler sees them; lets every record pass.
+    Masks session ids in a server's log records, before any handler sees them. Every record passes.
 
-    An id lets its holder speak for the client. Known are those of clients that are there, and all that
-    this server has ever made: the number in them is one that it has counted to.
+    With a session id anybody can act as the client. It recognises the ids of connected clients, and all that this
+    server has made: the number in such an id is at most the server's counter.
     """
 
     def __init__(self, server: Any, logger: logging.Logger) -> None:
         super().__init__()
-        # The loggers are the process', and live longer: nothing here may hold the server.
+        # The loggers belong to the process and live longer: this filter must not keep the server alive.
         self._server = weakref.ref(server)
         logger.addFilter(self)
         weakref.finalize(server, logger.removeFilter, self)
@@ -79,7 +79,7 @@ class SessionFilter(logging.Filter):
         text = _bounded(whole)
         ids = self._ids_in(text)
         if ids or text is not whole:
-            # The standard library's formatters take the first, and our own lines heed the second.
+            # The standard library's formatters use `exc_text`; our own lines use the ids.
             record.exc_text = self._masked(text)
             setattr(record, HIDDEN_KEY, ids)
 
@@ -104,7 +104,7 @@ class SessionFilter(logging.Filter):
     def _number_in(self, word: str) -> int:
         try:
             return int.from_bytes(base64.urlsafe_b64decode(word)[_RANDOM_BYTES:])
-        except ValueError:  # Letters of other alphabets.
+        except ValueError:  # Not base64.
             return 1 << 24
 
 
@@ -112,15 +112,15 @@ _formatter = logging.Formatter()
 
 
 def _bounded(text: str) -> str:
-    """Return beginning and end of a text that is longer than any that Engine.IO writes, without words in two parts."""
+    """Cut the middle out of a text that is longer than any of Engine.IO's; never cuts a word in two."""
     if len(text) <= 2 * _READ:
         return text
-    return f"{text[:_READ].rstrip(_OF_WORDS)}[cut:length]{text[-_READ:].lstrip(_OF_WORDS)}"
+    return f"{text[:_READ].rstrip(_WORD_CHARACTERS)}[cut:length]{text[-_READ:].lstrip(_WORD_CHARACTERS)}"
 
 
 def mask_sessions(server: Any) -> None:
-    """Have nothing that is logged about `server` tell ids of its sessions."""
-    # `logger=` takes anything that logs: a LoggerAdapter, or an object of another library, whose name may be anything.
+    """Mask the session ids of `server` in everything that is logged about it."""
+    # `logger=` takes anything that logs: a LoggerAdapter, or an object of another library with a `name` of any type.
     named = [getattr(getattr(logger, "logger", logger), "name", "") for logger in (server.logger, server.eio.logger)]
     for name in sorted({_ASYNCIO, *(name for name in named if isinstance(name, str) and name)}):
         SessionFilter(server, logging.getLogger(name))

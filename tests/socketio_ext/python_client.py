@@ -69,7 +69,7 @@ class PythonClients:
     async def _do(self, what: str, name: str, wish: dict[str, Any]) -> Any:
         client = self._clients.setdefault(name, _Client())
         try:
-            return _told(await getattr(self, f"_{what}")(client, **wish))
+            return _as_json(await getattr(self, f"_{what}")(client, **wish))
         except (socketio.exceptions.SocketIOError, TimeoutError) as error:
             raise ClientError(str(error)) from error
 
@@ -156,8 +156,8 @@ def _bytes(value: Any) -> Any:
     return base64.b64decode(value["$bytes"]) if isinstance(value, dict) and "$bytes" in value else value
 
 
-def _told(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     """Return an answer as the JavaScript client gives it, through JSON."""
     if isinstance(value, (list, tuple)):
-        return [_told(item) for item in value]
+        return [_as_json(item) for item in value]
     return {"$bytes": base64.b64encode(value).decode()} if isinstance(value, bytes) else value

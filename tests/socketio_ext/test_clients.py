@@ -125,7 +125,7 @@ def talk(request: pytest.FixtureRequest, clients: Clients, start: Callable[..., 
         clients.do("close", client)
 
 
-def test_what_clients_do_is_told_once_and_alike(talk: Conversation) -> None:
+def test_what_clients_do_is_reported_once_and_alike(talk: Conversation) -> None:
     """Events with and without an answer, rooms, namespaces, both ways of asking: metrics, lines and spans agree."""
     upgrades = talk.service.samples("divan_socketio_upgrades_total")[()]
     acks = talk.acks()
@@ -160,7 +160,7 @@ def test_what_clients_do_is_told_once_and_alike(talk: Conversation) -> None:
 
 
 @pytest.mark.parametrize("talk", ["upgrade"], indirect=True)
-def test_a_refused_client_is_told_so_and_is_none(talk: Conversation) -> None:
+def test_a_refused_client_gets_an_error_and_is_not_counted(talk: Conversation) -> None:
     """Its connect is one, with its outcome; it has no disconnect."""
     before = talk.service.samples("divan_socketio_connects_total").get(("/chat", "refused"), 0)
     talk.connect("bob", "/")

@@ -31,7 +31,7 @@ def connect(clients: Clients, name: str, service: Service, namespace: str) -> No
     clients.do("connect", name, url=service.url, namespace=namespace, transports=["websocket"], auth=None)
 
 
-def test_a_drain_is_told_in_every_namespace(start: Callable[..., Service], clients: Clients) -> None:
+def test_a_drain_is_announced_in_every_namespace(start: Callable[..., Service], clients: Clients) -> None:
     """With how long requests are still served; a client goes on being served meanwhile."""
     service = start("over", OBS_DRAIN_DELAY_S="30")
     for namespace in ("/", "/chat"):
@@ -45,7 +45,7 @@ def test_a_drain_is_told_in_every_namespace(start: Callable[..., Service], clien
     service.kill()
 
 
-def test_the_clients_of_other_processes_are_not_told(
+def test_the_clients_of_other_processes_get_no_announcement(
     start: Callable[..., Service], python_clients: Clients, redis_server: RedisServer
 ) -> None:
     """They share a Redis, and only one of them ends."""

@@ -33,7 +33,7 @@ def events_of(observed: Observed) -> list[dict[str, Any]]:
     return [line for line in lines if line.get("event") not in ("connect", "disconnect")]
 
 
-def test_a_call_is_a_line_with_the_payloads_shape_and_nothing_of_it() -> None:
+def test_the_line_of_a_call_has_only_the_shape_of_the_payload() -> None:
     """Size and shape say what was sent; the payload, and the session's id, stand in no line."""
     observed = Observed()
     server = server_of(observed, namespaces=["/chat"])
@@ -304,9 +304,7 @@ def test_a_handler_of_everything_is_observed_however_an_event_is_called(event: s
 
 @pytest.mark.parametrize("always_connect", [False, True])
 @pytest.mark.parametrize("answers", [False, True])
-def test_a_client_whose_connect_handler_fails_is_told_where_the_flag_says_so(
-    answers: bool, always_connect: bool
-) -> None:
+def test_a_client_whose_connect_handler_fails_gets_an_error_under_the_flag(answers: bool, always_connect: bool) -> None:
     """Without it the client waits until it gives up, as python-socketio has it; the failure is told in both cases."""
     observed = Observed({"OBS_SOCKETIO_ACK_ERRORS": str(answers)})
     server = server_of(observed, always_connect=always_connect)
@@ -334,7 +332,7 @@ def test_a_client_whose_connect_handler_fails_is_told_where_the_flag_says_so(
     assert observed.value("divan_socketio_connects_total", namespace="/", outcome="refused") == 0
 
 
-def test_a_cancelled_handler_is_told_as_cancelled() -> None:
+def test_a_cancelled_handler_is_logged_as_cancelled() -> None:
     """python-socketio swallows the cancellation; the line does not."""
     observed = Observed()
     server = server_of(observed)
@@ -355,7 +353,7 @@ def test_a_cancelled_handler_is_told_as_cancelled() -> None:
     assert [line["outcome"] for line in events_of(observed)] == ["cancelled"]
 
 
-def test_a_task_that_goes_on_after_a_cancellation_is_told_as_cancelled_once() -> None:
+def test_a_task_that_goes_on_after_a_cancellation_is_logged_as_cancelled_once() -> None:
     """Where events are handled one after the other in one task, the next ones are none of it."""
     observed = Observed()
     server = server_of(observed)
@@ -500,7 +498,7 @@ async def takes_nothing() -> None: ...
     [takes_no_auth, takes_auth, raises_without_auth, raises_with_auth, takes_nothing],
     ids=lambda handler: handler.__name__,
 )
-def test_a_connect_is_told_once_by_what_came_of_it(handler: Any, wrapped: Any, auth: str, answers: bool) -> None:
+def test_a_connect_is_logged_once_with_its_outcome(handler: Any, wrapped: Any, auth: str, answers: bool) -> None:
     """python-socketio tries a handler with and without the client's data; what counts is whether it is connected."""
     exported = Exported()
     observed = Observed({**TRACED, "OBS_SOCKETIO_ACK_ERRORS": str(answers)}, span_exporter=exported)

@@ -1,4 +1,4 @@
-"""What is counted in plain numbers is told to the metrics in full, whoever asks and whenever."""
+"""Plain counts reach the metrics in full, in whichever thread the metrics are read."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from divan_obs_asgi.metrics.fast_counters import FastCounter
 from divan_obs_asgi.socketio_ext import ObservedAsyncServer
 from divan_obs_asgi.socketio_ext.names import Names
 from divan_obs_asgi.socketio_ext.series import HandlerSeries
-from divan_obs_asgi.socketio_ext.watch import Watch
+from divan_obs_asgi.socketio_ext.server_metrics import ServerMetrics
 from tests.stacks import Observed
 
 LABELS = {"namespace": "/", "event": "say"}
 
 
-def test_nothing_is_lost_or_told_twice_while_others_read() -> None:
+def test_no_event_is_lost_or_counted_twice_during_a_scrape() -> None:
     """A scrape reads in a thread of its own while events go on."""
     metrics = Metrics()
     tally, handler = FastCounter(metrics.socketio_upgrades), HandlerSeries(metrics, "/", "say", plain=True)
@@ -41,7 +41,7 @@ def test_nothing_is_lost_or_told_twice_while_others_read() -> None:
 
 
 def test_a_handler_that_was_never_called_has_no_series() -> None:
-    """A connect is no event, and what has no handler takes no time."""
+    """A connect is not counted as an event, and an event without a handler has no duration."""
     metrics = Metrics()
     handler = HandlerSeries(metrics, "/", "connect", plain=False)
     handler.publish()
@@ -59,7 +59,7 @@ def call(seconds: float) -> RequestRecord:
 
 
 def test_the_exemplar_of_a_duration_is_a_trace_that_is_there() -> None:
-    """Of an unsampled one there would be nothing to look at."""
+    """An unsampled trace was never exported."""
     metrics = Metrics()
     handler = HandlerSeries(metrics, "/", "say", plain=True)
     for trace_id, sampled in (("ab" * 16, True), ("cd" * 16, False)):
@@ -74,8 +74,8 @@ def test_the_exemplar_of_a_duration_is_a_trace_that_is_there() -> None:
     assert "cd" * 16 not in page
 
 
-def test_what_has_handlers_is_at_zero_when_the_application_has_started() -> None:
-    """Namespaces and events, of functions and of classes; a catch-all handler has no names to tell."""
+def test_series_of_handlers_are_at_zero_when_the_application_has_started() -> None:
+    """Namespaces and events, of functions and of classes; a catch-all handler has no names."""
 
     class Rooms(socketio.AsyncNamespace):
         async def on_join(self, sid: str, room: str) -> None: ...
@@ -109,7 +109,7 @@ def test_what_has_handlers_is_at_zero_when_the_application_has_started() -> None
 def test_a_million_strange_events_are_one_series() -> None:
     """A client may call its events, and its namespaces, whatever it likes: neither series nor memory grow."""
     metrics = Metrics()
-    watch = Watch(metrics, Names(socketio.AsyncServer()), InternalErrors(lambda component: None))
+    watch = ServerMetrics(metrics, Names(socketio.AsyncServer()), InternalErrors(lambda component: None))
 
     def meet(count: int) -> int:
         for number in range(count):

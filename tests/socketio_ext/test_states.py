@@ -233,7 +233,7 @@ class Sessions(RuleBasedStateMachine):
         return told
 
     @invariant()
-    def what_is_told_is_the_truth(self) -> None:
+    def the_metrics_are_correct(self) -> None:
         told = self.told()
         self.clients_are_those_of_the_manager(told)
         self.transports_are_those_of_the_engine(told)

@@ -172,7 +172,7 @@ DATA: list[Any] = [None, "one", ("one", 2), [1, 2], {"a": b"binary"}, (b"two", "
 
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("data", DATA, ids=repr)
-def test_a_client_that_asks_is_told_the_trace_in_one_argument_more(data: Any, shared: bool) -> None:
+def test_a_client_that_asks_gets_the_trace_as_one_more_argument(data: Any, shared: bool) -> None:
     """And nothing else changes: not for it, and not at all for the others, here and in the other process."""
 
     async def conversation() -> tuple[Process, list[list[Any]], list[list[Any]]]:
@@ -206,7 +206,7 @@ def parsed(packets: list[Any]) -> tuple[list[Any], list[bytes]]:
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_whom_an_emit_leaves_out_is_not_told_of_it(shared: bool) -> None:
+def test_clients_that_an_emit_leaves_out_do_not_get_it(shared: bool) -> None:
     """Rooms and `skip_sid` mean what they mean; nobody gets anything twice."""
 
     async def conversation() -> list[list[str]]:
@@ -222,7 +222,7 @@ def test_whom_an_emit_leaves_out_is_not_told_of_it(shared: bool) -> None:
     assert anyio.run(conversation) == [told, told, [], plain, plain]
 
 
-def test_an_acknowledgement_comes_back_from_a_client_that_is_told() -> None:
+def test_a_client_that_gets_the_trace_can_acknowledge() -> None:
     """`call` gets its answer."""
 
     async def conversation() -> object:
@@ -249,7 +249,7 @@ def test_an_acknowledgement_comes_back_from_a_client_that_is_told() -> None:
         (TRACED, "x=divan_traces"),
     ],
 )
-def test_nobody_is_told_who_did_not_ask_or_where_no_flag_allows_it(environ: dict[str, str], query: str) -> None:
+def test_no_client_gets_the_trace_without_asking_or_without_the_flag(environ: dict[str, str], query: str) -> None:
     """The flag, and the client's `divan_traces=1`, are both needed."""
 
     async def conversation() -> list[str]:
@@ -270,6 +270,6 @@ def test_a_client_that_has_gone_is_forgotten() -> None:
         await first.close()
         del server.eio.sockets[second.eio_sid]
         server._traces.reconcile(server.eio.sockets)
-        assert server._traces._asked == set()
+        assert server._traces._asking == set()
 
     anyio.run(conversation)

@@ -13,7 +13,7 @@ import pytest
 import socketio
 from engineio import AsyncServer as Engine
 
-from divan_obs_asgi.socketio_ext.watch import REASONS
+from divan_obs_asgi.socketio_ext.server_metrics import REASONS
 from tests.patience import PATIENCE_S
 from tests.socketio_ext.sockets import Client, connected, opened, server_of
 from tests.stacks import Observed
@@ -286,7 +286,7 @@ def test_every_reason_that_engineio_has_is_a_label() -> None:
     assert known <= REASONS.keys()
 
 
-def test_a_client_that_polls_is_told_as_one_whatever_it_says_of_itself() -> None:
+def test_a_polling_client_is_counted_as_polling_whatever_headers_it_sends() -> None:
     """By a header it may claim to be a WebSocket."""
     observed = Observed()
     server = server_of(observed)

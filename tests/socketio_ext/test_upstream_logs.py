@@ -139,7 +139,7 @@ def test_no_id_of_a_session_and_no_payload_is_logged(server: Any, observed: Obse
     assert observed.samples("divan_obs_errors_total") == {}
 
 
-def test_a_session_of_another_process_is_not_told(server: Any, observed: Observed, output: io.StringIO) -> None:
+def test_a_session_of_another_process_is_masked(server: Any, observed: Observed, output: io.StringIO) -> None:
     """Where a balancer brings a client to the wrong process, Engine.IO logs the session that it does not know."""
     foreign = server_of(observed).eio
     sessions = [foreign.generate_id() for _ in range(50)][-2:]

@@ -154,7 +154,9 @@ def test_without_a_stack_it_is_a_plain_server(caplog: pytest.LogCaptureFixture) 
     _, app = chat()
     assert ask(app, app) == [400, 400]
     said = [record.getMessage() for record in caplog.records if record.name == "divan_obs_asgi.socketio_ext.server"]
-    assert said == ["ObservedAsyncServer is not observed: it was made without obs=, and no init or wrap is around it."]
+    assert said == [
+        "ObservedAsyncServer is not observed: it was made without obs=, and it is not inside a stack of init or wrap."
+    ]
 
 
 @pytest.mark.parametrize("flag", ["OBS_ENABLED", "OBS_SOCKETIO_ENABLED"])

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Unclosed:ResourceWarning")
 EVENTS = 50
 
 
-def test_a_killed_worker_has_told_every_event_that_it_had_answered(
+def test_a_killed_worker_has_counted_every_event_that_it_had_answered(
     start: Callable[..., Service], python_clients: Clients, tmp_path: Path
 ) -> None:
     """SIGKILL right after the last acknowledgement: events and packets are as many as its client saw."""

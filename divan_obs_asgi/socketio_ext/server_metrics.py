@@ -1,4 +1,4 @@
-"""Where everything that happens in a Socket.IO server is counted."""
+"""Counts what happens in a Socket.IO server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from divan_obs_asgi.socketio_ext.series import HandlerSeries, NamespaceSeries, S
 from divan_obs_asgi.socketio_ext.transports import Transports
 
 COMPONENT = "socketio"
-# What engineio.Server.reason says, as a label; anything else is an application's own.
+# The labels of the reasons in engineio.Server.reason; other reasons are the application's own.
 REASONS = {
     "client disconnect": "client_disconnect",
     "server disconnect": "server_disconnect",
@@ -27,23 +27,23 @@ REASONS = {
     "transport error": "transport_error",
 }
 OTHER = "other"
-# Classes of exceptions that become labels; more than these are made while the program runs.
+# At most so many classes of exceptions become labels: an application may make classes while it runs.
 _MAX_TYPES = 100
 OTHER_TYPE = "_OTHER"
 
 
-class Calling:
-    """A `call`, which waits for an answer until it gives up."""
+class PendingCall:
+    """A `call` that waits for the client's acknowledgement until it gives up."""
 
     gave_up = False
 
 
-class Watch:
+class ServerMetrics:
     """
     Counts; never raises.
 
-    Series are looked up once: `labels()` costs more than counting. Only what has a handler is remembered, so that
-    nothing grows by what clients invent.
+    Series are looked up once: `labels()` costs more than counting. Only names with a handler are remembered, so that
+    clients cannot make anything grow.
     """
 
     def __init__(self, metrics: Metrics, names: Names, faults: InternalErrors) -> None:
@@ -59,15 +59,15 @@ class Watch:
         self.event_sinks: tuple[tuple[str, Callable[[EventRecord], object]], ...] = ()
         self._namespaces: dict[str, NamespaceSeries] = {}
         self._types: set[str] = set()
-        self._telling = Lock()
+        self._publishing = Lock()
         if metrics.workers is None:
             self._make_series = HandlerSeries
-            metrics.registry.before.append(self.tell)
+            metrics.registry.before.append(self.publish)
         else:
             self._make_series = SharedHandlerSeries
 
     def start_at_zero(self) -> None:
-        """Have the series of what has handlers be there before something happens."""
+        """Create the series of all handlers, at zero."""
         metrics = self._metrics
         for namespace, events in self._names.declared().items():
             self.series(namespace)
@@ -90,7 +90,7 @@ class Watch:
         return handler
 
     def failed(self, handler: EventHandler, error: BaseException) -> None:
-        """Count what a handler raised."""
+        """Count an exception of a handler."""
         kind = class_name(type(error))
         if kind not in self._types:
             if len(self._types) >= _MAX_TYPES:
@@ -103,7 +103,7 @@ class Watch:
         self._safely(lambda: self._metrics.socketio_connects.labels(self._names.namespace(namespace), outcome).inc())
 
     def disconnect(self, namespace: str, reason: str) -> None:
-        """Count a client that left, by the label of its reason."""
+        """Count a disconnect, by the label of its reason."""
         self._metrics.socketio_disconnects.labels(self._names.namespace(namespace), reason).inc()
 
     # The manager.
@@ -121,7 +121,7 @@ class Watch:
         self._safely(lambda: self.series(namespace).recipients.observe(members))
 
     def heard(self, namespace: str, members: int) -> None:
-        """An emit of another process has come in."""
+        """Count an emit of another process."""
         self._safely(self._heard, namespace, members)
 
     def _heard(self, namespace: str, members: int) -> None:
@@ -148,14 +148,14 @@ class Watch:
         self._packets_out.value += 1
         self._bytes_out.value += size(data)
 
-    # All of it.
+    # All of them.
 
-    def tell(self) -> None:
-        """Tell the metrics what was counted since; called by every thread that reads them, and never raises."""
-        with self._telling:
-            self._safely(self._tell)
+    def publish(self) -> None:
+        """Copy the counts to the metrics; called in every thread that reads them, and never raises."""
+        with self._publishing:
+            self._safely(self._publish)
 
-    def _tell(self) -> None:
+    def _publish(self) -> None:
         for tally in (self.packets_in, self.bytes_in, self._packets_out, self._bytes_out):
             tally.flush()
         for handler in tuple(self.handlers.values()):
@@ -166,14 +166,14 @@ class Watch:
         self._safely(self.clients.reconcile, manager)
         self._safely(self.transports.reconcile, sockets)
 
-    def timed(self, namespace: str, callback: Callable[..., Any], calling: Calling | None) -> Callable[..., Any]:
+    def timed(self, namespace: str, callback: Callable[..., Any], pending: PendingCall | None) -> Callable[..., Any]:
         """Return the callback of an emit, counted and timed when the client acknowledges."""
         series = self.series(namespace)
         series.acks["requested"].inc()
         started = perf_counter()
 
         def count(now: float) -> None:
-            series.acks["late" if calling is not None and calling.gave_up else "answered"].inc()
+            series.acks["late" if pending is not None and pending.gave_up else "answered"].inc()
             series.ack_duration.observe(now - started)
 
         def acknowledged(*args: Any) -> Any:
@@ -183,7 +183,7 @@ class Watch:
         return acknowledged
 
     def report(self, error: Exception) -> None:
-        """Count and log a failure of this observer's own."""
+        """Count and log an internal error of this class."""
         self._faults.report(COMPONENT, error)
 
     def _safely(self, count: Callable[..., object], *args: Any) -> None:
@@ -194,7 +194,7 @@ class Watch:
 
 
 def size(data: object) -> int:
-    """Return the bytes of a packet's payload; one that was read as JSON is no packet of Socket.IO."""
+    """Return the size of a packet in bytes; 0 for a value that Engine.IO has read as JSON."""
     if isinstance(data, str):
         return len(data) if data.isascii() else len(data.encode("utf-8", "replace"))
     return len(data) if isinstance(data, (bytes, bytearray)) else 0
@@ -205,4 +205,4 @@ def label_of(reason: object) -> str:
     return REASONS.get(reason, OTHER) if isinstance(reason, str) else OTHER
 
 
-__all__ = ["COMPONENT", "OTHER", "OTHER_TYPE", "REASONS", "Calling", "Watch", "label_of", "size"]
+__all__ = ["COMPONENT", "OTHER", "OTHER_TYPE", "REASONS", "PendingCall", "ServerMetrics", "label_of", "size"]
