@@ -1,4 +1,4 @@
-"""Which exception of a connection is a failure of the application's, and not how it learned that nobody listens."""
+"""Tells application errors from client disconnects and cancellations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from starlette.background import BackgroundTask, BackgroundTasks
 from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocketDisconnect
 
-# How Starlette tells an application that its client has gone.
+# Starlette raises these in an application whose client has gone.
 _CLIENT_HAS_GONE = (ClientDisconnect, WebSocketDisconnect)
 
 _BACKGROUND_TASKS = frozenset({BackgroundTask.__call__.__code__, BackgroundTasks.__call__.__code__})
@@ -14,10 +14,10 @@ _BACKGROUND_TASKS = frozenset({BackgroundTask.__call__.__code__, BackgroundTasks
 
 def own_failure(error: BaseException | None, hang_up: OSError | None) -> Exception | None:
     """
-    Return the exception by which an application failed by itself; None for a client that has gone, or a cancellation.
+    Return the application's own exception; None where the client has gone, or for a cancellation.
 
     Args:
-        hang_up: what `send` has raised; also where it came back in `error`.
+        hang_up: the exception that `send` has raised, which may be `error` itself.
     """
     errors = [error]
     while errors:
@@ -30,7 +30,7 @@ def own_failure(error: BaseException | None, hang_up: OSError | None) -> Excepti
 
 
 def in_background(error: BaseException) -> bool:
-    """Return whether one of Starlette's background tasks has raised it: the response was complete before."""
+    """Return whether a background task of Starlette has raised it; then the response was complete before."""
     step = error.__traceback__
     while step is not None:
         if step.tb_frame.f_code in _BACKGROUND_TASKS:

@@ -1,4 +1,4 @@
-"""What an application and its server say to each other, on its way past the record."""
+"""Passes the messages between an application and its server to the record."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from divan_obs_asgi.connection.disconnects import ReceiveAhead, has_left
 from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.types import Message, Receive, Send
 
-# While a request is in its server's `send` or `receive`: the context in which it began. What finds it set where a
-# connection begins was started by the server from in there, and not by the application.
+# The context in which a request began, while it is in its server's `send` or `receive`. Where it is set when another
+# connection begins, the server has started that one from inside, and not the application.
 in_server: ContextVar[Context | None] = ContextVar("divan_obs_asgi.in_server", default=None)
 _STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 
 
 class Channel:
     """
-    What the application is handed as `send` and `receive`: they watch the messages for the record, and change none,
-    except for the response headers that middlewares have set.
+    The `send` and `receive` of the application. They pass each message to the record, and change only the headers of
+    the response, where middlewares have set some.
 
-    Held by the application alone: one that keeps `send` beyond its call has its messages forwarded, and the record,
-    which log lines may find for as long as a task of the application lives, holds nothing of the server.
+    Only the application holds a channel. Where it keeps `send` beyond its call, its messages are still forwarded. The
+    record may live as long as a task of the application, and holds nothing of the server.
     """
 
-    # Most channels leave these as they are; what is not assigned costs nothing.
+    # Most channels leave these as they are; a class attribute costs nothing per channel.
     cancel: Callable[[], object] | None = None
     _ahead: ReceiveAhead | None = None
     _receiving = 0
@@ -39,7 +39,7 @@ class Channel:
         self._began = began
 
     def look(self) -> bool:
-        """Note whether the client has left, and return it; it is called now and then while the request lasts."""
+        """Note whether the client has left, and return it; called at intervals while the request lasts."""
         record = self._record
         if not record.awaits_response:
             return False
@@ -52,7 +52,7 @@ class Channel:
         return record.disconnected
 
     def _receive_ahead(self) -> None:
-        """Learn by `receive` that the client leaves, if that takes no part of a body from its place, nor much time."""
+        """Call `receive` ahead of the application to see a disconnect, unless that could take a part of the body."""
         if not self._looked_at:
             # Most requests end before the next look.
             self._looked_at = True
@@ -76,7 +76,7 @@ class Channel:
     async def send(self, message: Message) -> None:
         record = self._record
         if record.outcome is not None:
-            # The record is closed; what an application still says is between it and its server.
+            # The record is finished; later messages only pass through.
             await self._send(message)
             return
         kind = message["type"]
@@ -84,7 +84,7 @@ class Channel:
         if kind in _STARTS:
             message = record.with_headers(message)
             self._notice_hang_up()
-            # Nothing begins before the response has ended.
+            # No other request begins before the response has ended.
             began = None
         elif message.get("more_body"):
             began = None
@@ -93,7 +93,7 @@ class Channel:
             if began is not None:
                 in_server.set(began)
             if record.response_bytes:
-                # The end of a stream: to a server that has lost the client every `send` is in order.
+                # The end of a stream: a server without its client accepts every `send`.
                 self._notice_hang_up()
         try:
             await self._send(message)

@@ -1,4 +1,4 @@
-"""Clients that have left before the end of their response, as far as the server knows it."""
+"""Detects clients that have left before the end of their response, as far as the server knows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import anyio
 from divan_obs_asgi.connection.timers import call_later, start_task, trio_token
 from divan_obs_asgi.types import Message, Receive, Send
 
-# Seconds between two looks; so exact is how long a client has waited.
+# Seconds between two checks: the precision of the time that a client has waited.
 _EVERY_S = 0.1
 
 
@@ -22,25 +22,25 @@ def _of_uvicorn(receive: Any, send: Any) -> bool:
 
 
 def _of_hypercorn(receive: Any, send: Any) -> bool:
-    # It closes the stream at the end of the response, too; its state says so first.
+    # hypercorn closes the stream at the end of the response, too; its state shows that before.
     stream = send.__self__
     return bool(stream.closed) and stream.state.name != "CLOSED"
 
 
-# The servers' own objects: whose state says whether the client is there, at no cost and without a `receive`. uvicorn's
-# `receive` would also make it read on where it holds back a client that pipelines.
+# The state of these servers' own objects shows whether the client is connected, at no cost and without a `receive`.
+# uvicorn's `receive` would also make it read on from a pipelining client that it holds back.
 _BY_SERVER: dict[tuple[str, str], Callable[[Any, Any], bool]] = {
     ("uvicorn.", "RequestResponseCycle"): _of_uvicorn,
     ("uvicorn.", "H2RequestResponseCycle"): _of_uvicorn,
     ("hypercorn.", "HTTPStream"): _of_hypercorn,
 }
-# A test client may make a class for each request.
+# A bound, because a test client may make a class for each request.
 _MOST_KINDS = 64
 _known: dict[tuple[type, type], Callable[[Any, Any], bool] | None] = {}
 
 
 def has_left(receive: Receive, send: Send) -> bool | None:
-    """Return whether the server knows that the client has left; None where only `receive` says it."""
+    """Return whether the server knows that the client has left; None where only `receive` can show it."""
     kinds = type(getattr(receive, "__self__", None)), type(getattr(send, "__self__", None))
     try:
         read = _known[kinds]
@@ -66,14 +66,14 @@ def _reader(kinds: tuple[type, type]) -> Callable[[Any, Any], bool] | None:
 
 class ReceiveAhead:
     """
-    Calls a server's `receive` in place of the application, and keeps for it what comes.
+    Calls a server's `receive` ahead of the application, and keeps the messages for it.
 
-    The only way to learn from most servers that the client has left. It ends with the first message after the body, and
-    is the only call of `receive` until then: an application that calls it meanwhile waits for what comes here.
+    With most servers this is the only way to notice that the client has left. It ends with the first message after the
+    body. Until then it is the only caller of `receive`: the application gets its messages from here.
 
     Args:
         receive: the server's.
-        body_read: whether the application has read the body to its end; else there should be none.
+        body_read: whether the application has read the body to its end; else the request should have no body.
         left: called when the client has left, or the response has ended.
     """
 
@@ -83,19 +83,19 @@ class ReceiveAhead:
         self._kept: deque[Message] = deque()
         self._arrived: anyio.Event | None = None
         self._receiving = True
-        # Of the three nothing is kept here: whose they are holds this object.
+        # The arguments are not kept: their owner holds this object.
         self._stop: Callable[[], object] | None = None
         self._stop = start_task(partial(self._run, receive, 1 if body_read else 2, left))
 
     def stop(self) -> None:
         """End it."""
-        # A cancelled task keeps the exception, whose traceback holds this object: it is not to hold the task, too.
+        # A cancelled task keeps the exception, whose traceback holds this object. This object must not hold the task.
         stop, self._stop = self._stop, None
         if stop is not None:
             stop()
 
     async def message(self) -> Message | None:
-        """Return the next message, when it is there; None where the server is to be asked."""
+        """Return the next message; None where the caller has to call the server's `receive`."""
         while not self._kept and self._receiving:
             if self._arrived is None:
                 self._arrived = anyio.Event()
@@ -107,19 +107,19 @@ class ReceiveAhead:
             for _ in range(most):
                 message = await receive()
                 self._kept.append(message)
-                self._tell()
+                self._wake()
                 if message["type"] == "http.disconnect":
                     left()
                 if message["type"] != "http.request" or message.get("more_body"):
                     return
         except Exception:
-            # The application will meet it where it calls `receive` by itself.
+            # The application gets the exception when it calls `receive` itself.
             pass
         finally:
             self._receiving = False
-            self._tell()
+            self._wake()
 
-    def _tell(self) -> None:
+    def _wake(self) -> None:
         arrived, self._arrived = self._arrived, None
         if arrived is not None:
             arrived.set()
@@ -127,10 +127,10 @@ class ReceiveAhead:
 
 class Connection(Protocol):
     """
-    A connection in flight, as it is looked after.
+    A connection in flight whose client is watched.
 
     Attributes:
-        cancel: cancels the application; None where it is not to be cancelled.
+        cancel: cancels the application; None where it must not be cancelled.
     """
 
     cancel: Callable[[], object] | None
@@ -143,7 +143,7 @@ class Connection(Protocol):
 
 
 class _Watch:
-    """Looks at the requests in flight of one event loop again and again, while there are any."""
+    """Checks the requests in flight of one event loop at intervals, while there are any."""
 
     def __init__(self, disconnects: Disconnects, loop: object) -> None:
         self.connections: set[Connection] = set()
@@ -163,22 +163,22 @@ class _Watch:
 
 class Disconnects:
     """
-    Looks after the requests in flight: whose client has left is noted, and by flag the application cancelled.
+    Watches the requests in flight. It notes which clients have left, and by flag cancels their applications.
 
-    Without a task of its own: servers that know no lifespan start none, and an idle service has nothing to look at.
+    It uses timers and not a task: without a lifespan a task could not be started, and an idle service needs none.
 
     Args:
-        cancelled: routes whose applications are cancelled then; `*` is all of them.
+        cancelled: routes whose applications are cancelled when the client has left; `*` for all routes.
     """
 
     def __init__(self, cancelled: tuple[str, ...] = ()) -> None:
         self.cancelled = cancelled
-        # By event loop: another one may use this bundle at the same time.
+        # By event loop: several may use this bundle at the same time.
         self._watches: dict[object, _Watch] = {}
         self._last: _Watch | None = None
 
     def watched(self) -> set[Connection]:
-        """Return the requests in flight that are looked after in this event loop."""
+        """Return the set of watched requests of this event loop."""
         loop = _get_running_loop() or trio_token()
         watch = self._last
         if watch is None or watch.loop is not loop:
@@ -188,7 +188,7 @@ class Disconnects:
     def _of(self, loop: object) -> _Watch:
         watch = self._watches.get(loop)
         if watch is None:
-            # Those of event loops that have ended are empty, and will not look any more.
+            # The watches of ended event loops are empty, and their timers never fire.
             for other in tuple(self._watches.values()):
                 if not other.connections:
                     self.forget(other)
@@ -196,7 +196,7 @@ class Disconnects:
         return watch
 
     def forget(self, watch: _Watch) -> None:
-        """Forget a watch that has nothing to look at."""
+        """Remove a watch without requests."""
         if self._last is watch:
             self._last = None
         if self._watches.get(watch.loop) is watch:

@@ -14,21 +14,21 @@ _CREDENTIALS = b"access-control-allow-credentials"
 
 
 def values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[bytes]:
-    """Return the values of all headers called `name`, in order; names are in lower case, as ASGI wants them."""
+    """Return the values of all headers called `name`, in order; names are in lower case, as ASGI requires."""
     return [value for key, value in headers if key == name]
 
 
 def joined(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str:
-    """Return the values of all headers called `name` as the one list that they are (RFC 9110, section 5.3)."""
+    """Return the values of all headers called `name` as one list (RFC 9110, section 5.3)."""
     return b", ".join(values(headers, name)).decode("latin-1")
 
 
 def lasting(headers: Any) -> Any:
     """
-    Return headers that can be read again and again; a list or tuple of such pairs is returned as it is.
+    Return headers that can be read several times; a list or tuple of pairs is returned as it is.
 
-    ASGI asks for no more than an iterable of two-item iterables, and Falcon's test client passes an iterator: whoever
-    reads it first leaves nothing for the next reader. What is no iterable at all is returned as it is, too.
+    ASGI requires only an iterable of two-item iterables, and Falcon's test client passes an iterator: the first reader
+    leaves nothing for the next one. A value that is not iterable is returned as it is, too.
     """
     kind = type(headers)
     if (kind is list or kind is tuple) and (not headers or isinstance(headers[0], _PAIRS)):
@@ -41,7 +41,7 @@ def lasting(headers: Any) -> Any:
 
 
 def keep_headers(scope: Scope) -> None:
-    """Have the headers of a scope be what can be read again, before anybody reads them."""
+    """Replace the headers of a scope by headers that can be read several times, where necessary."""
     given = scope.get("headers")
     if type(given) is list and (not given or type(given[0]) is tuple):
         return  # As servers pass them.
@@ -51,7 +51,7 @@ def keep_headers(scope: Scope) -> None:
 
 
 def with_lasting_headers(message: Message) -> Message:
-    """Return a message whose headers can be read again: itself, or a copy."""
+    """Return a message whose headers can be read several times: itself, or a copy."""
     given = message.get("headers")
     kept = lasting(given)
     return message if kept is given else {**message, "headers": kept}
@@ -76,8 +76,8 @@ def replaced(headers: Iterable[tuple[bytes, bytes]], new: Mapping[bytes, bytes])
 
 
 def allows_origin(headers: RawHeaders) -> bool:
-    """Tell whether a response says that scripts of another origin may read it."""
-    # A loop: a comprehension costs twice as much, and this is asked of every response.
+    """Return whether a response allows scripts of another origin to read it."""
+    # A loop: a comprehension costs twice as much, and this runs for every response.
     for pair in headers:  # noqa: SIM110
         if pair[0] == _ALLOW_ORIGIN:
             return True
@@ -86,12 +86,12 @@ def allows_origin(headers: RawHeaders) -> bool:
 
 def exposed(headers: RawHeaders, names: Iterable[bytes]) -> RawHeaders:
     """
-    Return `headers` with `names` in `Access-Control-Expose-Headers`; scripts of another origin read no others.
+    Return `headers` with `names` in `Access-Control-Expose-Headers`; scripts of another origin can read only these.
 
-    The application's own names stay, and none is there twice. Its `*` stands for all names, except where the response
-    may be to a request with credentials: for that `*` is the name of a header (Fetch, section "HTTP-network fetch").
+    The application's own names stay, and no name is repeated. Its `*` stands for all names, unless the response allows
+    credentials: then `*` is the name of a header (Fetch, section "HTTP-network fetch").
     """
-    # By its length first: other headers cost nothing then.
+    # The length first: it excludes most headers at no cost.
     lines = [
         place
         for place, pair in enumerate(headers)
@@ -111,9 +111,9 @@ def exposed(headers: RawHeaders, names: Iterable[bytes]) -> RawHeaders:
 
 
 def _is_without_credentials(headers: RawHeaders) -> bool:
-    """Tell whether a browser lets no script read this response to a request that carried credentials."""
+    """Return whether a browser hides this response from scripts where the request carried credentials."""
     lowered = {_bytes(name).lower(): _bytes(value) for name, value in headers}
-    # Without an origin, whoever stands further out decides on both.
+    # Without an allowed origin a middleware further out decides on both.
     return _ALLOW_ORIGIN in lowered and lowered.get(_CREDENTIALS, b"").strip() != b"true"
 
 

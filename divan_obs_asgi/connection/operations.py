@@ -1,4 +1,4 @@
-"""What a request was, and that it failed, where its route and its status do not say so: GraphQL, JSON-RPC."""
+"""Names the operation of a request, and marks it as failed, where its route and status do not show it: GraphQL."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from divan_obs_asgi.connection.record import Record, current_record
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 
 COMPONENT = "operations"
-# A name, or a reason, that was not declared: a client may have chosen it.
+# For a name or a reason that was not declared: a client may have chosen it.
 UNKNOWN = "__unknown__"
-# A request of several operations: a batch.
+# For a request with several operations: a batch.
 SEVERAL = "__several__"
 # Reasons that every service has.
 REASONS = ("conflict", "denied", "dependency", "error", "invalid", "limit", "resolver", "timeout", "unavailable")
@@ -20,7 +20,7 @@ _TERM = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9_.:-]{0,99}")
 
 class Operations:
     """
-    The closed sets of what `operation` and `fail` may say: nobody who sends requests chooses a label.
+    The closed sets from which `operation` and `fail` choose, so that no client can choose a label.
 
     Args:
         count: called with the finished record of each request that one of them was called for.
@@ -49,7 +49,7 @@ class Operations:
         self._reasons |= frozenset(reasons)
 
     def name(self, record: Record, name: object) -> None:
-        """Say of a request that lasts which operation it is."""
+        """Set the operation of a request in flight."""
         known = name if isinstance(name, str) and name in self._names else UNKNOWN
         if record.operation not in ("", known):
             known = SEVERAL
@@ -57,7 +57,7 @@ class Operations:
         self._note(record, "operation", known)
 
     def fail(self, record: Record, reason: object) -> None:
-        """Say of a request that lasts that it failed; the first reason counts."""
+        """Mark a request in flight as failed; the first reason counts."""
         if not record.failure:
             record.failure = reason if isinstance(reason, str) and reason in self._reasons else UNKNOWN
             self._note(record, "failure", record.failure)
@@ -70,9 +70,9 @@ class Operations:
 
 def operation(name: str) -> None:
     """
-    Say which operation the running request is: one of `observability.operations.declare(...)`, else `__unknown__`.
+    Set the operation of the current request: one of `observability.operations.declare(...)`, else `__unknown__`.
 
-    It stands in the access line, the span and `divan_operations_total`. Outside of a request nothing happens.
+    It is in the access line, the span and `divan_operations_total`. Outside of a request nothing happens.
     """
     record = current_record.get()
     if record is not None and record.outcome is None:
@@ -81,7 +81,7 @@ def operation(name: str) -> None:
 
 def fail(reason: str = "error") -> None:
     """
-    Say that the running request failed, whatever its status: its outcome is `error`.
+    Mark the current request or event as failed, whatever its status: its outcome is `error`.
 
     Args:
         reason: one of `REASONS`, or declared by `observability.operations.declare(reasons=...)`, else `__unknown__`.

@@ -1,4 +1,4 @@
-"""Request ids: what one of a client's may look like, and how new ones are made."""
+"""Request ids: which ids of clients are valid, and how new ones are made."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from divan_obs_asgi.internal_errors import InternalErrors
 NewId: TypeAlias = Callable[[], str]
 
 COMPONENT = "request_id"
-# No spaces, quotes or control characters: what passes can stand in a log line and in a header.
+# No spaces, quotes or control characters: a valid id is safe in a log line and in a header.
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 # The variant bits of RFC 9562, section 4.1: "10" in front of two random bits.
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
@@ -41,13 +41,13 @@ def uuid4() -> str:
 
 
 def _uuids() -> list[str]:
-    """Return many: one system call, and one warm loop, cost each of them a fraction of what it costs alone."""
+    """Return many at once: with one system call and one loop each costs a fraction of a single one."""
     chance, variant = os.urandom(16 * _AT_A_TIME).hex(), _VARIANT
     each = [chance[start : start + 32] for start in range(0, len(chance), 32)]
     return [f"{one[:8]}-{one[8:12]}-4{one[13:16]}-{variant[one[16]]}{one[17:20]}-{one[20:]}" for one in each]
 
 
-# 30 µs of work at once; more of them would be no cheaper.
+# 30 µs of work at once; larger batches are not cheaper per id.
 _AT_A_TIME = 64
 _ready: deque[str] = deque()
 
@@ -93,7 +93,7 @@ GENERATORS: dict[str, NewId] = {"uuid4": uuid4, "uuid7": uuid7}
 
 
 def _in_child() -> None:
-    """A forked worker must not give out its parent's ids."""
+    """A forked worker must not use its parent's ids."""
     _ready.clear()
     uuid7.restart()
 
@@ -103,13 +103,13 @@ os.register_at_fork(after_in_child=_in_child)
 
 def checked(own: NewId, faults: InternalErrors, redacted: Callable[[str], str]) -> NewId:
     """
-    Return the application's generator, made safe: what it raises or returns never fails a request.
+    Return the application's generator in a safe form: no exception and no result of it makes a request fail.
 
-    An id that could not stand in a header and in a log line is replaced by a UUID, and counted as a failure of the
-    component `request_id`. So is one that `redacted` changes: a token of a session that was taken for an id.
+    An id that is unsafe in a header or a log line is replaced by a UUID, and counted as an error of the component
+    `request_id`. So is an id that `redacted` changes, such as the token of a session.
 
     Raises:
-        ImproperlyConfigured: where it cannot be called, or is a coroutine function.
+        ImproperlyConfigured: if it is not callable, or is a coroutine function.
     """
     if not callable(own) or inspect.iscoroutinefunction(own):
         kind = "a coroutine function" if callable(own) else f"{type(own).__name__}"

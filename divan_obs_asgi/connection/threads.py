@@ -1,4 +1,4 @@
-"""Threads of the application's own: they log, and make spans, as part of the request that has started them."""
+"""Carries context variables into the application's own threads, so that their lines and spans belong to the request."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def carry(function: Callable[P, R]) -> Callable[P, R]:
         loop.run_in_executor(None, obs.carry(render), page)
         threading.Thread(target=obs.carry(send_mail), args=(order,)).start()
 
-    What it returns or raises is passed on. It may be called any number of times, also by several threads at once: each
-    call has a copy of the variables, so that none sees what another one sets.
+    Its result or exception is passed on. It may be called any number of times, also in several threads at once: each
+    call has its own copy of the variables.
 
     Raises:
         TypeError: for what runs only after the call has returned: coroutine functions and generators.

@@ -1,4 +1,4 @@
-"""A call in a while, and a task, on whichever event loop runs: asyncio's or trio's; each in an empty context."""
+"""Timers and tasks on the running event loop, asyncio or trio, each in an empty context."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 def call_later(delay_s: float, call: Callable[[], object]) -> Callable[[], object] | None:
     """
-    Have `call` called in `delay_s` seconds, in an empty context.
+    Call `call` in `delay_s` seconds, in an empty context.
 
     Returns:
-        what cancels it; None where no event loop runs, and nothing will be called.
+        a function that cancels it; None where no event loop runs, so that it will not be called.
     """
     try:
         # In a context of its own: a cancelled timer stays in the loop's heap, and would keep the caller's variables.
@@ -25,10 +25,10 @@ def call_later(delay_s: float, call: Callable[[], object]) -> Callable[[], objec
 
 def start_task(run: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], object]:
     """
-    Run a coroutine function beside the caller, in an empty context; it raises nothing but its cancellation.
+    Run a coroutine function in a task with an empty context; it must not raise, except for its cancellation.
 
     Returns:
-        what cancels it, and is kept until it has ended: asyncio itself keeps no task alive.
+        a function that cancels it. Keep it until the task has ended: asyncio keeps no task alive.
 
     Raises:
         RuntimeError: where no event loop runs.
@@ -48,7 +48,7 @@ def start_task(run: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], obj
 
 
 def trio_token() -> object:
-    """Return what stands for the run of trio that this is called in; None outside of any."""
+    """Return the token of the current run of trio; None outside of trio."""
     trio: Any = sys.modules.get("trio")
     try:
         return None if trio is None else trio.lowlevel.current_trio_token()

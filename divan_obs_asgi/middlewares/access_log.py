@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class AccessLogMiddleware(RecordMiddleware):
-    """Write the line of the finished record: one, at the end, with all fields that docs/logs.md names."""
+    """Write one line for the finished record, with the fields that docs/logs.md lists."""
 
     component = "access_log"
 

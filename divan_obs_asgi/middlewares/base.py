@@ -1,4 +1,4 @@
-"""The base of every middleware that observes connections: it opens the record, or joins the one that is open."""
+"""The base of every middleware that observes connections: it opens the record, or uses the open one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("divan_obs_asgi.recording")
 
-# Called when the application has returned or raised, in the task in which it was called.
+# Called when the application has returned or raised, in the same task.
 Undo: TypeAlias = Callable[[], object]
 
 
@@ -35,10 +35,10 @@ class RecordMiddleware(ABC):
     """
     Calls `observe` once for every connection, with its record.
 
-    Whichever such middleware a connection meets first opens the record; the others, and a second stack further
-    in, find it in the scope. An `observe` that raises is counted and logged, and the connection goes on.
+    The first such middleware on the way of a connection opens the record. The others, and a second stack further in,
+    find it in the scope. Where `observe` raises, the error is counted and logged, and the connection goes on.
 
-    Neighbours in a stack are called in one go, outer ones first, and cost one coroutine and not one each.
+    Neighbours in a stack are called together, the outer ones first: they cost one coroutine, not one each.
     """
 
     component: ClassVar[str]
@@ -69,7 +69,7 @@ class RecordMiddleware(ABC):
             self._routes = app._routes
             return
         self._routes = RouteTemplates(app, obs.operations)
-        # The bundle does not keep what is built with it.
+        # The bundle must not keep the middlewares alive.
         routes = weakref.ref(self._routes)
 
         def look_again() -> None:
@@ -89,7 +89,7 @@ class RecordMiddleware(ABC):
         Read the scope, set response headers, add a finisher.
 
         Returns:
-            what is to be called when the application has returned or raised, if anything.
+            a function to call when the application has returned or raised, or None.
         """
 
     def observe_event(self, record: EventRecord) -> None:  # noqa: B027
@@ -105,7 +105,7 @@ class RecordMiddleware(ABC):
             return
         keep_headers(scope)
         record = scope.get(RECORD_KEY)
-        # A finished one is that of an earlier call: somebody tries again with the same scope.
+        # A finished record is of an earlier call with the same scope: a retry.
         if record is not None and record.outcome is None:
             undo = self._observe(scope, record)
             try:
@@ -116,15 +116,15 @@ class RecordMiddleware(ABC):
             return
         record = RequestRecord(scope, self._routes, self.obs.faults)
         scope[RECORD_KEY] = record
-        # Unconditionally: what this task may have inherited belongs to another request.
+        # Unconditionally: this task may have inherited the record of another request.
         around = current_record.get()
         current_record.set(record)
         if around is not None and CONTEXT_KEY in scope:
-            # `ContextMiddleware` has seen to it that nothing has leaked: it is the caller's.
+            # `ContextMiddleware` has excluded a leak, so that this is the caller's record.
             record.caller = around
         undo = self._observe(scope, record)
         channel = Channel(record, receive, send, scope.get(CONTEXT_KEY))
-        # Of a WebSocket its close is received.
+        # A WebSocket needs no watch: its close is a message.
         watched = self._disconnects.watched() if record.kind == "http" else None
         if watched is not None:
             watched.add(channel)
@@ -136,9 +136,9 @@ class RecordMiddleware(ABC):
         except BaseException as error:
             if record.outcome is None:
                 record.raised(error)
-            # A background task's, or a broken stream's that ended in order a while ago; else it is in the record.
+            # Not in the record: raised by a background task, or by a broken stream that had ended normally.
             if error is not record.error:
-                self._tell_late(record, error)
+                self._report_late(record, error)
             elif record.is_reported:
                 self.obs.log.passed_on(error)
             raise
@@ -150,14 +150,14 @@ class RecordMiddleware(ABC):
                 channel.close()
             if undo:
                 self._undo(undo)
-            # A request within a request (an application that calls another in process) goes on afterwards, as a
-            # background task of it does; without `ContextMiddleware` a finished one may have leaked.
+            # After a request within the process its caller goes on, also as a background task. Without
+            # `ContextMiddleware` the record of a finished request may have leaked.
             stays = around is not None and (around.outcome is None or record.caller is around)
             current_record.set(around if stays else None)
             record.release()
 
     async def _cancellable(self, scope: Scope, channel: Channel) -> None:
-        """Call the application so that it can be cancelled, as if it had returned."""
+        """Call the application in a scope that can be cancelled; a cancelled call looks as if it had returned."""
         with anyio.CancelScope() as cancellation:
             channel.cancel = cancellation.cancel
             await self._inner(scope, channel.receive, channel.send)
@@ -176,8 +176,8 @@ class RecordMiddleware(ABC):
                     undo.append((observer.component, to_undo))
         return undo
 
-    def _tell_late(self, record: RequestRecord, error: BaseException) -> None:
-        """Report what failed after the end of the response: a background task, which is in no access line."""
+    def _report_late(self, record: RequestRecord, error: BaseException) -> None:
+        """Report an exception of a background task: the access line is written already."""
         failure = own_failure(error, record.hang_up)
         if failure is None:
             return

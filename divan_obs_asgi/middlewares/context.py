@@ -1,4 +1,4 @@
-"""Keep the context variables of a connection's requests apart."""
+"""Isolates the context variables of the requests of a connection."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ class ContextMiddleware:
     Serve every request in the context that the server was started with.
 
     uvicorn starts a request from within the previous one of its connection where the body was large or the
-    client pipelines, and the new task inherits every context variable (Kludex/uvicorn#2912): ids, the current span,
-    what the application bound. It does so in its `send` or its `receive`, where a variable says so; a request that
-    begins with that variable set runs in a copy of the context in which the previous one began.
+    client pipelines. The new task inherits every context variable (Kludex/uvicorn#2912): ids, the current span, fields
+    of the application. uvicorn does this inside its `send` or `receive`, and there this middleware sets a variable. A
+    request that begins with that variable set runs in a copy of the context in which the previous one began.
 
-    A request that the application makes within the process, by httpx's `ASGITransport` or its like, is made
-    outside of these two, and sees its caller's variables.
+    A request that the application makes within the process, such as by httpx's `ASGITransport`, does not begin inside
+    of `send` or `receive`, and keeps its caller's variables.
     """
 
     def __init__(self, app: ASGIApp, obs: Observability) -> None:
         if not obs.settings.requests.context_enabled:
             raise MiddlewareNotUsed("OBS_CONTEXT_ENABLED is false")
         self.app = app
-        # What comes next opens a record, which sets the variable and wraps `send` and `receive` anyway.
+        # The next middleware opens a record, whose channel sets the variable.
         self._has_record = isinstance(app, RecordMiddleware) and type(app).__call__ is RecordMiddleware.__call__
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # In a stack within a stack it is this very request's.
+        # In a stack within a stack the key is of this request.
         if scope["type"] not in CONNECTIONS or CONTEXT_KEY in scope:
             await self.app(scope, receive, send)
             return
@@ -99,12 +99,12 @@ class _RunIn:
             except StopIteration:
                 return
             finally:
-                # An exception whose traceback holds this frame, which holds the exception: a cycle.
+                # Otherwise a cycle: the traceback of the exception holds this frame, which holds the exception.
                 argument = None
             try:
                 argument = yield awaited
                 resume = self._coroutine.send
-            except BaseException as error:  # Cancellation comes in here, and belongs to the coroutine.
+            except BaseException as error:  # A cancellation, which the coroutine has to get.
                 argument = error
                 resume = self._coroutine.throw
 

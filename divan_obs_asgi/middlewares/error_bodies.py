@@ -1,4 +1,4 @@
-"""Keep secrets out of the bodies of failed answers: an exception's text often ends up there."""
+"""Redacts the bodies of error responses, which often contain the text of an exception."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
 
 _FIRST_FAILURE = 500
-# RFC 6839: the suffix says what a parser of the kind can read.
+# RFC 6839: the suffix names the format.
 _JSON = re.compile(rb"application/(?:[\w.-]+\+)?json\s*(?:;|\Z)")
 _TEXTUAL = re.compile(rb"text/|application/(?:(?:[\w.-]+\+)?xml|x-www-form-urlencoded|yaml|javascript)\s*(?:;|\Z)")
 _CHARSET = re.compile(rb";\s*charset=\"?([\w.:-]+)")
-# They describe the body that it was.
+# These headers describe the original body.
 _OF_THE_BODY = frozenset({b"content-length", b"etag", b"content-md5", b"digest", b"content-digest", b"repr-digest"})
-# A client wants all of its answer; depth is for the recursion's sake.
+# A body is never cut; depth limits the recursion.
 _UNCUT = Limits(items=1 << 30, depth=64, text=1 << 30, total=1 << 40)
 
 
 class RedactedErrorBodies:
     """
-    An application whose textual bodies of answers from 500 on go through the redaction policy, uncut.
+    An application whose textual bodies of responses with status 500 or more are redacted, without being cut.
 
-    Only a body that comes in one message is one: streams, files and compressed bodies are left alone.
+    Only a body in one message is redacted: streams, files and compressed bodies are not changed.
     """
 
     def __init__(self, app: ASGIApp, obs: Observability) -> None:
@@ -49,7 +49,7 @@ class RedactedErrorBodies:
             if message["type"] == "http.response.start":
                 message = with_lasting_headers(message)
             if message["type"] == "http.response.start" and self._may_be_redacted(message):
-                # Its content-length depends on the body, which comes next.
+                # The content-length depends on the body, which comes next.
                 held.append(message)
                 return
             if held:
@@ -62,7 +62,7 @@ class RedactedErrorBodies:
         try:
             await self.app(scope, receive, send_redacted)
         except Exception:
-            # It gave up after the start. The client gets what it would have got, and the server the error, also where
+            # The application failed after the start. The client gets the start, and the server gets the error, even if
             # the client has gone.
             if held:
                 with suppress(Exception):
@@ -75,7 +75,7 @@ class RedactedErrorBodies:
         try:
             return _announces_text(start)
         except Exception as error:
-            # A message that is none; what its server makes of it is not for an observer to decide.
+            # An invalid message; the server decides what to do with it.
             self.obs.faults.report("redaction", error)
             return False
 
@@ -85,7 +85,7 @@ class RedactedErrorBodies:
             before = bytes(before)  # Servers take a memoryview, too.
             content = _content(before, _content_type(start), self._policy)
         except Exception as error:
-            # Fail closed: an error's body is worth less than what it may give away.
+            # Fail closed: an empty body is better than a leaked secret.
             self.obs.faults.report("redaction", error)
             content = b""
         if content == before:
@@ -95,12 +95,12 @@ class RedactedErrorBodies:
 
 def _content(body: bytes, content_type: bytes, policy: RedactionPolicy) -> bytes:
     if not body:
-        return body  # Of a HEAD, whose content-length is that of the GET.
+        return body  # A response to HEAD, with the content-length of the GET.
     if _JSON.match(content_type):
         try:
             return orjson.dumps(policy.redact(json.loads(body)))
         except (ValueError, RecursionError):
-            # It is no JSON in spite of what it says.
+            # Not JSON, in spite of its content type.
             return policy.redact_text(body.decode("utf-8", "replace")).encode()
     declared = _CHARSET.search(content_type)
     try:
@@ -108,12 +108,12 @@ def _content(body: bytes, content_type: bytes, policy: RedactionPolicy) -> bytes
         text = body.decode(charset, "replace")
     except LookupError:
         charset, text = "utf-8", body.decode("utf-8", "replace")
-    told = policy.redact_text(text)
-    return body if told == text else told.encode(charset, "replace")
+    redacted = policy.redact_text(text)
+    return body if redacted == text else redacted.encode(charset, "replace")
 
 
 def _is_whole_body(start: Message, message: Message) -> bool:
-    """Tell whether the message after the start is all there is, as its end or the content-length says."""
+    """Return whether the message after the start has the whole body, by `more_body` or the content-length."""
     if message["type"] != "http.response.body":
         return False
     if not message.get("more_body"):

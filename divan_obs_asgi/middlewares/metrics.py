@@ -19,7 +19,7 @@ class MetricsMiddleware(RecordMiddleware):
     """
     Feed `divan_http_*` from the finished record of a request, `divan_websocket_*` from that of a WebSocket.
 
-    A WebSocket lives for minutes and is in no HTTP latency, nor is a request that waits for news.
+    A WebSocket and a request that waits are in no HTTP latency: they may last for minutes.
     """
 
     component = "metrics"
@@ -32,7 +32,7 @@ class MetricsMiddleware(RecordMiddleware):
         middleware = weakref.ref(self)
 
         def start() -> None:
-            # The metrics hold this, and a thread of the library may hold the metrics: not the bundle, too.
+            # A weak reference: the metrics hold this function, and must not hold the bundle.
             present = middleware()
             if present is not None:
                 present._start()
@@ -47,7 +47,7 @@ class MetricsMiddleware(RecordMiddleware):
         try:
             self._known.start()
         except Exception as error:
-            # A route table that cannot be read; requests are counted all the same.
+            # The route table cannot be read; requests are still counted.
             self.obs.faults.report("known_series", error)
 
     def observe(self, scope: Scope, record: RequestRecord) -> Undo | None:

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 class OpsMiddleware:
     """
-    Answer `/health/*`, `/metrics` and `/ops/*`, below OBS_OPS_PREFIX; everything else is the application's.
+    Serve `/health/*`, `/metrics` and `/ops/*`, below OBS_OPS_PREFIX; all other paths go to the application.
 
-    With OBS_OPS_PORT only `/health/*` is answered beside the application; everything is on that port, and there the
-    application is not.
+    With OBS_OPS_PORT only `/health/*` is served on the application's port. That other port serves all of these
+    endpoints, without the application.
 
-    It stands inside the observing middlewares, so that a failing health or metrics request is logged, traced and
-    counted like any other. A successful one is not: a probe every second is no traffic.
+    It belongs inside of the observing middlewares, so that a failing health or metrics request is logged, traced and
+    counted like any other. A successful one is not: a probe every second would hide the traffic.
     """
 
     def __init__(self, app: ASGIApp, obs: Observability) -> None:
@@ -48,7 +48,7 @@ class OpsMiddleware:
             scope[ROUTE_KEY] = route = self._ops.route(path)
             record = scope.get(RECORD_KEY)
             if record is not None:
-                # What operators do is told, whether it changes something or not.
+                # Requests of operators to /ops are always logged, also those that change nothing.
                 record.housekeeping = not self._ops.is_below_ops(route)
             await self._ops(scope, receive, send)
             return

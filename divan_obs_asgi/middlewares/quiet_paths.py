@@ -1,4 +1,4 @@
-"""Treat the application's own liveness paths as the library's health checks are treated."""
+"""Treats the application's own liveness paths like the library's health checks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class QuietPathsMiddleware(RecordMiddleware):
     """
     Make a request for one of OBS_QUIET_PATHS housekeeping: where it succeeds it is not logged, counted or traced.
 
-    It stands inside of `MetricsMiddleware`, which counts the request as in flight until it is known to be no traffic.
+    It belongs inside of `MetricsMiddleware`, which counts the request as in flight until this marks it.
     """
 
     component = "quiet_paths"

@@ -1,4 +1,4 @@
-"""Hand the redaction policy to whatever looks at the request."""
+"""Provides a redacted view of the request to the application."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ REDACTION_KEY = "divan_obs_asgi.redaction"
 
 class RedactionMiddleware(RecordMiddleware):
     """
-    Bind what may be told of the request to it, as `scope["divan_obs_asgi.redaction"]`: a `RedactedRequest`.
+    Set `scope["divan_obs_asgi.redaction"]` to a `RedactedRequest`, a view of the request that is safe to log.
 
-    With OBS_REDACT_ERROR_BODIES also the bodies of failed answers are redacted. The library's own sinks hold the
-    policy by themselves, with or without this middleware.
+    With OBS_REDACT_ERROR_BODIES it also redacts the bodies of error responses. The library's own sinks are redacted
+    with or without this middleware.
     """
 
     component = "redaction"

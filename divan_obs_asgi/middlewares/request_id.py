@@ -20,10 +20,9 @@ _TRACEPARENT = b"traceparent"
 
 class RequestIdMiddleware(RecordMiddleware):
     """
-    Keep the client's id where it is well formed, else make one, and send it back.
+    Use the client's id if it is valid, else make one, and send it back.
 
-    OBS_REQUEST_ID_HEADERS names the headers in which a client may send it, OBS_REQUEST_ID_RESPONSE_HEADER the one that
-    goes back.
+    OBS_REQUEST_ID_HEADERS names the request headers, OBS_REQUEST_ID_RESPONSE_HEADER the response header.
     """
 
     component = "request_id"
@@ -34,7 +33,7 @@ class RequestIdMiddleware(RecordMiddleware):
             raise MiddlewareNotUsed("OBS_REQUEST_ID_ENABLED is false")
         super().__init__(app, obs)
         self._accepted = tuple(name.lower().encode("ascii") for name in settings.requests.id_headers)
-        self._answered = settings.requests.id_response_header.lower().encode("ascii")
+        self._response_header = settings.requests.id_response_header.lower().encode("ascii")
         self._new_id = obs.new_request_id
 
     def observe(self, scope: Scope, record: RequestRecord) -> None:
@@ -49,10 +48,10 @@ class RequestIdMiddleware(RecordMiddleware):
                 if request_id:
                     break
         record.request_id = request_id = request_id or self._new_id()
-        record.set_header(self._answered, request_id.encode("ascii"))
+        record.set_header(self._response_header, request_id.encode("ascii"))
 
     def _trusted(self, given: bytes) -> str:
-        """Return an id that may stand in every log line, or nothing: what a client calls so may be its token."""
+        """Return the id if it is safe in log lines, else an empty text: a client may send a token as its id."""
         request_id = valid_request_id(given)
         if request_id is None or self.obs.redaction.redact_text(request_id) != request_id:
             return ""
@@ -60,7 +59,7 @@ class RequestIdMiddleware(RecordMiddleware):
 
     @staticmethod
     def _trace_id(scope: Scope) -> str:
-        """Return the id of the caller's trace, or nothing where `traceparent` is not valid."""
+        """Return the id of the caller's trace, or an empty text where `traceparent` is invalid."""
         parent = traceparent.parse(values(scope["headers"], _TRACEPARENT))
         return "" if parent is None else parent.trace_id
 

@@ -19,9 +19,9 @@ class TracingMiddleware(RecordMiddleware):
     """
     Continue the caller's trace (W3C Trace Context), or start one, and end its span with the record.
 
-    The response carries the `traceparent` of the span. OBS_TRACING_NATIVE says what becomes of the
-    server span of a framework that traces itself. Where OpenTelemetry's instrumentation is suppressed around the
-    connection there is no server span, by whomever.
+    The response carries the `traceparent` of the span. OBS_TRACING_NATIVE decides about the server span of a framework
+    that traces itself. Where OpenTelemetry's instrumentation is suppressed around the connection, there is no server
+    span at all.
     """
 
     component = "tracing"
@@ -30,7 +30,7 @@ class TracingMiddleware(RecordMiddleware):
         if obs.spans is None:
             raise MiddlewareNotUsed("OBS_TRACING_ENABLED is false")
         super().__init__(app, obs)
-        # Needs OpenTelemetry, and is needed only where that is.
+        # These modules import OpenTelemetry.
         from divan_obs_asgi.tracing.frameworks import FrameworkTracing
         from divan_obs_asgi.tracing.propagation.context import current, is_http_suppressed
         from divan_obs_asgi.tracing.propagation.pubsub import headers_with_caller
@@ -54,18 +54,18 @@ class TracingMiddleware(RecordMiddleware):
         return self._observe_as(scope, record, self._frameworks.outer_span(scope, called=record.caller is not None))
 
     def _suppress(self, scope: Scope, record: RequestRecord, around: Span | None) -> Undo | None:
-        """One server span: ours; a framework's that has started already is its parent."""
+        """One server span, ours; its parent is a framework's span that has started already."""
         self._frameworks.suppress_inner(scope)
         return self._spans.start(scope, record, around)
 
     def _nest(self, scope: Scope, record: RequestRecord, around: Span | None) -> Undo | None:
-        """Two server spans of one trace: the framework's is told in W3C headers that ours is its caller."""
+        """Two server spans in one trace: W3C headers make ours the parent of the framework's."""
         undo = self._spans.start(scope, record, around)
         scope["headers"] = self._headers_with_caller(record.span.get_span_context(), scope["headers"])
         return undo
 
     def _defer(self, scope: Scope, record: RequestRecord, around: Span | None) -> Undo | None:
-        """One server span: the framework's, where there is one; the record takes its ids."""
+        """One server span: the framework's, if it has one; the record takes its ids."""
         if around is not None:
             self._spans.adopt(record, around)
             return None

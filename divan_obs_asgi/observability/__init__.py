@@ -1,4 +1,4 @@
-"""The bundle that every part of the library is handed: settings, redaction, signals, probes, jobs, drain."""
+"""The bundle that is passed to every part of the library: settings, redaction, signals, probes, jobs, drain."""
 
 from divan_obs_asgi.observability.bundle import Observability, logger
 

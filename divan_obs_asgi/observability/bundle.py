@@ -1,4 +1,4 @@
-"""The frozen bundle that every middleware, probe and server is handed."""
+"""The frozen bundle that is passed to every middleware, probe and server."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def logger(name: str) -> logging.Logger:
     """
     Return the standard library's logger of that name: `log = obs.logger("chat")` at the top of a module.
 
-    May be called before `init`. Until then its records go where the process's logging sends them; afterwards they are
-    JSON lines with the ids of the request in which they are written.
+    You may call it before `init`. Until then its records go where the process's logging sends them. Afterwards they
+    are JSON lines with the ids of the request in which they are logged.
     """
     return logging.getLogger(name)
 
@@ -75,14 +75,14 @@ class Observability:
 
     Attributes:
         spans: None where tracing is off.
-        work: makes spans of the application's own work: `work.span`, `work.traced`, `work.background`.
-        background: what of the library runs beside the application.
-        drain: how the service takes its leave: `drain.on_start(callback)`, `drain.start("maintenance")`.
-        jobs: what was made a job by `@observability.job(name)`, by name.
-        assembled: which middlewares the stacks of this bundle were made of.
-        authorize: the application's own condition on who may use the guarded endpoints.
-        new_request_id: makes the id of a request that has come without a valid one, and of each Socket.IO event.
-        operations: the names and reasons that `operation` and `fail` may say: `operations.declare("Users")`.
+        work: makes spans for the application's own work: `work.span`, `work.traced`, `work.background`.
+        background: the library's background tasks.
+        drain: shuts the service down without losing requests: `drain.on_start(callback)`, `drain.start("maintenance")`.
+        jobs: the functions that `@observability.job(name)` has registered, by name.
+        built_stacks: the middlewares of the stacks that were built with this bundle.
+        authorize: the application's own check for the guarded endpoints.
+        new_request_id: makes the id of a request without a valid id, and of each Socket.IO event.
+        operations: the names and reasons that `operation` and `fail` accept: `operations.declare("Users")`.
         endpoints: the ops endpoints that the service adds: `endpoints.register(endpoint)`.
     """
 
@@ -127,17 +127,17 @@ class Observability:
 
         Args:
             log_stream: where lines go; default is standard output.
-            tracer_provider: the application's own, in place of one built from the flags; the global one, where the
-                application has set it, need not be given.
-            span_exporter: in place of OTLP over gRPC, where the provider is built from the flags.
-            redaction: in place of the policy that the flags describe; for every sink.
-            authorize: called with the scope of a request to a guarded endpoint that has carried the token; only where
-                it returns True (or an awaitable of it) the request is answered.
-            new_request_id: called for the id of a request whose client has sent none that is valid; in place of the
-                generator that OBS_REQUEST_ID_FORMAT names.
+            tracer_provider: the application's own provider, instead of one built from the flags. A provider that the
+                application has set globally is used anyway.
+            span_exporter: instead of OTLP over gRPC, where the provider is built from the flags.
+            redaction: the policy of every sink, instead of the policy from the flags.
+            authorize: called with the scope of a request to a guarded endpoint that has the token. The request is
+                allowed only if it returns True, or an awaitable of True.
+            new_request_id: makes the id of a request without a valid id, instead of the generator that
+                OBS_REQUEST_ID_FORMAT names.
 
         Raises:
-            ImproperlyConfigured: naming every flag that is wrong.
+            ImproperlyConfigured: names every invalid flag.
         """
         settings = Settings.from_env(environ)
         return cls.build(
@@ -209,7 +209,7 @@ class Observability:
         probes.register(heartbeat)
         probes.register(ConfigProbe(settings))
         if metrics.workers is not None:
-            # Of no weight: a service without the metrics of its other workers does its work.
+            # Not critical: the service works without the metrics of its other workers.
             probes.probe("metrics_directory", critical=False, interval=0, fail_after=1)(metrics.workers.check)
         tracing = settings.enabled and settings.tracing.enabled
         spans = (
@@ -239,17 +239,17 @@ class Observability:
         if settings.enabled and settings.logs.enabled:
             background.when_started("loguru", warn_of_loguru)
         if spans is not None and tracer_provider is None and not spans.exports:
-            # Said when the application has started: `init` has given the log its handler by then.
-            background.when_started("tracing", _tell_that_no_span_leaves)
+            # Logged when the application has started: `init` has installed the log handler by then.
+            background.when_started("tracing", _warn_of_missing_endpoint)
 
-        def tell_draining(drains: bool) -> None:
+        def set_draining(drains: bool) -> None:
             metrics.draining.set(drains)
             probes.update_ready()
 
         drain = Drain(
             settings.health.drain_delay_s,
             faults,
-            tell_draining,
+            set_draining,
             signals=settings.health.drain_enabled,
             why_development=lambda: why_development(sys._getframe(), dev=settings.says_dev),
         )
@@ -283,7 +283,7 @@ class Observability:
         """
         The headers that the library sets on responses, for `CORSMiddleware(expose_headers=...)`.
 
-        `CORSMiddleware` inside of the stack needs no such list; one outside that has a list of its own does.
+        `CORSMiddleware` inside of the stack does not need them. One outside needs them where it has a list of its own.
         """
         settings = self.settings
         names = (settings.requests.id_response_header,) if settings.requests.id_enabled else ()
@@ -300,7 +300,7 @@ class Observability:
         Each call is counted, timed, a span and a log line; `observability.jobs.get(name)` finds it.
 
         Raises:
-            ImproperlyConfigured: where the name is taken or is no name.
+            ImproperlyConfigured: if the name is taken or invalid.
         """
         return lambda function: self.jobs.register(name, function)
 
@@ -350,8 +350,8 @@ class Observability:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Stop]:
-        """Run what belongs to the life of the application; yields what ends it before the block is left."""
-        # By now the server has set up its own.
+        """Run the background tasks of the application; yields a function that ends them before the block is left."""
+        # The server has set up its own logging by now.
         self.log.adopt_server_loggers()
         self.log.look_after_handler()
         self.log.sink.open()
@@ -360,10 +360,10 @@ class Observability:
 
     def started(self, started: bool, *, still: bool = True) -> None:
         """
-        Say whether the application has started; readiness follows, and so does start-up.
+        Report whether the application has started; the readiness and start-up probes follow it.
 
         Args:
-            still: False where it has, and its lifespan broke off since.
+            still: False where it had started, and its lifespan has failed since.
         """
         ready, startup = self._lifespan
         ready.failed, startup.failed = not (started and still), not started
@@ -372,24 +372,24 @@ class Observability:
                 self.probes.register(probe)
 
     def go_on_alone(self, owner: object, running: AbstractAsyncContextManager[object]) -> None:
-        """Run on without a lifespan (in `running`), until the event loop or `owner` ends: the server serves on."""
+        """Keep `running` entered without a lifespan, until the event loop or `owner` ends."""
         self.background.run_alone(owner, running, self.rest_in_thread)
 
     async def rest_in_thread(self) -> None:
-        """Call `rest` without holding up the event loop."""
+        """Call `rest` in a thread, without blocking the event loop."""
         with anyio.CancelScope(shield=True):
-            # Not one of the threads that frameworks hand out: the application's plain functions may hold all of them.
+            # With a limiter of its own: plain functions of the application may occupy all threads of the default one.
             await anyio.to_thread.run_sync(self.rest, limiter=anyio.CapacityLimiter(1))
 
     def rest(self) -> None:
-        """As `flush`, and end the threads that do it; what comes later starts them again."""
+        """Flush, and end the threads that write and export; later lines and spans start them again."""
         self.flush()
         if self.spans is not None:
             self.spans.pause()
         self.log.sink.close()
 
     def flush(self) -> None:
-        """Hand queued spans to the exporter and queued lines to the stream; blocks as long as a shutdown may."""
+        """Export the queued spans and write the queued lines; blocks at most for the shutdown timeout."""
         if self.spans is not None:
             try:
                 self.spans.flush(int(self.settings.tracing.shutdown_timeout_s * 1000))
@@ -399,14 +399,14 @@ class Observability:
 
 
 def _leave(sink: weakref.ref[Sink]) -> None:
-    """Called when a bundle has gone: no thread lingers for it. The root logger may have its pipeline still."""
+    """End the sink's thread when the bundle is gone. The root logger may still have its pipeline."""
     left = sink()
     if left is not None:
         left.leave()
 
 
 def _background(settings: Settings, metrics: Metrics, faults: InternalErrors) -> Background:
-    """Return the tasks that tell of the process and of the queues that it works on."""
+    """Return the background tasks that report on the process and its Redis streams."""
     background = Background(faults)
     if not settings.enabled:
         return background
@@ -427,7 +427,7 @@ def _background(settings: Settings, metrics: Metrics, faults: InternalErrors) ->
     return background
 
 
-def _tell_that_no_span_leaves() -> None:
+def _warn_of_missing_endpoint() -> None:
     logging.getLogger("divan_obs_asgi.tracing").warning(
         "OTEL_EXPORTER_OTLP_ENDPOINT is not set: spans are not exported."
     )
@@ -478,8 +478,8 @@ def _server_spans(
 
 
 def _announce(bundle: Observability) -> None:
-    """Note that a bundle has been made."""
-    # By its id: bundles compare by their parts.
+    """Register a new bundle, and pass it to the waiting callables."""
+    # By id: bundles compare by their parts.
     _bundles[id(bundle)] = bundle
     for call in tuple(_waiting):
         call(bundle)
@@ -487,7 +487,7 @@ def _announce(bundle: Observability) -> None:
 
 @contextmanager
 def each_bundle(call: Callable[[Observability], object]) -> Iterator[None]:
-    """Call `call` with each bundle of the process, now, and with each that is made meanwhile."""
+    """Call `call` with each bundle of the process, and with each that is made inside of the block."""
     for bundle in list(_bundles.values()):
         call(bundle)
     _waiting.append(call)

@@ -1,11 +1,11 @@
-"""Which middlewares the stacks of a bundle were made of, and which of them stepped aside."""
+"""Remembers the middlewares of the stacks of a bundle, and which of them are not used."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
 
-# An application has one stack; tests, and applications within applications, have a few.
+# An application has one stack; a test, or an application inside another one, may have several.
 _MOST = 8
 
 
@@ -15,8 +15,8 @@ class Place:
     One middleware of a list.
 
     Attributes:
-        name: its dotted path, or the name of what was given.
-        why_not: why it stepped aside; None for one that is on.
+        name: its dotted path, or the name of the callable.
+        why_not: why it is not used; None where it is used.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Which frameworks an application is made of; the adapters of those that are not loaded are not imported."""
+"""Finds the frameworks of an application, and imports the adapters of loaded frameworks only."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from types import ModuleType
 from divan_obs_asgi.connection.routes.matched import UNMATCHED, Reader
 from divan_obs_asgi.connection.routes.wrapped import applications_in, attribute
 
-# By the module that is loaded wherever an application of that framework exists. Channels comes last: it names what
-# nobody else has named.
+# The adapter by the module that every application of the framework loads. Channels comes last: it only names
+# connections that no other framework has named.
 _BY_MODULE = {
     "litestar": "litestar",
     "django.core.handlers.asgi": "django",
@@ -24,7 +24,7 @@ _logger = logging.getLogger("divan_obs_asgi.routes")
 
 
 def readers_of(app: object) -> tuple[Reader, ...]:
-    """Have the frameworks that are loaded note what they match; return what reads the marks of those in `app`."""
+    """Make the loaded frameworks note their matches; return the readers of the frameworks in `app`."""
     loaded = [name for module, name in _BY_MODULE.items() if isinstance(sys.modules.get(module), ModuleType)]
     if not loaded:
         return ()
@@ -37,7 +37,7 @@ def _reader(name: str, applications: tuple[object, ...]) -> Reader | None:
     try:
         read: Reader | None = import_module(f"divan_obs_asgi.connection.routes.{name}").reader(applications)
     except Exception:
-        # A version that is not known here; the application serves on.
+        # An unknown version of the framework; the application is unaffected.
         _logger.warning("The routes of %s cannot be found: its requests are %s.", name, UNMATCHED, exc_info=True)
         return None
     return read

@@ -1,4 +1,4 @@
-"""Channels' URLRouter, which leaves the parameters of a match in a copy of the scope, and not its pattern."""
+"""Channels: its URLRouter puts the parameters of a match into a copy of the scope, but not the pattern."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_ROUTERS = 16
 
 
 def reader(applications: Iterable[object]) -> Reader | None:
-    """Return what matches the path of a connection that has ended against the routers, once more."""
+    """Return a reader that matches the path of an ended connection against the routers again."""
     kind = sys.modules["channels.routing"].URLRouter
     by_protocol: dict[str, Any] = {}
     for one in applications:
@@ -54,7 +54,7 @@ def _match(kind: type, router: Any, path: str, depth: int) -> str | None:
             if rest is None:
                 continue  # It raises Resolver404, and URLRouter tries the next one.
             return f"/{own}{rest.removeprefix('/')}"
-        # Django names its routes itself; below a pattern for everything it has found none.
+        # Django names its routes itself; a catch-all pattern in front of it says nothing.
         return None if _is_django(route.callback) else f"/{own}"
     return None
 

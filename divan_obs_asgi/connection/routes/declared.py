@@ -1,4 +1,4 @@
-"""The routes that an application declares, before anything is asked for."""
+"""The routes that an application declares, read before any request."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class DeclaredRoute:
     A route of a framework's table.
 
     Attributes:
-        methods: those that it answers; none of a WebSocket. HEAD, which goes with GET, is not among them.
-        status: that of a success.
+        methods: the allowed methods, without the HEAD that belongs to GET; empty for a WebSocket.
+        status: the status of a success.
     """
 
     template: str
@@ -38,7 +38,7 @@ def declared_routes(app: object) -> Iterator[DeclaredRoute]:
 @dataclass(frozen=True, slots=True)
 class HttpPath:
     """
-    A path at which an application answers HTTP.
+    A path at which an application serves HTTP.
 
     Attributes:
         takes_all_below: whether another application is mounted there whose routes cannot be listed.
@@ -49,7 +49,7 @@ class HttpPath:
 
 
 def http_paths(app: object) -> Iterator[HttpPath]:
-    """Yield the paths of the framework that `app` wraps; none where it has no list of them that is known here."""
+    """Yield the paths of the framework that `app` wraps; none for an unknown framework."""
     yield from _http_paths(routes_below(app), "", _MAX_MOUNTS)
     for wrapped in _wrapped(app):
         yield from (HttpPath(_in_braces(rule)) for rule in _werkzeug_rules(wrapped))
@@ -63,7 +63,7 @@ def _declared(routes: Iterable[Any], prefix: str, depth: int) -> Iterator[Declar
     for route in routes:
         if hasattr(route, "routes"):
             if depth:
-                # starlette.routing.Host takes nothing of the path.
+                # starlette.routing.Host does not consume a part of the path.
                 mount = mount_template(route) if hasattr(route, "path_regex") else ""
                 yield from _declared(routes_below(route), prefix + mount, depth - 1)
             continue
@@ -79,14 +79,14 @@ def _declared(routes: Iterable[Any], prefix: str, depth: int) -> Iterator[Declar
 def _http_paths(routes: Iterable[Any], prefix: str, depth: int) -> Iterator[HttpPath]:
     for route in routes:
         if hasattr(route, "routes"):
-            # starlette.routing.Host takes nothing of the path.
+            # starlette.routing.Host does not consume a part of the path.
             mount = prefix + (mount_template(route) if hasattr(route, "path_regex") else "")
             below = list(routes_below(route)) if depth else []
             yield HttpPath(mount, takes_all_below=not below)
             yield from _http_paths(below, mount, depth - 1)
             continue
         path = path_of(route)
-        # Those of WebSockets are no rivals; Litestar's mounts have no methods either.
+        # Routes of WebSockets are skipped; Litestar's mounts have no methods either.
         if path is not None and (hasattr(route, "methods") or "WebSocket" not in type(route).__name__):
             is_mount = bool(getattr(getattr(route, "route_handler", None), "is_mount", False))
             yield HttpPath(prefix + path, takes_all_below=is_mount)
@@ -113,7 +113,7 @@ def _django_paths(patterns: Iterable[Any], prefix: str, depth: int) -> Iterator[
         if hasattr(pattern.pattern, "_regex"):
             text = text.removeprefix("^").removesuffix("$").removesuffix(r"\Z")
             if re.escape(text.replace("/", "")) != text.replace("/", ""):
-                continue  # Which paths it matches is not known.
+                continue  # A regular expression: its paths are not known.
         path = prefix + _in_braces(text)
         if not hasattr(pattern, "url_patterns"):
             yield path
@@ -129,7 +129,7 @@ def _in_braces(rule: str) -> str:
 def _methods_of(route: Any) -> tuple[str, ...]:
     methods = route.methods
     if methods is None:
-        # starlette.endpoints.HTTPEndpoint has a function for each; of another ASGI application nothing is known.
+        # starlette.endpoints.HTTPEndpoint has a function per method; another ASGI application does not declare any.
         endpoint = getattr(route, "endpoint", None)
         methods = [method for method in _OF_AN_ENDPOINT if callable(getattr(endpoint, method.lower(), None))]
     return tuple(sorted(method for method in methods if method != "HEAD" or "GET" not in methods))

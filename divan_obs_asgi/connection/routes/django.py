@@ -1,4 +1,4 @@
-"""Django: the resolver's match, which the request carries and no message of ASGI."""
+"""Django: notes the resolver's match, which is in the request but in no ASGI message."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _LANGUAGE = "{language}"
 
 def reader(applications: Iterable[object]) -> Reader | None:
     """
-    Have Django's ASGI handler note what its resolver has matched; once a process.
+    Make Django's ASGI handler note the match of its resolver; done once per process.
 
-    The class and not one handler: `get_asgi_application()` may be mounted anywhere, or made later. Of no signal and no
-    message the match can be learned, and a middleware would have to be in the application's settings.
+    This wraps the class and not one handler: `get_asgi_application()` may be mounted anywhere, or called later. No
+    signal and no message has the match, and a middleware would have to be in the application's settings.
     """
     handler: Any = getattr(sys.modules["django.core.handlers.asgi"], "ASGIHandler", None)
     resolve = getattr(handler, "resolve_request", None)

@@ -1,4 +1,4 @@
-"""Falcon: the template that the request carries once it has been routed."""
+"""Falcon: reads the template from the routed request."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from divan_obs_asgi.connection.routes.notation import from_braces
 
 
 def reader(applications: Iterable[object]) -> Reader | None:
-    """Add a middleware to each application of Falcon's that keeps the request until the connection is named."""
+    """Add a middleware to each Falcon application that keeps the request until the route is read."""
     kind = sys.modules["falcon.asgi"].App
     for app in applications:
         if isinstance(app, kind) and not _notes(app):
-            app.add_middleware(_Noting())
+            app.add_middleware(_RequestKeeper())
     return None
 
 
 def _notes(app: Any) -> bool:
-    # A second stack around it changes nothing. An application has slots, and no attribute for us.
-    return any(isinstance(one, _Noting) for one in getattr(app, "_unprepared_middleware", ()))
+    # A second stack adds no second middleware. An application has slots, so that it cannot be marked.
+    return any(isinstance(one, _RequestKeeper) for one in getattr(app, "_unprepared_middleware", ()))
 
 
-class _Noting:
-    """Keeps the request; where another middleware answers before Falcon has routed, there is no route."""
+class _RequestKeeper:
+    """Keeps the request. Where another middleware responds before Falcon has routed, there is no route."""
 
     async def process_request(self, request: Any, response: Any) -> None:
         note_match(request.scope, _template, request, below_mounts=False)

@@ -1,4 +1,4 @@
-"""Litestar, which leaves the template in the scope, but for what is mounted."""
+"""Litestar: it puts the template into the scope, except for mounts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from divan_obs_asgi.types import Scope
 
 
 def reader(applications: Iterable[object]) -> Reader | None:
-    """Return what reads `scope["path_template"]`; of a mount, for which it is that of `/`, the path of its handler."""
+    """Return a reader of `scope["path_template"]`; for a mount it returns the path of the handler."""
     kind = sys.modules["litestar"].Litestar
     apps: list[Any] = [one for one in applications if isinstance(one, kind)]
     if not apps:
@@ -39,7 +39,7 @@ def _mounted_at(apps: Iterable[Any], handler: object, scope: Scope) -> str | Non
     routes = [route for app in apps for route in app.routes if getattr(route, "route_handler", None) is handler]
     paths = sorted((str(route.path_format) for route in routes), key=len, reverse=True)
     if len(paths) > 1:
-        # `scope["path"]` is what is left of it.
+        # `scope["path"]` is only the rest below the mount.
         asked = unquote(scope.get("raw_path", b"").decode("latin-1")).removeprefix(scope.get("root_path", ""))
         paths = [path for path in paths if f"{asked}/".startswith(f"{path}/")] or paths
     return paths[0].rstrip("/") if paths else None

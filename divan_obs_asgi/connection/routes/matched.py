@@ -1,4 +1,4 @@
-"""Where a framework's adapter leaves what was matched for a connection, and how it is named at the end."""
+"""Where the adapter of a framework notes the match of a connection, and how to name it at the end."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any, TypeAlias
 from divan_obs_asgi.types import Scope
 
 UNMATCHED = "__unmatched__"
-# An application that routes by itself, or on a copy of the scope, says here what it matched.
+# An application that routes by itself, or on a copy of the scope, sets its route under this key.
 ROUTE_KEY = "divan_obs_asgi.route"
 RECORD_KEY = "divan_obs_asgi.record"
 
-# Reads the template of a connection at its end, from what a framework has left in the scope; None for no match.
+# Reads the template of a connection at its end from the framework's entries in the scope; None for no match.
 Reader: TypeAlias = Callable[[Scope], str | None]
 
 
 def note_match(scope: Scope, name: Callable[[Any], str | None], match: object, *, below_mounts: bool = True) -> None:
     """
-    Have the record of a connection name its route at its end, as `name(match)`.
+    Make `name(match)` the route of the connection at its end.
 
-    The record is found in every copy of the scope. `name` is not called where nobody asks for the route.
+    The record is in every copy of the scope. `name` is called only when the route is read.
 
     Args:
-        below_mounts: False for a framework that matches the whole path, whatever a mount has taken off its front.
+        below_mounts: False for a framework that matches the whole path, the part of the mounts included.
     """
     record = scope.get(RECORD_KEY)
     if record is not None:

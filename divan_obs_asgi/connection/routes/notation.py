@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# What a regular expression matches without naming it.
+# For an unnamed part of a regular expression.
 UNNAMED_PART = "{var}"
 
 # `<int:id>`, `<any(a, b):kind>`, `<id>`: Django, werkzeug (Quart).
@@ -32,7 +32,7 @@ def from_django(route: str) -> str:
     """
     Return a route of Django's, made of paths (`users/<int:id>/`) and regular expressions (`^users/(?P<id>[0-9]+)/$`).
 
-    What an expression matches without a name is `{var}`; anchors, flags and assertions are left out.
+    An unnamed part of an expression becomes `{var}`; anchors, flags and assertions are omitted.
     """
     return _Expression(route).template()
 

@@ -1,4 +1,4 @@
-"""Quart: the rule that the request has matched, which its signals let us see."""
+"""Quart: notes the matched rule at its signals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from divan_obs_asgi.connection.routes.notation import from_angles
 
 
 def reader(applications: Iterable[object]) -> Reader | None:
-    """Connect to the signals at which the rule is known, and no view has been called; the second time is the first."""
+    """Connect to the signals that Quart sends when the rule is known; connecting again has no effect."""
     quart: Any = sys.modules["quart"]
     quart.request_started.connect(_request_started)
     quart.websocket_started.connect(_websocket_started)

@@ -1,4 +1,4 @@
-"""Route tables of the kind that Starlette and FastAPI have: what matches a path, under which template."""
+"""Route tables of Starlette and FastAPI: finds the template that matches a path."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def mounts_that_took(taken: str, path: str, routes: Iterable[Any], scope: Scope)
     for route in routes:
         if not hasattr(route, "routes"):
             continue
-        if not hasattr(route, "path_regex"):  # starlette.routing.Host takes nothing of the path.
+        if not hasattr(route, "path_regex"):  # starlette.routing.Host does not consume a part of the path.
             below = mounts_that_took(taken, path, routes_below(route), scope) if _is_host(route, scope) else None
             if below is not None:
                 return below
@@ -75,7 +75,7 @@ def mounts_that_took(taken: str, path: str, routes: Iterable[Any], scope: Scope)
 
 
 def match_in(routes: Iterable[Any], path: str, scope: Scope) -> str | None:
-    """Match as starlette.routing.Router does: the first that fits, else the first that fits but for the method."""
+    """Match as starlette.routing.Router does: the first full match, else the first match with another method."""
     but_for_the_method = None
     for route in routes:
         if not hasattr(route, "path_regex"):

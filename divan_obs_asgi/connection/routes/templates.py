@@ -1,4 +1,4 @@
-"""The route template of a connection: what a framework matched, never what the client typed."""
+"""The route template of a connection: the framework's match, never the path that the client has sent."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from divan_obs_asgi.connection.routes.matched import RECORD_KEY, ROUTE_KEY, UNMA
 from divan_obs_asgi.connection.routes.starlette import below_mount, match_in, mounts_that_took, path_of, routes_below
 from divan_obs_asgi.types import Scope
 
-# Where a mount cannot be named by its template; its path may be the client's choice.
+# For a mount without a known template; its path may be chosen by the client.
 _UNKNOWN_MOUNT = "/{mount}"
 
 
 class RouteTemplates:
     """
-    Names the route of a finished connection, from what the frameworks leave in the scope.
+    Names the route of a finished connection from the frameworks' entries in the scope.
 
     In this order: `scope["divan_obs_asgi.route"]`; FastAPI's effective route (the only place that knows an
     `include_router` prefix since 0.137); the mounts' templates + `scope["route"].path` (Starlette >= 1.10);
-    a second match against the route table where the scope does not tell. The server's `root_path` is left
-    out, so that a route has one name in every deployment.
+    a second match against the route table where the scope has no route. The server's `root_path` is omitted,
+    so that a route has one name in every deployment.
 
-    Frameworks with another way have an adapter each, which is asked where Starlette has matched nothing, or a mount.
+    Each other framework has an adapter. It is used where Starlette has matched nothing, or a mount.
     """
 
     def __init__(self, app: object, operations: object = None) -> None:
         self._app = app
-        # What may be said of a request beyond its route.
+        # What the application may say about a request beyond its route.
         self.operations: Any = operations
         self._readers = readers_of(app)
         self._looked_again = False
@@ -36,7 +36,7 @@ class RouteTemplates:
             self.template = self._template_by_litestar  # type: ignore[method-assign]
 
     def look_again(self) -> None:
-        """Find the frameworks that were loaded, or mounted, since; called when the application has started."""
+        """Find frameworks that were loaded or mounted later; called when the application has started."""
         self._looked_again = True
         self._readers = readers_of(self._app)
 
@@ -50,15 +50,15 @@ class RouteTemplates:
             noted = self._noted(scope)
             if noted is not None:
                 return noted
-            # A router that has looked and found nothing leaves itself and no endpoint. Without it: Starlette
-            # before 1.10, routing on a copy of the scope, or an answer given before any routing.
+            # A router without a match sets `router` and no `endpoint`. Without `router`: Starlette before 1.10, routing
+            # on a copy of the scope, or a response before any routing.
             looked = "router" in scope and "endpoint" not in scope
             return UNMATCHED if looked else self._matched_again(scope)
         path = path_of(route)
         included = scope.get("fastapi")
         if included is not None:
             effective = included.get("effective_route_context")
-            # A router mounted below leaves it behind for a route that is not its own.
+            # A router mounted below leaves its own context for a route of another router.
             if effective is not None and effective.original_route is route:
                 path = effective.path_format
         if path is None:
@@ -85,7 +85,7 @@ class RouteTemplates:
         return template + ((path_of(route) if route is not None else None) or "/{path}")
 
     def _noted(self, scope: Scope) -> str | None:
-        """Return what a framework of the other kinds has matched, with the mounts of a Starlette before it."""
+        """Return the match of a framework with an adapter, with the mounts of a Starlette around it."""
         record = scope.get(RECORD_KEY)
         if record is not None and record.matched is not None:
             name, match, below_mounts = record.matched
@@ -97,7 +97,7 @@ class RouteTemplates:
             if template is not None:
                 return self._prefix(scope) + template
         if not self._looked_again:
-            # Without lifespan nobody has said that the application has started.
+            # Without a lifespan there was no start of the application.
             self.look_again()
         return None
 
