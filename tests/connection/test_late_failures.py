@@ -203,7 +203,7 @@ def test_a_dependency_that_fails_afterwards_is_counted() -> None:
 
 def test_a_background_task_does_not_keep_the_line_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may run for minutes: what looks like the end of the response is believed after a moment."""
-    monkeypatch.setattr("divan_obs_asgi.connection.record._DOUBT_S", 0.02)
+    monkeypatch.setattr("divan_obs_asgi.connection.request._DOUBT_S", 0.02)
     observed = Observed({"LOG_SAMPLING_RATE_INFO": "1"})
     counted = "divan_http_outcomes_total"
 
