@@ -10,7 +10,7 @@ from divan_obs_asgi.checks.base import check
 from divan_obs_asgi.checks.deployment import Deployment
 from divan_obs_asgi.checks.finding import Finding
 from divan_obs_asgi.metrics.catalogue import Catalogue
-from divan_obs_asgi.settings import Settings
+from divan_obs_asgi.settings import Settings, misspelt_flags
 
 # Variables that OpenTelemetry's SDK, its gRPC exporter and its instrumentations read in addition to our flags. The
 # instrumentations read too many OTEL_PYTHON_* variables for a list.
@@ -29,10 +29,8 @@ _INSTEAD = {
     "OTEL_METRICS_EXPORTER": "Unset it: metrics are scraped from /metrics.",
     "OTEL_LOGS_EXPORTER": "Unset it: logs go to standard output.",
 }
-_PREFIXES = ("LOG_", "HEALTH_")
 # An application may have variables with these prefixes: only close misspellings of our flags are reported.
 _SLIP = 0.9
-_RESEMBLES = 0.7
 
 
 @check("obs.W015", "An OpenTelemetry variable has no effect here.", docs="docs/tracing.md")
@@ -48,17 +46,11 @@ def idle_variables(deployment: Deployment) -> Iterator[Finding]:
         yield Finding(f"{name} is set, and nothing here reads it.", hint)
 
 
-@check("obs.W016", "A variable is a misspelt flag.", docs="docs/flags.md")
+@check("obs.W016", "A variable is similar to a flag, but is not one.", docs="docs/flags.md")
 def misspelt(deployment: Deployment) -> Iterator[Finding]:
-    flags = _flags()
-    for name in sorted(set(deployment.environ) - flags):
-        meant = _meant(name, flags)
-        if meant:
-            yield Finding(f"{name} is not a flag; nothing reads it.", f"Did you mean {meant}?")
-        elif name.startswith("OBS_"):
-            yield Finding(
-                f"{name} is not a flag; nothing reads it.", "Unset it, or rename it if it belongs to another program."
-            )
+    for name, nearest in misspelt_flags(deployment.environ, _flags()):
+        hint = f"Did you mean {nearest}?" if nearest else "Unset it, or rename it if another program reads it."
+        yield Finding(f"{name} is not a flag; nothing reads it.", hint)
 
 
 @check("obs.W017", "A threshold is not an edge of the latency histogram.", docs="docs/metrics.md")
@@ -76,18 +68,6 @@ def thresholds(deployment: Deployment) -> Iterator[Finding]:
                 "no query can count the requests that exceed it.",
                 f"Set {name}={near * factor:g}, the nearest edge.",
             )
-
-
-def _meant(name: str, flags: set[str]) -> str | None:
-    upper = name.upper()
-    if upper in flags or upper.removeprefix("OBS_") in flags:
-        return upper if upper in flags else upper.removeprefix("OBS_")
-    if f"OBS_{upper}" in flags and upper.startswith(_PREFIXES):
-        return f"OBS_{upper}"
-    if not upper.startswith(("OBS_", *_PREFIXES)):
-        return None
-    near = get_close_matches(upper, flags, 1, _RESEMBLES if upper.startswith("OBS_") else _SLIP)
-    return near[0] if near else None
 
 
 def _flags() -> set[str]:

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -43,7 +43,7 @@ from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.runtime.process import register_process_collectors, set_build_info
 from divan_obs_asgi.runtime.redis_streams import RedisStreams, client_factory
 from divan_obs_asgi.runtime.watchdog import Watchdog
-from divan_obs_asgi.settings import Settings
+from divan_obs_asgi.settings import MisspeltFlag, Settings
 from divan_obs_asgi.tracing.spans.internal import SpanFactory, tracer_of
 from divan_obs_asgi.types import Authorize
 
@@ -52,6 +52,9 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from divan_obs_asgi.tracing.spans.server import ServerSpans
+
+# The most misspelt flags that the warning at start-up names.
+_SHOWN_MISSPELT = 10
 
 
 def logger(name: str) -> logging.Logger:
@@ -238,6 +241,8 @@ class Observability:
         background.when_started("logs", log.look_after_handler)
         if settings.enabled and settings.logs.enabled:
             background.when_started("loguru", warn_of_loguru)
+        if settings.enabled and settings.misspelt:
+            background.when_started("settings", partial(_warn_of_misspelt_flags, settings.misspelt))
         if spans is not None and tracer_provider is None and not spans.exports:
             # Logged when the application has started: `init` has installed the log handler by then.
             background.when_started("tracing", _warn_of_missing_endpoint)
@@ -430,6 +435,16 @@ def _background(settings: Settings, metrics: Metrics, faults: InternalErrors) ->
 def _warn_of_missing_endpoint() -> None:
     logging.getLogger("divan_obs_asgi.tracing").warning(
         "OTEL_EXPORTER_OTLP_ENDPOINT is not set: spans are not exported."
+    )
+
+
+def _warn_of_misspelt_flags(misspelt: Sequence[MisspeltFlag]) -> None:
+    # The log line must not be cut: OBS Studio, for one, may have set many.
+    shown = [f"{name} (did you mean {nearest}?)" if nearest else name for name, nearest in misspelt[:_SHOWN_MISSPELT]]
+    if len(misspelt) > _SHOWN_MISSPELT:
+        shown.append(f"and {len(misspelt) - _SHOWN_MISSPELT} more")
+    logging.getLogger("divan_obs_asgi.settings").warning(
+        "Environment variables that are not flags are ignored: %s.", ", ".join(shown)
     )
 
 

@@ -4,6 +4,7 @@ from divan_obs_asgi.settings.flag import Flag, FlagValue
 from divan_obs_asgi.settings.health import HealthSettings
 from divan_obs_asgi.settings.logs import LogSettings
 from divan_obs_asgi.settings.metrics import MetricSettings
+from divan_obs_asgi.settings.misspelt import MisspeltFlag, misspelt_flags
 from divan_obs_asgi.settings.ops import OpsSettings
 from divan_obs_asgi.settings.redaction import RedactionSettings
 from divan_obs_asgi.settings.requests import RequestSettings
@@ -21,6 +22,7 @@ __all__ = [
     "HealthSettings",
     "LogSettings",
     "MetricSettings",
+    "MisspeltFlag",
     "OpsSettings",
     "RedactionSettings",
     "RequestSettings",
@@ -30,4 +32,5 @@ __all__ = [
     "SocketIoSettings",
     "TracingSettings",
     "VitalSettings",
+    "misspelt_flags",
 ]

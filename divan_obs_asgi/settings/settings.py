@@ -15,6 +15,7 @@ from divan_obs_asgi.settings.flag import Flag, FlagValue, declared_in, flag
 from divan_obs_asgi.settings.health import HealthSettings
 from divan_obs_asgi.settings.logs import LogSettings
 from divan_obs_asgi.settings.metrics import MetricSettings
+from divan_obs_asgi.settings.misspelt import MisspeltFlag, misspelt_flags
 from divan_obs_asgi.settings.ops import FEW_CHARACTERS, OpsSettings
 from divan_obs_asgi.settings.parsers import (
     SECRET_LENGTH,
@@ -67,9 +68,12 @@ class Settings:
         enabled: whether the library does anything.
         env_file: a file with further flags.
         middleware: dotted paths of the middlewares, outermost first.
+        misspelt: variables that `from_env` found and that look like a flag but are not one.
     """
 
-    # Which flags `from_env` has read, and which of them from the file; empty where it was made in code.
+    # Set by `from_env`; empty if the settings were made in code.
+    misspelt: ClassVar[tuple[MisspeltFlag, ...]] = ()
+    # Names of the flags that `from_env` read, and of those that it read from OBS_ENV_FILE.
     _read: ClassVar[frozenset[str]] = frozenset()
     _in_file: ClassVar[frozenset[str]] = frozenset()
 
@@ -104,7 +108,7 @@ class Settings:
             ImproperlyConfigured: naming every flag that is wrong, its value unless it is secret, and what was
                 expected.
         """
-        readable, _, wrong = cls.readable(environ)
+        readable, variables, wrong = cls.readable(environ)
         if wrong:
             # Those that could be read may contradict each other, which is reported too.
             raise ImproperlyConfigured("\n".join([*wrong, *readable.contradictions()]))
@@ -112,6 +116,8 @@ class Settings:
         # Not arguments: a value that is replaced later comes from code.
         object.__setattr__(settings, "_read", readable._read)
         object.__setattr__(settings, "_in_file", readable._in_file)
+        names = {one.name for _, _, one, _ in _declared()}
+        object.__setattr__(settings, "misspelt", tuple(misspelt_flags(variables, names)))
         return settings
 
     @classmethod

@@ -109,7 +109,7 @@ def test_a_hint_names_what_was_meant() -> None:
     assert hints == {
         "OBS_LOG_LEVEL": "Did you mean LOG_LEVEL?",
         "OBS_METRIC_PUBLIC": "Did you mean OBS_METRICS_PUBLIC?",
-        "OBS_SHOE_SIZE": "Unset it, or rename it if it belongs to another program.",
+        "OBS_SHOE_SIZE": "Unset it, or rename it if another program reads it.",
         "LOG_SLOW_MS": "Set LOG_SLOW_MS=300, the nearest edge.",
     }
 
