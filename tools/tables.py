@@ -15,7 +15,7 @@ from divan_obs_asgi.ops_assets.rules import rules
 from divan_obs_asgi.settings import DEFAULT_MIDDLEWARE, Flag
 
 ROOT = Path(__file__).resolve().parents[1]
-TABLES = ("flags", "metrics", "alerts", "dashboards", "check")
+TABLES = ("flags", "redaction", "metrics", "alerts", "dashboards", "check")
 DOCUMENTS = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in TABLES))
 # What a check reads, as the command names it.
 READ = {
@@ -67,6 +67,11 @@ def flags() -> str:
         rows = [row(flag, default) for flag, default in Settings.flags(group)]
         tables.append(f"\n## {title}\n\n{attribute} in code.\n\n{HEAD}{''.join(rows)}")
     return "".join(tables)
+
+
+def redaction_flags() -> str:
+    """Return the flags of redaction as a Markdown table."""
+    return HEAD + "".join(row(flag, default) for flag, default in Settings.flags("redaction"))
 
 
 HEAD = "| flag | default | what it does |\n|------|---------|--------------|\n"
@@ -131,6 +136,7 @@ def written_into(text: str) -> str:
     tables = {
         "main flags": main_flags(),
         "flags": flags(),
+        "redaction flags": redaction_flags(),
         "metrics": as_markdown(FAMILIES, NAMESPACE),
         "alerts": alerts(),
         "boards": boards(),
