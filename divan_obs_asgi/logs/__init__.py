@@ -1,4 +1,4 @@
-"""JSON logs: the lines, the sampling, the flight recorder, and the sink that never makes the event loop wait."""
+"""JSON logs: lines, sampling, the flight recorder, and a sink that never blocks the event loop."""
 
 from divan_obs_asgi.logs.lines import Lines, timestamp
 from divan_obs_asgi.logs.loguru_bridge import loguru_handler

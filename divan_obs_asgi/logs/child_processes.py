@@ -1,8 +1,9 @@
 """
-Children of `multiprocessing`, by any start method and in any pool: their last lines, and the exception that ends them.
+Children of `multiprocessing`, with any start method and in any pool: their last lines, and the exception that ends
+them.
 
-Such a child leaves by `os._exit`. Before that it runs the finalizers of `multiprocessing.util`, and up to Python 3.12
-nothing that was registered with `atexit`.
+Such a child exits by `os._exit`. Before that it runs the finalizers of `multiprocessing.util`. Up to Python 3.12 it
+does not run functions that were registered with `atexit`.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from contextlib import suppress
 
 from divan_obs_asgi.lifecycle.signals import at_termination
 from divan_obs_asgi.logs.sink import end_all, is_made_by_multiprocessing
-from divan_obs_asgi.logs.uncaught import expect_failed_child
+from divan_obs_asgi.logs.uncaught import log_exception_of_child
 
-# Seconds that spans get; lines get as long as at any other end of a process.
+# Time for spans. Lines get the same time as at any other end of a process.
 _SPANS_S = 1.0
-# After the application's own finalizers, which may log: those with a higher priority run first.
+# A finalizer with a higher priority runs earlier. This one runs after the application's own, because they may log.
 _LAST = -1000
 
 
@@ -28,11 +29,11 @@ def _end() -> None:
             send(_SPANS_S)
 
 
-def end_in_order() -> None:
-    """Where `multiprocessing` has made this process: have what is queued written before it leaves."""
+def write_queue_at_child_exit() -> None:
+    """If `multiprocessing` created this process, write the queue before it exits."""
     if is_made_by_multiprocessing():
         _before_leaving()
-        # A forkserver's child forgets the finalizers after it has loaded its main module.
+        # A child of a forkserver discards the finalizers after it has loaded its main module.
         _in_forked_child()
 
 
@@ -40,22 +41,22 @@ def _before_leaving(_: object = None) -> None:
     from multiprocessing.util import Finalize
 
     Finalize(None, _end, exitpriority=_LAST)
-    expect_failed_child()
+    log_exception_of_child()
 
 
 def _in_forked_child() -> None:
     """
-    Have that done by `multiprocessing`, as soon as it has forgotten the parent's finalizers.
+    Register the finalizer after `multiprocessing` has discarded the parent's finalizers.
 
-    Nothing is imported here: a process that has not loaded `multiprocessing` is not its child.
+    This imports nothing: a process that has not loaded `multiprocessing` is not its child.
     """
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
-        # The object is only a key; it is kept weakly.
+        # The first argument is only a key, of which `multiprocessing` keeps a weak reference.
         util.register_after_fork(_before_leaving, _before_leaving)
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_forked_child)
 
-__all__ = ["end_in_order"]
+__all__ = ["write_queue_at_child_exit"]

@@ -1,4 +1,4 @@
-"""Lines for a developer at a terminal, made of the finished JSON lines: whatever they show has been redacted."""
+"""Readable lines for a developer at a terminal. They are made from finished JSON lines, so they are redacted."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _ESCAPE = "\x1b["
 _RESET = f"{_ESCAPE}0m"
 _BOLD, _DIM, _RED, _GREEN, _YELLOW, _BLUE, _CYAN = "1", "2", "31", "32", "33", "34", "36"
 _OF_LEVEL = {"DEBUG": _BLUE, "INFO": _GREEN, "WARNING": _YELLOW, "ERROR": _RED, "CRITICAL": f"{_BOLD};{_RED}"}
-# These stand at a place of their own, or are the same in each line of a process.
+# Fields with a fixed place in the line, and fields that are the same in each line of a process.
 _PLACED = frozenset({"ts", "level", "msg", "logger", "service", "env", "commit", "request_id", "trace_id", "span_id"})
-# As much of an id as one looks for by eye.
+# Enough of an id to find it by eye.
 _ID_LENGTH = 8
-# What a field's value holds where it can stand without quotes.
+# A value that needs no quotes.
 _BARE = re.compile(r"[^\s\"'=]+")
-# Controls of ASCII as their pictures, so that nothing in a line acts on a terminal.
+# Unicode's pictures of ASCII control characters: a terminal does not interpret them.
 _PICTURES = {code: chr(0x2400 + code) for code in range(0x20)} | {0x7F: "\u2421"}
 _FRAME = re.compile(r'  File "([^"]*)", line ')
 _INSTALLED = re.compile(r"[/\\](?:site|dist)-packages[/\\]")
@@ -35,25 +35,25 @@ _LIBRARIES = (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), "<
 
 def form_for(wanted: str, stream: object, environ: Mapping[str, str], *, dev: bool) -> Form | None:
     """
-    Return what makes lines readable for people, or None where they stay JSON.
+    Return the form that makes lines readable for people, or None if they stay JSON.
 
     Args:
-        wanted: LOG_FORMAT.
-        stream: where the lines go; None for standard output.
-        dev: whether somebody has said OBS_ENV=dev. A service for which nothing is set may be one in earnest, and some
-            orchestrators give that a terminal.
+        wanted: the value of LOG_FORMAT.
+        stream: the stream that gets the lines; None for standard output.
+        dev: whether OBS_ENV=dev was set explicitly. A service without any settings may be a production service, and
+            some orchestrators give it a terminal.
     """
     terminal = is_terminal(sys.stdout if stream is None else stream)
     in_ci = environ.get("CI", "").lower() not in ("", "0", "false")
     if wanted == "json" or (wanted == "auto" and not (terminal and dev and not in_ci)):
         return None
-    # https://no-color.org: set and not empty, whatever to.
+    # https://no-color.org: any value that is not empty switches colours off.
     colours = terminal and not in_ci and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
     return ConsoleForm(colours=colours)
 
 
 class ConsoleForm:
-    """Makes a finished JSON line readable; what is not one stays as it is. Called in the sink's thread."""
+    """Makes a finished JSON line readable; any other line stays unchanged. Called in the sink's thread."""
 
     def __init__(self, *, colours: bool) -> None:
         self._colours = colours
@@ -63,7 +63,7 @@ class ConsoleForm:
             fields = orjson.loads(line)
             return "".join(self._parts(fields)).encode("utf-8", "replace")
         except Exception:
-            return line  # JSON, which is redacted and does nothing to a terminal either.
+            return line  # The JSON line is redacted too, and has no control characters.
 
     def _parts(self, fields: dict[str, Any]) -> Iterator[str]:
         level = _one_line(fields["level"])
@@ -90,13 +90,13 @@ class ConsoleForm:
                 yield from self._traceback(text.rstrip("\n").split("\n"))
 
     def _traceback(self, lines: list[str]) -> Iterator[str]:
-        """Yield the lines of a traceback, indented so that none of them looks like a line of the log."""
+        """Yield the lines of a traceback, indented so that none of them looks like a log line."""
         ours: list[str] = []
         libraries: list[str] = []
         frames: list[str] | None = None
         for line in lines:
             if found := _FRAME.match(line):
-                frames = libraries if _is_of_a_library(found[1]) else ours
+                frames = libraries if _is_library_file(found[1]) else ours
             elif not line.startswith("  "):
                 # The exception itself, or the next traceback of a chain.
                 yield from self._frames(ours, libraries)
@@ -108,7 +108,7 @@ class ConsoleForm:
         yield from self._frames(ours, libraries)
 
     def _frames(self, ours: list[str], libraries: list[str]) -> Iterator[str]:
-        """Yield frames, the application's first; each of the two kinds in the order of the calls."""
+        """Yield frames, first the application's, then those of libraries, each in the order of the calls."""
         yield from (self._indented(line, "") for line in ours)
         if ours and libraries:
             yield self._indented("  In libraries:", _DIM)
@@ -126,19 +126,19 @@ def _local_time(text: str) -> str:
 
 
 def _one_line(text: object) -> str:
-    """Return a text that neither ends a line nor colours or moves anything."""
+    """Return a text without line ends and without characters that a terminal interprets."""
     text = str(text).translate(_PICTURES)
     return text if text.isascii() else visible(text)
 
 
 def _field(value: object) -> str:
-    """Return a name or a value of a field; in the quotes of JSON where it could be taken for several."""
+    """Return the name or value of a field, in JSON quotes if it could be read as several."""
     if isinstance(value, str) and _BARE.fullmatch(value):
         return _one_line(value)
     return _one_line(orjson.dumps(value).decode())
 
 
-def _is_of_a_library(filename: str) -> bool:
+def _is_library_file(filename: str) -> bool:
     return filename.startswith(_LIBRARIES) or _INSTALLED.search(filename) is not None
 
 

@@ -1,4 +1,4 @@
-"""Handlers that write to standard output or standard error: beside the pipeline, a second copy, and not redacted."""
+"""Handlers for standard output and standard error. Next to the pipeline they would write a second, unredacted copy."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 
 
 def writes_to_console(handler: logging.Handler) -> bool:
-    """Return whether a handler writes to this process's standard output or standard error, by whatever name."""
+    """Return whether a handler writes to this process's standard output or standard error."""
     stream = _attribute(handler, "stream")
     if stream is None:
-        # rich's handler has a console, and that has the file.
+        # The handler of rich has a console, which has the file.
         stream = _attribute(_attribute(handler, "console"), "file")
     if stream is None:
         return False
@@ -23,17 +23,17 @@ def writes_to_console(handler: logging.Handler) -> bool:
         return True
     try:
         written_to = os.fstat(stream.fileno())
-        # /dev/stdout, or the file that standard output was sent to, has another descriptor.
+        # /dev/stdout, and a file that standard output is redirected to, have another descriptor.
         return any(os.path.samestat(written_to, os.fstat(descriptor)) for descriptor in (1, 2))
     except Exception:
-        return False  # Not a file, closed, or an object of somebody's own, which may raise anything.
+        return False  # Not a file, closed, or a custom object, which may raise anything.
 
 
-def take_console_off(logger: logging.Logger) -> bool:
+def remove_console_handlers(logger: logging.Logger) -> bool:
     """
-    Take off a logger's handlers for the console, and those behind a queue or a buffer; return whether there were any.
+    Remove a logger's console handlers, also those behind a queue or a buffer; return whether there were any.
 
-    A logger that kept its records from the root logger because it wrote them itself passes them on from then on.
+    A logger with such a handler may not propagate to the root logger. Afterwards it does.
     """
     taken = False
     for handler in list(logger.handlers):
@@ -51,9 +51,9 @@ def take_console_off(logger: logging.Logger) -> bool:
     return taken
 
 
-def take_all_consoles_off() -> list[str]:
-    """Do it for each logger of the process; return the names of those that had one."""
-    return [logger.name for logger in loggers() if logger.handlers and take_console_off(logger)]
+def remove_all_console_handlers() -> list[str]:
+    """Remove the console handlers of each logger of the process; return the names of the loggers that had one."""
+    return [logger.name for logger in loggers() if logger.handlers and remove_console_handlers(logger)]
 
 
 def loggers() -> Iterator[logging.Logger]:
@@ -66,9 +66,9 @@ def loggers() -> Iterator[logging.Logger]:
 
 def _without_console(handler: logging.Handler) -> tuple[logging.Handler, ...] | None:
     """
-    Take the console's handlers from behind this one; return the others there, or None where nothing was taken.
+    Remove the console handlers behind this one; return the others behind it, or None if nothing was removed.
 
-    A QueueHandler has its listener where Python 3.12, or Litestar, has made them together.
+    A QueueHandler has a `listener` if Python 3.12 or Litestar created both.
     """
     listener = _attribute(handler, "listener")
     behind = _attribute(listener, "handlers")
@@ -87,11 +87,11 @@ def _without_console(handler: logging.Handler) -> tuple[logging.Handler, ...] | 
 
 
 def _attribute(owner: object, name: str) -> Any:
-    """Return an attribute; None where there is none, or a property raises: the handler is another's."""
+    """Return an attribute; None if it is missing or a property raises, because the handler is foreign code."""
     try:
         return getattr(owner, name, None)
     except Exception:
         return None
 
 
-__all__ = ["loggers", "take_all_consoles_off", "take_console_off", "writes_to_console"]
+__all__ = ["loggers", "remove_all_console_handlers", "remove_console_handlers", "writes_to_console"]

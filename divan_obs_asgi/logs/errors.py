@@ -1,4 +1,4 @@
-"""What a line says of an exception."""
+"""The field `error` of a line."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from divan_obs_asgi.redaction.errors import frames_only, marker_for
 from divan_obs_asgi.redaction.tracebacks import formatted
 from divan_obs_asgi.redaction.view import Budget
 
-# What a traceback may take: frames, and characters below what the policy cuts a text to.
+# Limits of a traceback: frames, and characters. The latter is below the length to which the policy cuts a text.
 _FRAMES = 6
 _ROOM = 2000
 _UNREADABLE = "[redacted:unreadable]"
-# Where an exception carries its fingerprint, with the raise that it is of.
+# The attribute in which an exception carries its fingerprint, with the raise to which it belongs.
 _KEY = "_divan_obs_fingerprint"
-# Servers also report what the application did wrong.
+# Servers also report errors of the application.
 SERVERS = frozenset({"uvicorn", "hypercorn", "gunicorn", "granian", "daphne"})
-# Parsers and protocols: what they complain about was sent by a client.
+# Parsers and protocols: their complaints are about a client's input.
 PROTOCOLS = frozenset(
     {
         *("aioquic", "h11", "h2", "hpack", "httptools", "hyperframe", "wsproto", "websockets", "zttp"),
@@ -37,21 +37,21 @@ def describe_error(
     error: BaseException, policy: RedactionPolicy, budget: Budget | None = None, *, places_only: bool = False
 ) -> dict[str, str]:
     """
-    Return the type, a fingerprint that stays the same from run to run, and the redacted traceback; never raises.
+    Return the type, a fingerprint that is the same in every run, and the redacted traceback; never raises.
 
-    The fingerprint is of the type and the functions on the way, each once: not of the text, nor of how deep a
-    recursion went. All lines about one raise of an exception have the fingerprint of the first of them: an application
-    that logs what it raises again sees less of the way than a later line does.
+    The fingerprint is a hash of the type and of the functions in the traceback, each once. It depends neither on the
+    text nor on the depth of a recursion. All lines about one raise of an exception have the fingerprint of the first
+    line: an application that logs an exception and raises it again sees fewer frames than a later line does.
 
-    Of an exception of a database or a validation the traceback has the places only, since its text repeats data.
+    The text of an exception of a database or a validation repeats data, so its traceback has the places only.
 
     Args:
-        budget: of the line that it stands in, as from `RedactionPolicy.line_budget`.
-        places_only: the traceback has the places only, too, of any other exception.
+        budget: the budget of the line, from `RedactionPolicy.line_budget`.
+        places_only: whether the traceback has the places only, for any exception.
     """
     kind = policy.redact_text(class_name(type(error)), budget)
     try:
-        # Its end says most: the innermost frames, and the exceptions before this one where there is room.
+        # The end of a traceback matters most: the innermost frames, then causes and contexts if there is room.
         text = formatted(error, policy, budget, frames=_FRAMES, room=_ROOM)
         hidden = marker_for(error)
         if hidden is not None:
@@ -59,7 +59,7 @@ def describe_error(
         elif places_only:
             text = f"{frames_only(text)}\n{kind}"
     except Exception:
-        # Fail closed: an exception whose author made a mistake is named by its type.
+        # Fail closed: an exception that cannot be formatted is named by its type.
         text = _UNREADABLE
     return {
         "type": kind,
@@ -80,13 +80,13 @@ def _fingerprint(error: BaseException, kind: str) -> str:
 
 
 def exception_of(record: logging.LogRecord) -> BaseException | None:
-    """Return the exception that a record is about; other libraries put anything in its place."""
+    """Return the exception of a record; other libraries put any object into `exc_info`."""
     found = record.exc_info[1] if isinstance(record.exc_info, tuple) and len(record.exc_info) == 3 else None
     return found if isinstance(found, BaseException) else None
 
 
 def is_without_application(step: TracebackType | None) -> bool:
-    """Return whether a traceback has no frame of the application's, only of servers, protocols and Python."""
+    """Return whether all frames of a traceback belong to servers, protocols, Python or this library."""
     while step is not None:
         if str(step.tb_frame.f_globals.get("__name__")).partition(".")[0] not in _NOT_THE_APPLICATION:
             return False
@@ -95,7 +95,7 @@ def is_without_application(step: TracebackType | None) -> bool:
 
 
 def describe_stack(text: str, policy: RedactionPolicy, budget: Budget | None = None) -> str:
-    """Return the end of what `stack_info=True` gave, redacted."""
+    """Return the end of the stack that `stack_info=True` recorded, redacted."""
     return policy.redact_text("\n".join(text.rsplit("\n", 2 * _FRAMES)[-2 * _FRAMES :]), budget)
 
 

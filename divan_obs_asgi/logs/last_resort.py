@@ -1,4 +1,4 @@
-"""Standard error, for lines that find no other way out; a thread of its own writes them, because a write may block."""
+"""Standard error, for lines that cannot be written otherwise. A thread of its own writes them: a write may block."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from divan_obs_asgi.logs.prints import beneath
+from divan_obs_asgi.logs.prints import original_stream
 
-# Lines; a burst while standard error is slow.
+# Lines: enough for a burst while standard error is slow.
 _QUEUE_SIZE = 1000
-# Seconds without a line after which the thread ends; the next line starts another.
+# Seconds without a line after which the thread ends; the next line starts another thread.
 _IDLE_S = 1.0
-# Seconds that a line waits for a stream that takes nothing; those after it do not wait until it takes something.
+# Seconds that a line waits for a stream that accepts nothing. The next lines do not wait until it accepts data again.
 _PATIENCE_S = 0.5
-# POSIX: a pipe that is ready for writing takes at least PIPE_BUF bytes, which is 512 or more; 4096 on Linux.
+# POSIX: a pipe that is ready for writing accepts at least PIPE_BUF bytes: at least 512, 4096 on Linux.
 _PIPE_AT_ONCE = getattr(select, "PIPE_BUF", 512)
 
 
 class StandardError:
-    """Takes lines without blocking, whatever stands behind `sys.stderr`: a full pipe, a terminal, a custom object."""
+    """Accepts lines without blocking, whether `sys.stderr` is a full pipe, a terminal or a custom object."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Begin with nothing, as in a new process."""
+        """Start with an empty queue and without a thread, as in a new process."""
         self._lines: deque[tuple[bytes, Callable[[], object]]] = deque()
-        # Reentrant: a signal handler may log while its own thread is in here.
+        # Reentrant: a signal handler may log while its thread holds the lock.
         self._changed = threading.Condition(threading.RLock())
         self._thread: threading.Thread | None = None
 
@@ -40,10 +40,10 @@ class StandardError:
         Queue one line (without its newline).
 
         Args:
-            lost: called where the line cannot be written after all.
+            lost: called if the line cannot be written later.
 
         Returns:
-            whether it was queued; False where the queue is full or no thread can be started.
+            whether it was queued; False if the queue is full or no thread can be started.
         """
         with self._changed:
             if sys.stderr is None or len(self._lines) >= _QUEUE_SIZE or not self._has_writer():
@@ -53,13 +53,13 @@ class StandardError:
         return True
 
     def flush(self, timeout_s: float) -> bool:
-        """Wait until everything is written; return whether it was."""
+        """Wait until the queue is written; return whether it was."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._lines, timeout_s)
 
     def _has_writer(self) -> bool:
         if sys.is_finalizing():
-            return False  # No thread runs any more, and `start` may wait for a new one for ever.
+            return False  # Threads no longer run, and `start` may wait forever.
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="divan-obs-stderr", daemon=True)
             try:
@@ -86,9 +86,9 @@ class StandardError:
 
 
 def _write(data: bytes, patience_s: float) -> bool:
-    """Write to standard error below its buffer, whose lock would block other threads that print; may block."""
+    """Write to standard error below its buffer, because the buffer's lock would block other threads; may block."""
     try:
-        stream = beneath(sys.stderr)
+        stream = original_stream(sys.stderr)
         descriptor = _descriptor(stream)
         if descriptor is None:
             stream.write(data.decode())
@@ -101,12 +101,11 @@ def _write(data: bytes, patience_s: float) -> bool:
             left = left[os.write(descriptor, left[:_PIPE_AT_ONCE]) :]
         return True
     except Exception:
-        # There is nobody left to tell.
-        return False
+        return False  # A failure of standard error cannot be reported anywhere.
 
 
 def _descriptor(stream: object) -> int | None:
-    """Return a stream's file descriptor; None for one that is only in memory, or takes text only."""
+    """Return a stream's file descriptor; None for a stream in memory or a custom object."""
     try:
         descriptor = stream.fileno()  # type: ignore[attr-defined]
     except (OSError, AttributeError):
@@ -115,8 +114,8 @@ def _descriptor(stream: object) -> int | None:
 
 
 def wait_until_writable(descriptor: int, timeout_s: float | None = None) -> bool:
-    """Return whether the descriptor takes something, or fails at once; wait for that as long as `timeout_s`."""
-    if not hasattr(select, "poll"):  # Windows: only sockets can be asked.
+    """Return whether the descriptor accepts data or fails at once; wait up to `timeout_s` seconds for that."""
+    if not hasattr(select, "poll"):  # Windows can wait for sockets only.
         return True
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
@@ -125,9 +124,9 @@ def wait_until_writable(descriptor: int, timeout_s: float | None = None) -> bool
 
 class LastResortHandler(logging.Handler):
     """
-    Does for the library's own loggers what `logging.lastResort` does, and does not block.
+    Replaces `logging.lastResort` for the library's own loggers, without blocking.
 
-    Python writes a WARNING that has no handler to standard error, in the thread that logs: the event loop's.
+    Python writes a WARNING without a handler to standard error in the thread that logs, which may run the event loop.
     """
 
     def __init__(self) -> None:
@@ -149,13 +148,13 @@ class LastResortHandler(logging.Handler):
         return False
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Do nothing: the standard library's would write to standard error."""
+        """Do nothing: the method of the standard library would write to standard error."""
 
 
-# The process has one standard error, and so it has one queue and one thread for it.
+# One per process, because the process has one standard error.
 standard_error = StandardError()
 os.register_at_fork(after_in_child=standard_error.reset)
-# Before there is a pipeline, and where the application wants none.
+# For the time before a pipeline exists, and for applications without one.
 logging.getLogger("divan_obs_asgi").addHandler(LastResortHandler())
 
 __all__ = ["LastResortHandler", "StandardError", "standard_error", "wait_until_writable"]

@@ -1,9 +1,9 @@
 """
-What may be written of a line of a database, HTTP or WebSocket library: no data, at any level.
+Reduces lines of database, HTTP and WebSocket libraries to parts without data, at any level.
 
 Such libraries log what passes through them: statements with their parameters, URLs, headers, frames, bodies.
 `LIBRARIES` names a reducer for each logger. A line that its reducer does not know becomes the library's own words: the
-format string without its arguments, or a marker where the text was put together beforehand.
+format string without its arguments, or a marker if the text was formatted before the log call.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from urllib.parse import urlsplit
 from divan_obs_asgi.redaction.sql import without_literals
 from divan_obs_asgi.redaction.text import marker
 
-# Returns the text of the line, or None for a line that is written like the application's own.
+# Returns the text of the line, or None for a line that is written like the application's.
 Reducer: TypeAlias = Callable[[logging.LogRecord], str | None]
 
 UNKNOWN = marker("library")
-# From the pipeline's frame to the one that called the logger, through logging and a wrapper or two of the library.
+# Frames between the pipeline and the log call, including those of logging and of wrappers in the library.
 _MAX_FRAMES = 24
 _LONGEST_READ = 16_384
 
@@ -36,19 +36,19 @@ _LONGEST_READ = 16_384
 
 
 def words(record: logging.LogRecord) -> str:
-    """Return the text of a log call as it stands in the source, without arguments; a marker for any other."""
+    """Return the format string of a log call, without arguments; a marker if it is not a constant of the source."""
     message = record.msg
     if type(message) is str and is_in_source(message):
-        # uvicorn and others put an address in front.
+        # uvicorn and others begin a line with an address.
         return message.removeprefix("%s - ").removeprefix("%s").strip()
     return UNKNOWN
 
 
 def is_in_source(text: str) -> bool:
     """
-    Tell whether `text` is a constant of a function that is being called, so that no data can be in it.
+    Return whether `text` is a constant of a function on the stack, so it cannot contain data.
 
-    logging hands the object on as it is. What was put together (an f-string, `+`, `%`) is another object.
+    logging passes the object on unchanged. A text that was formatted (an f-string, `+`, `%`) is another object.
     """
     frame: FrameType | None = sys._getframe(1)
     for _ in range(_MAX_FRAMES):
@@ -71,7 +71,7 @@ _STATEMENT = re.compile(
     r"|ROLLBACK|SAVEPOINT|RELEASE|START|SET|SHOW|PRAGMA|EXPLAIN|ANALYZE|VACUUM|CALL|COPY|LOCK|LISTEN|NOTIFY|VALUES)\b",
     re.IGNORECASE | re.DOTALL,
 )
-# Where the statement stands among the arguments; any other may be a value that only begins like one.
+# The position of the statement among the arguments. Any other argument may be a value that begins like a statement.
 _STATEMENT_AT: Mapping[object, int] = {
     "Query: %s Args: %s": 0,  # databases
     "executing %s": 0,  # aiosqlite
@@ -79,9 +79,9 @@ _STATEMENT_AT: Mapping[object, int] = {
     "(%.3f) %s; args=%s; alias=%s": 1,  # django.db.backends
     "%s: %s": 0,  # tortoise
 }
-# How SQLAlchemy writes a long statement: what comes after it may begin within a literal.
+# SQLAlchemy shortens a long statement like this. The text after it may begin within a literal.
 _LEFT_OUT = re.compile(r"\.\.\. \(\d+ characters truncated\)")
-# MySQL and SQLite read "text" as a value where they can: a name is what stands next to a dot or behind such a word.
+# MySQL and SQLite may read "text" as a value. It is a name only next to a dot or after one of these words.
 _DOUBLE_QUOTED = re.compile(
     r"(?P<name>(?<=\.)\"\w{1,63}\"|\"\w{1,63}\"(?=\.)|\b(?:from|into|update|join|table) \"\w{1,63}\")"
     r"|\"[^\"]*(?:\"|\Z)",
@@ -90,7 +90,7 @@ _DOUBLE_QUOTED = re.compile(
 
 
 def statement(record: logging.LogRecord) -> str:
-    """Return the statement without literals; its parameters are never there."""
+    """Return the statement without literals and without parameters."""
     if (found := next(filter(None, map(_statement_in, _candidates(record))), None)) is not None:
         return found
     return words(record)
@@ -107,7 +107,7 @@ def _candidates(record: logging.LogRecord) -> tuple[object, ...]:
 
 
 def _statement_in(value: object) -> str | None:
-    if isinstance(value, functools.partial):  # aiosqlite: a call that its thread is to make
+    if isinstance(value, functools.partial):  # aiosqlite: a call for its thread
         called = getattr(value.func, "__name__", "")
         return f"{called} {_statement_in(value.args[0]) or '' if value.args else ''}".strip()
     if not isinstance(value, str) or not _STATEMENT.match(value):
@@ -116,7 +116,7 @@ def _statement_in(value: object) -> str | None:
     if left_out := _LEFT_OUT.search(text):
         text = text[: left_out.start()]
     if "\\" in text:
-        # Whether it escapes the quote behind it depends on the database: nothing from the first quote on.
+        # Whether a backslash escapes a quote depends on the database, so everything from the first quote on is removed.
         text = re.split("['\"$\\\\]", text, maxsplit=1)[0] + "?"
     return _DOUBLE_QUOTED.sub(lambda match: match["name"] or "?", without_literals(text))
 
@@ -150,7 +150,7 @@ _HEADER = re.compile(rb"[A-Za-z0-9-]{1,64}")
 
 
 def httpcore(record: logging.LogRecord) -> str:
-    """Return the event of "receive_response_headers.complete return_value=(...)", status, and the names of headers."""
+    """Return the event of "receive_response_headers.complete return_value=(...)", the status and the header names."""
     message = record.msg
     match = _EVENT.match(message) if isinstance(message, str) else None
     if match is None:
@@ -160,26 +160,26 @@ def httpcore(record: logging.LogRecord) -> str:
         kind = _EXCEPTION.match(rest)
         return f"{match['event']} {kind[0]}" if kind else match["event"]
     if match["what"] == "return_value":
-        return " ".join([match["event"], *_answer(rest)])
+        return " ".join([match["event"], *_status_and_headers(rest)])
     return match["event"]
 
 
-def _answer(text: str) -> list[str]:
+def _status_and_headers(text: str) -> list[str]:
     if len(text) > _LONGEST_READ:
         return []
     try:
-        # (b'HTTP/1.1', 200, b'OK', [(b'content-type', b'text/html'), ...]); of HTTP/2 (200, [...]).
+        # (b'HTTP/1.1', 200, b'OK', [(b'content-type', b'text/html'), ...]); for HTTP/2 (200, [...]).
         parts = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return []
-    told: list[str] = []
+    shown: list[str] = []
     for part in parts if isinstance(parts, tuple) else ():
         if type(part) is int:
-            told.append(str(part))
+            shown.append(str(part))
         elif isinstance(part, list):
             names = [pair[0] for pair in part if isinstance(pair, tuple) and len(pair) == 2]
-            told += [name.decode() for name in names if isinstance(name, bytes) and _HEADER.fullmatch(name)]
-    return told
+            shown += [name.decode() for name in names if isinstance(name, bytes) and _HEADER.fullmatch(name)]
+    return shown
 
 
 def _method(value: object) -> str:
@@ -203,7 +203,7 @@ def _size(value: object) -> str:
 
 
 def frames(record: logging.LogRecord) -> str:
-    """Return what websockets logs of a connection: kinds and sizes of frames, names of headers, states."""
+    """Return kinds and sizes of frames, names of headers, and states, from lines of websockets."""
     arguments = _arguments(record)
     if record.msg in ("< %s", "> %s") and len(arguments) == 1:
         opcode, data = getattr(arguments[0], "opcode", None), getattr(arguments[0], "data", None)
@@ -213,7 +213,7 @@ def frames(record: logging.LogRecord) -> str:
         name = str(arguments[0])
         return f"{record.msg[0]} {name if _HEADER.fullmatch(name.encode()) else 'header'}"
     if arguments and type(arguments[0]) is int:
-        # A status, with the words for it; a size.
+        # A status with its reason phrase, or a size.
         return words(record).replace("%d %s", str(arguments[0])).replace("%d", str(arguments[0]))
     return words(record)
 
@@ -221,20 +221,20 @@ def frames(record: logging.LogRecord) -> str:
 # Servers.
 
 _HANDSHAKE = '%s - "WebSocket %s" '
-# What uvicorn says of itself, and not of a client.
-_OF_THE_SERVER = ("Uvicorn running on ", "Error loading ", "Loading environment ")
+# Lines of uvicorn about itself, not about a client.
+_ABOUT_THE_SERVER = ("Uvicorn running on ", "Error loading ", "Loading environment ")
 
 
 def is_handshake(record: logging.LogRecord) -> bool:
-    """Return whether this is uvicorn's line for a WebSocket's handshake, which has address, path and query."""
+    """Return whether this is uvicorn's line about a WebSocket handshake, which has address, path and query."""
     return isinstance(record.msg, str) and record.msg.startswith(_HANDSHAKE)
 
 
 def uvicorn(record: logging.LogRecord) -> str | None:
     """
-    Return a handshake's verdict, and what the WebSocket library may say of a connection, for it logs here.
+    Return the result of a handshake, and reduced lines of the WebSocket library, which uses this logger too.
 
-    uvicorn's other lines, the application's exceptions among them, and those that an application writes here are left.
+    Other lines of uvicorn, including the application's exceptions, and lines of the application stay unchanged.
     """
     if is_handshake(record):
         verdict = record.msg[len(_HANDSHAKE) :]
@@ -247,13 +247,13 @@ def uvicorn(record: logging.LogRecord) -> str | None:
     if not is_file_of(record.pathname, "uvicorn"):
         return None
     arguments = _arguments(record)
-    if all(type(argument) is int for argument in arguments) or str(record.msg).startswith(_OF_THE_SERVER):
+    if all(type(argument) is int for argument in arguments) or str(record.msg).startswith(_ABOUT_THE_SERVER):
         return None
     return words(record)
 
 
 def is_file_of(file: str, *packages: str) -> bool:
-    """Return whether a file belongs to one of these packages, where they are loaded."""
+    """Return whether a file belongs to one of these packages, if they are loaded."""
     for package in packages:
         for folder in getattr(sys.modules.get(package), "__path__", ()):
             if file.startswith(os.path.join(folder, "")):
@@ -264,47 +264,47 @@ def is_file_of(file: str, *packages: str) -> bool:
 # Frameworks.
 
 _FRAMEWORKS = "channels", "django", "falcon", "fastapi", "flask", "litestar", "quart", "starlette"
-# How Flask and Quart put the text together, under the logger of the application.
-_OF_A_CONNECTION = re.compile(r"Exception on (?:request [A-Z]{1,16}|websocket)(?= )")
+# Flask and Quart format such a text, under the logger of the application.
+_ABOUT_A_CONNECTION = re.compile(r"Exception on (?:request [A-Z]{1,16}|websocket)(?= )")
 
-# How Falcon says which HTTPError a WebSocket has raised.
+# Falcon's line about an HTTPError that a WebSocket raised.
 _FALCON_CLOSES = "[FALCON] HTTPError %s raised while handling WebSocket"
 
 
-def of_framework(record: logging.LogRecord) -> str | None:
+def reduced_framework_line(record: logging.LogRecord) -> str | None:
     """
-    Return what a framework may say of a connection, for it names the path: its own words; None for all other lines.
+    Return a framework's line about a connection without its arguments, which name the path; None for all other lines.
 
-    The file tells, for such a line has the application's logger with Flask and Quart.
+    The file of the log call decides: Flask and Quart use the application's logger.
     """
-    if not _is_of_a_framework(record.pathname):
+    if not _is_framework_file(record.pathname):
         return None
-    if type(record.msg) is str and (match := _OF_A_CONNECTION.match(record.msg)):
+    if type(record.msg) is str and (match := _ABOUT_A_CONNECTION.match(record.msg)):
         return match[0]
     status = getattr(record, "status_code", None)
     if record.name.startswith("django.") and type(status) is int:
-        # Reason and path are arguments; of a wrong CSRF token also what the client has sent.
+        # Reason and path are arguments. A line about a wrong CSRF token also has the client's input.
         return f"{status} {responses.get(status, '')}".rstrip()
     return words(record)
 
 
 def is_failure_of_connection(record: logging.LogRecord) -> bool:
-    """Return whether a framework logs why the running request or WebSocket fails, which it answers by itself."""
-    if record.levelno < logging.ERROR or not _is_of_a_framework(record.pathname):
+    """Return whether a framework logs why the current request or WebSocket fails, before it answers by itself."""
+    if record.levelno < logging.ERROR or not _is_framework_file(record.pathname):
         return False
     if record.exc_info:
-        # Quart's background tasks, which may have the context of a request.
+        # "Exception" comes from a background task of Quart, which may have the context of a request.
         return record.msg != "Exception"
     if record.name == "django.request":
-        # A view, or a handler of the application's, has returned it.
+        # A view or a handler of the application returned this status.
         status = getattr(record, "status_code", None)
         return type(status) is int and status >= 500
     return isinstance(record.msg, str) and record.msg.startswith(_FALCON_CLOSES)
 
 
 @functools.lru_cache(maxsize=4096)
-def _is_of_a_framework(file: str) -> bool:
-    # What logs is loaded; that its file is a framework's never changes.
+def _is_framework_file(file: str) -> bool:
+    # The result can be cached: code that logs is loaded, and its file does not move to another package.
     return is_file_of(file, *_FRAMEWORKS)
 
 
@@ -324,7 +324,7 @@ def _all(reducer: Reducer, names: str) -> dict[str, Reducer]:
     return dict.fromkeys(names.split(), reducer)
 
 
-#: Loggers of libraries, each with those below it. A new one is a line here.
+#: Loggers of libraries, each with the loggers below it. To add a library, add a line.
 LIBRARIES: Mapping[str, Reducer] = {
     # Databases.
     **_all(
@@ -335,7 +335,7 @@ LIBRARIES: Mapping[str, Reducer] = {
         snowflake sqlalchemy sqlmodel tortoise trino
         """,
     ),
-    # Notices of a server, which may quote what it was asked.
+    # Notices of a database server, which may quote the statement.
     "sqlalchemy.dialects": words,
     **_all(
         words,
@@ -344,7 +344,7 @@ LIBRARIES: Mapping[str, Reducer] = {
         influxdb_client motor neo4j opensearch opensearchpy pymemcache pymongo redis rediscluster valkey
         """,
     ),
-    # HTTP, and what is made of it.
+    # HTTP clients and libraries that use HTTP.
     "httpcore": httpcore,
     "httpx": httpx,
     "urllib3": urllib3,
@@ -357,7 +357,7 @@ LIBRARIES: Mapping[str, Reducer] = {
         s3transfer sendgrid slack_sdk stripe suds tornado treq twilio urllib3_future werkzeug wreq zeep
         """,
     ),
-    # WebSockets, and brokers.
+    # WebSockets and brokers.
     "websockets": frames,
     **_all(
         words,
@@ -374,7 +374,7 @@ LIBRARIES: Mapping[str, Reducer] = {
         "daphne django.channels.server granian.access gunicorn.access hypercorn.access sanic.access uvicorn.access",
     ),
 }
-# Words that an application may call its logger, too: they are a library's where it is loaded.
+# Common words, which an application may use for its own logger. They mean the library only if it is loaded.
 _PLAIN_WORDS = frozenset(
     """
     amqp azure beanie cassandra elasticsearch glide kafka motor mysql nats opensearch piccolo pony pusher redis requests
@@ -385,7 +385,7 @@ _VENDORED = re.compile(r"\.(?:_?vendor(?:ed)?|third_party)\.")
 
 
 def reducer_of(name: object) -> Reducer | None:
-    """Return what reduces the lines of a logger; None for one that is no library's."""
+    """Return the reducer for the lines of a logger; None if the logger does not belong to a listed library."""
     if not isinstance(name, str):
         return None
     reducer = _listed(name)
@@ -396,7 +396,7 @@ def reducer_of(name: object) -> Reducer | None:
 
 @functools.lru_cache(maxsize=4096)
 def _listed(name: str) -> Reducer | None:
-    # A copy that another package brings along: pip._vendor.urllib3, shop.vendor.databases.
+    # A vendored copy in another package: pip._vendor.urllib3, shop.vendor.databases.
     name = _VENDORED.split(name)[-1]
     while name:
         if name in LIBRARIES:
@@ -406,7 +406,7 @@ def _listed(name: str) -> Reducer | None:
 
 
 def names_a_library(name: str) -> bool:
-    """Return whether a logger has the name of a library that is listed here."""
+    """Return whether a logger has the name of a listed library."""
     return reducer_of(name) is not None
 
 
@@ -418,6 +418,6 @@ __all__ = [
     "is_handshake",
     "is_in_source",
     "names_a_library",
-    "of_framework",
+    "reduced_framework_line",
     "reducer_of",
 ]

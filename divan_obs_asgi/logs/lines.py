@@ -1,4 +1,4 @@
-"""What stands in a log line: SPEC's fields, for requests and for the application's own records."""
+"""Builds the log lines of requests, and of records of the standard library. docs/logs.md lists the fields."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import orjson
 from divan_obs_asgi.connection.app_errors import own_failure
 from divan_obs_asgi.connection.record import Record
 from divan_obs_asgi.logs.errors import describe_error, describe_stack, exception_of, is_without_application
-from divan_obs_asgi.logs.libraries import of_framework, reducer_of
+from divan_obs_asgi.logs.libraries import reduced_framework_line, reducer_of
 from divan_obs_asgi.logs.socketio_lines import REDUCED_KEY, reduced, sessions_in
 from divan_obs_asgi.names import class_name
 from divan_obs_asgi.redaction import RedactionPolicy
@@ -26,13 +26,13 @@ from divan_obs_asgi.redaction.text import HIDDEN
 from divan_obs_asgi.redaction.view import Budget
 
 ACCESS_LOGGER = "divan_obs_asgi.access"
-# The attribute of a LogRecord that holds business fields by themselves; in `extra` some names are forbidden.
+# The attribute of a LogRecord that holds business fields as a mapping. `extra` forbids some names of fields.
 FIELDS_KEY = "divan_obs_fields"
-# The attribute that holds ids which are credentials, for a LogRecord whose exception tells them.
+# The attribute of a LogRecord that holds ids which are credentials, if the text of its exception contains them.
 HIDDEN_KEY = "divan_obs_hidden"
 
-# An attribute of every LogRecord is no business field.
-# `color_message` is uvicorn's: the message again, with ANSI escapes.
+# Attributes of every LogRecord, which are not business fields. `color_message` is uvicorn's: the message again, with
+# ANSI escapes.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
     "asctime",
@@ -42,11 +42,10 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
     HIDDEN_KEY,
     REDUCED_KEY,
 }
-# More fields than this are no line any more.
 _MAX_FIELDS = 32
-# Characters that are read of all of them together, so that no line costs the loop more than a few milliseconds.
+# Characters that are read of all fields together, so that a line takes at most a few milliseconds of the event loop.
 _FIELDS_ROOM = 6144
-# Names of levels and loggers are short; what is longer was made of something else.
+# Names of levels and loggers are short. A longer one contains data.
 _MAX_NAME = 200
 _ACCESS_LEVELS = {
     "ok": logging.INFO,
@@ -60,13 +59,13 @@ _RECORDED = b',"recorded":true}'
 # A control character other than tab, as orjson writes them.
 _ESCAPES = re.compile(rb"\\u00[01][0-9a-f]")
 _SHORT = {rb"\b": rb"\u2408", rb"\f": rb"\u240c", rb"\n": rb"\u240a", rb"\r": rb"\u240d"}
-# Where ends of lines stay.
+# For texts whose line ends stay.
 _IN_LINES = _SHORT | {rb"\n": rb"\n"}
 
 
 def timestamp(unix_ns: int) -> str:
     """Return RFC 3339 in UTC with microseconds."""
-    # As text: formatting a number to a width costs as much as all else here.
+    # Text is faster: formatting a number to a width would take as long as the rest of this function.
     microseconds = str(unix_ns // 1000).zfill(6)
     return f"{_to_the_second(microseconds[:-6])}{microseconds[-6:]}Z"
 
@@ -84,7 +83,7 @@ def access_level(record: Record) -> int:
 
 
 class Lines:
-    """Builds lines; knows what is the same in all of them."""
+    """Builds lines, with the fields that are the same in all of them."""
 
     def __init__(self, service: str, env: str, commit: str, policy: RedactionPolicy) -> None:
         self._service = service
@@ -117,7 +116,7 @@ class Lines:
         if record.details is not None:
             line.update(record.details)
         if error is None and not fields and not recorded and not record.hidden and (request_id + route).isprintable():
-            # Most lines: asking these two costs a tenth of searching the line.
+            # Most lines take this way. These checks take a tenth of the time of searching the line.
             return orjson.dumps(line)
         if error is not None:
             line["error"] = describe_error(error, self._policy)
@@ -132,28 +131,29 @@ class Lines:
         line = self._head(record, request)
         budget = self._policy.line_budget()
         text = reduced(record)
-        is_socketios = text is not None
+        is_socketio_line = text is not None
         if text is None and (reducer := reducer_of(record.name)) is not None:
             text = reducer(record)
-        said = of_framework(record) if text is None else text
+        without_data = reduced_framework_line(record) if text is None else text
         error = exception_of(record)
-        if said is not None:
-            line["msg"] = self._policy.redact_text(said, budget)
+        if without_data is not None:
+            line["msg"] = self._policy.redact_text(without_data, budget)
         else:
             line["msg"] = self._message(record, error, budget)
         line["sample_rate"] = sample_rate
         hidden = (*(request.hidden if request is not None else ()), *getattr(record, HIDDEN_KEY, ()))
         if error is not None:
-            # python-socketio and Engine.IO also log what the application's handlers have raised.
-            places_only = text is not None and not (is_socketios and not is_without_application(error.__traceback__))
+            # python-socketio and Engine.IO also log exceptions of the application's handlers.
+            is_handler_error = is_socketio_line and not is_without_application(error.__traceback__)
+            places_only = text is not None and not is_handler_error
             line["error"] = describe_error(error, self._policy, budget, places_only=places_only)
             hidden += sessions_in(error.__traceback__)
-        if said is not None:
-            # Fields of such a line are objects: a connection, a request, the text of an exception.
+        if without_data is not None:
+            # Fields of such a line hold data: a connection, a request, the text of an exception.
             return _finished(line, recorded, hidden)
         if isinstance(record.stack_info, str):
             line["stack"] = describe_stack(record.stack_info, self._policy, budget)
-        # Most records have none: asking that costs a third of looking for them.
+        # Most records have no fields. This check takes a third of the time of collecting them.
         if not _STANDARD.issuperset(vars(record)):
             extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
             self._add_fields(line, extra, budget)
@@ -163,7 +163,7 @@ class Lines:
         return _finished(line, recorded, hidden)
 
     def unreadable(self, record: logging.LogRecord, request: Record | None) -> bytes:
-        """Return the line of a LogRecord of which no other can be made: fixed words, and nothing of its content."""
+        """Return the line of a LogRecord that cannot be read: a fixed message, without any of its content."""
         line = self._head(record, request)
         line["msg"] = "[redacted:unreadable]"
         line["sample_rate"] = 1.0
@@ -194,38 +194,38 @@ class Lines:
             if "\n" in message:
                 message = without_tracebacks(message)
         except Exception as error:
-            # A template that does not fit its arguments: the template is ours, the arguments may be secret.
+            # The template does not fit its arguments. The template comes from code, the arguments may be secret.
             template = record.msg if isinstance(record.msg, str) else type(record.msg).__name__
             message = f"{template} [{type(error).__name__} while formatting]"
-        # How Starlette's lifespan tells a server why the application did not start: as text, which uvicorn logs.
+        # If an application fails to start, Starlette sends the traceback to the server as text, and uvicorn logs it.
         is_traceback = message.startswith(TRACEBACK)
         redacted = self._policy.redact_traceback if is_traceback else self._policy.redact_text
         return redacted(message, budget)
 
     def _formatted(self, record: logging.LogRecord) -> str:
-        """Return the message with what may be told of its arguments, as far as they say what they are."""
+        """Return the formatted message, with named arguments redacted by their names."""
         arguments, template = record.args, record.msg
         if isinstance(template, BaseException):
-            template = _of_error(template)
+            template = _without_data(template)
         if isinstance(arguments, Mapping) and "%(" in str(template):
-            arguments = _Named(arguments, self._policy)  # type: ignore[assignment]
+            arguments = _NamedArguments(arguments, self._policy)  # type: ignore[assignment]
         elif isinstance(arguments, tuple) and any(isinstance(argument, BaseException) for argument in arguments):
-            arguments = tuple(map(_of_error, arguments))
+            arguments = tuple(map(_without_data, arguments))
         if template is record.msg and arguments is record.args:
             return record.getMessage()
         return str(template) % arguments if arguments else str(template)
 
     def _add_fields(self, line: dict[str, Any], fields: Mapping[Any, object], budget: Budget | None) -> None:
-        told = self._policy.redact_fields(dict(islice(fields.items(), _MAX_FIELDS)), _FIELDS_ROOM, budget)
-        for name, value in told.items():
-            # What the record says of itself is not for the application to overwrite.
+        redacted = self._policy.redact_fields(dict(islice(fields.items(), _MAX_FIELDS)), _FIELDS_ROOM, budget)
+        for name, value in redacted.items():
+            # The application cannot overwrite the library's fields.
             line.setdefault(name, value)
         if len(fields) > _MAX_FIELDS:
             line["..."] = f"[cut:{len(fields) - _MAX_FIELDS} more]"
 
 
-class _Named:
-    """The arguments of `"%(password)s"`, which say what they are."""
+class _NamedArguments:
+    """The arguments of `"%(password)s"`, each redacted by its name."""
 
     def __init__(self, arguments: Mapping[Any, object], policy: RedactionPolicy) -> None:
         self._arguments = arguments
@@ -235,29 +235,29 @@ class _Named:
         return self._policy.field(key, self._arguments[key])
 
 
-def _of_error(argument: object) -> object:
-    """Return an argument; of an exception whose text repeats data its type."""
+def _without_data(argument: object) -> object:
+    """Return an argument; if it is an exception whose text repeats data, its type with a marker."""
     marker = marker_for(argument) if isinstance(argument, BaseException) else None
     return argument if marker is None else f"{class_name(type(argument))}: {marker}"
 
 
 def _unix_ns(created: object) -> int:
-    """Return a LogRecord's time; the present where whoever made it put something else there."""
+    """Return a LogRecord's time; the current time if `created` is not a valid time."""
     if isinstance(created, (int, float)) and 0 <= created < 1e11:  # nan compares false
         return int(created * 1e9)
     return time.time_ns()
 
 
 def _written(name: object) -> str:
-    """Return a name that a LogRecord carries as JSON can have it: UTF-8, which a lone surrogate is not."""
+    """Return the name of a level or a logger as valid UTF-8, which JSON needs, without lone surrogates."""
     text = name if isinstance(name, str) else type(name).__name__
     return text[:_MAX_NAME] if text.isascii() else text[:_MAX_NAME].encode("utf-8", "replace").decode()
 
 
 def _finished(line: dict[str, Any], recorded: bool, hidden: Iterable[str] = ()) -> bytes:
-    """Return one line of JSON in which no terminal and no collector finds a control character."""
+    """Return one line of JSON without control characters."""
     if "error" in line or "stack" in line or line["msg"].startswith(TRACEBACK):
-        # A traceback is one of lines; no other text is, for a reader could take the next line for another record.
+        # Only tracebacks keep line ends. In any other text, a reader could take the next line for another record.
         in_lines: dict[str, Any] = {key: line[key] for key in ("msg", "error", "stack") if key in line}
         if not line["msg"].startswith(TRACEBACK):
             del in_lines["msg"]
@@ -269,23 +269,24 @@ def _finished(line: dict[str, Any], recorded: bool, hidden: Iterable[str] = ()) 
 
 
 def _shown(fields: dict[str, Any], pictures: Mapping[bytes, bytes], hidden: Iterable[str]) -> bytes:
-    """Return JSON in which everything that acts on a terminal, or deceives who reads it, is a character to be seen."""
+    """Return JSON with a visible character for each one that a terminal interprets or that misleads a reader."""
     data = orjson.dumps(fields)
     for text in hidden:
-        # Ids of letters and digits, which JSON has as they are.
+        # Ids have letters and digits only, which JSON does not escape.
         data = data.replace(text.encode(), _HIDDEN)
     if b"\\" in data:
         data = _pictured(data, pictures)
-    # orjson leaves DEL, the C1 controls and all of Unicode as they are.
+    # orjson does not escape DEL, the C1 controls and other characters of Unicode.
     return visible(data.decode()).encode() if b"\x7f" in data or not data.isascii() else data
 
 
 def _pictured(data: bytes, pictures: Mapping[bytes, bytes]) -> bytes:
     """
-    Return JSON with pictures of control characters.
+    Return JSON with pictures in place of control characters.
 
-    Unicode has a picture of each, at U+2400 and on: ESC is shown as one sign, and does nothing. A text may consist of
-    them: each kind is replaced at once, and escaped backslashes are put away meanwhile, as what JSON never holds.
+    Unicode has a picture of each from U+2400 on: ESC becomes one visible sign. A text may consist of control characters
+    only, so each kind is replaced in one call. Meanwhile a NUL, which JSON never contains, replaces escaped
+    backslashes.
     """
     data = data.replace(rb"\\", b"\0")
     for escape, picture in pictures.items():

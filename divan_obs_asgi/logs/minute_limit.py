@@ -1,4 +1,4 @@
-"""Lines that a client can cause as often as it likes: a few a minute from each place in the code, and a count."""
+"""Limits lines that a client can cause: a few per minute from each place in the code, then a count of the others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from divan_obs_asgi.logs.lines import FIELDS_KEY
 PER_MINUTE = 10
 _WINDOW_S = 60.0
 _MAX_PLACES = 200
-# Where a line was logged and its exception raised: names and numbers of code, and nothing that a client has sent.
+# Where a line was logged and where its exception was raised: names and line numbers of code, without data of a client.
 Place = tuple[str, str, int, str, str, int]
 _OTHERS: Place = ("divan_obs_asgi", "", 0, "", "", 0)
 
@@ -26,7 +26,7 @@ class MinuteLimit:
     """
     Decides which records of servers and protocol libraries are written.
 
-    Never limited is what the application logs, by whatever logger, and what reports an exception of the application.
+    Lines of the application, under any logger, and lines about its exceptions are never limited.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -37,11 +37,11 @@ class MinuteLimit:
 
     @property
     def is_over(self) -> bool:
-        """Whether a minute has ended whose count is not reported yet."""
+        """Whether a minute has ended and its counts are not reported yet."""
         return bool(self._counts) and self._clock() >= self._until
 
     def allows(self, record: logging.LogRecord) -> bool:
-        """Return whether to write a record; count it otherwise."""
+        """Return whether to write a record, and count it."""
         if record.levelno < logging.WARNING or not _is_caused_by_a_client(record):
             return True
         place = _place(record)
@@ -54,7 +54,7 @@ class MinuteLimit:
         return count <= PER_MINUTE
 
     def take(self) -> list[logging.LogRecord]:
-        """Begin a new minute, and return a record for each place whose lines were left out."""
+        """Start a new minute, and return a record for each place whose lines were left out."""
         with self._lock:
             counts, self._counts = self._counts, {}
         return [_summary(place, count - PER_MINUTE) for place, count in counts.items() if count > PER_MINUTE]
@@ -72,7 +72,7 @@ def _is_caused_by_a_client(record: logging.LogRecord) -> bool:
 
 @lru_cache(maxsize=512)
 def _library(path: str) -> str:
-    """Return which of the packages above a file belongs to, or nothing. The logger's name does not tell who uses it."""
+    """Return the server or protocol package of a file, or "". The name of a logger does not show who uses it."""
     for name in SERVERS | PROTOCOLS:
         file = getattr(sys.modules.get(name), "__file__", None)
         if isinstance(file, str) and path.startswith(os.path.dirname(file) + os.sep) and file.endswith("__init__.py"):

@@ -1,4 +1,4 @@
-"""Which loggers are the application's own, and which are a library's."""
+"""Decides which loggers belong to the application and which to a library."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from collections.abc import Iterable
 
 from divan_obs_asgi.logs.libraries import names_a_library
 
-# This library's own lines hold no data.
+# Lines of this library contain no data.
 _OURS = "divan_obs_asgi"
-# Installed packages of any environment, and copies that a package brings along.
+# Installed packages of any environment, and vendored copies.
 _LIBRARY_FOLDER = re.compile(r"[\\/](?:site-packages|dist-packages|_?vendor(?:ed)?|third_party)[\\/]")
 _LIBRARY_ROOTS = tuple(
     {os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib", "purelib", "platlib")}
 )
-# Where a log call seems to stand that goes through structlog, by a logger which was there before structlog was set up.
-# Such a record is decided by its logger's name alone.
+# If a logger existed before structlog was configured, its calls through structlog seem to come from these files. Then
+# the logger's name alone decides.
 _WRAPPER = re.compile(r"[\\/]structlog[\\/]\w+\.py$")
-# Decisions that are remembered; an application that makes a logger for each of its users has more of them.
+# Cached decisions. An application that creates a logger for each user would need more.
 _MAX_KNOWN = 4096
 
 
 class OwnLoggers:
     """
-    Decides whether a line below the written level may be kept for an incident.
+    Decides whether the flight recorder may buffer a line below the written level.
 
-    A logger that is called after a module belongs to that module; any other belongs to the file of the log call
-    (`record.pathname`). Such a file is the application's own where it lies below an entry of `sys.path` which holds
-    no libraries: not the standard library, not site-packages, not a folder or an archive into which packages were
-    unpacked (`pip install --target`). The package that calls `init` or `wrap` is the application's own wherever it is
-    installed. Everything else is a library's.
+    A logger that is named after a module belongs to that module; any other belongs to the file of the log call
+    (`record.pathname`). A file is the application's if it lies below an entry of `sys.path` without libraries: not in
+    the standard library, in site-packages, or in a folder or an archive with installed packages (`pip install
+    --target`). The package that calls `init` or `wrap` is the application's wherever it is installed. Everything else
+    is a library's.
 
     Args:
-        named: further loggers, each with those below it.
+        named: further loggers, each with the loggers below it.
     """
 
     def __init__(self, named: Iterable[str] = ()) -> None:
@@ -45,12 +45,12 @@ class OwnLoggers:
         self._known: dict[tuple[str, str], bool] = {}
 
     def add_package(self, module: str) -> None:
-        """Treat the top-level package of `module` as the application's own."""
+        """Treat the top-level package of `module` as the application's."""
         self._places = (*self._places, *_places_of(module))
         self._known.clear()
 
-    def wrote(self, record: logging.LogRecord) -> bool:
-        """Return whether the record is the application's own, or of a named logger."""
+    def include(self, record: logging.LogRecord) -> bool:
+        """Return whether the record comes from the application or from a named logger."""
         key = (record.name, record.pathname)
         known = self._known.get(key)
         if known is None:
@@ -67,8 +67,8 @@ class OwnLoggers:
             return True
         if names_a_library(name):
             return False
-        # The name first: a library may give its caller's file (`stacklevel`), and a thread pool that calls an
-        # application's `logger.info` is the caller there.
+        # The name comes first. With `stacklevel` a library may log the file of its caller, and a thread pool is the
+        # caller of an application's `logger.info`.
         files = _paths_of_module(name) or ([] if _WRAPPER.search(file) else [file])
         return all(map(self._is_own_file, files))
 
@@ -76,7 +76,7 @@ class OwnLoggers:
         path = os.path.abspath(file)
         if any(_is_below(path, place) for place in self._places):
             return not _LIBRARY_FOLDER.search(_below(path, self._places))
-        # `<string>` and the like: code that was made at run time may be anybody's.
+        # `<string>` and the like: code that was generated at run time may belong to a library.
         if not os.path.isabs(file):
             return False
         if _LIBRARY_FOLDER.search(path) or path.startswith(_LIBRARY_ROOTS):
@@ -86,7 +86,7 @@ class OwnLoggers:
 
 
 def _places_of(module: str) -> list[str]:
-    """Return the folders of a module's top-level package, or the file of a module that stands alone."""
+    """Return the folders of a module's top-level package, or the file of a top-level module."""
     top = sys.modules.get(module.partition(".")[0])
     folders = getattr(top, "__path__", None)
     if folders:
@@ -96,10 +96,10 @@ def _places_of(module: str) -> list[str]:
 
 
 def _paths_of_module(logger: str) -> list[str]:
-    """Return where the module is that a logger is called after; nothing where there is none."""
+    """Return the paths of the module that a logger is named after; empty if there is no such module."""
     top = logger.partition(".")[0]
     module = sys.modules.get(top)
-    # `queue`, `calendar`, `code` are words that an application uses, too, and modules that log nothing.
+    # Modules such as `queue`, `calendar` and `code` log nothing, and an application may use these words.
     if module is None or top in sys.stdlib_module_names:
         return []
     file = getattr(module, "__file__", None)
@@ -112,7 +112,7 @@ def _is_below(path: str, place: str) -> bool:
 
 
 def _below(path: str, places: Iterable[str]) -> str:
-    """Return the part of a path that is below the one of `places` which holds it."""
+    """Return the part of a path below the longest of `places` that contains it."""
     longest = max((place for place in places if _is_below(path, place)), key=len)
     return os.sep + path[len(longest) :]
 
@@ -122,7 +122,7 @@ def _as_folder(path: str) -> str:
 
 
 def _holds_libraries(root: str) -> bool:
-    """Return whether packages were installed into a folder; an archive is taken for one that holds some."""
+    """Return whether packages were installed into a folder; true for an archive."""
     try:
         with os.scandir(root) as entries:
             return any(entry.name.endswith(".dist-info") for entry in entries)

@@ -1,4 +1,4 @@
-"""What is printed, as log lines: `print`, `sys.stdout.write`, `traceback.print_exc`; behind LOG_PRINTS."""
+"""Turns prints into log lines, with LOG_PRINTS=true: `print`, `sys.stdout.write`, `traceback.print_exc`."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TextIO, cast
 
-# Characters of a line that has no end yet; a progress bar may never have one.
+# Maximum characters of an unfinished line. A progress bar may never end its line.
 _MAX_PART = 8192
 
 
 class Pipeline(Protocol):
-    """Where the lines go."""
+    """The pipeline that writes the lines."""
 
     def printed(self, record: logging.LogRecord) -> object: ...
 
 
 class PrintedLines:
     """
-    Stands in the place of `sys.stdout` or `sys.stderr`, and makes each line that is written a log line.
+    Replaces `sys.stdout` or `sys.stderr`, and turns each written line into a log line.
 
-    The start of a line waits for its end, for each thread by itself. Bytes that are written to `buffer`, or to the file
-    descriptor, go where they went.
+    The start of a line waits for its end, separately for each thread. Writes to `buffer` or to the file descriptor go
+    to the original stream.
 
     Args:
-        pipeline: returns the present one, or None: then everything is as it was before.
-        stream: what was there.
+        pipeline: returns the current pipeline, or None; without a pipeline, writes go to the original stream.
+        stream: the original stream.
         logger: the name of the logger.
-        level: of its lines.
+        level: the level of the lines.
     """
 
     def __init__(self, pipeline: Callable[[], Pipeline | None], stream: TextIO, logger: str, level: int) -> None:
-        self.beneath = stream
+        self.original = stream
         self._pipeline = pipeline
-        # A logger that the standard library knows has a level that can be set.
+        # A logger of the standard library, so that its level can be set.
         self._logger = logging.getLogger(logger)
         self._level = level
         self._own = threading.local()
@@ -44,11 +44,12 @@ class PrintedLines:
     def write(self, text: str) -> int:
         pipeline = self._pipeline()
         if pipeline is None:
-            return self.beneath.write(text)
+            return self.original.write(text)
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         if getattr(self._own, "inside", False):
-            # Printed by what makes the line, such as a rule of redaction: there would be no end of lines.
+            # Code that creates the line printed this, such as a redaction rule. A line for it would cause another
+            # print.
             return len(text)
         *lines, rest = (getattr(self._own, "part", "") + text).split("\n")
         if len(rest) > _MAX_PART:
@@ -69,45 +70,45 @@ class PrintedLines:
             self.write(line)
 
     def end(self) -> None:
-        """Write the line that this thread has begun; the process ends."""
+        """Write this thread's unfinished line, because the process ends."""
         if getattr(self._own, "part", ""):
             self.write("\n")
 
     def forget(self) -> None:
-        """Leave to the parent, in a forked child, what it had begun."""
+        """In a forked child, discard the unfinished lines, which the parent writes."""
         self._own = threading.local()
 
     def __getattr__(self, name: str) -> Any:
-        # `buffer`, `fileno`, `isatty`, `encoding`, `flush` and all else are the stream's own.
-        return getattr(self.beneath, name)
+        # `buffer`, `fileno`, `isatty`, `encoding`, `flush` and all others are those of the original stream.
+        return getattr(self.original, name)
 
     def __iter__(self) -> Any:
-        return iter(self.beneath)
+        return iter(self.original)
 
     def __enter__(self) -> PrintedLines:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """As a stream's own, which closes it."""
-        self.beneath.close()
+        """Close the original stream, as its own method would."""
+        self.original.close()
 
     def _record(self, line: str) -> logging.LogRecord:
-        # Where `print` was called, which is no frame of Python's own: the file decides whose line it is.
+        # The place of the `print` call, because its file decides whether the line is the application's.
         frame = sys._getframe(2)
         place = frame.f_code.co_filename, frame.f_lineno
         return logging.LogRecord(self._logger.name, self._level, *place, line.removesuffix("\r"), (), None)
 
 
 def log_prints(pipeline: Callable[[], Pipeline | None]) -> None:
-    """Put such a stream in the place of both, or of an earlier one; where there is none, do nothing."""
+    """Replace `sys.stdout` and `sys.stderr`, if they are not None; an earlier replacement is replaced too."""
     if sys.stdout is not None:
-        sys.stdout = cast(TextIO, PrintedLines(pipeline, beneath(sys.stdout), "stdout", logging.INFO))
+        sys.stdout = cast(TextIO, PrintedLines(pipeline, original_stream(sys.stdout), "stdout", logging.INFO))
     if sys.stderr is not None:
-        sys.stderr = cast(TextIO, PrintedLines(pipeline, beneath(sys.stderr), "stderr", logging.WARNING))
+        sys.stderr = cast(TextIO, PrintedLines(pipeline, original_stream(sys.stderr), "stderr", logging.WARNING))
 
 
 def end_prints() -> None:
-    """Write the lines that were begun."""
+    """Write this thread's unfinished lines."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, PrintedLines):
             stream.end()
@@ -119,14 +120,14 @@ def _forget_parent() -> None:
             stream.forget()
 
 
-def beneath(stream: Any) -> Any:
-    """Return what this library itself writes to."""
+def original_stream(stream: Any) -> Any:
+    """Return the stream that this library itself writes to."""
     while isinstance(stream, PrintedLines):
-        stream = stream.beneath
+        stream = stream.original
     return stream
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_parent)
 
-__all__ = ["PrintedLines", "beneath", "end_prints", "log_prints"]
+__all__ = ["PrintedLines", "end_prints", "log_prints", "original_stream"]

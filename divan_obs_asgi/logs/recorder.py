@@ -1,4 +1,4 @@
-"""The flight recorder: the lines of a request that were not written, until it is known how it ended."""
+"""The flight recorder: buffers the suppressed lines of a request until its outcome is known."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _COMPONENT = "flight_recorder"
 
 class FlightRecorder:
     """
-    Keeps the last lines of each connection that level or sampling dropped, and writes them where it ended badly.
+    Buffers the last lines of each connection that level or sampling suppress, and writes them if it fails or is slow.
 
-    They are kept finished, so redacted, on the connection's record, and go with it where it ended well.
+    The connection's record holds the finished, redacted lines. If the connection succeeds, they are dropped with it.
 
     Args:
-        max_lines, max_bytes: what one connection may keep; with 0 lines there is no recorder.
-        slow_s: an HTTP request that takes longer has ended badly; 0 for never.
+        max_lines, max_bytes: limits of the buffer of one connection; 0 lines disable the recorder.
+        slow_s: an HTTP request that takes longer is slow; 0 disables this.
         write: called with each line and its level.
     """
 
@@ -30,14 +30,15 @@ class FlightRecorder:
         self._write = write
 
     def wants(self, record: Record) -> bool:
-        """Return whether a line of this connection is worth making, that would otherwise be dropped."""
+        """Return whether to create a suppressed line of this connection for the recorder."""
         if record.outcome is None:
             return self._max_lines > 0
-        # What outlives its request, a consumer that the first one has started, would else be told of for ever.
-        return record.late_lines < self._max_lines and self.tells_of(record)
+        # Without this limit, a task that outlives its request (a consumer that the first request starts) would write
+        # its suppressed lines forever.
+        return record.late_lines < self._max_lines and self.emits_for(record)
 
-    def tells_of(self, record: Record) -> bool:
-        """Return whether the finished record is one that everything is told of."""
+    def emits_for(self, record: Record) -> bool:
+        """Return whether the suppressed lines of the finished record are written."""
         if not self._max_lines:
             return False
         if record.outcome != "ok" or record.status >= 500:
@@ -45,7 +46,7 @@ class FlightRecorder:
         return 0 < self._slow_s < record.duration_s and not record.lingers
 
     def keep(self, record: Record, line: bytes, level: int) -> None:
-        """Keep a line; one that comes after the end (a background task's) is written at once, as many as are kept."""
+        """Buffer a line. A line after the end of the request (of a background task) is written at once."""
         if record.outcome is not None:
             record.late_lines += 1
             self._write(line, level)
@@ -57,15 +58,15 @@ class FlightRecorder:
         ring.append(line, level)
 
     def finish(self, record: Record) -> None:
-        """Write the lines of the finished record, or let go of them."""
+        """Write or drop the buffered lines of the finished record."""
         ring, record.kept_lines = record.kept_lines, None
-        if ring is not None and self.tells_of(record):
+        if ring is not None and self.emits_for(record):
             for line, level in ring.lines:
                 self._write(line, level)
 
 
 class Ring:
-    """The newest lines, as many as fit. A framework's worker threads may write to it as well."""
+    """A bounded buffer of the newest lines. Worker threads of a framework may write to it too."""
 
     def __init__(self, max_lines: int, max_bytes: int) -> None:
         self.lines: deque[tuple[bytes, int]] = deque()
@@ -74,7 +75,7 @@ class Ring:
         self._lock = threading.Lock()
 
     def append(self, line: bytes, level: int) -> None:
-        """Add a line, and make room for it."""
+        """Add a line, and remove the oldest ones if there are too many."""
         with self._lock:
             self.lines.append((line, level))
             self._room -= len(line)

@@ -1,4 +1,4 @@
-"""Which exceptions a line has reported already: servers, asyncio and Socket.IO log them once more."""
+"""Recognises exceptions that a line has already reported: servers, asyncio and Socket.IO log them again."""
 
 from __future__ import annotations
 
@@ -11,64 +11,64 @@ from divan_obs_asgi.logs.errors import SERVERS
 from divan_obs_asgi.logs.libraries import is_file_of
 from divan_obs_asgi.logs.raises import is_of_raise, raise_of
 
-# Where an exception carries which raise of it was reported. Few exceptions can be referred to weakly.
+# The attribute of an exception with its reported raise. Most exceptions do not support weak references.
 _KEY = "_divan_obs_reported"
-# Exceptions of a chain or a group that are looked at.
+# Maximum exceptions of a chain or a group.
 _MAX_CHAIN = 50
-# Loggers of code that is not Python's: uvloop's and granian's. An application may log by a server's logger, and knows
-# why: of the others the file of the log call decides.
+# Loggers that compiled code uses: uvloop and granian. For other servers the file of the log call decides, because an
+# application may use the logger of a server.
 _REPEATERS = frozenset({"_granian", "asyncio"})
 _GRANIAN = "_granian"
-# How granian begins a line whose traceback is text.
-_OF_AN_APPLICATION = "Application callable raised an exception"
-# Somebody has set an exception, and nobody has raised it.
+# The beginning of granian's line with a traceback as text.
+_GRANIAN_ERROR = "Application callable raised an exception"
+# An exception was set on a future, but never raised.
 _NOT_RAISED = "Future exception was never retrieved"
 
 
 def note_reported(error: BaseException) -> None:
-    """Note that a line has been written about `error`, with what it was raised from and the members of a group."""
+    """Note that a line has reported `error`, its causes and contexts, and the members of groups."""
     for one in chain_of(error):
         vars(one)[_KEY] = raise_of(one)
 
 
-def with_exception(record: logging.LogRecord) -> logging.LogRecord:
-    """Return granian's line about an exception with that, which it has as text: it logs while it handles it."""
+def with_granian_exception(record: logging.LogRecord) -> logging.LogRecord:
+    """Return granian's record with the exception, which granian logs as text while handling it."""
     error = sys.exc_info()[1]
     if (
         error is None
         or not isinstance(record.msg, str)
-        or not record.msg.startswith(_OF_AN_APPLICATION)
+        or not record.msg.startswith(_GRANIAN_ERROR)
         or record.name.partition(".")[0] != _GRANIAN
     ):
         return record
-    # A copy: other handlers get what granian has logged.
+    # A copy, because other handlers get the original record.
     record = copy.copy(record)
-    record.msg = _OF_AN_APPLICATION
+    record.msg = _GRANIAN_ERROR
     record.exc_info = type(error), error, error.__traceback__
     return record
 
 
 def is_repeated(record: logging.LogRecord, error: BaseException) -> bool:
     """
-    Return whether a server, asyncio or Socket.IO logs an exception about which a line was written already.
+    Return whether a server, asyncio or Socket.IO logs an exception that a line has already reported.
 
-    An object that was raised anew since is another failure.
+    If the object was raised again in the meantime, it is another failure.
     """
     if record.name.partition(".")[0] in _REPEATERS:
         if isinstance(record.msg, str) and record.msg.startswith(_NOT_RAISED):
             return False
-    elif not _is_of_a_server(record.pathname):
+    elif not _is_server_file(record.pathname):
         return False
     return _is_reported(error)
 
 
 @lru_cache(maxsize=512)
-def _is_of_a_server(path: str) -> bool:
+def _is_server_file(path: str) -> bool:
     return is_file_of(path, *SERVERS, "engineio", "socketio")
 
 
 def _is_reported(error: BaseException) -> bool:
-    """Return whether it was; of a group, in which a task group hands on exceptions, whether all members were."""
+    """Return whether an exception was reported; for a group, whether all of its members were."""
     noted = vars(error).get(_KEY)
     if noted is not None and is_of_raise(error, noted):
         return True
@@ -76,7 +76,7 @@ def _is_reported(error: BaseException) -> bool:
 
 
 def chain_of(error: BaseException) -> list[BaseException]:
-    """Return an exception, what it was raised from, and the members of groups among these."""
+    """Return an exception, its causes and contexts, and the members of groups among these."""
     found: list[BaseException] = []
     waiting: list[BaseException | None] = [error]
     while waiting and len(found) < _MAX_CHAIN:
@@ -90,4 +90,4 @@ def chain_of(error: BaseException) -> list[BaseException]:
     return found
 
 
-__all__ = ["chain_of", "is_repeated", "note_reported", "with_exception"]
+__all__ = ["chain_of", "is_repeated", "note_reported", "with_granian_exception"]

@@ -7,18 +7,18 @@ import logging
 
 class RootLevel:
     """
-    Decides which records are written, where the root logger lets more of them through for the flight recorder.
+    Decides which records are written, while the root logger lets more of them through for the flight recorder.
 
-    A logger asks its own level and those above it before any handler sees the record, and the root logger is the
-    last of them. So the recorder gets DEBUG lines by the root logger's level, and `LOG_LEVEL` is applied here, to
-    the loggers that have no level of their own. Those that have one are as quiet and as talkative as they say.
+    Before any handler gets a record, the logger compares its own level and those of its parents, up to the root logger.
+    So the level of the root logger must let DEBUG lines through to the recorder, and `LOG_LEVEL` is applied here, to
+    loggers without a level of their own. For a logger with a level of its own, that level decides.
 
-    The root logger is set one below the recorder's level. Nobody else sets that number: any other was set by the
-    application since, and is the one that counts.
+    The level of the root logger is one below the recorder's level. No other code sets this number. Any other number was
+    set by the application later, and counts.
 
     Args:
-        level: the lowest that is written, LOG_LEVEL.
-        recorder_level: the lowest that is recorded; None where nothing is.
+        level: the lowest level that is written, LOG_LEVEL.
+        recorder_level: the lowest level that the flight recorder buffers; None without a recorder.
     """
 
     def __init__(self, level: int, recorder_level: int | None = None) -> None:
@@ -28,7 +28,7 @@ class RootLevel:
         self._installed = False
 
     def install(self) -> None:
-        """Set the root logger's level, and keep from the handlers that are there what they did not get before."""
+        """Set the root logger's level, and filter existing handlers so that they get no additional records."""
         self._installed = True
         self.set(self.level)
         for handler in _all_handlers():
@@ -38,7 +38,7 @@ class RootLevel:
                 handler.addFilter(WrittenOnly(self))
 
     def set(self, level: int) -> None:
-        """Change what is written."""
+        """Change the lowest level that is written."""
         self.level = level
         if not self._installed:
             return
@@ -47,12 +47,12 @@ class RootLevel:
         logging.root.setLevel(level if self._mark is None else self._mark)
 
     def writes(self, record: logging.LogRecord) -> bool:
-        """Return whether the record would have come this far if the root logger had `level`."""
+        """Return whether the record would pass if the root logger had the level `level`."""
         return record.levelno >= self.level or logging.root.level != self._mark or _has_own_level(record.name)
 
 
 class WrittenOnly(logging.Filter):
-    """Keeps from an application's own handlers what is only there for the flight recorder."""
+    """Keeps records for the flight recorder from the application's own handlers."""
 
     def __init__(self, root: RootLevel) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class WrittenOnly(logging.Filter):
 
 
 def _has_own_level(name: str) -> bool:
-    """Return whether a logger or one above it, below the root logger, has a level; true of one that is not listed."""
+    """Return whether a logger or a parent below the root logger has a level; true if the logger is not registered."""
     logger: object = logging.root.manager.loggerDict.get(name)
     while isinstance(logger, logging.Logger):
         if logger is logging.root:

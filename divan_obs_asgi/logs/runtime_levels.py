@@ -1,4 +1,4 @@
-"""Levels that are changed while the service runs, for a while."""
+"""Temporary changes of log levels at run time."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ import anyio
 from divan_obs_asgi.logs.root_level import RootLevel
 
 ROOT = "root"
-# Loggers that may have a changed level at once: an operator's, not a script's.
+# Maximum loggers with a changed level: enough for an operator.
 MAX_CHANGES = 100
-# Loggers that are listed; an application that makes one for each of its users has more.
+# Maximum loggers in the list. An application that creates a logger for each user has more.
 _MAX_LISTED = 1000
 
 
 class TooManyChanges(Exception):
-    """There are `MAX_CHANGES` already."""
+    """`MAX_CHANGES` loggers already have a changed level."""
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """What a logger goes back to, and when; `until` is of the monotonic clock."""
+class LevelChange:
+    """The level to which a logger is reset, and when; `until` is a time of the monotonic clock."""
 
     before: int
     until: float
@@ -33,26 +33,26 @@ class Change:
 
 class RuntimeLevels:
     """
-    Sets the levels of loggers, and puts them back when their time is over.
+    Sets the levels of loggers, and resets them when their time is over.
 
-    `expire` is called by whatever comes by: each line, each look at the levels, and a task once a second.
+    Each line, each read of the levels, and a task once a second call `expire`.
     """
 
     def __init__(self, root: RootLevel, clock: Callable[[], float] = time.monotonic) -> None:
         self._root = root
         self._clock = clock
         self._lock = threading.Lock()
-        self.changes: dict[str, Change] = {}
+        self.changes: dict[str, LevelChange] = {}
 
     def set(self, name: str, level: int, ttl_s: float) -> int:
         """
-        Set a logger's level for so many seconds; a second change keeps what the first one goes back to.
+        Set a logger's level for `ttl_s` seconds. After a second change, the level before the first one is restored.
 
         Returns:
             the logger's own level until now, 0 for none.
 
         Raises:
-            TooManyChanges: where others have to go back first.
+            TooManyChanges: if other levels have to be reset first.
         """
         self.expire()
         with self._lock:
@@ -61,19 +61,19 @@ class RuntimeLevels:
                 raise TooManyChanges
             present = self._get(name)
             before = present if known is None else known.before
-            self.changes[name] = Change(before, self._clock() + ttl_s)
+            self.changes[name] = LevelChange(before, self._clock() + ttl_s)
             self._put(name, level)
             return present
 
     def reset(self, name: str) -> None:
-        """Put a logger's level back before its time."""
+        """Reset a logger's level now."""
         with self._lock:
             change = self.changes.pop(name, None)
             if change is not None:
                 self._put(name, change.before)
 
     def expire(self) -> None:
-        """Put back the levels whose time is over."""
+        """Reset the levels whose time is over."""
         if not self.changes:
             return
         now = self._clock()
@@ -81,21 +81,21 @@ class RuntimeLevels:
             if now >= change.until:
                 self.reset(name)
 
-    async def expire_in_time(self) -> None:
-        """Put levels back in time also where nothing is logged; ends by being cancelled."""
+    async def run_expiry(self) -> None:
+        """Reset levels in time even if nothing is logged; runs until cancelled."""
         while True:
             await anyio.sleep(1.0)
             self.expire()
 
     def describe(self) -> dict[str, dict[str, object]]:
-        """Return the loggers by name, the root logger first and then those whose level is changed."""
+        """Return the loggers by name: first the root logger, then those with a changed level."""
         self.expire()
         listed = [name for name, logger in _existing() if isinstance(logger, logging.Logger)]
         names = dict.fromkeys([ROOT, *sorted(self.changes), *sorted(listed)[:_MAX_LISTED]])
         return {name: self.describe_one(name) for name in names}
 
     def describe_one(self, name: str) -> dict[str, object]:
-        """Return a logger's own level or None, the effective one, and the seconds until it goes back."""
+        """Return a logger's own level or None, its effective level, and the seconds until the reset."""
         own, change = self._get(name), self.changes.get(name)
         return {
             "level": _name(own) if own else None,
@@ -129,4 +129,4 @@ def _name(level: int) -> str:
     return str(logging.getLevelName(level))
 
 
-__all__ = ["MAX_CHANGES", "ROOT", "Change", "RuntimeLevels", "TooManyChanges"]
+__all__ = ["MAX_CHANGES", "ROOT", "LevelChange", "RuntimeLevels", "TooManyChanges"]

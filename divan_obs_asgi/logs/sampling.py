@@ -1,4 +1,4 @@
-"""Which lines are written when there are too many of them."""
+"""Sampling: which lines are written under load."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ _TWO_TO_32 = 1 << 32
 
 class Sampler:
     """
-    Keeps everything up to a budget of lines a second, and a share of what is above.
+    Keeps all lines up to a budget of lines per second, and a share of the lines above it.
 
-    The share is decided by the trace id (the request id where there is no trace), by the same rule as
-    OpenTelemetry's TraceIdRatioBased sampler, so that at equal rates a line and its span are kept or dropped
-    together.
+    The trace id decides (without a trace, the request id), by the rule of OpenTelemetry's TraceIdRatioBased sampler. At
+    equal rates a line and its span are kept or dropped together.
 
     Attributes:
-        keeps_all: whether it drops nothing, so that there is nothing to ask.
+        keeps_all: whether the rate is 1, so that no line is dropped.
     """
 
     def __init__(self, rate: float, budget: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -36,10 +35,11 @@ class Sampler:
 
     def rate_of(self, record: Record) -> float:
         """
-        Return the share that an INFO line of this connection stands for: 1.0, the rate, or 0.0 (drop it).
+        Return the sample rate of an INFO line of this connection: 1.0, the configured rate, or 0.0 (drop it).
 
-        An HTTP request or an event keeps the answer of its first line, also where load begins or ends in its middle. A
-        WebSocket may last for hours and is asked about again; those whose id is in the share are kept whole.
+        For an HTTP request or an event, the first line decides for all lines, even if load begins or ends later. A
+        WebSocket may last for hours, so each line is decided anew. If its id is in the share, all of its lines are
+        kept.
         """
         if self.keeps_all:
             return 1.0
@@ -52,7 +52,7 @@ class Sampler:
         return decided
 
     def rate_for(self, trace_id: str, request_id: str) -> float:
-        """Return the same for a line of its own."""
+        """Return the sample rate of a single line."""
         if self.keeps_all or not self._count():
             return 1.0
         return self._share(trace_id, request_id)

@@ -1,4 +1,4 @@
-"""The loggers of servers and of Engine.IO, which bring handlers and a format of their own."""
+"""The loggers of servers and of Engine.IO, which have handlers and formats of their own."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Callable
 
 from divan_obs_asgi.logs.libraries import is_handshake
 
-# The last is that of Channels' `runserver`, and daphne's there.
+# The last one is used by Channels' `runserver`, and by daphne there.
 _ACCESS = ("uvicorn.access", "hypercorn.access", "gunicorn.access", "granian.access", "django.channels.server")
 _HANDSHAKES = "uvicorn.error"
 _SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.asgi", "hypercorn.error", "gunicorn.error", "_granian")
 _ENGINES = ("engineio.server", "socketio.server", "engineio.client", "socketio.client")
 
 
-class Adopted(logging.Filter):
+class ServerLoggerFilter(logging.Filter):
     """
-    Has what a logger gets written by the pipeline only, and once.
+    Makes the pipeline write the records of a server's logger, once.
 
-    A logger asks its filters before its handlers. So it does not matter when a server sets its handlers up: Engine.IO
-    does so where the first one is made, hypercorn at its first line, and both may come after the lifespan has begun.
+    A logger calls its filters before its handlers. So it does not matter when a server sets its handlers: Engine.IO
+    does that for its first server, hypercorn at its first line, and both may happen after the lifespan has begun.
 
     Args:
-        is_installed: whether there is a pipeline at the root logger.
-        is_unwanted: whether a record is dropped, because there is a line for each connection already.
+        is_installed: whether the root logger has a pipeline.
+        is_unwanted: whether to drop a record, because the library's access line reports the same.
     """
 
     def __init__(self, is_installed: Callable[[], bool], is_unwanted: Callable[[logging.LogRecord], bool]) -> None:
@@ -38,50 +38,50 @@ class Adopted(logging.Filter):
             return False
         logger: logging.Logger | None = logging.getLogger(record.name)
         while logger is not None and logger is not logging.root:
-            _release(logger)
+            _remove_stream_handlers(logger)
             logger = logger.parent
         return True
 
 
 def adopt_server_loggers(is_installed: Callable[[], bool], *, own_access_line: bool) -> None:
     """
-    Have what servers and Engine.IO log go to the root logger's handlers, once and in one format.
+    Send the records of servers and Engine.IO to the root logger's handlers, once and in one format.
 
-    Only handlers that write to a stream or a file are taken off; one that sends records elsewhere stays. Of Engine.IO's
-    and python-socketio's only those for standard error, which they set by themselves.
+    Handlers for streams and files are removed; handlers that send records elsewhere stay. Of Engine.IO and
+    python-socketio, only the handlers for standard error are removed, which they set themselves.
 
     Args:
-        own_access_line: whether there is a line for each connection already; then theirs are switched off.
+        own_access_line: whether the library writes access lines; then those of servers are switched off.
     """
     for name in (*_ACCESS, *_SERVERS, *_ENGINES):
         logger = logging.getLogger(name)
-        for earlier in [one for one in logger.filters if isinstance(one, Adopted)]:
+        for earlier in [one for one in logger.filters if isinstance(one, ServerLoggerFilter)]:
             logger.removeFilter(earlier)
-            if earlier.is_unwanted is _anything:
+            if earlier.is_unwanted is _always:
                 logger.disabled = False
-        unwanted = _unwanted_of(name) if own_access_line else _nothing
-        logger.addFilter(Adopted(is_installed, unwanted))
-        _release(logger)
-        if unwanted is _anything:
+        unwanted = _unwanted_of(name) if own_access_line else _never
+        logger.addFilter(ServerLoggerFilter(is_installed, unwanted))
+        _remove_stream_handlers(logger)
+        if unwanted is _always:
             logger.disabled = True
 
 
 def _unwanted_of(name: str) -> Callable[[logging.LogRecord], bool]:
     if name in _ACCESS:
-        return _anything
-    # uvicorn's line for each WebSocket is an access line among those for errors.
-    return is_handshake if name == _HANDSHAKES else _nothing
+        return _always
+    # uvicorn's line for each WebSocket is an access line, but it is logged with the errors.
+    return is_handshake if name == _HANDSHAKES else _never
 
 
-def _anything(record: logging.LogRecord) -> bool:
+def _always(record: logging.LogRecord) -> bool:
     return True
 
 
-def _nothing(record: logging.LogRecord) -> bool:
+def _never(record: logging.LogRecord) -> bool:
     return False
 
 
-def _release(logger: logging.Logger) -> None:
+def _remove_stream_handlers(logger: logging.Logger) -> None:
     for handler in list(logger.handlers):
         is_engines = logger.name in _ENGINES
         if type(handler) is logging.StreamHandler if is_engines else isinstance(handler, logging.StreamHandler):
@@ -90,4 +90,4 @@ def _release(logger: logging.Logger) -> None:
         logger.propagate = True
 
 
-__all__ = ["Adopted", "adopt_server_loggers"]
+__all__ = ["ServerLoggerFilter", "adopt_server_loggers"]

@@ -1,4 +1,4 @@
-"""Where finished lines go: a bounded queue, and a thread that writes it out."""
+"""The sink of finished lines: a bounded queue, and a thread that writes it."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ import anyio
 
 from divan_obs_asgi.connection.record import current_record
 from divan_obs_asgi.logs.last_resort import standard_error, wait_until_writable
-from divan_obs_asgi.logs.prints import beneath
+from divan_obs_asgi.logs.prints import original_stream
 
-# Lines; at half a kilobyte each about 5 MB.
+# Lines; about 5 MB at half a kilobyte each.
 QUEUE_SIZE = 10_000
-# Seconds that a line of WARNING or above waits for room, once for all lines until there is some.
+# Seconds that a line of WARNING or above waits for room. Further lines do not wait until there was room again.
 PATIENCE_S = 0.05
-# Seconds that the writer waits for company: one write for many lines, and no thread switch for each.
+# Seconds that the writer waits for more lines, to write them together and to avoid a thread switch for each.
 _BATCH_PAUSE_S = 0.02
-# Seconds without a line after which the writer ends; the next line starts another.
+# Seconds without a line after which the writer thread ends; the next line starts another.
 _IDLE_S = 10.0
-# Seconds until a write that failed is tried again, at first and at most.
+# Seconds until a failed write is retried, at first and at most.
 _RETRY_S = 0.05
 _MAX_RETRY_S = 2.0
-# Seconds that whoever ends the process waits for a stream that takes nothing.
+# Seconds that the end of the process waits for a stream that accepts nothing.
 FLUSH_S = 5.0
 _FORK_FLUSH_S = 1.0
-# POSIX: so much is written to a pipe in one piece, whoever else writes to it. The workers of a server share one.
+# POSIX: a write of up to this size to a pipe is not mixed with writes of other processes. Workers share one pipe.
 _PIPE_AT_ONCE = getattr(select, "PIPE_BUF", 512)
 _LEVEL_NAMES = {1: "DEBUG", 2: "INFO", 3: "WARNING", 4: "ERROR", 5: "CRITICAL"}
 
 
 class ByteStream(Protocol):
-    """What the sink writes to: `sys.stdout.buffer`, an open file, an `io.BytesIO`."""
+    """A stream that the sink can write to: `sys.stdout.buffer`, an open file, an `io.BytesIO`."""
 
     def write(self, data: bytes, /) -> object: ...
 
@@ -53,30 +53,29 @@ class ByteStream(Protocol):
 
 class Sink:
     """
-    Takes lines without waiting for the disk, the pipe or the terminal behind it.
+    Accepts lines without blocking on the disk, the pipe or the terminal behind it.
 
-    When the queue is full, a line below WARNING is dropped and counted. One of WARNING or above waits for room, for
-    50 ms at most; the next ones do not wait again until there was room, so that a burst cannot hold up an event loop
-    for longer. Then they go to standard error, which has a queue and a thread of its own.
+    If the queue is full, a line below WARNING is dropped and counted. A line of WARNING or above waits for room, for at
+    most 50 ms. The next lines do not wait until there was room again, so a burst cannot block an event loop for longer.
+    Then they go to standard error, which has a queue and a thread of its own.
 
-    Only that thread and the sink's own write to a stream: where it is a full pipe, a write never returns.
+    Only that thread and the sink's thread write to a stream, because a write to a full pipe never returns.
 
-    What a write did not take is kept and tried again, sooner first and then every two seconds; its lines stay
+    Data that a write did not accept is kept and retried, first after a short time, later every two seconds. Lines stay
     whole and in order.
 
-    A child process that serves nobody may end at any moment and without notice (`os._exit`). There `put` writes the
-    line itself, as far as the stream takes it without blocking, until a server calls `open`.
+    A child process that serves no requests may end at any moment without notice (`os._exit`). There `put` writes the
+    line itself, as far as the stream accepts it without blocking, until a server calls `open`.
 
     Args:
         stream: default is standard output, looked up at each write (a test or a reload may replace it).
-        dropped: called with the level's name for each line that is lost.
+        dropped: called with the level's name for each lost line.
         failed: called with the exception of a failed write.
-        form: makes of a line what is written in its place, in the thread that writes; None for the line as it is.
+        form: returns the form of a line to write, called in the writing thread; None to write lines unchanged.
 
     Attributes:
-        last_words: returns what is called before the last flush, or None; it may add lines.
-        copies: called in the thread that writes, with the lines that it is about to write and with what it writes;
-            for tests.
+        before_end: returns a callable to call before the last flush, or None; it may add lines.
+        copies: called in the writing thread with the lines and with the bytes that it is about to write; for tests.
     """
 
     def __init__(
@@ -92,66 +91,66 @@ class Sink:
         self._failed = failed
         self._size = size
         self._form = form
-        self.last_words: Callable[[], Callable[[], object] | None] = _nothing
+        self.before_end: Callable[[], Callable[[], object] | None] = _nothing
         self.copies: tuple[Callable[[list[bytes], bytes], object], ...] = ()
         self._reset(in_child=is_made_by_multiprocessing())
         _sinks.add(self)
 
     def _reset(self, *, in_child: bool) -> None:
-        """Begin with nothing, as in a new process: no lines, no thread, and no lock that somebody holds."""
+        """Start as in a new process: without lines, without a thread, and with a new lock."""
         self._lines: deque[bytes] = deque()
         self._unwritten = b""
-        # Reentrant: a signal handler may flush while its own thread is in here.
+        # Reentrant: a signal handler may flush while its thread holds the lock.
         self._changed = threading.Condition(threading.RLock())
         self._thread: threading.Thread | None = None
-        # Whether the writer will look at the queue without being told.
+        # Whether the writer will read the queue without a notification.
         self._awake = False
-        # The thread that writes at this moment, 0 for none.
+        # The id of the thread that is writing, or 0.
         self._writing = 0
-        # Rounds of writing that have ended, and the last of them that ended well.
+        # The number of finished rounds of writing, and the last successful one.
         self._rounds = 0
         self._good_round = 0
-        # Callers that wait for the end of a round: now, ever, and when the present round began.
+        # Callers that wait for the end of a round now; flushes requested so far; and that number when the round began.
         self._waiting = 0
-        self._asked = 0
-        self._heard = 0
+        self._flushes = 0
+        self._flushes_seen = 0
         self._closing = False
         self._ending = False
-        # Whether a line is to be written before `put` returns.
-        self._prompt = in_child
+        # Whether a line is written before `put` returns.
+        self._synchronous = in_child
         self._idle_s = _IDLE_S
-        # Whether a line has waited in vain since the stream last took something.
-        self._impatient = False
+        # Whether a line has waited in vain since the stream last accepted data.
+        self._waited_in_vain = False
 
     def put(self, line: bytes, level: int) -> None:
         """Queue one line (without its newline)."""
         lines = self._lines
         if len(lines) >= self._size and not self._found_room(line, level):
             return
-        # A copy of just this size. orjson's buffers are of a kilobyte, and to keep thousands of them costs 2 µs a line
-        # in page faults.
+        # A copy of exactly this size. orjson's buffers have a kilobyte, and keeping thousands of them costs 2 µs per
+        # line for page faults.
         lines.append(line + b"\n")
-        if self._prompt:
-            self._hurry()
+        if self._synchronous:
+            self._write_now()
         elif not self._awake:
             self._wake()
 
     def flush(self, timeout_s: float = FLUSH_S) -> bool:
         """
-        Have everything written that is queued; by this thread where the stream is in memory, or no thread can start.
+        Write the queue; in this thread if the stream is in memory or no thread can be started.
 
         Returns:
-            whether it was; False where the stream fails or takes longer.
+            whether everything was written; False if the stream fails or takes longer.
         """
         with self._changed:
             if self._is_empty():
                 return True
             if self.is_called_by_a_writer():
-                return False  # It waits for nobody, least of all for itself.
+                return False  # The writer must not wait for itself.
             if (self._writing or not self._is_in_memory()) and self._wake():
-                # The round that is under way may have missed the last lines.
+                # The current round may have missed the last lines.
                 awaited = self._rounds + (2 if self._writing else 1)
-                self._asked += 1
+                self._flushes += 1
                 self._waiting += 1
                 self._changed.wait_for(lambda: self._rounds >= awaited or self._is_empty(), timeout_s)
                 self._waiting -= 1
@@ -162,22 +161,22 @@ class Sink:
         return self._write_all(at_once=True)
 
     def open(self) -> None:
-        """A server runs here: have the thread wait for further lines; so it does until `close`."""
+        """Let the thread wait for further lines until `close`, because a server runs in this process."""
         self._idle_s = _IDLE_S
-        self._prompt = self._ending
+        self._synchronous = self._ending
 
     def leave(self) -> None:
-        """Nobody needs the sink any more: its thread ends when it has written. Waits for nothing."""
+        """End the thread as soon as it has written the queue, because the sink is not used any more; do not wait."""
         self._idle_s = 0.0
         if self._changed.acquire(blocking=False):
             self._changed.notify_all()
             self._changed.release()
 
     def close(self, timeout_s: float = FLUSH_S) -> None:
-        """Write everything that is queued and end the thread; a later `put` starts one that does just that."""
+        """Write the queue and end the thread. A later `put` starts a thread that ends when it has written the line."""
         self._idle_s = 0.0
         if not self.flush(timeout_s):
-            return  # The thread goes on trying.
+            return  # The thread keeps trying.
         with self._changed:
             thread, self._closing = self._thread, True
             self._changed.notify_all()
@@ -185,61 +184,61 @@ class Sink:
             thread.join(timeout_s)
 
     def end(self, timeout_s: float = FLUSH_S) -> bool:
-        """The process may end at any moment: write what is queued, and from here on each line before `put` returns."""
-        last_words = self.last_words()
-        if last_words is not None:
-            last_words()
-        self._ending = self._prompt = True
+        """Write the queue, and from now on each line before `put` returns: the process may end at any moment."""
+        before_end = self.before_end()
+        if before_end is not None:
+            before_end()
+        self._ending = self._synchronous = True
         return self.flush(timeout_s)
 
-    def _hurry(self) -> None:
-        """Have the last line written before the caller goes on, as far as the stream takes it in time."""
+    def _write_now(self) -> None:
+        """Write the last line before the caller continues, if the stream accepts it in time."""
         if not self._ending:
             if current_record.get() is not None and _in_event_loop():
-                # A worker that was forked, and serves without a lifespan.
+                # A forked worker that serves requests without a lifespan.
                 self.open()
             elif self._wrote_at_once():
                 return
         if not self._awake:
             self._wake()
-        if self._prompt and not self._impatient and (self._ending or not _in_event_loop()):
-            self._impatient = not self.flush(PATIENCE_S)
+        if self._synchronous and not self._waited_in_vain and (self._ending or not _in_event_loop()):
+            self._waited_in_vain = not self.flush(PATIENCE_S)
 
     def _wrote_at_once(self) -> bool:
-        """Write all lines in this thread, without blocking; return whether the stream took them."""
-        if self._impatient or not (self._is_in_memory() or self._takes_without_blocking()):
+        """Write all lines in this thread, without blocking; return whether the stream accepted them."""
+        if self._waited_in_vain or not (self._is_in_memory() or self._accepts_without_blocking()):
             return False
         with self._changed:
             if self._writing or self.is_called_by_a_writer():
                 return False
             self._writing = threading.get_ident()
-        return self._write_all(at_once=True, told=False)
+        return self._write_all(at_once=True, report=False)
 
-    def _takes_without_blocking(self) -> bool:
+    def _accepts_without_blocking(self) -> bool:
         raw = _raw(self._present_stream())
         return raw is not None and _descriptor(raw) is not None
 
     def _found_room(self, line: bytes, level: int) -> bool:
-        """Wait for room, or find another way for the line, or count it."""
+        """Wait for room, or write the line to standard error, or count it as lost."""
         if level >= logging.WARNING:
-            if not self._impatient and not self.is_called_by_a_writer():
+            if not self._waited_in_vain and not self.is_called_by_a_writer():
                 with self._changed:
                     if self._changed.wait_for(lambda: len(self._lines) < self._size, PATIENCE_S):
                         return True
-                    self._impatient = True
+                    self._waited_in_vain = True
             if standard_error.put(line, partial(self.drop, level)):
                 return False
         self.drop(level)
         return False
 
     def drop(self, level: int) -> None:
-        """Count a line that is lost."""
+        """Count a lost line."""
         self._dropped(_LEVEL_NAMES[min(max(level // 10, 1), 5)])
 
     def _wake(self) -> bool:
-        """Have the writer look at the queue; return whether there is one."""
+        """Notify the writer of new lines; return whether there is a writer."""
         if sys.is_finalizing():
-            # No thread runs any more, and up to Python 3.11 `start` would wait for a new one for ever.
+            # Threads no longer run. Up to Python 3.11 `start` would wait forever.
             return False
         with self._changed:
             if self._thread is None:
@@ -258,13 +257,13 @@ class Sink:
 
     def _run(self) -> None:
         retry_s = _RETRY_S
-        while self._lines_came():
-            self._heard = self._asked
+        while self._wait_for_lines():
+            self._flushes_seen = self._flushes
             if self._write_round():
                 retry_s = _RETRY_S
                 continue
             with self._changed:
-                self._changed.wait_for(lambda: self._closing or self._asked > self._heard, retry_s)
+                self._changed.wait_for(lambda: self._closing or self._flushes > self._flushes_seen, retry_s)
             retry_s = min(2 * retry_s, _MAX_RETRY_S)
             if self._closing:
                 break
@@ -272,11 +271,11 @@ class Sink:
             if self._thread is threading.current_thread():
                 self._retire()
 
-    def _lines_came(self) -> bool:
-        """Wait for lines, and a moment more for others; return False where it is time to end."""
+    def _wait_for_lines(self) -> bool:
+        """Wait for lines, and a moment longer for more of them; return False if the thread has to end."""
         with self._changed:
             while self._is_empty():
-                # In this order: a line that came before the second look is seen by it, a later one wakes us.
+                # The order matters: the second check finds a line that came before it, a later line wakes this thread.
                 self._awake = False
                 if self._closing or (self._is_empty() and not self._changed.wait(self._idle_s) and self._is_empty()):
                     self._retire()
@@ -293,7 +292,7 @@ class Sink:
         return not self._lines and not self._unwritten and not self._writing
 
     def is_called_by_a_writer(self) -> bool:
-        """What a stream or a failed write logs about itself comes back to the sink, from within."""
+        """Return whether the caller is writing: a stream, or a failed write, may log and so call the sink."""
         return threading.get_ident() == self._writing or threading.current_thread() is self._thread
 
     def _write_round(self) -> bool:
@@ -302,13 +301,13 @@ class Sink:
             self._writing = threading.get_ident()
         return self._write_all()
 
-    def _write_all(self, *, at_once: bool = False, told: bool = True) -> bool:
+    def _write_all(self, *, at_once: bool = False, report: bool = True) -> bool:
         """
-        Write what an earlier round has left, and what is queued; return whether all of it was taken.
+        Write the rest of an earlier round and the queue; return whether the stream accepted all of it.
 
         Args:
-            at_once: fail where the stream would block.
-            told: whether a failure is reported; not where the writer tries again.
+            at_once: fail if the stream would block.
+            report: whether to report a failure; False if the writer thread retries.
         """
         good, failure = False, None
         try:
@@ -320,18 +319,18 @@ class Sink:
         except Exception as error:
             failure = error
         finally:
-            # Also after a KeyboardInterrupt, or nobody would ever write again.
+            # Also after a KeyboardInterrupt. Without this, no thread would write again.
             with self._changed:
                 self._writing = 0
                 self._rounds += 1
                 if good:
                     self._good_round = self._rounds
-                    self._impatient = False
+                    self._waited_in_vain = False
                 self._changed.notify_all()
         if failure is not None:
-            if told:
+            if report:
                 self._failed(failure)
-            failure = None  # Its traceback holds this frame.
+            failure = None  # Its traceback refers to this frame.
         return good
 
     def _take(self) -> None:
@@ -348,13 +347,13 @@ class Sink:
         stream = self._present_stream()
         raw = _raw(stream)
         if raw is not None:
-            # Below the buffer, which does not tell how much of a failed write has left.
+            # Below the buffer: a buffer does not report how much of a failed write was written.
             descriptor = _descriptor(raw)
             if at_once and descriptor is not None and not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 self._write_in_pieces(partial(_write_at_once, descriptor), _PIPE_AT_ONCE)
                 return
             if descriptor is not None:
-                # Whoever blocks in `flush` holds the buffer's lock, and Python aborts where it needs that at its end.
+                # A thread that blocks in `flush` holds the buffer's lock. Python needs it at its end, and would abort.
                 wait_until_writable(descriptor)
             stream.flush()
             self._write_in_pieces(partial(_write_raw, raw), _PIPE_AT_ONCE if _is_pipe(raw) else len(self._unwritten))
@@ -367,9 +366,10 @@ class Sink:
         return self._stream if self._stream is not None else _standard_output()
 
     def _is_in_memory(self) -> bool:
-        """Return whether a write cannot block; of a custom object nobody knows, nor of a file on a network."""
+        """Return whether a write surely cannot block. A custom object may block, and so may a network file."""
         stream = self._present_stream()
-        return isinstance(beneath(sys.stdout) if isinstance(stream, _TextOutput) else stream, (io.BytesIO, io.StringIO))
+        target = original_stream(sys.stdout) if isinstance(stream, _TextOutput) else stream
+        return isinstance(target, (io.BytesIO, io.StringIO))
 
     def _write_in_pieces(self, write: Callable[[memoryview], int], size: int) -> None:
         data, done = self._unwritten, 0
@@ -384,20 +384,20 @@ class Sink:
 def _write_raw(raw: io.RawIOBase, data: memoryview) -> int:
     written = raw.write(data)
     if written is None and not wait_until_writable(raw.fileno(), _MAX_RETRY_S):
-        raise BlockingIOError("the stream does not block, and takes nothing")
+        raise BlockingIOError("the stream is non-blocking and accepts no data")
     return written or 0
 
 
 def _write_at_once(descriptor: int, data: memoryview) -> int:
-    """Write what the stream takes without blocking; BlockingIOError where that is nothing."""
+    """Write as much as the stream accepts without blocking; raise BlockingIOError if it accepts nothing."""
     try:
-        # A description of its own: to make the shared one non-blocking would surprise other processes.
+        # A separate file description: if the shared one were non-blocking, other processes would be affected.
         own = os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
     except OSError:
-        # A socket, another user's pipe, another system than Linux. POSIX: a pipe that is ready for writing takes at
-        # least PIPE_BUF bytes; where it is shared, another process may be quicker.
+        # A socket, the pipe of another user, or another system than Linux. POSIX: a pipe that is ready for writing
+        # accepts at least PIPE_BUF bytes. If it is shared, another process may be faster.
         if os.isatty(descriptor) or not wait_until_writable(descriptor, 0.0):
-            raise BlockingIOError("the stream takes nothing") from None
+            raise BlockingIOError("the stream accepts no data") from None
         return os.write(descriptor, data[:_PIPE_AT_ONCE])
     try:
         return os.write(own, data)
@@ -406,7 +406,7 @@ def _write_at_once(descriptor: int, data: memoryview) -> int:
 
 
 def _raw(stream: object) -> io.RawIOBase | None:
-    """Return what is below the buffer of a stream, None where it is no file."""
+    """Return the raw file below the buffer of a stream; None if the stream is not a file."""
     raw = stream if isinstance(stream, io.RawIOBase) else getattr(stream, "raw", None)
     return raw if isinstance(raw, io.RawIOBase) else None
 
@@ -426,57 +426,57 @@ def _is_pipe(raw: io.RawIOBase) -> bool:
 
 
 def _end_of_lines(data: bytes, start: int, at_once: int) -> int:
-    """Return where the last line ends that begins at `start` or later and fits in `at_once`; one at least."""
+    """Return the end of the last line, from `start` on, that fits in `at_once` bytes; at least the end of one line."""
     if len(data) - start <= at_once:
         return len(data)
     return data.rfind(b"\n", start, start + at_once) + 1 or data.find(b"\n", start) + 1
 
 
 class _TextOutput:
-    """What `contextlib.redirect_stdout` puts in the place of standard output may take text only."""
+    """Writes text to a replacement of standard output that has no `buffer`, as that of `contextlib.redirect_stdout`."""
 
     def write(self, data: bytes, /) -> object:
-        return beneath(sys.stdout).write(data.decode())
+        return original_stream(sys.stdout).write(data.decode())
 
     def flush(self) -> object:
-        return beneath(sys.stdout).flush()
+        return original_stream(sys.stdout).flush()
 
 
 def _in_event_loop() -> bool:
-    """Return whether an event loop, asyncio's or Trio's, runs this code."""
+    """Return whether this code runs in an event loop of asyncio or Trio."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         try:
             anyio.get_cancelled_exc_class()
-        except Exception:  # anyio's own from 4.12 on, sniffio's before.
+        except Exception:  # An exception of anyio from 4.12 on, of sniffio before.
             return False
     return True
 
 
 def is_made_by_multiprocessing() -> bool:
-    """Return whether `multiprocessing` has made this process: by spawn, or before it has loaded this module."""
+    """Return whether `multiprocessing` created this process, by spawn or before this module was loaded."""
     process = sys.modules.get("multiprocessing.process")
     if process is None:
         return False
-    # The second is so while a child loads its main module and what it is to do.
+    # `_inheriting` is true while a child loads its main module and its target function.
     return process.parent_process() is not None or getattr(process.current_process(), "_inheriting", False)
 
 
 def _nothing() -> None:
-    """Return that there are no last words."""
+    """Return None: there is nothing to call before the end."""
 
 
 def _standard_output() -> ByteStream:
-    return getattr(beneath(sys.stdout), "buffer", None) or _TextOutput()
+    return getattr(original_stream(sys.stdout), "buffer", None) or _TextOutput()
 
 
-# Only so that the hooks below, which Python cannot unregister, keep no sink alive.
+# Weak, so that the hooks below keep no sink alive: Python cannot unregister them.
 _sinks: weakref.WeakSet[Sink] = weakref.WeakSet()
 
 
 def end_all(timeout_s: float = FLUSH_S) -> None:
-    """Have all sinks of this process write what they have, as its end is near."""
+    """Write the queues of all sinks of this process, because the process ends."""
     deadline = monotonic() + timeout_s
     for sink in list(_sinks):
         sink.end(max(0.0, deadline - monotonic()))
@@ -490,7 +490,7 @@ def _flush_before_fork() -> None:
 
 
 def _forget_parent() -> None:
-    """A forked worker inherits the objects but no threads, and must not write its parent's lines again."""
+    """Reset the sinks of a forked child: it inherits no threads, and must not write its parent's lines again."""
     for sink in list(_sinks):
         sink._reset(in_child=True)
 

@@ -1,7 +1,7 @@
 """
-What may be written of a line of python-socketio or Engine.IO: no payload, no room, no session id, at any level.
+Reduces lines of python-socketio and Engine.IO: no payload, no room and no session id is written, at any level.
 
-Which line is theirs is decided by the file of the log call: a server takes any logger (`logger=`, `engineio_logger=`).
+The file of the log call identifies their lines, because a server accepts any logger (`logger=`, `engineio_logger=`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from divan_obs_asgi.logs.libraries import UNKNOWN, is_file_of, is_in_source
 from divan_obs_asgi.redaction.text import HIDDEN, marker
 
-# The attribute of a LogRecord whose text was reduced by somebody who knows the server, and its names.
+# The attribute of a LogRecord whose text was already reduced, by code that knows the server and its names.
 REDUCED_KEY = "divan_obs_reduced"
 
 _ROOM, _PAYLOAD, _EVENT, _NAMESPACE = marker("room"), marker("payload"), marker("event"), marker("namespace")
@@ -25,15 +25,15 @@ _ORIGIN = marker("origin")
 _MAX_STEPS = 200
 
 
-# What is written of one argument.
+# Reducers of one argument.
 
 Shown: TypeAlias = Callable[[object], object]
-# Of the name of an event; gets its namespace, and the name.
+# The reducer of an event's name; gets its namespace and the name.
 ShownEvent: TypeAlias = Callable[[Any, Any], object]
 
 
 def _own(value: object) -> object:
-    """A word of the library's or of the application's."""
+    """Return a word of the library or of the application unchanged."""
     return value
 
 
@@ -42,12 +42,12 @@ def _session(value: object) -> object:
 
 
 def _room(value: object) -> object:
-    # A session that was hidden before, and "to all".
+    # A session that is already hidden, and "to all".
     return value if value in (HIDDEN, "all") else _ROOM
 
 
 def _payload(value: object) -> object:
-    """Return the kind and the length: `string:120`; Engine.IO itself hides what is binary."""
+    """Return the kind and the length: `string:120`. Engine.IO itself hides binary data."""
     if value == "<binary>":
         return "binary"
     for kind, name in ((str, "string"), (dict, "object"), (list, "array")):
@@ -68,7 +68,7 @@ def _event(value: object) -> object:
     return _EVENT
 
 
-#: Each line with arguments: what is written of them, in their order.
+#: The format string of each line with arguments, and the reducers of these arguments in order.
 LINES: Mapping[str, tuple[Shown, ...]] = {
     # socketio.AsyncServer, socketio.Server
     'emitting event "%s" to %s [%s]': (_own, _room, _namespace),
@@ -105,8 +105,8 @@ LINES: Mapping[str, tuple[Shown, ...]] = {
 _AT_EVENT = ('received event "%s" from %s [%s]', 'Received event "%s" [%s]')
 
 _FURTHER = " (further occurrences of this error will be logged with level INFO)"
-# Texts that Engine.IO puts together, and what is left of them.
-_PUT_TOGETHER = (
+# Texts that are formatted before the log call, and the reduced text.
+_FORMATTED_TEXTS = (
     (
         re.compile(r"(Invalid session|(?:Invalid transport|Unexpected HTTP request) for session) (.*)", re.S),
         rf"\1 {HIDDEN}",
@@ -140,8 +140,8 @@ def reduced(record: logging.LogRecord, event: ShownEvent | None = None, namespac
     Return the text of a line of python-socketio or Engine.IO without data; None for any other line.
 
     Args:
-        event: what is written of the name of an event that somebody has sent; default is a marker.
-        namespace: what is written of the name of a namespace.
+        event: the reducer for the name of a received event; default is a marker.
+        namespace: the reducer for the name of a namespace.
     """
     if not isinstance(record.pathname, str) or not is_of_library(record.pathname):
         return None
@@ -168,7 +168,7 @@ def _without_data(message: str) -> str:
     if is_in_source(message):
         return message
     text, end = (message[: -len(_FURTHER)], _FURTHER) if message.endswith(_FURTHER) else (message, "")
-    for shape, left in _PUT_TOGETHER:
+    for shape, left in _FORMATTED_TEXTS:
         if found := shape.fullmatch(text):
             return found.expand(left) + end
     return UNKNOWN
@@ -176,19 +176,19 @@ def _without_data(message: str) -> str:
 
 @lru_cache(maxsize=512)
 def is_of_library(path: str) -> bool:
-    """Return whether a file is python-socketio's or Engine.IO's."""
+    """Return whether a file belongs to python-socketio or Engine.IO."""
     return is_file_of(path, "engineio", "socketio")
 
 
-# What exceptions say of sessions.
+# Sessions in tracebacks.
 
 _ID = re.compile(r"[\w-]{8,128}", re.ASCII)
-# How the two call an id of a session in their functions; `args` are those of a handler.
-_NAMED = ("sid", "eio_sid", "args")
+# Variables of python-socketio and Engine.IO that hold the id of a session; `args` are the arguments of a handler.
+_VARIABLES = ("sid", "eio_sid", "args")
 
 
 def sessions_in(step: TracebackType | None) -> tuple[str, ...]:
-    """Return the ids of sessions that python-socketio and Engine.IO work on in a traceback."""
+    """Return the ids of the sessions that python-socketio and Engine.IO handle in the frames of a traceback."""
     found: dict[str, None] = {}
     for _ in range(_MAX_STEPS):
         if step is None:
@@ -200,7 +200,7 @@ def sessions_in(step: TracebackType | None) -> tuple[str, ...]:
 
 
 def _sessions_of(variables: Mapping[str, object]) -> Iterator[str]:
-    values = [variables.get(name) for name in _NAMED]
+    values = [variables.get(name) for name in _VARIABLES]
     values.append(vars(variables["self"]).get("sid") if hasattr(variables.get("self"), "__dict__") else None)
     for value in values:
         first = value[0] if isinstance(value, (tuple, list)) and value else value

@@ -1,4 +1,4 @@
-"""For those who log through structlog: its events as records of the standard library, so that there is one pipeline."""
+"""Turns events of structlog into records of the standard library, so that all lines go through one pipeline."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from divan_obs_asgi.logs.lines import FIELDS_KEY
 
-# What the standard library's methods take beside the message.
+# Keyword arguments of the standard library's log methods.
 _KEYWORDS = ("exc_info", "stack_info", "stacklevel")
 
 
@@ -15,9 +15,9 @@ def structlog_processor(
     logger: object, method_name: str, event_dict: Mapping[str, Any]
 ) -> tuple[tuple[object, ...], dict[str, Any]]:
     """
-    Hand an event to the standard library's logger: the last one in a list of structlog processors.
+    Pass an event to the standard library's logger. It must be the last processor in structlog's list.
 
-    The event is the message and all else are fields of the line, whatever their names; `extra` would refuse some.
+    The event becomes the message, everything else becomes fields of the line. `extra` would reject some names.
     """
     fields = dict(event_dict)
     message = fields.pop("event", "")

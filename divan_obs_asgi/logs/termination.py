@@ -1,4 +1,4 @@
-"""SIGTERM: what is queued is written before the process ends."""
+"""Writes the queue at SIGTERM, before the process ends."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from types import FrameType
 from divan_obs_asgi.lifecycle.signals import at_termination, call_previous
 from divan_obs_asgi.logs.sink import end_all
 
-# Seconds; whoever sent the signal waits, and so does an event loop that is to end in order.
+# Seconds. The sender of the signal waits for this, and so does an event loop that shuts down.
 _FLUSH_S = 1.0
 
 
 class FlushOnTermination:
     """
-    A signal handler that has all lines written, and then leaves the signal to whoever had it before.
+    A signal handler that writes all lines and then calls the previous handler.
 
-    Servers that set a handler of their own later replace this one, and keep theirs; their shutdown flushes.
+    A server that sets its own handler later replaces this one. Its shutdown writes the queue.
     """
 
     def __init__(self, before: object) -> None:
@@ -33,11 +33,11 @@ class FlushOnTermination:
 
 
 def flush_on_termination() -> None:
-    """Put the handler in front of the present one; in threads other than the main one, which may not, do nothing."""
+    """Put the handler before the current one. Only the main thread may do this; in other threads, do nothing."""
     if threading.current_thread() is not threading.main_thread():
         return
     before = signal.getsignal(signal.SIGTERM)
-    # None: set by other than Python, and not to be called. Who ignores the signal goes on living.
+    # None: the handler was not set from Python and cannot be called. A process that ignores the signal keeps running.
     if before is None or before is signal.SIG_IGN or isinstance(before, FlushOnTermination):
         return
     signal.signal(signal.SIGTERM, FlushOnTermination(before))

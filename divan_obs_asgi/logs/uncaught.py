@@ -1,4 +1,4 @@
-"""What Python writes to standard error by itself: exceptions that nobody catches, and warnings."""
+"""Logs what Python writes to standard error itself: uncaught exceptions and warnings."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from divan_obs_asgi.logs.last_resort import standard_error
 from divan_obs_asgi.logs.lines import FIELDS_KEY
 
 LOGGER = "divan_obs_asgi.uncaught"
-# The standard library's name for warnings that are logged.
+# The standard library's logger for warnings.
 _WARNINGS = "py.warnings"
-# Seconds that a process whose main thread has failed waits for its last line.
+# Seconds that a process with a failed main thread waits for its last line.
 _FLUSH_S = 1.0
 
 
 class Pipeline(Protocol):
-    """Where the lines go."""
+    """The pipeline that writes the lines."""
 
     def application(self, record: logging.LogRecord) -> object: ...
 
@@ -34,16 +34,16 @@ class Pipeline(Protocol):
 
 class _Hook:
     """
-    Stands in the place of one of Python's hooks.
+    Replaces one of Python's hooks.
 
-    A hook that somebody else had set is called afterwards; Python's own is not, for it would write a second copy, and
-    not a redacted one. Where the other hook calls Python's own, as those of error trackers do with the one they have
-    found, that copy is left out of standard error. Without a pipeline, everything is as it was before.
+    A foreign hook that was set before is called afterwards. Python's own hook is not called, because it would write a
+    second, unredacted copy. If the foreign hook calls Python's own, as those of error trackers do, that copy is left
+    out of standard error. Without a pipeline, only the previous hook is called.
 
     Args:
-        pipeline: returns the present one, or None.
-        before: the hook that was there.
-        default: Python's own.
+        pipeline: returns the current pipeline, or None.
+        before: the previous hook.
+        default: Python's own hook.
     """
 
     def __init__(
@@ -64,20 +64,20 @@ class _Hook:
         try:
             self._log(pipeline, *args, **kwargs)
         except Exception:
-            # Fail closed: the type, and nothing of what it says.
-            _tell_type(self._type(*args))
+            # Fail closed: the type without the text.
+            _write_type(self._type(*args))
         if self.before is not self._default:
-            self._call_other(pipeline, *args, **kwargs)
+            self._call_previous(pipeline, *args, **kwargs)
 
-    def _call_other(self, pipeline: Pipeline, *args: Any, **kwargs: Any) -> None:
+    def _call_previous(self, pipeline: Pipeline, *args: Any, **kwargs: Any) -> None:
         copies = self._copies(*args, **kwargs)
-        with _Held() as held:
+        with _HeldStderr() as held:
             try:
                 self.before(*args, **kwargs)
             except Exception as error:
-                # Python would write its traceback, and the first one's again.
+                # If this were raised, Python would write its traceback, and the first traceback again.
                 exc_info = (type(error), error, error.__traceback__)
-                pipeline.application(_record(logging.ERROR, "a hook for uncaught exceptions failed", exc_info))
+                pipeline.application(_record(logging.ERROR, "A hook for uncaught exceptions failed.", exc_info))
         text = held.text
         for copy in copies:
             text = text.replace(copy, "")
@@ -86,9 +86,9 @@ class _Hook:
             standard_error.flush(_FLUSH_S)
 
     def _copies(self, *args: Any, **kwargs: Any) -> list[str]:
-        """Return what Python itself would write; no hook can be asked whether it calls Python's."""
+        """Return the texts that Python itself would write: whether a hook calls Python's own cannot be found out."""
         copies = []
-        with suppress(Exception), _Held() as held:
+        with suppress(Exception), _HeldStderr() as held:
             if self._default is not None:
                 self._default(*args, **kwargs)
             copies.append(held.text)
@@ -97,7 +97,7 @@ class _Hook:
         return [copy for copy in copies if copy]
 
     def _exc_info(self, *args: Any) -> tuple[Any, Any, Any]:
-        """Return type, exception and traceback of the hook's arguments."""
+        """Return type, exception and traceback from the hook's arguments."""
         return args[0].exc_type, args[0].exc_value, args[0].exc_traceback
 
     def _is_ours(self, *args: Any, **kwargs: Any) -> bool:
@@ -110,9 +110,9 @@ class _Hook:
         raise NotImplementedError
 
 
-class _OfProcess(_Hook):
+class _ProcessHook(_Hook):
     def _is_ours(self, kind: type[BaseException], *_: Any, **__: Any) -> bool:
-        # Ctrl-C is an order, and at a prompt somebody reads what Python writes.
+        # Ctrl-C is not a failure. At an interactive prompt a person reads what Python writes.
         return issubclass(kind, Exception) and not hasattr(sys, "ps1")
 
     def _exc_info(self, *args: Any) -> tuple[Any, Any, Any]:
@@ -122,26 +122,26 @@ class _OfProcess(_Hook):
         _log_end(pipeline, kind, error, steps)
 
 
-class _OfThread(_Hook):
+class _ThreadHook(_Hook):
     def _is_ours(self, args: Any, **_: Any) -> bool:
         return issubclass(args.exc_type, Exception)
 
     def _log(self, pipeline: Pipeline, args: Any, **_: Any) -> None:
         exc_info = (args.exc_type, args.exc_value, args.exc_traceback)
         name = args.thread.name if args.thread is not None else ""
-        pipeline.application(_record(logging.ERROR, "uncaught exception in a thread", exc_info, thread_name=name))
+        pipeline.application(_record(logging.ERROR, "Uncaught exception in a thread.", exc_info, thread_name=name))
 
 
-class _OfFinalizer(_Hook):
+class _FinalizerHook(_Hook):
     def _log(self, pipeline: Pipeline, args: Any, **_: Any) -> None:
         exc_info = (args.exc_type, args.exc_value, args.exc_traceback)
-        # Of the object only what it is: its `repr` says what it holds.
+        # Only the type of the object: its `repr` may contain data.
         owner = args.object if hasattr(args.object, "__qualname__") else type(args.object)
         what = str(getattr(owner, "__qualname__", ""))
-        pipeline.application(_record(logging.ERROR, "exception ignored", exc_info, ignored_in=what))
+        pipeline.application(_record(logging.ERROR, "Exception ignored.", exc_info, ignored_in=what))
 
 
-class _OfWarnings(_Hook):
+class _WarningHook(_Hook):
     def _is_ours(self, *args: Any, **kwargs: Any) -> bool:
         file = args[4] if len(args) > 4 else kwargs.get("file")
         return file is None
@@ -158,16 +158,16 @@ class _OfWarnings(_Hook):
         pipeline.application(record)
 
 
-class _Held:
-    """Stands in the place of `sys.stderr`, and holds what this thread writes; other threads' goes through."""
+class _HeldStderr:
+    """Replaces `sys.stderr` and holds the text that this thread writes; text of other threads passes through."""
 
     def __init__(self) -> None:
         self._parts: list[str] = []
         self._owner = threading.get_ident()
         self._stream = sys.stderr
 
-    def __enter__(self) -> _Held:
-        # Where there is no standard error, Python writes nothing.
+    def __enter__(self) -> _HeldStderr:
+        # Without standard error, Python writes nothing.
         if self._stream is not None:
             sys.stderr = cast(TextIO, self)
         return self
@@ -191,16 +191,16 @@ class _Held:
 
     @property
     def text(self) -> str:
-        """What was written."""
+        """The text that was written."""
         return "".join(self._parts)
 
 
-class _InPlaceOfTraceback(_Held):
+class _ChildStderr(_HeldStderr):
     """
-    Logs the exception that ends a child of `multiprocessing`, in place of what that writes of it.
+    Logs the exception that ends a child of `multiprocessing`, in place of the text that `multiprocessing` writes.
 
-    It writes a heading and a traceback while it handles the exception, and then ends. Its finalizers come too early for
-    that up to Python 3.12, and since 3.13 too late.
+    `multiprocessing` writes a heading and a traceback while it handles the exception, and then the child ends. Its
+    finalizers run too early for this up to Python 3.12, and too late since 3.13.
     """
 
     def write(self, text: str) -> int:
@@ -212,10 +212,10 @@ class _InPlaceOfTraceback(_Held):
         self._stream.flush()
 
 
-def expect_failed_child() -> None:
-    """In a child of `multiprocessing`, before it runs: have an exception that ends it logged."""
-    if sys.stderr is not None and not isinstance(sys.stderr, _InPlaceOfTraceback):
-        sys.stderr = cast(TextIO, _InPlaceOfTraceback())
+def log_exception_of_child() -> None:
+    """Log an exception that ends this child of `multiprocessing`; called before the child runs."""
+    if sys.stderr is not None and not isinstance(sys.stderr, _ChildStderr):
+        sys.stderr = cast(TextIO, _ChildStderr())
 
 
 def _heading() -> str:
@@ -223,9 +223,9 @@ def _heading() -> str:
 
 
 def _log_failed_child() -> bool:
-    """Log the exception under way; return whether there was one, and a pipeline for it."""
+    """Log the exception that is being handled; return whether there was one, and a pipeline for it."""
     error = sys.exc_info()[1]
-    # An error tracker may have set one of them since; each has the pipeline.
+    # An error tracker may have replaced one of the hooks. Each of the others has the pipeline.
     hooks: tuple[object, ...] = (sys.excepthook, threading.excepthook, sys.unraisablehook)
     hook = next((hook for hook in hooks if isinstance(hook, _Hook)), None)
     pipeline = None if hook is None else hook.pipeline()
@@ -234,14 +234,14 @@ def _log_failed_child() -> bool:
     try:
         _log_end(pipeline, type(error), error, error.__traceback__)
     except Exception:
-        _tell_type(type(error))
+        _write_type(type(error))
     return True
 
 
 def _log_end(pipeline: Pipeline, kind: Any, error: Any, steps: Any) -> None:
-    pipeline.application(_record(logging.CRITICAL, "uncaught exception; the process ends", (kind, error, steps)))
+    pipeline.application(_record(logging.CRITICAL, "Uncaught exception; the process ends.", (kind, error, steps)))
     if not pipeline.flush(_FLUSH_S):
-        _tell_type(kind)
+        _write_type(kind)
 
 
 def _record(
@@ -254,25 +254,25 @@ def _record(
     return record
 
 
-def _tell_type(kind: object) -> None:
+def _write_type(kind: object) -> None:
     name = getattr(kind, "__qualname__", "exception")
     standard_error.put(orjson.dumps({"level": "CRITICAL", "msg": f"uncaught {name}", "logger": LOGGER}))
     standard_error.flush(_FLUSH_S)
 
 
 def install_hooks(pipeline: Callable[[], Pipeline | None]) -> None:
-    """Have what Python writes by itself go to the pipeline, in the place of an earlier one."""
-    sys.excepthook = _OfProcess(pipeline, _before(sys.excepthook), sys.__excepthook__)
-    threading.excepthook = _OfThread(pipeline, _before(threading.excepthook), threading.__excepthook__)
-    sys.unraisablehook = _OfFinalizer(pipeline, _before(sys.unraisablehook), sys.__unraisablehook__)
-    # The module holds its own under a private name; a test's, or an application's, stays.
+    """Send what Python writes itself to this pipeline; hooks of an earlier pipeline are replaced."""
+    sys.excepthook = _ProcessHook(pipeline, _before(sys.excepthook), sys.__excepthook__)
+    threading.excepthook = _ThreadHook(pipeline, _before(threading.excepthook), threading.__excepthook__)
+    sys.unraisablehook = _FinalizerHook(pipeline, _before(sys.unraisablehook), sys.__unraisablehook__)
+    # The module keeps its own function under a private name. A replacement by a test or an application stays.
     default = getattr(warnings, "_showwarning_orig", None)
-    if isinstance(warnings.showwarning, _OfWarnings) or warnings.showwarning is default:
-        warnings.showwarning = _OfWarnings(pipeline, _before(warnings.showwarning), default)
+    if isinstance(warnings.showwarning, _WarningHook) or warnings.showwarning is default:
+        warnings.showwarning = _WarningHook(pipeline, _before(warnings.showwarning), default)
 
 
 def _before(hook: Callable[..., object]) -> Callable[..., object]:
     return hook.before if isinstance(hook, _Hook) else hook
 
 
-__all__ = ["LOGGER", "expect_failed_child", "install_hooks"]
+__all__ = ["LOGGER", "install_hooks", "log_exception_of_child"]

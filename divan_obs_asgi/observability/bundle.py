@@ -236,9 +236,9 @@ class Observability:
         background = _background(settings, metrics, faults)
         background.add("heartbeat", heartbeat.run, later=True)
         background.add("probes", probes.run, later=True)
-        background.add("log_levels", log.levels.expire_in_time, later=True)
-        background.add("log_tending", log.tend, later=True)
-        background.when_started("logs", log.look_after_handler)
+        background.add("log_levels", log.levels.run_expiry, later=True)
+        background.add("log_tending", log.maintain, later=True)
+        background.when_started("logs", log.check_handler)
         if settings.enabled and settings.logs.enabled:
             background.when_started("loguru", warn_of_loguru)
         if settings.enabled and settings.misspelt:
@@ -358,7 +358,7 @@ class Observability:
         """Run the background tasks of the application; yields a function that ends them before the block is left."""
         # The server has set up its own logging by now.
         self.log.adopt_server_loggers()
-        self.log.look_after_handler()
+        self.log.check_handler()
         self.log.sink.open()
         async with self.background.running() as stop:
             yield stop

@@ -53,7 +53,7 @@ def logging_sink(log: Logs, lines: Lines) -> CanarySink:
     line: list[bytes] = []
 
     def written(text: str, fields: Mapping[str, object]) -> bytes:
-        log.look_after_handler()
+        log.check_handler()
         root = logging.getLogger()
         if not log.is_installed or not root.isEnabledFor(logging.WARNING):
             return line[0] if line else _kept(line, without_pipeline(text, fields))

@@ -1,4 +1,4 @@
-"""What may leave the process: one policy, which every sink goes through."""
+"""Redaction: one policy, for all sinks, decides what may leave the process."""
 
 from divan_obs_asgi.redaction.keys import KeyRule
 from divan_obs_asgi.redaction.policy import RedactionPolicy

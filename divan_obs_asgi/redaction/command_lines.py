@@ -1,4 +1,4 @@
-"""Credentials in command lines, which programs take as short options: `curl -u ada:...`, `redis-cli -a ...`."""
+"""Credentials in short options of command lines: `curl -u ada:...`, `redis-cli -a ...`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COMMANDS_SIGN = r"\b(?:curl|redis-cli|sshpass|mysql(?:dump|admin)?)(?:\.exe)?(?:
 
 
 def find_options(view: View) -> Iterator[Found]:
-    """Return what follows such an option."""
+    """Return the values of such options."""
     for command in _COMMAND.finditer(view.raw):
         if not view.takes():
             yield command.start("rest"), len(view.raw), UNREAD

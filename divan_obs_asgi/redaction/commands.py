@@ -1,11 +1,11 @@
-"""What a span may name a command of a database: the words that the database knows. Needs no tracing library."""
+"""Names of database commands for spans: only words that the database knows. Works without a tracing library."""
 
 from __future__ import annotations
 
 import re
 
 UNKNOWN = "?"
-# Commands of Redis and of its Sentinel, and what follows a container command (CONFIG GET), of versions 7 and 8.
+# Commands of Redis 7 and 8 and of Sentinel, and the subcommands of container commands (CONFIG GET).
 _REDIS_WORDS = """
 ACL ADDSLOTS ADDSLOTSRANGE APPEND ASKING AUTH BGREWRITEAOF BGSAVE BITCOUNT BITFIELD BITFIELD_RO BITOP BITPOS BLMOVE
 BLMPOP BLPOP BRPOP BRPOPLPUSH BUMPEPOCH BZMPOP BZPOPMAX BZPOPMIN CACHING CAT CHANNELS CKQUORUM CLIENT CLUSTER
@@ -35,9 +35,9 @@ ZRANDMEMBER ZRANGE ZRANGEBYLEX ZRANGEBYSCORE ZRANGESTORE ZRANK ZREM ZREMRANGEBYL
 ZREVRANGE ZREVRANGEBYLEX ZREVRANGEBYSCORE ZREVRANK ZSCAN ZSCORE ZUNION ZUNIONSTORE
 """
 _REDIS = frozenset(_REDIS_WORDS.split())
-# Those of its modules: many, each with a prefix of its own.
+# Commands of modules. There are many, each with the prefix of its module.
 _REDIS_MODULE = re.compile(r"(?:BF|CF|CMS|FT|JSON|TDIGEST|TOPK|TS)\.[A-Z_]{2,20}")
-# What OpenTelemetry's instrumentation calls a span itself.
+# Span names that OpenTelemetry's instrumentation chooses.
 _REDIS_NAMES = frozenset({"redis", "redis.search", "redis.create_index"})
 _SQL_WORDS = """
 ALTER ANALYZE ATTACH BEGIN CALL CHECKPOINT CLOSE CLUSTER COMMENT COMMIT CONNECT COPY CREATE DEALLOCATE DECLARE
@@ -52,22 +52,22 @@ _MAX_WORDS = 32
 
 
 def redis_word(word: str) -> str:
-    """Return a word of a Redis command as it is; `?` for what is none, which is somebody's data."""
+    """Return a word of a Redis command unchanged; `?` for any other word, because it is data."""
     upper = word[:_MAX_WORD].upper()
     return word if upper in _REDIS or _REDIS_MODULE.fullmatch(upper) else UNKNOWN
 
 
 def redis_name(name: str) -> str:
-    """Return the name of a span of Redis with `?` for every word that is no command's."""
+    """Return the name of a Redis span, with `?` for every word that is not part of a command."""
     if name in _REDIS_NAMES:
         return name
     words = name.split()
-    told = [redis_word(word) for word in words[:_MAX_WORDS]]
-    return " ".join(told + ["..."] * (len(words) > _MAX_WORDS))
+    shown = [redis_word(word) for word in words[:_MAX_WORDS]]
+    return " ".join(shown + ["..."] * (len(words) > _MAX_WORDS))
 
 
 def sql_name(name: str) -> str:
-    """Return the name of a span of SQL, whose first word is the statement's, with `?` where that is no command."""
+    """Return the name of an SQL span. Its first word is that of the statement, or `?` if that is not a command."""
     word, space, rest = name.partition(" ")
     return name if word.upper() in _SQL else f"{UNKNOWN}{space}{rest}"
 

@@ -1,4 +1,4 @@
-"""How to reach a person: e-mail addresses, and phone numbers in international form."""
+"""Contact data: e-mail addresses, and phone numbers in international form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _AT = re.compile(rb"@|%40|\\u0040|&#64;")
 _PATH_OR_END = re.compile(rb"[\s/?#\"'<>]")
 # `icon@2x.png`.
 _DENSITY = re.compile(rb"[1-4]x\.[A-Za-z]+\Z")
-# What a sign of a number costs a bounded text, for most are none.
+# The cost of a possible phone number within a budget. Most are not phone numbers.
 _SIGN_COST = 32
 # E.164: a country code that does not begin with 0, and at most 15 digits in all.
 _PHONE = re.compile(rb"\+[1-9](?:(?: ?[()][ -]?|[ ./-])?\d){6,14}(?![\w@]|\.\d)")
@@ -54,13 +54,13 @@ def _addresses(view: View, signs: Iterable[tuple[int, int]]) -> Iterator[Found]:
 
 
 def _is_user_info(raw: bytes, at: int) -> bool:
-    """Tell whether the "@" ends the user info of a URL, which is another rule's."""
+    """Return whether the "@" ends the user info of a URL, which another rule redacts."""
     slashes = raw.rfind(b"://", max(0, at - 256), at)
     return slashes >= 0 and _PATH_OR_END.search(raw, slashes + 3, at) is None
 
 
 def find_phones(view: View) -> Iterable[Found]:
-    """Return phone numbers that begin with "+" or, where they are written in groups, with 00."""
+    """Return phone numbers that begin with "+", or with 00 if they are written in groups."""
     raw = view.raw
     found: list[Found] = []
     if b"+" in raw:

@@ -1,4 +1,4 @@
-"""Credentials that a protocol writes down: HTTP authentication, URLs with user and password, signed URLs, PEM keys."""
+"""Credentials as protocols write them: HTTP authentication, URLs with user and password, signed URLs, PEM keys."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _ARGUMENT = re.compile(
     rb"|(?<=(?:api|ate|ess)-key))[ \t]{1,4}"
     rb"['\"]?([^\s'\"-][^\s'\"]{0,4096})"
 )
-# What an option costs that is read in vain, in characters that a rule reads (view.py); measured, and rounded up.
+# The cost of an option that is not a credential, in characters that a rule reads (view.py); measured and rounded up.
 _OPTION_COST = 24
-# RFC 7468; PGP calls it a block. What does not end is a secret to the end of the text.
+# RFC 7468; PGP calls it a block. A key without an end is a secret up to the end of the text.
 _PEM = re.compile(
     rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
     rb"(?:(?!-----END).)*+(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)?",
@@ -39,7 +39,7 @@ _PORT = re.compile(rb"[^@:]*:\d{0,5}\Z")
 
 
 def find_schemes(view: View) -> Iterable[Found]:
-    """Return what follows `Bearer` and `Basic`, where it is no word of a sentence."""
+    """Return the credentials after `Bearer` and `Basic`, unless a word of a sentence follows."""
     return _credentials(view) if _SCHEME_SIGN.search(view.lower) else ()
 
 
@@ -50,7 +50,7 @@ def _credentials(view: View) -> Iterator[Found]:
             return
         if match.start() and chr(view.lower[match.start() - 1]).isalnum():
             continue
-        # "bearer a1b2=c3" is a pair, and another rule's. Nothing in it is read again: it would be once for each scheme.
+        # "bearer a1b2=c3" is a pair for another rule. It is not read here, because it would be read for each scheme.
         if _GOES_ON.match(view.lower, match.end()):
             continue
         credentials = view.raw[match.start(1) : match.end(1)]
@@ -59,22 +59,22 @@ def _credentials(view: View) -> Iterator[Found]:
 
 
 def find_arguments(view: View) -> Iterable[Found]:
-    """Return what follows an option of a command line whose name tells a secret: `--password hunter2`."""
+    """Return the values of command line options with the name of a secret: `--password hunter2`."""
     if b" --" not in view.raw and b"'--" not in view.raw and not view.raw.startswith(b"--"):
         return ()
     options = len(_OPTION.findall(view.lower))
     if view.takes(options, _OPTION_COST) < options:
         return [(view.raw.find(b"--"), len(view.raw), UNREAD)]
-    return _until_unread(view, filter(_is_told, _ARGUMENT.finditer(view.lower)), 1, "credential")
+    return _until_unread(view, filter(_is_not_redacted, _ARGUMENT.finditer(view.lower)), 1, "credential")
 
 
-def _is_told(match: re.Match[bytes]) -> bool:
-    """Tell whether what follows an option is no marker, of an earlier pass or of a cut."""
+def _is_not_redacted(match: re.Match[bytes]) -> bool:
+    """Return whether the value of an option is anything but a marker of an earlier pass or of a cut."""
     return not match[1].startswith((b"[redacted:", b"[cut:"))
 
 
 def find_private_keys(view: View) -> Iterable[Found]:
-    """Return PEM private keys, armour included."""
+    """Return PEM private keys, including their first and last line."""
     if b"PRIVATE KEY" not in view.raw:
         return ()
     return _until_unread(view, _PEM.finditer(view.raw), 0, "private_key")
@@ -102,7 +102,7 @@ def _user_infos(view: View, sign: bytes) -> Iterator[Found]:
     at = url_end = -1
     while start >= 0:
         begin = start + len(sign)
-        # Both are looked for once, and not again for each URL in front of them.
+        # Both are searched once, not again for each URL before them.
         if at < begin:
             found = _AT.search(raw, begin)
             if found is None:
@@ -143,10 +143,10 @@ def _is_user_and_password(value: bytes) -> bool:
 
 
 def _user_info_end(raw: bytes, begin: int, web: bool, url_end: int) -> int:
-    """Return where the user info ends, before its "@"; `begin` where there is none."""
+    """Return the end of the user info, before its "@"; `begin` if there is none."""
     authority = _AUTHORITY.match(raw, begin)
     assert authority is not None
-    # A password may have "@" and "/" in it, unescaped; the path of a web page may have an "@" too.
+    # A password may contain an unescaped "@" or "/". The path of a web page may contain an "@" too.
     if not web or (b":" in authority[0] and b"@" not in authority[0] and not _PORT.match(authority[0])):
         at = raw.rfind(b"@", begin, url_end)
         if at >= 0 and b":" in raw[begin:at]:

@@ -1,4 +1,4 @@
-"""Exceptions of databases, whose text repeats the values that did not fit."""
+"""Exceptions of databases, whose text repeats stored or rejected values."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _DRIVERS = (
     "sqlalchemy",
     "sqlite3",
 )
-_OF_A_DRIVER = re.compile(rf"(?:{'|'.join(map(re.escape, _DRIVERS))})\.")
-# Where a traceback names an exception: at the start of a line, in a group behind a bar for each level.
-_NAMED = re.compile(rf"^[ |+-]*{_OF_A_DRIVER.pattern}[\w.]+(?::|$)", re.MULTILINE)
+_DRIVER_NAME = re.compile(rf"(?:{'|'.join(map(re.escape, _DRIVERS))})\.")
+# The name of an exception in a traceback: at the start of a line, in a group after a bar for each level.
+_NAMED = re.compile(rf"^[ |+-]*{_DRIVER_NAME.pattern}[\w.]+(?::|$)", re.MULTILINE)
 
-# What SQLAlchemy, PostgreSQL and MySQL write around a value. Each alternative ends somewhere, at the end of the line or
-# of the text where nothing closes the value, so that none is tried again and again.
+# The text around a value in messages of SQLAlchemy, PostgreSQL and MySQL. Each alternative has an end, at the latest
+# the end of the line or of the text, so that none is tried repeatedly.
 _VALUES = re.compile(
     rb"\[parameters: (?P<parameters>.*?)(?=\](?:\n|\\+n)\(Background on |\]?\n|\]?\Z)"
     rb"|[Kk]ey \([^)\n]{0,256}\)=\((?P<key>.*?)"
@@ -50,18 +50,18 @@ VALUES_SIGN = r"\[parameters: |[Kk]ey \(|Failing row contains \(|invalid input |
 _REDACTED = re.compile(rb"\[redacted:[a-z0-9_ -]{1,64}\]?")
 
 
-def of_a_database(kind: str) -> bool:
-    """Tell by an exception's full name (`asyncpg.exceptions.DataError`) whether its text may repeat what is stored."""
-    return _OF_A_DRIVER.match(kind) is not None
+def is_database_error(kind: str) -> bool:
+    """Return whether an exception of this name (`asyncpg.exceptions.DataError`) may repeat stored data in its text."""
+    return _DRIVER_NAME.match(kind) is not None
 
 
 def names_a_database(stacktrace: str) -> bool:
-    """Tell whether a traceback names such an exception."""
+    """Return whether a traceback names such an exception."""
     return _NAMED.search(stacktrace) is not None
 
 
 def find_values(view: View) -> Iterable[Found]:
-    """Return the values that a database's message repeats, where it is known how it does that."""
+    """Return the values in messages of databases whose format is known."""
     for match in _VALUES.finditer(view.raw):
         if not view.takes():
             yield match.start(), len(view.raw), UNREAD
@@ -71,4 +71,4 @@ def find_values(view: View) -> Iterable[Found]:
             yield match.start(group), match.end(group), _NAME
 
 
-__all__ = ["MARKER", "VALUES_SIGN", "find_values", "names_a_database", "of_a_database"]
+__all__ = ["MARKER", "VALUES_SIGN", "find_values", "is_database_error", "names_a_database"]

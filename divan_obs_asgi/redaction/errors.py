@@ -1,4 +1,4 @@
-"""Exceptions whose text repeats data: which they are, and what stands in the place of the text."""
+"""Finds exceptions whose text repeats data, and replaces their text by a marker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from divan_obs_asgi.redaction import databases, validation
 
-# A text that is shorter stands in messages by chance.
+# A shorter text may be in a message by chance.
 _SHORTEST = 4
 _BEGINS = "Traceback (most recent call last):"
 _FRAME = re.compile(r"[ |]*File \"[^\"\n]*\", line [0-9]+, in \S+\Z")
@@ -16,17 +16,17 @@ _FRAME = re.compile(r"[ |]*File \"[^\"\n]*\", line [0-9]+, in \S+\Z")
 
 def marker_for(error: BaseException) -> str | None:
     """
-    Return what stands in the place of the text of `error`; None where the text may be told.
+    Return the marker that replaces the text of `error`; None if the text may be shown.
 
-    It is hidden where `error`, or any exception that its traceback shows or hides, is of a database or of a validation:
-    what is raised instead of one of these often repeats its text.
+    The text is hidden if `error`, or any exception in its chain, comes from a database or a validation: an exception
+    that is raised in place of such an exception often repeats its text.
     """
     found = None
     for link in _chain(error):
         kinds = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(link).__mro__]
-        if any(map(databases.of_a_database, kinds)):
+        if any(map(databases.is_database_error, kinds)):
             return databases.MARKER
-        if found is None and (any(map(validation.of_a_validator, kinds)) or validation.carries_an_input(link)):
+        if found is None and (any(map(validation.is_validation_error, kinds)) or validation.carries_an_input(link)):
             found = validation.MARKER
     return found
 
@@ -35,7 +35,7 @@ def without_texts(message: str, error: BaseException) -> str:
     """
     Return a message without the texts of `error` that repeat data: `f"failed: {error}"`, asyncio's `exception=...`.
 
-    So it is where `marker_for` hides the text, and for all exceptions that it looks at.
+    If `marker_for` hides the text of `error`, the texts of all exceptions in its chain are replaced.
     """
     marker = marker_for(error)
     if marker is None:
@@ -46,14 +46,14 @@ def without_texts(message: str, error: BaseException) -> str:
 
 
 def without_tracebacks(message: str) -> str:
-    """Return a message without the texts of tracebacks in it, where these are of a database or a validation."""
+    """Return a message in which tracebacks of databases and validations have no texts."""
     head, begins, stacktrace = message.partition(_BEGINS)
     marker = marker_for_text("", stacktrace) if begins else None
     return message if marker is None else f"{head}{begins}\n{frames_only(stacktrace)}\n{marker}"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield `error`, and every exception that its traceback shows or hides."""
+    """Yield `error` and every exception in its chain, including suppressed contexts."""
     seen: set[int] = set()
     chain: list[BaseException | None] = [error]
     while chain:
@@ -69,7 +69,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _texts(error: BaseException) -> Iterator[str]:
     arguments = [argument for argument in error.args if isinstance(argument, str)]
-    with suppress(Exception):  # A `__str__` that raises has put its text nowhere.
+    with suppress(Exception):  # If `__str__` raises, no message contains its text.
         arguments.append(str(error))
     for text in (*arguments, *map(repr, arguments)):
         if len(text) >= _SHORTEST:
@@ -77,10 +77,10 @@ def _texts(error: BaseException) -> Iterator[str]:
 
 
 def marker_for_text(kind: str, stacktrace: str) -> str | None:
-    """Return the same for an exception that is a text already: by its full name, and by those in its traceback."""
-    if databases.of_a_database(kind) or databases.names_a_database(stacktrace):
+    """Return the marker for an exception that is given as text: its full name and its traceback."""
+    if databases.is_database_error(kind) or databases.names_a_database(stacktrace):
         return databases.MARKER
-    if validation.of_a_validator(kind) or validation.names_a_validator(stacktrace):
+    if validation.is_validation_error(kind) or validation.names_a_validator(stacktrace):
         return validation.MARKER
     return None
 

@@ -1,4 +1,4 @@
-"""Values that a form or an element has under a name: multipart bodies, `<input name="password" value="...">`."""
+"""Named values in forms and elements: multipart bodies, `<input name="password" value="...">`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from divan_obs_asgi.redaction.keys import KeyIndex
 from divan_obs_asgi.redaction.view import UNREAD, Found, View
 
 _LINE = rb"(?:\r?\n|(?:\\r)?\\n)"
-# RFC 7578: the name of a part stands in its header, a blank line above the value.
+# RFC 7578: the header of a part has its name; a blank line separates header and value.
 _PART = re.compile(
     rb"form-data;\s{0,4}+(?:filename\*?=[^;\r\n\\]{0,128}+;\s{0,4}+)?+name=\\{0,7}+[\"']?+(?P<key>[^\"'\\\r\n;]{1,64}+)"
     rb"\\{0,7}+[\"']?+(?:;[^\r\n\\]{0,256}+)?+(?:" + _LINE + rb"[a-z-]{1,64}+:[^\r\n\\]{0,256}+){0,4}+" + _LINE + _LINE,
@@ -26,7 +26,7 @@ FORM_SIGN = r"(?i)form-data;|<[a-z][\w.:-]*\s[^<>]*=|<!\[CDATA\["
 
 
 class FormRule:
-    """Finds values of forms and elements by their names, with the index that redacts fields."""
+    """Finds values in forms and elements by their names, with the same index that redacts fields."""
 
     sign = FORM_SIGN
 
@@ -52,9 +52,9 @@ class FormRule:
             if not view.takes():
                 yield tag.start(), len(view.raw), UNREAD
                 return
-            yield from self._of_tag(view.raw, tag)
+            yield from self._find_in_tag(view.raw, tag)
 
-    def _of_tag(self, raw: bytes, tag: re.Match[bytes]) -> Iterator[Found]:
+    def _find_in_tag(self, raw: bytes, tag: re.Match[bytes]) -> Iterator[Found]:
         attributes = {found["name"].lower(): found for found in _ATTRIBUTE.finditer(raw, tag.end("tag"), tag.end())}
         content = self._first(attributes, b"name", b"key") or self._index.rule_for(tag["tag"].decode())
         name = content or self._first(attributes, b"id", b"type")

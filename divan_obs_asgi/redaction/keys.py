@@ -1,4 +1,4 @@
-"""Which keys name something that may not leave the process: by their words, not by their letters."""
+"""Decides by the words of a key, not by its letters, whether its value may leave the process."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from divan_obs_asgi.redaction.letters import LOOK_ALIKES, plain
 # `userLat`, `user_lat`, `X-User-Lat` and `user.lat` are the same words, and `latency` is not `lat`.
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
 _MAX_KEY = 256
-# Of a longer one, which is data and no name, the last words are heeded.
+# A longer key is data. Its last words count.
 _MAX_WORDS = 16
 _LONGEST_PHRASE = 3
 
 
 def words(text: str) -> frozenset[str]:
-    """Return words, which `text` gives separated by blanks."""
+    """Return the words of `text`, which are separated by blanks."""
     return frozenset(text.split())
 
 
 def phrases(text: str) -> frozenset[str]:
-    """Return phrases, which `text` gives separated by commas or lines."""
+    """Return the phrases of `text`, which are separated by commas or line ends."""
     return frozenset(phrase.strip() for phrase in re.split(r"[,\n]", text) if phrase.strip())
 
 
-# What a key tells that ends or begins so is about the secret, and not the secret: `token_type`, `email_verified`,
+# A key that ends or begins with such a word describes a secret but does not hold it: `token_type`, `email_verified`,
 # `content_length`, `geo_country`, `is_token_valid`, `max_tokens`.
 _ABOUT = words(
     """
@@ -48,7 +48,7 @@ _ASKS = words(
     allow allowed can count enable enabled has hide is max min needs no num require requires show use
     """
 )
-# Words that are glued to others: `PGPASSWORD`, `csrftoken`, `clientsecret`.
+# Words that are often joined to others without a separator: `PGPASSWORD`, `csrftoken`, `clientsecret`.
 GLUED_WORDS = (
     "password", "passwd", "passphrase", "passcode", "secret", "token", "apikey", "accesskey", "privatekey", "secretkey",
     "credential", "credentials", "authorization", "sessionid", "sessid", "cookie", "cookies",
@@ -59,23 +59,23 @@ _GLUED = re.compile(rf"(?:{'|'.join(GLUED_WORDS)})\Z")
 @dataclass(frozen=True, slots=True)
 class KeyRule:
     """
-    Redacts whatever stands under a key that has these words.
+    Redacts the value of any key with these words.
 
     Attributes:
-        name: what the marker and the metric call it.
-        words: phrases that redact wherever they stand in a key: "api key" covers `xApiKeyPlain`.
-        last: phrases that redact only at the end of a key: "body" covers `message_body`, and not `body_type`.
-        exact: phrases that redact only as the whole key: "text".
-        unless: phrases that never redact.
-        glued: whether words that end in the name of a credential count: `pgpassword`.
-        strict: whether a key redacts also where it seems to be about the thing only: `shoe_size` for "shoe size".
+        name: the name in the marker and in the metric.
+        words: phrases that match anywhere in a key: "api key" matches `xApiKeyPlain`.
+        last: phrases that match only at the end of a key: "body" matches `message_body` but not `body_type`.
+        exact: phrases that match only the whole key: "text".
+        unless: phrases that prevent a match.
+        glued: whether a word that ends in the name of a credential matches: `pgpassword`.
+        strict: whether a key matches even if it seems to describe the value only: `shoe_size` for "shoe size".
 
-    Phrases are in lower case with one space between the words. A key that is about the thing, and is not the
-    thing (`password_length`, `has_email`), is left alone, unless it is listed in `exact` or ends in two words or
-    more of `last` (`signed_url`).
+    Phrases are in lower case with one space between the words. A key that describes a secret but does not hold it
+    (`password_length`, `has_email`) does not match, unless it is listed in `exact` or ends in at least two words of
+    `last` (`signed_url`).
 
     Raises:
-        ValueError: for a phrase that no key can have.
+        ValueError: for an invalid phrase.
     """
 
     name: str
@@ -96,7 +96,7 @@ class KeyRule:
                 )
 
     def matches(self, words: Sequence[str]) -> bool:
-        """Tell whether the rule covers a key of these words (lower case, without numbers at the end)."""
+        """Return whether the rule matches a key of these words (lower case, without numbers at the end)."""
         whole = " ".join(words)
         if whole in self.exact:
             return True
@@ -114,25 +114,25 @@ class KeyRule:
 
 
 class KeyIndex:
-    """The key rules of one policy; remembers what it has said of a key."""
+    """The key rules of one policy, with a cache of results."""
 
-    # Keys are the code's own, and few; what is beyond this is data used as keys.
+    # Keys come from code, and there are few. A larger number means that data is used as keys.
     _MEMORY = 4096
 
     def __init__(self, rules: Iterable[KeyRule], allowed: Iterable[str] = ()) -> None:
         self._rules = tuple(rules)
-        self._allowed = {telling(key) for key in allowed}
+        self._allowed = {meaningful_words(key) for key in allowed}
         self._known: dict[str, str | None] = {}
 
     def rule_for(self, key: str) -> str | None:
-        """Return the name of the rule that redacts what stands under `key`, or None."""
+        """Return the name of the rule that redacts the value of `key`, or None."""
         try:
             return self._known[key]
         except KeyError:
             pass
-        words = telling(_as_read(key))
+        words = meaningful_words(_as_read(key))
         name = None
-        # A key that was a secret itself is none any more: its marker is no key.
+        # A key that was a secret itself is a marker now, and a marker does not name a secret.
         if words not in self._allowed and not key.startswith("[redacted:"):
             name = self._name_of(words) or self._name_of(_in_any_case(key))
         if len(self._known) < self._MEMORY and len(key) <= _MAX_KEY:
@@ -144,13 +144,13 @@ class KeyIndex:
 
 
 def _in_any_case(key: str) -> tuple[str, ...]:
-    """Return the words of a key whose capitals begin none, where the last one is a credential: `x-PaSsWoRd`."""
-    words = telling(_as_read(key).lower())
+    """Return the words of a key regardless of capitals, if the last word is a credential: `x-PaSsWoRd`."""
+    words = meaningful_words(_as_read(key).lower())
     return words if words and words[-1] in GLUED_WORDS else ()
 
 
 def _as_read(key: str) -> str:
-    """Return a key as a person reads it: without look-alikes, unseen characters and escapes."""
+    """Return a key as a person reads it: without look-alikes, invisible characters and escapes."""
     key = plain(key[-_MAX_KEY:])
     return key if key.isascii() else key.translate(LOOK_ALIKES)
 
@@ -160,8 +160,8 @@ def split_words(key: str) -> tuple[str, ...]:
     return tuple(word.lower() for word in _WORDS.findall(key[-_MAX_KEY:])[-_MAX_WORDS:])
 
 
-def telling(key: str) -> tuple[str, ...]:
-    """Return the words without the numbers at the end: `password_2` is a password."""
+def meaningful_words(key: str) -> tuple[str, ...]:
+    """Return the words of a key without the numbers at its end: `password_2` is a password."""
     words = split_words(key)
     while words and words[-1].isdecimal():
         words = words[:-1]
@@ -169,11 +169,11 @@ def telling(key: str) -> tuple[str, ...]:
 
 
 def is_about(words: Sequence[str]) -> bool:
-    """Tell whether the key describes a secret (`password_length`) and does not hold it."""
+    """Return whether the key describes a secret (`password_length`) but does not hold it."""
     return len(words) > 1 and words[-1] in _ABOUT
 
 
-# All rules ask for those of one key, one after the other.
+# Cached, because all rules need the runs of one key, one after the other.
 @lru_cache(maxsize=64)
 def _runs(words: tuple[str, ...]) -> frozenset[str]:
     return frozenset(
@@ -288,4 +288,4 @@ KEY_RULES: tuple[KeyRule, ...] = (
     ),
 )
 
-__all__ = ["GLUED_WORDS", "KEY_RULES", "KeyIndex", "KeyRule", "phrases", "split_words", "telling"]
+__all__ = ["GLUED_WORDS", "KEY_RULES", "KeyIndex", "KeyRule", "meaningful_words", "phrases", "split_words"]

@@ -1,4 +1,4 @@
-"""Letters that are not what they seem: look-alikes, needless escapes, and characters that nobody can see."""
+"""Disguised letters: look-alikes, unnecessary escapes, and invisible characters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 import unicodedata
 from typing import Final
 
-# Of Unicode's confusables (UTS #39) those that an English word can be written with, in Cyrillic, Greek and Armenian.
+# Unicode's confusables (UTS #39) of letters in English words, in Cyrillic, Greek and Armenian.
 _CONFUSABLE: Final = {
     "A": "\u0410\u0391",
     "B": "\u0412\u0392",
@@ -52,7 +52,7 @@ _CONFUSABLE: Final = {
     "x": "\u0445\u03c7",
     "y": "\u028f\u0443\u03b3",
 }
-# What stands between a key and its value, or looks like it.
+# Separators of key and value, and their look-alikes.
 _SEPARATORS: Final = {
     ":": "\uff1a\ufe55\ua789\u2236\u02d0",
     "=": "\uff1d\ufe66\u2192\u21d2\u27f6\u21e8\u279c\u2794\u27f9",
@@ -66,7 +66,7 @@ _COMPATIBLE = (
 def _look_alikes() -> dict[int, str]:
     table: dict[int, str] = {}
     for code in (code for codes in _COMPATIBLE for code in codes):
-        # The letter that is left without accent, width and font: U+00E9, U+FF50, U+1D429, U+24DF.
+        # The base letter without accent, width and font: U+00E9, U+FF50, U+1D429, U+24DF.
         base = unicodedata.normalize("NFKD", chr(code)).strip("()")[:1]
         if "!" <= base <= "~":
             table[code] = base
@@ -76,28 +76,28 @@ def _look_alikes() -> dict[int, str]:
 
 
 LOOK_ALIKES: Final = _look_alikes()
-"""For `str.translate`: one character of ASCII for each that looks like it."""
+"""For `str.translate`: the ASCII character for each look-alike."""
 
-# All of Unicode's category Cf (format) but the signs of Arabic numbers, which are seen; fillers of Hangul, tags, the
-# grapheme joiner, and variation selectors beyond those of emoji.
+# All of Unicode's category Cf (format) except the signs of Arabic numbers, which are visible; Hangul fillers, tags, the
+# grapheme joiner, and variation selectors other than those of emoji.
 _UNSEEN = (
     "\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
     "\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 _CONTROLS = "\x7f-\x9f\u2028\u2029"
-# Accents by themselves are seen, and a letter with one is that letter.
+# Combining accents are visible. A letter with one counts as that letter.
 _ACCENTS = "\u0300-\u036f"
 UNSEEN: Final = re.compile(f"[{_UNSEEN}{_CONTROLS}{_ACCENTS}]")
-# Joiners belong to a word of Arabic, Persian or an Indic script and to an emoji of several: between two such.
+# Joiners are legitimate between two letters of Arabic, Persian or an Indic script, and between two parts of an emoji.
 _JOINED = (
     "\u0590-\u10ff\u1700-\u1cff\u2190-\u2bff\u3297\u3299"
     "\ua800-\uabff\ufe0f\ufb1d-\ufdff\ufe70-\ufefc\U00010a00-\U00011fff\U0001f000-\U0001faff"
 )
 _DECEIVING = re.compile(f"(?:(?<=[{_JOINED}])[\u200c\u200d](?=[{_JOINED}]))|(?P<unseen>[{_UNSEEN}{_CONTROLS}])")
-# A terminal's commands (ECMA-48) and controls other than blanks and ends of lines.
+# Terminal commands (ECMA-48), and control characters other than blanks and line ends.
 _COMMANDS = re.compile(r"\x1b\[[0-9;?]{0,32}[ -/]?[@-~]|[\0-\x08\x0b\x0c\x0e-\x1f\x7f]")
-# RFC 3986, section 2.3: a letter that is encoded is the letter. The same of JSON's, Python's and HTML's escapes.
-# None is read within another one.
+# RFC 3986, section 2.3: an encoded letter means the letter. The same holds for escapes of JSON, Python and HTML. An
+# escape inside another escape is not decoded.
 _ESCAPED = re.compile(
     r"(?<!%)(?<!%[0-9A-Fa-f])%(4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9Aa])"
     r"|(?<!\\)\\(?:u00|x)(2[27]|3[aAc-eC-E]|4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9Aa])"
@@ -105,7 +105,7 @@ _ESCAPED = re.compile(
     r"|[xX]0{0,4}(2[27]|3[aAc-eC-E]|4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9Aa]));"
     r"|&(quot|apos|lt|gt);"
 )
-# What stands between a key and its value, or around them.
+# Characters between a key and its value, or around them.
 _MARKS = "\"':=<>"
 _NAMED: Final = {"quot": '"', "apos": "'", "lt": "<", "gt": ">"}
 
@@ -113,11 +113,11 @@ DISGUISE_SIGN: Final = (
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|&(?:#[0-9xX]|quot;|apos;|[lg]t;)|(?:\\u00|\\x)(?:2[27]|3[aAc-eC-E])"
     r"|(?:%|\\u00|\\x)(?:4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9Aa])"
 )
-"""A pattern of RE2 for what `plain` may change in a text of ASCII."""
+"""An RE2 pattern for everything that `plain` may change in an ASCII text."""
 
 
 def plain(text: str) -> str:
-    """Return `text` without unseen characters, and with letters in the place of their escapes; else the same object."""
+    """Return `text` without invisible characters and with decoded letters; the same object if nothing changes."""
     if not text.isascii() and UNSEEN.search(text):
         text = UNSEEN.sub("", text)
     if not text.isprintable() and _COMMANDS.search(text):
@@ -129,9 +129,9 @@ def plain(text: str) -> str:
 
 def visible(text: str) -> str:
     """
-    Return `text` with U+FFFD for each character that nobody sees, or that turns the order of what is seen.
+    Return `text` with U+FFFD for each character that is invisible or changes the order of visible text.
 
-    A joiner within a word or an emoji stays.
+    A joiner inside a word or an emoji stays.
     """
     return _DECEIVING.sub(lambda match: match[0] if match["unseen"] is None else "\ufffd", text)
 

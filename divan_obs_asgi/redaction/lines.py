@@ -1,4 +1,4 @@
-"""A stream of text through the policy, line by line and in constant memory."""
+"""Redacts a stream of text, line by line and in constant memory."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from divan_obs_asgi.redaction.policy import RedactionPolicy
 from divan_obs_asgi.redaction.text import marker
 from divan_obs_asgi.redaction.walk import Limits
 
-# What is longer is cut: a secret that was cut in two would not be recognised.
+# Longer lines are cut. A secret that is cut in two would not be recognised.
 MAX_LINE = 1 << 20
 _KEY_BEGINS = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_ENDS = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
-# RFC 7468 has 64 characters a line, and its headers are short too.
+# RFC 7468: at most 64 characters per line. Its headers are short too.
 _KEY_LINE = re.compile(r"[\w+/=:,. \t-]{0,100}")
 _MAX_KEY_LINES = 500
-# A line was bounded when it was written.
+# Lines were limited when they were written.
 _WHOLE = Limits(items=MAX_LINE, depth=100, text=0, total=2 * MAX_LINE)
 
 
 def redacted_lines(lines: Iterable[str], policy: RedactionPolicy) -> Iterator[str]:
     """
-    Return each line as it may be told, its ending included; a private key over several lines is one secret.
+    Yield each line redacted, including its line end; a private key on several lines is one secret.
 
-    A line of a log is not cut, however long it is, up to a mebibyte.
+    Lines of up to one mebibyte are not cut.
     """
     policy = policy.having(limits=_WHOLE)
     left = 0
@@ -54,15 +54,15 @@ def redacted_lines(lines: Iterable[str], policy: RedactionPolicy) -> Iterator[st
 
 
 def _redacted(line: str, policy: RedactionPolicy) -> str:
-    """A line that is a JSON object is one of fields; what is clean stays as it was written."""
+    """Return a line redacted; a JSON object by its fields. A line without secrets stays unchanged."""
     if line[:1] == "{":
         try:
             fields = orjson.loads(line)
         except ValueError:
             return policy.redact_text(line)
-        told = policy.redact_record(fields)
+        redacted = policy.redact_record(fields)
         ending = line[len(line.rstrip("\r\n")) :]
-        return line if told == fields else orjson.dumps(told).decode() + ending
+        return line if redacted == fields else orjson.dumps(redacted).decode() + ending
     return policy.redact_text(line)
 
 

@@ -1,4 +1,4 @@
-"""Numbers that are known by their arithmetic: payment cards, bank accounts, positions."""
+"""Numbers that are recognised by their values: payment cards, bank accounts, positions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from divan_obs_asgi.redaction.view import CLASSES, GROUPING, UNREAD, Found, View
 _CARD = re.compile(
     rb"(?<![\w.])(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{1,4}(?:\1\d{1,3})?|\d{4}([ -])\d{6}\2\d{4,5})(?!\w|[.-]\d)"
 )
-# How one begins, with "0" for each digit and a blank for a dash: literals are searched for a hundred times faster.
+# Beginnings of card numbers, with "0" for each digit and a blank for a dash. Literals are found a hundred times faster.
 _SHAPES = bytes(48 if 48 <= code < 58 else 32 if code == 45 else code for code in range(256))
 _CARD_SIGNS = (b"0" * 13, b"0000 0000 0000 ", b"0000 000000 ")
 _DIGITS = re.compile(rb"0*")
@@ -22,7 +22,7 @@ _ISSUERS = re.compile(
     rb"|(?:50|5[6-8]|6[0-9])\d{10,17}"
 )
 _ACCOUNT_SIGN = b"AA00"
-# ISO 13616, the registry of SWIFT: how an IBAN is written, by country and the characters that it has there.
+# ISO 13616, the registry of SWIFT: the form of an IBAN by country, with its length.
 _ACCOUNTS = {
     country.encode(): re.compile(rb"(?<![A-Za-z0-9])[A-Z]{2}\d\d(?:[ -]?[A-Z0-9]){%d}(?![A-Za-z0-9])" % (length - 4))
     for length, countries in {
@@ -53,16 +53,16 @@ _LONGITUDE = re.compile(
     rb"(?P<between>[,;/| \t\n]{1,6})(?:lo?ng?(?:itude)?\W{1,4})?"
     rb"(?P<longitude>[-+]?\d{1,3})\.\d{4,17}(?![\w%]|\.\d|[,;] ?[-+]?\d+\.\d{4})(?:\s{0,2}[EWew](?![A-Za-z]))?"
 )
-# The same in `View.classes`, where there are no blanks, minus signs and capitals.
+# The same in `View.classes`, which has no blanks, minus signs and capitals.
 _TWO = re.compile(rb"\.0{4,20}[NSAns]?(?:[,;/|\t\n]|lo?ng?(?:itude)?[:=]){0,5}[-+0]{0,4}\.0000")
-# Characters that one counts for in which points are looked at.
+# The cost of each character of a text whose decimal points are examined.
 _POINTS = 3
 _BLANKS = re.compile(rb"\s+")
 _LATITUDE_BACKWARDS = re.compile(rb"(\d{1,3}[-+]?)(?![\d.]|[ \t]?[,;/][ \t]?\d|\w)")
 
 
 def find_cards(view: View) -> Iterable[Found]:
-    """Return card numbers: an issuer's digits, a length it has, and the check digit (ISO/IEC 7812-1, annex B)."""
+    """Return card numbers: digits and length of an issuer, and a valid check digit (ISO/IEC 7812-1, annex B)."""
     return _cards(view) if b"0" * 13 in view.classes else ()
 
 
@@ -91,7 +91,7 @@ def _is_card(raw: bytes, match: re.Match[bytes]) -> bool:
 
 
 def find_ibans(view: View) -> Iterable[Found]:
-    """Return bank accounts: a country, the length it has, and the check digits (ISO 7064, mod 97-10)."""
+    """Return IBANs: a country, its length, and valid check digits (ISO 7064, mod 97-10)."""
     return _accounts(view) if _ACCOUNT_SIGN in view.classes else ()
 
 
@@ -114,13 +114,13 @@ def _accounts(view: View) -> Iterator[Found]:
 
 
 def find_positions(view: View) -> Iterable[Found]:
-    """Return latitude and longitude, both with at least four decimals (some eleven metres)."""
+    """Return latitude and longitude, both with at least four decimals (about eleven metres)."""
     return _positions(view) if _TWO.search(view.classes) else ()
 
 
 def _positions(view: View) -> Iterator[Found]:
     raw = view.numbers
-    # Each point is looked at, also where no longitude follows.
+    # Each decimal point is examined, even if no longitude follows.
     if not view.reads(_POINTS):
         yield 0, len(raw), UNREAD
         return
@@ -133,20 +133,19 @@ def _positions(view: View) -> Iterator[Found]:
         if before is None:
             continue
         latitude, longitude = abs(int(before[1][::-1])), abs(int(match["longitude"]))
-        # Two shares or durations under a second are no place that anybody has been to; without a comma between them,
-        # neither are two numbers under ten.
+        # Two numbers below one are shares or durations. Without a comma between them, so are two numbers below ten.
         least = 10 if _BLANKS.fullmatch(match["between"]) else 1
         if min(latitude, longitude) <= 90 and least <= max(latitude, longitude) <= 180:
             yield point - len(before[1]), match.end(), "position"
 
 
 def mod97(account: bytes) -> int:
-    """Return the remainder that is 1 for a valid account: letters count as 10 to 35, the first four go last."""
+    """Return the remainder, 1 for a valid IBAN: letters count as 10 to 35, and the first four characters go last."""
     return int("".join(map(_AS_DIGITS.__getitem__, account[4:] + account[:4]))) % 97
 
 
 def luhn(digits: bytes) -> bool:
-    """Tell whether the last digit is the check digit of the others."""
+    """Return whether the last digit is the check digit of the others."""
     odd = sum(digit - 48 for digit in digits[-1::-2])
     even = sum(_DOUBLED[digit - 48] for digit in digits[-2::-2])
     return (odd + even) % 10 == 0

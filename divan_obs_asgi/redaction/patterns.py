@@ -1,4 +1,4 @@
-"""Patterns that are made and not written: many words as one, which `re` tries by their first letter."""
+"""Generates a pattern for many words, which `re` tries by their first letter."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterable
 
 JOINT = "\0"
-"""Stands in a word for what may be between two parts of a name: nothing, or one of `-_. `."""
+"""In a word, the place for an optional separator between two parts of a name: one of `-_. `."""
 
 
 class _Node(dict[str, "_Node"]):
-    """What may follow; the key "" says that a word may end here."""
+    """A node of a trie, with a node for each next character; the key "" means that a word may end here."""
 
 
 def any_of(words: Iterable[str]) -> str:
-    """Return a pattern for any of `words`, the longest first where one begins another."""
+    """Return a pattern for any of `words`; if one word begins another, the longer one is tried first."""
     root = _Node()
     for word in words:
         node = root

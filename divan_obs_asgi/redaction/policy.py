@@ -15,43 +15,43 @@ from divan_obs_asgi.redaction.pseudonyms import IpPolicy, Pseudonyms, UserIdPoli
 from divan_obs_asgi.redaction.rules import DEFAULT_RULES, KEEP, FieldRule, Rule, TextRule
 from divan_obs_asgi.redaction.text import MARKER, TextRedactor, TextRules, marker
 from divan_obs_asgi.redaction.tokens import TokenShape
-from divan_obs_asgi.redaction.unsettled import may_read_otherwise
+from divan_obs_asgi.redaction.unsettled import needs_another_pass
 from divan_obs_asgi.redaction.view import UNREAD, Budget
 from divan_obs_asgi.redaction.walk import ID, JSON, Limits, Walk
 
-# Rules read so much of a text beyond what is told of it: a secret that begins in what is told ends here, or is hidden
-# to its end all the same. The longest that shows by its end only is the user info of a URL.
+# Rules read this much of a text beyond the result: a secret that begins in the result ends here, or is hidden to its
+# end in any case. The longest secret that can be recognised by its end only is the user info of a URL.
 _MARGIN = 2048
-# What else may be a secret that shows by its end, as the first part of a JWT is: a word that goes on where the text is
-# cut. It is left out, however long it is.
+# A word that continues across the cut may be a secret that is recognised by its end, such as the first part of a JWT.
+# It is left out, whatever its length.
 _OPEN_WORD_BACKWARDS = re.compile(r"[\w.%~-]*")
-# What rules may read of a text or a line, counted in characters a rule, for each character that is told.
+# The budget of a text or a line: characters that rules may read, for each character of the result.
 _BUDGET = 16
 _LEAST_BUDGET = 32_768
 # Where a traceback may be cut: in front of a frame.
 _BETWEEN_FRAMES = re.compile(
     r"^[ |+]*(?:Traceback \(most recent call last\):$|File \"[^\"\n]*\", line [0-9]+)", re.MULTILINE
 )
-# How often a text is read until what is told of it says no more.
+# The maximum number of passes over a text until the result does not change any more.
 _TIMES = 4
 _FRAME_SIGN = 'File "'
-# Where the last of them stands in front of a long message: so many are looked at, and so much is told in front of it.
+# If a long message follows the last frame: candidates for that frame to check, and characters to keep before it.
 _TRIES = 16
 _FRAMES = 768
-# A key that goes on behind a cut, of which all lines look like nothing: base64 and hexadecimal digits (RFC 7468).
+# A private key that continues after a cut. Its lines have base64 or hexadecimal digits only (RFC 7468).
 _KEY_SIGN = re.compile(r"-----(?P<what>BEGIN|END) [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_OPENS = "-----BEGIN PRIVATE KEY-----\n"
 _KEY_SEARCHED = 65_536
 _DIGITS = re.compile(r"^[ |+>]*[\w+/=.-]{24,}[ \t\r]*$", re.MULTILINE)
 _CUT_TEXT = "[cut:length]"
-# So many words may be taken from the end of a text that was cut, and so much of it is read for that: a key and a value.
+# Words that may be removed from the end of a cut text, and characters that are read for this: a key and a value.
 _WORDS = 4
 _TAIL = 160
-# How Python begins one.
+# The first line of a traceback.
 TRACEBACK = "Traceback (most recent call last):\n"
 _UNREADABLE = marker("unreadable")
 
-# Short texts that are met again and again: a look instead of a search.
+# Short texts that occur again and again: a cache replaces the search.
 _SHORT = 80
 _MEMORY = 2048
 _DEFAULT_LIMITS = Limits()
@@ -78,22 +78,22 @@ class Flags(Protocol):
 
 class RedactionPolicy:
     """
-    Decides what of a value may leave the process.
+    Decides which parts of a value may leave the process.
 
-    `redact`, `redact_text`, `redact_traceback` and `redact_field` never raise, change nothing and give the same for
-    their own result; a marker (`[redacted:email]`) names the rule and never the secret.
+    `redact`, `redact_text`, `redact_traceback` and `redact_field` never raise and never change their argument. Their
+    own results stay the same. A marker (`[redacted:email]`) names the rule and never the secret.
 
     Args:
-        rules: those that hold; `DEFAULT_RULES + (mine,)` adds one.
-        keys: further sensitive keys, as words: "shoe size" covers `user_shoeSize`.
-        allow_keys: keys whose values are told in spite of their name, unless their shape gives them away.
-        user_id, ip: what is told under keys like `user_id` and `client_ip`: nothing, a keyed hash, the network, all.
-        hash_key: of the hashes.
-        limits: how much of a value is told.
+        rules: the rules; `DEFAULT_RULES + (mine,)` adds one.
+        keys: further sensitive keys, as words: "shoe size" matches `user_shoeSize`.
+        allow_keys: keys whose values are kept in spite of their names, unless a value is a secret by its form.
+        user_id, ip: the policy for keys like `user_id` and `client_ip`: drop, keyed hash, network, or keep.
+        hash_key: the key of the hashes.
+        limits: the limits of a result.
         count: called with the name of the rule at every redaction.
 
     Raises:
-        ValueError: for options that cannot work.
+        ValueError: for invalid options.
     """
 
     def __init__(
@@ -147,19 +147,19 @@ class RedactionPolicy:
             flags.ip,
             flags.hash_key,
         )
-        # The bundles of a process have the same flags as a rule: one policy knows the keys and texts of all of them.
+        # The bundles of a process usually have the same flags, so one policy caches the keys and texts of all.
         of_flags: Callable[..., Any] = _of_flags if rules is DEFAULT_RULES else _of_flags.__wrapped__
         policy: Self = of_flags(cls, rules, *options)
         return policy
 
     def having(self, **options: Any) -> Self:
-        """Return the same policy but for the options that are given, as for the constructor."""
+        """Return a copy of this policy with changed options, as for the constructor."""
         if options.keys() == {"count"}:
             return self._counting(options["count"])
         return type(self)(**{**self._options, **options})
 
     def _counting(self, count: Callable[[str], object] | None) -> Self:
-        """Return the same policy, with the same rules and the same memory of what they have found nothing in."""
+        """Return a copy of this policy with the same rules and the same cache of texts without secrets."""
         other = copy(self)
         other._options = {**self._options, "count": count}
         other._count = count or _uncounted
@@ -167,36 +167,36 @@ class RedactionPolicy:
         return other
 
     def redact(self, value: object) -> JSON:
-        """Return `value` as strict JSON without secrets, cut to bounded size."""
+        """Return `value` as strict JSON without secrets, cut to a limited size."""
         try:
             return self._walk().value(value, self._limits.depth)
         except Exception:
-            # A `__str__` that raises, a mapping that lies about itself: nothing of it may leave.
+            # For example a `__str__` that raises, or an inconsistent mapping. Nothing of it may leave the process.
             return _UNREADABLE
 
     def redact_record(self, record: Mapping[str, object]) -> dict[str, JSON]:
-        """Return the fields of a line or a span: as `redact`, but with all of them, however many there are."""
+        """Return the fields of a line or a span as `redact` does, but without a limit on their number."""
         try:
-            told = self._walk().mapping(record, self._limits.depth, len(record))
-            return told if isinstance(told, dict) else {}
+            redacted = self._walk().mapping(record, self._limits.depth, len(record))
+            return redacted if isinstance(redacted, dict) else {}
         except Exception:
             return {"redacted": _UNREADABLE}
 
     def line_budget(self) -> Budget | None:
-        """Return what rules may read of all texts of one log line together, for the methods below."""
+        """Return a budget for all texts of one log line together, for the methods below."""
         return Budget(self._budget) if self._budget else None
 
     def redact_text(self, text: str, budget: Budget | None = None, limit: int = 0) -> str:
         """
-        Return `text` without secrets, cut to bounded length.
+        Return `text` without secrets, cut to a limited length.
 
         Args:
-            budget: of the line, as from `line_budget`.
-            limit: characters that are told, where these are fewer than the policy tells.
+            budget: the budget of the line, from `line_budget`.
+            limit: maximum characters of the result, if fewer than the limit of the policy.
         """
         try:
-            told = self._text(text, budget)
-            return self._shortened(told, limit) if 0 < limit < len(told) else told
+            redacted = self._text(text, budget)
+            return self._shortened(redacted, limit) if 0 < limit < len(redacted) else redacted
         except Exception:
             return _UNREADABLE
 
@@ -204,7 +204,7 @@ class RedactionPolicy:
         """
         Return a traceback without secrets.
 
-        Of a long one the last frames are told, and the message behind them to bounded length.
+        A long traceback keeps its last frames, and the message after them up to a limited length.
         """
         try:
             return self._traceback(text, budget)
@@ -212,14 +212,14 @@ class RedactionPolicy:
             return _UNREADABLE
 
     def redact_field(self, key: str, value: object) -> JSON:
-        """Return what may be told of `value` under `key`."""
+        """Return `value` redacted as the value of `key`."""
         try:
             return self._walk().value(self._field(key, value), self._limits.depth)
         except Exception:
             return _UNREADABLE
 
     def field(self, key: str, value: object) -> object:
-        """Return `value`, or what stands in its place under `key`; of itself nothing is redacted."""
+        """Return `value`, or its replacement under `key`; the value itself is not redacted."""
         try:
             return self._field(key, value)
         except Exception:
@@ -227,24 +227,24 @@ class RedactionPolicy:
 
     def redact_fields(self, fields: Mapping[Any, object], room: int, budget: Budget | None = None) -> dict[str, JSON]:
         """
-        Return what may be told of the fields of a log line: as `redact_field` each, and bounded all together.
+        Return the fields of a log line, each as by `redact_field`, with a common limit.
 
         Args:
-            room: characters of keys and values that are read.
-            budget: of the line, as from `line_budget`.
+            room: maximum characters of keys and values that are read.
+            budget: the budget of the line, from `line_budget`.
         """
         walk = self._walk(room, budget)
-        told: dict[str, JSON] = {}
+        redacted: dict[str, JSON] = {}
         for key, value in fields.items():
             try:
                 name = walk.text(key if isinstance(key, str) else type(key).__name__)
-                told[name] = walk.value(self._field(name, value), self._limits.depth)
+                redacted[name] = walk.value(self._field(name, value), self._limits.depth)
             except Exception:
-                told["redacted"] = _UNREADABLE
-        return told
+                redacted["redacted"] = _UNREADABLE
+        return redacted
 
     def pseudonym(self, text: str) -> str:
-        """Return a keyed hash of an id that is a credential: it joins what belongs together, and opens nothing."""
+        """Return a keyed hash of an id that is a credential: the hash identifies the id, but gives no access."""
         return self._pseudonyms.hashed(text)
 
     def _walk(self, room: int = 0, budget: Budget | None = None) -> Walk:
@@ -256,11 +256,11 @@ class RedactionPolicy:
     def _field(self, key: str, value: object) -> object:
         for rule in self._own:
             try:
-                told = rule(key, value)
+                replacement = rule(key, value)
             except Exception:
                 return marker("rule")
-            if told is not KEEP:
-                return told
+            if replacement is not KEEP:
+                return replacement
         name = self._keys.rule_for(key)
         if name is None and not self._own and key in self._clean:
             _remember(self._plain_keys, key)
@@ -269,7 +269,7 @@ class RedactionPolicy:
         if isinstance(value, str) and MARKER.fullmatch(value):
             return value
         if name in self._pseudonymous:
-            pseudonym = self._pseudonyms.told(name, value)
+            pseudonym = self._pseudonyms.replacement(name, value)
             if pseudonym is not None:
                 return pseudonym
         self._count(name)
@@ -279,27 +279,27 @@ class RedactionPolicy:
         short = len(text) <= _SHORT
         if short and (text in self._clean or ID.fullmatch(text)):
             return text
-        told = self._found(text, budget)
-        if told is not text and self._limits.text and ("%" in text or may_read_otherwise(told)):
-            told = self._settled(told, budget)
-        if short and told == text:
+        redacted = self._one_pass(text, budget)
+        if redacted is not text and self._limits.text and ("%" in text or needs_another_pass(redacted)):
+            redacted = self._further_passes(redacted, budget)
+        if short and redacted == text:
             _remember(self._clean, text)
-        return told
+        return redacted
 
-    def _settled(self, told: str, budget: Budget | None) -> str:
+    def _further_passes(self, redacted: str, budget: Budget | None) -> str:
         """
-        Read what is told again, until nothing more is found: what has lost its neighbour may be a secret now.
+        Read the result again until nothing more is found: next to a marker, other text may now look like a secret.
 
-        Not where texts are read without limits: how often it takes grows with the text.
+        This is not done for texts without limits, because the number of passes grows with the text.
         """
         for _ in range(_TIMES):
-            again = self._found(told, budget)
-            if again == told:
-                return told
-            told = again
+            again = self._one_pass(redacted, budget)
+            if again == redacted:
+                return redacted
+            redacted = again
         return marker(UNREAD)
 
-    def _found(self, text: str, budget: Budget | None) -> str:
+    def _one_pass(self, text: str, budget: Budget | None) -> str:
         if budget is None and self._budget:
             budget = Budget(self._budget)
         limit = self._limits.text
@@ -309,7 +309,7 @@ class RedactionPolicy:
         text = _encodable(text)
         if text[:1] in '[{"' and "\\u00" in text:
             text = self._unescaped(text)
-        # Redact first, cut after: a secret that was cut would no longer look like one.
+        # Redact first, then cut: a secret that was cut would not look like a secret.
         if cut:
             return self._shortened(self._texts.replaced(text, _safe_end(text), budget))
         text = self._texts.replaced(text, None, budget)
@@ -329,7 +329,7 @@ class RedactionPolicy:
         if frame is not None:
             since, until, stop = frame.start(), None, len(text)
         else:
-            # It ends in a long message: the frames in front of it, its type and its beginning are told.
+            # The traceback ends in a long message. The result has the frames before it, the type, and its beginning.
             last = _last_frame(text, len(text) - room)
             if last < 0:
                 return self._text(text, budget)
@@ -339,7 +339,7 @@ class RedactionPolicy:
             until = None if stop == len(text) else stop
         if not since:
             head = ""
-        # What begins in front of the cut, as a password of several lines, is hidden to its end.
+        # A secret that begins before the cut, such as a password of several lines, is hidden to its end.
         start = max(0, since - _MARGIN)
         read = _encodable(text[start:stop])
         if until is not None:
@@ -348,27 +348,28 @@ class RedactionPolicy:
         if _key_is_open(text, start):
             read, since = _KEY_OPENS + read, since + len(_KEY_OPENS)
             until = None if until is None else until + len(_KEY_OPENS)
-        told = _DIGITS.sub(_CUT_TEXT, self._texts.replaced(read, until, budget, since))
-        if until is not None or len(told) > room:
-            told = self._shortened(told, room)
-        return head + told
+        redacted = _DIGITS.sub(_CUT_TEXT, self._texts.replaced(read, until, budget, since))
+        if until is not None or len(redacted) > room:
+            redacted = self._shortened(redacted, room)
+        return head + redacted
 
     def _shortened(self, text: str, limit: int = 0) -> str:
         room = (limit or self._limits.text) - len(_CUT_TEXT)
         for _ in range(_WORDS):
             end = max(0, room)
-            # Half a marker would be none.
+            # A marker must not be cut in half.
             bracket = text.rfind("[", max(0, end - _SHORT), end)
             if bracket >= 0 and "]" not in text[bracket:end]:
                 end = bracket
-            # Half a word may be a secret where the whole was none: "password: exp" of "password: expired".
+            # Half a word may look like a secret although the whole word does not: "password: exp" of "password:
+            # expired".
             if not end or not self._texts.ends_in_secret(text[max(0, end - _TAIL) : end], _CUT_TEXT):
                 break
             room = _word_start(text, end)
         return text[:end] + _CUT_TEXT
 
     def _unescaped(self, text: str) -> str:
-        """Return JSON without its escapes for what is ASCII, where secrets hide from every pattern."""
+        """Return JSON without escapes of ASCII characters, which would hide secrets from all patterns."""
         try:
             return orjson.dumps(orjson.loads(text)).decode()
         except ValueError:
@@ -394,7 +395,7 @@ def _key_rules(rules: Iterable[Rule], keys: tuple[str, ...]) -> list[KeyRule]:
     return [*key_rules, KeyRule("key", words=own, strict=True)] if own else key_rules
 
 
-# Each sink has a policy that counts for it, and all of them have the same rules.
+# Cached: each sink has a policy with its own counter, but all of them have the same rules.
 @lru_cache(maxsize=16)
 def _text_rules(
     rules: tuple[KeyRule | TokenShape | TextRule, ...], keys: tuple[str, ...], allow_keys: tuple[str, ...]
@@ -409,7 +410,7 @@ _ESCAPE = re.compile(r"\\u00([2-7][0-9a-fA-F])")
 
 
 def _word_start(text: str, end: int) -> int:
-    """Return where the blank before the last word in front of `end` stands; somewhat before, where that is long."""
+    """Return the position of the blank before the last word that ends before `end`; less far back for a long word."""
     for start in range(end - 2, max(0, end - _TAIL), -1):
         if text[start].isspace():
             return start
@@ -417,7 +418,7 @@ def _word_start(text: str, end: int) -> int:
 
 
 def _encodable(text: str) -> str:
-    """Return text that JSON can have: UTF-8, which a lone surrogate is not."""
+    """Return a text that can be encoded as UTF-8, which JSON needs, without lone surrogates."""
     if text.isascii():
         return text
     try:
@@ -428,14 +429,14 @@ def _encodable(text: str) -> str:
 
 
 def _safe_end(text: str) -> int:
-    """Return up to where a text may be told that was cut at its end: a secret that begins in front of it is whole."""
+    """Return the end of the safe part of a cut text: a secret that begins in that part is complete in the text."""
     word = _OPEN_WORD_BACKWARDS.match(text[::-1])
     assert word is not None
     return max(0, min(len(text) - _MARGIN, len(text) - word.end()))
 
 
 def _last_frame(text: str, stop: int) -> int:
-    """Return where the last line begins in front of `stop` that is a frame of a traceback; -1 where none is."""
+    """Return the beginning of the last line before `stop` that is a frame of a traceback; -1 if there is none."""
     for _ in range(_TRIES):
         stop = text.rfind(_FRAME_SIGN, 0, stop)
         if stop < 0:
@@ -447,7 +448,7 @@ def _last_frame(text: str, stop: int) -> int:
 
 
 def _key_is_open(text: str, at: int) -> bool:
-    """Tell whether a private key begins in front of `at` that has not ended there."""
+    """Return whether a private key begins before `at` and has not ended there."""
     signs = [match["what"] for match in _KEY_SIGN.finditer(text, max(0, at - _KEY_SEARCHED), at)]
     return signs[-1:] == ["BEGIN"]
 
@@ -459,7 +460,7 @@ def _remember(known: set[str], text: str) -> None:
 
 
 def _uncounted(rule: str) -> None:
-    """Count for nobody."""
+    """Do nothing: the policy has no counter."""
 
 
 __all__ = ["TRACEBACK", "RedactionPolicy"]

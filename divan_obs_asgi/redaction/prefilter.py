@@ -1,4 +1,4 @@
-"""Which rules a text needs at all, decided in one pass over it."""
+"""Decides in one pass over a text which rules have to read it."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from collections.abc import Sequence
 
 import re2
 
-# Bytes for the states of RE2's automaton. What does not fit is computed again, in linear time all the same.
+# Bytes for the states of RE2's automaton. States that do not fit are computed again, still in linear time.
 _MEMORY = 32 << 20
 
 
-class Signs:
+class Prefilter:
     """
-    The signs of several rules, looked for all at once.
+    Searches for the signs of several rules in one pass.
 
-    Most texts hold no secret. RE2 tells that at half a gigabyte a second, whatever the number of patterns and whatever
-    the text, where `re` would read it once for each of them.
+    Most texts contain no secret. RE2 finds that out at half a gigabyte a second, for any number of patterns and any
+    text. `re` would read the text once for each pattern.
 
     Args:
-        signs: for each rule a pattern in RE2's syntax that matches wherever the rule may find something; None for a
-            rule that is to be asked about every text.
+        signs: for each rule an RE2 pattern that matches wherever the rule may find something; None for a rule that has
+            to read every text.
 
     Raises:
-        ValueError: for a pattern that RE2 does not know.
+        ValueError: for a pattern that RE2 does not support.
     """
 
     def __init__(self, signs: Sequence[str | None]) -> None:
@@ -38,7 +38,7 @@ class Signs:
             try:
                 self._set.Add(sign.encode())
             except re2.error as error:
-                raise ValueError(f"The sign {sign!r} is no pattern of RE2: {error}.") from None
+                raise ValueError(f"The sign {sign!r} is not a valid RE2 pattern: {error}.") from None
             self._rules.append(rule)
         if self._rules:
             self._set.Compile()
@@ -51,4 +51,4 @@ class Signs:
         return sorted([*self._always, *(self._rules[index] for index in found)])
 
 
-__all__ = ["Signs"]
+__all__ = ["Prefilter"]

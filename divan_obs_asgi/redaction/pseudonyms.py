@@ -1,4 +1,4 @@
-"""User ids and addresses: dropped, or told in a way that joins lines and names nobody."""
+"""Pseudonyms of user ids and IP addresses: they join lines but identify nobody."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _HASHED = re.compile(r"hash:[0-9a-f]{16}")
 
 class Pseudonyms:
     """
-    What stands in the place of a user id or an address.
+    Replaces user ids and IP addresses.
 
     Args:
-        hash_key: of the HMAC; needed for "hash".
+        hash_key: the key of the HMAC; required for "hash".
 
     Raises:
         ValueError: for an unknown policy, and for "hash" without a key.
@@ -44,16 +44,16 @@ class Pseudonyms:
             if policy not in known:
                 raise ValueError(f"{what} is {policy!r}; expected one of {', '.join(known)}.")
             if policy == "hash" and not hash_key:
-                raise ValueError(f"{what} is 'hash' and there is no hash_key: anybody could hash all ids there are.")
+                raise ValueError(f"{what} is 'hash' and hash_key is missing: anybody could hash all possible ids.")
         self._policies: dict[str, str] = {USER_ID.name: user_id, IP.name: ip}
         self._hash_key = (hash_key or "").encode("utf-8", "surrogateescape")
 
     def rules(self) -> list[KeyRule]:
-        """Return the rules for keys whose values are not told as they are."""
+        """Return the rules for keys whose values are not kept."""
         return [rule for rule in (USER_ID, IP) if self._policies[rule.name] != "keep"]
 
-    def told(self, rule: str, value: object) -> str | None:
-        """Return what may be told of `value`, or None for nothing."""
+    def replacement(self, rule: str, value: object) -> str | None:
+        """Return the replacement for `value`, or None if it is dropped."""
         policy = self._policies[rule]
         if policy == "drop" or not isinstance(value, (str, int)):
             return None
@@ -63,13 +63,13 @@ class Pseudonyms:
         return text if _HASHED.fullmatch(text) else self.hashed(text)
 
     def hashed(self, text: str) -> str:
-        """Return the keyed hash of `text`: the same for the same text and key, and of no use without the key."""
+        """Return the keyed hash of `text`: the same for the same text and key, and useless without the key."""
         digest = hmac.new(self._hash_key, text.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
         return f"hash:{digest[:16]}"
 
 
 def _network(text: str) -> str | None:
-    """Return the /24 of an IPv4 address and the /48 of an IPv6 one, which are a site and no person."""
+    """Return the /24 of an IPv4 address or the /48 of an IPv6 address, which identify a site but not a person."""
     try:
         address = ipaddress.ip_address(text.strip())
     except ValueError:

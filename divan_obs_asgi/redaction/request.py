@@ -1,4 +1,4 @@
-"""What may be told of a request: the names of its query's parameters, and the headers of an allow list."""
+"""A redacted view of a request: the names of its query parameters, and the headers of an allow list."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from divan_obs_asgi.redaction.keys import words
 from divan_obs_asgi.redaction.policy import RedactionPolicy
 from divan_obs_asgi.redaction.text import marker
 
-# Headers that describe the message and not the person; of all others not even the name is told.
+# Headers that describe the message and not the person. All others are left out, including their names.
 ALLOWED_HEADERS = words(
     """
     accept accept-charset accept-encoding accept-language cache-control connection content-encoding content-language
@@ -23,10 +23,10 @@ _DROPPED = marker("query")
 
 class RedactedRequest:
     """
-    A request as it may be told; bound by `RedactionMiddleware` as `scope["divan_obs_asgi.redaction"]`.
+    A redacted view of a request; `RedactionMiddleware` sets it as `scope["divan_obs_asgi.redaction"]`.
 
     Attributes:
-        policy: for whatever else a handler wants to tell.
+        policy: the policy, for other data that a handler logs or returns.
     """
 
     __slots__ = ("_headers", "_query", "policy")
@@ -38,7 +38,7 @@ class RedactedRequest:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of the allow list, redacted; of several with one name the last."""
+        """The headers of the allow list, redacted. If a name occurs several times, the last one counts."""
         return {
             name: self.policy.redact_text(value.decode("latin-1"))
             for name, value in ((name.decode("latin-1"), value) for name, value in self._headers)
@@ -47,9 +47,9 @@ class RedactedRequest:
 
     @property
     def query(self) -> str:
-        """The query with its parameters' names, redacted, and none of their values."""
+        """The query with redacted parameter names and without values."""
         parts = [part.partition(b"=") for part in self._query.split(b"&", 64)[:64] if part]
-        # A part without `=` may be a value itself, as in engine.io's or a signed URL's.
+        # A part without `=` may be a value itself, as in queries of Engine.IO or signed URLs.
         return "&".join(f"{self._name(name)}={_DROPPED}" if equals else _DROPPED for name, equals, _ in parts)
 
     def _name(self, name: bytes) -> str:

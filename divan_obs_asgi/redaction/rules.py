@@ -1,4 +1,4 @@
-"""What a redaction rule is, and the rules that hold unless a service says otherwise."""
+"""The kinds of redaction rules, and the default rules."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ class Keep:
 
 
 KEEP: Final = Keep()
-"""What a `FieldRule` returns for a value that it has nothing to say of."""
+"""The result of a `FieldRule` for a value that it does not change."""
 
 
 class FieldRule(Protocol):
     """
-    A service's own rule for a field.
+    A rule of a service for fields.
 
     Returns:
-        what stands in the place of `value`, which then goes through the other rules, or `KEEP`.
+        a replacement for `value`, which then goes through the other rules, or `KEEP`.
     """
 
     def __call__(self, key: str, value: object, /) -> object: ...
@@ -49,12 +49,12 @@ class FieldRule(Protocol):
 @dataclass(frozen=True, slots=True)
 class TextRule:
     """
-    Finds secrets by their shape, in any text.
+    Finds secrets by their form, in any text.
 
     Attributes:
-        find: returns every place in the text.
-        sign: a pattern in RE2's syntax that matches wherever `find` may find something, so that it is not called for
-            other texts; by default it is called for all.
+        find: returns all places of secrets in the text.
+        sign: an RE2 pattern that matches wherever `find` may find something; `find` is not called for other texts. By
+            default it is called for all texts.
     """
 
     find: Callable[[View], Iterable[Found]]
@@ -62,7 +62,7 @@ class TextRule:
 
     @classmethod
     def matching(cls, name: str, pattern: str) -> TextRule:
-        """Return a rule for whatever matches a regular expression (of ASCII)."""
+        """Return a rule for all matches of a regular expression (of ASCII)."""
         compiled = re.compile(pattern.encode())
 
         def find(view: View) -> Iterator[Found]:

@@ -1,4 +1,4 @@
-"""SQL without its literals: what a statement does, and not to whom. Needs no tracing library."""
+"""Removes literals from SQL statements and arguments from Redis commands. Works without a tracing library."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import re
 
 from divan_obs_asgi.redaction.commands import redis_word
 
-# Longer statements are cut before they are read, so that the time is bounded; what a cut leaves open is a literal too.
+# Longer statements are cut before they are read, which bounds the time. A literal that the cut leaves open is removed
+# too.
 _LENGTH = 8192
 
-# In this order: comments, which may say anything; PostgreSQL's $tag$...$tag$; '...' with '' and \' inside (E'', MySQL);
-# names, "..." and `...` among them, and placeholders ($1, :p1); numbers. Each alternative consumes what it has begun,
-# to the end of the text where it is never closed.
+# In this order: comments, which may contain anything; PostgreSQL's $tag$...$tag$; '...' with '' and \' inside (E'',
+# MySQL); names, including "..." and `...`, and placeholders ($1, :p1); numbers. If an alternative is never closed, it
+# consumes the text to its end.
 _LITERAL = re.compile(
     r"(?P<comment>--[^\n]*|/\*(?:[^*]|\*(?!/))*(?:\*/|\Z))"
     r"|(?P<dollar>\$(?P<tag>[A-Za-z_][A-Za-z_0-9]*|)\$(?:(?!\$(?P=tag)\$).)*(?:\$(?P=tag)\$|\Z))"

@@ -1,4 +1,4 @@
-"""Secrets in a text: found by all rules, and replaced in one go."""
+"""Finds the secrets in a text with all rules, and replaces them together."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from divan_obs_asgi.redaction.forms import FormRule
 from divan_obs_asgi.redaction.keys import KeyIndex, KeyRule
 from divan_obs_asgi.redaction.letters import DISGUISE_SIGN, UNSEEN, plain
 from divan_obs_asgi.redaction.pairs import EntryRule, PairRule
-from divan_obs_asgi.redaction.prefilter import Signs
+from divan_obs_asgi.redaction.prefilter import Prefilter
 from divan_obs_asgi.redaction.tokens import TokenRule, TokenShape
 from divan_obs_asgi.redaction.view import UNREAD, Budget, Found, View
 
 MARKER = re.compile(r"\[redacted:[a-z0-9_ -]{1,64}\]")
 
-# Where a bare number, array or object stands in JSON, its marker has to be a string; quotes may be escaped themselves.
+# In JSON the marker for a bare number, array or object must be a string. Quotes may be escaped themselves.
 _AFTER_KEY = re.compile(r"(\\{0,7}\")\s{0,4}:\s{0,4}\Z")
 
 _BEFORE_VALUE = frozenset(": [,")
 _IN_ARRAY = re.compile(r"[\[,]\s{0,3}\Z")
 _NEXT = re.compile(r"\s{0,3}[\],]")
-# What a secret was glued to may be one as well, now that it stands alone; more often than this it is an attack.
+# Text directly next to a secret may be a secret too, once it stands alone. More passes than this indicate an attack.
 _PASSES = 3
-# Characters that one of a text counts for which is not all ASCII: it is translated, and what cannot be seen looked for.
+# The cost of each character of a text that is not ASCII: it is translated, and searched for invisible characters.
 _FOREIGN = 4
-# And those that an escape counts for, which is replaced by the letter that it stands for.
+# The cost of an escape, which is replaced by its letter.
 _ESCAPE = 32
 _GLUE = frozenset("+=:%/_-~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
 def marker(rule: str) -> str:
-    """Return what stands in the place of a secret: it names the rule, and never the secret."""
+    """Return the marker that replaces a secret: it names the rule, never the secret."""
     return f"[redacted:{rule}]"
 
 
-# Of an id that is a credential, where it is known to stand (`RequestRecord.hidden`).
+# The marker for a known id that is a credential (`RequestRecord.hidden`).
 HIDDEN = marker("session")
 
 
 class Finder(Protocol):
-    """What finds secrets in a text: `TextRule`, `TokenRule`, `PairRule`."""
+    """A rule that finds secrets in a text: `TextRule`, `TokenRule`, `PairRule`."""
 
     @property
     def sign(self) -> str | None: ...
@@ -50,7 +50,7 @@ class Finder(Protocol):
 
 
 class TextRules:
-    """The rules for texts, made ready; several policies may share them."""
+    """The compiled rules for texts; several policies may share them."""
 
     def __init__(
         self,
@@ -66,12 +66,12 @@ class TextRules:
         if key_rules:
             rules[:0] = [PairRule(keys, key_rules), EntryRule(keys, key_rules), FormRule(keys)]
         self._finders = [rule.find for rule in rules]
-        self._signs = Signs([*(rule.sign for rule in rules), DISGUISE_SIGN])
+        self._prefilter = Prefilter([*(rule.sign for rule in rules), DISGUISE_SIGN])
 
     def found(self, view: View) -> tuple[list[Found], bool]:
-        """Return every place that a rule finds, and whether letters of the text may be written as escapes."""
+        """Return all places that rules find, and whether letters of the text may be escaped."""
         found: list[Found] = []
-        needed = self._signs.needed(view.raw)
+        needed = self._prefilter.needed(view.raw)
         if needed and not view.reads(len(needed)):
             return [(0, len(view.raw), UNREAD)], False
         disguised = bool(needed) and needed[-1] == len(self._finders)
@@ -81,24 +81,24 @@ class TextRules:
 
 
 class TextRedactor:
-    """Replaces what the rules find in a text."""
+    """Replaces the secrets that the rules find in a text."""
 
     def __init__(self, rules: TextRules, count: Callable[[str], object]) -> None:
         self._rules = rules
         self._count = count
 
     def counting(self, count: Callable[[str], object]) -> TextRedactor:
-        """Return one with the same rules."""
+        """Return a redactor with the same rules and another counter."""
         return TextRedactor(self._rules, count)
 
     def replaced(self, text: str, until: int | None = None, budget: Budget | None = None, since: int = 0) -> str:
         """
-        Return `text` with markers in the place of secrets; the very same object where there is none.
+        Return `text` with markers in place of secrets; the same object if there are none.
 
         Args:
-            until: what begins after this position is left out.
-            budget: what may be read; without it, all.
-            since: what ends before this position is left out.
+            until: text from this position on is left out.
+            budget: the budget; None to read everything.
+            since: text before this position is left out.
         """
         foreign = not text.isascii()
         if foreign and budget is not None and not budget.read(_FOREIGN * len(text)):
@@ -112,7 +112,7 @@ class TextRedactor:
                 return marker(UNREAD)
             bare = plain(text)
             if bare is not text and (read := self._rules.found(View(bare, budget))[0]):
-                # A key that is disguised is written as it is read.
+                # The result has the decoded key of a disguised one.
                 until = None if until is None else max(0, until - len(text) + len(bare))
                 text, found = bare, read
         for number in range(_PASSES):
@@ -127,12 +127,12 @@ class TextRedactor:
         return text
 
     def ends_in_secret(self, text: str, cut: str) -> bool:
-        """Tell whether rules find something at the very end of `text`, now that it is followed by `cut`."""
+        """Return whether rules find a secret at the very end of `text` when `cut` follows it."""
         found, _ = self._rules.found(View(text + cut))
         return any(stop >= len(text) for _, stop, _ in found)
 
     def _with_markers(self, text: str, found: list[Found], until: int | None, since: int) -> tuple[str, bool]:
-        """Return the text with markers, and whether one of them stands against a word."""
+        """Return the text with markers, and whether one of them is directly next to a word."""
         touching = False
         found.sort()
         last = len(text) if until is None else until
@@ -149,7 +149,7 @@ class TextRedactor:
                 copied = stop
                 continue
             if start < copied:
-                # Two rules see one secret: the first names it, and both are hidden.
+                # Two rules find the same secret. The first one names it, and both places are hidden.
                 copied = max(copied, stop)
                 continue
             pieces.append(text[copied:start])

@@ -1,4 +1,4 @@
-"""Keys and tokens that give themselves away: by the prefix that their issuer puts in front."""
+"""Keys and tokens that are recognised by the prefix of their issuer."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import TypeAlias
 from divan_obs_asgi.redaction.patterns import any_of
 from divan_obs_asgi.redaction.view import UNREAD, Found, View
 
-# All of them have a run of at least so many letters, digits, "_" and "-", and little else in a log has.
+# Every token has a run of at least this many letters, digits, "_" and "-". Few other texts in logs have one.
 _RUN = 20
 _RUN_BYTES = bytes(97 if (chr(code).isalnum() and code < 128) or code in b"_-" else 32 for code in range(256))
 _SIGN = b"a" * _RUN
-# What a run costs a bounded text, beside two for each character of it.
+# The cost of a run within a budget, in addition to two for each of its characters.
 _RUN_COST = 64
-# What of a prefix may stand in front of the first long run: `SG.`, `xoxe.xox`.
+# Maximum part of a prefix before the first long run: `SG.`, `xoxe.xox`.
 _BEFORE = 8
 _LONGEST_BEFORE = 96
-# Behind the first character: that no letter or digit stands in front of it, but for the end of an escape.
-# The first look decides for most letters.
+# After the first character: no letter or digit may precede it, except for the end of an escape. The first lookbehind
+# decides for most letters.
 _BEGINNING = r"(?<![G-Zg-moqsu-z].)(?:(?<![A-Za-z0-9].)|(?<=\\[nrt].)|(?<=%[0-9A-Fa-f][0-9A-Fa-f].))"
-# What looks back, which RE2 does not.
+# Lookbehinds, which RE2 does not support.
 _LOOKS = re.compile(r"\(\?<[=!](?:\\.|[^()\\])*\)")
-# A token begins where no letter or digit stands in front of it; %3D, %20, \n and the like are an end too.
-# The rest of a shape that goes on behind the run in which it begins: `[\w-]{10,}\.`. Whether it does is asked once for
-# all tokens that may begin in the run.
+# A token begins where no letter or digit precedes it; escapes such as %3D, %20 and \n may precede it.
+# The rest of a shape that begins with a run and continues after it: `[\w-]{10,}\.`. Whether it continues is checked
+# once for all tokens that may begin in the run.
 _RUN_FIRST = re.compile(r"\[\\w-\]\{(?P<least>\d+),\}(?P<after>.+)")
-# Any other pattern is given so many characters, for it may be tried at each prefix; a token that is longer goes on to
-# the end of the word.
+# Any other pattern reads at most this many characters, because it may be tried at each prefix. A longer token ends with
+# the word.
 _LONGEST_REST = 512
 _GOES_ON = re.compile(rb"[\w.~+/%=-]*+")
 _END_OF_RUN = re.compile(rb"[\w-]*+")
@@ -43,14 +43,14 @@ class TokenShape:
     The tokens of one issuer.
 
     Attributes:
-        name: what the marker calls it.
-        prefixes: literal beginnings, any of them.
-        rest: a pattern for what follows the prefix.
-        before: a pattern for what stands in front of the prefix and belongs to the token; by default nothing does, and
-            no letter or digit may stand there.
+        name: the name in the marker.
+        prefixes: possible literal beginnings.
+        rest: a pattern for the text after the prefix.
+        before: a pattern for text before the prefix that belongs to the token; by default there is none, and no letter
+            or digit may precede the prefix.
 
     Raises:
-        ValueError: without a prefix to look for.
+        ValueError: if there is no prefix to search for.
     """
 
     name: str
@@ -65,10 +65,10 @@ class TokenShape:
 
 class _Rest:
     """
-    What follows a prefix. Reads no run twice.
+    Matches the text after a prefix, and reads no run twice.
 
-    A pattern that begins with a run, and goes on behind it, would read the run again for each prefix in it, to find
-    every time that what it needs does not follow.
+    A pattern that begins with a run and continues after it would read the run again for each prefix in it, and fail
+    each time.
     """
 
     __slots__ = ("_after", "_least", "_whole")
@@ -80,7 +80,7 @@ class _Rest:
         self._least = 0 if run_first is None else int(run_first["least"])
 
     def end(self, raw: bytes, start: int, memory: _Memory) -> int:
-        """Return where the token ends whose rest begins at `start`; 0 where there is none."""
+        """Return the end of the token whose rest begins at `start`; 0 if there is none."""
         if self._after is None:
             match = self._whole.match(raw, start, start + _LONGEST_REST)
             if match is None:
@@ -101,7 +101,7 @@ class _Rest:
         return end if run_end - start >= self._least else 0
 
 
-# Of each rest, the end of the run that was read last, and of the token that it belongs to.
+# For each rest, the end of the last run that was read, and the end of its token.
 _Memory: TypeAlias = dict[_Rest, tuple[int, int]]
 _Compiled: TypeAlias = tuple[str, bytes, _Rest, re.Pattern[bytes] | None]
 
@@ -131,19 +131,19 @@ TOKEN_SHAPES: tuple[TokenShape, ...] = (
     _shape("stripe_key", "sk_live_ sk_test_ sk_prod_ rk_live_ rk_test_ rk_prod_", r"[A-Za-z0-9]{10,}"),
     _shape("stripe_key", "whsec_", r"[\w+/-]{16,}=*"),
     _shape("anthropic_key", "sk-ant-", r"[\w-]{16,}"),
-    # OpenAI, and those who copy it. CSS has long classes that begin so, without capitals and digits.
+    # OpenAI and its imitators. Long CSS classes begin like this too, but have no capitals and digits.
     _shape("openai_key", "sk-", r"(?:(?=[A-Za-z_-]{0,255}+\d)(?=[a-z0-9_-]{0,255}+[A-Z])[\w-]{20,}|[a-z0-9]{32,})"),
     _shape("twilio_key", "SK AC", r"[0-9a-fA-F]{32}(?![A-Za-z0-9])"),
     _shape("sendgrid_key", "SG.", r"[\w-]{16,}\.[\w-]{16,}"),
     _shape("npm_token", "npm_", r"[A-Za-z0-9]{30,}"),
     _shape("pypi_token", "pypi-", r"[\w-]{16,}"),
-    # The id of the bot stands in front of it.
+    # The id of the bot precedes it.
     _shape("telegram_token", ":", r"[\w-]{34,36}(?![\w-])", r"(?<![\d.])\d{8,10}"),
     _shape("azure_secret", "Q~", r"[\w~.-]{20,}", r"[\w~.-]{3}[0-9]"),
-    # The address of a webhook is all that is needed to use it.
+    # The address of a webhook is sufficient to use it.
     _shape("slack_webhook", "/", r"[\w-]{20,}", r"(?<=hooks\.slack\.com/)(?:services|workflows|triggers)/[\w/]{1,64}"),
     _shape("discord_webhook", "/", r"[\w-]{40,}", r"(?<=com/api/)(?:v\d{1,2}/)?webhooks/\d{1,24}"),
-    # The first part is the user's id in base64, and so begins with one of these.
+    # The first part is the user's id in base64, so it begins with one of these.
     _shape("discord_token", "M N O", r"[\w-]{22,27}\.[\w-]{5,7}\.[\w-]{24,}"),
     _shape("discord_token", "mfa.", r"[\w-]{40,}"),
     _shape("digitalocean_token", "dop_v1_ doo_v1_ dor_v1_", r"[a-f0-9]{40,}"),
@@ -169,7 +169,7 @@ TOKEN_SHAPES: tuple[TokenShape, ...] = (
 
 
 class TokenRule:
-    """Finds tokens by their shape, and looks only where there is a run of characters long enough for one."""
+    """Finds tokens by their shape; it only reads texts with a run of characters that is long enough."""
 
     def __init__(self, shapes: Iterable[TokenShape] = TOKEN_SHAPES) -> None:
         self._all = tuple(shapes)
@@ -178,10 +178,10 @@ class TokenRule:
             rest = _Rest(shape.rest)
             before = re.compile(f"(?:{shape.before})\\Z".encode()) if shape.before else None
             for prefix in shape.prefixes:
-                anchor, sign = _told_from_hex(prefix)
+                anchor, sign = _non_hex_part(prefix)
                 self._shapes.setdefault(sign, []).append((shape.name, prefix[:anchor].encode(), rest, before))
         signs = [sign.decode() for sign in self._shapes]
-        # Letters are everywhere; where they cannot begin a token is decided while they are searched for.
+        # Letters are frequent, so the search itself skips those that cannot begin a token.
         letters = {
             sign
             for sign in signs
@@ -196,7 +196,7 @@ class TokenRule:
 
     @property
     def sign(self) -> str:
-        """A pattern of RE2 for every text that may hold a token."""
+        """An RE2 pattern that matches every text that may contain a token."""
         return "|".join(_sign_of(shape, prefix) for shape in self._all for prefix in shape.prefixes)
 
     def find(self, view: View) -> Iterable[Found]:
@@ -253,18 +253,18 @@ class TokenRule:
 
 
 def _begins_with(shape: _Compiled) -> bool:
-    """Tell whether the tokens of the shape begin with the sign that they are searched for by."""
+    """Return whether the tokens of the shape begin with the sign for which texts are searched."""
     _, hex_part, _, before = shape
     return not hex_part and before is None
 
 
 def _sign_of(shape: TokenShape, prefix: str) -> str:
     """
-    Return a pattern of RE2 for every text that may hold a token of this shape with this prefix.
+    Return an RE2 pattern that matches every text that may contain a token of this shape with this prefix.
 
-    Where a prefix may begin again and again within the run that follows it, RE2's automaton needs a state for each set
-    of beginnings, and reads ten times slower. So the run has no other characters than it must have, and one letter is
-    no prefix to look for: what follows the run behind it is.
+    If a prefix may begin repeatedly within the run that follows it, RE2's automaton needs a state for each set of
+    beginnings, and reads ten times slower. So the run in the pattern has the necessary characters only. A prefix of one
+    letter is not searched for; the text after its run is.
     """
     run = _FIRST_RUN.fullmatch(shape.rest)
     if run is None:
@@ -277,8 +277,8 @@ def _sign_of(shape: TokenShape, prefix: str) -> str:
     return f"(?:{before}){re.escape(prefix)}{chars}{{{min(least, 8 if len(prefix) > 2 else 20)}}}"
 
 
-def _told_from_hex(prefix: str) -> tuple[int, bytes]:
-    """Return where `prefix` stops looking like a hexadecimal id, which most long runs are, and the rest of it."""
+def _non_hex_part(prefix: str) -> tuple[int, bytes]:
+    """Return the position from which `prefix` cannot be a hexadecimal id, as most long runs are, and its rest."""
     anchor = next((index for index, char in enumerate(prefix) if char not in "0123456789abcdef-"), 0)
     return anchor, prefix[anchor:].encode()
 

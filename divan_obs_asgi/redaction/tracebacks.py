@@ -1,4 +1,4 @@
-"""An exception as Python prints it, with messages of bounded length: a long one hides neither frames nor type."""
+"""Formats an exception like Python, with messages of limited length: a long message hides neither frames nor type."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from divan_obs_asgi.redaction.policy import RedactionPolicy
 from divan_obs_asgi.redaction.view import Budget
 
-# Characters that are told of the text of an exception, and of each note.
+# Maximum characters of the text of an exception, and of each note.
 _MESSAGE = 1000
 
 
@@ -21,17 +21,17 @@ def formatted(
     room: int | None = None,
 ) -> str:
     """
-    Return the traceback of `error`, in which long messages are redacted and cut; all else is still to be redacted.
+    Return the traceback of `error`, with long messages redacted and cut; everything else still has to be redacted.
 
     Args:
-        frames: how many of the innermost frames are told; all by default.
-        room: characters; where causes and contexts do not fit into them, the last exception is told alone.
+        frames: maximum number of frames, the innermost ones; default is all.
+        room: maximum number of characters with causes and contexts; beyond it, only the last exception is formatted.
     """
     limit = None if frames is None else -frames
-    # As `traceback.format_exception` has it: compact spares the exceptions that are not told.
-    told = traceback.TracebackException(type(error), error, error.__traceback__, limit=limit, compact=True)
-    for link in _links(told):
-        # Python's own name for str(error); without it messages are as long as they are.
+    # Like `traceback.format_exception`. `compact` skips exceptions that are not shown.
+    formatted_error = traceback.TracebackException(type(error), error, error.__traceback__, limit=limit, compact=True)
+    for link in _links(formatted_error):
+        # Python's private name for str(error). If a version has no such attribute, messages are not cut.
         text = getattr(link, "_str", None)
         if isinstance(text, str) and len(text) > _MESSAGE:
             link._str = policy.redact_text(text, budget, _MESSAGE)  # type: ignore[attr-defined]
@@ -41,12 +41,12 @@ def formatted(
                 policy.redact_text(note, budget, _MESSAGE) if isinstance(note, str) and len(note) > _MESSAGE else note
                 for note in notes
             ]
-    text = "".join(told.format())
-    return text if room is None or len(text) <= room else "".join(told.format(chain=False))
+    text = "".join(formatted_error.format())
+    return text if room is None or len(text) <= room else "".join(formatted_error.format(chain=False))
 
 
-def _links(told: traceback.TracebackException) -> Iterator[traceback.TracebackException]:
-    waiting: list[traceback.TracebackException | None] = [told]
+def _links(error: traceback.TracebackException) -> Iterator[traceback.TracebackException]:
+    waiting: list[traceback.TracebackException | None] = [error]
     while waiting:
         link = waiting.pop()
         if link is not None:

@@ -1,11 +1,11 @@
-"""Which redacted texts are read once more: what has lost its neighbour may be a secret now."""
+"""Decides which redacted texts have to be read again: next to a marker, other text may now look like a secret."""
 
 from __future__ import annotations
 
-from divan_obs_asgi.redaction.prefilter import Signs
+from divan_obs_asgi.redaction.prefilter import Prefilter
 
-# What may read otherwise once something near to it has been hidden: an entry of a list of pairs or of the errors of a
-# validator, a scheme, a header or a key whose value has gone, a cut, and a marker that something stands against.
+# Texts that rules may read differently after a redaction nearby: an entry of a list of pairs or of validation errors; a
+# scheme, a header or a key without its value; a cut; and a marker directly next to other text.
 _NO_MARKER = r"(?:[^\s\"'\[]|\[(?:[^r]|\z))"
 _SIGN = (
     r"[(\[]\s?b?\\*['\"]|['\"]loc|\[cut:"
@@ -13,13 +13,13 @@ _SIGN = (
     rf"|(?i:passw|token|secret)\w*[\"']?\s*[:=]\s*[\"']*{_NO_MARKER}"
     r"|\[redacted:validation\]|\[redacted:\w+\](?:[^\s\"',;&}]|[,;}][^\s\"']|&[^\w])"
 )
-# Most told texts hold nothing of the kind, which RE2 tells in a microsecond, `re` in ten.
-_SIGNS = Signs([_SIGN])
+# Most redacted texts contain nothing of this kind. RE2 finds that out in a microsecond, `re` in ten.
+_PREFILTER = Prefilter([_SIGN])
 
 
-def may_read_otherwise(told: str) -> bool:
-    """Tell whether rules may find more in a text from which something has been hidden."""
-    return not told.isascii() or bool(_SIGNS.needed(told.encode()))
+def needs_another_pass(redacted: str) -> bool:
+    """Return whether rules may find more in a redacted text."""
+    return not redacted.isascii() or bool(_PREFILTER.needed(redacted.encode()))
 
 
-__all__ = ["may_read_otherwise"]
+__all__ = ["needs_another_pass"]

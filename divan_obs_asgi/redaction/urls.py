@@ -1,4 +1,4 @@
-"""URLs that an HTTP client's exception quotes: of what was called, the host is told and nothing behind it."""
+"""URLs in exceptions of HTTP clients: the host stays, path and query are redacted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CALLED_SIGN = r"(?i)(?:for|with|endpoint) url:? |['\"], url=|url=url\("
 
 
 def find_called(view: View) -> Iterator[Found]:
-    """Return path, query and fragment of a URL in the words of an HTTP client."""
+    """Return path, query and fragment of URLs in messages of HTTP clients."""
     for match in _CALLED.finditer(view.lower):
         if not view.takes():
             yield match.start("path"), len(view.raw), UNREAD

@@ -1,4 +1,4 @@
-"""Errors of validation, whose text repeats the input that was wrong."""
+"""Exceptions of validation, whose text repeats the invalid input."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from divan_obs_asgi.redaction.view import UNREAD, Found, View
 _NAME = "validation"
 MARKER = marker(_NAME)
 
-# Whatever calls itself so, of whichever library: pydantic, FastAPI, Django, REST framework, marshmallow, jsonschema,
-# Litestar, wtforms. Of the others, which have names of their own, every exception.
+# Libraries all of whose exceptions count. Exceptions of any library with a name like ValidationError count too:
+# pydantic, FastAPI, Django, REST framework, marshmallow, jsonschema, Litestar, wtforms.
 _VALIDATORS = (
     "attr",
     "attrs",
@@ -39,23 +39,23 @@ _VALIDATORS = (
     "webargs",
 )
 _CALLED = r"\w*Validation(?:Error|Exception)s?"
-_OF_A_VALIDATOR = re.compile(rf"(?:(?:{'|'.join(_VALIDATORS)})\.[\w.]+|(?:[\w.]*\.)?{_CALLED})")
-# Where a traceback names an exception: at the start of a line, in a group behind a bar for each level.
-_NAMED = re.compile(rf"^[ |+-]*{_OF_A_VALIDATOR.pattern}(?::|$)", re.MULTILINE)
+_VALIDATOR_NAME = re.compile(rf"(?:(?:{'|'.join(_VALIDATORS)})\.[\w.]+|(?:[\w.]*\.)?{_CALLED})")
+# The name of an exception in a traceback: at the start of a line, in a group after a bar for each level.
+_NAMED = re.compile(rf"^[ |+-]*{_VALIDATOR_NAME.pattern}(?::|$)", re.MULTILINE)
 
 _LINE_END = rb"(?:\r?\n|\\{1,7}n)"
-# How pydantic and FastAPI begin a text.
+# The beginning of a text of pydantic or FastAPI.
 _COUNT = re.compile(rb"[0-9] validation errors?(?: for [^\n\\]{1,256})?:?" + _LINE_END + rb"\s*")
-# What pydantic writes last of each error.
+# The end of each error in a text of pydantic.
 _LAST = (b", input_type=", b"errors.pydantic.dev/")
 _TOKEN = re.compile(rb"[^\s\"'\\]*")
 _NAMED_INLINE = re.compile(rb"Validation(?:Error|Exception)s?(?:: |(?P<call>\((?=['\"\[{])))")
-# Where the next exception of a chain or the next member of a group begins.
+# The beginning of the next exception of a chain, or of the next member of a group.
 _NEXT = re.compile(
     rb"\n[ |]*\n[ |]*(?:The above exception was the direct cause|During handling of the above)|\n[ |]*\+-"
 )
 _INPUT_VALUE = re.compile(rb"\[type=[\w.]+, input_value=")
-# `errors()` of pydantic and FastAPI, as Python or as JSON writes it; pydantic 1 had no type in front.
+# `errors()` of pydantic and FastAPI, written by Python or as JSON. In pydantic 1 the type does not come first.
 _DETAIL = re.compile(
     rb"\{\s{0,8}(?P<quote>\\{0,7}['\"])"
     rb"(?:type(?P=quote)\s?:\s?(?P=quote)[\w.-]{1,64}(?P=quote)\s?,\s{0,16}(?P=quote))?loc(?P=quote)\s?:\s?"
@@ -72,34 +72,34 @@ INPUTS_SIGN = (
 )
 
 
-def of_a_validator(kind: str) -> bool:
-    """Tell by an exception's full name (`pydantic_core.ValidationError`) whether its text may repeat an input."""
-    return _OF_A_VALIDATOR.fullmatch(kind) is not None
+def is_validation_error(kind: str) -> bool:
+    """Return whether an exception of this name (`pydantic_core.ValidationError`) may repeat an input in its text."""
+    return _VALIDATOR_NAME.fullmatch(kind) is not None
 
 
 def carries_an_input(error: BaseException) -> bool:
-    """Tell whether `error` is one of attrs', which raises TypeError and ValueError: field and value are arguments."""
+    """Return whether attrs raised `error`: a TypeError or ValueError whose arguments are the field and the value."""
     arguments = BaseException.args.__get__(error)  # type: ignore[attr-defined]
-    return any(type(argument).__name__ == "Attribute" and _attrs(argument) for argument in arguments)
+    return any(type(argument).__name__ == "Attribute" and _is_from_attrs(argument) for argument in arguments)
 
 
 def names_a_validator(stacktrace: str) -> bool:
-    """Tell whether a traceback names such an exception."""
+    """Return whether a traceback names such an exception."""
     return _NAMED.search(stacktrace) is not None
 
 
 def find_inputs(view: View) -> Iterable[Found]:
-    """Return what texts of validation errors tell of the input: values, their places, and what is said of them."""
+    """Return the parts of validation texts that depend on the input: values, their places, and messages about them."""
     raw = view.raw
     found = [*_texts(raw), *_values(raw), *_details(raw), *_groups(raw, _GOT)]
     failed = raw.find(_FAILED)
     if failed > 0:
-        # jsonschema: the value stands in the line before, and again at the end.
+        # jsonschema: the value is in the line before, and again at the end.
         found.append((raw.rfind(b"\n", 0, failed) + 1, len(raw)))
-    return _told(view, sorted(found))
+    return _without_markers(view, sorted(found))
 
 
-def _told(view: View, found: Iterable[tuple[int, int]]) -> Iterator[Found]:
+def _without_markers(view: View, found: Iterable[tuple[int, int]]) -> Iterator[Found]:
     for start, stop in found:
         if not view.takes():
             yield start, len(view.raw), UNREAD
@@ -109,7 +109,7 @@ def _told(view: View, found: Iterable[tuple[int, int]]) -> Iterator[Found]:
 
 
 def _texts(raw: bytes) -> Iterator[tuple[int, int]]:
-    """The texts as a whole, from behind their first words."""
+    """Yield the whole texts, except for their first words."""
     at = 0
     while (match := _NAMED_INLINE.search(raw, at)) is not None:
         if match["call"] is not None:
@@ -127,7 +127,7 @@ def _texts(raw: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _values(raw: bytes) -> Iterator[tuple[int, int]]:
-    """Pydantic's values, where the beginning of the text is missing."""
+    """Yield pydantic's values in a text without its beginning."""
     at = 0
     while (match := _INPUT_VALUE.search(raw, at)) is not None:
         start, end = match.end(), _end(raw, match.end())
@@ -142,7 +142,7 @@ def _details(raw: bytes) -> Iterator[tuple[int, int]]:
         end = matching_bracket(raw, match.start())
         yield match.end(), end - 1 if raw[end - 1 : end] == b"}" else end
         at = max(end, match.end())
-    # With its keys in another order.
+    # The keys may have another order.
     if _LOCATION.search(raw) is None or _MESSAGE.search(raw) is None:
         return
     at = 0
@@ -164,7 +164,7 @@ def _end(raw: bytes, begin: int) -> int:
 
 
 def _last(raw: bytes, begin: int, end: int) -> int:
-    """Return where the last of pydantic's errors ends; `end` where there is none."""
+    """Return the end of the last error of pydantic; `end` if there is none."""
     last = max(raw.rfind(sign, begin, end) for sign in _LAST)
     if last < 0:
         return end
@@ -176,8 +176,8 @@ def _is_marker(raw: bytes, start: int, stop: int) -> bool:
     return raw.startswith(b"[redacted:", start) and raw.find(b"]", start, stop) in (-1, stop - 1)
 
 
-def _attrs(argument: object) -> bool:
+def _is_from_attrs(argument: object) -> bool:
     return type(argument).__module__.partition(".")[0] in ("attr", "attrs")
 
 
-__all__ = ["INPUTS_SIGN", "MARKER", "carries_an_input", "find_inputs", "names_a_validator", "of_a_validator"]
+__all__ = ["INPUTS_SIGN", "MARKER", "carries_an_input", "find_inputs", "is_validation_error", "names_a_validator"]

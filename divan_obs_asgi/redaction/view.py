@@ -1,4 +1,4 @@
-"""A text as the detectors see it: one byte for each character, so that every scan is a fast one."""
+"""A text as rules read it: one byte for each character, so that every search is fast."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from typing import TypeAlias
 
 from divan_obs_asgi.redaction.letters import LOOK_ALIKES
 
-# Where a secret stands in a text, and what the marker calls it.
+# The place of a secret in a text, and the name for the marker.
 Found: TypeAlias = tuple[int, int, str]
 
 UNREAD = "unread"
-"""What a rule calls the rest of a text in which too many places look like a secret."""
+"""The name for the rest of a text in which too many places look like a secret."""
 
 GROUPING = b" -"
 _ENCODED = re.compile(rb"%[0-9A-Fa-f]{2}")
 CLASSES = bytes(48 if 48 <= code < 58 else 65 if 65 <= code < 91 else code for code in range(256))
 
 
-# What a place costs that a rule looks at, counted in characters that a rule reads; measured, and rounded up. And what a
-# separator of keys and values costs that one has to find.
+# The cost of a place that a rule examines, in characters that a rule reads; measured and rounded up. And the cost of a
+# separator of keys and values.
 PLACE = 320
 SEPARATOR = 8
-# And what a percent sign costs, with which a character may be encoded.
+# The cost of a percent sign, which may encode a character.
 _ENCODED_COST = 12
 
 
 class Budget:
     """
-    What rules may read of a text, or of all texts of one line, so that their time is bounded.
+    Limits how much rules read of a text, or of all texts of one line, which bounds their time.
 
-    Characters are counted once for each rule that needs to read them, and each place that a rule looks at as some more.
-    Where nothing is left, the rule at work redacts the rest of its text as `UNREAD`, and a text in which any rule may
-    find something is not read any more.
+    Each rule that has to read a text counts its characters once, and more for each place that it examines. When the
+    budget is used up, the current rule redacts the rest of its text as `UNREAD`. After that, a text in which any rule
+    may find something is not read.
 
     Attributes:
-        left: characters.
+        left: the remaining characters.
     """
 
     __slots__ = ("left",)
@@ -52,7 +52,7 @@ class Budget:
         return left > 0
 
     def take(self, wanted: int, cost: int) -> int:
-        """Return how many of `wanted` places may be looked at, and count them; cheap ones take half of what is left."""
+        """Return how many of `wanted` places may be examined, and count them; cheap places get half of the rest."""
         left = self.left if cost == PLACE else self.left // 2
         taken = max(0, min(wanted, left // cost))
         self.left -= taken * cost
@@ -61,13 +61,13 @@ class Budget:
 
 class View:
     """
-    A text, and what several detectors need of it.
+    A text in the forms that several rules need.
 
     Attributes:
-        raw: ASCII, as long as the text, so that a position in one is a position in the other. What looks like a
-            character of ASCII is that character, any other letter or digit of another alphabet "z", the rest a space.
+        raw: ASCII of the same length as the text, so positions are the same in both. A look-alike of an ASCII character
+            is that character, any other letter or digit of another alphabet is "z", everything else is a space.
         lower: `raw` in lower case.
-        numbers: `raw` with blanks for percent-encoded characters and plus signs, where forms have them.
+        numbers: `raw` with blanks in place of percent-encoded characters and plus signs, as in forms.
         classes: `numbers` with "0" for each digit and "A" for each capital, without blanks and dashes, so that what is
             grouped for people is one run; positions are others than in `raw`.
         encoded: whether there may be percent-encoded characters.

@@ -1,4 +1,4 @@
-"""Any value as strict JSON, in bounded size: what is not known is named by its type, and nothing else of it."""
+"""Converts any value to strict JSON of limited size; of an object of an unknown type, only the type is named."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from divan_obs_asgi.redaction.view import Budget
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
-# IEEE 754 doubles, which most readers of JSON have for all numbers, count exactly up to here.
+# Most readers of JSON use IEEE 754 doubles for all numbers. These are exact up to here.
 _EXACT = 2**53
-# A number of so many digits may be a card's.
+# A number from here on may be a card number.
 _CARD_SIZED = 10**12
 _CUT = "[cut:"
 _REST = "..."
 _OWN = (_CUT, "[redacted:type ")
 _SHORT = 80
-# What a number, a null or the frame of a map counts for.
+# The size of a number, a null or an empty map.
 _SCALAR = 4
-# What `errors()` of pydantic and FastAPI tell that may be the client's.
+# Keys in `errors()` of pydantic and FastAPI whose values may contain a client's input.
 _INPUTS = frozenset({"loc", "msg", "input", "ctx", "url"})
-# Ids and times are no secrets.
+# Ids and times, which are not secrets.
 ID = re.compile(
     r"(?=[0-9]*[a-f])[0-9a-f]{16,64}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
@@ -58,12 +58,12 @@ _AS_TEXT = (
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
-    How much of a value is told.
+    Limits of a redacted value.
 
     Attributes:
-        items: of an array or a map.
+        items: items of an array or a map.
         depth: levels of arrays and maps.
-        text: characters of a text, marker included.
+        text: characters of a text, including markers.
         total: characters of all texts and keys of one value together.
     """
 
@@ -74,7 +74,7 @@ class Limits:
 
 
 class Walk:
-    """One value's way through the policy."""
+    """The conversion of one value."""
 
     __slots__ = ("_budget", "_clean", "_field", "_left", "_limits", "_plain_keys", "_redacted")
 
@@ -91,10 +91,10 @@ class Walk:
         """
         Args:
             text: redacts and cuts a text.
-            field: returns what stands for a value under a key: itself, or a marker.
-            plain_keys: keys that need neither.
-            clean: short texts that hold nothing.
-            budget: what the rules may read of all texts together, or what makes it where a text needs to be read.
+            field: returns the value itself or its replacement under a key.
+            plain_keys: keys for which neither is necessary.
+            clean: short texts without secrets.
+            budget: the budget of all texts together, or a function that creates it when a text has to be read.
             room: characters that are read of all texts and keys together.
         """
         self._limits = limits
@@ -106,7 +106,7 @@ class Walk:
         self._left = room
 
     def value(self, value: object, depth: int) -> JSON:
-        """Return `value` as JSON; `depth` more levels may follow."""
+        """Return `value` as JSON, with at most `depth` further levels."""
         kind = type(value)
         if kind is str:
             if (value in self._clean or (len(value) <= _SHORT and ID.fullmatch(value))) and self._left > _SHORT:  # type: ignore[arg-type, call-overload]
@@ -149,18 +149,18 @@ class Walk:
         return f"[redacted:type {_ascii(type(value).__name__)}]"
 
     def text(self, text: str) -> str:
-        """Return a text without secrets; what is read of it counts, also where little is left of it."""
+        """Return a text without secrets. All characters that were read count, even if the result is shorter."""
         if self._left <= 0 and text and not text.startswith(_OWN):
             return f"{_CUT}size]"
-        told = self._plain(text)
-        # The end of what is cut is read twice.
+        redacted = self._plain(text)
+        # The end of a cut text is read twice.
         read = min(len(text), 2 * self._limits.text + 2 * _SHORT) if self._limits.text else 0
-        if read > len(told):
-            self._left -= read - len(told)
-            if len(told) > self._left:
-                # It was read, and is not told.
+        if read > len(redacted):
+            self._left -= read - len(redacted)
+            if len(redacted) > self._left:
+                # It was read, but there is no room for the result.
                 self._left = min(self._left, 0)
-        return self._measured(told)
+        return self._measured(redacted)
 
     def mapping(self, value: Mapping[Any, object], depth: int, items: int) -> JSON:
         """Return a map with at most `items` of its entries."""
@@ -175,7 +175,7 @@ class Walk:
                 name = self._name(key)
                 kept[name] = self.value(self._field(name, item), depth - 1)
             elif type(item) is str and item in clean and self._left > 2 * _SHORT:
-                # The bulk of all log lines.
+                # The most frequent case in log lines.
                 self._left -= len(key) + len(item)
                 kept[key] = item
             else:
@@ -184,7 +184,7 @@ class Walk:
         return kept
 
     def _named(self, value: Mapping[Any, object]) -> Mapping[Any, object]:
-        """{"name": "password", "value": "..."} is a field as well; of a validation's error only the type is told."""
+        """Redact {"name": "password", "value": "..."} like a field, and a validation error except for its type."""
         if type(value) is not dict:
             return value
         if "loc" in value and "msg" in value:
@@ -202,12 +202,12 @@ class Walk:
                 kept.append(_left_out(value, limit))
                 break
             if type(item) is list and len(item) == 2 and type(item[0]) is str and depth > 1:
-                # JSON has no tuples: [["authorization", "..."]]
+                # JSON has no tuples, so this may be a pair: [["authorization", "..."]]
                 kept.append(self._pair(item[0], item[1], depth - 1))
             else:
                 kept.append(self.value(item, depth - 1))
         if 2 <= len(kept) <= 3 and all(isinstance(item, float) for item in kept[:2]):
-            # A position without a key: as a text it would be one.
+            # A position without a key: the text of both numbers would be redacted.
             pair = f"{kept[0]!r}, {kept[1]!r}"
             hidden = self._plain(pair)
             if hidden != pair:
@@ -215,7 +215,7 @@ class Walk:
         return kept
 
     def _pair(self, key: str | bytes, item: object, depth: int) -> JSON:
-        """A header of ASGI, a line of a form: what stands first may be the key of what stands second."""
+        """Redact an ASGI header or a line of a form: the first item may be the key of the second one."""
         name = self._name(key)
         return [name, self.value(self._field(name, item), depth - 1)]
 
@@ -223,20 +223,20 @@ class Walk:
         hidden = marker_for(error)
         if hidden is not None:
             return {"type": self._plain(type(error).__qualname__), "args": [hidden]}
-        # The arguments of a UnicodeDecodeError are all the bytes that could not be read.
+        # The arguments of a UnicodeDecodeError include all the bytes that could not be decoded.
         args = [str(error)] if isinstance(error, UnicodeError) else list(error.args)
-        told: dict[object, object] = {"type": type(error).__qualname__, "args": args}
+        described: dict[object, object] = {"type": type(error).__qualname__, "args": args}
         notes = getattr(error, "__notes__", None)
         if notes:
-            told["notes"] = list(notes)
+            described["notes"] = list(notes)
         if isinstance(error, BaseExceptionGroup):
-            told["args"] = [error.message]
-            told["exceptions"] = list(error.exceptions)
+            described["args"] = [error.message]
+            described["exceptions"] = list(error.exceptions)
         if error.__cause__ is not None:
-            told["cause"] = error.__cause__
+            described["cause"] = error.__cause__
         elif error.__context__ is not None and not error.__suppress_context__:
-            told["context"] = error.__context__
-        return self.mapping(told, depth, self._limits.items)
+            described["context"] = error.__context__
+        return self.mapping(described, depth, self._limits.items)
 
     def _number(self, value: int | float) -> JSON:
         if isinstance(value, float):
@@ -246,8 +246,8 @@ class Walk:
         if self._limits.text and value.bit_length() > 4 * self._limits.text:
             return f"{_CUT}number]"
         text = str(int(value))
-        told = self._plain(text)
-        return int(value) if told == text and -_EXACT < value < _EXACT else told
+        redacted = self._plain(text)
+        return int(value) if redacted == text and -_EXACT < value < _EXACT else redacted
 
     def _bytes(self, value: bytes | bytearray | memoryview) -> str:
         data = bytes(value)
@@ -260,8 +260,8 @@ class Walk:
         if type(key) is str:
             name = self._plain(key)
         elif key is None or isinstance(key, (str, int, float, bytes, *_AS_TEXT)):
-            told = self.value(key, 0)
-            name = told if isinstance(told, str) else str(told)
+            redacted = self.value(key, 0)
+            name = redacted if isinstance(redacted, str) else str(redacted)
         else:
             name = f"[redacted:type {_ascii(type(key).__name__)}]"
         if name != _REST:
@@ -274,7 +274,7 @@ class Walk:
         return self._redacted(text, self._budget)
 
     def _measured(self, text: str) -> str:
-        # The policy's own words are free, so that its result is measured as its input was.
+        # The policy's own markers do not count, so that a second pass measures the result like the first one.
         size = len(text)
         if text[:1] == "[" and size < _SHORT and text.startswith(_OWN):
             return text
@@ -285,7 +285,7 @@ class Walk:
 
 
 def _is_pair(value: object) -> TypeGuard[Sequence[Any]]:
-    """Tell a key and a value from a list of two names, which JSON has no tuples for."""
+    """Return whether a sequence is a key with its value, and not a list of two names."""
     if not isinstance(value, (list, tuple)) or len(value) != 2:
         return False
     return isinstance(value[0], bytes) or (isinstance(value, tuple) and isinstance(value[0], str))

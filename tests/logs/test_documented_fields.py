@@ -172,9 +172,8 @@ def test_the_table_of_formats_has_every_format() -> None:
 
 
 def test_the_table_of_libraries_has_every_reducer() -> None:
-    """Each logger that it names is reduced; its last row stands for those of which only the library's own words stay."""
-    named = [
-        name for loggers, _ in table("logger | what is written")[:-1] for name in re.findall(r"`([\w.]+)`", loggers)
-    ]
+    """Each logger that it names is reduced; the last row stands for all that keep the format string only."""
+    rows = table("logger | what is written")[:-1]
+    named = [name for loggers, _ in rows for name in re.findall(r"`([\w.]+)`", loggers)]
     assert [name for name in named if name not in LIBRARIES] == []
     assert {LIBRARIES[name] for name in named} >= {reducer for reducer in LIBRARIES.values() if reducer is not words}

@@ -25,35 +25,35 @@ def line(name: str, file: str) -> logging.LogRecord:
 @pytest.mark.parametrize("name", ["chat", "root", __name__, "queue", "shop.chat"])
 def test_a_line_of_the_applications_file_is_its_own(name: str) -> None:
     """Whatever its logger is called."""
-    assert OwnLoggers().wrote(line(name, __file__))
+    assert OwnLoggers().include(line(name, __file__))
 
 
 @pytest.mark.parametrize("file", [LIBRARY, STANDARD_LIBRARY], ids=["anyio", "asyncio"])
 def test_a_line_that_a_librarys_file_writes_is_not(file: str) -> None:
     """Whatever its logger is called, the root logger included; unless it is called after the application's module."""
     own = OwnLoggers()
-    assert not any(own.wrote(line(name, file)) for name in ("anyio", "chat", "root", "asyncio", "", "."))
+    assert not any(own.include(line(name, file)) for name in ("anyio", "chat", "root", "asyncio", "", "."))
     # A thread pool calls `logger.info`.
-    assert own.wrote(line(__name__, file))
+    assert own.include(line(__name__, file))
 
 
 @pytest.mark.parametrize("name", ["anyio.somewhere", "httpcore.http11", "aiosqlite", "asyncpg.pool"])
 def test_a_library_that_gives_its_callers_file_is_known_by_name(name: str) -> None:
     """That is what `stacklevel` is for; and an editable install lies where an application's files do."""
-    assert not OwnLoggers().wrote(line(name, __file__))
+    assert not OwnLoggers().include(line(name, __file__))
 
 
 @pytest.mark.parametrize("file", ["", "<string>", "<frozen shop>", "/nowhere/shop.py", "(unknown file)\0"])
 def test_an_unknown_place_is_a_librarys(file: str) -> None:
     """Fail closed."""
-    assert not OwnLoggers().wrote(line("chat", file))
+    assert not OwnLoggers().include(line("chat", file))
 
 
 def test_a_name_that_is_no_text_is_nobodys() -> None:
     """A record can be made of anything."""
     record = line("chat", __file__)
     record.name = 3  # type: ignore[assignment]
-    assert not OwnLoggers().wrote(record)
+    assert not OwnLoggers().include(record)
 
 
 def test_packages_that_were_unpacked_beside_the_application_are_libraries(
@@ -67,11 +67,11 @@ def test_packages_that_were_unpacked_beside_the_application_are_libraries(
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.syspath_prepend(str(archive))
     own = OwnLoggers()
-    assert own.wrote(line("chat", str(tmp_path / "shop.py")))
-    assert own.wrote(line("chat", str(tmp_path / "shop" / "_vendors.py")))
-    assert not own.wrote(line("chat", str(folder / "some.py")))
-    assert not own.wrote(line("chat", str(archive / "shop.py")))
-    assert not own.wrote(line("chat", str(tmp_path / "shop" / "_vendor" / "some.py")))
+    assert own.include(line("chat", str(tmp_path / "shop.py")))
+    assert own.include(line("chat", str(tmp_path / "shop" / "_vendors.py")))
+    assert not own.include(line("chat", str(folder / "some.py")))
+    assert not own.include(line("chat", str(archive / "shop.py")))
+    assert not own.include(line("chat", str(tmp_path / "shop" / "_vendor" / "some.py")))
 
 
 def test_the_package_that_is_named_as_the_applications_is_own_wherever_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,18 +81,18 @@ def test_the_package_that_is_named_as_the_applications_is_own_wherever_it_is(mon
     monkeypatch.setitem(sys.modules, "installed_shop", package)
     own = OwnLoggers()
     chat = f"{package.__path__[0]}/chat.py"
-    assert not own.wrote(line("chat", chat))
+    assert not own.include(line("chat", chat))
     own.add_package("installed_shop.web.app")
-    assert own.wrote(line("chat", chat))
-    assert own.wrote(line("installed_shop.chat", chat))
-    assert not own.wrote(line("chat", f"{package.__path__[0]}/_vendor/some.py"))
-    assert not own.wrote(line("chat", f"{package.__path__[0]}_plugin/some.py"))
+    assert own.include(line("chat", chat))
+    assert own.include(line("installed_shop.chat", chat))
+    assert not own.include(line("chat", f"{package.__path__[0]}/_vendor/some.py"))
+    assert not own.include(line("chat", f"{package.__path__[0]}_plugin/some.py"))
 
 
 def test_a_named_logger_is_kept_with_those_below_it() -> None:
     """LOG_RECORDER_LOGGERS."""
     own = OwnLoggers(["httpcore", "anyio.low"])
-    kept = {name for name in ("httpcore", "httpcore.http11", "httpcorex", "anyio") if own.wrote(line(name, LIBRARY))}
+    kept = {name for name in ("httpcore", "httpcore.http11", "httpcorex", "anyio") if own.include(line(name, LIBRARY))}
     assert kept == {"httpcore", "httpcore.http11"}
 
 

@@ -21,7 +21,7 @@ import pytest
 import divan_obs_asgi as obs
 from divan_obs_asgi.logs import PipelineHandler
 from divan_obs_asgi.logs.console_handlers import writes_to_console
-from divan_obs_asgi.logs.reconfigured import NextRecords
+from divan_obs_asgi.logs.reconfigured import NextRecordsWatcher
 from divan_obs_asgi.probes.canary import SECRETS
 from divan_obs_asgi.testing import converse, http_scope
 from tests.logs.root_logger import root_logger_kept
@@ -29,9 +29,9 @@ from tests.patience import PATIENCE_S
 from tests.stacks import Observed
 
 SHOP = logging.getLogger("shop")
-LOST = "Logging was configured again, and the root logger lost the handler that redacts; "
-BACK = LOST + "it is back."
-TAKEN_OFF = "Handlers for the console were taken off: each line is written once. Loggers: ['root']."
+LOST = "Logging was reconfigured, which removed the redacting handler from the root logger; "
+BACK = LOST + "it was put back."
+TAKEN_OFF = "Removed console handlers, so that each line is written once. Loggers: ['root']."
 GONE = LOST + "lines are not redacted (OBS_LOGGING_RESTORE is false)."
 ROOT = {"handlers": {"c": {"class": "logging.StreamHandler"}}, "root": {"handlers": ["c"], "level": "INFO"}}
 INI = """
@@ -169,7 +169,7 @@ def test_one_that_is_added_later_is_taken_off_at_the_next_look(capsys: pytest.Ca
     """A line says of which loggers."""
     observed = installed()
     SHOP.addHandler(logging.StreamHandler(sys.stdout))
-    observed.obs.log.look_after_handler()
+    observed.obs.log.check_handler()
     SHOP.warning("hello")
     assert messages(observed) == [TAKEN_OFF.replace("root", "shop"), "hello"]
     assert capsys.readouterr() == ("", "")
@@ -222,8 +222,8 @@ def test_an_earlier_pipeline_does_not_come_back() -> None:
     """The newest is put back, once."""
     first, second = installed(), installed()
     logging.root.handlers.clear()
-    first.obs.log.look_after_handler()
-    second.obs.log.look_after_handler()
+    first.obs.log.check_handler()
+    second.obs.log.check_handler()
     (handler,) = [one for one in logging.root.handlers if isinstance(one, PipelineHandler)]
     assert handler.logs is second.obs.log
     assert first.lines() == []
@@ -335,8 +335,8 @@ def test_records_are_looked_at_for_five_seconds_only() -> None:
             self.names.append(name)
 
     now, looking, before = [0.0], Looking(), logging.getLogRecordFactory()
-    NextRecords(looking.look, lambda: now[0])
-    NextRecords(looking.look, lambda: now[0])
+    NextRecordsWatcher(looking.look, lambda: now[0])
+    NextRecordsWatcher(looking.look, lambda: now[0])
     SHOP.warning("one")
     now[0] = 5.0
     SHOP.warning("another")

@@ -285,9 +285,9 @@ def test_a_slow_request_is_told(slow_s: float, took_s: float, scope: Scope, tell
     """LOG_SLOW_MS is for requests; a WebSocket lives for minutes, and what waits for news does so on purpose."""
     recorder = FlightRecorder(10, 1000, slow_s, lambda line, level: None)
     record = finished_after(took_s, scope)
-    assert recorder.tells_of(record) is tells
+    assert recorder.emits_for(record) is tells
     record.waits = True
-    assert not recorder.tells_of(record)
+    assert not recorder.emits_for(record)
 
 
 # The ring.

@@ -14,7 +14,7 @@ import uvicorn
 
 from divan_obs_asgi.logs.errors import describe_error
 from divan_obs_asgi.logs.raises import is_of_raise, raise_of
-from divan_obs_asgi.logs.repeats import is_repeated, note_reported, with_exception
+from divan_obs_asgi.logs.repeats import is_repeated, note_reported, with_granian_exception
 from divan_obs_asgi.redaction import RedactionPolicy
 
 POLICY = RedactionPolicy()
@@ -232,7 +232,7 @@ def test_granians_line_gets_the_exception(logger: str, msg: str, kind: type[Exce
     try:
         raises()
     except LookupError:
-        found = with_exception(record)
+        found = with_granian_exception(record)
     assert (found.exc_info[0] if isinstance(found.exc_info, tuple) else None) is kind
     assert record.exc_info is None
 

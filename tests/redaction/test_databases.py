@@ -10,7 +10,7 @@ import pytest
 
 from divan_obs_asgi import RedactionPolicy
 from divan_obs_asgi.logs.errors import describe_error
-from divan_obs_asgi.redaction.databases import MARKER, of_a_database
+from divan_obs_asgi.redaction.databases import MARKER, is_database_error
 from divan_obs_asgi.redaction.errors import frames_only, marker_for, marker_for_text
 
 POLICY = RedactionPolicy()
@@ -83,7 +83,7 @@ def test_other_errors_keep_their_text() -> None:
 )
 def test_databases_are_known_by_the_module_of_their_exceptions(kind: str, is_one: bool) -> None:
     """A module that only begins with the same letters is another one."""
-    assert of_a_database(kind) is is_one
+    assert is_database_error(kind) is is_one
 
 
 def test_a_chain_that_bites_its_tail_has_an_end() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from divan_obs_asgi.redaction import DEFAULT_RULES, KeyRule, RedactionPolicy, TextRule, TokenShape
 from divan_obs_asgi.redaction.keys import KeyIndex
 from divan_obs_asgi.redaction.pairs import PairRule
-from divan_obs_asgi.redaction.prefilter import Signs
+from divan_obs_asgi.redaction.prefilter import Prefilter
 from divan_obs_asgi.redaction.text import Finder
 from divan_obs_asgi.redaction.tokens import TokenRule
 from divan_obs_asgi.redaction.view import View
@@ -22,14 +22,14 @@ RULES: list[Finder] = [
     TokenRule(rule for rule in DEFAULT_RULES if isinstance(rule, TokenShape)),
     *(rule for rule in DEFAULT_RULES if isinstance(rule, TextRule)),
 ]
-SIGNS = Signs([rule.sign for rule in RULES])
+PREFILTER = Prefilter([rule.sign for rule in RULES])
 TEXTS = [case.value for cases in load().values() for case in cases if isinstance(case.value, str)]
 
 
 def overlooked(text: str) -> list[str]:
     """Return what the rules find in a text that they would not be asked about."""
     view = View(text)
-    asked = SIGNS.needed(view.raw)
+    asked = PREFILTER.needed(view.raw)
     return [f"{name}: {text!r}" for rule, own in enumerate(RULES) if rule not in asked for _, _, name in own.find(view)]
 
 
@@ -47,7 +47,7 @@ def test_no_secret_is_without_its_sign(text: str) -> None:
 def test_a_clean_line_is_read_by_no_rule() -> None:
     """That is why redaction costs next to nothing."""
     line = b'{"ts":"2026-11-24T09:30:11.402117Z","msg":"GET /users/{id}","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"}'
-    assert SIGNS.needed(line) == []
+    assert PREFILTER.needed(line) == []
 
 
 def test_a_rule_without_a_sign_is_asked_about_every_text() -> None:
@@ -58,5 +58,5 @@ def test_a_rule_without_a_sign_is_asked_about_every_text() -> None:
 
 def test_a_sign_that_is_no_pattern_is_a_start_up_error() -> None:
     """And not one of the first text."""
-    with pytest.raises(ValueError, match=r"^The sign '\(\?<=a\)b' is no pattern of RE2: "):
+    with pytest.raises(ValueError, match=r"^The sign '\(\?<=a\)b' is not a valid RE2 pattern: "):
         RedactionPolicy((TextRule(lambda view: (), r"(?<=a)b"),))

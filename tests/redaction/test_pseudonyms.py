@@ -140,9 +140,9 @@ def test_nothing_is_told_as_nothing(value: object) -> None:
 
 def test_a_hash_without_a_key_is_refused() -> None:
     """At start-up, and not with the first user."""
-    with pytest.raises(ValueError, match="user_id is 'hash' and there is no hash_key"):
+    with pytest.raises(ValueError, match="user_id is 'hash' and hash_key is missing"):
         RedactionPolicy(user_id="hash")
-    with pytest.raises(ValueError, match="ip is 'hash' and there is no hash_key"):
+    with pytest.raises(ValueError, match="ip is 'hash' and hash_key is missing"):
         RedactionPolicy(ip="hash", hash_key="")
 
 
