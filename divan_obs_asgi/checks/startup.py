@@ -9,7 +9,7 @@ from divan_obs_asgi.checks.base import check
 from divan_obs_asgi.checks.deployment import Deployment
 from divan_obs_asgi.checks.finding import Finding
 from divan_obs_asgi.probes.config import JWT_SECRET_BYTES, TOKEN_CHARACTERS, ConfigProbe
-from divan_obs_asgi.settings.service import IN_PLAY
+from divan_obs_asgi.settings.service import TEST_ENVS
 
 _TOKENS = ("OBS_ADMIN_TOKEN", "OBS_ADMIN_TOKEN_PREVIOUS")
 _URLS = ("REDIS_URL", "DATABASE_URL", "S3_ENDPOINT_URL")
@@ -31,7 +31,7 @@ _PLACEHOLDER = re.compile(
 )
 def development(deployment: Deployment) -> Iterator[Finding]:
     env = deployment.settings.service.env
-    if env in IN_PLAY:
+    if env in TEST_ENVS:
         value = f"is {env!r}" if deployment.environ.get("OBS_ENV", "").strip() else "is not set: it is 'dev'"
         yield Finding(
             f"OBS_ENV {value}. Weak tokens and public metrics are allowed there, and there is no drain delay.",
@@ -75,7 +75,7 @@ def no_collector(deployment: Deployment) -> Iterator[Finding]:
 
 @check("obs.E010", "A secret is the placeholder of an example or a template.", docs="docs/ops.md")
 def placeholders(deployment: Deployment) -> Iterator[Finding]:
-    if deployment.settings.service.env in IN_PLAY and not deployment.deploy:
+    if deployment.settings.service.env in TEST_ENVS and not deployment.deploy:
         return
     for name in _SECRETS:
         if _PLACEHOLDER.search(deployment.environ.get(name, "")):

@@ -181,7 +181,7 @@ class Observability:
             log_stream,
             dropped=lambda level: metrics.logs_dropped.labels(level).inc(),
             failed=lambda error: faults.report("sink", error),
-            form=form_for(settings.logs.format, log_stream, os.environ, dev=settings.says_dev),
+            form=form_for(settings.logs.format, log_stream, os.environ, dev=settings.dev_is_explicit),
         )
         lines = Lines(
             settings.service.name, settings.service.env, settings.service.commit, metrics.counting(policy, "log")
@@ -256,7 +256,7 @@ class Observability:
             faults,
             set_draining,
             signals=settings.health.drain_enabled,
-            why_development=lambda: why_development(sys._getframe(), dev=settings.says_dev),
+            why_development=lambda: why_development(sys._getframe(), dev=settings.dev_is_explicit),
         )
         background.add("drain", drain.run)
         disconnects = Disconnects(settings.requests.cancel_on_disconnect)

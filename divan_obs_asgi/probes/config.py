@@ -9,7 +9,7 @@ from divan_obs_asgi.exceptions import ProbeFailed
 from divan_obs_asgi.probes.base import STARTUP, Group
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.settings.parsers import DIFFERENT_CHARACTERS
-from divan_obs_asgi.settings.service import IN_PLAY
+from divan_obs_asgi.settings.service import TEST_ENVS
 
 # RFC 7518, section 3.2: a key of at least the size of the hash output, 256 bits for HS256.
 JWT_SECRET_BYTES = 32
@@ -62,7 +62,7 @@ class ConfigProbe:
         return [flag for flag, ok in valid.items() if not ok]
 
     def _is_long_enough(self, key: str) -> bool:
-        if self._settings.service.env not in IN_PLAY and len(set(key)) < DIFFERENT_CHARACTERS:
+        if self._settings.service.env not in TEST_ENVS and len(set(key)) < DIFFERENT_CHARACTERS:
             return False
         return _bytes_in(key) >= JWT_SECRET_BYTES
 

@@ -1,4 +1,4 @@
-"""Secrets that a text gives a name to: `password=...`, `"token": "..."`, `Cookie: ...`, `<secret>...</secret>`."""
+"""Named secrets in texts: `password=...`, `"token": "..."`, `Cookie: ...`, `<secret>...</secret>`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from divan_obs_asgi.redaction.keys import (
 from divan_obs_asgi.redaction.patterns import JOINT, any_of
 from divan_obs_asgi.redaction.view import SEPARATOR, UNREAD, Found, View
 
-# What stands between key and value, made one: separators "=", quotes and closing brackets '"'.
+# Unifies the characters between key and value: separators become "=", quotes and closing brackets become '"'.
 _ALIKE = bytes.maketrans(b":>'\\`[]\tABCDEFGHIJKLMNOPQRSTUVWXYZ", b'=="""""\x20abcdefghijklmnopqrstuvwxyz')
 _ENCODED = (
     (b"%255b", b'"""""'),
@@ -36,10 +36,10 @@ _ENCODED = (
     (b"%27", b'"""'),
     (b"%20", b"   "),
 )
-# Without what may stand in a key or around it, every key that matters is its own words and the separator.
+# Without these characters in a key or around it, every sensitive key is a sequence of words and a separator.
 _AROUND = b"\"'`\\[] \t-_.0123456789"
 _NO_DIGITS = str.maketrans("", "", "0123456789")
-# What a key may add to the word that gives it away: `password_2`, `token_value`, `secretRaw`.
+# Words that a key may add to its sensitive word: `password_2`, `token_value`, `secretRaw`.
 _SUFFIXES = """
     value raw plain text str string data encrypted enc hash hex base64 b64 id new old confirm confirmation again
     bytes json pem no nr num number
@@ -48,14 +48,14 @@ _SUFFIXES = """
 _OPENING = re.compile(
     rb"[=>]{0,2}[ \t]{0,8}(?:\r?\n[ \t]{0,16}){0,2}(?:[bBrRuUfF]{1,2}(?=['\"]))?(?P<quote>(?:\\{0,7}[\"'`])|%22|%27)?"
 )
-# What the opening of a value begins with, but for one blank; any other character begins the value itself.
+# The first characters before a value, apart from one blank. Any other character begins the value itself.
 _OPENS = b" =>\t\r\n\\\"'`%"
-# Of Python, in front of a quote.
+# Python's prefixes of a quote.
 _PREFIXES = b"bBrRuUfF"
 _BEHIND_PREFIX = frozenset(bytes([char]) for char in _PREFIXES + b"\"'")
 _END_QUOTED = {
     b'"': re.compile(rb'(?:[^"\\]|\\.)*+', re.DOTALL),
-    # SQL doubles the quote that it means.
+    # SQL escapes a quote by doubling it.
     b"'": re.compile(rb"(?:[^'\\]|\\.|'')*+", re.DOTALL),
     b"`": re.compile(rb"[^`]*+"),
 }
@@ -63,7 +63,7 @@ _BARE = re.compile(rb"[^\s&,;)\]}>\"'<|`]+")
 _LINE = re.compile(rb"(?i:digest|oauth|signature|aws4-hmac-sha256)\s[^\r\n]+|[^\r\n\"']*[^\s\"']")
 _WORDS = re.compile(rb"[^\r\n&\"'|]+")
 _NAMES = re.compile(rb"[^\r\n&\"'|,;)(<>]+")
-# Ends both: the next key.
+# The next key ends both.
 _NEXT_KEY = re.compile(rb"\s{1,8}[\w.-]{1,64}[\"']?[=:]")
 _LONGEST_NEXT_KEY = 80
 _BLANK = re.compile(rb"\s")
@@ -75,20 +75,20 @@ _CLOSING = {b"[": b"]", b"{": b"}", b"(": b")"}
 
 # `$token->expires_at`
 _MEMBER = re.compile(rb"[A-Za-z_]{1,64}(?![\w.!#$%&*+/=-])")
-# Where a key begins a line, with nothing in front but blanks and the dash of a list.
+# A key at the beginning of a line, after blanks and the dash of a list.
 _LINE_START = re.compile(rb"(?:\A|\n|\\n)(?P<indent>[ \t]{0,32}(?:- )?)[\"']?\Z")
-# YAML's block of text, `|` and `>`; an end of line that is escaped.
+# YAML's text blocks, `|` and `>`; an escaped line end.
 _BLOCK = re.compile(rb"[|>][-+]?[0-9]?[ \t]{0,8}(?:\r?\n|\\n)[ \t]{1,32}")
 _ABOVE = (b"|", b">")
 _ESCAPED_LINE = re.compile(rb"(?:\\r)?\\n[ \t]{1,32}")
 _REST = re.compile(rb"(?:[^\r\n\\]|\\(?![rn])){0,1024}")
 _NEXT_LINE = re.compile(rb"(?:\r?\n|(?:\\r)?\\n)(?P<indent>[ \t]{1,32})(?=[^\s])")
 _MAX_LINES = 16
-# Another key below this one, a frame of a traceback, its marks.
+# Another key below this one, a frame of a traceback, or its marks.
 _CODE = re.compile(rb"[\w.\"'-]{1,64}:(?:\s|\Z)|File \"|[~^]{2}|(?:return|raise|if|for|await|with|try|pass)\b")
 _ALONE = re.compile(rb"[^\s=:]{1,256}(?=[ \t]*(?:\r?\n|\Z))")
-# A header of ASGI, an item of a form, and how lists of both are written. A list of two is one only among lists: two
-# names in a list are as common.
+# An ASGI header, an item of a form, and the notation of lists of both. A list of two items is a pair only inside
+# another list, because a list of two names is as common.
 _PAIR = re.compile(
     rb"""
     (?:\(|(?P<list>\[)|\b(?P<name>name|key|header|field)\\{0,7}['"]?\s?[:=]\s?)\s?
@@ -102,7 +102,7 @@ _PAIR_ENDS = re.compile(rb"\\{0,7}['\"]?\s?,?\s?(?:[)\]]|\Z)")
 _VALUE = re.compile(rb"(?:[bBuUrR]{1,2}(?=['\"]))?(?P<quote>\\{0,7}[\"'])?")
 _ITEM = re.compile(rb"[^\s,()\[\]{}]+")
 
-# What stands in the place of a secret and is none: placeholders, code, types, results of a check.
+# Values that are not secrets: placeholders, code, types, results of a check.
 _NO_SECRET = re.compile(
     rb"""
     \[(?:redacted:[\w -]{1,64}|cut:[\w -]{1,32})\]|\*+|\.{3}|-+|
@@ -111,7 +111,7 @@ _NO_SECRET = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-# What such a thing begins with that is no word, and what else has a meaning of its own at the beginning of a value.
+# First characters of such values that are not letters, and other characters with a meaning of their own there.
 _NO_SECRET_BEGINS = b"[*.-{$%<#"
 _SPECIAL = b"|>\\[{("
 _WORD = re.compile(rb"[A-Za-z/]+(?:-[a-z]+)?")
@@ -135,19 +135,19 @@ _SECRET_LOOK = re.compile(rb"[^\s]*[\d_!#$%^&*+/=~-]|[a-z]+[A-Z]|[^\s]{20}")
 _AMOUNT = re.compile(rb"\d+(?:\.\d+)?\s?(?:[kKmMgG]i?)?[bB](?:ytes?)?\b|\d+ (?:chars|characters|items|lines|parts)\b")
 # `Authorization` and `Cookie` are headers, whose values have spaces and semicolons.
 _TO_THE_END = words("cookie set-cookie set_cookie authorization proxy-authorization proxy_authorization")
-# Their values end otherwise than at the next blank.
+# Their values do not end at the next blank.
 _SENTENCES = frozenset({BODY, PERSON, PHONE, POSITION})
 _MAX_BRACKETS = 64
 
 
 class _Key(NamedTuple):
     """
-    What is known of a key, worked out once for each.
+    The cached properties of a key.
 
     Attributes:
         rule: the name of the rule that redacts its value.
         header: whether its value ends with the line.
-        glues: whether a value that follows without a blank may be the one of the next key as well.
+        glues: whether a value that follows without a blank may also be the value of the next key.
     """
 
     rule: str
@@ -157,13 +157,13 @@ class _Key(NamedTuple):
 
 class PairRule:
     """
-    Finds values by the key that stands in front of them, by the same index that redacts fields.
+    Finds values by the key before them, with the same index that redacts fields.
 
-    Texts are read backwards: a separator is a literal, which is searched for very fast, and whether the key behind it
-    matters is decided by its last letters.
+    Texts are read backwards: a separator is a literal, so the search is very fast, and then the last letters of the key
+    decide whether it is sensitive.
     """
 
-    # As many as the index remembers; what is beyond this is data.
+    # As many as in the cache of the index. A larger number means that data is used as keys.
     _MEMORY = 4096
 
     def __init__(self, index: KeyIndex, rules: Iterable[KeyRule]) -> None:
@@ -192,21 +192,21 @@ class PairRule:
         if self._signs.search(signs) is None:
             return ()
         size = len(alike)
-        # Of what is left half at most, so that some places can be looked at.
+        # At most half of the rest, so that some places can be examined.
         wanted = alike.count(b"=")
         read = view.takes(wanted, SEPARATOR)
         if read < wanted:
             size -= len(alike.split(b"=", read)[-1])
             alike = alike[:size]
             signs = alike.translate(None, _AROUND)[::-1]
-        # In a bounded text those that stand first are looked at: they are the last ones here.
+        # With a budget, the first places of the text are examined. They are the last ones here.
         places = [match.start() for match in self._signs.finditer(signs)]
         unread = len(places) - view.takes(len(places))
         return self._values(view.raw, alike[::-1], signs, places, unread)
 
     def _values(self, raw: bytes, backwards: bytes, signs: bytes, places: list[int], unread: int) -> Iterator[Found]:
         size = len(backwards)
-        # The separators of both, in order, are the same; in front of the one at `n` stand `lengths[n] + n` characters.
+        # Both have the same separators in the same order; `lengths[n] + n` characters precede the one at `n`.
         lengths = list(accumulate(map(len, backwards.split(b"="))))
         passed = counted = 0
         ends = _Ends()
@@ -227,7 +227,7 @@ class PairRule:
             start, key_start, key_end = size - match.start(), size - ends_at, size - begins
             text = raw[key_start:key_end]
             key = known.get(text) or self._key_of(text)
-            # A marker that stands in front of a separator is no key.
+            # A marker before a separator is not a key.
             if key is None or (raw[key_start - 1] == 58 and raw[key_start - 10 : key_start] == b"[redacted:"):
                 continue
             place = _value(raw, start, key_start, key, key.glues and key_end == start - 1, ends)
@@ -249,7 +249,7 @@ class PairRule:
 
 
 class EntryRule:
-    """Finds values that stand second in an entry, where the key stands first: `('password', '...')`."""
+    """Finds values in entries of key and value: `('password', '...')`."""
 
     def __init__(self, index: KeyIndex, rules: Iterable[KeyRule]) -> None:
         self._index = index
@@ -273,7 +273,7 @@ class EntryRule:
 
 
 def _key_sign(endings: Iterable[Sequence[str]]) -> str:
-    """Return a pattern of RE2 for the end of each key that may be sensitive."""
+    """Return an RE2 pattern for the end of each key that may be sensitive."""
     joint = "(?:[-_. \\t]|%20)?"
     ends = "|".join(sorted(joint.join(map(re.escape, words)) for words in endings))
     return f"(?i)(?:{ends})(?:{joint}(?:{'|'.join(_SUFFIXES.split())}|[0-9]{{1,3}}))?"
@@ -281,13 +281,14 @@ def _key_sign(endings: Iterable[Sequence[str]]) -> str:
 
 class _Ends(dict[bytes, tuple[int, int]]):
     """
-    What is known of the text behind a place, which is read backwards: nothing of it is read twice.
+    Cached positions in the text after the current place. Texts are read backwards, so no part is read twice.
 
     Attributes:
-        brackets: for each bracket that opened a value, where its value ends.
-        next_key: where the last sentence began, and where the next key behind it stands.
-        blanks: for each end of a sentence, where the blanks in front of it begin.
-        bare: where the key of the last bare value begins, and where that value ends: in `sid=pin=x` it is both's.
+        brackets: for each opening bracket of a value, the end of the value.
+        next_key: the beginning of the last sentence, and the position of the next key after it.
+        blanks: for each end of a sentence, the beginning of the blanks before it.
+        bare: the beginning of the key of the last bare value, and the end of the value: in `sid=pin=x` both keys have
+            it.
     """
 
     def __init__(self) -> None:
@@ -299,8 +300,8 @@ class _Ends(dict[bytes, tuple[int, int]]):
 
 
 def _run(pattern: re.Pattern[bytes], raw: bytes, begin: int, ends: _Ends) -> tuple[int, int] | None:
-    """Match a run; texts are read backwards, so where it meets the last one the rest is known."""
-    # A pattern hashes all of itself whenever it is asked, its source only once.
+    """Match a run. Texts are read backwards, so if it reaches the previous run, the rest is cached."""
+    # The cache key is the source: a pattern computes its hash at each look-up, a bytes object only once.
     known, stop = ends.get(pattern.pattern) or (len(raw), len(raw))
     ahead = begin < known
     match = pattern.match(raw, begin, known if ahead else len(raw))
@@ -312,14 +313,14 @@ def _run(pattern: re.Pattern[bytes], raw: bytes, begin: int, ends: _Ends) -> tup
 
 
 def _value(raw: bytes, start: int, key_start: int, key: _Key, glued: bool, ends: _Ends) -> tuple[int, int] | None:
-    """Return where the value is that begins at `start`, or None where there is none worth hiding."""
+    """Return the place of the value that begins at `start`, or None if it need not be hidden."""
     if raw[start - 1] == 62:  # ">"
         if raw[start - 2] == 45:  # "->"
             return None if _MEMBER.match(raw, start) else _after_arrow(raw, start, ends)
         # Of "<password>".
         if raw[key_start - 1 : key_start] not in (b"<", b":"):
             return None
-        return _kept(raw, _run(_IN_TAGS, raw, start, ends))
+        return _unless_placeholder(raw, _run(_IN_TAGS, raw, start, ends))
     begin = start + raw.startswith(b" ", start)
     if begin == len(raw):
         return None
@@ -330,7 +331,7 @@ def _value(raw: bytes, start: int, key_start: int, key: _Key, glued: bool, ends:
         begin, quote = opening.end(), opening["quote"]
         if quote:
             if raw.startswith(2 * quote, begin) and quote in _END_QUOTED:
-                return _quoted(raw, begin + 2, 3 * quote)  # Of several lines, as Python and TOML have it.
+                return _quoted(raw, begin + 2, 3 * quote)  # A value of several lines, as in Python and TOML.
             return _quoted(raw, begin, quote)
         if begin == len(raw):
             return None
@@ -354,13 +355,13 @@ def _value(raw: bytes, start: int, key_start: int, key: _Key, glued: bool, ends:
         ):
             return below
     if key.header:
-        return _kept(raw, _run(_LINE, raw, begin, ends))
+        return _unless_placeholder(raw, _run(_LINE, raw, begin, ends))
     word = _WORD.match(raw, begin)
     if (
         first in _NO_SECRET_BEGINS
         if word is None
         else first in b"xX" or word[0].lower() in _NO_SECRETS or raw.startswith(b".", word.end())
-    ) and _stands_for_none(raw, begin, len(raw)):
+    ) and _is_placeholder(raw, begin, len(raw)):
         return None
     if first in b"[{(":
         return begin, matching_bracket(raw, begin, ends)
@@ -387,7 +388,7 @@ def _value(raw: bytes, start: int, key_start: int, key: _Key, glued: bool, ends:
 
 
 def _sentence(pattern: re.Pattern[bytes], raw: bytes, begin: int, ends: _Ends) -> tuple[int, int] | None:
-    """Return where the words are that begin here: up to a delimiter, or to the next key with its blank."""
+    """Return the place of the words that begin here, up to a delimiter, or to the blank before the next key."""
     run = _run(pattern, raw, begin, ends)
     if run is None:
         return None
@@ -402,7 +403,7 @@ def _sentence(pattern: re.Pattern[bytes], raw: bytes, begin: int, ends: _Ends) -
     blanks = ends.blanks.get(end)
     if blanks is None:
         ends.blanks[end] = blanks = begin + len(raw[begin:end].rstrip())
-    # Where all in front of the end is blank, there is another value's.
+    # If everything before the end is blank, the end belongs to another value.
     return (begin, blanks) if blanks > begin else None
 
 
@@ -411,12 +412,12 @@ def _after_arrow(raw: bytes, start: int, ends: _Ends) -> tuple[int, int] | None:
 
 
 def _below(raw: bytes, key_start: int, begin: int, *, block: bool = False) -> tuple[int, int] | None:
-    """Return a value that stands below its key, as YAML and folded headers (RFC 9112, section 5.2) have it."""
+    """Return the place of a value below its key, as in YAML and folded headers (RFC 9112, section 5.2)."""
     before = _LINE_START.search(raw, max(0, key_start - 40), key_start)
     column = len(raw[max(0, begin - 33) : begin]) - len(raw[max(0, begin - 33) : begin].rstrip(b" \t"))
     if raw.startswith(b"- ", begin):
         begin += 2
-    if before is None or (not block and (_CODE.match(raw, begin) or _stands_for_none(raw, begin, len(raw)))):
+    if before is None or (not block and (_CODE.match(raw, begin) or _is_placeholder(raw, begin, len(raw)))):
         return None
     own = len(before["indent"])
     if column <= own:
@@ -432,12 +433,12 @@ def _below(raw: bytes, key_start: int, begin: int, *, block: bool = False) -> tu
 
 
 def value_at(raw: bytes, begin: int, ends: _Ends | None = None) -> tuple[int, int] | None:
-    """Return the value that a text of Python or JSON has here; None where there is none worth hiding."""
+    """Return the place of the Python or JSON value that begins here; None if it need not be hidden."""
     opening = _VALUE.match(raw, begin)
     assert opening is not None
     if opening["quote"]:
         return _quoted(raw, opening.end(), opening["quote"])
-    if _stands_for_none(raw, begin, len(raw)):
+    if _is_placeholder(raw, begin, len(raw)):
         return None
     if raw[begin : begin + 1] in _CLOSING:
         return begin, matching_bracket(raw, begin, ends)
@@ -448,13 +449,13 @@ def _span(value: re.Match[bytes] | None) -> tuple[int, int] | None:
     return None if value is None else value.span()
 
 
-def _kept(raw: bytes, value: tuple[int, int] | None) -> tuple[int, int] | None:
-    return None if value is None or _stands_for_none(raw, *value) else value
+def _unless_placeholder(raw: bytes, value: tuple[int, int] | None) -> tuple[int, int] | None:
+    return None if value is None or _is_placeholder(raw, *value) else value
 
 
-def _stands_for_none(raw: bytes, begin: int, end: int) -> bool:
-    """Tell whether what begins here is no secret: a word of a sentence, a placeholder."""
-    stop = _end_of_nothing(raw, begin, end)
+def _is_placeholder(raw: bytes, begin: int, end: int) -> bool:
+    """Return whether the value is a word of a sentence or a placeholder and not a secret."""
+    stop = _end_of_placeholder(raw, begin, end)
     if stop in (0, end):
         return stop > 0
     # "expired." ends a sentence, "no.7f3c" does not.
@@ -463,11 +464,11 @@ def _stands_for_none(raw: bytes, begin: int, end: int) -> bool:
     )
 
 
-def _is_nothing(raw: bytes, begin: int, end: int) -> bool:
-    return _end_of_nothing(raw, begin, end) == end
+def _is_whole_placeholder(raw: bytes, begin: int, end: int) -> bool:
+    return _end_of_placeholder(raw, begin, end) == end
 
 
-def _end_of_nothing(raw: bytes, begin: int, end: int) -> int:
+def _end_of_placeholder(raw: bytes, begin: int, end: int) -> int:
     word = _WORD.match(raw, begin, end)
     if word is not None:
         text, stop = word[0], word.end()
@@ -488,15 +489,15 @@ def _quoted(raw: bytes, begin: int, quote: bytes) -> tuple[int, int] | None:
         assert match is not None
         end = match.end()
     else:
-        # Escaped quotes, as JSON inside JSON has them, and encoded ones: up to the next of the same kind.
+        # Escaped quotes, as in JSON inside JSON, and encoded quotes: up to the next one of the same kind.
         end = raw.find(quote, begin)
     if end < 0:
         end = len(raw)
-    return None if begin == end or _is_nothing(raw, begin, end) else (begin, end)
+    return None if begin == end or _is_whole_placeholder(raw, begin, end) else (begin, end)
 
 
 def matching_bracket(raw: bytes, begin: int, ends: _Ends | None = None) -> int:
-    """Return the end of what the bracket at `begin` opens; the end of the text where it is not closed."""
+    """Return the position after the bracket that closes the one at `begin`; the end of the text if there is none."""
     if ends is None:
         ends = _Ends()
     ends.brackets[begin] = end = _end_of_bracket(raw, begin, ends)
@@ -529,12 +530,12 @@ def _end_of_bracket(raw: bytes, begin: int, ends: _Ends) -> int:
 
 
 def _in_prose(raw: bytes, key_start: int) -> bool:
-    """Tell whether a word stands before the key, as in a sentence."""
+    """Return whether a word precedes the key, as in a sentence."""
     return key_start > 1 and raw[key_start - 1] == 32 and raw[key_start - 2 : key_start - 1].isalpha()
 
 
 def _endings(rules: Iterable[KeyRule]) -> set[tuple[str, ...]]:
-    """Return the words in which a key ends that one of the rules may cover."""
+    """Return the words at the end of keys that one of the rules may match."""
     endings = {tuple(phrase.split()) for rule in rules for phrase in rule.words | rule.last | rule.exact}
     if any(rule.glued for rule in rules):
         endings |= {(word,) for word in GLUED_WORDS}

@@ -5,16 +5,16 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-# No configuration is longer; a log or a database that was named by mistake is.
+# A longer file is not a configuration but, for example, a log or a database that was named by mistake.
 _MAX_BYTES = 1_000_000
 
 
 def read_env_file(path: str) -> dict[str, str]:
     """
-    Return the variables of a file as python-dotenv reads it: quotes, `export`, comments and `${NAME}` included.
+    Return the variables of a file as python-dotenv reads them, including quotes, `export`, comments and `${NAME}`.
 
     Raises:
-        ValueError: saying what was expected, with the number of each malformed line and never its text.
+        ValueError: with the expected form and the number of each malformed line, but never its text.
     """
     text = _text_of(path)
     try:
@@ -22,7 +22,7 @@ def read_env_file(path: str) -> dict[str, str]:
         from dotenv.parser import parse_stream
     except ImportError:
         raise ValueError("python-dotenv to read it: pip install 'divan-obs-asgi[dotenv]'") from None
-    # python-dotenv itself goes on after such a line, and logs a warning.
+    # python-dotenv itself only logs a warning for such a line.
     bad = [
         _line_of(binding.original.line, binding.original.string)
         for binding in parse_stream(io.StringIO(text))
@@ -35,9 +35,9 @@ def read_env_file(path: str) -> dict[str, str]:
 
 def _text_of(path: str) -> str:
     try:
-        # A pipe or a device might keep the start waiting, and could be read only once.
+        # A pipe or a device might block the start, and could be read only once.
         if not Path(path).is_file():
-            raise ValueError("a file, which is not there")
+            raise ValueError("an existing file")
         with Path(path).open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
     except OSError as error:
@@ -51,7 +51,7 @@ def _text_of(path: str) -> str:
 
 
 def _line_of(first: int, statement: str) -> int:
-    """Return the line of a statement, which begins with the empty lines before it."""
+    """Return the line number of a statement, whose text includes the empty lines before it."""
     return first + len(statement[: len(statement) - len(statement.lstrip())].splitlines())
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 
 T = TypeVar("T")
 
-# Where a value can come from: the declaration, the environment, the file of OBS_ENV_FILE, or a keyword argument.
+# Sources of a value: the declaration, the environment, the file of OBS_ENV_FILE, or a keyword argument.
 SOURCES = ("default", "environment", "file", "code")
 
 
@@ -19,7 +19,7 @@ class Flag:
     One environment variable.
 
     Attributes:
-        parse: returns the value; raises ValueError with what was expected.
+        parse: returns the value; raises ValueError with the expected form.
         doc: one or two sentences for the table of flags.
         secret: whether the value is never shown.
     """

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from divan_obs_asgi.settings.flag import flag
 from divan_obs_asgi.settings.parsers import boolean, integer, logger_names, one_of, positive_integer, share
 
-# The names the standard library knows, so that `logging.getLevelName` agrees.
+# The names of the standard library, as in `logging.getLevelName`.
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOG_FORMATS = ("auto", "json", "console")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogSettings:
-    """What is written, in which form, and what is kept for requests that fail."""
+    """Which lines are written, in which form, and which are buffered for requests that fail."""
 
     enabled: bool = flag(
         "OBS_LOGGING_ENABLED",

@@ -10,7 +10,7 @@ from divan_obs_asgi.settings.parsers import boolean, directory, namespace, posit
 
 @dataclass(frozen=True, kw_only=True)
 class MetricSettings:
-    """What is counted, under which names, and how many series there may be."""
+    """Whether requests are counted, the prefix of metric names, and the limit of series."""
 
     enabled: bool = flag("OBS_METRICS_ENABLED", boolean, True, "Count and time every request.")
     public: bool = flag(

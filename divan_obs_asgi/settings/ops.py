@@ -24,7 +24,7 @@ FEW_CHARACTERS = f"fewer than {SECRET_LENGTH} characters, or fewer than {DIFFERE
 
 @dataclass(frozen=True, kw_only=True)
 class OpsSettings:
-    """Where the endpoints are served, and who may use them."""
+    """Where the endpoints are served, and which clients may use them."""
 
     enabled: bool = flag("OBS_OPS_ENABLED", boolean, True, "Serve /health/*, /metrics and /ops/*.")
     admin_token: str | None = flag(
@@ -55,7 +55,7 @@ class OpsSettings:
     )
 
     def guessable_tokens(self, env: str) -> list[str]:
-        """Return a sentence for each admin token that is easily guessed or of no use."""
+        """Return a sentence for each admin token that is easy to guess or useless."""
         tokens = {"OBS_ADMIN_TOKEN": self.admin_token, "OBS_ADMIN_TOKEN_PREVIOUS": self.admin_token_previous}
         wrong = [
             f"{flag} has {FEW_CHARACTERS}, with OBS_ENV={env!r}: it can be guessed. "

@@ -1,4 +1,4 @@
-"""How flags are read: each of these takes a text and returns a value, or raises ValueError with what was expected."""
+"""Parsers of flags: each takes a text and returns a value, or raises ValueError with the expected form."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from urllib.parse import urlsplit
 
 from divan_obs_asgi.redaction.keys import KEY_RULES, KeyIndex, split_words
 
-# Each is a question to Redis, every few seconds.
+# Each stream is a query to Redis every few seconds.
 MAX_STREAMS = 100
-# A secret that nobody can guess has as many characters, and as many different ones; 16 hexadecimal digits are 64 bits.
+# A secret that cannot be guessed has at least this many characters, and this many different ones; 16 hexadecimal digits
+# are 64 bits.
 SECRET_LENGTH = 16
 DIFFERENT_CHARACTERS = 6
-# RFC 9110, section 5.6.2: what a header may be called.
+# RFC 9110, section 5.6.2: valid names of headers.
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
-# Each is a look-up for every request.
+# Each header is a look-up in every request.
 _MAX_HEADERS = 8
-# Headers by which a response works, and those in which the trace stands: an id in their place would break it.
+# Headers with a function in a response, and headers of the trace context: an id in one of them would break it.
 _TAKEN = re.compile(
     r"(?:access-control|content|proxy|sec|strict|www)-.*|accept-ranges|age|allow|alt-svc|cache-control|connection|date|etag"
     r"|expires|host|keep-alive|last-modified|location|pragma|refresh|retry-after|server|server-timing|set-cookie"
     r"|traceparent|traceresponse|tracestate|baggage|te|trailer|transfer-encoding|upgrade|vary|via",
     re.IGNORECASE,
 )
-# An exact path is compared with the decoded one of a request: neither a query nor a pattern.
+# An exact path is compared with the decoded path of a request, so it has neither a query nor a pattern.
 _PATH = re.compile(r"/[^\s?#*{}\x00-\x1f\x7f]{0,255}")
 _MAX_PATHS = 100
-# The route of a page, in whatever notation its framework has: /rooms/[id], /rooms/:id, /rooms/{id}.
+# The route of a page in the notation of any framework: /rooms/[id], /rooms/:id, /rooms/{id}.
 _PAGE_ROUTE = re.compile(r"/[!$-+\-.-;=@-~]{0,127}")
-# With 5 names and 3 ratings of each, and those of no known page, they are 465 series; OBS_METRICS_MAX_SERIES is 500.
+# With 5 names, 3 ratings of each, and unknown pages, these are 465 series; OBS_METRICS_MAX_SERIES is 500.
 MAX_PAGE_ROUTES = 30
 _ORIGIN = re.compile(r"https?://([a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(:[0-9]{1,5})?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -39,7 +40,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?|\.[0-9]{1,9}")
 
 
 def boolean(text: str) -> bool:
-    """Read a switch."""
+    """Parse a switch."""
     lowered = text.strip().lower()
     if lowered in ("1", "true", "yes", "on"):
         return True
@@ -71,7 +72,7 @@ def port(text: str) -> int:
 
 
 def address(text: str) -> str:
-    """Read an address to listen on, as the standard library writes it; a name would have to be looked up."""
+    """Read an address to listen on, in the form of the standard library; a name would need a look-up."""
     try:
         return str(ip_address("127.0.0.1" if text.strip() == "localhost" else text.strip()))
     except ValueError:
@@ -116,22 +117,22 @@ def namespace(text: str) -> str:
 
 
 def secret_text(text: str) -> str | None:
-    """Read a secret; an empty one is none."""
+    """Read a secret; an empty text means that it is not set."""
     return text or None
 
 
 def token(text: str) -> str | None:
-    """Read a bearer token; one that no header can carry (RFC 9110, section 5.5) would never match."""
+    """Read a bearer token; a token that is invalid in a header (RFC 9110, section 5.5) would never match."""
     if text != text.strip() or re.search(r"[\x00-\x1f\x7f]", text):
         raise ValueError("no control characters, and no blank at either end")
-    # `docker run --env-file` and systemd's EnvironmentFile differ in whether they take them off.
+    # systemd's EnvironmentFile removes quotes, `docker run --env-file` does not.
     if text[0] in "\"'" and text[0] == text[-1]:
         raise ValueError("no quotes around it")
     return text
 
 
 def is_guessable(secret: str) -> bool:
-    """Tell whether a secret is short, or has few different characters: `abcabcabc...`."""
+    """Return whether a secret is short, or has few different characters: `abcabcabc...`."""
     return len(secret) < SECRET_LENGTH or len(set(secret)) < DIFFERENT_CHARACTERS
 
 
@@ -145,7 +146,7 @@ def dotted_paths(text: str) -> tuple[str, ...]:
 
 
 def one_of(*choices: str) -> Callable[[str], str]:
-    """Return a reader of one of `choices`, in any case."""
+    """Return a parser of one of `choices`, in any case."""
     by_lower = {choice.lower(): choice for choice in choices}
 
     def read(text: str) -> str:
@@ -167,7 +168,7 @@ def key_words(text: str) -> tuple[str, ...]:
 
 
 def some_of(*choices: str) -> Callable[[str], tuple[str, ...]]:
-    """Return a reader of a comma-separated list of some of `choices`, or of none."""
+    """Return a parser of a comma-separated list of some of `choices`; the list may be empty."""
 
     def read(text: str) -> tuple[str, ...]:
         names = tuple(part.strip().lower() for part in text.split(",") if part.strip())
@@ -188,22 +189,22 @@ def logger_names(text: str) -> tuple[str, ...]:
 
 def request_id_headers(text: str) -> tuple[str, ...]:
     """
-    Read a comma-separated list of headers that may carry a request's id; none of them may carry a credential.
+    Read a comma-separated list of headers that may carry a request's id; headers of credentials are rejected.
 
-    An id stands in every log line of the request, in its span and in the response.
+    The id appears in every log line of the request, in its span and in the response.
     """
     names = tuple({part.strip().lower(): part.strip() for part in text.split(",") if part.strip()}.values())
     secrets = KeyIndex(KEY_RULES)
     if len(names) > _MAX_HEADERS or not all(_HEADER.fullmatch(each) and not secrets.rule_for(each) for each in names):
         raise ValueError(
-            f"up to {_MAX_HEADERS} names of headers (RFC 9110, section 5.1), separated by commas, none of them of a "
-            "credential: X-Request-Id,X-Correlation-ID,traceparent"
+            f"up to {_MAX_HEADERS} names of headers (RFC 9110, section 5.1), separated by commas, without headers of "
+            "credentials: X-Request-Id,X-Correlation-ID,traceparent"
         )
     return names
 
 
 def response_header(text: str) -> str:
-    """Read the name of a header that a response may carry beside all that make it work."""
+    """Read the name of a response header without another function."""
     value = text.strip()
     if not _HEADER.fullmatch(value) or _TAKEN.fullmatch(value):
         raise ValueError("the name of a header (RFC 9110, section 5.1) that has no other meaning, like X-Request-Id")
@@ -211,7 +212,7 @@ def response_header(text: str) -> str:
 
 
 def exact_paths(text: str) -> tuple[str, ...]:
-    """Read a comma-separated list of paths, each once."""
+    """Read a comma-separated list of paths, without duplicates."""
     paths = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if len(paths) > _MAX_PATHS or not all(_PATH.fullmatch(path) for path in paths):
         raise ValueError(f"up to {_MAX_PATHS} exact paths, separated by commas, without a query: /ping,/livez")
@@ -219,7 +220,7 @@ def exact_paths(text: str) -> tuple[str, ...]:
 
 
 def routes(text: str) -> tuple[str, ...]:
-    """Read a comma-separated list of route templates; `*` for all of them, as `true` says it, too."""
+    """Read a comma-separated list of route templates; `*` or `true` means all routes."""
     with suppress(ValueError):
         return ("*",) if boolean(text) else ()
     templates = tuple(part.strip() for part in text.split(",") if part.strip())
@@ -229,7 +230,7 @@ def routes(text: str) -> tuple[str, ...]:
 
 
 def conventions(text: str) -> tuple[str, ...]:
-    """Read OTEL_SEMCONV_STABILITY_OPT_IN, whose list other libraries may extend."""
+    """Read OTEL_SEMCONV_STABILITY_OPT_IN. Other libraries have further values, so any value is accepted."""
     return tuple(part.strip().lower() for part in text.split(",") if part.strip())
 
 
@@ -240,7 +241,7 @@ def otlp_endpoint(text: str) -> str | None:
     expected = "a URL like grpc://otel-collector:4317 (grpc, grpcs, http or https)"
     try:
         parts = urlsplit(text.strip())
-        parts.port  # noqa: B018 - raises ValueError where it is no port
+        parts.port  # noqa: B018 - raises ValueError for an invalid port
     except ValueError:
         raise ValueError(expected) from None
     if parts.scheme not in ("grpc", "grpcs", "http", "https") or not parts.hostname:
@@ -249,7 +250,7 @@ def otlp_endpoint(text: str) -> str | None:
 
 
 def networks(text: str) -> tuple[str, ...]:
-    """Read a comma-separated list of networks, each as the standard library writes it."""
+    """Read a comma-separated list of networks, each in the form of the standard library."""
     try:
         return tuple(str(ip_network(part.strip())) for part in text.split(",") if part.strip())
     except ValueError:
@@ -257,7 +258,7 @@ def networks(text: str) -> tuple[str, ...]:
 
 
 def directory(text: str) -> str:
-    """Read the absolute path of a directory; whether it is there shows when it is used."""
+    """Read the absolute path of a directory, which need not exist yet."""
     value = text.strip()
     if not value.startswith("/") or not value.isprintable():
         raise ValueError("an absolute path like /run/divan/metrics")
@@ -265,7 +266,7 @@ def directory(text: str) -> str:
 
 
 def migration(text: str) -> str | None:
-    """Read a migration's version: empty for none."""
+    """Read the version of a migration; an empty text means that it is not set."""
     value = text.strip()
     if not value:
         return None
@@ -275,12 +276,12 @@ def migration(text: str) -> str | None:
 
 
 def path(text: str) -> str:
-    """Read the path of a file, which is looked at elsewhere."""
+    """Read the path of a file, which is checked elsewhere."""
     return text.strip()
 
 
 def path_prefix(text: str) -> str:
-    """Read a path that others stand below; the root is none."""
+    """Read a path prefix; `/` means no prefix."""
     value = text.strip().rstrip("/")
     segments = value.split("/")[1:]
     if value and not (re.fullmatch(r"(/[A-Za-z0-9._~-]{1,64}){1,8}", value) and not {".", ".."} & set(segments)):
@@ -303,12 +304,12 @@ def _origin(text: str) -> str:
         given = parts.port
     except ValueError:
         raise ValueError(expected) from None
-    # Browsers leave out the port that the scheme has by default.
+    # Browsers omit the default port of the scheme.
     return origin.rpartition(":")[0] if given is not None and given == _DEFAULT_PORTS[parts.scheme] else origin
 
 
 def page_routes(text: str) -> tuple[str, ...]:
-    """Read a comma-separated list of routes of pages, each once."""
+    """Read a comma-separated list of page routes, without duplicates."""
     templates = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if len(templates) > MAX_PAGE_ROUTES or not all(_PAGE_ROUTE.fullmatch(template) for template in templates):
         raise ValueError(f"up to {MAX_PAGE_ROUTES} routes of pages, separated by commas: /,/rooms/[id]")
@@ -316,7 +317,7 @@ def page_routes(text: str) -> tuple[str, ...]:
 
 
 def key_names(text: str) -> tuple[str, ...]:
-    """Read a comma-separated list of keys of Redis, each once."""
+    """Read a comma-separated list of Redis keys, without duplicates."""
     keys = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     if len(keys) > MAX_STREAMS or not all(len(key) <= 128 and key.isprintable() for key in keys):
         raise ValueError(f"up to {MAX_STREAMS} keys of 1 to 128 printable characters, separated by commas")

@@ -10,7 +10,7 @@ from divan_obs_asgi.settings.parsers import boolean, key_names, positive_integer
 
 @dataclass(frozen=True, kw_only=True)
 class RuntimeSettings:
-    """What the process measures beside its requests."""
+    """Measurements of the process besides its requests."""
 
     watchdog_enabled: bool = flag(
         "OBS_WATCHDOG_ENABLED", boolean, True, "Measure the lag of the event loop, and log the code that blocks it."

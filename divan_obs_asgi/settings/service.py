@@ -9,9 +9,9 @@ from divan_obs_asgi.settings.parsers import name as plain_name
 from divan_obs_asgi.settings.parsers import secret_text
 
 # Environments that serve no real users: a token may be short there.
-IN_PLAY = ("dev", "test")
+TEST_ENVS = ("dev", "test")
 # Environments that accept web vitals without OBS_VITALS_IN_PROD.
-BEFORE_PROD = (*IN_PLAY, "staging")
+NON_PROD_ENVS = (*TEST_ENVS, "staging")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +57,9 @@ class ServiceSettings:
     )
 
     @property
-    def in_play(self) -> bool:
+    def is_test_env(self) -> bool:
         """Whether the environment serves no real users."""
-        return self.env in IN_PLAY
+        return self.env in TEST_ENVS
 
 
-__all__ = ["BEFORE_PROD", "IN_PLAY", "ServiceSettings"]
+__all__ = ["NON_PROD_ENVS", "TEST_ENVS", "ServiceSettings"]

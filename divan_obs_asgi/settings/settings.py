@@ -51,7 +51,7 @@ DEFAULT_MIDDLEWARE = tuple(
         "OpsMiddleware",
     )
 )
-# A bad value is shown unless it has a user, a query or a length that names and numbers do not have.
+# An error shows a bad value, unless it may contain credentials (`@`, `?`) or is long.
 _SHOWN = re.compile(r"[^@?]{0,120}", re.DOTALL)
 _HIDDEN = "set to a bad value"
 _ENV_FILE = "OBS_ENV_FILE"
@@ -65,7 +65,7 @@ class Settings:
     Make one with `Settings.from_env()`, or in code from groups: `Settings(service=ServiceSettings(env="prod"))`.
 
     Attributes:
-        enabled: whether the library does anything.
+        enabled: whether the library is active.
         env_file: a file with further flags.
         middleware: dotted paths of the middlewares, outermost first.
         misspelt: variables that `from_env` found and that look like a flag but are not one.
@@ -105,15 +105,14 @@ class Settings:
         Read every flag from `environ` (default: `os.environ`), and from the file that its OBS_ENV_FILE names.
 
         Raises:
-            ImproperlyConfigured: naming every flag that is wrong, its value unless it is secret, and what was
-                expected.
+            ImproperlyConfigured: with every bad flag, its value unless it is secret, and the expected form.
         """
         readable, variables, wrong = cls.readable(environ)
         if wrong:
-            # Those that could be read may contradict each other, which is reported too.
+            # Contradictions between the other flags are reported too.
             raise ImproperlyConfigured("\n".join([*wrong, *readable.contradictions()]))
         settings = cls(**{field.name: getattr(readable, field.name) for field in dataclasses.fields(cls)})
-        # Not arguments: a value that is replaced later comes from code.
+        # Not arguments of the constructor: after `dataclasses.replace` the values come from code.
         object.__setattr__(settings, "_read", readable._read)
         object.__setattr__(settings, "_in_file", readable._in_file)
         names = {one.name for _, _, one, _ in _declared()}
@@ -140,7 +139,7 @@ class Settings:
         environ = {**in_file, **environ}
         for group, attribute, one, default in _declared():
             text = environ.get(one.name)
-            # Container files set what is not set to nothing; only a list may be meant to be empty.
+            # Container files may set an unset variable to an empty text. Only a list may be empty on purpose.
             if text is None or (not text.strip() and not isinstance(default, tuple)):
                 continue
             try:
@@ -148,7 +147,7 @@ class Settings:
                 read.add(one.name)
             except ValueError as expected:
                 wrong.append(f"{one.name} is {_HIDDEN if one.secret else _shown(text)}; expected {expected}.")
-        # Not made by its constructor, which refuses contradictions.
+        # Without the constructor, which rejects contradictions.
         settings = object.__new__(cls)
         groups = {name: kind(**values[name]) for name, kind in _GROUPS.items()}
         settings.__dict__.update(values[""], **groups, _read=frozenset(read), _in_file=frozenset(in_file))
@@ -171,16 +170,16 @@ class Settings:
         for name, policy in (("OBS_REDACT_USER_ID", redaction.user_id), ("OBS_REDACT_IP", redaction.ip)):
             if policy == "hash" and self._is_weak_key(redaction.hash_key or ""):
                 wrong.append(
-                    f"{name} is 'hash' and OBS_REDACT_HASH_KEY has {FEW_CHARACTERS}: whoever "
-                    "can guess it can name everybody. Set a random one, the same for all workers."
+                    f"{name} is 'hash' and OBS_REDACT_HASH_KEY has {FEW_CHARACTERS}: it can be guessed, and then every "
+                    "user can be identified. Set a random one, the same for all workers."
                 )
         wrong += self.vitals.misused(env) + self._bad_names()
-        if self.enabled and self.ops.enabled and not self.service.in_play:
+        if self.enabled and self.ops.enabled and not self.service.is_test_env:
             wrong += self.ops.guessable_tokens(env)
         return wrong
 
     def _bad_names(self) -> list[str]:
-        """Return a sentence for each header or path that was given in code, and could not be read from a flag."""
+        """Return a sentence for each header or path that was passed in code and would be invalid as a flag."""
         given: tuple[tuple[str, Callable[[str], object], tuple[str, ...]], ...] = (
             ("OBS_REQUEST_ID_HEADERS", request_id_headers, self.requests.id_headers),
             ("OBS_REQUEST_ID_RESPONSE_HEADER", response_header, (self.requests.id_response_header,)),
@@ -198,15 +197,15 @@ class Settings:
         return wrong
 
     def _is_weak_key(self, key: str) -> bool:
-        return len(key) < SECRET_LENGTH or (not self.service.in_play and is_guessable(key))
+        return len(key) < SECRET_LENGTH or (not self.service.is_test_env and is_guessable(key))
 
     @property
-    def says_dev(self) -> bool:
-        """Whether OBS_ENV=dev was set, which is also the default: a real deployment may not set anything."""
+    def dev_is_explicit(self) -> bool:
+        """Whether OBS_ENV=dev was set explicitly. It is also the default, so a real deployment may not set it."""
         return self.service.env == "dev" and "OBS_ENV" in self._read
 
     def in_force(self) -> list[FlagValue]:
-        """Return every flag with its value, and where that came from."""
+        """Return every flag with its value and its source."""
 
         def source(one: Flag, value: object, default: object) -> str:
             if one.name in self._read:
@@ -225,7 +224,7 @@ class Settings:
         Return flags with their defaults, in the order of declaration.
 
         Args:
-            group: of which group ("tracing"; "" for those of `Settings` itself); None for all.
+            group: the name of a group ("tracing"; "" for flags of `Settings` itself), or None for all flags.
         """
         return [(one, default) for of, _, one, default in _declared() if group in (None, of)]
 
@@ -246,14 +245,14 @@ _GROUPS: Mapping[str, type] = {
 
 
 def _declared() -> Iterator[tuple[str, str, Flag, object]]:
-    """Yield each flag: its group, "" for `Settings` itself, its attribute there, the flag and its default."""
+    """Yield the group of each flag ("" for `Settings` itself), its attribute, the flag and its default."""
     for group, kind in {"": Settings, **_GROUPS}.items():
         for attribute, one in declared_in(kind):
             yield group, attribute, one, getattr(kind, attribute)
 
 
 def _shown(text: str) -> str:
-    """Return what may be shown of a bad value."""
+    """Return a bad value as an error may show it."""
     return repr(text) if _SHOWN.fullmatch(text) else _HIDDEN
 
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from divan_obs_asgi.settings.flag import flag
 from divan_obs_asgi.settings.parsers import boolean, origins, page_routes, positive_integer
-from divan_obs_asgi.settings.service import BEFORE_PROD
+from divan_obs_asgi.settings.service import NON_PROD_ENVS
 
 
 @dataclass(frozen=True, kw_only=True)
 class VitalSettings:
-    """Whether POST /ops/ingest exists, and from whom it accepts what."""
+    """Whether POST /ops/ingest exists, and which origins, routes and amounts it accepts."""
 
     enabled: bool = flag(
         "OBS_VITALS_ENABLED",
@@ -40,9 +40,9 @@ class VitalSettings:
     )
 
     def misused(self, env: str) -> list[str]:
-        """Return a sentence for each reason not to accept web vitals."""
+        """Return a sentence for each flag that prevents the use of web vitals."""
         wrong = []
-        if self.enabled and env not in BEFORE_PROD and not self.in_prod:
+        if self.enabled and env not in NON_PROD_ENVS and not self.in_prod:
             wrong.append(
                 f"OBS_VITALS_ENABLED is 'true' with OBS_ENV={env!r}: anybody can send to POST /ops/ingest. "
                 "Set OBS_VITALS_IN_PROD=true to allow it."
