@@ -114,7 +114,7 @@ def chat(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Chat]:
         chat.process.wait(PATIENCE_S)
 
 
-def test_a_malicious_client_of_engine_io_writes_little_and_tells_nothing(chat: Chat) -> None:
+def test_a_malicious_client_of_engine_io_causes_few_lines_without_data(chat: Chat) -> None:
     """Malformed packets, foreign origins, invented sessions: a few lines each, and how many more there were."""
     sid = json.loads(chat.ask("GET", POLLING)[1:])["sid"]
     chat.ask("POST", f"{POLLING}&sid={sid}", "40")
@@ -125,16 +125,16 @@ def test_a_malicious_client_of_engine_io_writes_little_and_tells_nothing(chat: C
         chat.ask("GET", f"{POLLING}&sid={SECRET}-{number}")
     lines = chat.end()
     assert SECRET not in json.dumps(lines)
-    told = [line for line in lines if "message async handler error" in line["msg"]]
+    result = [line for line in lines if "message async handler error" in line["msg"]]
     counts = [line["left_out"] for line in lines if "left_out" in line and line["logger"] == "engineio.server"]
-    assert 0 < len(told) <= 20  # Where a minute ends in between, it begins again.
-    assert len(told) + sum(counts) == PACKETS
+    assert 0 < len(result) <= 20  # Where a minute ends in between, it begins again.
+    assert len(result) + sum(counts) == PACKETS
     origins = [line["msg"] for line in lines if "accepted origin" in line["msg"]]
     assert len(origins) == 1
     assert origins[0].startswith("[redacted:origin] is not an accepted origin.")
 
 
-def test_what_is_no_http_writes_little(chat: Chat) -> None:
+def test_invalid_http_causes_few_lines(chat: Chat) -> None:
     """uvicorn's line about it, too."""
     for _ in range(30):
         with socket.create_connection(("127.0.0.1", chat.port), PATIENCE_S) as client:
@@ -142,13 +142,13 @@ def test_what_is_no_http_writes_little(chat: Chat) -> None:
             while client.recv(4096):
                 pass
     lines = [line for line in chat.end() if line["logger"] == "uvicorn.error" and line["level"] == "WARNING"]
-    told = [line for line in lines if line["msg"].startswith("Invalid HTTP request")]
-    assert 0 < len(told) <= 20
-    assert len(told) + sum(line.get("left_out", 0) for line in lines) == 30
+    result = [line for line in lines if line["msg"].startswith("Invalid HTTP request")]
+    assert 0 < len(result) <= 20
+    assert len(result) + sum(line.get("left_out", 0) for line in lines) == 30
 
 
 def test_the_applications_own_failures_are_never_limited(chat: Chat) -> None:
-    """Each is told, and once, also where Engine.IO logs them at the place of a malformed packet."""
+    """Each is logged once, even if Engine.IO logs it at the place of a malformed packet."""
     sid = json.loads(chat.ask("GET", POLLING)[1:])["sid"]
     chat.ask("POST", f"{POLLING}&sid={sid}", "40")
     for _ in range(FAILURES):
@@ -226,11 +226,11 @@ def test_what_the_libraries_log_of_a_client_holds_no_data(tmp_path: Path, logger
             f'42{{"{SECRET}"',
             f"9{SECRET}",
         ]
-        told = [sid]
+        result = [sid]
         for packet in packets:
             chat.ask("POST", f"{POLLING}&sid={sid}", packet)
             if packet.startswith("40"):
-                told += re.findall(r'"sid":"([^"]+)"', chat.ask("GET", f"{POLLING}&sid={sid}").decode())
+                result += re.findall(r'"sid":"([^"]+)"', chat.ask("GET", f"{POLLING}&sid={sid}").decode())
         for query in (f"&sid={SECRET}", f"&sid={sid}&transport={SECRET}", "&j=a", f"&EIO={SECRET}"):
             chat.ask("GET", f"{POLLING}{query}", origin=f"https://{SECRET}.example")
         chat.ask(SECRET.upper().replace("-", ""), POLLING)
@@ -239,8 +239,8 @@ def test_what_the_libraries_log_of_a_client_holds_no_data(tmp_path: Path, logger
         chat.process.kill()
         chat.process.wait(PATIENCE_S)
     text = json.dumps([line for line in lines if line["logger"] != "divan_obs_asgi.access"])
-    assert len(told) == 2
-    assert [secret for secret in (SECRET, SECRET.upper().replace("-", ""), *told) if secret in text] == []
+    assert len(result) == 2
+    assert [secret for secret in (SECRET, SECRET.upper().replace("-", ""), *result) if secret in text] == []
     messages = [line["msg"] for line in lines]
     assert any(message.startswith("[redacted:session]: Received packet MESSAGE data string:") for message in messages)
     for message in (
@@ -299,7 +299,7 @@ thread.join()
     assert SECRET not in json.dumps(line)
 
 
-def test_an_exception_that_nobody_can_catch_is_one_line() -> None:
+def test_an_uncatchable_exception_is_one_line() -> None:
     """In `__del__`: with the name of what raised it, and not with its `repr`."""
     script = f"""
 class Held:
@@ -396,7 +396,7 @@ BY_NAME = "sys.__excepthook__(*(args if len(args) > 1 else args[0][:3]))"
     ],
 )
 def test_a_hook_that_calls_the_one_before_brings_no_second_copy(order: str, failure: str, other: str) -> None:
-    """Whoever was first, and however often: the tracker is called, and the exception is written once, redacted."""
+    """In any order and however often: the tracker is called, and the exception is written once, redacted."""
     program = order.format(track="track()\n", start=START, again=AGAIN) + failure
     command = [sys.executable, "-c", TRACKER.replace("OTHER", other) + program]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)

@@ -151,7 +151,7 @@ def test_what_a_failing_child_writes_beside_its_traceback_stays(tmp_path: Path) 
 
 
 def test_a_full_pipe_does_not_stop_a_child(tmp_path: Path) -> None:
-    """Nobody reads: it waits once for 50 ms, and at its end as any process does."""
+    """Without a reader it waits once for 50 ms, and at its end like any process."""
     (tmp_path / "shop.py").write_text(SHOP)
     program = """
 import fcntl, time

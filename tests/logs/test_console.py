@@ -78,7 +78,7 @@ class Terminal(Command):
         return process
 
     def _read_log(self, output: IO[str], ready: Any) -> None:
-        with suppress(OSError):  # How a terminal that nobody has open any more ends.
+        with suppress(OSError):  # A closed terminal raises this.
             super()._read_log(output, ready)
         ready.set()
         self.ended.set()
@@ -133,7 +133,7 @@ def test_a_developer_reads_lines_and_not_json() -> None:
     [{"OBS_ENV": "dev", "NO_COLOR": "1"}, {"OBS_ENV": "dev", "TERM": "dumb"}, {"LOG_FORMAT": "console", "CI": "true"}],
     ids=str,
 )
-def test_who_wants_no_colours_gets_none(environ: dict[str, str]) -> None:
+def test_colours_can_be_switched_off(environ: dict[str, str]) -> None:
     """By https://no-color.org, on a terminal that has none, or where a CI keeps the output."""
     lines = served(Terminal(APP, "uvicorn", "app", "--no-use-colors", env=environ))
     assert not ACTIVE.search("\n".join(lines))
@@ -172,7 +172,7 @@ class Stream:
 @pytest.mark.parametrize("dev", [True, False])
 @pytest.mark.parametrize("environ", [{}, {"CI": "1"}, {"NO_COLOR": "0"}, {"NO_COLOR": ""}, {"CI": "false"}], ids=str)
 def test_what_is_chosen(wanted: str, terminal: bool | None, dev: bool, environ: dict[str, str]) -> None:
-    """Every combination; a stream that cannot be asked is no terminal."""
+    """Every combination; a stream without `isatty` is not a terminal."""
     form = form_for(wanted, Stream(terminal) if terminal is not None else io.BytesIO(), environ, dev=dev)
     in_ci = environ.get("CI") == "1"
     console = wanted == "console" or (wanted == "auto" and bool(terminal) and dev and not in_ci)
@@ -246,6 +246,6 @@ LINE = b'{"ts":"","level":"INFO","msg":"","logger":"shop","sample_rate":1.0}\n'
 
 
 @pytest.mark.parametrize("line", [b"no json\n", b"[]\n", b"{}\n", b'{"ts":1,"level":"INFO","msg":"","logger":""}\n'])
-def test_what_is_no_line_of_ours_stays_as_it_is(plain: ConsoleForm, line: bytes) -> None:
+def test_a_line_of_another_form_stays_unchanged(plain: ConsoleForm, line: bytes) -> None:
     """Nothing is lost for its form's sake."""
     assert plain(line) == line

@@ -60,8 +60,8 @@ def test_the_innermost_frames_are_shown() -> None:
     def sixth() -> None:
         raise LookupError
 
-    told = describe_error(raised(lambda: first()), POLICY)["traceback"]
-    assert frames(told) == ["first", "second", "third", "fourth", "fifth", "sixth"]
+    result = describe_error(raised(lambda: first()), POLICY)["traceback"]
+    assert frames(result) == ["first", "second", "third", "fourth", "fifth", "sixth"]
 
 
 @pytest.mark.parametrize(
@@ -73,36 +73,36 @@ def test_what_came_before_is_shown_where_there_is_room(length: int, notes: int, 
     error.__cause__ = raising(KeyError("x" * length))
     for _ in range(notes):
         error.__cause__.add_note("y" * length)
-    told = describe_error(error, POLICY)["traceback"]
-    assert ("KeyError" in told) is shown
-    assert told.endswith("LookupError: the last one\n")
+    result = describe_error(error, POLICY)["traceback"]
+    assert ("KeyError" in result) is shown
+    assert result.endswith("LookupError: the last one\n")
 
 
 def test_the_name_of_a_type_is_searched_too() -> None:
     """A class can be made of anything."""
-    told = describe_error(type(TOKEN, (Exception,), {})(), POLICY)
-    assert told["type"] == "[redacted:github_token]"
-    assert TOKEN not in str(told)
+    result = describe_error(type(TOKEN, (Exception,), {})(), POLICY)
+    assert result["type"] == "[redacted:github_token]"
+    assert TOKEN not in str(result)
 
 
 def test_a_stack_is_searched_and_cut_to_its_end() -> None:
     """Its last lines are where the log was called."""
     stack = "\n".join(f"line {number}" for number in range(30)) + f"\ntoken={TOKEN}"
-    told = describe_stack(stack, POLICY).splitlines()
-    assert told == [*(f"line {number}" for number in range(19, 30)), "token=[redacted:credential]"]
+    result = describe_stack(stack, POLICY).splitlines()
+    assert result == [*(f"line {number}" for number in range(19, 30)), "token=[redacted:credential]"]
 
 
 def test_what_cannot_be_read_is_named_by_its_type() -> None:
-    """An exception whose author made a mistake; nothing of it is told by chance."""
+    """An exception that cannot be formatted; nothing of it is logged by chance."""
 
     class Broken(SyntaxError):
         @property
         def lineno(self) -> int:  # type: ignore[override]
             raise ValueError("planted")
 
-    told = describe_error(raising(Broken("planted")), POLICY)
-    assert told["type"].endswith("Broken")
-    assert told["traceback"] == "[redacted:unreadable]"
+    result = describe_error(raising(Broken("planted")), POLICY)
+    assert result["type"].endswith("Broken")
+    assert result["traceback"] == "[redacted:unreadable]"
 
 
 def fingerprint(error: BaseException, path: str = "/srv/app.py") -> str:
@@ -116,7 +116,7 @@ def test_equal_failures_have_one_fingerprint() -> None:
     assert len({known, fingerprint(KeyError("a")), fingerprint(LookupError(), "/srv/other.py")}) == 3
 
 
-def test_a_path_that_is_no_utf_8_has_a_fingerprint() -> None:
+def test_a_path_with_invalid_utf_8_has_a_fingerprint() -> None:
     """File systems allow it."""
     assert re.fullmatch(r"[0-9a-f]{16}", fingerprint(LookupError(), "/srv/\udcff.py"))
 
@@ -141,19 +141,19 @@ MESSAGES: dict[str, Callable[[BaseException], str]] = {
 def test_a_message_does_not_repeat_what_its_exception_may_not_say(
     message: Callable[[BaseException], str], is_cause: bool
 ) -> None:
-    """As asyncio logs a task that nobody awaited, and everybody who writes `logger.exception(f"...: {error}")`."""
-    told = database_error()
+    """As asyncio logs a task that was never awaited, and `logger.exception(f"...: {error}")` in an application."""
+    result = database_error()
     error = raising(RuntimeError("failed"))
-    error.__cause__ = told
+    error.__cause__ = result
     observed = Observed({})
     logger = logging.Logger("shop")
     logger.addHandler(PipelineHandler(observed.obs.log))
-    logger.error(message(told).replace("%", "%%"), exc_info=error if is_cause else told)
+    logger.error(message(result).replace("%", "%%"), exc_info=error if is_cause else result)
     assert STORED not in json.dumps(observed.lines())
     assert "[redacted:database]" in observed.lines()[0]["msg"]
 
 
-def test_a_traceback_in_a_message_tells_places_only_where_a_database_raised() -> None:
+def test_a_databases_traceback_in_a_message_has_places_only() -> None:
     """`logger.error(traceback.format_exc())` says no more than `logger.exception`; other tracebacks are as before."""
     observed = Observed({})
     logger = logging.Logger("shop")

@@ -73,7 +73,7 @@ def litestar() -> Any:
     return Litestar([fail], logging_config=LoggingConfig(log_exceptions="always", configure_root_logger=False))
 
 
-def told(app: ASGIApp, scope: Scope, logger: str) -> dict[str, Any]:
+def framework_line(app: ASGIApp, scope: Scope, logger: str) -> dict[str, Any]:
     """Return the one line that the framework writes of a connection, no secret being in any."""
     observed = Observed({"LOG_SAMPLING_BUDGET": "1000000"})
     observed.obs.log.install(own_access_line=False)
@@ -96,12 +96,12 @@ def told(app: ASGIApp, scope: Scope, logger: str) -> dict[str, Any]:
         (f"/{SECRET}", "404 Not Found", "WARNING"),
     ],
 )
-def test_django_does_not_tell_the_path(address: str, said: str, level: str) -> None:
+def test_djangos_lines_do_not_show_the_path(address: str, said: str, level: str) -> None:
     """Its lines of 404 and 500 have the path as an argument, and the request as a field."""
     with override_settings(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["*"], DEBUG_PROPAGATE_EXCEPTIONS=False):
-        line = told(ASGIHandler(), http_scope(address), "django.request")
+        line = framework_line(ASGIHandler(), http_scope(address), "django.request")
     assert (line["msg"], line["level"], "request" in line) == (said, level, False)
-    # What the application raised is told as ever.
+    # The application's exception is logged as usual.
     assert ("on purpose" in line.get("error", {}).get("traceback", "")) == (level == "ERROR")
 
 
@@ -113,16 +113,16 @@ def test_django_does_not_tell_the_path(address: str, said: str, level: str) -> N
     ],
     ids=["request", "WebSocket"],
 )
-def test_quart_does_not_tell_the_path(scope: Scope, said: str) -> None:
+def test_quarts_lines_do_not_show_the_path(scope: Scope, said: str) -> None:
     """Its line has the application's logger, and a text that was put together before."""
-    line = told(quart(), scope, "shop")
+    line = framework_line(quart(), scope, "shop")
     assert line["msg"] == said
     assert "on purpose" in line["error"]["traceback"]
 
 
-def test_litestar_does_not_tell_the_path() -> None:
+def test_litestars_lines_do_not_show_the_path() -> None:
     """Its line has the path as an argument."""
-    line = told(litestar(), http_scope(f"/fail/{SECRET}"), "litestar")
+    line = framework_line(litestar(), http_scope(f"/fail/{SECRET}"), "litestar")
     assert line["msg"] == "Uncaught exception (connection_type=%s, path=%r):"
     assert "on purpose" in line["error"]["traceback"]
 

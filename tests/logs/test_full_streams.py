@@ -199,7 +199,7 @@ def test_the_librarys_own_lines_block_nothing_without_a_pipeline(
 
 def test_closed_streams_block_nothing(start: Callable[..., Started]) -> None:
     """As behind `>&- 2>&-`: Python has no `sys.stdout` then."""
-    # uvicorn asks `sys.stdout` whether it is a terminal, unless it is told.
+    # Without this option, uvicorn checks whether `sys.stdout` is a terminal.
     served = start(None, "--no-use-colors", PYTHONUNBUFFERED="1")
     for path in ("/loud", "/loud/fault", "/quiet"):
         assert served.answers(path) == b"served"

@@ -85,10 +85,10 @@ def strict(line: bytes) -> Any:
     """Read JSON as the strictest of log collectors do: UTF-8, one object, no name twice, and no NaN."""
 
     def refuse(constant: str) -> NoReturn:
-        raise AssertionError(f"{constant} is no JSON")
+        raise AssertionError(f"{constant} is not JSON")
 
     def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        # Where a character could not be told, two names may have become one.
+        # If a character could not be encoded, two names may have become equal.
         names = [name for name, _ in pairs if "\ufffd" not in name]
         assert len(set(names)) == len(names), "a name stands there twice"
         return dict(pairs)

@@ -76,7 +76,7 @@ def test_an_answered_failure_is_the_access_line() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 404])
-def test_a_failure_that_is_no_failure_of_the_request_is_the_frameworks_line(status: int) -> None:
+def test_a_failure_without_a_failed_request_keeps_the_frameworks_line(status: int) -> None:
     """The application has made something else of it."""
     observed = served(answering(status, lambda: says(raised())))
     assert errors(observed) == [("shop", None, "LookupError")]
@@ -168,7 +168,7 @@ def test_what_is_logged_after_the_end_is_written() -> None:
 
 
 def test_the_failure_of_a_quiet_path_is_written() -> None:
-    """Its successes call nobody."""
+    """Its successes call no function."""
 
     def fail() -> None:
         record = current_record.get()
@@ -238,8 +238,8 @@ def test_a_websocket_that_a_framework_ends_after_a_failure_has_failed(code: int,
     """Quart closes with 1000; who chooses a code of its own has something else to say."""
     observed = served(closing(code, lambda: says(raised())), websocket_scope("/ws"))
     assert outcome(observed) == ended
-    told = ("shop", None, "LookupError") if ended == "ok" else ("access", 101, "LookupError")
-    assert errors(observed) == [told]
+    redacted = ("shop", None, "LookupError") if ended == "ok" else ("access", 101, "LookupError")
+    assert errors(observed) == [redacted]
 
 
 def test_a_websocket_that_is_refused_after_a_failure_has_failed() -> None:
@@ -252,7 +252,7 @@ def test_a_websocket_that_is_refused_after_a_failure_has_failed() -> None:
     ("code", "ended", "kind"),
     [(4500, "error", "LookupError"), (3503, "error", "LookupError"), (1011, "error", "LookupError"), (4401, "ok", "")],
 )
-def test_a_close_while_an_exception_is_handled_tells_why(code: int, ended: str, kind: str) -> None:
+def test_a_close_while_an_exception_is_handled_has_the_cause(code: int, ended: str, kind: str) -> None:
     """Litestar closes with 4500, and logs nothing."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -267,7 +267,7 @@ def test_a_close_while_an_exception_is_handled_tells_why(code: int, ended: str, 
     assert errors(observed) == ([("access", 101, kind)] if kind else [])
 
 
-def test_a_private_close_code_alone_is_no_error() -> None:
+def test_a_private_close_code_alone_is_not_an_error() -> None:
     """An application may mean anything by 4500."""
     assert outcome(served(closing(4500), websocket_scope("/ws"))) == "ok"
 

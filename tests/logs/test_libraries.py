@@ -62,23 +62,23 @@ def by(observed: Observed, logger: str) -> list[str]:
     return [line["msg"] for line in observed.lines() if line["logger"].startswith(logger)]
 
 
-def test_httpx_tells_method_host_and_status(observed: Observed) -> None:
+def test_httpx_logs_method_host_and_status(observed: Observed) -> None:
     """And httpcore, beneath it, its events and the names of headers."""
     with serve(shop, lifespan="off") as serving:
         url = f"{serving.url}/{SECRETS['path']}?sweet={SECRETS['query']}"
         assert httpx.get(url, headers={"x-kitchen": SECRETS["header"]}).status_code == 418
     assert_no_secret(observed.stream.getvalue(), SECRETS)
     assert by(observed, "httpx") == [f"HTTP Request: GET {serving.url} 418"]
-    told = by(observed, "httpcore")
-    assert "connect_tcp.started" in told
-    (answer,) = [line for line in told if line.startswith("receive_response_headers.complete")]
+    result = by(observed, "httpcore")
+    assert "connect_tcp.started" in result
+    (answer,) = [line for line in result if line.startswith("receive_response_headers.complete")]
     assert answer.startswith("receive_response_headers.complete 418 ")
     assert "x-answer" in answer.split()
     # Of this one the address and the path are left out, too.
     assert by(observed, "uvicorn.access") == ["GET 418"]
 
 
-def test_httpx_tells_the_kind_of_a_failure(observed: Observed) -> None:
+def test_httpx_logs_the_kind_of_a_failure(observed: Observed) -> None:
     """Not its text, which may have the address."""
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.1:9/{SECRETS['path']}")
@@ -86,7 +86,7 @@ def test_httpx_tells_the_kind_of_a_failure(observed: Observed) -> None:
     assert "connect_tcp.failed ConnectError" in by(observed, "httpcore")
 
 
-def test_a_client_of_websockets_tells_kinds_and_sizes(observed: Observed) -> None:
+def test_a_websockets_client_logs_kinds_and_sizes(observed: Observed) -> None:
     """Neither path nor headers nor what is said."""
 
     async def echo(scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,15 +102,15 @@ def test_a_client_of_websockets_tells_kinds_and_sizes(observed: Observed) -> Non
             client.send(SECRETS["frame"])
             assert client.recv() == SECRETS["sent"]
     assert_no_secret(observed.stream.getvalue(), SECRETS)
-    told = by(observed, "websockets.client")
-    assert f"> TEXT {len(SECRETS['frame'])} bytes" in told
-    assert "< x-answer" in told
-    assert "< HTTP/1.1 101" in told
+    result = by(observed, "websockets.client")
+    assert f"> TEXT {len(SECRETS['frame'])} bytes" in result
+    assert "< x-answer" in result
+    assert "< HTTP/1.1 101" in result
     assert by(observed, "uvicorn.error").count("WebSocket accepted") == 1
 
 
 @pytest.mark.parametrize("level", [logging.DEBUG, logging.WARNING, logging.ERROR], ids=logging.getLevelName)
-def test_a_line_of_a_library_that_nobody_knows_is_its_own_words(observed: Observed, level: int) -> None:
+def test_an_unknown_line_of_a_library_keeps_its_format_string(observed: Observed, level: int) -> None:
     """The format string; and nothing where the text was put together before."""
     library, secret = logging.getLogger("boto3.someday"), SECRETS["path"]
     library.log(level, "bucket %s is slow", secret, extra={"bucket": secret})
@@ -127,7 +127,7 @@ def test_a_line_of_a_library_that_nobody_knows_is_its_own_words(observed: Observ
     assert error["traceback"].startswith('  File "')
 
 
-def test_a_value_that_begins_like_a_statement_is_none(observed: Observed) -> None:
+def test_a_value_that_begins_like_a_statement_is_hidden(observed: Observed) -> None:
     """The statement stands where its library puts it, and nowhere else."""
     text = f"select {SECRETS['path']}"
     logging.getLogger("databases").debug("Row %s", text)
@@ -144,7 +144,7 @@ def test_a_value_that_begins_like_a_statement_is_none(observed: Observed) -> Non
         "SELECT 'adalovelace",
     ],
 )
-def test_a_statement_is_told_without_literals(observed: Observed, said: str) -> None:
+def test_a_statement_is_logged_without_literals(observed: Observed, said: str) -> None:
     """Whatever the database takes for one, and where it was cut."""
     logging.getLogger("databases").debug("Query: %s Args: %s", said, "()")
     logging.getLogger("sqlalchemy.engine.Engine").debug(f"{said} ")
@@ -167,7 +167,7 @@ def test_a_library_that_another_brings_along_is_one(name: str) -> None:
     assert reducer_of(name) is not None
 
 
-def test_hypercorns_access_line_tells_method_and_status(observed: Observed) -> None:
+def test_hypercorns_access_line_has_method_and_status(observed: Observed) -> None:
     """It is there where ours is not."""
     config = hypercorn.config.Config()
     config.accesslog = "-"
@@ -236,8 +236,8 @@ class Uvicorn(ServerProcess):
 @pytest.mark.parametrize("ws", ["websockets", "websockets-sansio", "wsproto"])
 @pytest.mark.parametrize("level", ["info", "trace"])
 @pytest.mark.parametrize("own_line", ["true", "false"])
-def test_a_websocket_is_not_told_by_its_server(ws: str, level: str, own_line: str) -> None:
-    """Neither path, query and address of its handshake nor what is said; with our access line there is no other."""
+def test_servers_do_not_log_the_data_of_a_websocket(ws: str, level: str, own_line: str) -> None:
+    """Neither path, query and address of its handshake nor its messages; with our access line there are no others."""
     verdicts = {"open": "accepted", "closed": "403", "teapot": "418", "broken": "accepted"}
     environ = {"OBS_ACCESS_LOG_ENABLED": own_line, "LOG_LEVEL": "INFO", "PYTHONWARNINGS": "ignore"}
     server = Uvicorn(environ, "--ws", ws, "--log-level", level)
@@ -260,10 +260,10 @@ def test_a_websocket_is_not_told_by_its_server(ws: str, level: str, own_line: st
     finally:
         server.close()
     assert_no_secret(list(server.log), {**SECRETS, **{f"client {one}": one for one in clients}})
-    told = [line["msg"] for line in server.lines() if line["logger"] == "uvicorn.error"]
+    result = [line["msg"] for line in server.lines() if line["logger"] == "uvicorn.error"]
     handshakes = [f"WebSocket {verdict}" for verdict in verdicts.values()]
-    assert [line for line in told if line in handshakes] == ([] if own_line == "true" else handshakes)
-    # What the application raised is told as ever.
+    assert [line for line in result if line in handshakes] == ([] if own_line == "true" else handshakes)
+    # The application's exception is logged as usual.
     assert "on purpose" in next(line["error"]["traceback"] for line in server.lines() if "error" in line)
     if level == "trace" and ws != "wsproto":
-        assert f"< TEXT {len(SECRETS['frame'])} bytes" in told
+        assert f"< TEXT {len(SECRETS['frame'])} bytes" in result

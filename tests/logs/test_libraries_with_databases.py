@@ -56,19 +56,19 @@ async def write_a_message(folder: Path) -> None:
             await database.execute("INSERT INTO notes VALUES (:room, :text)", {"room": "lobby", "text": TEXT})
 
 
-def test_databases_tells_statements(tmp_path: Path) -> None:
+def test_databases_logs_statements(tmp_path: Path) -> None:
     """Without parameters and without literals, at LOG_LEVEL=DEBUG; so does aiosqlite, whose thread runs them."""
     observed = installed(LOG_LEVEL="DEBUG")
     asyncio.run(write_a_message(tmp_path))
     assert_no_secret(observed.stream.getvalue(), SECRETS)
-    told = by(observed, "databases")
-    assert "INSERT INTO notes VALUES (?, ?)" in told
-    assert 'SELECT "notes"."text" FROM "notes" WHERE room = ?' in told
+    redacted = by(observed, "databases")
+    assert "INSERT INTO notes VALUES (?, ?)" in redacted
+    assert 'SELECT "notes"."text" FROM "notes" WHERE room = ?' in redacted
     assert "execute INSERT INTO notes VALUES (?, ?)" in by(observed, "aiosqlite")
 
 
 @pytest.mark.parametrize("level", ["INFO", "DEBUG"])
-def test_sqlalchemys_echo_tells_statements(tmp_path: Path, level: str) -> None:
+def test_sqlalchemys_echo_logs_statements(tmp_path: Path, level: str) -> None:
     """Neither the line with the parameters nor the rows."""
     observed = installed(LOG_LEVEL=level)
     logging.getLogger("sqlalchemy.engine").setLevel(level)
@@ -83,13 +83,13 @@ def test_sqlalchemys_echo_tells_statements(tmp_path: Path, level: str) -> None:
     finally:
         logging.getLogger("sqlalchemy.engine").setLevel(logging.NOTSET)
     assert_no_secret(observed.stream.getvalue(), SECRETS)
-    told = by(observed, "sqlalchemy.engine")
-    assert "INSERT INTO notes VALUES (?, ?)" in told
-    assert told[0] == "BEGIN (implicit)"
-    assert told[-1] == "COMMIT"
+    redacted = by(observed, "sqlalchemy.engine")
+    assert "INSERT INTO notes VALUES (?, ?)" in redacted
+    assert redacted[0] == "BEGIN (implicit)"
+    assert redacted[-1] == "COMMIT"
 
 
-def test_requests_tells_method_host_and_status() -> None:
+def test_requests_logs_method_host_and_status() -> None:
     """By urllib3, at DEBUG."""
     observed = installed(LOG_LEVEL="DEBUG")
     with serve(shop, lifespan="off") as serving:

@@ -1,4 +1,4 @@
-"""What stands in a log line: SPEC's fields, the level, and never anything that is no JSON."""
+"""The content of a log line: the fields, the level, and always valid JSON."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
 from tests.recursion import ask
 from tests.stacks import Observed
 
-# SPEC, section 2, without the two that are only there where the application binds them (`user_id?`, `ip?`).
+# The fields of every line, in order. An application may bind `user_id` and `ip` too.
 SPEC_FIELDS = [
     *("ts", "level", "msg", "service", "env", "commit"),
     *("request_id", "trace_id", "span_id", "route", "status", "latency_ms"),
@@ -77,7 +77,7 @@ def strict(data: bytes) -> Any:
     """Read JSON as the strictest of log collectors do: UTF-8, and no NaN or Infinity."""
 
     def refuse(constant: str) -> NoReturn:
-        raise AssertionError(f"{constant} is no JSON")
+        raise AssertionError(f"{constant} is not JSON")
 
     return json.loads(data.decode("utf-8"), parse_constant=refuse)
 
@@ -145,7 +145,7 @@ def expected_level(scenario: Scenario) -> str:
     ("status", "level"), [(200, "INFO"), (304, "INFO"), (404, "INFO"), (499, "INFO"), (500, "ERROR"), (503, "ERROR")]
 )
 def test_the_level_of_a_status(status: int, level: str) -> None:
-    """What clients do wrong is no error of the service."""
+    """An error of a client is not an error of the service."""
 
     async def show(request: Request) -> Response:
         return Response(status_code=status)
@@ -203,7 +203,7 @@ class Stop(BaseException):
         (streams(Stop()), "INFO"),
     ],
 )
-def test_a_failure_is_one_also_where_nobody_waits_for_the_answer(app: ASGIApp, level: str) -> None:
+def test_a_failure_after_a_disconnect_is_an_error(app: ASGIApp, level: str) -> None:
     """That a client has gone is worth a sampled line; what the application does wrong then is always an ERROR."""
     observed = Observed(UNDER_LOAD)
     anyio.run(ask_nobody, build_stack(app, observed.obs, [AccessLogMiddleware]))
@@ -268,7 +268,7 @@ def test_an_unhandled_exception_is_in_the_line() -> None:
     assert re.fullmatch(r"[0-9a-f]{16}", first["error"]["fingerprint"])
 
 
-def test_a_databases_exception_is_told_without_its_text() -> None:
+def test_a_databases_exception_is_logged_without_its_text() -> None:
     """It repeats what was to be stored, a chat message as well; in which form, the driver decides."""
 
     async def send(request: Request) -> Response:
@@ -301,7 +301,7 @@ def test_different_failures_have_different_fingerprints() -> None:
 
 
 def test_the_end_of_a_websocket_is_in_the_line() -> None:
-    """The close code tells who has hung up, and why."""
+    """The close code shows which side closed, and why."""
     lines = {}
     for scenario in SCENARIOS:
         if scenario.name in ("websocket", "websocket_lost"):
@@ -339,7 +339,7 @@ def test_binding_outside_of_a_request_does_nothing() -> None:
 
 
 def test_a_route_that_cannot_be_written_costs_no_line() -> None:
-    """An application may declare a route of bytes that are no UTF-8."""
+    """An application may declare a route of invalid UTF-8."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope["divan_obs_asgi.route"] = scope["path"]
@@ -353,7 +353,7 @@ def test_a_route_that_cannot_be_written_costs_no_line() -> None:
 
 
 def test_an_applications_line_has_every_field() -> None:
-    """Outside of a request there are no ids, no route, no status and no latency."""
+    """Outside a request, a line has no ids, no route, no status and no latency."""
     app = App(OBS_ENV="staging")
     app.logger.info("sold %d of %s", 3, "tea", extra={"order": 7})
     line = app.line()
@@ -411,7 +411,7 @@ def test_a_logged_exception_is_in_the_line() -> None:
 
 
 def test_the_end_of_a_traceback_that_is_logged_as_text_is_kept() -> None:
-    """So uvicorn tells why an application did not start; a cut at the end would leave out why."""
+    """uvicorn logs the reason of a failed start like this; a cut at the end would remove the reason."""
     app = App()
     frame = '  File "/srv/shop/main.py", line 7, in lifespan\n    await connect("ada@example.org")\n'
     app.logger.error(
@@ -429,7 +429,7 @@ def test_the_end_of_a_traceback_that_is_logged_as_text_is_kept() -> None:
 
 @pytest.mark.parametrize("text", ["", "Error: no tea", "x" * 5000, "x\n" * 2000])
 def test_a_traceback_that_is_logged_as_text_is_bounded(text: str) -> None:
-    """Whatever stands in it; its end is told where that is no message which may hold half a secret."""
+    """For any content; its end is kept unless it is a message that may contain half a secret."""
     app = App()
     app.logger.error("Traceback (most recent call last):\n%s", text)
     message = app.line()["msg"]
@@ -448,7 +448,7 @@ def test_the_end_of_a_long_traceback_is_kept() -> None:
     assert app.line()["error"]["traceback"].endswith("LookupError: no tea\n")
 
 
-def test_a_fingerprint_does_not_tell_how_deep_a_recursion_went() -> None:
+def test_a_fingerprint_does_not_depend_on_the_depth_of_a_recursion() -> None:
     """It stays the same where the same code runs out of stack a little sooner."""
 
     def recurse(depth: int) -> None:
@@ -540,7 +540,7 @@ def test_any_exception_makes_one_line(make: Callable[[], BaseException]) -> None
 
 
 @pytest.mark.parametrize("exc_info", [("a", "b", "c"), (None, None, None), "no", 7, (ValueError,)])
-def test_an_exc_info_that_is_none(exc_info: object) -> None:
+def test_an_invalid_exc_info(exc_info: object) -> None:
     """A record that another library made may carry anything."""
     app = App()
     app.logger.handle(logging.makeLogRecord({"msg": "hello", "exc_info": exc_info, "levelno": 20}))
@@ -569,7 +569,7 @@ def test_what_a_terminal_would_obey_is_not_in_the_line(text: str) -> None:
     ],
 )
 def test_what_deceives_a_reader_is_not_in_the_line(text: str) -> None:
-    """Neither a second line, nor text that runs backwards, nor what nobody sees: in no text but a traceback."""
+    """Neither a second line, nor reversed text, nor invisible characters, in any text except a traceback."""
     app = App()
     given = {"msg": "got %s", "args": (text,), "name": f"a{text}b", "levelname": text, "levelno": logging.ERROR}
     try:
@@ -578,9 +578,9 @@ def test_what_deceives_a_reader_is_not_in_the_line(text: str) -> None:
         given |= {"exc_info": sys.exc_info(), "value": text, f"k{text}": [text], "thread_name": text}
     app.logger.handle(logging.makeLogRecord(given))
     line = app.line()
-    told = line.pop("error")["traceback"].replace("\n", "")
-    told += "".join(map(str, line.values())) + "".join(line)
-    assert not set(text.replace("a", "").replace("b", "")) & set(told)
+    result = line.pop("error")["traceback"].replace("\n", "")
+    result += "".join(map(str, line.values())) + "".join(line)
+    assert not set(text.replace("a", "").replace("b", "")) & set(result)
 
 
 def test_joiners_stay_where_a_word_or_an_emoji_has_them() -> None:

@@ -154,7 +154,7 @@ def check_startup(command: Served) -> None:
 
 
 def check_lines(command: Served, events: int) -> None:
-    """Nothing secret, nobody else's access line, and each event of the application once."""
+    """No secret, no access line of a server, and each event of the application once."""
     text = "\n".join(command.log)
     assert TOKEN not in text
     assert EMAIL not in text

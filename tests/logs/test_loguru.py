@@ -141,11 +141,11 @@ def test_a_log_call_from_within_a_log_call(observed: Observed) -> None:
 def test_a_handler_that_logs_by_loguru(observed: Observed) -> None:
     """A handler of the application, called for a line of the standard library."""
 
-    class Telling(logging.Handler):
+    class LoguruHandler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             logger.info("seen {}", record.name)
 
-    handler = Telling()
+    handler = LoguruHandler()
     logging.getLogger().addHandler(handler)
     within(PATIENCE_S, lambda: logging.getLogger("shop").warning("hello"))
     within(PATIENCE_S, lambda: logger.warning("by loguru"))

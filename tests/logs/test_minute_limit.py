@@ -42,8 +42,8 @@ def test_a_place_has_so_many_lines_a_minute_and_then_a_count() -> None:
         assert not limit.is_over
         clock.now += 60
         assert limit.is_over
-        (told,) = limit.take()
-        assert told.getMessage() == "5 more lines like this in the last minute (__init__.py:7)"
+        (redacted,) = limit.take()
+        assert redacted.getMessage() == "5 more lines like this in the last minute (__init__.py:7)"
         assert not limit.is_over
     assert limit.take() == []
 
@@ -69,7 +69,7 @@ def test_only_what_clients_cause_is_limited(path: str, level: int, error: BaseEx
 
 
 def test_an_exception_that_went_through_the_application_is_never_limited() -> None:
-    """Whoever logs it."""
+    """Under any logger."""
 
     def handler() -> None:
         json.loads("{")
@@ -86,5 +86,5 @@ def test_memory_is_bounded() -> None:
         one = record(uvicorn.__file__)
         one.lineno = number
         limit.allows(one)
-    (told,) = limit.take()
-    assert told.getMessage() == "790 more lines like this in the last minute (other places)"
+    (redacted,) = limit.take()
+    assert redacted.getMessage() == "790 more lines like this in the last minute (other places)"

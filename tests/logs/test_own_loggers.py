@@ -49,7 +49,7 @@ def test_an_unknown_place_is_a_librarys(file: str) -> None:
     assert not OwnLoggers().include(line("chat", file))
 
 
-def test_a_name_that_is_no_text_is_nobodys() -> None:
+def test_a_logger_name_that_is_not_a_text_is_not_an_own_logger() -> None:
     """A record can be made of anything."""
     record = line("chat", __file__)
     record.name = 3  # type: ignore[assignment]

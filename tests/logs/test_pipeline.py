@@ -71,7 +71,7 @@ def test_under_load_a_share_of_the_access_lines_is_written() -> None:
 
 
 def test_under_load_a_requests_lines_are_kept_or_dropped_together() -> None:
-    """A story is told from its first line to its last, or not at all."""
+    """All lines of a request are kept, or none of them."""
     observed = Observed({"LOG_SAMPLING_BUDGET": "2", "LOG_SAMPLING_RATE_INFO": "0.5", "LOG_RECORDER_LINES": "0"})
     logger = logger_of(observed)
 
@@ -138,7 +138,7 @@ def test_a_filter_on_the_handler_is_asked() -> None:
 
 
 def test_a_line_that_cannot_be_made_is_counted_and_the_caller_goes_on() -> None:
-    """A logging call is no place for an exception; that there was a record is told, and nothing of it (P38)."""
+    """A log call never raises; the line shows that there was a record, without its content."""
     observed = Observed()
     handler = PipelineHandler(observed.obs.log)
     handler.handle(logging.makeLogRecord({"msg": "hello", "levelno": "not a number"}))
@@ -167,7 +167,7 @@ def test_a_filter_that_fails_lets_nothing_out() -> None:
 
 
 def test_a_stream_that_fails_is_counted_and_the_request_is_served() -> None:
-    """A full disk is no reason to refuse customers."""
+    """A full disk does not make requests fail."""
 
     class Full(io.BytesIO):
         def write(self, data: object, /) -> int:
@@ -185,7 +185,7 @@ def test_a_stream_that_fails_is_counted_and_the_request_is_served() -> None:
 
 
 def test_dropped_lines_are_counted_by_level() -> None:
-    """`divan_log_records_dropped_total{level}` tells what is missing."""
+    """`divan_log_records_dropped_total{level}` counts the lost lines."""
 
     class Stuck(io.BytesIO):
         """Logs from inside its first write: nothing is taken out of the queue meanwhile."""

@@ -104,7 +104,7 @@ def test_the_next_line_is_redacted_already(configure: Callable[[], None], capsys
 
 
 def test_without_a_line_the_startup_check_puts_it_back() -> None:
-    """Nobody has closed the handler, so that no record is looked at; a task looks once a second in a service."""
+    """The handler was not closed, so no record is watched; in a service a task checks once a second."""
     observed = installed()
     logging.root.handlers.clear()
     assert startup(observed)["status"] == 200
@@ -143,7 +143,7 @@ def test_the_canary_is_seen_beside_the_pipeline_too(capsys: pytest.CaptureFixtur
 
 
 def test_the_librarys_own_loggers_are_enabled_again() -> None:
-    """`disable_existing_loggers` is on where nobody says otherwise; the application's stay as it wants them."""
+    """`disable_existing_loggers` is on by default; the application's loggers stay as configured."""
     observed = installed()
     logging.config.dictConfig({"version": 1, **ROOT})
     assert SHOP.disabled
@@ -204,7 +204,7 @@ def test_handlers_for_the_console_before_init_are_taken_off(capsys: pytest.Captu
 
 
 def test_what_writes_to_the_console_is_known_by_its_stream(tmp_path: Path) -> None:
-    """Whatever the class; a file of the application's own is none."""
+    """Handlers of any class; a file of the application is not a console."""
     rich = logging.NullHandler()
     vars(rich)["console"] = SimpleNamespace(file=sys.stderr)
     same = logging.FileHandler("/dev/stdout")

@@ -1,4 +1,4 @@
-"""The flight recorder: a failed request shows every line, also those that nobody wanted while it went well."""
+"""The flight recorder: a failed request shows every line, including suppressed ones."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _root_logger_as_it_was() -> Iterator[None]:
 
 
 def story(logger: logging.Logger, status: int = 200, error: Exception | None = None) -> ASGIApp:
-    """Return an application that tells what it does at three levels."""
+    """Return an application that logs at three levels."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         logger.debug("one")
@@ -53,7 +53,7 @@ def story(logger: logging.Logger, status: int = 200, error: Exception | None = N
     return app
 
 
-def told(observed: Observed) -> list[tuple[str, bool]]:
+def written_messages(observed: Observed) -> list[tuple[str, bool]]:
     """Return the messages that were written, each with whether it was recorded."""
     return [(line["msg"], line.get("recorded", False)) for line in observed.lines()]
 
@@ -91,7 +91,7 @@ def test_a_failed_request_shows_all_its_lines(status: int, error: Exception | No
 
 
 def test_under_one_in_ten_every_failed_request_is_complete() -> None:
-    """At 1:10 a tenth of the good requests is told, and all DEBUG lines of each bad one."""
+    """At 1:10 a tenth of the successful requests is logged, and all DEBUG lines of each failed one."""
     observed = Observed({"LOG_SAMPLING_BUDGET": "1", "LOG_SAMPLING_RATE_INFO": "0.1", **NEVER_SLOW})
     observed.obs.log.install()
     logger = logging.getLogger("tests.recorder")
@@ -115,12 +115,12 @@ def test_a_request_that_went_well_leaves_nothing() -> None:
     observed = loaded()
     stack = build_stack(story(logging.getLogger("tests.recorder")), observed.obs, STACK)
     anyio.run(ask, stack, 3)
-    assert not any(recorded for _, recorded in told(observed))
-    assert "one" not in [message for message, _ in told(observed)]
+    assert not any(recorded for _, recorded in written_messages(observed))
+    assert "one" not in [message for message, _ in written_messages(observed)]
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_every_end_but_a_good_one_is_told(scenario: Scenario) -> None:
+def test_every_outcome_except_ok_emits_the_buffered_lines(scenario: Scenario) -> None:
     """Whatever the outcome was called."""
     observed = Observed(NEVER_SLOW)
     observed.obs.log.install()
@@ -135,17 +135,17 @@ def test_every_end_but_a_good_one_is_told(scenario: Scenario) -> None:
 
     anyio.run(connect)
     ended_well = scenario.outcome == "ok" and scenario.status < 500
-    assert (("detail", True) in told(observed)) is not ended_well
+    assert (("detail", True) in written_messages(observed)) is not ended_well
 
 
 def test_it_needs_no_access_line() -> None:
     """Any middleware that opens a record is enough."""
     observed = loaded()
     anyio.run(ask, build_stack(story(logging.getLogger("tests.recorder"), 500), observed.obs, [MetricsMiddleware]))
-    assert ("one", True) in told(observed)
+    assert ("one", True) in written_messages(observed)
 
 
-def test_a_line_after_a_bad_end_is_told_at_once() -> None:
+def test_a_line_after_a_failed_request_is_written_at_once() -> None:
     """That of a background task, for example."""
     observed = loaded()
     logger = logging.getLogger("tests.recorder")
@@ -155,10 +155,10 @@ def test_a_line_after_a_bad_end_is_told_at_once() -> None:
         logger.debug("afterwards")
 
     anyio.run(ask, build_stack(app, observed.obs, STACK))
-    assert ("afterwards", True) in told(observed)
+    assert ("afterwards", True) in written_messages(observed)
 
 
-def test_what_outlives_its_request_does_not_tell_everything_for_ever() -> None:
+def test_a_task_that_outlives_its_request_does_not_log_everything_forever() -> None:
     """A consumer that a failed or slow request has started is soon as quiet as LOG_LEVEL says."""
     observed = Observed({"LOG_RECORDER_LINES": "3"})
     observed.obs.log.install()
@@ -173,9 +173,9 @@ def test_what_outlives_its_request_does_not_tell_everything_for_ever() -> None:
             logger.info("news %d", number)
 
     anyio.run(ask, build_stack(app, observed.obs, STACK))
-    details = [message for message, recorded in told(observed) if recorded]
+    details = [message for message, recorded in written_messages(observed) if recorded]
     assert details == ["before", "detail 0", "detail 1", "detail 2"]
-    assert ("news 9", False) in told(observed)
+    assert ("news 9", False) in written_messages(observed)
 
 
 def test_what_outlives_its_request_is_sampled_by_the_present_load() -> None:
@@ -192,7 +192,7 @@ def test_what_outlives_its_request_is_sampled_by_the_present_load() -> None:
         logger.info("long afterwards")
 
     anyio.run(ask, build_stack(app, observed.obs, STACK), 2)
-    assert told(observed).count(("long afterwards", False)) == 2
+    assert written_messages(observed).count(("long afterwards", False)) == 2
 
 
 def test_a_secret_is_redacted_when_it_is_recorded() -> None:
@@ -210,12 +210,12 @@ def test_a_secret_is_redacted_when_it_is_recorded() -> None:
     assert b"hunter2" not in b"".join(kept)
 
 
-def test_zero_lines_is_no_recorder() -> None:
+def test_zero_lines_disable_the_recorder() -> None:
     """And then the root logger has the level that LOG_LEVEL says."""
     observed = loaded(LOG_RECORDER_LINES="0")
     assert logging.getLogger().level == logging.INFO
     anyio.run(ask, build_stack(story(logging.getLogger("tests.recorder"), 500), observed.obs, STACK))
-    assert ("one", True) not in told(observed)
+    assert ("one", True) not in written_messages(observed)
 
 
 def test_the_level_of_the_recorder_is_a_flag() -> None:
@@ -224,14 +224,14 @@ def test_the_level_of_the_recorder_is_a_flag() -> None:
     logger = logging.getLogger("tests.recorder")
     assert (logger.isEnabledFor(logging.DEBUG), logger.isEnabledFor(logging.INFO)) == (False, True)
     anyio.run(ask, build_stack(story(logger, 500), observed.obs, STACK))
-    assert [message for message, recorded in told(observed) if recorded] == ["two"]
+    assert [message for message, recorded in written_messages(observed) if recorded] == ["two"]
 
 
-def test_an_access_line_below_the_level_is_told_with_the_others() -> None:
+def test_an_access_line_below_the_level_is_written_with_the_others() -> None:
     """LOG_LEVEL=CRITICAL does not hide a failed request."""
     observed = loaded(LOG_LEVEL="CRITICAL")
     anyio.run(ask, build_stack(story(logging.getLogger("tests.recorder"), 500), observed.obs, STACK))
-    assert told(observed) == [("one", True), ("two", True), ("three", True), ("GET __unmatched__", True)]
+    assert written_messages(observed) == [("one", True), ("two", True), ("three", True), ("GET __unmatched__", True)]
 
 
 # The judgement of a finished record.
@@ -272,7 +272,7 @@ def finished_after(seconds: float, scope: Scope) -> RequestRecord:
 
 
 @pytest.mark.parametrize(
-    ("slow_s", "took_s", "scope", "tells"),
+    ("slow_s", "took_s", "scope", "emits"),
     [
         (1.0, 1.5, http_scope(), True),
         (1.0, 0.9, http_scope(), False),
@@ -281,11 +281,11 @@ def finished_after(seconds: float, scope: Scope) -> RequestRecord:
     ],
     ids=["slow", "fast", "no limit", "a WebSocket"],
 )
-def test_a_slow_request_is_told(slow_s: float, took_s: float, scope: Scope, tells: bool) -> None:
+def test_a_slow_request_emits_its_buffered_lines(slow_s: float, took_s: float, scope: Scope, emits: bool) -> None:
     """LOG_SLOW_MS is for requests; a WebSocket lives for minutes, and what waits for news does so on purpose."""
     recorder = FlightRecorder(10, 1000, slow_s, lambda line, level: None)
     record = finished_after(took_s, scope)
-    assert recorder.emits_for(record) is tells
+    assert recorder.emits_for(record) is emits
     record.waits = True
     assert not recorder.emits_for(record)
 
@@ -314,4 +314,4 @@ def test_a_handler_of_no_installed_pipeline_writes_what_it_gets() -> None:
     logger = logging.Logger("own")
     logger.addHandler(PipelineHandler(observed.obs.log))
     logger.debug("hello")
-    assert told(observed) == [("hello", False)]
+    assert written_messages(observed) == [("hello", False)]

@@ -126,7 +126,7 @@ def test_raise_error_in_the_block_that_caught_it_is_the_same_failure() -> None:
     assert is_dropped(middleware)
 
 
-def test_a_context_manager_that_reports_is_no_new_failure() -> None:
+def test_a_context_manager_that_reports_is_not_a_new_failure() -> None:
     """contextlib puts the traceback back as it was before."""
 
     @contextmanager
@@ -147,7 +147,7 @@ def test_a_context_manager_that_reports_is_no_new_failure() -> None:
     assert is_dropped(middleware)
 
 
-def test_what_a_task_has_raised_is_reported_once_to_whoever_awaits_it_first() -> None:
+def test_an_exception_of_a_task_is_reported_once_for_its_first_awaiter() -> None:
     """A cached task raises one exception for each who awaits it; each of these is a failure of its own."""
 
     async def both() -> list[bool]:
@@ -198,7 +198,7 @@ def test_what_a_child_task_has_reported_is_the_same_failure_in_its_parent() -> N
     assert asyncio.run(served())
 
 
-def test_a_group_of_reported_exceptions_is_no_new_failure() -> None:
+def test_a_group_of_reported_exceptions_is_not_a_new_failure() -> None:
     """A task group hands on what was logged one by one; a member that was not is another failure."""
     errors: list[Exception] = []
     for kind in (LookupError, KeyError, ValueError):
@@ -212,7 +212,7 @@ def test_a_group_of_reported_exceptions_is_no_new_failure() -> None:
     assert not is_dropped_of(ExceptionGroup("several", errors))
 
 
-def test_a_future_that_nobody_awaited_was_not_reported() -> None:
+def test_a_future_that_was_never_awaited_was_not_reported() -> None:
     """Somebody has set an exception that was raised, and reported, before."""
     assert is_dropped(reports)
     assert not is_dropped_of(SHARED, msg="Future exception was never retrieved")

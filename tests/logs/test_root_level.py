@@ -89,7 +89,7 @@ def test_a_second_pipeline_takes_the_place_of_the_first(own: Kept) -> None:
 
 
 def test_outside_of_a_request_nothing_is_recorded() -> None:
-    """There is no end that would tell."""
+    """Without a request there is no outcome."""
     observed = Observed()
     observed.obs.log.install()
     logging.getLogger("tests.job").debug("debug")

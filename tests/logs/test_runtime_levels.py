@@ -77,7 +77,7 @@ def test_the_root_loggers_level_is_the_one_that_is_written() -> None:
     assert levels.describe()["root"] == {"level": "INFO", "effective": "INFO", "reverts_in_s": None}
 
 
-def test_a_logger_tells_whose_level_it_has(logger: logging.Logger) -> None:
+def test_a_logger_shows_its_effective_level(logger: logging.Logger) -> None:
     """Its own, or that of one above it."""
     levels = RuntimeLevels(RootLevel(logging.INFO), Clock())
     logging.getLogger(NAME + ".child")

@@ -116,7 +116,7 @@ def test_the_share_that_is_kept_is_the_rate(rate: float, seed: int) -> None:
 
 
 @pytest.mark.parametrize(("rate", "kept"), [(0.0, 0), (1.0, 1000)])
-def test_none_and_all_are_exact(rate: float, kept: int) -> None:
+def test_rates_0_and_1_are_exact(rate: float, kept: int) -> None:
     """No rounding at the ends."""
     sampler = under_load(rate)
     ids = ["0" * 32, "f" * 32, *some_traces(998, 1)]
@@ -164,7 +164,7 @@ def test_a_requests_lines_are_kept_or_dropped_together(steps: list[tuple[int, fl
 
 
 def test_load_that_begins_in_the_middle_of_a_request() -> None:
-    """The request that began before is told to its end; the next one is a matter of chance."""
+    """All lines of the request that began before are written; the next request is sampled."""
     sampler = Sampler(0.5, 1, Clock())
     before, after = connection(http_scope(), DROPPED), connection(http_scope(), DROPPED)
     assert [sampler.rate_of(before) for _ in range(3)] == [1.0] * 3

@@ -55,7 +55,7 @@ def test_uvicorn_writes_one_format(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-def test_uvicorns_access_line_stays_where_there_is_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+def test_uvicorns_access_line_stays_if_ours_is_off(capsys: pytest.CaptureFixture[str]) -> None:
     """As JSON, and redacted."""
     start_uvicorn()
     observed = Observed()

@@ -24,7 +24,7 @@ from tests.patience import PATIENCE_S
 
 
 class Slow:
-    """A stream whose first write is under way until it is let go: a pipe that nobody reads, a full disk's retry."""
+    """A stream whose first write blocks until it is released: a pipe without a reader, a full disk."""
 
     def __init__(self, hold_s: float = PATIENCE_S) -> None:
         self.hold_s = hold_s
@@ -44,7 +44,7 @@ class Slow:
     def flush(self) -> None: ...
 
     def waits_for(self, line: bytes) -> bool:
-        """Return whether the line arrives; without end, nobody would wait for a line that is lost."""
+        """Return whether the line arrives; the wait is limited, because the line may be lost."""
         with self.arrived:
             return self.arrived.wait_for(lambda: line in self.data, 2.0)
 
@@ -140,7 +140,7 @@ def test_a_full_queue_drops_the_newest_and_counts_it(slow: Slow) -> None:
 
 
 def test_there_is_room_again_after_a_write() -> None:
-    """A full queue is no state to stay in."""
+    """The sink recovers from a full queue."""
     stream = io.BytesIO()
     kept = Kept(stream, size=1)
     for _ in range(3):
@@ -314,7 +314,7 @@ def test_a_burst_of_warnings_waits_once(slow: Slow, capfd: pytest.CaptureFixture
 
 
 def test_after_the_stream_took_something_warnings_wait_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A warning that comes while there is no room, and soon is, stands among the others."""
+    """A warning that waits for room for a short time is written with the others."""
     monkeypatch.setattr(sink_module, "PATIENCE_S", PATIENCE_S)  # On a busy machine soon may be late.
     slow = Slow(hold_s=0.01)
     kept = full(slow)
@@ -324,7 +324,7 @@ def test_after_the_stream_took_something_warnings_wait_again(monkeypatch: pytest
 
 
 def test_where_standard_error_takes_nothing_a_warning_is_counted(slow: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is a pipe that nobody reads, or closed: neither blocks the caller nor raises."""
+    """A pipe without a reader, or a closed stream: neither blocks the caller nor raises."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with open(reader, "rb"), open(writer, "wb", buffering=0) as stuffed:
@@ -439,7 +439,7 @@ def test_a_closed_sink_starts_again(slow: Slow) -> None:
 
 
 def test_a_sink_that_was_closed_during_a_write_starts_again() -> None:
-    """The same where the writer was busy when it was told to end."""
+    """The same if the writer was busy when it had to end."""
     slow = Slow(hold_s=0.02)
     kept = Kept(slow)
     kept.sink.put(b"before", logging.INFO)
@@ -493,7 +493,7 @@ def test_standard_output_may_be_text_only(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def run(script: str) -> str:
-    """Run a program of its own: forks and exits are none of this process."""
+    """Run a separate program, because it forks and exits."""
     start = "import logging, os, sys, threading\nfrom divan_obs_asgi.logs import Sink\n"
     start += "def sink(stream=None): return Sink(stream, lambda level: None, lambda error: None)\n"
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", start + script]
@@ -510,7 +510,7 @@ def test_the_last_lines_are_written_at_exit() -> None:
 
 @pytest.mark.parametrize("before", ["", "s.put(b'before', logging.INFO)\n"], ids=["first", "later"])
 def test_what_is_logged_while_the_interpreter_ends_is_written(before: str) -> None:
-    """By a destructor: no thread runs any more, and to start one would wait for ever (up to Python 3.11)."""
+    """In a destructor: threads no longer run, and starting one would wait forever (up to Python 3.11)."""
     late = "import builtins\nclass Late:\n    def __del__(self): s.put(b'late', logging.INFO)\nbuiltins.late = Late()\n"
     assert run(f"s = sink()\n{before}{late}").splitlines()[-1] == "late"
 
@@ -524,7 +524,7 @@ def test_the_last_resort_starts_no_thread_while_the_interpreter_ends() -> None:
 
 
 def test_a_forked_worker_writes_its_own_lines_and_no_others() -> None:
-    """A server loads the application, logs, and forks: no line is written twice, none is lost, and nobody hangs."""
+    """A server loads the application, logs, and forks: no line is written twice or lost, and no process hangs."""
     out = run(
         """
 s = sink()

@@ -41,7 +41,7 @@ def _handler_as_it_was() -> Iterator[None]:
     signal.signal(signal.SIGTERM, before)
 
 
-def test_a_process_that_nobody_handles_the_signal_for_ends_by_it() -> None:
+def test_a_process_without_another_handler_ends_by_the_signal() -> None:
     """Its parent sees the signal, as without us; its lines are there."""
     assert run("take_over(); end()") == (-signal.SIGTERM, ["one"])
 
@@ -103,7 +103,7 @@ print('{"msg":"%d"}' % count)
 
 
 def test_only_the_main_thread_may_set_it() -> None:
-    """An application that is put together in another thread is no error."""
+    """An application may be created in another thread."""
     before = signal.getsignal(signal.SIGTERM)
     thread = threading.Thread(target=flush_on_termination)
     thread.start()

@@ -119,12 +119,12 @@ def test_no_warning_is_lost_when_the_server_is_ended_under_load(server: Uvicorn)
 
     sold = ledger.read_text().split()
     lines = [json.loads(line) for line in server.log if line.startswith("{")]
-    # On a busy machine some request is slow, and tells its details.
+    # On a busy machine a request may be slow and emit its buffered lines.
     warned = [line for line in lines if line["logger"] == "shop" and line["level"] != "DEBUG"]
     logged = [line["msg"].removeprefix("sold ") for line in warned]
     assert len(sold) >= 600
     assert sorted(logged) == sorted(sold)
     assert all(line.keys() >= MANDATORY for line in lines)
-    # What is no JSON comes from the parent process, which knows nothing of the application.
+    # Lines that are not JSON come from the parent process, which does not import the application.
     rest = [line for line in server.log if not line.startswith("{")]
     assert all(line.startswith("INFO:  ") for line in rest), rest

@@ -36,9 +36,9 @@ def survivors(case: Case, result: object) -> list[str]:
     """Return the secrets of `case` that can still be read from `result`, encoded or not."""
     if not case.secrets:
         return []
-    told = [result, json.dumps(result, ensure_ascii=False)]
+    shown = [result, json.dumps(result, ensure_ascii=False)]
     labelled = {str(number): secret for number, secret in enumerate(case.secrets)}
-    return [labelled[label] for label in surviving(told, labelled)]
+    return [labelled[label] for label in surviving(shown, labelled)]
 
 
 def _cases(path: Path) -> Iterator[Case]:

@@ -1,4 +1,4 @@
-"""A service that tells whatever it is given, to every sink there is: `python -m tests.redaction.served FD`."""
+"""A service that sends its input to every sink: `python -m tests.redaction.served FD`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ logger = logging.getLogger("served")
 
 
 class Chatty:
-    """A probe that tells what it was last asked with, and why it fails."""
+    """A probe that reports its last input, and why it fails."""
 
     name = "chatty"
     timeout = 1.0
@@ -60,9 +60,9 @@ def build() -> Starlette:
     calls = obs.metrics.counter("calls_total", "Calls.", ["caller"])
     tracer = trace.get_tracer("served")
 
-    async def tell(request: Request) -> Response:
-        """Tell everything of the request to everyone."""
-        told: dict[str, object] = {
+    async def send_everywhere(request: Request) -> Response:
+        """Send everything of the request to every sink."""
+        redacted: dict[str, object] = {
             "path": request.url.path,
             "query": request.url.query,
             "headers": dict(request.headers),
@@ -70,33 +70,33 @@ def build() -> Starlette:
             "raw": (await request.body()).decode(),
         }
         for probe in probes:
-            probe.seen = told
-        calls.labels(str(told["payload"])).inc()
-        obs.log.bind(user=told, note=str(told))
-        logger.info(f"told {told}")
-        logger.warning("args %s %r", told["path"], told)
-        logger.warning("extra", extra={"seen": told, "email": told["path"], "password": told["raw"]})
-        logger.warning("stack %s", told["query"], stack_info=True)
+            probe.seen = redacted
+        calls.labels(str(redacted["payload"])).inc()
+        obs.log.bind(user=redacted, note=str(redacted))
+        logger.info(f"redacted {redacted}")
+        logger.warning("args %s %r", redacted["path"], redacted)
+        logger.warning("extra", extra={"seen": redacted, "email": redacted["path"], "password": redacted["raw"]})
+        logger.warning("stack %s", redacted["query"], stack_info=True)
         try:
-            raise LookupError(f"inner {told}") from KeyError(told["raw"])
+            raise LookupError(f"inner {redacted}") from KeyError(redacted["raw"])
         except LookupError:
-            logger.exception("caught %s", told["raw"])
+            logger.exception("caught %s", redacted["raw"])
         span = trace.get_current_span()
         span.set_attribute("url.full", str(request.url))
         span.set_attribute("http.request.header.cookie", request.headers["cookie"])
-        span.set_attribute("said", [str(told["raw"]), request.url.path])
-        span.add_event(f"event {told['raw']}", {"at": str(told["query"])})
-        link = Link(span.get_span_context(), {"why": str(told["raw"])})
+        span.set_attribute("said", [str(redacted["raw"]), request.url.path])
+        span.add_event(f"event {redacted['raw']}", {"at": str(redacted["query"])})
+        link = Link(span.get_span_context(), {"why": str(redacted["raw"])})
         with tracer.start_as_current_span(f"child {request.url.path}", links=[link]) as child:
-            child.record_exception(ValueError(str(told)))
-            child.set_status(Status(StatusCode.ERROR, str(told["raw"])))
+            child.record_exception(ValueError(str(redacted)))
+            child.set_status(Status(StatusCode.ERROR, str(redacted["raw"])))
         if request.query_params["then"] == "raise":
-            raise RuntimeError(f"outer {told}")
+            raise RuntimeError(f"outer {redacted}")
         if request.query_params["then"] == "json":
-            return JSONResponse({"detail": str(told), "told": told}, 500)
-        return PlainTextResponse(str(told), 500)
+            return JSONResponse({"detail": str(redacted), "redacted": redacted}, 500)
+        return PlainTextResponse(str(redacted), 500)
 
-    app = Starlette(routes=[Route("/tell/{what:path}", tell, methods=["POST"])])
+    app = Starlette(routes=[Route("/send/{what:path}", send_everywhere, methods=["POST"])])
     divan_obs_asgi.init(app, obs)
     return app
 

@@ -41,13 +41,13 @@ def test_each_secret_stands_in_its_case() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "result",
     ["s3cr3t/Horse", "S3CR3T/HORSE", "s3cr3t%2FHorse", "czNjcjN0L0hvcnNl", "YTpzM2NyM3QvSG9yc2U="],
 )
-def test_an_encoded_secret_counts_as_surviving(told: str) -> None:
+def test_an_encoded_secret_counts_as_surviving(result: str) -> None:
     """Upper case, URL encoding and base64 hide nothing from a reader."""
     case = Case("password", {"note": "s3cr3t/Horse"}, ("s3cr3t/Horse",))
-    assert survivors(case, {"a": [told]}) == ["s3cr3t/Horse"]
+    assert survivors(case, {"a": [result]}) == ["s3cr3t/Horse"]
 
 
 def test_half_a_key_counts_as_surviving() -> None:

@@ -56,18 +56,18 @@ def from_a_database() -> BaseException:
     ],
     ids=["itself", "the cause", "in a group", "a subclass"],
 )
-def test_a_line_tells_where_a_database_failed_and_not_with_what(error: BaseException) -> None:
-    """Type and places are told; the texts of the whole chain, and the lines of code in it, are not."""
-    told = describe_error(error, RedactionPolicy())
-    assert STORED not in str(told)
-    assert told["traceback"].endswith(f"\n{type(error).__qualname__}: [redacted:database]")
-    assert 'test_databases.py", line' in told["traceback"]
+def test_a_line_has_the_places_of_a_database_error_without_its_values(error: BaseException) -> None:
+    """Type and places are logged; the texts of the whole chain, and the lines of code in it, are not."""
+    result = describe_error(error, RedactionPolicy())
+    assert STORED not in str(result)
+    assert result["traceback"].endswith(f"\n{type(error).__qualname__}: [redacted:database]")
+    assert 'test_databases.py", line' in result["traceback"]
 
 
 def test_other_errors_keep_their_text() -> None:
     """A message that no database has written is what its reader needs."""
-    told = describe_error(raised(ValueError("expected 3, got 4")), RedactionPolicy())
-    assert told["traceback"].endswith("ValueError: expected 3, got 4\n")
+    result = describe_error(raised(ValueError("expected 3, got 4")), RedactionPolicy())
+    assert result["traceback"].endswith("ValueError: expected 3, got 4\n")
 
 
 @pytest.mark.parametrize(
@@ -115,9 +115,9 @@ def test_what_hides_its_cause_may_repeat_it() -> None:
 
 
 def test_a_databases_exception_in_a_field_is_its_type() -> None:
-    """`extra={"error": error}` and the details of a probe tell no more of it than a traceback does."""
-    told = POLICY.redact({"error": from_a_database()})
-    assert told == {"error": {"type": "RuntimeError", "args": ["[redacted:database]"]}}
+    """`extra={"error": error}` and the details of a probe show as little of it as a traceback."""
+    result = POLICY.redact({"error": from_a_database()})
+    assert result == {"error": {"type": "RuntimeError", "args": ["[redacted:database]"]}}
     assert POLICY.redact(LookupError("a")) == {"type": "LookupError", "args": ["a"]}
 
 
@@ -138,8 +138,8 @@ def test_a_databases_exception_in_a_field_is_its_type() -> None:
         ("", "", False),
     ],
 )
-def test_a_recorded_exception_tells_it_too(kind: str, stacktrace: str, expected: bool) -> None:
-    """By its full name, or by the names in its traceback: of an exception that is a text already there is no more."""
+def test_a_recorded_exception_is_recognised_too(kind: str, stacktrace: str, expected: bool) -> None:
+    """By its full name, or by the names in its traceback, because a recorded exception is a text."""
     assert (marker_for_text(kind, stacktrace) == MARKER) is expected
 
 
@@ -165,9 +165,9 @@ MESSAGES = [
 @pytest.mark.parametrize(("before", "value", "after"), MESSAGES)
 def test_values_in_a_databases_message_are_replaced(before: str, value: str, after: str) -> None:
     """Where an application writes `f"failed: {error}"` there is nothing left but the text."""
-    told = f"{before}[redacted:database]{after}"
-    assert POLICY.redact_text(before + value + after) == told
-    assert POLICY.redact_text(told) == told
+    result = f"{before}[redacted:database]{after}"
+    assert POLICY.redact_text(before + value + after) == result
+    assert POLICY.redact_text(result) == result
 
 
 @pytest.mark.parametrize(

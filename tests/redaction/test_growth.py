@@ -16,9 +16,9 @@ UNCUT = RedactionPolicy(limits=Limits(text=0))
 TINY, SHORT, MIDDLE, LONG = 256, 4096, 16_384, 65_536
 # log(time of the long text / time of the short one) / log(their ratio): 1 is linear, 2 quadratic.
 MOST = 1.3
-# Between 4 and 16 KB one look is enough to tell what has to be measured: time for a character may grow by so much.
+# Between 4 and 16 KB one measurement shows which cases to measure further: time per character may grow by this factor.
 SUSPECT = 1.25
-# What takes less than this for a text of 16 KB is no danger: were it quadratic, 64 KB would take 16 times as long.
+# Less time than this for a text of 16 KB is harmless: if it were quadratic, 64 KB would take 16 times as long.
 LEAST_S = 0.001
 # 256 characters that take longer than this take years when they are a thousand.
 HANGS_S = 0.02

@@ -50,13 +50,13 @@ def test_a_key_of_these_words_hides_its_value(rule: str, key: str) -> None:
 
 
 @pytest.mark.parametrize("key", WORDS.split())
-def test_a_key_that_only_looks_like_one_is_told(key: str) -> None:
-    """The letters of a word inside of another word are not that word; what is about a secret is none."""
+def test_a_key_that_only_looks_sensitive_is_kept(key: str) -> None:
+    """Letters inside another word do not match; a key that describes a secret does not hold it."""
     assert POLICY.redact({key: "plain7"}) == {key: "plain7"}
 
 
 @pytest.mark.parametrize("value", [None, True, False, ""])
-def test_whether_there_is_a_secret_is_told(value: object) -> None:
+def test_whether_there_is_a_secret_is_kept(value: object) -> None:
     """That a password is missing explains an error, and gives nothing away."""
     assert POLICY.redact({"password": value}) == {"password": value}
 
@@ -106,12 +106,12 @@ def test_a_flag_adds_a_key(key: str) -> None:
 
 @pytest.mark.parametrize("key", ["shoe", "shoelace_size", "horseshoe_size", "size"])
 def test_a_flags_key_is_whole_words(key: str) -> None:
-    """A horseshoe is no shoe."""
+    """A horseshoe is not a shoe."""
     assert flagged(OBS_REDACT_KEYS="shoe_size").redact({key: 43}) == {key: 43}
 
 
 def test_a_flag_allows_a_key() -> None:
-    """OBS_REDACT_ALLOW_KEYS tells what stands under exactly this key; others keep their rule."""
+    """OBS_REDACT_ALLOW_KEYS keeps the values of exactly this key; other keys keep their rule."""
     policy = flagged(OBS_REDACT_ALLOW_KEYS="body,pushToken")
     value = {"body": "plain7", "push_token": "plain7", "message_body": "plain7", "token": "plain7"}
     assert policy.redact(value) == {
@@ -184,7 +184,7 @@ def test_an_own_pattern() -> None:
 
 
 def test_an_own_token() -> None:
-    """A prefix and what follows it; a word that goes on to the left is none."""
+    """A prefix and the text after it; the prefix must begin a word."""
     policy = having(TokenShape("mine_token", ("mine_",), r"[a-z0-9]{24,}"))
     token = "mine_" + "a1b2" * 7
     assert policy.redact_text(f"({token})") == "([redacted:mine_token])"
@@ -200,7 +200,7 @@ def test_a_token_without_a_prefix_is_refused(prefixes: tuple[str, ...]) -> None:
 
 
 def test_an_own_function() -> None:
-    """It sees each key with its value, and says what to tell or that it does not care."""
+    """It gets each key with its value, and returns a replacement or KEEP."""
 
     def plates(key: str, value: object) -> object:
         return "[plate]" if key == "plate" else KEEP
@@ -213,8 +213,8 @@ def test_an_own_function() -> None:
     }
 
 
-def test_what_an_own_function_tells_is_redacted_too() -> None:
-    """A mistake in a rule is no leak."""
+def test_the_result_of_an_own_function_is_redacted_too() -> None:
+    """A mistake in a rule does not leak."""
     policy = having(lambda key, value: {"seen": f"by ada@mine.example: {key}"} if key == "x" else KEEP)
     assert policy.redact({"x": 1}) == {"x": {"seen": "by [redacted:email]: x"}}
 
@@ -260,7 +260,7 @@ def test_a_variant_of_a_policy_keeps_its_other_options() -> None:
 
 
 def test_each_redaction_is_counted_by_its_rule() -> None:
-    """A team sees what its service tries to tell."""
+    """A team sees what its service tries to log."""
     counted: list[str] = []
     policy = RedactionPolicy(count=counted.append)
     policy.redact({"password": "plain7", "note": "ada@mine.example and bob@mine.example", "n": 1})

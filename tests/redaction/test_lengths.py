@@ -12,7 +12,7 @@ from divan_obs_asgi.redaction import Limits, RedactionPolicy, TextRule
 from divan_obs_asgi.redaction.view import Found, View
 
 LONG = 65_536
-# What is told of a text, and what is read beyond it.
+# The limit of a text, and the characters that are read beyond it.
 READ = 2 * Limits().text
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"
 
@@ -31,7 +31,7 @@ class Counted:
 
 @pytest.mark.parametrize("method", ["redact_text", "redact_traceback", "redact"])
 @pytest.mark.parametrize("text", ["x", "x y ", 'a\n  File "a.py", line 1, in f\n', "é "])
-def test_of_a_long_text_rules_read_what_is_told_and_little_more(method: str, text: str) -> None:
+def test_of_a_long_text_rules_read_the_result_and_little_more(method: str, text: str) -> None:
     """64 KB of a client's never go through the rules."""
     counted = Counted()
     getattr(counted.policy, method)((text * LONG)[:LONG])
@@ -47,7 +47,7 @@ def test_a_value_is_read_to_a_limit_in_all() -> None:
 
 
 def test_a_line_is_read_to_a_limit_in_all() -> None:
-    """Message, traceback, stack and fields together are bounded; what is told of a text that was cut is read again."""
+    """Message, traceback, stack and fields together are bounded; the result of a cut text is read again."""
     counted = Counted()
     lines = Lines("divan", "test", "abc", counted.policy)
     record = logging.makeLogRecord(
@@ -68,10 +68,10 @@ def test_a_line_is_read_to_a_limit_in_all() -> None:
 @pytest.mark.parametrize("dense", ["a@b.co ", "token=a1 ", "sk-", "+1234567 ", "4111 1111 1111 1111 ", "http://a:b@c "])
 def test_a_text_of_many_secrets_is_not_read_to_its_end(dense: str) -> None:
     """Each costs microseconds; what is behind the first hundred is redacted as it stands."""
-    told = RedactionPolicy().redact_text((dense * 2048)[:2048])
-    assert told.count("[redacted:") <= 110
-    assert told.endswith(("[redacted:unread]", "[cut:length]")) or len(dense) > 12
-    assert RedactionPolicy().redact_text(told) == told
+    shown = RedactionPolicy().redact_text((dense * 2048)[:2048])
+    assert shown.count("[redacted:") <= 110
+    assert shown.endswith(("[redacted:unread]", "[cut:length]")) or len(dense) > 12
+    assert RedactionPolicy().redact_text(shown) == shown
 
 
 @pytest.mark.parametrize(
@@ -82,16 +82,16 @@ def test_a_text_of_many_secrets_is_not_read_to_its_end(dense: str) -> None:
 def test_a_token_at_a_cut_is_gone(secret: str, before: str, at: int) -> None:
     """Also where what makes it one is behind the cut."""
     text = ("x " * at)[:at] + before + secret + " y" * LONG
-    told = RedactionPolicy().redact_text(text)
-    assert "aB3" not in told
-    assert JWT[:12] not in told
+    shown = RedactionPolicy().redact_text(text)
+    assert "aB3" not in shown
+    assert JWT[:12] not in shown
 
 
 @pytest.mark.parametrize("at", [10, 1000, 2000, 2047, 2100, 3000, 4095])
 def test_a_password_in_a_url_at_a_cut_is_gone(at: int) -> None:
     """Its "@" may be a thousand characters away."""
-    told = RedactionPolicy().redact_text(("x " * at)[:at] + "redis://u:" + "hunter-" * 140 + "@db " + "y " * LONG)
-    assert "hunter-" not in told
+    shown = RedactionPolicy().redact_text(("x " * at)[:at] + "redis://u:" + "hunter-" * 140 + "@db " + "y " * LONG)
+    assert "hunter-" not in shown
 
 
 @pytest.mark.parametrize("size", [3000, 5000, LONG])
@@ -99,27 +99,27 @@ def test_a_key_in_a_long_message_of_a_traceback_is_gone(size: int) -> None:
     """A traceback is cut between its frames, and not in a message, where a secret may have begun before."""
     key = "-----BEGIN PRIVATE KEY-----\n" + "MIIEvQIBADANBg\n" * (size // 15)
     head = 'Traceback (most recent call last):\n  File "a.py", line 1, in f\n'
-    told = RedactionPolicy().redact_traceback(f"{head}ValueError: {key}")
-    assert "MIIEvQ" not in told
-    told = RedactionPolicy().redact_traceback(f"{head}ValueError: {key}\n\n{head}LookupError: no tea")
-    assert "MIIEvQ" not in told
-    assert told.endswith("LookupError: no tea") or "[redacted:private_key]" in told
+    shown = RedactionPolicy().redact_traceback(f"{head}ValueError: {key}")
+    assert "MIIEvQ" not in shown
+    shown = RedactionPolicy().redact_traceback(f"{head}ValueError: {key}\n\n{head}LookupError: no tea")
+    assert "MIIEvQ" not in shown
+    assert shown.endswith("LookupError: no tea") or "[redacted:private_key]" in shown
 
 
-def test_of_a_traceback_with_a_long_message_frames_and_type_are_told() -> None:
+def test_a_traceback_with_a_long_message_keeps_frames_and_type() -> None:
     """An operator needs these first, whatever a client has made the message of."""
     frames = "".join(f'  File "app.py", line {n}, in step_{n}\n    step_{n + 1}()\n' for n in range(8))
     text = f"Traceback (most recent call last):\n{frames}app.errors.Refused: order 7, {JWT} " + "x y\n" * LONG
-    told = RedactionPolicy().redact_traceback(text)
-    assert "in step_7\n" in told
-    assert "app.errors.Refused: order 7, [redacted:jwt] x y\n" in told
-    assert told.endswith("[cut:length]")
-    assert len(told) <= Limits().text
-    assert RedactionPolicy().redact_traceback(told) == told
+    shown = RedactionPolicy().redact_traceback(text)
+    assert "in step_7\n" in shown
+    assert "app.errors.Refused: order 7, [redacted:jwt] x y\n" in shown
+    assert shown.endswith("[cut:length]")
+    assert len(shown) <= Limits().text
+    assert RedactionPolicy().redact_traceback(shown) == shown
 
 
 @pytest.mark.parametrize("size", [100, 1500, 5000, LONG])
-def test_of_an_exception_with_a_long_message_frames_and_type_are_told(size: int) -> None:
+def test_an_exception_with_a_long_message_keeps_frames_and_type(size: int) -> None:
     """The same in a line of the log, where the cause has a long message as well."""
     try:
         try:
@@ -127,10 +127,10 @@ def test_of_an_exception_with_a_long_message_frames_and_type_are_told(size: int)
         except KeyError as cause:
             raise LookupError(f"{JWT} and more\n" * size) from cause
     except LookupError as error:
-        told = describe_error(error, RedactionPolicy())["traceback"]
-    assert "in test_of_an_exception_with_a_long_message_frames_and_type_are_told\n" in told
-    assert "\nLookupError: [redacted:jwt] and more\n" in told
-    assert JWT[:12] not in told
+        shown = describe_error(error, RedactionPolicy())["traceback"]
+    assert "in test_an_exception_with_a_long_message_keeps_frames_and_type\n" in shown
+    assert "\nLookupError: [redacted:jwt] and more\n" in shown
+    assert JWT[:12] not in shown
 
 
 FORGED = '  File "a.py", line 1, in f\n'
@@ -156,15 +156,15 @@ def test_the_end_of_a_key_behind_a_forged_frame_is_gone(line: str, armour: str, 
     """However far in front of the cut it has begun."""
     text = f"Traceback (most recent call last):\n{FORGED}ValueError: {armour}" + f"{line}\n" * lines
     for end in ("", FORGED, FORGED + f"{line}\n" * 20, FORGED + f"{line}\n" * 45):
-        told = RedactionPolicy().redact_traceback(text + end)
+        shown = RedactionPolicy().redact_traceback(text + end)
         # Without an armour the first one is a word like any other.
-        assert told.count(line) <= (0 if armour else 1) or (not armour and len(text + end) <= 2048)
+        assert shown.count(line) <= (0 if armour else 1) or (not armour and len(text + end) <= 2048)
 
 
 @pytest.mark.parametrize("escape", ["%70", "\\u0070", "\\x70", "&#112;", "52.5200,", "--token "])
 def test_what_is_read_in_vain_counts_more_than_letters(escape: str) -> None:
     """An escape, a point, an option without its value: of a line full of them the rest is not read."""
     policy = RedactionPolicy()
-    told = policy.redact_fields({f"f{i}": escape * 150 + str(i) for i in range(20)}, 100_000, policy.line_budget())
-    assert "redacted:unread" in str(told["f19"])
+    shown = policy.redact_fields({f"f{i}": escape * 150 + str(i) for i in range(20)}, 100_000, policy.line_budget())
+    assert "redacted:unread" in str(shown["f19"])
     assert policy.redact_text(escape * 3) == escape * 3

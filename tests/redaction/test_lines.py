@@ -71,16 +71,16 @@ def test_no_secret_of_any_line_survives(planted: list[Planted]) -> None:
 )
 def test_json_lines_stay_json(value: object) -> None:
     """A collector can still read the log."""
-    told = redacted(json.dumps(value) + "\n")
-    json.loads(told)
-    assert_no_secret(told, [TOKEN, "ada@mine.example"])
+    shown = redacted(json.dumps(value) + "\n")
+    json.loads(shown)
+    assert_no_secret(shown, [TOKEN, "ada@mine.example"])
 
 
 @pytest.mark.parametrize("value", [["a"], {"a": 1}, 12.5, 7, "plain7", [{"b": ["c"]}], -1])
 def test_what_stands_under_a_key_in_a_json_line_is_one_secret(value: object) -> None:
     """Text, number, list or object: a marker in its place, and the rest of the line."""
-    told = json.loads(redacted(json.dumps({"n": 1, "password": value, "z": [2]})))
-    assert told == {"n": 1, "password": "[redacted:credential]", "z": [2]}
+    shown = json.loads(redacted(json.dumps({"n": 1, "password": value, "z": [2]})))
+    assert shown == {"n": 1, "password": "[redacted:credential]", "z": [2]}
 
 
 def test_a_long_line_is_not_cut() -> None:
@@ -90,7 +90,7 @@ def test_a_long_line_is_not_cut() -> None:
 
 
 def test_a_private_key_over_several_lines_is_one_secret() -> None:
-    """Each of its lines is no secret to look at."""
+    """Its lines do not look like secrets."""
     text = f"before\nkey: {BEGIN}\n{KEY_LINE}\n{KEY_LINE}\nab==\n{END}\nafter {TOKEN}\n"
     assert redacted(text) == "before\nkey: [redacted:private_key]\nafter [redacted:github_token]\n"
 
@@ -101,9 +101,9 @@ def test_a_private_key_may_be_followed_by_something() -> None:
 
 
 def test_a_key_that_does_not_end_hides_no_log() -> None:
-    """From the first line on that can be none of a key's, everything is told."""
-    told = redacted(f"{BEGIN}\n{KEY_LINE}\nERROR [db] the file \u2014 cut short (at byte 7)!\nnext\n")
-    assert told == "[redacted:private_key]\nERROR [db] the file \u2014 cut short (at byte 7)!\nnext\n"
+    """From the first line that cannot belong to a key, everything is kept."""
+    shown = redacted(f"{BEGIN}\n{KEY_LINE}\nERROR [db] the file \u2014 cut short (at byte 7)!\nnext\n")
+    assert shown == "[redacted:private_key]\nERROR [db] the file \u2014 cut short (at byte 7)!\nnext\n"
 
 
 def test_a_key_in_one_line_is_one_secret() -> None:
@@ -114,13 +114,13 @@ def test_a_key_in_one_line_is_one_secret() -> None:
 
 
 def test_several_keys_are_several_secrets() -> None:
-    """What stands between them is told."""
+    """The text between them is kept."""
     key = f"{BEGIN}\n{KEY_LINE}\n{END}\n"
     assert redacted(f"{key}between!\n{key}") == "[redacted:private_key]\nbetween!\n[redacted:private_key]\n"
 
 
-def test_lines_are_told_as_they_come() -> None:
-    """A tail can be followed, for ever."""
+def test_lines_are_written_as_they_come() -> None:
+    """A growing log can be followed forever."""
     endless = repeat(f"tok {TOKEN}\n")
     assert list(islice(redacted_lines(endless, POLICY), 3)) == ["tok [redacted:github_token]\n"] * 3
 
@@ -209,15 +209,15 @@ def test_a_line_over_a_mebibyte_is_cut() -> None:
 @pytest.mark.parametrize("ending", [b"", b"\n", b"\nnext\n"])
 def test_lines_around_the_limit_stay_lines(size: int, ending: bytes) -> None:
     """No line is lost, and none is made of a line's end."""
-    told = command(given=b"a" * size + ending).stdout
-    assert told.count("\n") == max(ending.count(b"\n"), int(size > MAX_LINE))
-    assert told.endswith(("next\n" if b"next" in ending else "a", "]\n", "a\n"))
+    shown = command(given=b"a" * size + ending).stdout
+    assert shown.count("\n") == max(ending.count(b"\n"), int(size > MAX_LINE))
+    assert shown.endswith(("next\n" if b"next" in ending else "a", "]\n", "a\n"))
 
 
 def test_what_was_left_out_is_counted() -> None:
     """Bytes of the file that are in no line."""
-    told = command(given=b"a" * (2 * MAX_LINE) + b"\n").stdout
-    kept, _, cut = told.partition("[cut:")
+    shown = command(given=b"a" * (2 * MAX_LINE) + b"\n").stdout
+    kept, _, cut = shown.partition("[cut:")
     assert len(kept) + int(cut.partition(" ")[0]) == pytest.approx(2 * MAX_LINE, abs=1)
 
 
@@ -247,7 +247,7 @@ def test_the_process_filters_a_pipe() -> None:
     assert done.stderr == b""
 
 
-def test_a_reader_that_has_enough_is_no_error(tmp_path: Path) -> None:
+def test_a_reader_that_stops_early_is_not_an_error(tmp_path: Path) -> None:
     """`divan-obs redact big.log | head` ends in order."""
     log = tmp_path / "big.log"
     log.write_text("a line of an old log, and no secret in it\n" * 20_000)

@@ -58,10 +58,10 @@ def test_a_wrong_number_of_labels_is_still_refused(values: tuple[str, ...]) -> N
         Metrics().counter("calls_total", "Calls.", ["x", "y"]).labels(*values)
 
 
-class Telling:
-    """A probe that tells a token."""
+class LeakyProbe:
+    """A probe that reports a token."""
 
-    name = "telling"
+    name = "leaky"
     timeout = 1.0
     critical = True
     group: Group = "ready"
@@ -71,7 +71,7 @@ class Telling:
 
 
 def test_each_sink_counts_what_it_was_given() -> None:
-    """`divan_redactions_total{rule,sink}` tells a team which rule had to act, and where."""
+    """`divan_redactions_total{rule,sink}` shows which rule redacted, and in which sink."""
     observed = Observed()
 
     def counted(sink: str) -> float:
@@ -81,7 +81,7 @@ def test_each_sink_counts_what_it_was_given() -> None:
     record = logging.LogRecord("a", logging.WARNING, __file__, 1, "with %s and %s", (TOKEN, TOKEN), None)
     observed.obs.log.application(record)
     observed.obs.metrics.counter("calls_total", "Calls.", ["by"]).labels(TOKEN).inc()
-    observed.obs.probes.register(Telling())
+    observed.obs.probes.register(LeakyProbe())
     report = anyio.run(observed.obs.probes.ask, "ready")
     observed.obs.redaction.redact({"a": [TOKEN], "b": TOKEN, "c": TOKEN})
     after = {sink: counted(sink) - before[sink] for sink in before}
@@ -90,7 +90,7 @@ def test_each_sink_counts_what_it_was_given() -> None:
 
 
 def test_what_needs_no_redaction_is_not_counted() -> None:
-    """Zero says that a service tells nothing that it should not."""
+    """Zero means that a service had nothing to redact."""
     observed = Observed()
     observed.obs.log.application(logging.LogRecord("a", logging.WARNING, __file__, 1, "hello", (), None))
     observed.obs.redaction.redact({"a": 1, "password": None, "note": "[redacted:email]"})

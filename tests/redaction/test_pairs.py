@@ -69,9 +69,9 @@ def test_a_pair_is_a_field(value: object, as_text: Any) -> None:
 )  # fmt: skip
 def test_a_value_is_found_however_it_is_written(text: str) -> None:
     """As forms, Ruby, Go, YAML and folded headers have it; and disguised, as an attacker would."""
-    told = POLICY.redact_text(text.format(SECRET))
-    assert SECRET not in told
-    assert POLICY.redact_text(told) == told
+    result = POLICY.redact_text(text.format(SECRET))
+    assert SECRET not in result
+    assert POLICY.redact_text(result) == result
 
 
 @pytest.mark.parametrize("key", ["p\u0430ssword", "pass\u200bword", "\uff50assword", "%70assword", "\\u0070assword"])
@@ -98,7 +98,7 @@ def test_a_disguised_key_of_a_field_is_that_key(key: str) -> None:
     ],
 )
 def test_what_only_looks_alike_stays(text: str) -> None:
-    """Names of fields, code and other languages' words are no secrets."""
+    """Names of fields, code and words of other languages are not secrets."""
     assert POLICY.redact_text(text) == text
     assert POLICY.redact(["password", "email"]) == ["password", "email"]
 
@@ -107,7 +107,7 @@ def test_what_only_looks_alike_stays(text: str) -> None:
 @pytest.mark.parametrize(
     "option", ["--token ", "--password '", "password: ", "password=", 'token="', "Cookie: ", "lat=1.0, ", "[('pin', "]
 )
-def test_a_cut_behind_an_option_is_no_value(option: str, limit: int) -> None:
+def test_a_cut_after_an_option_is_not_a_value(option: str, limit: int) -> None:
     """Wherever it falls."""
     policy = RedactionPolicy(limits=Limits(text=limit))
     for before in range(limit - 40, limit):

@@ -77,7 +77,7 @@ class Liar(Mapping[str, object]):
 
 
 class Endless(Mapping[str, object]):
-    """A mapping that goes on for ever."""
+    """An endless mapping."""
 
     def __getitem__(self, key: str) -> object:
         return 1
@@ -248,9 +248,9 @@ def assert_strict(value: object) -> None:
 @pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE.keys())
 def test_no_value_is_an_error(make: Any) -> None:
     """Whatever is logged, the call returns strict JSON, and nothing of what was hidden in the value."""
-    for told in (POLICY.redact(make()), POLICY.redact([make()]), POLICY.redact_field("note", make())):
-        assert_strict(told)
-        assert_no_secret(told, [TOKEN])
+    for shown in (POLICY.redact(make()), POLICY.redact([make()]), POLICY.redact_field("note", make())):
+        assert_strict(shown)
+        assert_no_secret(shown, [TOKEN])
     record = POLICY.redact_record({"note": make(), "n": 1})
     assert_strict(record)
     assert_no_secret(record, [TOKEN])
@@ -259,9 +259,9 @@ def test_no_value_is_an_error(make: Any) -> None:
 @pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE.keys())
 def test_nothing_under_a_sensitive_key_is_looked_at(make: Any) -> None:
     """A password may be of any type."""
-    told = POLICY.redact_field("password", make())
-    assert isinstance(told, str)
-    assert told.startswith("[redacted:")
+    shown = POLICY.redact_field("password", make())
+    assert isinstance(shown, str)
+    assert shown.startswith("[redacted:")
 
 
 @given(JSON_LIKE)
@@ -277,7 +277,7 @@ def test_any_text_becomes_text(text: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 1, b"a", ["a"], Mute()])
-def test_what_is_no_text_is_no_error(value: Any) -> None:
+def test_a_value_that_is_not_a_text_is_not_an_error(value: Any) -> None:
     """A caller's mistake is not the end of a request."""
     assert isinstance(POLICY.redact_text(value), str)
 
@@ -312,14 +312,14 @@ def test_redacting_twice_changes_nothing_more(planted: Planted) -> None:
 
 @given(JSON_LIKE)
 def test_redacting_any_value_twice_changes_nothing_more(value: object) -> None:
-    """Also what was cut, and what was told of unknown types."""
+    """Also cut texts, and markers of unknown types."""
     once = POLICY.redact(value)
     assert POLICY.redact(once) == once
 
 
 @given(WHOLE | st.text() | texts_with_a_secret().map(lambda planted: planted.value))
 def test_redacting_a_text_twice_changes_nothing_more(text: str) -> None:
-    """A marker is no secret, and does not make one of its neighbours."""
+    """A marker is not a secret, and does not make its neighbours one."""
     once = POLICY.redact_text(text)
     assert POLICY.redact_text(once) == once
 
@@ -338,9 +338,9 @@ def test_a_text_that_was_cut_is_not_cut_again(text: str, size: int) -> None:
 @given(JSON_LIKE)
 def test_the_result_has_bounds(value: object) -> None:
     """A line has a length that a collector takes, whatever is logged."""
-    told = POLICY.redact(value)
-    assert levels(told) <= LIMITS.depth
-    assert all(len(container) <= LIMITS.items + 1 for container in containers(told))
+    shown = POLICY.redact(value)
+    assert levels(shown) <= LIMITS.depth
+    assert all(len(container) <= LIMITS.items + 1 for container in containers(shown))
 
 
 @pytest.mark.parametrize(
@@ -360,7 +360,7 @@ def test_the_total_is_bounded(value: object) -> None:
 
 
 def test_what_is_left_out_is_counted() -> None:
-    """Ten are told, and how many more there were."""
+    """Ten are kept, with the number of the others."""
     assert POLICY.redact(list(range(13))) == [*range(10), "[cut:3 more]"]
     assert POLICY.redact({str(n): n for n in range(11)}) == {**{str(n): n for n in range(10)}, "...": "[cut:1 more]"}
     assert POLICY.redact(list(range(10))) == list(range(10))
@@ -374,45 +374,45 @@ def test_what_is_too_deep_is_named() -> None:
 
 def test_a_long_text_says_that_it_was_cut() -> None:
     """The limit is on the whole, marker included."""
-    told = POLICY.redact_text("a b " * 1000)
-    assert len(told) == LIMITS.text
-    assert told.endswith("[cut:length]")
+    shown = POLICY.redact_text("a b " * 1000)
+    assert len(shown) == LIMITS.text
+    assert shown.endswith("[cut:length]")
 
 
 @pytest.mark.parametrize("frames", [1, 40, 3000])
 @pytest.mark.parametrize("limit", [0, 20, 500, 2048, 70_000])
-def test_of_a_long_traceback_the_end_is_told(frames: int, limit: int) -> None:
+def test_a_long_traceback_keeps_its_end(frames: int, limit: int) -> None:
     """What happened stands in its last line; a secret is found before anything is cut."""
     policy = RedactionPolicy(limits=Limits(text=limit))
     text = "Traceback (most recent call last):\n" + frames * f'  File "a.py", line 7, in buy\n    ask("{TOKEN}")\n'
     text += "LookupError: no tea"
-    told = policy.redact_traceback(text)
-    assert policy.redact_traceback(told) == told
-    assert TOKEN[:12] not in told
-    assert not limit or len(told) <= limit
+    shown = policy.redact_traceback(text)
+    assert policy.redact_traceback(shown) == shown
+    assert TOKEN[:12] not in shown
+    assert not limit or len(shown) <= limit
     if limit != 20:
-        assert told.startswith("Traceback (most recent call last):\n")
-        assert told.endswith('")\nLookupError: no tea')
+        assert shown.startswith("Traceback (most recent call last):\n")
+        assert shown.endswith('")\nLookupError: no tea')
 
 
 @given(st.integers(0, 300), texts_with_a_secret())
 def test_no_secret_survives_in_a_traceback(lines: int, planted: Planted) -> None:
     """Wherever it is cut."""
     policy = RedactionPolicy(limits=Limits(text=200))
-    told = policy.redact_traceback(f"{planted.value}\n" + "x\n" * lines)
-    assert_no_secret(told, {planted.secret.kind: planted.secret.text})
-    assert len(told) <= 200
+    shown = policy.redact_traceback(f"{planted.value}\n" + "x\n" * lines)
+    assert_no_secret(shown, {planted.secret.kind: planted.secret.text})
+    assert len(shown) <= 200
 
 
 @pytest.mark.parametrize("at", range(1990, 2060, 3))
 def test_a_secret_is_found_before_the_text_is_cut(at: int) -> None:
-    """The half of a token that fits is no less a secret."""
-    told = POLICY.redact_text("x " * (at // 2) + TOKEN + " y" * 100)
-    assert TOKEN[:12] not in told
+    """Half a token is a secret too."""
+    shown = POLICY.redact_text("x " * (at // 2) + TOKEN + " y" * 100)
+    assert TOKEN[:12] not in shown
 
 
 @pytest.mark.parametrize("at", range(65_536 - 60, 65_536 + 4, 5))
-def test_a_secret_at_the_end_of_what_is_read_is_not_told(at: int) -> None:
+def test_a_secret_at_the_end_of_the_text_that_is_read_is_hidden(at: int) -> None:
     """Of a very long text only the beginning is read, and its end is not trusted."""
     policy = RedactionPolicy(limits=Limits(text=65_536 // 2))
     assert TOKEN[:12] not in policy.redact_text("x " * (at // 2) + TOKEN + " y" * 100)
@@ -436,30 +436,30 @@ def test_a_record_that_cannot_be_read_is_replaced() -> None:
 @given(nested_with_a_secret())
 def test_a_secret_never_survives(planted: Planted) -> None:
     """Wherever it stands, under whatever key and in whatever encoding."""
-    told = POLICY.redact(planted.value)
-    assert_no_secret([told, json.dumps(told)], {planted.secret.kind: planted.secret.text})
+    shown = POLICY.redact(planted.value)
+    assert_no_secret([shown, json.dumps(shown)], {planted.secret.kind: planted.secret.text})
 
 
 @given(texts_with_a_secret(), st.text(string.ascii_letters + " .,\n", max_size=30))
 def test_a_secret_never_survives_in_a_text(planted: Planted, before: str) -> None:
     """Whatever is said in front of it, in a text as well as in an exception."""
     text = f"{before}\n{planted.value}\nand more"
-    told = [POLICY.redact_text(text), POLICY.redact(ValueError(text)), POLICY.redact({"note": text.encode()})]
-    assert_no_secret(told, {planted.secret.kind: planted.secret.text})
+    shown = [POLICY.redact_text(text), POLICY.redact(ValueError(text)), POLICY.redact({"note": text.encode()})]
+    assert_no_secret(shown, {planted.secret.kind: planted.secret.text})
 
 
 def test_an_exceptions_relatives_are_redacted() -> None:
-    """Cause, context, notes and the members of a group are part of what is told, and tight."""
+    """Cause, context, notes and the members of a group are part of the result, and redacted."""
 
     by_cause, by_context = ValueError("a"), ValueError("b")
     by_cause.__cause__ = by_context.__context__ = KeyError(TOKEN)
     noted = ValueError("c")
     noted.add_note(f"with {TOKEN}")
     group = ExceptionGroup(f"of {TOKEN}", [by_cause, by_context, noted])
-    told: Any = POLICY.redact(group)
-    assert_strict(told)
-    assert_no_secret(told, [TOKEN])
-    cause, context, notes = told["exceptions"]
+    shown: Any = POLICY.redact(group)
+    assert_strict(shown)
+    assert_no_secret(shown, [TOKEN])
+    cause, context, notes = shown["exceptions"]
     assert cause["cause"]["type"] == "KeyError"
     assert context["context"]["type"] == "KeyError"
     assert notes["notes"] == ["with [redacted:github_token]"]

@@ -34,7 +34,7 @@ def overlooked(text: str) -> list[str]:
 
 
 def test_no_secret_of_the_corpus_is_without_its_sign() -> None:
-    """What a rule would find has its sign, or nobody would look."""
+    """A rule is only called for texts with its sign, so its secrets must have it."""
     assert [miss for text in TEXTS for miss in overlooked(text)] == []
 
 
@@ -56,7 +56,7 @@ def test_a_rule_without_a_sign_is_asked_about_every_text() -> None:
     assert policy.redact_text("customer no. 42") == "customer no. [redacted:customer]"
 
 
-def test_a_sign_that_is_no_pattern_is_a_start_up_error() -> None:
+def test_an_invalid_sign_is_a_start_up_error() -> None:
     """And not one of the first text."""
     with pytest.raises(ValueError, match=r"^The sign '\(\?<=a\)b' is not a valid RE2 pattern: "):
         RedactionPolicy((TextRule(lambda view: (), r"(?<=a)b"),))

@@ -1,4 +1,4 @@
-"""What may be told of a request, and the bodies of failed answers."""
+"""The redacted view of a request, and the bodies of failed responses."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from tests.stacks import BACKENDS, Observed, run_on
 TOKEN = "ghp_c4n4rYc4n4rYc4n4rYc4n4rYc4n4rYc4n4rY"
 EMAIL = "canary@mine.example"
 TEXT = f"no {TOKEN} for {EMAIL}"
-TOLD = "no [redacted:github_token] for [redacted:email]"
+REDACTED = "no [redacted:github_token] for [redacted:email]"
 
 
-def told_of(scope: Scope) -> RedactedRequest:
+def view_of(scope: Scope) -> RedactedRequest:
     """Return what a handler behind the middleware finds in its scope."""
     seen: list[RedactedRequest] = []
 
@@ -53,7 +53,7 @@ def told_of(scope: Scope) -> RedactedRequest:
 
 
 def test_headers_pass_an_allow_list() -> None:
-    """Of credentials, cookies and unknown headers not even the name is told."""
+    """Credentials, cookies and unknown headers are left out, including their names."""
     headers = [
         (b"host", b"testserver"),
         (b"user-agent", f"app/1 ({EMAIL})".encode()),
@@ -63,7 +63,7 @@ def test_headers_pass_an_allow_list() -> None:
         (b"x-ada-lovelace", b"1"),
         (b"accept", b"text/html;q=0.9"),
     ]
-    assert told_of(http_scope(headers=headers)).headers == {
+    assert view_of(http_scope(headers=headers)).headers == {
         "host": "testserver",
         "user-agent": "app/1 ([redacted:email])",
         "accept": "text/html;q=0.9",
@@ -71,7 +71,7 @@ def test_headers_pass_an_allow_list() -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "result"),
     [
         (b"", ""),
         (b"a=1&b=mine7", "a=[redacted:query]&b=[redacted:query]"),
@@ -83,36 +83,36 @@ def test_headers_pass_an_allow_list() -> None:
         (b"\xff=1", "\u00ff=[redacted:query]"),
     ],
 )
-def test_a_query_is_told_without_its_values(query: bytes, told: str) -> None:
+def test_a_query_is_shown_without_its_values(query: bytes, result: str) -> None:
     """Names are the service's own; values are the client's, an engine.io session among them."""
-    assert told_of({**http_scope(), "query_string": query}).query == told
+    assert view_of({**http_scope(), "query_string": query}).query == result
 
 
 def test_a_query_of_many_parameters_is_bounded() -> None:
     """A client does not decide how long a log line is."""
-    assert told_of({**http_scope(), "query_string": b"a=1&" * 10_000}).query.count("&") < 64
+    assert view_of({**http_scope(), "query_string": b"a=1&" * 10_000}).query.count("&") < 64
 
 
 def test_a_websocket_has_it_too() -> None:
     """Its credentials stand in the query more often than not."""
     scope: Scope = {**websocket_scope("/ws"), "query_string": b"token=mine7"}
-    assert told_of(scope).query == "token=[redacted:query]"
+    assert view_of(scope).query == "token=[redacted:query]"
 
 
-def test_a_scope_without_a_query_is_no_error() -> None:
+def test_a_scope_without_a_query_is_not_an_error() -> None:
     """ASGI leaves some keys out."""
     scope = http_scope()
     del scope["query_string"]
-    assert told_of(scope).query == ""
+    assert view_of(scope).query == ""
 
 
 def test_the_policy_is_at_hand() -> None:
-    """For whatever else a handler tells."""
-    assert told_of(http_scope()).policy.redact_text(TEXT) == TOLD
+    """For other data that a handler returns."""
+    assert view_of(http_scope()).policy.redact_text(TEXT) == REDACTED
 
 
 def test_the_request_itself_is_the_applications() -> None:
-    """What is redacted is what is told, not what is asked for."""
+    """The response is redacted, not the request."""
     seen: list[Scope] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -129,7 +129,7 @@ def test_the_request_itself_is_the_applications() -> None:
 
 
 class Answer:
-    """An application that sends what it is told to, and then raises what it is told to."""
+    """An application that sends the given messages, and then raises the given exception."""
 
     def __init__(self, *messages: Message, error: BaseException | None = None) -> None:
         self.messages = messages
@@ -181,8 +181,8 @@ def length(content: bytes) -> tuple[bytes, bytes]:
 def test_a_failed_answers_text_is_redacted(backend: str) -> None:
     """Its length is that of what is sent."""
     conversation = answered(Answer(start(500, b"text/plain", length(TEXT.encode())), body(TEXT.encode())), backend)
-    assert conversation.body == TOLD.encode()
-    assert conversation.header(b"content-length") == [str(len(TOLD)).encode()]
+    assert conversation.body == REDACTED.encode()
+    assert conversation.header(b"content-length") == [str(len(REDACTED)).encode()]
 
 
 @pytest.mark.parametrize(
@@ -200,9 +200,9 @@ def test_every_textual_kind_is_redacted(content_type: bytes) -> None:
 def test_json_stays_json(content_type: bytes) -> None:
     """What stands under a sensitive key goes, all else stays in its place."""
     content = {"detail": TEXT, "errors": [{"loc": ["a", 1], "password": "mine7"}], "n": 2**53 - 1, "x": 1.5, "y": None}
-    told = answered(Answer(start(500, content_type), body(json.dumps(content).encode()))).body
-    assert json.loads(told) == {
-        "detail": TOLD,
+    result = answered(Answer(start(500, content_type), body(json.dumps(content).encode()))).body
+    assert json.loads(result) == {
+        "detail": REDACTED,
         "errors": [{"loc": ["a", 1], "password": "[redacted:credential]"}],
         "n": 2**53 - 1,
         "x": 1.5,
@@ -226,8 +226,8 @@ def test_json_is_not_cut() -> None:
 def test_text_is_not_cut() -> None:
     """Also beyond what is read of a text in a log."""
     content = "all is lost, " * 20_000 + TEXT
-    told = answered(Answer(start(), body(content.encode()))).body
-    assert told == ("all is lost, " * 20_000 + TOLD).encode()
+    result = answered(Answer(start(), body(content.encode()))).body
+    assert result == ("all is lost, " * 20_000 + REDACTED).encode()
 
 
 def test_a_key_that_json_has_twice_hides_nothing() -> None:
@@ -237,18 +237,18 @@ def test_a_key_that_json_has_twice_hides_nothing() -> None:
 
 
 @pytest.mark.parametrize("content", [b"{'detail': ", TEXT.encode(), b"\xff\xfe", b"[" * 100_000, b"NaN", b'"\\ud800"'])
-def test_what_is_no_json_is_redacted_as_text(content: bytes) -> None:
+def test_a_body_that_is_not_json_is_redacted_as_text(content: bytes) -> None:
     """A content type may be wrong."""
     assert_no_secret(answered(Answer(start(500, b"application/json"), body(content))).body, [TOKEN, EMAIL])
 
 
 @pytest.mark.parametrize("charset", ["utf-8", "iso-8859-1", "utf-16", "windows-1252", "no-such-charset"])
 def test_a_charset_is_kept(charset: str) -> None:
-    """The client decodes what it was told to."""
+    """The client decodes with the declared charset."""
     encoding = "utf-8" if charset.startswith("no") else charset
     content_type = f'text/plain; charset="{charset}"'.encode()
-    told = answered(Answer(start(500, content_type), body(f"Ü {TEXT}".encode(encoding)))).body
-    assert told.decode(encoding) == f"Ü {TOLD}"
+    result = answered(Answer(start(500, content_type), body(f"Ü {TEXT}".encode(encoding)))).body
+    assert result.decode(encoding) == f"Ü {REDACTED}"
 
 
 UNTOUCHED: dict[str, list[Message]] = {
@@ -272,7 +272,7 @@ UNTOUCHED: dict[str, list[Message]] = {
 
 
 @pytest.mark.parametrize("messages", UNTOUCHED.values(), ids=UNTOUCHED.keys())
-def test_what_is_no_failed_text_is_untouched(messages: Sequence[Message]) -> None:
+def test_other_bodies_than_failed_texts_are_untouched(messages: Sequence[Message]) -> None:
     """Each message reaches the server as it was."""
     assert messages_of(answered(Answer(*messages))) == list(messages)
 
@@ -296,8 +296,8 @@ def test_a_websocket_is_untouched() -> None:
     assert anyio.run(converse, stack, websocket_scope()).sent[-1]["text"] == TEXT
 
 
-def test_a_body_in_one_part_is_no_stream() -> None:
-    """Starlette's BaseHTTPMiddleware sends every answer as a stream; the content-length tells."""
+def test_a_body_in_one_part_is_not_a_stream() -> None:
+    """Starlette's BaseHTTPMiddleware sends every response as a stream; the content-length identifies a whole body."""
 
     async def failing(request: Request) -> Response:
         return JSONResponse({"detail": TEXT}, 500)
@@ -307,17 +307,17 @@ def test_a_body_in_one_part_is_no_stream() -> None:
 
     middleware = [Middleware(BaseHTTPMiddleware, dispatch=passing)]
     conversation = answered(Starlette(routes=[Route("/", failing)], middleware=middleware))
-    assert json.loads(conversation.body) == {"detail": TOLD}
+    assert json.loads(conversation.body) == {"detail": REDACTED}
     assert conversation.header(b"content-length") == [str(len(conversation.body)).encode()]
 
 
 def test_a_wrong_content_length_is_put_right() -> None:
     """Whatever the application claimed of the body that it sent."""
     conversation = answered(Answer(start(500, b"text/plain", (b"Content-Length", b"7")), body(TEXT.encode())))
-    assert conversation.header(b"content-length") == [str(len(TOLD)).encode()]
+    assert conversation.header(b"content-length") == [str(len(REDACTED)).encode()]
 
 
-def test_a_body_without_a_length_gets_none() -> None:
+def test_a_body_without_a_length_gets_no_length() -> None:
     """The server sends it in chunks."""
     assert answered(Answer(start(), body(TEXT.encode()))).header(b"content-length") == []
 
@@ -355,13 +355,13 @@ def test_an_error_is_not_replaced_by_a_broken_connection() -> None:
 
 
 def test_a_client_that_has_gone_is_an_error_for_the_application() -> None:
-    """It is told at the body, if not at the start."""
+    """The server reports it at the body, if not at the start."""
     conversation = answered(Answer(start(), body(TEXT.encode())), stack=False, hangs_up_after=0)
     assert isinstance(conversation.error, OSError)
 
 
 def test_a_second_answer_is_passed_on_as_it_comes() -> None:
-    """What is no ASGI is the server's to complain about; nothing is held back for ever."""
+    """The server reports invalid ASGI messages; no message is held back forever."""
     conversation = answered(Answer(start(), start(), body(TEXT.encode())), stack=False)
     assert [message["type"] for message in conversation.sent].count("http.response.start") == 2
     assert_no_secret(conversation.body, [TOKEN])
@@ -387,7 +387,7 @@ def test_what_the_policy_cannot_do_is_left_out() -> None:
         {"type": "http.response.start", "status": 500, "headers": [(b"content-type",)]},
     ],
 )
-def test_a_start_that_is_none_is_the_servers_business(odd: dict[str, Any]) -> None:
+def test_an_invalid_start_is_left_to_the_server(odd: dict[str, Any]) -> None:
     """It is forwarded as it is; what its server makes of it is not for an observer to decide."""
     conversation = answered(Answer(dict(odd), body(TEXT.encode())), stack=False)
     assert [conversation.error, conversation.sent[0]] == [None, odd]
@@ -396,7 +396,7 @@ def test_a_start_that_is_none_is_the_servers_business(odd: dict[str, Any]) -> No
 def test_a_status_may_be_a_text_and_a_body_a_view() -> None:
     """Some servers take them."""
     answer = Answer({**start(), "status": "500"}, {**body(b""), "body": memoryview(TEXT.encode())})
-    assert answered(answer, stack=False).body == TOLD.encode()
+    assert answered(answer, stack=False).body == REDACTED.encode()
 
 
 def test_starlettes_debug_page_is_redacted() -> None:
@@ -410,14 +410,14 @@ def test_starlettes_debug_page_is_redacted() -> None:
     assert_no_secret(conversation.body, [TOKEN, EMAIL])
 
 
-def test_a_handler_can_tell_its_client_what_is_safe() -> None:
+def test_a_handler_can_return_the_redacted_view() -> None:
     """The policy of the request serves answers too, without the flag."""
 
     async def failing(request: Request) -> Response:
         return PlainTextResponse(request.scope[REDACTION_KEY].policy.redact_text(TEXT), 400)
 
     stack = obs.build_stack(Starlette(routes=[Route("/", failing)]), Observed().obs)
-    assert anyio.run(converse, stack, http_scope()).body == TOLD.encode()
+    assert anyio.run(converse, stack, http_scope()).body == REDACTED.encode()
 
 
 @pytest.mark.parametrize("check", CONTRACT, ids=lambda check: check.__name__)

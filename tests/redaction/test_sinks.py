@@ -62,7 +62,7 @@ QUERY = {
 
 def test_no_secret_leaves_the_process(tmp_path: Path, otlp_receiver: OtlpReceiver) -> None:
     """
-    A served application tells everything that it is sent to every sink: log, spans, series, health answers, the bodies
+    A served application sends its input to every sink: log, spans, series, health responses, the bodies
     of its failures. What a client, a collector, a scraper and a reader of the log get holds none of the secrets.
     """
     environ = {
@@ -71,7 +71,7 @@ def test_no_secret_leaves_the_process(tmp_path: Path, otlp_receiver: OtlpReceive
         "OBS_TRACING_ENABLED": "true",
         "OBS_REDACT_ERROR_BODIES": "true",
         "OBS_ADMIN_TOKEN": ADMIN,
-        # The probes tell what they have been asked last.
+        # The probes report their last input.
         "HEALTH_INTERVAL_S": "0",
         "OTEL_EXPORTER_OTLP_ENDPOINT": otlp_receiver.endpoint.replace("http://", "grpc://"),
         "OTEL_RESOURCE_ATTRIBUTES": f"owner={SECRETS['owner']}",
@@ -91,7 +91,7 @@ def test_no_secret_leaves_the_process(tmp_path: Path, otlp_receiver: OtlpReceive
     ):
         try:
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            listener.close()  # The process has it now; without the process nobody has.
+            listener.close()  # The process has it now; if the process ends, it is closed.
             answers = talk(url)
             process.send_signal(signal.SIGTERM)
             process.wait(PATIENCE_S)
@@ -103,11 +103,11 @@ def test_no_secret_leaves_the_process(tmp_path: Path, otlp_receiver: OtlpReceive
 
     # Something did come out everywhere.
     assert [answers[then].status_code for then in ("raise", "json", "text")] == [500, 500, 500]
-    assert "POST /tell/{what}" in names or "POST /tell/{what:path}" in names
-    assert any(name.startswith("child /tell/") for name in names)
+    assert "POST /send/{what}" in names or "POST /send/{what:path}" in names
+    assert any(name.startswith("child /send/") for name in names)
     messages = " ".join(line["msg"] for line in logged)
-    assert all(word in messages for word in ("told", "args", "extra", "stack", "caught"))
-    # What is raised is told once: by the line of the request, and not by the server again.
+    assert all(word in messages for word in ("redacted", "args", "extra", "stack", "caught"))
+    # The exception is logged once: by the access line, and not again by the server.
     assert "Exception in ASGI" not in messages
     assert [line["route"] for line in logged if "error" in line and line["logger"] == "divan_obs_asgi.access"]
     assert {line["status"] for line in logged} >= {404, 500, None}
@@ -118,7 +118,7 @@ def test_no_secret_leaves_the_process(tmp_path: Path, otlp_receiver: OtlpReceive
         answers["startup"].json()["checks"]["redaction"] == {"ok": True, "latency_ms": 0}
         or answers["startup"].json()["checks"]["redaction"]["ok"]
     )
-    assert isinstance(answers["json"].json()["told"]["payload"], dict)
+    assert isinstance(answers["json"].json()["redacted"]["payload"], dict)
 
     sinks = {
         "log": log.read_bytes(),
@@ -144,7 +144,7 @@ def talk(url: str) -> dict[str, httpx.Response]:
         return httpx.request(method, url + target, timeout=PATIENCE_S, **more)
 
     answers = {
-        then: ask("POST", f"/tell/{path}", params={**QUERY, "then": then}, headers=HEADERS, json=BODY)
+        then: ask("POST", f"/send/{path}", params={**QUERY, "then": then}, headers=HEADERS, json=BODY)
         for then in ("raise", "json", "text")
     }
     answers["nowhere"] = ask("GET", f"/nowhere/{path}", params=QUERY, headers=HEADERS)

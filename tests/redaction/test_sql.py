@@ -28,11 +28,11 @@ STATEMENTS = {
 }
 
 
-@pytest.mark.parametrize(("statement", "told"), STATEMENTS.items())
-def test_a_statement_is_told_without_its_literals(statement: str, told: str) -> None:
+@pytest.mark.parametrize(("statement", "redacted"), STATEMENTS.items())
+def test_a_statement_is_shown_without_its_literals(statement: str, redacted: str) -> None:
     """What it does is kept, names and placeholders included; comments can hold anything."""
-    assert without_literals(statement) == told
-    assert without_literals(told) == told
+    assert without_literals(statement) == redacted
+    assert without_literals(redacted) == redacted
 
 
 @given(st.text(), st.text("az 09;,()=-", max_size=20))
@@ -45,7 +45,7 @@ def test_a_quoted_secret_never_survives(secret: str, around: str) -> None:
 
 @given(st.text(alphabet="'\"`$-/*\\ a1\n", max_size=200))
 def test_any_text_is_read_and_reading_twice_changes_nothing(statement: str) -> None:
-    """An unbalanced statement is no reason to fail."""
+    """An unbalanced statement does not fail."""
     once = without_literals(statement)
     assert "'" not in once.replace('"', "").replace("`", "") or '"' in once or "`" in once
 
@@ -59,7 +59,7 @@ def test_reading_takes_no_longer_than_its_length(piece: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "redacted"),
     [
         ("GET planted-key", "GET ?"),
         ("SET ? ?", "SET ? ?"),
@@ -67,13 +67,13 @@ def test_reading_takes_no_longer_than_its_length(piece: str) -> None:
         ("", ""),
     ],
 )
-def test_a_redis_command_is_told_without_its_arguments(command: str, told: str) -> None:
+def test_a_redis_command_is_shown_without_its_arguments(command: str, redacted: str) -> None:
     """Keys are secrets too; a pipeline is a line for each command."""
-    assert commands_only(command) == told
+    assert commands_only(command) == redacted
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "redacted"),
     [
         ("https://api.example.org/users?q=planted&token=planted", "https://api.example.org/users?q=?&token=?"),
         ("https://planted:planted@example.org/a#planted", "https://example.org/a"),
@@ -86,13 +86,13 @@ def test_a_redis_command_is_told_without_its_arguments(command: str, told: str) 
         ("", ""),
     ],
 )
-def test_a_url_is_told_without_the_values_of_its_query(url: str, told: str) -> None:
-    """Nor with who calls, nor with a fragment; the names of parameters tell what was asked."""
-    assert without_query(url) == told
+def test_a_url_is_shown_without_the_values_of_its_query(url: str, redacted: str) -> None:
+    """Without user info and fragment; the names of parameters stay."""
+    assert without_query(url) == redacted
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "redacted"),
     [
         ("http://planted:planted@example.org:8000/users/planted?q=planted", "http://example.org:8000/users/{id}"),
         ("https://example.org?planted", "https://example.org/users/{id}"),
@@ -100,24 +100,24 @@ def test_a_url_is_told_without_the_values_of_its_query(url: str, told: str) -> N
         ("//planted@example.org/users/planted", "/users/{id}"),
     ],
 )
-def test_a_url_is_told_with_its_template(url: str, told: str) -> None:
+def test_a_url_is_shown_with_its_template(url: str, redacted: str) -> None:
     """Of what a framework's own server span says."""
-    assert with_path(url, "/users/{id}") == told
+    assert with_path(url, "/users/{id}") == redacted
 
 
 def test_a_url_without_a_template_keeps_its_host() -> None:
-    """The stand-in for a route is no path, and does not run into the host."""
+    """The placeholder for a route is not a path, and does not run into the host."""
     assert with_path("https://example.org:8443/planted", "__unmatched__") == "https://example.org:8443/__unmatched__"
     assert with_path("/planted", "__unmatched__") == "__unmatched__"
 
 
-def test_a_url_of_any_length_is_told_in_bounded_length() -> None:
+def test_a_url_of_any_length_is_cut() -> None:
     """A client does not decide how large a span is."""
     long, query = "x" * 100_000, "a=1&" * 100_000
-    told = [without_query(f"https://{long}"), without_query(f"/?{query}"), names_only(query)]
-    assert max(map(len, [*told, with_path(f"https://{long}", "/")])) < 2100
+    redacted = [without_query(f"https://{long}"), without_query(f"/?{query}"), names_only(query)]
+    assert max(map(len, [*redacted, with_path(f"https://{long}", "/")])) < 2100
 
 
-def test_a_query_string_is_told_by_its_names() -> None:
+def test_a_query_string_keeps_its_names() -> None:
     """What has no value may be one itself, as in engine.io's or a signed URL's; FastAPI writes `=` behind it."""
     assert names_only("EIO=4&sid=planted&planted&&planted=") == "EIO=?&sid=?&?&?"

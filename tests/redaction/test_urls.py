@@ -62,10 +62,10 @@ def test_an_exception_of_a_client_names_the_host_and_nothing_behind_it(call: Cal
     with pytest.raises((urllib3.exceptions.HTTPError, OSError, httpx.HTTPError, aiohttp.ClientError)) as caught:
         call()
     error = caught.value
-    told = [describe_error(error, POLICY)["traceback"], *map(POLICY.redact_text, (str(error), repr(error)))]
-    assert SAID not in str(told)
-    assert all("127.0.0.1" in text and "[redacted:url]" in text for text in told)
-    assert list(map(POLICY.redact_text, told)) == told
+    result = [describe_error(error, POLICY)["traceback"], *map(POLICY.redact_text, (str(error), repr(error)))]
+    assert SAID not in str(result)
+    assert all("127.0.0.1" in text and "[redacted:url]" in text for text in result)
+    assert list(map(POLICY.redact_text, result)) == result
 
 
 @pytest.mark.parametrize(

@@ -89,11 +89,11 @@ ERRORS = errors()
 
 
 @pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS)
-def test_neither_a_line_nor_a_field_tells_an_input(error: BaseException) -> None:
-    """Type and places are told; neither value, nor place of the value, nor what is said of it."""
-    told = [describe_error(error, POLICY), POLICY.redact({"error": error})]
-    assert SAID not in str(told)
-    assert "[redacted:validation]" in str(told[0])
+def test_neither_a_line_nor_a_field_shows_an_input(error: BaseException) -> None:
+    """Type and places are shown; neither the value, nor its place, nor the message about it."""
+    result = [describe_error(error, POLICY), POLICY.redact({"error": error})]
+    assert SAID not in str(result)
+    assert "[redacted:validation]" in str(result[0])
 
 
 # What is written where an application logs the error, or its errors(), as a text of its own.
@@ -117,17 +117,17 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
-def test_an_error_that_is_a_text_already_tells_no_input(text: str) -> None:
+def test_a_validation_error_in_a_text_shows_no_input(text: str) -> None:
     """Where there is nothing left but what `f"{error}"` has made."""
-    told = POLICY.redact_text(f"bad request: {text}")
-    assert SAID not in told.replace("'text'", "")
-    assert POLICY.redact_text(told) == told
+    result = POLICY.redact_text(f"bad request: {text}")
+    assert SAID not in result.replace("'text'", "")
+    assert POLICY.redact_text(result) == result
 
 
-def test_of_the_errors_of_a_validation_the_types_are_told() -> None:
+def test_the_errors_of_a_validation_keep_their_types() -> None:
     """`extra={"errors": error.errors()}`: what was wrong, and not what it was wrong with."""
-    told = POLICY.redact(refused(int, VALUE).errors())
-    assert told == [
+    result = POLICY.redact(refused(int, VALUE).errors())
+    assert result == [
         {"type": "int_parsing", "loc": [], **dict.fromkeys(("msg", "input", "url"), "[redacted:validation]")}
     ]
 
@@ -149,7 +149,7 @@ def test_what_only_sounds_alike_stays(text: str) -> None:
     assert POLICY.redact_text(text) == text
 
 
-def test_a_field_of_bytes_that_cannot_be_read_is_not_told() -> None:
+def test_a_field_of_undecodable_bytes_is_hidden() -> None:
     """The arguments of a UnicodeDecodeError are all that was sent."""
     with pytest.raises(UnicodeDecodeError) as caught:
         (SAID.encode() + b"\xff").decode()
@@ -216,7 +216,7 @@ def server() -> Iterator[Uvicorn]:
 
 
 @pytest.mark.parametrize("path", ["/request", "/response", "/inside"])
-def test_an_uncaught_error_of_a_validation_never_tells_the_input(path: str, server: Uvicorn) -> None:
+def test_an_uncaught_validation_error_never_shows_the_input(path: str, server: Uvicorn) -> None:
     """Under the real command, on all of its output: the line of the request, uvicorn's own, and the answer."""
     connection = http.client.HTTPConnection(server.host, server.port, timeout=START_TIMEOUT_S)
     body = json.dumps({"count": VALUE, SAID: VALUE, "deep": [{"er": VALUE}]})

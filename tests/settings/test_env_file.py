@@ -43,7 +43,7 @@ def test_a_file_sets_flags(path: Path) -> None:
 
 @pytest.mark.parametrize("value", ["prod", "dev", ""])
 def test_the_environment_goes_before_the_file(path: Path, value: str) -> None:
-    """Whoever sets a variable for one run means it; also where it is the default, or nothing."""
+    """A variable that is set for one run counts, even if it is the default or empty."""
     path.write_text("OBS_ENV=staging\nOBS_COMMIT=42bb08b\nOBS_ENV_FILE=/nonexistent\n")
     settings = Settings.from_env({"OBS_ENV_FILE": str(path), "OBS_ENV": value})
     assert (settings.service.env, settings.service.commit, settings.env_file) == (value or "dev", "42bb08b", str(path))
@@ -90,7 +90,7 @@ def test_what_is_wrong_in_the_file_is_a_flag_like_any_other(path: Path) -> None:
 
 @pytest.mark.parametrize("missing", ["nothing.env", ".", "a/b", "nul\0"])
 def test_a_file_that_is_not_there_is_named(tmp_path: Path, missing: str) -> None:
-    """A directory is none either, nor is a pipe, which might keep the start waiting."""
+    """A directory is not a file either, nor is a pipe, which might block the start."""
     with pytest.raises(ValueError, match=r"^a file, which is not there$"):
         read_env_file(str(tmp_path / missing))
 

@@ -1,4 +1,4 @@
-"""The flags: what each one reads, and what a bad one is told."""
+"""The flags: which values each one accepts, and the error for a bad value."""
 
 from __future__ import annotations
 
@@ -286,7 +286,7 @@ def test_a_bad_flag_says_what_it_is_and_what_was_expected(flag: str, text: str, 
 
 
 def test_all_bad_flags_are_in_one_error() -> None:
-    """One start-up tells everything that is wrong, not the first thing of it."""
+    """One start-up reports all errors, not only the first."""
     with pytest.raises(ImproperlyConfigured) as caught:
         Settings.from_env({"OBS_OPS_ENABLED": "perhaps", "LOG_LEVEL": "all", "LOG_SAMPLING_BUDGET": "many"})
     assert str(caught.value).splitlines() == [
@@ -345,7 +345,7 @@ def test_vitals_need_no_second_flag_before_production(env: str) -> None:
 
 
 def test_vitals_need_an_origin() -> None:
-    """Without one every page would be refused, and nobody would see why."""
+    """Without an origin every page would be rejected, without a visible reason."""
     with pytest.raises(ImproperlyConfigured) as caught:
         Settings.from_env({"OBS_VITALS_ENABLED": "true"})
     assert str(caught.value) == (
@@ -378,7 +378,7 @@ def test_a_token_that_can_be_guessed_is_refused(env: str, flag: str, token: str)
 
 
 @pytest.mark.parametrize("token", [RANDOM[:16], RANDOM, "the-token-of-today", "ключ-от-всех-дверей"])
-def test_a_token_that_nobody_guesses_will_do(token: str) -> None:
+def test_a_random_token_is_accepted(token: str) -> None:
     """As long as one of 64 bits, in any letters."""
     assert Settings.from_env({"OBS_ENV": "prod", "OBS_ADMIN_TOKEN": token}).ops.admin_token == token
 
@@ -395,8 +395,8 @@ def test_a_token_is_not_the_one_before() -> None:
 @pytest.mark.parametrize(
     "token", [f"{RANDOM}\n", f" {RANDOM}", f'"{RANDOM}"', f"'{RANDOM}'", f"{RANDOM[:9]}\r\n{RANDOM}"]
 )
-def test_what_a_file_has_around_a_token_is_no_part_of_it(flag: str, token: str) -> None:
-    """A newline, blanks and quotes would be a token that no client sends; that is said at start-up."""
+def test_blanks_and_quotes_around_a_token_are_rejected(flag: str, token: str) -> None:
+    """Newlines, blanks and quotes of a file would be part of a token that no client sends, so the service does not start."""
     with pytest.raises(ImproperlyConfigured) as caught:
         Settings.from_env({flag: token})
     assert str(caught.value).startswith(f"{flag} is set to a bad value; expected no ")
@@ -412,14 +412,14 @@ def test_a_secret_is_not_in_the_repr(flag: str) -> None:
 
 
 def test_a_secret_is_not_in_an_error() -> None:
-    """An error about one flag tells nothing of another."""
+    """An error about one flag shows nothing of another."""
     with pytest.raises(ImproperlyConfigured) as caught:
         Settings.from_env({**dict.fromkeys(SECRETS, "hunter2"), "LOG_LEVEL": "all"})
     assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("flag", ["OBS_REDACT_USER_ID", "OBS_REDACT_IP"])
-def test_a_hash_needs_a_key_that_nobody_guesses(flag: str) -> None:
+def test_a_hash_needs_a_random_key(flag: str) -> None:
     """There are few addresses and user ids: without a key, everybody can hash all of them."""
     with pytest.raises(ImproperlyConfigured) as caught:
         Settings.from_env({flag: "hash", "OBS_REDACT_HASH_KEY": "short"})
@@ -509,7 +509,7 @@ def test_a_url_with_a_user_or_a_query_is_not_quoted(flag: str, url: str) -> None
 # urlsplit raises for these by itself.
 @example("OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://[")
 @example("OTEL_EXPORTER_OTLP_ENDPOINT", "http://\u2100")
-# How os.environ shows bytes that are no UTF-8.
+# The form of invalid UTF-8 in os.environ.
 @example("OBS_SERVICE_NAME", "\udcff")
 def test_whatever_a_flag_is_set_to_it_works_or_is_named(flag: str, text: str) -> None:
     """No text makes another error than the one that names the flag."""
@@ -529,7 +529,7 @@ def test_every_flag_is_explained() -> None:
 
 
 @pytest.mark.parametrize("name", ["X Request", "X-Request-Id:", "é", "a" * 65, "Authorization", "cookie", "X-Api-Key"])
-def test_a_header_that_is_none_or_carries_a_credential_is_refused(name: str) -> None:
+def test_an_invalid_header_or_one_of_a_credential_is_rejected(name: str) -> None:
     """RFC 9110, section 5.6.2; and a credential would be in every log line."""
     with pytest.raises(ImproperlyConfigured) as caught:
         Settings.from_env({"OBS_REQUEST_ID_HEADERS": f"X-Request-Id,{name}"})
@@ -557,7 +557,7 @@ def test_a_quiet_path_is_an_exact_one(path: str) -> None:
 
 
 def test_all_bad_names_are_in_one_message() -> None:
-    """Nobody has to start a service three times to learn of three mistakes."""
+    """Three mistakes do not need three starts of a service."""
     with pytest.raises(ImproperlyConfigured) as caught:
         Settings.from_env(
             {"OBS_REQUEST_ID_HEADERS": "a b", "OBS_REQUEST_ID_RESPONSE_HEADER": "date", "OBS_REQUEST_ID_FORMAT": "ulid"}
