@@ -396,7 +396,7 @@ def test_a_token_is_not_the_one_before() -> None:
     "token", [f"{RANDOM}\n", f" {RANDOM}", f'"{RANDOM}"', f"'{RANDOM}'", f"{RANDOM[:9]}\r\n{RANDOM}"]
 )
 def test_blanks_and_quotes_around_a_token_are_rejected(flag: str, token: str) -> None:
-    """Newlines, blanks and quotes of a file would be part of a token that no client sends, so the service does not start."""
+    """No client sends a token with newlines, blanks or quotes around it, so the service does not start."""
     with pytest.raises(ImproperlyConfigured) as caught:
         Settings.from_env({flag: token})
     assert str(caught.value).startswith(f"{flag} is set to a bad value; expected no ")
