@@ -28,7 +28,7 @@ _OPEN_WORD_BACKWARDS = re.compile(r"[\w.%~-]*")
 # The budget of a text or a line: characters that rules may read, for each character of the result.
 _BUDGET = 16
 _LEAST_BUDGET = 32_768
-# Where a traceback may be cut: in front of a frame.
+# A traceback may be cut before a frame.
 _BETWEEN_FRAMES = re.compile(
     r"^[ |+]*(?:Traceback \(most recent call last\):$|File \"[^\"\n]*\", line [0-9]+)", re.MULTILINE
 )

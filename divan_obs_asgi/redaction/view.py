@@ -106,14 +106,14 @@ class View:
 
 
 def _as_ascii(text: str) -> bytes:
-    # A call for each run of foreign letters is the fastest way where there are few.
+    # If there are few foreign letters, a call for each run of them is fastest.
     if len(text.encode("utf-8", "surrogatepass")) < len(text) + _FEW:
         return text.encode("ascii", _HANDLER)
     return text.translate(_STAND_INS).encode("ascii", "replace")
 
 
 class _StandIns(dict[int, str]):
-    """For `str.translate`: what stands for a character, worked out once for each."""
+    """For `str.translate`: caches the ASCII character that replaces each character."""
 
     def __missing__(self, code: int) -> str:
         char = chr(code) if code < 128 else chr(code).encode("ascii", _HANDLER).decode()

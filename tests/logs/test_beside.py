@@ -205,7 +205,7 @@ async def leave(namespace, sid):
 
 @pytest.mark.parametrize("level", ["DEBUG", "INFO"])
 @pytest.mark.parametrize("loggers", ["default", "own"])
-def test_what_the_libraries_log_of_a_client_holds_no_data(tmp_path: Path, loggers: str, level: str) -> None:
+def test_lines_of_libraries_about_a_client_hold_no_data(tmp_path: Path, loggers: str, level: str) -> None:
     """A server of python-socketio's own, with its loggers on: each step is logged, and none of what was said."""
     pytest.importorskip("socketio")
     chat = Chat(tmp_path, "", script=LOUD, LOGGERS=loggers, LOG_LEVEL=level)
@@ -416,7 +416,7 @@ def test_a_hook_that_fails_is_a_line_and_brings_no_second_copy() -> None:
     assert SECRET not in done.stdout
 
 
-def test_where_the_line_cannot_be_written_only_the_type_is() -> None:
+def test_if_the_line_cannot_be_written_only_the_type_is() -> None:
     """A closed standard output: nothing of the text reaches standard error."""
     script = f"sys.stdout.close()\nraise LookupError('password={SECRET}')"
     _, _, stderr = run(script)

@@ -136,7 +136,7 @@ def test_a_failed_child_is_one_redacted_line(tmp_path: Path, method: str) -> Non
     assert "ada@" not in json.dumps(line)
 
 
-def test_what_a_failing_child_writes_beside_its_traceback_stays(tmp_path: Path) -> None:
+def test_other_output_of_a_failing_child_stays(tmp_path: Path) -> None:
     """Also what a thread of it writes afterwards."""
     program = (
         "import threading\n    def late():\n        threading.main_thread().join(0.2)\n"

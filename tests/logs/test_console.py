@@ -171,7 +171,7 @@ class Stream:
 @pytest.mark.parametrize("terminal", [True, False, None])
 @pytest.mark.parametrize("dev", [True, False])
 @pytest.mark.parametrize("environ", [{}, {"CI": "1"}, {"NO_COLOR": "0"}, {"NO_COLOR": ""}, {"CI": "false"}], ids=str)
-def test_what_is_chosen(wanted: str, terminal: bool | None, dev: bool, environ: dict[str, str]) -> None:
+def test_the_chosen_form(wanted: str, terminal: bool | None, dev: bool, environ: dict[str, str]) -> None:
     """Every combination; a stream without `isatty` is not a terminal."""
     form = form_for(wanted, Stream(terminal) if terminal is not None else io.BytesIO(), environ, dev=dev)
     in_ci = environ.get("CI") == "1"

@@ -67,7 +67,7 @@ def test_the_innermost_frames_are_shown() -> None:
 @pytest.mark.parametrize(
     ("length", "notes", "shown"), [(10, 0, True), (1500, 0, True), (90_000, 0, True), (900, 2, False)]
 )
-def test_what_came_before_is_shown_where_there_is_room(length: int, notes: int, shown: bool) -> None:
+def test_earlier_exceptions_are_shown_if_there_is_room(length: int, notes: int, shown: bool) -> None:
     """The exception itself is what the line is about."""
     error = raising(LookupError("the last one"))
     error.__cause__ = raising(KeyError("x" * length))
@@ -92,7 +92,7 @@ def test_a_stack_is_searched_and_cut_to_its_end() -> None:
     assert result == [*(f"line {number}" for number in range(19, 30)), "token=[redacted:credential]"]
 
 
-def test_what_cannot_be_read_is_named_by_its_type() -> None:
+def test_an_unreadable_exception_is_named_by_its_type() -> None:
     """An exception that cannot be formatted; nothing of it is logged by chance."""
 
     class Broken(SyntaxError):

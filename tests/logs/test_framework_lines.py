@@ -127,7 +127,7 @@ def test_litestars_lines_do_not_show_the_path() -> None:
     assert "on purpose" in line["error"]["traceback"]
 
 
-def test_what_an_application_logs_through_its_frameworks_logger_is_untouched() -> None:
+def test_an_applications_line_under_its_frameworks_logger_is_untouched() -> None:
     """The file decides, and not the logger: what the application says is not reduced."""
     observed = Observed({"LOG_SAMPLING_BUDGET": "1000000"})
     observed.obs.log.install(own_access_line=False)

@@ -157,7 +157,7 @@ def test_a_group_is_one_line() -> None:
     assert errors(served(app)) == [("access", 500, "ExceptionGroup")]
 
 
-def test_what_is_logged_after_the_end_is_written() -> None:
+def test_a_line_after_the_end_of_the_request_is_written() -> None:
     """A background task of the request."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

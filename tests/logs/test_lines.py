@@ -312,7 +312,7 @@ def test_the_end_of_a_websocket_is_in_the_line() -> None:
     assert {name: line["close_code"] for name, line in lines.items()} == {"websocket": 1001, "websocket_lost": 1006}
 
 
-def test_what_the_application_binds_is_in_the_line() -> None:
+def test_bound_fields_are_in_the_line() -> None:
     """Business fields, redacted; they change nothing of what the line says by itself."""
     observed = Observed({"OBS_REDACT_USER_ID": "keep"})
 
@@ -550,7 +550,7 @@ def test_an_invalid_exc_info(exc_info: object) -> None:
 
 
 @pytest.mark.parametrize("text", ["\x1b[2J", "a\x00b", "\x7f", "\x9b31m", "a\u2028b", "a\u2029b", "\x08", "\x0c"])
-def test_what_a_terminal_would_obey_is_not_in_the_line(text: str) -> None:
+def test_a_line_has_no_terminal_commands(text: str) -> None:
     """Not even escaped: `jq -r` would print it. It is seen that there was something."""
     app = App()
     app.logger.info("got %s", text, extra={"value": text, "more": [text]})
@@ -568,7 +568,7 @@ def test_what_a_terminal_would_obey_is_not_in_the_line(text: str) -> None:
         *("a\u200db", "a\u200cb", "\u200d"),
     ],
 )
-def test_what_deceives_a_reader_is_not_in_the_line(text: str) -> None:
+def test_a_line_has_no_misleading_characters(text: str) -> None:
     """Neither a second line, nor reversed text, nor invisible characters, in any text except a traceback."""
     app = App()
     given = {"msg": "got %s", "args": (text,), "name": f"a{text}b", "levelname": text, "levelno": logging.ERROR}
@@ -688,7 +688,7 @@ HOSTILE: dict[str, Callable[[], object]] = {
 
 @pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("where", ["message", "argument", "formatted", "extra"])
-def test_whatever_is_logged_makes_one_line_of_strict_json(value: Callable[[], object], where: str) -> None:
+def test_any_record_makes_one_line_of_strict_json(value: Callable[[], object], where: str) -> None:
     """The caller notices nothing, and the line is there."""
     app = App()
     if where == "message":
@@ -706,7 +706,7 @@ def test_whatever_is_logged_makes_one_line_of_strict_json(value: Callable[[], ob
 
 
 @pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE)
-def test_whatever_is_bound_makes_one_line_of_strict_json(value: Callable[[], object]) -> None:
+def test_any_bound_field_makes_one_line_of_strict_json(value: Callable[[], object]) -> None:
     """The same for the fields of an access line."""
     observed = Observed()
 

@@ -224,7 +224,7 @@ def test_a_second_handler_is_found(observed: Observed) -> None:
     assert "also writes to a stream" in line["msg"]
 
 
-def test_what_is_set_up_is_not_mentioned(observed: Observed) -> None:
+def test_a_configured_loguru_causes_no_warning(observed: Observed) -> None:
     """A file of the application's own is its own matter."""
     logger.add(lambda message: None)
     warn_of_loguru()

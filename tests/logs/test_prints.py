@@ -35,7 +35,7 @@ def run(program: str, *, bundle: str = "None", **flags: str) -> tuple[list[dict[
     return lines, "".join(line for line in out if not line.startswith("{")), done.stderr
 
 
-def test_what_is_printed_is_a_line() -> None:
+def test_a_print_is_a_line() -> None:
     """Redacted, like any other."""
     lines, out, errors = run(
         "print('hello', 'ada@example.org'); print('sorry', file=sys.stderr); sys.stdout.writelines(['a\\n', 'b\\n'])"
@@ -72,7 +72,7 @@ def test_a_line_without_an_end_is_written_in_pieces() -> None:
     assert len(lines) == 2
 
 
-def test_what_a_line_begins_is_not_the_childs() -> None:
+def test_the_beginning_of_a_line_stays_in_the_parent() -> None:
     """A forked child would write it once more."""
     lines, _, _ = run(
         "import multiprocessing\nprint('parent', end='')\n"

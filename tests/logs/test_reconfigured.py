@@ -203,7 +203,7 @@ def test_handlers_for_the_console_before_init_are_taken_off(capsys: pytest.Captu
     assert capsys.readouterr() == ("", "")
 
 
-def test_what_writes_to_the_console_is_known_by_its_stream(tmp_path: Path) -> None:
+def test_a_console_handler_is_recognised_by_its_stream(tmp_path: Path) -> None:
     """Handlers of any class; a file of the application is not a console."""
     rich = logging.NullHandler()
     vars(rich)["console"] = SimpleNamespace(file=sys.stderr)

@@ -178,7 +178,7 @@ def test_a_task_that_outlives_its_request_does_not_log_everything_forever() -> N
     assert ("news 9", False) in written_messages(observed)
 
 
-def test_what_outlives_its_request_is_sampled_by_the_present_load() -> None:
+def test_a_task_that_outlives_its_request_is_sampled_by_the_current_load() -> None:
     """And not by what there was when the request began, hours ago."""
     observed = loaded()
     logger = logging.getLogger("tests.recorder")

@@ -63,7 +63,7 @@ def is_dropped_of(
     return is_repeated(logging.LogRecord(logger, logging.ERROR, path, 1, msg, (), exc_info), error)
 
 
-def test_what_a_server_logs_about_the_same_call_is_dropped() -> None:
+def test_a_servers_line_about_the_same_call_is_dropped() -> None:
     """However many functions it has passed on its way."""
 
     def middleware() -> None:
@@ -72,7 +72,7 @@ def test_what_a_server_logs_about_the_same_call_is_dropped() -> None:
     assert is_dropped(middleware)
 
 
-def test_what_was_not_reported_is_written() -> None:
+def test_an_unreported_exception_is_written() -> None:
     """It is the only line."""
     assert not is_dropped(raises)
 
@@ -89,7 +89,7 @@ def test_an_object_that_is_raised_anew_is_another_failure() -> None:
     assert is_dropped(reports)
 
 
-def test_what_is_raised_anew_where_it_was_reported_is_another_failure() -> None:
+def test_an_exception_raised_again_where_it_was_reported_is_another_failure() -> None:
     """Also from the same line of the code, called in another way."""
 
     def elsewhere() -> None:
@@ -178,7 +178,7 @@ def test_an_exception_of_a_task_is_reported_once_for_its_first_awaiter() -> None
     assert asyncio.run(both()) == [True, False]
 
 
-def test_what_a_child_task_has_reported_is_the_same_failure_in_its_parent() -> None:
+def test_an_exception_reported_by_a_child_task_is_the_same_failure_in_its_parent() -> None:
     """Its traceback ends with the task, and goes on in who awaits it."""
 
     async def served() -> bool:

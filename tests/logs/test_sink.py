@@ -256,7 +256,7 @@ def test_a_disk_that_is_full_in_mid_line_goes_on_there() -> None:
         kept.sink.close()
 
 
-def test_what_the_application_printed_comes_before() -> None:
+def test_earlier_prints_come_first() -> None:
     """The sink writes below the buffer of standard output, and empties it first."""
     out = run("s = sink()\nsys.stdout.buffer.write(b'printed\\n')\ns.put(b'logged', logging.INFO)\ns.flush()")
     assert out == "printed\nlogged\n"
@@ -323,7 +323,7 @@ def test_after_the_stream_took_something_warnings_wait_again(monkeypatch: pytest
     assert slow.data == b"under way\n0\n1\n2\nwarning\n"
 
 
-def test_where_standard_error_takes_nothing_a_warning_is_counted(slow: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_standard_error_accepts_nothing_a_warning_is_counted(slow: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pipe without a reader, or a closed stream: neither blocks the caller nor raises."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -509,7 +509,7 @@ def test_the_last_lines_are_written_at_exit() -> None:
 
 
 @pytest.mark.parametrize("before", ["", "s.put(b'before', logging.INFO)\n"], ids=["first", "later"])
-def test_what_is_logged_while_the_interpreter_ends_is_written(before: str) -> None:
+def test_a_line_at_the_end_of_the_interpreter_is_written(before: str) -> None:
     """In a destructor: threads no longer run, and starting one would wait forever (up to Python 3.11)."""
     late = "import builtins\nclass Late:\n    def __del__(self): s.put(b'late', logging.INFO)\nbuiltins.late = Late()\n"
     assert run(f"s = sink()\n{before}{late}").splitlines()[-1] == "late"

@@ -72,7 +72,7 @@ os._exit(0)
     assert run(script) == (0, ["one", "draining 0", "draining 1", "draining 2"])
 
 
-def test_who_ignores_the_signal_goes_on() -> None:
+def test_a_process_that_ignores_the_signal_keeps_running() -> None:
     """Nothing is set up for it."""
     script = "signal.signal(signal.SIGTERM, signal.SIG_IGN); take_over(); end(); logging.warning('two')"
     assert run(script) == (0, ["one", "two"])

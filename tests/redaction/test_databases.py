@@ -105,7 +105,7 @@ def test_a_groups_places_are_left_too() -> None:
     assert frames_only(text) == '  |   File "/b c.py", line 12, in <module>'
 
 
-def test_what_hides_its_cause_may_repeat_it() -> None:
+def test_an_exception_that_hides_its_cause_may_repeat_it() -> None:
     """As `raise LookupError(str(error)) from None` does."""
     error = LookupError(STORED)
     error.__context__, error.__suppress_context__ = refused_row(), True
@@ -180,7 +180,7 @@ def test_values_in_a_databases_message_are_replaced(before: str, value: str, aft
         "parameters: a=1, b=2",
     ],
 )
-def test_what_only_sounds_alike_stays(text: str) -> None:
+def test_similar_names_stay(text: str) -> None:
     """A database puts the value into brackets or quotes."""
     assert POLICY.redact_text(text) == text
 

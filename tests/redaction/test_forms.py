@@ -97,5 +97,5 @@ def test_capitals_that_begin_words_are_read_as_such(key: str) -> None:
         "Passwort ge\u00e4ndert: Konto 42",
     ],
 )
-def test_what_only_looks_alike_stays(text: str) -> None:
+def test_look_alikes_stay(text: str) -> None:
     assert POLICY.redact_text(text) == text

@@ -124,7 +124,7 @@ def assert_linear(beginning: str, repeated: str, end: str) -> None:
 
 @pytest.mark.parametrize("repeated", KNOWN)
 @pytest.mark.parametrize("end", ["", "=a", "@"])
-def test_what_was_quadratic_is_linear(repeated: str, end: str) -> None:
+def test_formerly_quadratic_texts_are_linear(repeated: str, end: str) -> None:
     """64 KB of the first took ten seconds."""
     assert_linear("", repeated, end)
 

@@ -162,7 +162,7 @@ def test_the_end_of_a_key_behind_a_forged_frame_is_gone(line: str, armour: str, 
 
 
 @pytest.mark.parametrize("escape", ["%70", "\\u0070", "\\x70", "&#112;", "52.5200,", "--token "])
-def test_what_is_read_in_vain_counts_more_than_letters(escape: str) -> None:
+def test_places_without_secrets_cost_more_than_letters(escape: str) -> None:
     """An escape, a point, an option without its value: of a line full of them the rest is not read."""
     policy = RedactionPolicy()
     shown = policy.redact_fields({f"f{i}": escape * 150 + str(i) for i in range(20)}, 100_000, policy.line_budget())

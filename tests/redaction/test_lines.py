@@ -77,7 +77,7 @@ def test_json_lines_stay_json(value: object) -> None:
 
 
 @pytest.mark.parametrize("value", [["a"], {"a": 1}, 12.5, 7, "plain7", [{"b": ["c"]}], -1])
-def test_what_stands_under_a_key_in_a_json_line_is_one_secret(value: object) -> None:
+def test_a_value_in_a_json_line_is_one_secret(value: object) -> None:
     """Text, number, list or object: a marker in its place, and the rest of the line."""
     shown = json.loads(redacted(json.dumps({"n": 1, "password": value, "z": [2]})))
     assert shown == {"n": 1, "password": "[redacted:credential]", "z": [2]}
@@ -214,7 +214,7 @@ def test_lines_around_the_limit_stay_lines(size: int, ending: bytes) -> None:
     assert shown.endswith(("next\n" if b"next" in ending else "a", "]\n", "a\n"))
 
 
-def test_what_was_left_out_is_counted() -> None:
+def test_lines_left_out_are_counted() -> None:
     """Bytes of the file that are in no line."""
     shown = command(given=b"a" * (2 * MAX_LINE) + b"\n").stdout
     kept, _, cut = shown.partition("[cut:")

@@ -89,7 +89,7 @@ def test_each_sink_counts_what_it_was_given() -> None:
     assert_no_secret([observed.stream.getvalue(), observed.obs.metrics.render(), report.as_json()], [TOKEN])
 
 
-def test_what_needs_no_redaction_is_not_counted() -> None:
+def test_values_without_secrets_are_not_counted() -> None:
     """Zero means that a service had nothing to redact."""
     observed = Observed()
     observed.obs.log.application(logging.LogRecord("a", logging.WARNING, __file__, 1, "hello", (), None))

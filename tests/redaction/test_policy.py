@@ -359,7 +359,7 @@ def test_the_total_is_bounded(value: object) -> None:
     assert len(json.dumps(POLICY.redact(value), ensure_ascii=False)) < 4 * LIMITS.total
 
 
-def test_what_is_left_out_is_counted() -> None:
+def test_items_left_out_are_counted() -> None:
     """Ten are kept, with the number of the others."""
     assert POLICY.redact(list(range(13))) == [*range(10), "[cut:3 more]"]
     assert POLICY.redact({str(n): n for n in range(11)}) == {**{str(n): n for n in range(10)}, "...": "[cut:1 more]"}
@@ -367,7 +367,7 @@ def test_what_is_left_out_is_counted() -> None:
     assert POLICY.redact(Endless()) == {**{f"k{n}": 1 for n in range(10)}, "...": "[cut:more]"}
 
 
-def test_what_is_too_deep_is_named() -> None:
+def test_values_beyond_the_depth_are_named() -> None:
     """Six levels, as a person can still read."""
     assert POLICY.redact(deep(9)) == [[[[[["[cut:depth]"]]]]]]
 

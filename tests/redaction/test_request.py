@@ -322,7 +322,7 @@ def test_a_body_without_a_length_gets_no_length() -> None:
     assert answered(Answer(start(), body(TEXT.encode()))).header(b"content-length") == []
 
 
-def test_what_vouches_for_the_former_body_goes() -> None:
+def test_headers_about_the_original_body_are_removed() -> None:
     """A digest of the secret body would not fit, and could confirm a guess; other headers stay."""
     vouching = [(b"ETag", b'"abc"'), (b"content-md5", b"x"), (b"Repr-Digest", b"y"), (b"retry-after", b"9")]
     conversation = answered(Answer(start(503, b"text/plain", *vouching), body(TEXT.encode())))
@@ -367,7 +367,7 @@ def test_a_second_answer_is_passed_on_as_it_comes() -> None:
     assert_no_secret(conversation.body, [TOKEN])
 
 
-def test_what_the_policy_cannot_do_is_left_out() -> None:
+def test_a_body_that_the_policy_cannot_redact_is_left_out() -> None:
     """Fail closed: the client gets an empty body with its length, and the failure is counted."""
     observed = Observed({"OBS_REDACT_ERROR_BODIES": "true"})
     wrong: Any = "not bytes"

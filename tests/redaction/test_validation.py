@@ -144,7 +144,7 @@ def test_the_errors_of_a_validation_keep_their_types() -> None:
         "must be <class 'int'>",
     ],
 )
-def test_what_only_sounds_alike_stays(text: str) -> None:
+def test_similar_names_stay(text: str) -> None:
     """A validation is often talked about."""
     assert POLICY.redact_text(text) == text
 

@@ -80,7 +80,7 @@ def test_a_malformed_file_is_a_start_up_error(path: Path, content: str | bytes, 
     assert second == "OBS_ENABLED is 'maybe'; expected true or false."
 
 
-def test_what_is_wrong_in_the_file_is_a_flag_like_any_other(path: Path) -> None:
+def test_a_bad_flag_in_the_file_is_reported_like_any_other(path: Path) -> None:
     """It contradicts others, and is named with them."""
     path.write_text("LOG_LEVEL=loud\nOBS_METRICS_PUBLIC=true\n")
     with pytest.raises(ImproperlyConfigured) as raised:

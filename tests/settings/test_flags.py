@@ -430,7 +430,7 @@ def test_a_hash_needs_a_random_key(flag: str) -> None:
         Settings.from_env({flag: "hash", "OBS_REDACT_HASH_KEY": "k" * 16, "OBS_ENV": "prod"})
 
 
-def test_what_holds_credentials_is_secret() -> None:
+def test_flags_with_credentials_are_secret() -> None:
     """URLs of databases carry passwords."""
     assert SECRETS == [
         "DATABASE_URL",
@@ -511,7 +511,7 @@ def test_a_url_with_a_user_or_a_query_is_not_quoted(flag: str, url: str) -> None
 @example("OTEL_EXPORTER_OTLP_ENDPOINT", "http://\u2100")
 # The form of invalid UTF-8 in os.environ.
 @example("OBS_SERVICE_NAME", "\udcff")
-def test_whatever_a_flag_is_set_to_it_works_or_is_named(flag: str, text: str) -> None:
+def test_any_value_of_a_flag_is_accepted_or_named(flag: str, text: str) -> None:
     """No text makes another error than the one that names the flag."""
     problem = f"{flag} is fine; expected so."
     try:
