@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket
 
 import divan_obs_asgi
 from divan_obs_asgi import build_stack
-from divan_obs_asgi.connection.record import RequestRecord
+from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.connection.routes import RouteTemplates
 from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.logs import lines, uncaught
