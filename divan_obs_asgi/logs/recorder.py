@@ -18,7 +18,8 @@ class FlightRecorder:
     The connection's record holds the finished, redacted lines. If the connection succeeds, they are dropped with it.
 
     Args:
-        max_lines, max_bytes: limits of the buffer of one connection; 0 lines disable the recorder.
+        max_lines: maximum lines of one connection; 0 disables the recorder.
+        max_bytes: maximum size of these lines.
         slow_s: an HTTP request that takes longer is slow; 0 disables this.
         write: called with each line and its level.
     """

@@ -29,7 +29,8 @@ class DiskProbe(NamedProbe):
     The check runs in a thread, one at most: a network disk that hangs does not start a second one.
 
     Args:
-        min_free_percent, min_free_bytes: how much must be free. If both are given, both apply.
+        min_free_percent: share of the file system that must be free.
+        min_free_bytes: space that must be free; if both are given, both must hold.
 
     Raises:
         ImproperlyConfigured: if neither is given, or if a value can never or always be met.

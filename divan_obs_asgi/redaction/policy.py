@@ -87,7 +87,8 @@ class RedactionPolicy:
         rules: the rules; `DEFAULT_RULES + (mine,)` adds one.
         keys: further sensitive keys, as words: "shoe size" matches `user_shoeSize`.
         allow_keys: keys whose values are kept in spite of their names, unless a value is a secret by its form.
-        user_id, ip: the policy for keys like `user_id` and `client_ip`: drop, keyed hash, network, or keep.
+        user_id: the policy for keys like `user_id`: drop, keyed hash or keep.
+        ip: the policy for keys like `client_ip`: drop, keyed hash, network or keep.
         hash_key: the key of the hashes.
         limits: the limits of a result.
         count: called with the name of the rule at every redaction.

@@ -39,8 +39,7 @@ class FieldRule(Protocol):
     """
     A rule of a service for fields.
 
-    Returns:
-        a replacement for `value`, which then goes through the other rules, or `KEEP`.
+    It returns a replacement for `value`, which then goes through the other rules, or `KEEP`.
     """
 
     def __call__(self, key: str, value: object, /) -> object: ...

@@ -33,7 +33,9 @@ class ProbeRegistry:
     In both cases a probe runs one check at a time, and a result expires.
 
     Args:
-        interval_s, fail_after, recover_after: used for probes that have no value of their own.
+        interval_s: seconds between two checks, for probes without an interval of their own.
+        fail_after: the same for consecutive failed checks before a probe counts as failed.
+        recover_after: the same for consecutive passed checks before it counts as healthy.
         is_draining: returns whether the process drains. It is not ready then, whatever its probes find.
         clock: seconds, monotonic.
     """
