@@ -1,4 +1,4 @@
-# make run | test | check | bench | load | clean; README.md says what each one does.
+# make run | test | check | docs | bench | load | clean; README.md says what each one does.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
@@ -23,12 +23,13 @@ BETWEEN = $(firstword $(filter-out $(OLDEST) $(NEWEST),$(PYS)) $(OLDEST))
 PY_ENVS = $(addprefix -e ,$(sort $(OLDEST)-all $(NEWEST)-all $(BETWEEN)-core))
 TOX = PATH="$(PY_FOLDERS)$$PATH" $(BIN)/tox run -q --colored no --no-list-dependencies
 
-.PHONY: help run test test-setup check bench load clean
+.PHONY: help run test test-setup check docs bench load clean
 
 help:
 	@echo "make run    serve the reference backend on http://$(HOST):$(PORT); WORKERS=2 with REDIS_URL and DATABASE_URL"
 	@echo "make test   all tests against the built wheel, on every interpreter found; lint and types"
 	@echo "make check  lint, types and core tests of the work tree but for the slow ones, in under a minute"
+	@echo "make docs   the pages of docs/ and the API reference in .site; a warning is an error"
 	@echo "make bench  microseconds per request and megabytes redacted per second, beside others; memory under load"
 	@echo "make load   k6 against the reference backend with and without the library: latency, errors, processor time; SHORT=1 for CI"
 	@echo "make clean  remove everything that these made"
@@ -37,7 +38,7 @@ run: $(VENV)/.run
 	@exec $(BIN)/python -m examples.divan
 
 test: test-setup
-	$(TOX) -e lint,types,growth,matrix,natives-oldest,frameworks-oldest,socketio-oldest $(PY_ENVS)
+	$(TOX) -e lint,types,docs,growth,matrix,natives-oldest,frameworks-oldest,socketio-oldest $(PY_ENVS)
 
 test-setup: $(VENV)/.tox
 	@tools/ensure_servers.sh
@@ -48,6 +49,9 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	DIVAN_TESTS=core $(BIN)/pytest -q -m "not slow" --hypothesis-profile=quick -n 2 --dist worksteal --ignore tests/redaction/test_growth.py --ignore tests/matrix
 
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build
+
 bench: $(VENV)/.tox
 	$(TOX) -e bench
 
@@ -57,7 +61,7 @@ load: $(VENV)/.load
 	@exec $(BIN)/python -m benchmarks.load $(if $(filter-out 0,$(SHORT)),--short)
 
 clean:
-	rm -rf $(VENV) .node .newest .run .tox build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .node .newest .run .site .tox build dist *.egg-info .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -77,6 +81,11 @@ $(VENV)/.dev: setup.cfg pyproject.toml | $(BIN)/python
 $(VENV)/.load: setup.cfg pyproject.toml | $(BIN)/python
 	@echo "Installing the package and what its load tests need into $(VENV); the first time takes a minute"
 	@$(BIN)/python -m pip install -qq -e '.[load]'
+	@touch $@
+
+$(VENV)/.docs: setup.cfg pyproject.toml | $(BIN)/python
+	@echo "Installing what the documentation needs into $(VENV)"
+	@$(BIN)/python -m pip install -qq -e '.[docs]'
 	@touch $@
 
 $(VENV)/.tox: setup.cfg | $(BIN)/python

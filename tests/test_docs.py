@@ -35,6 +35,13 @@ from tests.redaction import score
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "examples" / "divan" / "README.md"]
+# Folders that documents name and this repository does not have: of exported assets, and of a service.
+ELSEWHERE = {"alertmanager", "collector", "grafana", "k6", "kubernetes", "prometheus"}
+ELSEWHERE |= {"app", "lib", "myproject", "requests", "site-packages"}
+# Loggers and scope keys of the library: they have its name, and are not modules.
+LOGGERS_AND_KEYS = {
+    f"divan_obs_asgi.{name}" for name in ("access", "audit", "loguru", "redaction", "route", "uncaught")
+}
 
 
 def blocks(document: str, language: str) -> list[str]:
@@ -69,11 +76,78 @@ def test_the_readmes_first_application_is_observed(monkeypatch: pytest.MonkeyPat
     assert shown["observability"].metrics.registry.get_sample_value("divan_http_requests_total", counted) == 1
 
 
+def api_modules() -> set[str]:
+    """Return the modules whose names are on the pages of the API reference."""
+    pages = (ROOT / "docs" / "api").glob("*.md")
+    return {name for page in pages for name in re.findall(r"^::: ([\w.]+)$", page.read_text(), re.MULTILINE)}
+
+
+def test_every_public_package_is_in_the_api_reference() -> None:
+    """Each package with an `__all__` has an entry on a page of docs/api, and each page is listed in docs/api.md."""
+    package = Path(inspect.getfile(obs)).parent
+    public = {
+        ".".join((package.name, *file.parent.relative_to(package).parts))
+        for file in package.rglob("__init__.py")
+        if "__all__ = [" in file.read_text()
+    }
+    assert public - api_modules() == set(), "name them in a page of docs/api, and in the table of docs/api.md"
+    table = (ROOT / "docs" / "api.md").read_text()
+    assert [page.name for page in (ROOT / "docs" / "api").glob("*.md") if f"(api/{page.name})" not in table] == []
+    assert {name for name in api_modules() if f"`{name}`" not in table} == set()
+
+
+def test_what_documents_import_is_in_the_api_reference() -> None:
+    """A module that an example imports from is public."""
+    imported = {
+        (path.name, name)
+        for path in DOCUMENTS
+        for name in re.findall(r"^ *from (divan_obs_asgi[\w.]*) import", path.read_text(), re.MULTILINE)
+    }
+    assert {(document, name) for document, name in imported if name not in api_modules()} == set()
+
+
+def test_files_that_documents_name_are_there() -> None:
+    """A path such as `logs/lines.py` or `divan_obs_asgi/probes/` is one of the repository or of the package."""
+    package = Path(inspect.getfile(obs)).parent
+    path_with_folder = r"(?<![\w/.-])((?:[\w.-]+/)+(?:[\w.-]+\.(?:cfg|ini|js|json|md|py|sh|toml|ts|ya?ml)|(?=`)))"
+    missing = [
+        f"{document.name}: {name}"
+        for document in [*ROOT.glob("*.md"), *DOCUMENTS, *(ROOT / "benchmarks").glob("*.md")]
+        for name in re.findall(path_with_folder, document.read_text())
+        if not name.startswith("./") and not ELSEWHERE & set(name.split("/"))
+        if not any((folder / name).exists() for folder in (ROOT, package, package.parent, document.parent))
+    ]
+    assert missing == []
+
+
+def test_modules_that_documents_name_are_there() -> None:
+    """A dotted name such as `divan_obs_asgi.testing.contract` is a module, or a name in one."""
+    missing = [
+        f"{document.name}: {name}"
+        for document in [*ROOT.glob("*.md"), *DOCUMENTS]
+        for name in set(re.findall(r"(?<![\w/.-])divan_obs_asgi(?:\.\w+)+", document.read_text())) - LOGGERS_AND_KEYS
+        if not is_in_the_package(name)
+    ]
+    assert missing == []
+
+
+def is_in_the_package(dotted: str) -> bool:
+    """Return whether a name is that of a module, or occurs in the module before it; no extra is imported."""
+    path = Path(inspect.getfile(obs)).parents[1]
+    for name in dotted.split("."):
+        if path.is_dir() and ((path / name).is_dir() or (path / f"{name}.py").exists()):
+            path = path / name if (path / name).is_dir() else path / f"{name}.py"
+        else:
+            source = path / "__init__.py" if path.is_dir() else path
+            return re.search(rf"\b{name}\b", source.read_text()) is not None
+    return True
+
+
 def test_links_lead_somewhere() -> None:
     """Every relative link of a document names a file that is there."""
     broken = [
         f"{path.name}: {target}"
-        for path in [*DOCUMENTS, *(ROOT / "benchmarks").glob("*.md")]
+        for path in [*ROOT.glob("*.md"), *DOCUMENTS, *ROOT.glob("docs/api/*.md"), *ROOT.glob("benchmarks/*.md")]
         for target in re.findall(r"\]\((?!http)([^)#]+)[^)]*\)", path.read_text())
         if not (path.parent / target).exists()
     ]
