@@ -1,8 +1,8 @@
 """
 Hooks of MkDocs for the pages of docs/, which are read on GitHub too.
 
-They point relative links out of docs/ at the repository. They warn about each name of a module's `__all__` that is missing
-on the module's page; a warning fails the build.
+They point relative links out of docs/ at the repository. They warn about each name of a module's `__all__` that is
+missing on the module's page; a warning fails the build.
 """
 
 from __future__ import annotations
