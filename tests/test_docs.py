@@ -112,12 +112,20 @@ def test_files_that_documents_name_are_there() -> None:
     path_with_folder = r"(?<![\w/.-])((?:[\w.-]+/)+(?:[\w.-]+\.(?:cfg|ini|js|json|md|py|sh|toml|ts|ya?ml)|(?=`)))"
     missing = [
         f"{document.name}: {name}"
-        for document in [*ROOT.glob("*.md"), *DOCUMENTS, *(ROOT / "benchmarks").glob("*.md")]
+        for document in [*ROOT.glob("*.md"), *DOCUMENTS, *ROOT.glob("benchmarks/*.md"), ROOT / "Makefile"]
         for name in re.findall(path_with_folder, document.read_text())
         if not name.startswith("./") and not ELSEWHERE & set(name.split("/"))
         if not any((folder / name).exists() for folder in (ROOT, package, package.parent, document.parent))
     ]
     assert missing == []
+
+
+def test_tests_that_tox_runs_are_there() -> None:
+    """Each folder and file of tests that an environment names exists: pytest fails if it finds no tests."""
+    named = re.findall(r"{posargs:(.*)}", (ROOT / "tox.ini").read_text())
+    tests = [word for arguments in named for word in arguments.split() if word.startswith("tests")]
+    assert len(tests) > 5
+    assert [path for path in tests if not list((ROOT / path).rglob("test_*.py")) and not (ROOT / path).is_file()] == []
 
 
 def test_modules_that_documents_name_are_there() -> None:
