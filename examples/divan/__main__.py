@@ -19,12 +19,12 @@ from uvicorn.supervisors import Multiprocess
 
 from divan_obs_asgi import ImproperlyConfigured
 
-# What all workers share, and how its URL begins: an embedded Redis is one process's own, and SQLite has one writer.
+# The stores that workers share, and how their URLs begin: an embedded Redis has one process, and SQLite one writer.
 SHARED_STORES = {"REDIS_URL": ("redis", "unix"), "DATABASE_URL": ("postgres",)}
 
 
 class Server(uvicorn.Server):
-    """A uvicorn that announces its address once it can be reached there."""
+    """A uvicorn that prints the banner once it accepts connections."""
 
     def __init__(self, config: uvicorn.Config, announce: Callable[[socket.socket], None]) -> None:
         super().__init__(config)
@@ -36,10 +36,10 @@ class Server(uvicorn.Server):
 
 
 class Workers(Multiprocess):
-    """The same of several workers, once all of them can be reached."""
+    """The same for several workers, once all of them accept connections."""
 
     def __init__(self, config: uvicorn.Config, announce: Callable[[socket.socket], None]) -> None:
-        importlib.import_module("examples.divan.app")  # A bad flag is reported here, and not by a worker.
+        importlib.import_module("examples.divan.app")  # Report a bad flag here, and not in a worker.
         super().__init__(config, [config.bind_socket()])
         self._announce: Callable[[socket.socket], None] | None = announce
 
@@ -53,7 +53,7 @@ class Workers(Multiprocess):
 
     def keep_subprocess_alive(self) -> None:
         for process in self.processes:
-            process.child_conn.close()  # The worker has its own; without ours its end is noticed at once.
+            process.child_conn.close()  # The worker has a copy; with ours open its end would not be noticed.
         super().keep_subprocess_alive()
         if self._announce and all(process.is_ready() for process in self.processes):
             self._announce(self.sockets[0])
@@ -61,7 +61,7 @@ class Workers(Multiprocess):
 
 
 def demo_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what a first try needs and `environ` leaves unset or empty."""
+    """Return the variables of a first try that `environ` leaves unset or empty."""
     port = environ.get("PORT") or "8000"
     wanted = {
         "HOST": "127.0.0.1",
@@ -73,7 +73,7 @@ def demo_environment(environ: Mapping[str, str]) -> dict[str, str]:
         "OBS_TRACING_ENABLED": "true" if environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") else "false",
         "HEALTH_MIN_MIGRATION": "0008",
         "JWT_SECRET": secrets.token_urlsafe(32),
-        # A production takes no vitals of browsers unless somebody says so.
+        # In production, web vitals of browsers are off by default.
         "OBS_VITALS_ENABLED": str((environ.get("OBS_ENV") or "dev") == "dev").lower(),
         "OBS_VITALS_ORIGINS": ",".join(f"http://{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")),
         "OBS_VITALS_ROUTES": "/,/vitals",
@@ -82,7 +82,7 @@ def demo_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def banner(listener: socket.socket, admin_token: str) -> str:
-    """Return what to open and a line for each thing to try."""
+    """Return the banner: what to open, and a line for each thing to try."""
     host, port = listener.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     text = Path(__file__).with_name("banner.txt").read_text()
@@ -90,7 +90,7 @@ def banner(listener: socket.socket, admin_token: str) -> str:
 
 
 def complaint(environ: Mapping[str, str]) -> str | None:
-    """Return why nothing can be served; uvicorn would say it last, after the application has started."""
+    """Return why serving is impossible; uvicorn would report it only after the application has started."""
     host, port, workers = environ["HOST"], environ["PORT"], environ["WORKERS"]
     if not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
         return f"PORT is {port!r}; expected a number up to 65535."
@@ -112,7 +112,7 @@ def main() -> None:
     os.environ.update(made)
     if wrong := complaint(os.environ):
         sys.exit(wrong)
-    # A token of yours is not printed.
+    # Print only the generated token, never one that you set.
     admin_token = made.get("OBS_ADMIN_TOKEN", "$OBS_ADMIN_TOKEN")
     config = uvicorn.Config(
         "examples.divan.app:app",

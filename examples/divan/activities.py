@@ -1,4 +1,4 @@
-"""Activities: what people do for themselves, and that they have done it."""
+"""Activities: tasks that people set themselves, and whether they are done."""
 
 from typing import Annotated, Literal
 

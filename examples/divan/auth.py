@@ -22,7 +22,7 @@ _HEADER = _encoded(b'{"alg":"HS256","typ":"JWT"}')
 
 
 class Tokens:
-    """Tokens that say who somebody is: JWTs (RFC 7519), signed with HMAC-SHA256; with `secret` one can be anyone."""
+    """Issues and reads tokens: JWTs (RFC 7519), signed with HMAC-SHA256. With `secret` one can sign in as any user."""
 
     def __init__(self, secret: bytes, *, lifetime_s: float = 86_400.0, clock: Callable[[], float] = time.time) -> None:
         self._secret, self._lifetime_s, self._clock = secret, lifetime_s, clock
@@ -33,7 +33,7 @@ class Tokens:
         return self._signed(f"{_HEADER}.{_encoded(json.dumps(claims).encode())}".encode()).decode()
 
     def name_of(self, token: str) -> str | None:
-        """Return whom `token` names, or None where it was not issued here or has expired."""
+        """Return the user that `token` names, or None if it was not issued here or has expired."""
         given = token.encode("utf-8", "surrogatepass")  # a token may be any text
         # In constant time, and before anything in it is read.
         if not hmac.compare_digest(given, self._signed(given.rpartition(b".")[0])):
@@ -54,7 +54,7 @@ _bearer = HTTPBearer(auto_error=False, description="The token of POST /auth/demo
 
 @router.post("/demo", summary="Sign in under any name; the token is sent along as `Authorization: Bearer <token>`")
 async def sign_in(name: Annotated[Name, Body(embed=True)], tokens: Issued, database: Database) -> dict[str, str]:
-    # Anybody who has never done so is a stranger.
+    # A user who has never signed in is not known.
     await database.execute("INSERT INTO people (name) VALUES (:name) ON CONFLICT DO NOTHING", {"name": name})
     return {"token": tokens.issue(name)}
 

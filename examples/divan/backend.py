@@ -30,7 +30,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> FastAPI:
     without it every process makes its own). All others are flags of divan_obs_asgi.
     """
     given = os.environ if environ is None else environ
-    # The lag of a Redis inside this process is nobody's concern.
+    # Nobody needs the lag of a Redis inside this process.
     streams = {"OBS_REDIS_STREAMS": events.STREAM} if given.get("REDIS_URL") else {}
     environ = {"OBS_SOCKETIO_EMIT_SPANS": "true", **streams, **given}
     observability = obs.Observability.from_env(environ)
@@ -67,7 +67,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> FastAPI:
     for feature in (auth, presence, people, chat, rooms, activities, leaderboards, pages):
         app.include_router(feature.router)
     app.mount("/page", StaticFiles(directory=pages.FOLDER))
-    # No path of its own: the mount has matched it already.
+    # Without a path: the mount has matched it already.
     app.mount("/socket.io", socketio.ASGIApp(state.chat_server, socketio_path=None))
     observe(observability, database, redis)
     leaderboards.freeze_by_job(observability, database, redis)
@@ -76,7 +76,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> FastAPI:
 
 
 def observe(observability: obs.Observability, database: storage.Sql, redis: Redis) -> None:
-    """Register what /health/ready checks, and declare the values of labels: any other is counted as __overflow__."""
+    """Register the probes of /health/ready, and declare the values of labels; others are counted as __overflow__."""
     minimum = observability.settings.health.min_migration
     register, declare = observability.probes.register, observability.metrics.declare
     register(obs.probes.RedisProbe(redis))

@@ -1,4 +1,4 @@
-"""Chat: messages, of rooms too, what two friends say to each other, and how far the other has got it and read it."""
+"""Chat: messages of rooms and between two friends, and how far the other has received and read them."""
 
 import logging
 from functools import partial
@@ -17,7 +17,7 @@ from examples.divan.unavailable import STORE_ERRORS
 
 logger = logging.getLogger(__name__)
 
-# How far somebody has got: the tables that hold it.
+# The tables of how far somebody has received and read.
 DELIVERED, READ = "delivery_marks", "read_marks"
 
 
@@ -49,14 +49,14 @@ async def page_of(database: Sql, room: str, limit: int, before: int) -> Page:
     """Return up to `limit` messages older than the one with the id `before`."""
     columns = ", ".join(Message.model_fields)
     query = f"SELECT {columns} FROM messages WHERE room = :room AND id < :before ORDER BY id DESC LIMIT :limit"
-    # One more tells whether there are more.
+    # One more message shows whether there is a next page.
     rows = await database.fetch_all(query, {"room": room, "before": before, "limit": limit + 1})
     messages = [Message.model_validate(dict(row._mapping)) for row in rows[:limit]]
     return Page(messages=messages, before=messages[-1].id if len(rows) > limit else None)
 
 
 async def move_mark(database: Sql, mark: str, room: str, reader: str, number: int) -> bool:
-    """Move the reader's mark up to a message; False where it stood there or further already."""
+    """Move the reader's mark up to a message; return False if it was there or further already."""
     row = (
         f"INSERT INTO {mark} (room, reader, message_id) VALUES (:room, :reader, :number)"
         " ON CONFLICT (room, reader) DO UPDATE SET message_id = excluded.message_id"
@@ -70,7 +70,7 @@ MessageId = Annotated[Id, Body(embed=True)]
 
 
 async def room_with(peer: Peer, name: Caller, database: Database) -> str:
-    """Return the room of the caller and a friend, which no room of others is named like."""
+    """Return the room of the caller and a friend; no other room can have this name."""
     if not await are_friends(database, name, peer):
         raise HTTPException(403, "You are not friends: POST /invites first.")
     return "@" + ":".join(pair_of(name, peer).values())
@@ -88,17 +88,17 @@ async def send(
     message = await store_message(database, room, name, text)
     counts.chat_sent()
     acknowledged = partial(delivered, database, counts, peer, message)
-    await live.tell_person(peer, "message", message.model_dump(), acknowledged)
+    await live.emit_to_person(peer, "message", message.model_dump(), acknowledged)
     logger.info("message %d sent, %d characters", message.id, len(message.text))
     return message
 
 
 async def delivered(database: Sql, counts: Domain, reader: str, message: Message, *_: object) -> None:
-    """Note that a client of the reader's has acknowledged a message, whatever it says with that."""
+    """Note that a client of the reader has acknowledged a message, with whatever content."""
     try:
         moved = await move_mark(database, DELIVERED, message.room, reader, message.id)
     except STORE_ERRORS as error:
-        # Nobody waits for an answer, and the next message moves the mark as far.
+        # Nobody waits for a response, and the next message moves the mark as far.
         logger.warning("a delivery was not noted: %s", type(error).__name__)
         return
     if moved:
@@ -116,7 +116,7 @@ async def mark_read(
 ) -> None:
     query = "SELECT 1 FROM messages WHERE id = :id AND room = :room"
     if not await database.has(query, id=message_id, room=room):
-        raise HTTPException(404, "There is no such message between you.")
+        raise HTTPException(404, "Unknown message.")
     if await move_mark(database, READ, room, name, message_id):
         counts.chat_read()
-        await live.tell_person(peer, "read", {"reader": name, "message_id": message_id})
+        await live.emit_to_person(peer, "read", {"reader": name, "message_id": message_id})

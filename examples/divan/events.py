@@ -1,9 +1,9 @@
 """
-The stream of what people do, and the consumer that hands it to the leaderboards.
+The stream of what people do, and the consumer that feeds the leaderboards.
 
-An event is acknowledged in the transaction that stores what came of it. A worker that dies before that leaves the event
-pending, and another one takes it over: it is counted twice at most, and never lost. What is no event goes to a stream
-of its own, the dead letters.
+An event is acknowledged in the transaction that stores its result. If a worker dies before that, the event stays
+pending and another worker takes it over: it is counted twice at most, and never lost. An entry that is not an event
+goes to the stream of dead letters.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from examples.divan.parts import Name, now_ms
 logger = logging.getLogger(__name__)
 
 STREAM, DEAD_LETTERS, GROUP = "divan:events", "divan:events:dead", "leaderboards"
-# The oldest are dropped: so far consumers may be behind before something is lost.
+# The oldest entries are dropped. Consumers may be behind by this many before something is lost.
 MOST_EVENTS, MOST_DEAD_LETTERS = 1_000_000, 10_000
 BATCH = 100
 # For news, and after a failure.
@@ -34,7 +34,7 @@ WAIT_MS, RETRY_S = 2000, 1.0
 
 
 class Event(BaseModel):
-    """Somebody has said something."""
+    """Somebody has sent a message."""
 
     name: Name
     at_ms: Annotated[int, Field(ge=0, lt=2**53)]
@@ -46,7 +46,7 @@ async def add_event(redis: Redis, name: str) -> None:
 
 
 class EventConsumer:
-    """A consumer of the group: `redis` leaves bytes as they are, `store` adds to a pipeline what counts an event."""
+    """A consumer of the group: `redis` returns bytes, `store` adds the commands that count an event to a pipeline."""
 
     def __init__(
         self, redis: Redis, store: Callable[[Any, Event], None], counts: Domain, *, claim_after_s: float = 30.0
@@ -58,7 +58,7 @@ class EventConsumer:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Consume during the block; a batch that has begun is finished, if that takes no longer than 1.5 s."""
+        """Consume during the block; a batch that has begun is finished, for 1.5 s at most."""
         task = asyncio.create_task(self._run(), name="leaderboards")
         try:
             yield
@@ -71,7 +71,7 @@ class EventConsumer:
 
     async def _run(self) -> None:
         is_well = True
-        # Reads that wait would be spans of nobody's request.
+        # Spans of blocking reads would not belong to a request.
         with untraced():
             while not self._is_ending:
                 try:
@@ -89,11 +89,11 @@ class EventConsumer:
         try:
             await self._redis.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
         except ResponseError as error:
-            if "BUSYGROUP" not in str(error):  # It is there already.
+            if "BUSYGROUP" not in str(error):  # The group exists.
                 raise
 
     async def _next(self) -> Any:
-        """Return what a consumer has held for too long: it is dead, or has failed to store it. Else what is new."""
+        """Return the entries that a dead or failing consumer has held for too long, or else new ones."""
         if time.monotonic() >= self._next_claim:
             idle_ms = int(self._claim_after_s * 1000)
             # Redis 6.2 has no third part.
@@ -118,7 +118,7 @@ class EventConsumer:
             self._is_busy = False
 
     def _add(self, pipeline: Any, number: bytes, fields: dict[bytes, bytes]) -> str:
-        """Add to a pipeline what becomes of an entry, and return the stream under which it is counted."""
+        """Add the commands for an entry to a pipeline, and return the stream under which it is counted."""
         try:
             self._store(pipeline, Event.model_validate_json(fields.get(b"event", b"")))
         except ValidationError:

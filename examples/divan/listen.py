@@ -14,17 +14,17 @@ from examples.divan.realtime import NAMESPACE
 
 
 async def listen(url: str, room: str, name: str) -> None:
-    """Sign in, make the room where there is none, join it and print what is said there, until cancelled."""
+    """Sign in, create the room if it is missing, join it and print its messages, until cancelled."""
     async with aiohttp.ClientSession(raise_for_status=True) as session:
         client = socketio.AsyncClient(handle_sigint=False, http_session=session)
 
-        async def signed_in() -> object:  # at every connect, because a server that came back may have a new secret
+        async def signed_in() -> object:  # at every connect, because a server that was restarted may have a new secret
             async with session.post(f"{url}/auth/demo", json={"name": name}) as answer:
                 signed_in = await answer.json()
             headers = {"Authorization": f"Bearer {signed_in['token']}"}
-            with contextlib.suppress(aiohttp.ClientResponseError):  # 409: somebody has made it; 422: it cannot be made
+            with contextlib.suppress(aiohttp.ClientResponseError):  # 409: the room exists; 422: its name is invalid
                 await session.post(f"{url}/rooms", json={"name": room}, headers=headers)
-            with contextlib.suppress(aiohttp.ClientResponseError):  # what is wrong with it `join` is told
+            with contextlib.suppress(aiohttp.ClientResponseError):  # `join` reports it
                 await session.post(f"{url}/rooms/{room}/join", headers=headers)
             return signed_in
 
@@ -40,7 +40,7 @@ async def listen(url: str, room: str, name: str) -> None:
         client.on("connect", join, namespace=NAMESPACE)
         client.on("message", show, namespace=NAMESPACE)
         try:
-            # Several workers answer to the url, and each knows its own long polls only.
+            # Several workers may serve this URL, and each knows only its own long polls.
             await client.connect(url, namespaces=[NAMESPACE], auth=signed_in, transports=["websocket"])
             await client.wait()
         finally:

@@ -1,9 +1,9 @@
 """
-The tables of Divan, and how a database gets them.
+The tables of Divan, and the migrations that create them.
 
-A migration is applied where its name is missing in `schema_migrations`, in the order below, each in a transaction. So a
-database of the release that had 0007 and 0008 only gets all others afterwards, and 0008 stays the newest.
-`0007-adopted` makes people, rooms and members of the messages in it.
+A migration is applied if its name is missing in `schema_migrations`, in the order below, each in a transaction. So a
+database of the release that had only 0007 and 0008 gets all others afterwards, and 0008 stays the newest.
+`0007-adopted` creates people, rooms and members from the messages in it.
 """
 
 import logging
@@ -24,7 +24,7 @@ MIGRATIONS: Mapping[str, tuple[str, ...]] = {
         "CREATE TABLE invites (id {key}, sender TEXT NOT NULL, recipient TEXT NOT NULL, sent_at_ms BIGINT NOT NULL,"
         " accepted_at_ms BIGINT, UNIQUE (sender, recipient))",
     ),
-    # One row a pair: `low` is the name that Python sorts first.
+    # One row for each pair: `low` is the name that Python sorts first.
     "0004": (
         "CREATE TABLE friendships (low TEXT NOT NULL, high TEXT NOT NULL, PRIMARY KEY (low, high))",
         "CREATE INDEX friendships_of_the_higher ON friendships (high)",
@@ -52,13 +52,13 @@ MIGRATIONS: Mapping[str, tuple[str, ...]] = {
     ),
     "0008": (f"CREATE TABLE read_marks {_MARKS}",),
 }
-# What MigrationsProbe asks; the newest one, whatever the order of the rows.
+# The query of MigrationsProbe: the newest one, whatever the order of the rows.
 NEWEST_MIGRATION = "SELECT max(version) FROM schema_migrations"
 _KEYS = {"sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT", "postgresql": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"}
 
 
 async def migrate(database: Sql) -> None:
-    """Apply what is missing of `MIGRATIONS`; several workers may do so at once."""
+    """Apply the missing ones of `MIGRATIONS`; several workers may do so at once."""
     dialect = database.url.dialect
     if dialect == "sqlite":
         Path(database.url.database).parent.mkdir(parents=True, exist_ok=True)

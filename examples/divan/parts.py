@@ -1,4 +1,4 @@
-"""What routes are handed: the parts that `create_app` has put together, and values in the shape they must have."""
+"""Dependencies of the routes: the parts that `create_app` puts together, and the types of valid values."""
 
 import time
 from typing import Annotated, Any
@@ -24,7 +24,7 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
-# A line at each hook, where the thing has been stored.
+# Each hook logs a line once the thing is stored.
 Counts = Annotated[Domain, part("domain")]
 Database = Annotated[Sql, part("database")]
 RedisClient = Annotated[Redis, part("redis")]

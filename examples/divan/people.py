@@ -1,4 +1,4 @@
-"""People: who invites whom, and who are friends by an accepted invite."""
+"""People: invites, and friends (an accepted invite)."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ class Invite(BaseModel):
 
 
 def pair_of(one: str, other: str) -> dict[str, str]:
-    """Return two names in the order in which a pair is kept."""
+    """Return two names in the order in which a pair is stored."""
     return {"low": min(one, other), "high": max(one, other)}
 
 
@@ -73,7 +73,7 @@ async def accept(number: IdInPath, name: Caller, database: Database, counts: Cou
     if sender is None:
         if await database.has(f"SELECT 1 FROM invites WHERE {mine}", id=number, name=name):
             raise HTTPException(409, "You have accepted this invite already.")
-        raise HTTPException(404, "There is no such invite for you.")
+        raise HTTPException(404, "Unknown invite, or not for you.")
     counts.invite_accepted()
     if are_new_friends:
         counts.friendship_accepted()

@@ -1,4 +1,4 @@
-"""Presence and proximity: who was heard of lately, and who of them is near."""
+"""Presence and proximity: who sent a heartbeat lately, and who of them is near."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -17,23 +17,23 @@ MAX_LATITUDE = 85.05112878
 MOST_PEOPLE = 50
 CAMPUSES = ("north", "south")
 
-# Why a heartbeat is refused, and how.
+# The reasons to refuse a heartbeat, with status and message.
 REASONS = {
-    "unknown_campus": (400, f"There is no such campus; expected {' or '.join(CAMPUSES)}."),
-    "outside_world": (400, f"There is no such place: lat is at most {MAX_LATITUDE}, and lon 180, in either direction."),
+    "unknown_campus": (400, f"Unknown campus; expected {' or '.join(CAMPUSES)}."),
+    "outside_world": (400, f"Unknown place: lat is at most {MAX_LATITUDE}, and lon 180, in either direction."),
     "too_often": (429, "One heartbeat a second will do."),
 }
 
 _PLACES = "divan:presence:places"  # GEO: name -> place
 _HEARD = "divan:presence:heard"  # sorted set: name -> Unix time of the last heartbeat
-_PAUSE = "divan:presence:pause:{name}"  # there for as long as somebody's next heartbeat comes too early
+_PAUSE = "divan:presence:pause:{name}"  # exists while the next heartbeat of this person would be too early
 
-# How far "near" reaches, in metres: a few classes, so that nobody is found by narrowing a circle.
+# The radius of "near", in metres: a few values, so that nobody can be located by narrowing a circle.
 Radius = IntEnum("Radius", {"AROUND": 100, "CAMPUS": 500, "DISTRICT": 2000})
 
 
 class Heartbeat(BaseModel):
-    # Which numbers are a place, and which names a campus, is judged where refusals are counted.
+    # Values are validated where refusals are counted.
     lat: float
     lon: float
     campus_id: str = CAMPUSES[0]
@@ -45,7 +45,7 @@ class Person(BaseModel):
 
 
 class Presence:
-    """Who is where, forgotten `lifetime_s` after the last heartbeat; a next one is refused within `pause_s`."""
+    """Places of people, kept for `lifetime_s` after a heartbeat; another heartbeat within `pause_s` is refused."""
 
     def __init__(
         self, redis: Redis, *, lifetime_s: int = 90, pause_s: float = 1.0, clock: Callable[[], float] = time.time
@@ -54,22 +54,22 @@ class Presence:
         self._lifetime_s, self._pause_s = lifetime_s, pause_s
 
     async def heartbeat(self, name: str, lat: float, lon: float) -> bool:
-        """Note that somebody is there, at that place; False where that is too early."""
+        """Note that somebody is at a place; return False if the heartbeat is too early."""
         if not await self._redis.set(_PAUSE.format(name=name), 1, nx=True, px=max(1, int(self._pause_s * 1000))):
             return False
         async with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.geoadd(_PLACES, [lon, lat, name])
             pipeline.zadd(_HEARD, {name: self._clock()})
-            # When the whole campus has gone silent, there is nobody left who would clean up.
+            # When the whole campus is silent, no heartbeat cleans up.
             pipeline.expire(_PLACES, self._lifetime_s)
             pipeline.expire(_HEARD, self._lifetime_s)
             await pipeline.execute()
         return True
 
     async def nearby(self, name: str, radius_m: int) -> list[Person] | None:
-        """Return who else is within `radius_m` metres; None where nobody knows the place of `name` itself."""
+        """Return who else is within `radius_m` metres; None if the place of `name` is not known."""
         if silent := await self._redis.zrange(_HEARD, "-inf", self._clock() - self._lifetime_s, byscore=True):
-            # A heartbeat that comes in just here is forgotten too; the next one makes up for it.
+            # A heartbeat that arrives at this moment is forgotten too; the next one repairs that.
             async with self._redis.pipeline(transaction=True) as pipeline:
                 pipeline.zrem(_PLACES, *silent)
                 pipeline.zrem(_HEARD, *silent)
@@ -79,7 +79,7 @@ class Presence:
             return None
         lon, lat = place
         circle: Mapping[str, Any] = {"longitude": lon, "latitude": lat, "radius": radius_m, "unit": "m"}
-        # One more than is answered, because one of them is `name`. redis-py's annotations do not know of `withdist`.
+        # One more than is returned, because one of them is `name`. redis-py's annotations lack `withdist`.
         found: Any = await self._redis.geosearch(_PLACES, **circle, sort="ASC", count=MOST_PEOPLE + 1, withdist=True)
         others = [Person(name=who, distance_m=round(distance_m / 10) * 10) for who, distance_m in found if who != name]
         return others[:MOST_PEOPLE]

@@ -1,4 +1,4 @@
-"""The Socket.IO side: what happens in a room is pushed to its members who listen, what a friend does to the other."""
+"""The Socket.IO side: pushes events of a room to its members, and events between friends to the other friend."""
 
 # python-socketio is not annotated, and its methods are called on its subclasses here.
 # mypy: allow-untyped-calls
@@ -22,17 +22,17 @@ logger = logging.getLogger(__name__)
 
 NAMESPACE = "/chat"
 NOT_A_MEMBER = "You are not in this room: POST /rooms/{room}/join first."
-# For how long the acknowledgement of an event is waited for.
+# Seconds to wait for the acknowledgement of an event.
 ACKNOWLEDGED_WITHIN_S = 60.0
 _NO_ROOM = "A room is named in lower case letters, digits and -, as in {'room': 'lobby'}."
-# Every client is alone in a Socket.IO room named like its session id; the prefixes keep others out of those.
+# Each client has a Socket.IO room named like its session id; the prefixes keep our rooms apart from those.
 _ROOM, _PERSON = "room:", "person:"
 
 IsMember = Callable[[str, str], Awaitable[bool | None]]
 
 
 class RedisManager(socketio.AsyncRedisManager):
-    """Joins several workers; closes the connections that it has had, which python-socketio leaves open."""
+    """Connects several workers; closes its connections, which python-socketio leaves open."""
 
     def __init__(self, url: str) -> None:
         self._closing: set[asyncio.Task[None]] = set()
@@ -46,9 +46,9 @@ class RedisManager(socketio.AsyncRedisManager):
         super()._redis_connect()
 
     async def close(self) -> None:
-        """End the task that listens, which python-socketio never does, and all connections."""
+        """End the listening task, which python-socketio never does, and close all connections."""
         listening: set[asyncio.Task[None]] = {self.thread} if hasattr(self, "thread") else set()
-        for task in 10 * [*listening]:  # redis-py loses a cancellation that comes while it connects
+        for task in 10 * [*listening]:  # redis-py loses a cancellation that arrives while it connects
             task.cancel()
             await asyncio.wait(listening, timeout=0.1)
         if self.redis is not None:
@@ -59,9 +59,9 @@ class RedisManager(socketio.AsyncRedisManager):
 
 class ChatServer(obs.socketio_ext.ObservedAsyncServer):
     """
-    The Socket.IO server of Divan; `is_member` is asked for a room and a name, and REDIS_URL joins several workers.
+    The Socket.IO server of Divan. `is_member` is called with a room and a name; REDIS_URL connects several workers.
 
-    The requests of a long poll reach any worker and must reach one, so that with several there are WebSockets only.
+    The requests of a long poll must all reach the same worker, so several workers accept WebSockets only.
     """
 
     def __init__(
@@ -73,24 +73,24 @@ class ChatServer(obs.socketio_ext.ObservedAsyncServer):
         self.register_namespace(ChatNamespace(tokens, is_member))
 
     def open(self) -> None:
-        """Hear other workers before the first client comes: theirs acknowledge what this worker sends."""
+        """Listen to other workers before the first client connects: their clients acknowledge this worker's events."""
         self.manager_initialized = True
         self.manager.initialize()
 
     async def close(self) -> None:
-        """End the background work; to be awaited before the web server is gone."""
+        """End the background work; await it before the web server ends."""
         await self.shutdown()
         if isinstance(self.manager, RedisManager):
             await self.manager.close()
 
-    async def tell_room(self, room: str, event: str, data: Mapping[str, object]) -> None:
+    async def emit_to_room(self, room: str, event: str, data: Mapping[str, object]) -> None:
         """Send an event to all clients that have joined a room."""
         await self.emit(event, data, room=_ROOM + room, namespace=NAMESPACE)
 
-    async def tell_person(self, name: str, event: str, data: Mapping[str, object], acknowledged: Any = None) -> None:
-        """Send an event to all clients of a person; `acknowledged` is awaited when one has got it."""
+    async def emit_to_person(self, name: str, event: str, data: Mapping[str, object], acknowledged: Any = None) -> None:
+        """Send an event to all clients of a person; `acknowledged` is awaited when one has received it."""
         await self.emit(event, data, room=_PERSON + name, namespace=NAMESPACE, callback=acknowledged)
-        # A manager that workers share keeps what waits under this room, and for ever if nobody is in.
+        # A shared manager stores the pending acknowledgement under this room, and for ever if the room is empty.
         waiting: dict[int, object] = self.manager.callbacks.get(_PERSON + name, {})
         if waiting:
             asyncio.get_running_loop().call_later(ACKNOWLEDGED_WITHIN_S, _forget, waiting, max(waiting))
@@ -98,7 +98,7 @@ class ChatServer(obs.socketio_ext.ObservedAsyncServer):
 
 class ChatNamespace(socketio.AsyncNamespace):
     """
-    The namespace /chat. A client connects with `{"token": ...}`; then it hears its friends, and joins rooms.
+    The namespace /chat. A client connects with `{"token": ...}`, receives events of its friends, and joins rooms.
 
     Events in: `join {"room": ...}` and `leave {"room": ...}`, each acknowledged with `{"ok": true}` or
     `{"ok": false, "error": ...}`. Events out: `read`, and `message`, whose acknowledgement says that a friend has it.
@@ -116,8 +116,8 @@ class ChatNamespace(socketio.AsyncNamespace):
         await self.save_session(sid, {"name": name})
         await self.enter_room(sid, _PERSON + name)
 
-    async def on_join(self, sid: str, wish: object = None) -> dict[str, object]:
-        if (room := _room_of(wish)) is None:
+    async def on_join(self, sid: str, data: object = None) -> dict[str, object]:
+        if (room := _room_of(data)) is None:
             return {"ok": False, "error": _NO_ROOM}
         try:
             is_member = await self._is_member(room, (await self.get_session(sid))["name"])
@@ -130,15 +130,15 @@ class ChatNamespace(socketio.AsyncNamespace):
         logger.info("client joined a room")
         return {"ok": True}
 
-    async def on_leave(self, sid: str, wish: object = None) -> dict[str, object]:
-        if (room := _room_of(wish)) is None:
+    async def on_leave(self, sid: str, data: object = None) -> dict[str, object]:
+        if (room := _room_of(data)) is None:
             return {"ok": False, "error": _NO_ROOM}
         await self.leave_room(sid, _ROOM + room)
         return {"ok": True}
 
 
-def _room_of(wish: object) -> str | None:
-    room = wish.get("room") if isinstance(wish, dict) else None
+def _room_of(data: object) -> str | None:
+    room = data.get("room") if isinstance(data, dict) else None
     return room if isinstance(room, str) and re.fullmatch(ROOM_PATTERN, room) else None
 
 

@@ -1,4 +1,4 @@
-"""Rooms: who has joined them, and what their members say there."""
+"""Rooms: their members and messages."""
 
 import logging
 from typing import Annotated
@@ -14,19 +14,19 @@ from examples.divan.storage import Sql
 
 logger = logging.getLogger(__name__)
 
-NO_ROOM = "There is no such room: POST /rooms makes one."
+NO_ROOM = "Unknown room: POST /rooms creates one."
 RoomInPath = Annotated[Room, Path()]
 
 
 async def has_member(database: Sql, room: str, name: str) -> bool | None:
-    """Tell whether somebody is in a room; None where there is no such room."""
+    """Return whether somebody is in a room; None if the room does not exist."""
     query = "SELECT member FROM rooms LEFT JOIN room_members ON room = name AND member = :member WHERE name = :room"
     row = await database.fetch_one(query, {"room": room, "member": name})
     return None if row is None else row["member"] is not None
 
 
 async def add_member(database: Sql, room: str, name: str) -> bool:
-    """Put somebody into a room; False where they were in it, or where there is no such room."""
+    """Add somebody to a room; return False if they are in it, or if the room does not exist."""
     row = (
         "INSERT INTO room_members (room, member) SELECT name, CAST(:member AS TEXT) FROM rooms WHERE name = :room"
         " ON CONFLICT DO NOTHING RETURNING member"
@@ -72,12 +72,12 @@ async def join(room: RoomInPath, name: Caller, database: Database, counts: Count
 async def send(
     room: Joined, text: Text, sender: Caller, database: Database, redis: RedisClient, live: Live, counts: Counts
 ) -> Message:
-    # With the event that the leaderboards count, or neither.
+    # The message and the event that the leaderboards count, or neither.
     async with database.changes():
         message = await store_message(database, room, sender, text)
         await add_event(redis, sender)
     counts.room_message_sent()
-    await live.tell_room(room, "message", message.model_dump())
+    await live.emit_to_room(room, "message", message.model_dump())
     logger.info("message %d sent, %d characters", message.id, len(message.text))
     return message
 

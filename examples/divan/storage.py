@@ -1,8 +1,8 @@
 """
-The two stores: SQL for what must last, Redis for what is true right now.
+The two stores: SQL for what must last, Redis for the present state.
 
-DATABASE_URL and REDIS_URL name real ones; without them there are a SQLite file in `.run` and a Redis in this process.
-Their connections are bounded, and so is the wait for one, after which a request is answered 503 (`unavailable`):
+DATABASE_URL and REDIS_URL name real ones; the default is a SQLite file in `.run` and a Redis in this process. The
+number of connections is limited, and so is the wait for one; after it a request gets 503 (`unavailable`):
 
     REDIS_POOL_SIZE       50   connections of a process to Redis
     REDIS_POOL_WAIT_S     1    seconds for which a command waits for one of them
@@ -22,14 +22,14 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from divan_obs_asgi import ImproperlyConfigured
 
 DEFAULT_DATABASE_URL = "sqlite:///.run/divan.sqlite3"
-# Seconds for which a store may think about one command, and be connected to.
+# Maximum seconds for a command, and for a connection attempt.
 ANSWER_S, CONNECT_S = 5.0, 2.0
-# SQLite takes its write lock at once: who reads first and then writes fails where another has written in between.
+# SQLite locks for writing at once: reading first and writing later fails if another transaction writes in between.
 _BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN"}
 
 
 class Sql(Database):
-    """A database whose pool is waited for `wait_s` seconds and no longer; then it is a TimeoutError."""
+    """A database that raises TimeoutError if its pool has no connection for `wait_s` seconds."""
 
     def __init__(self, url: str, wait_s: float, **options: Any) -> None:
         super().__init__(url, **options)
@@ -41,16 +41,16 @@ class Sql(Database):
         return super().connection()
 
     async def value(self, statement: str, **values: object) -> Any:
-        """Return the first value of the first row; None where there is no row."""
+        """Return the first value of the first row, or None without a row."""
         return await self.fetch_val(statement, values)
 
     async def has(self, statement: str, **values: object) -> bool:
-        """Tell whether there is a row, or with RETURNING: whether one was written."""
+        """Return whether there is a row; with RETURNING, whether one was written."""
         return await self.fetch_one(statement, values) is not None
 
     @asynccontextmanager
     async def changes(self) -> AsyncIterator[None]:
-        """Commit what is done in the block, or, where it raises, nothing of it."""
+        """Commit the changes of the block; if it raises, roll back."""
         # `transaction` of databases 0.9 keeps the connection for ever where BEGIN, COMMIT or ROLLBACK fails, as they do
         # while the server is stopped: after as many failures as the pool has connections, it has none left.
         async with self.connection() as connection:
@@ -59,7 +59,7 @@ class Sql(Database):
                 yield
                 await connection.execute("COMMIT")
             except BaseException:
-                # Where the connection is lost, the server rolls back by itself.
+                # If the connection is lost, the server rolls back by itself.
                 with suppress(Exception):
                     await connection.execute("ROLLBACK")
                 raise
@@ -80,7 +80,7 @@ def database_of(environ: Mapping[str, str]) -> Sql:
     size = round(number_of(environ, "DATABASE_POOL_SIZE", 10))
     wait_s = number_of(environ, "DATABASE_POOL_WAIT_S", 1)
     if url.startswith("sqlite"):
-        return Sql(url, 2 * ANSWER_S)  # It has no pool, and waits for its lock itself, 5 s.
+        return Sql(url, 2 * ANSWER_S)  # It has no pool, and waits 5 s for its lock.
     return Sql(url, wait_s, min_size=1, max_size=size, timeout=CONNECT_S, command_timeout=ANSWER_S)
 
 
@@ -88,7 +88,7 @@ def redis_of(environ: Mapping[str, str]) -> tuple[Redis, Redis]:
     """
     Return clients of REDIS_URL, not yet connected; without it, of a Redis inside this process.
 
-    The second is for reads that wait for news, which would keep a connection of the pool; it leaves bytes as they are.
+    The second is for blocking reads, which would occupy a connection of the pool; it returns bytes.
     """
     size = round(number_of(environ, "REDIS_POOL_SIZE", 50))
     wait_s = number_of(environ, "REDIS_POOL_WAIT_S", 1)
@@ -104,7 +104,7 @@ def redis_of(environ: Mapping[str, str]) -> tuple[Redis, Redis]:
 
 
 def number_of(environ: Mapping[str, str], name: str, default: float) -> float:
-    """Return a variable as a number from 0.001 on; raises `ImproperlyConfigured` where it is none."""
+    """Return a variable as a number of at least 0.001; raises `ImproperlyConfigured` if it is invalid."""
     text = environ.get(name) or str(default)
     with suppress(ValueError):
         if 0.001 <= float(text) <= 1e6:

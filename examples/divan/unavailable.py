@@ -1,4 +1,4 @@
-"""What becomes of a request whose store is stopped, or has no connection to spare: 503, and the hint to ask again."""
+"""503 with Retry-After for a request whose store is stopped, or has no free connection."""
 
 import logging
 import sqlite3
@@ -11,7 +11,7 @@ from redis import exceptions as redis
 logger = logging.getLogger(__name__)
 
 TRY_AGAIN = "A store of Divan is out of reach or busy; try again in a second."
-#: What a store's client raises; OSError comes from connecting, and TimeoutError, which is one, from waiting for a pool.
+#: Exceptions of a store's client. OSError comes from connecting; TimeoutError, a subclass, from waiting for a pool.
 STORE_ERRORS = (OSError, redis.RedisError, PostgresError, InterfaceError, sqlite3.OperationalError)
 
 _REDIS = (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, redis.OutOfMemoryError)
@@ -23,7 +23,7 @@ _SQLITE = ("BUSY", "LOCKED", "READONLY", "IOERR", "FULL", "CANTOPEN")
 
 
 def is_unavailable(error: Exception) -> bool:
-    """Tell a store that is out of service from a command of ours that it refuses."""
+    """Return whether the store is out of service; False if it refused a command of ours."""
     if isinstance(error, redis.RedisError):
         return isinstance(error, _REDIS) or str(error).startswith(_REDIS_WORDS)
     if isinstance(error, PostgresError):
@@ -35,7 +35,7 @@ def is_unavailable(error: Exception) -> bool:
 
 
 async def unavailable(request: Request, error: Exception) -> JSONResponse:
-    """Answer for a store that is out of service; anything else is a fault of ours, and a 500."""
+    """Respond 503 if a store is out of service; any other error is a fault of ours and becomes a 500."""
     if not is_unavailable(error):
         raise error
     logger.warning("a store is out of reach or busy: %s", type(error).__name__)

@@ -42,10 +42,10 @@ class AlertmanagerServer(ServerProcess):
 
     def wait_for(self, expected: Mapping[tuple[str, str], str]) -> None:
         """
-        Return as soon as the alerts have these states, by their jobs and severities.
+        Return once the alerts, named by job and severity, have these states.
 
         Raises:
-            TimeoutError: where they have not in time, with those that they have.
+            TimeoutError: if they do not have them in time; it names the states that they have.
         """
         end = time.monotonic() + PATIENCE_S
         while (found := self._states()) != expected:

@@ -17,7 +17,7 @@ STOP_TIMEOUT_S = 30.0
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn that tells when it has started, or failed to."""
+    """A uvicorn that sets an event once it has started, or failed to start."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -29,7 +29,7 @@ class _Server(uvicorn.Server):
         self.settled.set()
 
     async def main_loop(self) -> None:
-        # uvicorn looks ten times a second whether it is to end; tests have no patience for that.
+        # uvicorn checks ten times a second whether to end; that is too slow for tests.
         ticks = 0
         while not await self.on_tick(ticks):
             ticks += 1
@@ -64,7 +64,7 @@ class Serving:
 @contextmanager
 def serve(app: Any, **options: Any) -> Iterator[Serving]:
     """
-    Serve an app, or the one an import string names, by uvicorn in a thread; on leaving, shut it down in order.
+    Serve an app, or the one that an import string names, by uvicorn in a thread; shut it down at the end of the block.
 
     `options` are those of `uvicorn.Config`. The logging of the test session is left as it is.
 
@@ -78,7 +78,7 @@ def serve(app: Any, **options: Any) -> Iterator[Serving]:
         thread.start()
         try:
             if not server.settled.wait(START_TIMEOUT_S) or not server.started:
-                raise RuntimeError("uvicorn did not start; its log tells why.") from server.error
+                raise RuntimeError("uvicorn did not start; see its log.") from server.error
             host, port = listener.getsockname()
             yield Serving(host, port, server)
         finally:

@@ -1,4 +1,4 @@
-"""A TCP load balancer in a thread: the first backend that accepts a connection has it."""
+"""A TCP load balancer in a thread: a connection goes to the first backend that accepts it."""
 
 from __future__ import annotations
 
@@ -56,5 +56,5 @@ class Balancer:
             while True:
                 await target.send(await source.receive())
         except _BROKEN:
-            # Who hangs up on one side does so on both.
+            # A connection that is closed on one side is closed on the other.
             scope.cancel()

@@ -12,16 +12,16 @@ from tests.patience import PATIENCE_S
 from tests.servers.npm import installed
 from tests.servers.process import program
 
-#: Whose lock file names playwright-core; it brings no browser along.
+#: Its lock file names playwright-core, which brings no browser along.
 PACKAGES = Path(__file__).resolve().parents[2] / "frontend"
 
 
 def visit(script: Path, **order: object) -> Any:
     """
-    Return what a script has printed as JSON; it is handed `order` and the path of the browser as JSON.
+    Run a script with `order` and the path of the browser as JSON; return the JSON that it prints.
 
     Raises:
-        RuntimeError: where it fails, with what it said.
+        RuntimeError: if it fails, with its output.
     """
     chromium = program("chromium", package="chromium")
     node = program("node", package="nodejs")

@@ -1,4 +1,4 @@
-"""A server's own command around an application that a test has written down."""
+"""A server's own command, serving an application whose code a test contains."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from typing import Any, ClassVar
 from tests.patience import PATIENCE_S
 from tests.servers.process import ServerProcess
 
-#: A server that a test has started need not wait for a load balancer, nor a span for company.
+#: Short delays of drain and export: a test has no load balancer and few spans.
 HURRY = {"OBS_DRAIN_DELAY_S": "0.1", "OTEL_BSP_SCHEDULE_DELAY": "100"}
 
 
 class Command(ServerProcess):
-    """`python -m SERVER shop:APP`, with what it writes; `shop.py` holds `code`."""
+    """`python -m SERVER shop:APP` and its output; `shop.py` has `code`."""
 
     ready_line: ClassVar[re.Pattern[str]] = re.compile(
         r"Uvicorn running|Running on|Application startup complete|Listening on TCP|Started worker"
@@ -70,7 +70,7 @@ class Command(ServerProcess):
         return [line["msg"] for line in self.lines()]
 
     def line(self, message: str) -> dict[str, Any]:
-        """Return the one line with this message, once it is there."""
+        """Wait for the line with this message, and return it; it must be the only one."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             found = [line for line in self.lines() if line["msg"] == message]
@@ -78,11 +78,11 @@ class Command(ServerProcess):
                 assert len(found) == 1
                 return found[0]
             time.sleep(0.02)
-        raise AssertionError(f"no line says {message!r}: " + "\n".join(self.log))
+        raise AssertionError(f"no line with the message {message!r}: " + "\n".join(self.log))
 
 
 def until(condition: Callable[[], bool], command: Command) -> None:
-    """Wait for a condition; where it never holds, fail with what the command has written."""
+    """Wait until a condition holds; if it never does, fail with the output of the command."""
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, "\n".join(command.log)

@@ -12,7 +12,7 @@ from tests.servers.process import missing, program
 
 #: Outside the package and the tests, so that it outlives a tox environment; `make clean` removes it.
 CACHE = Path(__file__).resolve().parents[2] / ".node"
-#: Of what is meant to succeed, on a slow network and a busy machine.
+#: For an installation on a slow network and a busy machine.
 INSTALL_TIMEOUT_S = 540
 
 
@@ -23,7 +23,7 @@ def installed(source: Path) -> Path:
     folder = CACHE / hashlib.sha256(lock).hexdigest()[:16]
     CACHE.mkdir(exist_ok=True)
     with (CACHE / "lock").open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)  # Two sessions at once fetch once.
+        fcntl.flock(guard, fcntl.LOCK_EX)  # Two sessions at the same time fetch only once.
         if not (folder / "done").exists():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()

@@ -1,4 +1,4 @@
-"""A real OTLP receiver: what an OpenTelemetry Collector is to an exporter."""
+"""A real OTLP receiver, in the place of an OpenTelemetry Collector."""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ def attributes(span: Span) -> dict[str, AttributeValue]:
 
 
 class OtlpReceiver(TraceServiceServicer):
-    """A gRPC TraceService on a free port of 127.0.0.1, which keeps what it is sent."""
+    """A gRPC TraceService on a free port of 127.0.0.1 that keeps what it receives."""
 
     def __init__(self, port: int = 0) -> None:
         self._resource_spans: list[ResourceSpans] = []
         self._arrived = threading.Condition()
-        #: What requests are answered with from now on, in place of success.
+        #: The error for all further requests; None for success.
         self.refuses_with: grpc.StatusCode | None = None
-        #: Requests wait for this before they are answered; cleared, the collector hangs.
+        #: Requests wait for this event before they are answered; clear it to make the collector hang.
         self.answers = threading.Event()
         self.answers.set()
-        #: Requests so far, refused ones included.
+        #: Requests so far, including refused ones.
         self.requests = 0
         self._server = grpc.server(futures.ThreadPoolExecutor(max_workers=2, thread_name_prefix="otlp-receiver"))
         add_TraceServiceServicer_to_server(self, self._server)
@@ -69,13 +69,13 @@ class OtlpReceiver(TraceServiceServicer):
         self.stop()
 
     def stop(self) -> None:
-        """Refuse connections from now on; what has arrived stays readable."""
+        """Refuse connections from now on; received spans stay readable."""
         self.answers.set()
         self._server.stop(grace=0).wait()
 
     def Export(self, request: ExportTraceServiceRequest, context: grpc.ServicerContext) -> ExportTraceServiceResponse:
         self.requests += 1
-        # Bounded: the receiver's own end waits for its threads.
+        # Limited: the receiver waits for its threads when it ends.
         self.answers.wait(PATIENCE_S)
         if self.refuses_with is not None:
             context.abort(self.refuses_with, "on purpose")
@@ -85,7 +85,7 @@ class OtlpReceiver(TraceServiceServicer):
         return ExportTraceServiceResponse()
 
     def resource_spans(self) -> list[ResourceSpans]:
-        """Return what has arrived, as it was sent, with resources and scopes."""
+        """Return everything that has arrived, with resources and scopes."""
         with self._arrived:
             return list(self._resource_spans)
 
@@ -95,7 +95,7 @@ class OtlpReceiver(TraceServiceServicer):
 
     def wait_for(self, count: int, timeout: float = 10.0) -> list[Span]:
         """
-        Return the spans as soon as there are `count` of them.
+        Wait for `count` spans, and return all of them.
 
         Raises:
             TimeoutError: if fewer have arrived when `timeout` seconds are over.
@@ -108,7 +108,7 @@ class OtlpReceiver(TraceServiceServicer):
 
 
 def tree(spans: Iterable[Span]) -> list[str]:
-    """Return one line a span, a child below its parent and further in."""
+    """Return one line for each span; a child is indented below its parent."""
     of = {span.span_id: span for span in spans}
     children: dict[bytes, list[Span]] = {}
     for span in sorted(of.values(), key=lambda span: span.start_time_unix_nano):
@@ -125,7 +125,7 @@ def tree(spans: Iterable[Span]) -> list[str]:
 
 
 def main() -> None:
-    """Print what is sent to the port of the command line until interrupted: python -m tests.servers.otlp 4317."""
+    """Print received traces until interrupted: python -m tests.servers.otlp 4317."""
 
     class Printing(OtlpReceiver):
         def Export(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.servers.process import START_TIMEOUT_S, ServerProcess, program
 
-# Debian keeps the server's programs off PATH, one folder a major version.
+# Debian keeps the server's programs off PATH, in a folder for each major version.
 DEBIAN_FOLDERS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
 
@@ -23,7 +23,7 @@ def unprivileged_user() -> str:
 
 
 class PostgresServer(ServerProcess):
-    """PostgreSQL with one role and a password, so that a wrong one is refused. Data survive a stop, not a `kill`."""
+    """PostgreSQL with one role that has a password. Data survives a stop, but not a `kill`."""
 
     ready_line = re.compile("database system is ready to accept connections")
     # Fast shutdown: do not wait for the clients to leave. Quit: immediate, but the children and shared memory go too.
@@ -54,17 +54,17 @@ class PostgresServer(ServerProcess):
         return f"postgresql://{self.role}:{self.password}@{self.host}:{self.port}/{self.database}"
 
     def new_database(self) -> str:
-        """Make an empty database and return its URL."""
+        """Create an empty database and return its URL."""
         name = f"divan_{secrets.token_hex(4)}"
         self._execute(f"CREATE DATABASE {name}")
         return f"{self.url.removesuffix(self.database)}{name}"
 
     def drop(self, url: str) -> None:
-        """Drop a database that `new_database` has made, with its clients."""
+        """Drop a database of `new_database`, and disconnect its clients."""
         self._execute(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
 
     def _execute(self, statement: str) -> None:
-        # Not all who start this server have it.
+        # Not everybody who starts this server has it.
         import asyncpg
 
         async def execute() -> None:
@@ -81,7 +81,7 @@ class PostgresServer(ServerProcess):
             "listen_addresses": self.host,
             "port": str(self.port),
             "unix_socket_directories": "",
-            # Nothing here outlives the session, so nothing must reach the disk; WAL and buffers stay small.
+            # Nothing outlives the session, so nothing has to reach the disk; WAL and buffers are small.
             "fsync": "off",
             "full_page_writes": "off",
             "synchronous_commit": "off",

@@ -24,8 +24,8 @@ import pytest
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 
-# Waits until the session has closed its end of the pipe, in whatever way it ended (SIGKILL included), then ends the
-# server that the pid file names and removes the directory. No pid file: the session has already done so itself.
+# Waits until the session closes its end of the pipe (also by SIGKILL), then ends the server that the pid file names and
+# removes the directory. Without a pid file the session has already done so.
 # Linux offers PR_SET_PDEATHSIG for this, but that follows the thread which started the server and not the process.
 LEASH = """
 read -r _
@@ -41,9 +41,9 @@ fi
 
 
 def missing(what: str) -> NoReturn:
-    """Skip the test that wants a server which is not installed; under `CI=true`, where it must be, fail."""
+    """Skip a test that needs a server which is not installed; fail it under `CI=true`."""
     if os.environ.get("CI") == "true":
-        pytest.fail(f"{what}; under CI=true it must be there.", pytrace=False)
+        pytest.fail(f"{what}; it is required under CI=true.", pytrace=False)
     pytest.skip(what)
 
 
@@ -71,7 +71,7 @@ def free_port() -> int:
 
 
 def children(pid: int) -> list[int]:
-    """Return the direct child processes, where the system tells (Linux)."""
+    """Return the direct child processes (on Linux; elsewhere none)."""
     try:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
@@ -79,7 +79,7 @@ def children(pid: int) -> list[int]:
 
 
 def sockets() -> int:
-    """Return how many sockets this process has open, where the system tells (Linux)."""
+    """Return the number of open sockets of this process (on Linux; elsewhere 0)."""
     found = 0
     for descriptor in Path("/proc/self/fd").iterdir():
         with suppress(OSError):
@@ -88,14 +88,14 @@ def sockets() -> int:
 
 
 def signal_all(pids: Sequence[int], number: signal.Signals) -> None:
-    """Signal those of the processes that are still there."""
+    """Send a signal to the processes that still exist."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, number)
 
 
 def pidfds(pids: Sequence[int]) -> list[int]:
-    """Return a file descriptor for each process that is still there; it becomes readable when the process ends."""
+    """Return a file descriptor for each process that still exists; it becomes readable when the process ends."""
     descriptors = []
     for pid in pids:
         with suppress(ProcessLookupError):
@@ -107,19 +107,19 @@ class ServerProcess:
     """
     A server that a test may stop, kill, pause and start again on the same port.
 
-    Whoever takes it down brings it back: the session shares it. `down()` and `paused()` do both.
+    The session shares it, so a test that stops it must start it again. `down()` and `paused()` do both.
     """
 
     ready_line: ClassVar[re.Pattern[str]]
     start_timeout_s: ClassVar[float] = START_TIMEOUT_S
-    #: The signal for the server to end in order, and to end at once.
+    #: The signals for an orderly end and for an immediate end.
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     quit_signal: ClassVar[signal.Signals] = signal.SIGKILL
 
     def __init__(self, *, user: str | None = None) -> None:
         self.host = "127.0.0.1"
         self.port = free_port()
-        # A server that refuses to run as root needs another user; TMPDIR is the one place sure to be open to it.
+        # A server that refuses to run as root needs another user; TMPDIR is the one folder that it can use for certain.
         self.user = user if user and os.geteuid() == 0 else None
         self.directory = Path(tempfile.mkdtemp(prefix="divan-tests-"))
         if self.user:
@@ -144,14 +144,14 @@ class ServerProcess:
 
     def start(self) -> Self:
         """Start the server and return when it accepts connections."""
-        assert not self.running, "it runs already"
+        assert not self.running, "it is already running"
         ready = threading.Event()
         process = self.popen(self.command())
         (self.directory / "server.pid").write_text(f"{process.pid}\n")
         assert process.stdout is not None
         threading.Thread(target=self._read_log, args=(process.stdout, ready), daemon=True).start()
         self._process = process
-        # The event is also set at the end of the output, so a server that cannot start is not waited for.
+        # The event is also set at the end of the output, so that nobody waits for a server that cannot start.
         if not ready.wait(self.start_timeout_s) or not self.running or not any(map(self.ready_line.search, self.log)):
             self.kill()
             raise RuntimeError(f"{type(self).__name__} did not start on port {self.port}:\n" + "\n".join(self.log))
@@ -167,7 +167,7 @@ class ServerProcess:
 
     @contextmanager
     def down(self) -> Iterator[None]:
-        """Without the server: connections are refused."""
+        """Run the block without the server: connections are refused."""
         self.kill()
         try:
             yield
@@ -176,9 +176,9 @@ class ServerProcess:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """With a server that hangs: connections are accepted by the kernel and nothing answers."""
+        """Run the block with a hanging server: the kernel accepts connections, and nothing responds."""
         assert self._process is not None
-        # The parent first, so that it makes no more children; those may end at any time.
+        # The parent first, so that it starts no more children, which may end at any time.
         os.kill(self._process.pid, signal.SIGSTOP)
         pids = [self._process.pid, *children(self._process.pid)]
         signal_all(pids, signal.SIGSTOP)
@@ -212,7 +212,7 @@ class ServerProcess:
         )
 
     def _read_log(self, output: IO[str], ready: threading.Event) -> None:
-        # To the end, or the server blocks on a full pipe.
+        # Read to the end, or the server blocks on a full pipe.
         with output:
             for line in output:
                 self.log.append(line.rstrip())
@@ -226,11 +226,11 @@ class ServerProcess:
             return
         orphans: list[int] = []
         if how is signal.SIGKILL:
-            # Stopped first, so that it makes no more children.
+            # Stopped first, so that it starts no more children.
             process.send_signal(signal.SIGSTOP)
             orphans = pidfds(children(process.pid))
         process.send_signal(how)
-        # A server killed outright leaves its children behind, and until they are gone its port accepts connections.
+        # A killed server leaves its children behind, and its port accepts connections until they have ended.
         for orphan in orphans:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(orphan, how)

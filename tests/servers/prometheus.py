@@ -20,7 +20,7 @@ class PrometheusServer(ServerProcess):
 
     Args:
         target: host and port of a service that has /metrics.
-        token: what its /metrics asks for.
+        token: the bearer token of its /metrics.
     """
 
     ready_line = re.compile("Server is ready to receive web requests")
@@ -51,7 +51,7 @@ class PrometheusServer(ServerProcess):
         super().close()
 
     def ask(self, query: str) -> list[float]:
-        """Return the values of the series that a query has now."""
+        """Return the present values of a query."""
         found: list[dict[str, Any]] = self.data("query", query=query)["result"]
         return [float(series["value"][1]) for series in found]
 
@@ -63,10 +63,10 @@ class PrometheusServer(ServerProcess):
 
     def wait_for(self, query: str, expected: Sequence[float]) -> None:
         """
-        Return as soon as a query has these values, in any order.
+        Wait until a query has these values, in any order.
 
         Raises:
-            TimeoutError: where it has not in time, with those that it has.
+            TimeoutError: if it does not have them in time; it names the values that it has.
         """
         end = time.monotonic() + _WAIT_S
         while sorted(found := self.ask(query)) != sorted(expected):

@@ -1,4 +1,4 @@
-"""Prometheus's own reader of the text format, and its opinion on names."""
+"""promtool: Prometheus's own parser of the text format, and its rules for names."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from tests.servers.process import program
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Where tools/newest_programs.sh unpacks them.
+#: The folder of tools/newest_programs.sh.
 NEWEST = ROOT / ".newest"
 
 
 def complaints(page: bytes) -> list[str]:
-    """Return what `promtool check metrics` has to say of a page; nothing where it can be read and is named well."""
+    """Return the output of `promtool check metrics` for a page; it is empty for a valid page with good names."""
     promtool = program("promtool", package="prometheus")
     done = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, check=False)
     told = (done.stdout + done.stderr).decode().splitlines()
@@ -36,7 +36,7 @@ def both(name: str, *, package: str) -> list[object]:
 
 
 def newest(path: str) -> str:
-    """Return the path of a program that tools/newest_programs.sh unpacks; without it the test is left out."""
+    """Return the path of a program that tools/newest_programs.sh unpacks; skip the test if it is missing."""
     found = NEWEST / path
     if not found.exists():
         pytest.skip(f"{found.relative_to(ROOT)} is not there: tools/newest_programs.sh could not fetch it")

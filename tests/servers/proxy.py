@@ -12,7 +12,7 @@ from typing import Self
 
 
 class Proxy:
-    """Forwards a free port of 127.0.0.1 to another one; while it is slow, each answer comes late."""
+    """Forwards a free port of 127.0.0.1 to another one; while it is slow, it delays each response."""
 
     def __init__(self, port: int) -> None:
         self._to = ("127.0.0.1", port)
@@ -26,7 +26,7 @@ class Proxy:
         class Server(socketserver.ThreadingTCPServer):
             daemon_threads = True
             allow_reuse_address = True
-            # Who is still connected in the end is not waited for.
+            # It does not wait for open connections.
             block_on_close = False
 
         self._server = Server(("127.0.0.1", 0), Handler)
@@ -42,7 +42,7 @@ class Proxy:
 
     @contextmanager
     def slow(self, seconds: float) -> Iterator[None]:
-        """Answers take `seconds` longer meanwhile."""
+        """Delay responses by `seconds` during the block."""
         self._delay_s = seconds
         try:
             yield
@@ -53,7 +53,7 @@ class Proxy:
         try:
             server = socket.create_connection(self._to)
         except OSError:
-            return  # The client sees its connection end.
+            return  # The connection of the client ends.
         with server:
             back = threading.Thread(target=self._copy, args=(server, client, True), daemon=True)
             back.start()

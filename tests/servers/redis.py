@@ -9,7 +9,7 @@ from tests.servers.process import ServerProcess, free_port, program
 
 
 class RedisServer(ServerProcess):
-    """Redis without persistence: what it held is gone after a stop."""
+    """Redis without persistence: a stop loses its data."""
 
     ready_line = re.compile("Ready to accept connections")
 
@@ -25,7 +25,7 @@ class RedisServer(ServerProcess):
         return [self._program, *(word for name, value in self.options().items() for word in (f"--{name}", value))]
 
     def options(self) -> dict[str, str]:
-        """Return what a configuration file would say."""
+        """Return the options that a configuration file would have."""
         return {
             "bind": self.host,
             "port": str(self.port),
@@ -39,7 +39,7 @@ class ClusterServer(RedisServer):
     """A cluster of one node; it serves no slots until it is given them."""
 
     def options(self) -> dict[str, str]:
-        # The bus of a cluster has a port of its own, by default 10000 above, which may be taken.
+        # The bus of a cluster has a separate port, by default 10000 higher, which may be in use.
         return {**super().options(), "cluster-enabled": "yes", "cluster-port": str(free_port())}
 
 

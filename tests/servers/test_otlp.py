@@ -1,4 +1,4 @@
-"""What the tests' OTLP receiver promises."""
+"""The tests' OTLP receiver."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ def test_a_span_arrives_as_it_was_sent(otlp_receiver: OtlpReceiver) -> None:
 
 
 def test_a_wait_for_spans_that_do_not_come_ends(otlp_receiver: OtlpReceiver) -> None:
-    """The error counts what has arrived instead."""
+    """The error has the number of spans that have arrived."""
     with pytest.raises(TimeoutError, match=r"0 of 2 spans arrived in 0\.02 s: \[\]"):
         otlp_receiver.wait_for(2, timeout=0.02)
