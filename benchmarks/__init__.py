@@ -1,1 +1,1 @@
-"""Side-by-side measurements against peers. Nothing here is a test: machines differ, ratios vary."""
+"""Side-by-side measurements against peers. They are not tests: figures depend on the machine."""

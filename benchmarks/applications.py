@@ -1,15 +1,15 @@
 """
-Milliseconds of making an application, as a test's fixture does it time and again, and what is left of it afterwards.
+Milliseconds to make an application, as a fixture does for each test, and what it leaves behind.
 
     python -m benchmarks.applications --rounds 100 --soak 300
 
 Made: the application alone. Lived: made, its lifespan, one request in it, and its end, with an event loop of its own.
-Variants: bare; ours (`init`, lines to a file that forgets them); with tracing, to a collector nobody listens at. What
-is told is the time of a clock and processor time, of all threads. They take turns, in a new order each round.
+Variants: bare; ours (`init`, lines to a file that discards them); with tracing, to a port where no collector listens.
+Shown are wall time and processor time of all threads. The variants take turns, in a new order each round.
 
-Then so many applications are made and ended, with a lifespan and a request each, or made by `wrap` and dropped; what is
-told is the bundles and threads that are left, and the resident memory of the process. The exit code is 1 where more are
-left than the last bundle, which the root logger has.
+Then so many applications are made and ended, with a lifespan and a request each, or made by `wrap` and dropped. Shown
+are the bundles and threads that are left, and the resident memory of the process. The exit code is 1 if more is left
+than the last bundle, which the root logger keeps.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from divan_obs_asgi.testing import converse
 
 PACKAGES = ("starlette", "anyio", "asgi-lifespan", "prometheus_client", "opentelemetry-sdk", "grpcio")
 PLAIN = {"OBS_TRACING_ENABLED": "false"}
-# Nobody listens at this port.
+# A port where nothing listens.
 TRACING = {
     "OBS_TRACING_ENABLED": "true",
     "OBS_TRACING_CLIENTS": "",
@@ -49,7 +49,7 @@ PATIENCE_S = 30.0
 
 
 def bundle(flags: dict[str, str]) -> obs.Observability:
-    """Return a bundle whose lines are forgotten."""
+    """Return a bundle whose lines are discarded."""
     return obs.Observability.from_env(flags, log_stream=Sink())
 
 
@@ -119,7 +119,7 @@ SOAKS: dict[str, tuple[Callable[[dict[str, str]], weakref.ref[obs.Observability]
 
 
 def threads() -> int:
-    """Return how many threads of ours there are."""
+    """Return the number of our threads."""
     return sum(thread.name.startswith("divan") for thread in threading.enumerate())
 
 
@@ -158,7 +158,7 @@ def main(rounds: int, soak: int) -> None:
         click.echo(f"{name:14}{cells}")
     if not soak:
         return
-    # That nobody listens is logged once a bundle, by whoever has the root logger by then.
+    # Each bundle logs once that the collector is unreachable, through the present root logger.
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
     click.echo(f"\n{f'{soak} applications':26}{'bundles left':>14}{'threads left':>14}{'MB before':>11}{'after':>8}")
     leaks = False

@@ -1,8 +1,8 @@
 """
-What the whole stack costs the reference backend, by turns: python -m benchmarks.backend [--rounds 10] [--rate 200]
+Cost of the whole stack in the reference backend, in turns: python -m benchmarks.backend [--rounds 10] [--rate 200]
 
-The backend runs as often as there are stacks, with PostgreSQL, Redis and an OTLP receiver beside it, and is asked at a
-steady rate, one stack after the other: on a shared machine only what is measured within seconds can be compared. Prints
+One backend runs for each stack, beside PostgreSQL, Redis and an OTLP receiver. They get requests at a steady rate, one
+stack after the other: on a shared machine only figures of the same seconds can be compared. Prints
 the processor time for a request (all threads of the process, from /proc) and its ratio to the stack `off`, medians over
 the rounds.
 """
@@ -38,7 +38,7 @@ def request_of(method: str, path: str, token: str = "", body: object = None) -> 
 
 
 class Client:
-    """A connection that is kept."""
+    """A persistent connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer

@@ -1,7 +1,7 @@
 """
-The ground that every variant stands on: one app, one request, one span exporter, one log sink.
+The parts that every variant shares: one app, one request, one span exporter, one log sink.
 
-A variant is proved before it is timed: it must answer with an id, write one complete log line, count one
+A variant is checked before it is timed: it must respond with an id, write one complete log line, count one
 request and hand over a span (or none, by its mode), so that a misconfigured one cannot win by doing nothing.
 """
 

@@ -1,8 +1,8 @@
 """
-The ground for benchmarks.logs: one finished request, and the ways to write its line.
+The parts of benchmarks.logs: one finished request, and the ways to write its line.
 
-Every way writes the same twelve fields as JSON. It is proved before it is timed: its last line must have them all, with
-the values of the request, so that none can win by leaving something out.
+Every way writes the same twelve fields as JSON. It is checked before it is timed: its last line must have all of
+them, with the values of the request, so that no way can win by omitting something.
 """
 
 from __future__ import annotations

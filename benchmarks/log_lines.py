@@ -19,7 +19,7 @@ from divan_obs_asgi.redaction.numbers import luhn, mod97
 
 SEED = 20_260_401
 
-# The key under which a line tells a secret, what it tells, and what of it may not survive.
+# The key of a secret, its text in the line, and the part of it that must not survive.
 Secret: TypeAlias = tuple[str, str, str]
 
 _VERBS: Final = ("accepted", "delivered", "queued", "retried", "stored", "skipped", "rebalanced", "evicted")
@@ -107,7 +107,7 @@ def _pairs(rng: random.Random, secret: Secret | None) -> Shaped:
     return " ".join(f'{key}="{value}"' if " " in value else f"{key}={value}" for key, value in fields.items()), fields
 
 
-def _told(rng: random.Random, secret: Secret | None) -> Shaped:
+def _explained(rng: random.Random, secret: Secret | None) -> Shaped:
     text = f"{_ts(rng).replace('T', ' ')[:23]} INFO [{rng.choice(_LOGGERS)}] {_sentence(rng)}"
     text += (
         f", {secret[0]}: {secret[1]}"
@@ -120,9 +120,9 @@ def _told(rng: random.Random, secret: Secret | None) -> Shaped:
 def _traceback(rng: random.Random, secret: Secret | None) -> Shaped:
     where = f'  File "/srv/app/{rng.choice(_LOGGERS).replace(".", "/")}.py", line {rng.randrange(20, 900)}, in handle'
     what = f"{rng.choice(_ERRORS)}: {_sentence(rng)}"
-    told = f"{secret[0]}={secret[1]}" if secret else f"expected {rng.randrange(9)} of {rng.randrange(10, 99)} rows"
+    detail = f"{secret[0]}={secret[1]}" if secret else f"expected {rng.randrange(9)} of {rng.randrange(10, 99)} rows"
     frames = [{"vars": {secret[0]: secret[1]} if secret else {"rows": 7}, "filename": where}]
-    return f"{where}\n{what} ({told})", {"value": what, "stacktrace": {"frames": frames}}
+    return f"{where}\n{what} ({detail})", {"value": what, "stacktrace": {"frames": frames}}
 
 
 def _access(rng: random.Random, secret: Secret | None) -> Shaped:
@@ -138,7 +138,7 @@ def _access(rng: random.Random, secret: Secret | None) -> Shaped:
 _SHAPES: Final[tuple[Callable[[random.Random, Secret | None], Shaped], ...]] = (
     _json,
     _pairs,
-    _told,
+    _explained,
     _json,
     _access,
     _traceback,
@@ -164,7 +164,7 @@ def _uuid(rng: random.Random) -> str:
     return f"{_hex(rng, 8)}-{_hex(rng, 4)}-4{_hex(rng, 3)}-a{_hex(rng, 3)}-{_hex(rng, 12)}"
 
 
-# The kinds of secrets. None of them is anybody's, and none stands in this file as it is told.
+# The kinds of secrets. They are invented, and none stands in this file as it appears in a line.
 
 
 def _random(rng: random.Random, size: int, alphabet: str = _WORD) -> str:
@@ -190,11 +190,11 @@ def _iban(rng: random.Random) -> str:
 
 
 def _plain(key: str, value: Callable[[random.Random], str]) -> Callable[[random.Random], Secret]:
-    def told(rng: random.Random) -> Secret:
+    def make(rng: random.Random) -> Secret:
         secret = value(rng)
         return key, secret, secret
 
-    return told
+    return make
 
 
 def _position(rng: random.Random) -> Secret:

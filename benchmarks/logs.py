@@ -42,7 +42,7 @@ from benchmarks.measuring import heading, machine, orders
 
 PACKAGES = ("structlog", "python-json-logger", "orjson", "uvloop")
 TARGETS_US = {"ours": 5.0, "ours, dropped": 1.0}
-# Takes 64 KiB every 50 ms, and tells at the end how many lines that were.
+# Takes 64 KiB every 50 ms, and prints at the end how many lines that were.
 _SLOW_READER = """
 import os, time
 lines = 0
@@ -206,8 +206,8 @@ def report(result: dict[str, Any]) -> str:
     ]
     for row in result["costs"]:
         target = row["target_us"]
-        told = "" if target is None else f"{target:g}: {'reached' if row['us'] <= target else 'NOT REACHED'}"
-        out.append(f"{row['name']:20} {row['us']:7.2f} {row['ratio']:11.1f}  {told}".rstrip())
+        target_text = "" if target is None else f"{target:g}: {'reached' if row['us'] <= target else 'NOT REACHED'}"
+        out.append(f"{row['name']:20} {row['us']:7.2f} {row['ratio']:11.1f}  {target_text}".rstrip())
     out += ["", f"{'lines a second':20} {'into':12} {'arrived':>9} {'caller':>9} {'dropped':>9}"]
     out += [
         f"{row['name']:20} {row['into']:12} {row['arrived']:9,.0f} {row['caller']:9,.0f} {row['dropped']:9,.0f}"

@@ -1,5 +1,5 @@
 """
-Microseconds that counting a request costs, and milliseconds that a scrape does: our metrics beside others'.
+Microseconds to count a request, and milliseconds to scrape: our metrics beside others.
 
     python -m benchmarks.metrics --rounds 300
     python -m benchmarks.metrics --part scrape
@@ -9,7 +9,7 @@ whose record is open already, as beside any other of our middlewares: what is su
 the record and does nothing), sampled (the same where the request's trace is sampled, and is the exemplar), alone (the
 middleware and nothing else, with the record in the figure), starlette_exporter, and prometheus-fastapi-instrumentator
 with a counter and a histogram. Around the same route on FastAPI: its native metrics. Each is proved before it is
-timed. overhead.py tells how it is measured; here it is processor time of the thread.
+timed. overhead.py explains the measurement; here it is processor time of the thread.
 
 Scrapes: scrapes.py.
 """

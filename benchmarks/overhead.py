@@ -175,7 +175,7 @@ async def profile_of(burst: Callable[[], Awaitable[float]], what: str, times: in
 
 
 def _is_ground(code: object, file: str) -> bool:
-    """Tell what belongs to the measurement: the burst itself, its scopes and the collection before it."""
+    """Return whether it belongs to the measurement: the burst itself, its scopes and the collection before it."""
     if isinstance(code, CodeType):
         return code.co_filename == file and code.co_name not in ("write", "user")
     return "gc.collect" in str(code) or "_lsprof.Profiler" in str(code)

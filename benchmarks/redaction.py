@@ -71,7 +71,7 @@ class Variant:
 
     Attributes:
         prepared: makes of the lines of some texts what `redacted` takes; not timed.
-        redacted: the work; returns what may be told.
+        redacted: the work; returns the redacted lines.
     """
 
     name: str
@@ -148,8 +148,8 @@ def verify(variant: Variant) -> float:
     dirty = [line for lines in islice(texts(secrets=True, size=1000), 100) for line in lines]
     left = 0
     for line in dirty:
-        told = variant.redacted(variant.prepared([[line]]))
-        left += line.secret in str(told)
+        redacted = variant.redacted(variant.prepared([[line]]))
+        left += line.secret in str(redacted)
     assert left < len(dirty), f"{variant.name} redacts nothing"
     assert variant.name == "sentry" or not left, f"{variant.name} leaves {left} of {len(dirty)} secrets"
     return left / len(dirty)

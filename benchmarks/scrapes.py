@@ -5,7 +5,7 @@ Two thirds of the series are of histograms, as in a real service, each with an e
 page is asked for as Prometheus does, through `/metrics`, in text and in OpenMetrics, plain and compressed; beside it
 prometheus_client's `generate_latest`, called on the event loop and in a thread. Meanwhile a task of the same event
 loop sleeps for two milliseconds time and again: by how much it comes too late is a stall. On a machine whose cores
-others use as well a stall is partly theirs: then the median tells more than the worst.
+others use as well a stall is partly theirs: then the median says more than the worst.
 """
 
 from __future__ import annotations

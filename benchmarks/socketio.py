@@ -12,8 +12,8 @@ Each is proved before it is timed. A round times every variant once, in a new or
 processor time of the whole process: the queue of log lines is written within it, that of spans between the timings.
 What a variant adds is taken from the bare server's time in the same round; figures are medians over the rounds.
 
-Memory: 10,000 clients connect in process, by handshakes that came through the stack, and tracemalloc tells what is
-held more than before; twice, bare and ours.
+Memory: 10,000 clients connect in process, by handshakes that came through the stack, and tracemalloc measures the
+additional memory; twice, bare and ours.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Client:
         await self.server.eio.handlers["message"](self.eio_sid, f"0{namespace}")
 
     def received(self) -> int:
-        """Throw away what was sent to the client, and tell how much it was."""
+        """Discard what was sent to the client, and return how much it was."""
         count = self.socket.queue.qsize()
         for _ in range(count):
             self.socket.queue.get_nowait()
@@ -122,19 +122,19 @@ class Variant:
             value = self.observed.metrics.registry.get_sample_value
             labels = {"namespace": "/", "event": EVENT}
             counted = value("divan_socketio_events_total", labels)
-            told = (counted, value("divan_socketio_event_duration_seconds_count", labels))
+            counts = (counted, value("divan_socketio_event_duration_seconds_count", labels))
             spans, lines = EXPECTED[self.name]
-            if (*told, self.exporter.spans, self.sink.lines) != (10, 10, spans * 10, lines * 10):
-                raise Misconfigured(f"{self.name}: {told}, {self.exporter.spans} spans and {self.sink.lines} lines.")
+            if (*counts, self.exporter.spans, self.sink.lines) != (10, 10, spans * 10, lines * 10):
+                raise Misconfigured(f"{self.name}: {counts}, {self.exporter.spans} spans and {self.sink.lines} lines.")
         if self.page is not None:
             await self.client.server.eio.handlers["message"](self.client.eio_sid, PACKET)
             if self.page.received() != (self.name == "admin development"):
-                raise Misconfigured(f"{self.name}: the page was told something else than expected.")
+                raise Misconfigured(f"{self.name}: the page received something else than expected.")
 
 
 def server_of(name: str) -> tuple[Any, dict[str, Any]]:
     """Return the server of a variant without its handler, and what belongs to it."""
-    # What a task for each event costs, which is the default, is none of anybody's here.
+    # The default is a task for each event; its cost does not belong to the measurement.
     options = {"async_mode": "asgi", "async_handlers": False, "namespaces": "*"}
     if name not in FLAGS:
         return socketio.AsyncServer(**options), {}
@@ -159,7 +159,7 @@ async def made(name: str) -> Variant:
         server.instrument(auth=False, mode=mode, server_stats_interval=3600)
         parts["page"] = Client(server)
         await parts["page"].connect("/admin,")
-        await asyncio.sleep(0.2)  # By then the page has been told who is there.
+        await asyncio.sleep(0.2)  # By then the page knows the clients.
     client = Client(server)
     await client.connect("", await handshake(stack_of(parts.get("observed"))))
     if "page" in parts:

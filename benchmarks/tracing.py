@@ -10,7 +10,7 @@ subtracted. Each is proved before it is timed: one server span a request, of the
 route and status.
 
 Ratios: every span recorded; 0.1; and 0, of a deployment that records nothing and still passes traces on. overhead.py
-tells how it is measured. The peers' spans go to the SDK's batch processor and ours to our queue; their exporter throws
+explains the measurement. The peers' spans go to the SDK's batch processor and ours to our queue; their exporter throws
 them away, and the queues are emptied between the timings.
 """
 
@@ -138,7 +138,7 @@ async def verify(traced: Traced) -> None:
     Send a few requests and look at the spans.
 
     Raises:
-        Misconfigured: if one is missing, is none of a server, or not the caller's child, or tells no route or status.
+        Misconfigured: if one is missing, is not a server span or not the caller's child, or lacks route or status.
     """
     variant = traced.variant
     exporter = variant.exporter

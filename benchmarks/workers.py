@@ -7,9 +7,9 @@ Requests: what `MetricsMiddleware` adds to one, as metrics.py measures it, alone
 of a counter and an observation of a histogram with 15 buckets, of a label set that is at hand: alone (numbers of the
 process), ours (numbers of a ledger), and prometheus_client's multiprocess mode, with values mapped into memory too.
 Pages: four workers with a thousand label sets each, all of them in common, of a counter (1,000 series) or of that
-histogram (17,000); ours as it is told by one of the workers, and prometheus_client's `generate_latest` over its
-`MultiProcessCollector`. Folding: how long the last breath of one of them takes, which is done once. Each is processor
-time of the thread; a round has each once, in a new order.
+histogram (17,000); ours as one of the workers serves it, and prometheus_client's `generate_latest` over its
+`MultiProcessCollector`. Folding: how long it takes to fold one of them after its death, which is done once. Each is
+processor time of the thread; a round has each once, in a new order.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ def pages(directory: Path, kind: str) -> dict[str, Callable[[], object]]:
                     their_histogram.labels(*labels).observe(queue / LABEL_SETS)
     registry = CollectorRegistry()
     MultiProcessCollector(registry, str(directory / "theirs"))  # type: ignore[no-untyped-call]
-    told, expected = workers[0].render(), generate_latest(registry)
-    assert sum(b'"queue' in line for line in told.splitlines()) == sum(
+    page, expected = workers[0].render(), generate_latest(registry)
+    assert sum(b'"queue' in line for line in page.splitlines()) == sum(
         b'"queue' in line for line in expected.splitlines()
     )
     return {

@@ -1,4 +1,4 @@
-"""The documents say what the code does."""
+"""The documentation agrees with the code."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ LOGGERS_AND_KEYS = {
 
 
 def blocks(document: str, language: str) -> list[str]:
-    """Return the fenced blocks of a document."""
+    """Return the fenced code blocks of a document."""
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / "docs" / document).read_text(), re.DOTALL)
 
 
@@ -65,7 +65,7 @@ def test_the_tables_of_flags_and_metrics_are_the_declarations() -> None:
 
 
 def test_the_readmes_first_application_is_observed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a newcomer copies into `app.py` answers, with an id, and is counted by its template."""
+    """The first example of the README serves a request with an id, and counts it by its template."""
     monkeypatch.setenv("LOG_LEVEL", "ERROR")  # Its lines go to standard output.
     shown: dict[str, Any] = {}
     exec(re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[0], shown)
@@ -151,8 +151,8 @@ def is_in_the_package(dotted: str) -> bool:
     return True
 
 
-def test_links_lead_somewhere() -> None:
-    """Every relative link of a document names a file that is there."""
+def test_relative_links_name_files_that_exist() -> None:
+    """A relative link of a document names an existing file."""
     broken = [
         f"{path.name}: {target}"
         for path in [*ROOT.glob("*.md"), *DOCUMENTS, *ROOT.glob("docs/api/*.md"), *ROOT.glob("benchmarks/*.md")]
@@ -163,7 +163,7 @@ def test_links_lead_somewhere() -> None:
 
 
 def test_the_documented_middleware_keeps_the_contract() -> None:
-    """What docs/middleware.md shows can be copied as it stands."""
+    """The middleware of docs/middleware.md can be copied as it is, and its test passes."""
     shown: dict[str, Any] = {}
     for code in blocks("middleware.md", "python"):
         exec(code, shown)
@@ -171,8 +171,8 @@ def test_the_documented_middleware_keeps_the_contract() -> None:
         shown["test_the_contract"](check)
 
 
-def test_the_documented_middleware_counts_what_is_slow() -> None:
-    """It is in the metrics, and steps aside where it says so."""
+def test_the_documented_middleware_counts_slow_requests() -> None:
+    """It counts, and it is left out of the stack in development."""
     shown: dict[str, Any] = {}
     exec(blocks("middleware.md", "python")[0], shown)
     bundle = obs.Observability.from_env({"OBS_ENV": "prod"})
@@ -185,31 +185,31 @@ def test_the_documented_middleware_counts_what_is_slow() -> None:
 
 
 async def sleepy(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer, and say that it took two seconds."""
+    """Respond, as if that took two seconds."""
     scope[RECORD_KEY]._started -= 2
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body"})
 
 
 def test_the_documented_metrics_count() -> None:
-    """What docs/metrics.md shows can be copied as it stands, and is on the page afterwards."""
+    """The examples of docs/metrics.md can be copied, and their series are on the page afterwards."""
     bundle = obs.Observability.from_env({})
     for code in blocks("metrics.md", "python"):
         exec(code, {"observability": bundle})
     page = bundle.metrics.render().decode()
-    for told in (
+    for sample in (
         "divan_chat_send_total 1.0",
         'divan_presence_heartbeats_total{campus_id="north"} 1.0',
         'divan_proximity_queries_total{radius="500"} 1.0',
         'divan_coffees_total{size="large"} 1.0',
         'divan_coffees_total{size="small"} 0.0',
     ):
-        assert f"{told}\n" in page
+        assert f"{sample}\n" in page
 
 
 @pytest.mark.parametrize("document", ["jobs.md", "logs.md", "drain.md", "health.md", "ops.md"])
-def test_what_a_document_shows_runs(document: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its examples can be copied, one after the other; those of other libraries are in test_docs_with_extras.py."""
+def test_the_examples_of_a_document_run(document: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They can be copied, one after the other; examples of other libraries are in test_docs_with_extras.py."""
     monkeypatch.setenv("LOG_LEVEL", "ERROR")  # Their lines go to standard output.
     shown: dict[str, Any] = {"obs": obs, "observability": obs.Observability.from_env({}), "app": Starlette()}
     for code in blocks(document, "python"):
@@ -221,7 +221,7 @@ def test_the_documented_tests_pass() -> None:
     """docs/testing.md can be copied into a test file."""
     shown: dict[str, Any] = {}
     with warnings.catch_warnings():
-        # Starlette's client asks for a newer httpx.
+        # Starlette's client recommends a newer httpx.
         warnings.simplefilter("ignore")
         for code in blocks("testing.md", "python"):
             exec(code, shown)
@@ -233,7 +233,7 @@ def test_the_documented_tests_pass() -> None:
 
 
 def texts() -> Iterator[tuple[str, str]]:
-    """Yield what users read, with its place: documents, and the strings and comments of the code."""
+    """Yield the texts that users read, each with its place: documents, and strings and comments of the code."""
     for path in [*ROOT.glob("*.md"), *DOCUMENTS[1:], *ROOT.glob("benchmarks/*.md")]:
         yield path.name, path.read_text()
     for path in [*Path(inspect.getfile(obs)).parent.rglob("*.py"), *ROOT.glob("examples/**/*.py")]:
@@ -247,8 +247,8 @@ def texts() -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.slow
-def test_what_is_written_of_the_module_and_of_the_bundle_is_there() -> None:
-    """`obs` is the module, `observability` the bundle: whatever stands after one of them can be copied."""
+def test_names_after_obs_and_observability_exist() -> None:
+    """`obs` is the module and `observability` the bundle: a dotted name after one of them can be copied."""
     roots = {"obs": obs, "observability": obs.Observability.from_env({})}
     missing = []
     for place, text in texts():
@@ -259,14 +259,14 @@ def test_what_is_written_of_the_module_and_of_the_bundle_is_there() -> None:
                     # `observability.py` is a file.
                     found = found if name == "py" else getattr(found, name)
             except ImportError:
-                continue  # It is there, and says which extra it needs.
+                continue  # It exists, and the error names the extra.
             except AttributeError:
                 missing.append(f"{place}: {root}{path}")
     assert missing == []
 
 
-def test_documents_name_flags_that_there_are() -> None:
-    """What somebody copies from a document into an environment is read."""
+def test_flags_that_documents_name_exist() -> None:
+    """A flag that you copy from a document into an environment has an effect."""
     declared = {flag.name for flag, _ in obs.Settings.flags()}
     written = {
         (path.name, name)
@@ -276,8 +276,8 @@ def test_documents_name_flags_that_there_are() -> None:
     assert sorted((document, name) for document, name in written if name not in declared) == []
 
 
-def test_documents_name_metrics_that_there_are() -> None:
-    """What somebody copies from a document into a dashboard is scraped, but for names of a document's own."""
+def test_metrics_that_documents_name_exist() -> None:
+    """A metric that you copy from a document into a dashboard is exposed, except the metrics of examples."""
     declared = {f"divan_{family.name}" for family in FAMILIES}
     own = {"divan_coffees_total", "divan_slow_requests_total", "divan_token", "divan_traces"}
     written = {
@@ -294,38 +294,38 @@ def test_documents_name_metrics_that_there_are() -> None:
 
 
 @pytest.mark.parametrize("module", [obs, obs.middlewares, ops, testing])
-def test_what_can_be_imported_is_documented(module: ModuleType) -> None:
-    """Somebody who finds a name in an editor can read what it is for."""
+def test_public_names_are_documented(module: ModuleType) -> None:
+    """A document explains each public name of the library, its middlewares and its test helpers."""
     documents = DOCUMENTS
     words = set(re.findall(r"\w+", "".join(path.read_text() for path in documents)))
     assert sorted(name for name in module.__all__ if name not in words and not name.startswith("__")) == []
 
 
-def test_the_map_has_a_row_for_everything_that_is_exposed() -> None:
-    """The metric families of the code stand in docs/spec-map.md or in docs/metrics.md."""
-    told = (ROOT / "docs" / "spec-map.md").read_text() + (ROOT / "docs" / "metrics.md").read_text()
-    missing = [family.name for family in FAMILIES if f"divan_{family.name}" not in told]
+def test_every_metric_is_documented() -> None:
+    """docs/spec-map.md or docs/metrics.md has each metric of the catalogue."""
+    documented = (ROOT / "docs" / "spec-map.md").read_text() + (ROOT / "docs" / "metrics.md").read_text()
+    missing = [family.name for family in FAMILIES if f"divan_{family.name}" not in documented]
     assert missing == []
 
 
 def test_the_documented_command_prints_what_is_shown() -> None:
-    """Who pastes the example of docs/redaction.md or of the README into a shell reads what stands there."""
-    given, told, *_ = blocks("redaction.md", "text")
-    assert redacted(given) == told
+    """The command in docs/redaction.md and in the README prints the output that they show."""
+    given, expected, *_ = blocks("redaction.md", "text")
+    assert redacted(given) == expected
     example = re.search(r"^    \$ echo '(.*)' \| divan-obs redact\n    (.*)$", (ROOT / "README.md").read_text(), re.M)
     assert example is not None
     assert redacted(f"{example[1]}\n") == f"{example[2]}\n"
 
 
 def test_the_documented_redactions_happen() -> None:
-    """The examples of docs/redaction.md run one after the other, and what they assert holds."""
+    """The examples of docs/redaction.md run one after the other, and their assertions hold."""
     shown: dict[str, object] = {}
     for code in blocks("redaction.md", "python"):
         exec(code, shown)
 
 
-def test_the_documented_parameters_of_assets_are_there() -> None:
-    """The examples of docs/alerts.md and docs/dashboards.md run, and what they assert holds."""
+def test_the_documented_parameters_of_assets_work() -> None:
+    """The examples of docs/alerts.md and docs/dashboards.md run, and their assertions hold."""
     for code in [*blocks("alerts.md", "python"), *blocks("dashboards.md", "python")]:
         exec(code, {})
 
@@ -338,7 +338,7 @@ def test_the_documented_ways_to_set_flags_work() -> None:
     assert shown["observability"].settings.service.env == "prod"
 
 
-def test_the_links_of_the_readme_lead_somewhere() -> None:
+def test_the_links_of_the_readme_name_files_that_exist() -> None:
     """They are absolute, because a package index shows the README without the files beside it."""
     repository = re.search(r"^    Source = (.*)$", (ROOT / "setup.cfg").read_text(), re.MULTILINE)
     assert repository is not None
@@ -367,20 +367,20 @@ def test_the_table_of_refusals_is_the_guards() -> None:
 
 
 def test_every_marker_is_documented() -> None:
-    """A marker that somebody finds in a log can be looked up in docs/redaction.md."""
-    told = (ROOT / "docs" / "redaction.md").read_text()
+    """docs/redaction.md explains every marker that can appear in a log."""
+    documented = (ROOT / "docs" / "redaction.md").read_text()
     names = {rule.name for rule in DEFAULT_RULES if isinstance(rule, (KeyRule, TokenShape))}
-    assert sorted(name for name in names if f"`{name}`" not in told) == []
+    assert sorted(name for name in names if f"`{name}`" not in documented) == []
 
 
 def test_the_documented_score_is_the_present_one() -> None:
-    """The figures in docs/redaction.md are those of the corpus that is there."""
+    """The figures in docs/redaction.md are those of the present corpus."""
     *_, total = score.table(score.scores())
     assert blocks("redaction.md", "text")[-1] == f"{total}\n"
 
 
 def test_every_promise_names_tests_that_exist() -> None:
-    """SECURITY.md says which test holds a promise; one that was renamed or removed holds nothing."""
+    """SECURITY.md names a test for each promise; the test exists."""
     text = (ROOT / "SECURITY.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| promise")]
     assert len(rows) > 15

@@ -1,4 +1,4 @@
-"""The documents say what the code does, where they show other libraries too."""
+"""The documentation agrees with the code: examples that use other libraries."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.test_docs import blocks
 
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    """What the documents take for granted."""
+    """The names that the documents take for granted."""
     monkeypatch.setenv("LOG_LEVEL", "ERROR")  # Their lines go to standard output.
     with contextlib.ExitStack() as stack:
         stack.callback(structlog.reset_defaults)

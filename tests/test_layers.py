@@ -13,9 +13,9 @@ from tests.conftest import LIBRARY_OF_PART
 
 PACKAGE = Path(divan_obs_asgi.__file__).parent
 TABLE = Path(__file__).resolve().parents[1] / "docs" / "architecture.md"
-# What middlewares share: the base of those that observe; the bodies of error responses.
+# Modules that middlewares share: their base class, and the bodies of error responses.
 SHARED = {"base", "error_bodies"}
-# The façade.
+# The package itself.
 OUTSIDE = {"__init__"}
 
 
@@ -63,7 +63,7 @@ def test_every_module_has_a_layer() -> None:
 
 
 def test_modules_import_from_lower_layers_only() -> None:
-    """The table stays the diagram: neighbours in one layer do not know each other."""
+    """The table is the diagram: modules of one layer do not import each other."""
     layer = layers()
     upwards = [
         f"{path.relative_to(PACKAGE)} imports {theirs}"
@@ -86,7 +86,7 @@ def test_no_import_is_part_of_a_circle() -> None:
 
 
 def test_middlewares_do_not_know_each_other() -> None:
-    """Each works alone: what two of them need stands below."""
+    """Each works alone: shared code is in a lower layer."""
     siblings = [
         f"{path.name} imports {name}"
         for path in (PACKAGE / "middlewares").glob("*.py")
@@ -98,7 +98,7 @@ def test_middlewares_do_not_know_each_other() -> None:
 
 
 def test_the_core_imports_no_extra() -> None:
-    """Without extras everything imports; what needs one is imported where it is used, or in a module of its own."""
+    """Everything can be imported without extras; an extra is imported where it is used, or in a separate module."""
     extras = {
         "opentelemetry",
         "grpc",

@@ -16,7 +16,7 @@ _PARENT, _USER, _CHILDREN_SYSTEM = 1, 11, 14
 
 
 def tree_s(root: int) -> float:
-    """Return user and system seconds of a process and its descendants, those it has waited for too."""
+    """Return user and system seconds of a process and its descendants, including those it has waited for."""
     parents: dict[int, int] = {}
     ticks: dict[int, int] = {}
     for folder in Path("/proc").glob("[0-9]*"):

@@ -53,13 +53,13 @@ def test_a_token_ends() -> None:
     assert tokens.name_of(token) is None
 
 
-def test_a_token_of_another_secret_is_no_token() -> None:
-    """Who does not know the secret cannot sign in as anyone."""
+def test_a_token_of_another_secret_is_invalid() -> None:
+    """Without the secret nobody can sign in as somebody else."""
     assert Tokens(b"secret").name_of(Tokens(b"another").issue("ada")) is None
 
 
 @given(st.text(), st.integers(min_value=0), st.characters(exclude_categories=()))
-def test_no_text_but_an_issued_one_is_a_token(text: str, position: int, character: str) -> None:
+def test_a_forged_token_is_invalid(text: str, position: int, character: str) -> None:
     """Neither an invented token nor an altered one names anybody, and none is an error."""
     tokens = Tokens(b"secret")
     token = tokens.issue("ada")
@@ -71,7 +71,9 @@ def test_no_text_but_an_issued_one_is_a_token(text: str, position: int, characte
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("authorization", [None, "Bearer", "Bearer nobody", "Bearer ..", "Basic YWRhOg=="])
-async def test_a_stranger_is_asked_to_sign_in(embedded: dict[str, str], authorization: str | None) -> None:
+async def test_a_client_without_a_token_is_asked_to_sign_in(
+    embedded: dict[str, str], authorization: str | None
+) -> None:
     """Without a good token nothing of the chat is shown, and the answer says how to get one."""
     async with running(embedded) as divan:
         headers = {} if authorization is None else {"Authorization": authorization}
@@ -174,8 +176,8 @@ async def test_people_are_found_within_the_radius(divan: httpx.AsyncClient) -> N
 
 
 @pytest.mark.anyio
-async def test_nobody_is_near_to_nowhere(divan: httpx.AsyncClient) -> None:
-    """Who has not said where they are is told to do so."""
+async def test_proximity_needs_a_place_of_ones_own(divan: httpx.AsyncClient) -> None:
+    """A person without a place gets an error that says so."""
     answer = await divan.get("/proximity/nearby", headers=await sign_in(divan, "ada"))
     assert answer.status_code == 409
     assert "POST /presence/heartbeat" in answer.json()["detail"]
@@ -262,7 +264,7 @@ async def test_a_room_is_joined_by_its_members(embedded: dict[str, str]) -> None
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("auth", [None, {}, {"token": 1}, {"token": "nobody"}, {"token": "\ud800.."}, "nobody"])
-async def test_a_stranger_cannot_connect(embedded: dict[str, str], auth: object) -> None:
+async def test_a_client_without_a_token_cannot_connect(embedded: dict[str, str], auth: object) -> None:
     """Without a good token there is no connection, in whatever shape the token comes."""
     async with served(embedded) as (_, serving):
         listener = Listener(serving)
@@ -307,7 +309,7 @@ async def test_listen_prints_what_is_said(embedded: dict[str, str], capsys: pyte
 
 
 @pytest.mark.anyio
-async def test_the_backend_says_that_it_is_well(divan: httpx.AsyncClient, environ: dict[str, str]) -> None:
+async def test_the_backend_reports_that_it_is_ready(divan: httpx.AsyncClient, environ: dict[str, str]) -> None:
     """Readiness has both stores, each by its name, and the migrations, in the shape that the specification gives."""
     sql = "postgres" if environ.get("DATABASE_URL", "").startswith("postgres") else "sqlite"
     ready = await divan.get("/health/ready")
@@ -425,22 +427,22 @@ def test_what_python_m_prints_is_its_banner_and_json(tmp_path: Path) -> None:
         logged, _ = process.communicate(timeout=PATIENCE_S)
     before, _, _ = printed.partition("\nDivan is up:")
     lines = [json.loads(line) for line in (before + logged).splitlines() if line]
-    told = [line["msg"] for line in lines if line["logger"] == "divan_obs_asgi.tracing"]
-    assert told == ["OTEL_EXPORTER_OTLP_ENDPOINT is not set: spans are not exported."]
+    messages = [line["msg"] for line in lines if line["logger"] == "divan_obs_asgi.tracing"]
+    assert messages == ["OTEL_EXPORTER_OTLP_ENDPOINT is not set: spans are not exported."]
 
 
 @pytest.mark.parametrize(
-    ("flag", "value", "told"),
+    ("flag", "value", "message"),
     [
         ("PORT", "99999", "PORT is '99999'; expected a number up to 65535."),
         ("LOG_LEVEL", "loud", "LOG_LEVEL is 'loud'; expected one of DEBUG, INFO, WARNING, ERROR, CRITICAL."),
     ],
 )
-def test_a_bad_flag_is_one_line(tmp_path: Path, flag: str, value: str, told: str) -> None:
-    """Who mistypes reads what is wrong and no traceback, and the command fails."""
+def test_a_bad_flag_is_one_line(tmp_path: Path, flag: str, value: str, message: str) -> None:
+    """A bad flag is reported in one line without a traceback, and the command fails."""
     with started(tmp_path, **{flag: value}) as (process, printed):
         assert process.wait(PATIENCE_S) == 1
-    assert printed == f"{told}\n"
+    assert printed == f"{message}\n"
 
 
 def test_a_port_that_is_taken_is_one_line(tmp_path: Path) -> None:

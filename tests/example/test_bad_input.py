@@ -1,4 +1,4 @@
-"""What nobody should send, and stores that stop in between: refused in one line, and nothing is half done."""
+"""Invalid input, and stores that stop in the middle: refused in one line, and nothing is half done."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ BODIES = {
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("kind", BODIES)
-async def test_a_body_that_is_none_is_refused(embedded: dict[str, str], kind: str) -> None:
+async def test_an_invalid_body_is_refused(embedded: dict[str, str], kind: str) -> None:
     """By every route that takes one, in one short line, and no count moves."""
     async with running(embedded) as divan:
         ada = await sign_in(divan, "ada")

@@ -126,7 +126,7 @@ BAD_EVENTS: list[dict[Any, Any]] = [
 
 
 @pytest.mark.anyio
-async def test_what_is_no_event_goes_to_the_dead_letters(environ: dict[str, str]) -> None:
+async def test_an_entry_that_is_not_an_event_goes_to_the_dead_letters(environ: dict[str, str]) -> None:
     """Each is counted and kept as it was, and what comes after it is scored."""
     async with consuming(environ) as it:
         async with it.consumer().running():
@@ -151,7 +151,7 @@ async def test_dead_letters_are_counted_on_the_page(divan: httpx.AsyncClient) ->
 
 
 @pytest.mark.anyio
-async def test_the_leaderboard_stands_still_between_two_snapshots(divan: httpx.AsyncClient) -> None:
+async def test_the_leaderboard_does_not_change_between_two_snapshots(divan: httpx.AsyncClient) -> None:
     """What the job has frozen is what everybody sees until it runs again: the campus, or one's friends and oneself."""
     ada, bob = await befriend(divan, "ada", "bob")
     eve = await sign_in(divan, "eve")

@@ -39,5 +39,5 @@ def test_a_message_to_a_room_is_one_tree(tmp_path: Path, otlp_receiver: OtlpRece
     assert "XADD" in [attributes(span).get("redis.command") for span in below]
     assert "socketio emit" in [span.name for span in below]
     assert not any("zebra" in str(span) for span in tree.values())
-    # Its consumer waits for events all the time, and that is nobody's request.
+    # Its consumer reads events all the time, outside of any request.
     assert not any("XREADGROUP" in span.name for span in otlp_receiver.spans())

@@ -29,7 +29,7 @@ from tests.servers.redis import RedisServer
 WORKERS = 2
 CLIENTS = 12
 MESSAGES = 20
-# What the pages of all workers tell alike once nothing happens any more.
+# Series that are the same on the pages of all workers once nothing happens any more.
 COUNTED = ("divan_rooms_", "divan_chat_", "divan_lb_", "divan_socketio_")
 ON_CHAT = "[('namespace', '/chat')]"
 
@@ -146,7 +146,7 @@ async def sums(client: httpx.AsyncClient) -> dict[str, float]:
     }
 
 
-async def told_by_all(service: Service, workers: Clients, expected: Mapping[str, float]) -> dict[str, float]:
+async def sums_on_all_pages(service: Service, workers: Clients, expected: Mapping[str, float]) -> dict[str, float]:
     """Return the sums, once the pages of all workers have the same and among them these."""
     pages: list[dict[str, float]] = []
 
@@ -239,7 +239,7 @@ async def heard(listener: Listener, ends: set[str]) -> list[str]:
 
 @pytest.mark.anyio
 async def test_each_message_reaches_each_client_once(service: Service, redis: Redis) -> None:
-    """Whichever worker takes it and whichever the client is connected to; the page of either tells all of it."""
+    """Whichever worker takes it and whichever the client is connected to; the page of either has all counts."""
     await both_hear(service, redis)
     async with each_worker(service) as workers, room(service, workers) as lobby:
         sent = [f"message {number}" for number in range(MESSAGES)]
@@ -251,7 +251,7 @@ async def test_each_message_reaches_each_client_once(service: Service, redis: Re
             await lobby.say(pid, f"the end of {pid}")
         for listener in lobby.listeners:
             assert sorted(await heard(listener, ends)) == sorted([*sent, *ends])
-        told = await told_by_all(
+        totals = await sums_on_all_pages(
             service,
             workers,
             {
@@ -264,7 +264,7 @@ async def test_each_message_reaches_each_client_once(service: Service, redis: Re
                 "socketio_transports[('transport', 'websocket')]": CLIENTS,
             },
         )
-        assert not [name for name in told if name.startswith("socketio_corrections") or DEAD_LETTERS in name]
+        assert not [name for name in totals if name.startswith("socketio_corrections") or DEAD_LETTERS in name]
 
 
 @pytest.mark.anyio
@@ -275,7 +275,7 @@ async def test_a_killed_worker_takes_no_count_along_and_leaves_no_client(service
         for pid in workers:
             await lobby.say(pid, "Hello")
         scored = f"lb_events_processed_total[('stream', '{STREAM}')]"
-        before = await told_by_all(
+        before = await sums_on_all_pages(
             service, workers, {"rooms_send_total": WORKERS, scored: WORKERS, f"socketio_clients{ON_CHAT}": CLIENTS}
         )
         victim = next(iter(workers))
@@ -289,14 +289,14 @@ async def test_a_killed_worker_takes_no_count_along_and_leaves_no_client(service
             # The connections that break are those of the killed worker, which counts them no more.
             counted = {name: value for name, value in before.items() if "_clients" not in name}
             del counted["socketio_transports[('transport', 'websocket')]"]
-            told = await told_by_all(service, replaced, {**counted, f"socketio_clients{ON_CHAT}": staying})
+            totals = await sums_on_all_pages(service, replaced, {**counted, f"socketio_clients{ON_CHAT}": staying})
             assert sum(listener.connected for listener in lobby.listeners) == staying
-            assert not [name for name in told if name.startswith("socketio_corrections")]
+            assert not [name for name in totals if name.startswith("socketio_corrections")]
             # Clients that come back are counted once.
             for place, listener in enumerate(lobby.listeners):
                 if not listener.connected:
                     lobby.listeners[place] = await lobby.listen(lobby.people[place])
-            await told_by_all(service, replaced, {f"socketio_clients{ON_CHAT}": CLIENTS})
+            await sums_on_all_pages(service, replaced, {f"socketio_clients{ON_CHAT}": CLIENTS})
             # An event that the dead worker was given and has not acknowledged, as of a minute ago.
             async with redis.pipeline(transaction=True) as pipeline:
                 pipeline.xadd(STREAM, {"event": '{"name": "ada", "at_ms": 1}'})
@@ -304,7 +304,7 @@ async def test_a_killed_worker_takes_no_count_along_and_leaves_no_client(service
                 number, given = await pipeline.execute()
             assert given[0][1][0][0] == number
             await redis.xclaim(STREAM, GROUP, its_name, 0, [number], idle=60_000, justid=True)
-            await told_by_all(service, replaced, {scored: WORKERS + 1})
+            await sums_on_all_pages(service, replaced, {scored: WORKERS + 1})
             assert (await redis.xpending(STREAM, GROUP))["pending"] == 0
 
 
@@ -321,7 +321,7 @@ async def test_a_delivery_is_noted_by_a_worker_that_has_no_client(service: Servi
         (other,) = [pid for pid in workers if service.connections([pid])[pid] == idle[pid]]
         sent = await workers[other].post("/chat/bob/messages", json={"text": "Hello"}, headers=ada)
         assert sent.status_code == 201
-        await told_by_all(service, workers, {"chat_send_total": 1, "chat_delivered_updates_total": 1})
+        await sums_on_all_pages(service, workers, {"chat_send_total": 1, "chat_delivered_updates_total": 1})
         await listener.disconnect()
 
 
@@ -366,17 +366,19 @@ def signalled(process: subprocess.Popen[str], number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "code", "told"),
+    ("flags", "code", "expected"),
     [
         ({"DATABASE_URL": "postgresql://nobody:nothing@127.0.0.1:9/nowhere"}, 3, "Application startup failed"),
         ({"LOG_LEVEL": "loud"}, 1, "LOG_LEVEL is 'loud'; expected one of DEBUG, INFO, WARNING, ERROR, CRITICAL."),
     ],
 )
-def test_a_failing_start_ends_the_command(stores: dict[str, str], flags: dict[str, str], code: int, told: str) -> None:
+def test_a_failing_start_ends_the_command(
+    stores: dict[str, str], flags: dict[str, str], code: int, expected: str
+) -> None:
     """It says why, leaves nothing and does not try for ever."""
     with closing(Service(stores, **flags)) as service:
         assert service.ended(service.popen(service.command())) == code
-        assert told in "\n".join(service.log)
+        assert expected in "\n".join(service.log)
         assert code == 3 or len(service.log) == 1
 
 
@@ -384,7 +386,7 @@ SHARED = {"REDIS_URL": "redis://127.0.0.1:9/0", "DATABASE_URL": "postgresql://12
 
 
 @pytest.mark.parametrize(
-    ("flags", "told"),
+    ("flags", "expected"),
     [
         ({}, "REDIS_URL and DATABASE_URL"),
         ({"REDIS_URL": SHARED["REDIS_URL"]}, "DATABASE_URL"),
@@ -392,11 +394,11 @@ SHARED = {"REDIS_URL": "redis://127.0.0.1:9/0", "DATABASE_URL": "postgresql://12
         ({**SHARED, "REDIS_URL": ""}, "REDIS_URL"),
     ],
 )
-def test_stores_that_workers_cannot_share_are_one_line(tmp_path: Path, flags: dict[str, str], told: str) -> None:
+def test_stores_that_workers_cannot_share_are_one_line(tmp_path: Path, flags: dict[str, str], expected: str) -> None:
     """It names what to set, and the command fails."""
     with started(tmp_path, WORKERS="2", **flags) as (process, printed):
         assert process.wait(PATIENCE_S) == 1
-    assert printed == f"WORKERS=2 needs a Redis and a PostgreSQL, which all workers share; set {told}.\n"
+    assert printed == f"WORKERS=2 needs a Redis and a PostgreSQL, which all workers share; set {expected}.\n"
 
 
 @pytest.mark.parametrize("workers", ["0", "-1", "two", "1000", "2 "])

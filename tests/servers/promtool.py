@@ -18,8 +18,8 @@ def complaints(page: bytes) -> list[str]:
     """Return the output of `promtool check metrics` for a page; it is empty for a valid page with good names."""
     promtool = program("promtool", package="prometheus")
     done = subprocess.run([promtool, "check", "metrics"], input=page, capture_output=True, check=False)
-    told = (done.stdout + done.stderr).decode().splitlines()
-    return told or ([] if done.returncode == 0 else [f"exit code {done.returncode}"])
+    output = (done.stdout + done.stderr).decode().splitlines()
+    return output or ([] if done.returncode == 0 else [f"exit code {done.returncode}"])
 
 
 def promtools() -> list[object]:
