@@ -39,8 +39,8 @@ DOCUMENTS = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "examples
 ELSEWHERE = {"alertmanager", "collector", "grafana", "k6", "kubernetes", "prometheus"}
 ELSEWHERE |= {"app", "lib", "myproject", "requests", "site-packages"}
 # Loggers and scope keys of the library: they have its name, and are not modules.
-LOGGERS_AND_KEYS = {"divan_obs_asgi.record", 
-    f"divan_obs_asgi.{name}" for name in ("access", "audit", "loguru", "redaction", "route", "uncaught")
+LOGGERS_AND_KEYS = {
+    f"divan_obs_asgi.{name}" for name in ("access", "audit", "loguru", "record", "redaction", "route", "uncaught")
 }
 
 
