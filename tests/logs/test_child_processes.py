@@ -197,7 +197,7 @@ async def app(scope, receive, send):
         process.start()
         await asyncio.get_running_loop().run_in_executor(None, process.join)
     log.warning("served")
-    prompt = any(one._prompt for one in sink._sinks)
+    prompt = any(one._synchronous for one in sink._sinks)
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": str(prompt).encode()})
 
