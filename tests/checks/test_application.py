@@ -56,7 +56,7 @@ def test_a_message_names_the_middleware(tmp_path: Path) -> None:
         "app = app(middleware=[Middleware(PrometheusMiddleware)])",
     )
     (finding,) = reported("--app", name, cwd=tmp_path)
-    assert finding["message"].startswith("starlette_exporter.middleware.PrometheusMiddleware counts each request, too")
+    assert finding["message"].startswith("starlette_exporter.middleware.PrometheusMiddleware counts each request as well")
 
 
 @pytest.mark.parametrize(
@@ -109,4 +109,4 @@ def test_a_metric_of_the_application_is_known_with_it(tmp_path: Path) -> None:
     rules = [{"alert": what, "expr": f"rate(divan_{what}_total[5m])"} for what in ("coffees", "teas")]
     (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"rules": rules}]}))
     (finding,) = reported("--app", name, "--rules", "rules.yml", cwd=tmp_path)
-    assert (finding["id"], finding["message"]) == ("obs.E050", "teas: there is no divan_teas_total.")
+    assert (finding["id"], finding["message"]) == ("obs.E050", "teas: divan_teas_total does not exist.")

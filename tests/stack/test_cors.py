@@ -156,7 +156,7 @@ def test_a_stack_within_a_stack_names_each_header_once() -> None:
 
 def test_the_documented_applications_answer_across_origins() -> None:
     """What docs/request-ids.md shows can be copied as it stands: ids of your own, and CORS around the application."""
-    page = (Path(__file__).resolve().parents[1] / "docs" / "request-ids.md").read_text()
+    page = (Path(__file__).resolve().parents[2] / "docs" / "request-ids.md").read_text()
     own_ids, around, served = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     shown: dict[str, Any] = {"obs": obs, "CORSMiddleware": CORSMiddleware, "FastAPI": lambda: Starlette(routes=ROUTES)}
     shown |= {"numbers": itertools.count(1), "app": Starlette(routes=ROUTES)}
