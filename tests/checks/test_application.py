@@ -56,7 +56,9 @@ def test_a_message_names_the_middleware(tmp_path: Path) -> None:
         "app = app(middleware=[Middleware(PrometheusMiddleware)])",
     )
     (finding,) = reported("--app", name, cwd=tmp_path)
-    assert finding["message"].startswith("starlette_exporter.middleware.PrometheusMiddleware counts each request as well")
+    assert finding["message"].startswith(
+        "starlette_exporter.middleware.PrometheusMiddleware counts each request as well"
+    )
 
 
 @pytest.mark.parametrize(

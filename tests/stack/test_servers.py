@@ -120,7 +120,7 @@ def test_a_missing_server_skips_and_fails_under_ci(monkeypatch: pytest.MonkeyPat
     with pytest.raises(pytest.skip.Exception, match=r"nosuch is not installed \(on Debian: apt-get install x\)"):
         program("nosuch", package="x")
     monkeypatch.setenv("CI", "true")
-    with pytest.raises(pytest.fail.Exception, match="no server; under CI=true it must be there"):
+    with pytest.raises(pytest.fail.Exception, match="no server; it is required under CI=true"):
         missing("no server")
 
 

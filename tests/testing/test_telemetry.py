@@ -20,6 +20,7 @@ from starlette.websockets import WebSocket
 import divan_obs_asgi as obs
 from divan_obs_asgi.testing import Telemetry, converse, http_scope
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
+from tests.logs.root_logger import root_logger_kept
 from tests.servers.asgi import serve
 from tests.stacks import Observed
 
@@ -59,8 +60,9 @@ def shop(**flags: str) -> Starlette:
     return app
 
 
-# As most applications are: made when the module is imported, long before any fixture.
-application = shop(OBS_SERVICE_NAME="of-the-module")
+# As most applications are: made when the module is imported, long before any fixture. The root logger is that of all tests.
+with root_logger_kept():
+    application = shop(OBS_SERVICE_NAME="of-the-module")
 
 
 def test_a_request_by_the_test_client(telemetry: Telemetry) -> None:
