@@ -60,8 +60,8 @@ def shop(**flags: str) -> Starlette:
     return app
 
 
-# As most applications are: made when the module is imported, long before any fixture. The handlers of the root logger are
-# put back, because that logger belongs to all tests.
+# As most applications are: made when the module is imported, long before any fixture. The handlers of the root logger
+# are put back, because that logger belongs to all tests.
 with root_logger_kept():
     application = shop(OBS_SERVICE_NAME="of-the-module")
 
