@@ -27,14 +27,14 @@ BY_NAME = {script.name: script for script in SCRIPTS}
 CARELESS = """
 import examples.divan.realtime as realtime
 
-tell_room, told = realtime.ChatServer.tell_room, {}
+emit_to_room, told = realtime.ChatServer.emit_to_room, {}
 
 async def careless(self, room, event, data):
     told[room] = told.get(room, 0) + 1
     for _ in range({2: 0, 3: 2}.get(told[room], 1)):
-        await tell_room(self, room, event, data)
+        await emit_to_room(self, room, event, data)
 
-realtime.ChatServer.tell_room = careless
+realtime.ChatServer.emit_to_room = careless
 from examples.divan.__main__ import main
 
 main()
