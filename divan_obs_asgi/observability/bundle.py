@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import anyio
@@ -20,30 +17,33 @@ from divan_obs_asgi.connection import request_ids as ids
 from divan_obs_asgi.connection.disconnects import Disconnects
 from divan_obs_asgi.connection.operations import Operations
 from divan_obs_asgi.connection.request_ids import GENERATORS, NewId, uuid4
-from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.jobs import F, Jobs
 from divan_obs_asgi.lifecycle.background import Background, Stop
-from divan_obs_asgi.lifecycle.development import why_development
 from divan_obs_asgi.lifecycle.drain import Drain
-from divan_obs_asgi.logs import ByteStream, FlightRecorder, Lines, Logs, OwnLoggers, RootLevel, Sampler, Sink
-from divan_obs_asgi.logs.console import form_for
+from divan_obs_asgi.logs import ByteStream, Lines, Logs, Sink
 from divan_obs_asgi.logs.loguru_bridge import warn_of_loguru
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.metrics.traffic import count_operation
 from divan_obs_asgi.observability.endpoint_registry import EndpointRegistry, H, declared
 from divan_obs_asgi.observability.observers import Observers
 from divan_obs_asgi.observability.ops_endpoints import Method, ResponseDescription, Schema
+from divan_obs_asgi.observability.parts import (
+    build_background,
+    build_drain,
+    build_log,
+    build_metrics,
+    build_spans,
+    register_probes,
+    warn_of_missing_endpoint,
+    warn_of_misspelt_flags,
+)
 from divan_obs_asgi.observability.stacks import BuiltStacks
-from divan_obs_asgi.probes import CanaryProbe, ConfigProbe, HeartbeatProbe, ProbeRegistry
-from divan_obs_asgi.probes import canary_sinks as canaries
+from divan_obs_asgi.probes import HeartbeatProbe, ProbeRegistry
 from divan_obs_asgi.probes.base import READY, STARTUP
 from divan_obs_asgi.probes.lifespan import LifespanProbe
 from divan_obs_asgi.redaction import RedactionPolicy
-from divan_obs_asgi.runtime.process import register_process_collectors, set_build_info
-from divan_obs_asgi.runtime.redis_streams import RedisStreams, client_factory
-from divan_obs_asgi.runtime.watchdog import Watchdog
-from divan_obs_asgi.settings import MisspeltFlag, Settings
+from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing.spans.internal import SpanFactory, tracer_of
 from divan_obs_asgi.types import Authorize
 
@@ -52,9 +52,6 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from divan_obs_asgi.tracing.spans.server import ServerSpans
-
-# The most misspelt flags that the warning at start-up names.
-_SHOWN_MISSPELT = 10
 
 
 def logger(name: str) -> logging.Logger:
@@ -167,38 +164,14 @@ class Observability:
     ) -> Self:
         """Build everything from `settings`; arguments as for `from_env`."""
         policy = redaction or RedactionPolicy.from_settings(settings.redaction)
-        shared = settings.enabled and settings.metrics.multiproc_dir
-        metrics = Metrics(
-            policy,
-            settings.metrics.namespace,
-            settings.metrics.max_series,
-            created=settings.metrics.created,
-            directory=Path(shared) if shared else None,
-        )
+        metrics = build_metrics(settings, policy)
         faults = InternalErrors(count=lambda component: metrics.errors.labels(component).inc())
         metrics.registry.failed = lambda error: faults.report("metrics", error)
-        sink = Sink(
-            log_stream,
-            dropped=lambda level: metrics.logs_dropped.labels(level).inc(),
-            failed=lambda error: faults.report("sink", error),
-            form=form_for(settings.logs.format, log_stream, os.environ, dev=settings.dev_is_explicit),
-        )
         lines = Lines(
             settings.service.name, settings.service.env, settings.service.commit, metrics.counting(policy, "log")
         )
-        log = Logs(
-            lines,
-            Sampler(settings.logs.sampling_rate_info, settings.logs.sampling_budget),
-            FlightRecorder(
-                settings.logs.recorder_lines, settings.logs.recorder_bytes, settings.logs.slow_ms / 1e3, sink.put
-            ),
-            OwnLoggers(settings.logs.recorder_loggers),
-            sink,
-            _root_level(settings),
-            faults,
-            restores=settings.logs.restore,
-            removed=lambda: metrics.log_handler_removed.inc(),  # Made at its first use.
-        )
+        log = build_log(settings, lines, metrics, faults, log_stream)
+        spans = build_spans(settings, tracer_provider, span_exporter, metrics, policy, faults)
         probes = ProbeRegistry(
             metrics,
             metrics.counting(policy, "health"),
@@ -208,58 +181,11 @@ class Observability:
             recover_after=settings.health.recover_after,
             is_draining=lambda: drain.active,
         )
+        drain = build_drain(settings, metrics, probes, faults)
         heartbeat = HeartbeatProbe()
-        probes.register(heartbeat)
-        probes.register(ConfigProbe(settings))
-        if metrics.workers is not None:
-            # Not critical: the service works without the metrics of its other workers.
-            probes.probe("metrics_directory", critical=False, interval=0, fail_after=1)(metrics.workers.check)
-        tracing = settings.enabled and settings.tracing.enabled
-        spans = (
-            _server_spans(settings, tracer_provider, span_exporter, metrics.counting(policy, "span"), metrics, faults)
-            if tracing
-            else None
-        )
-        sinks = {
-            "log": canaries.logging_sink(log, lines),
-            "metrics": canaries.metrics_sink(policy),
-            "health": canaries.health_sink(policy),
-        }
-        if tracing:
-            sinks["span"] = canaries.span_sink(policy)
-        probes.register(
-            CanaryProbe(sinks, canaries.known_results(policy), lambda name: name == "log" and log.is_installed)
-        )
+        register_probes(probes, heartbeat, settings, metrics, policy, log, lines, spans)
         work = SpanFactory(tracer_of(spans.provider if spans is not None else None), metrics.counting(policy, "span"))
-        jobs = Jobs(metrics, work, metrics.counting(policy, "log"), faults, observing=settings.enabled)
         redaction = metrics.counting(policy, "application")
-        background = _background(settings, metrics, faults)
-        background.add("heartbeat", heartbeat.run, later=True)
-        background.add("probes", probes.run, later=True)
-        background.add("log_levels", log.levels.run_expiry, later=True)
-        background.add("log_tending", log.maintain, later=True)
-        background.when_started("logs", log.check_handler)
-        if settings.enabled and settings.logs.enabled:
-            background.when_started("loguru", warn_of_loguru)
-        if settings.enabled and settings.misspelt:
-            background.when_started("settings", partial(_warn_of_misspelt_flags, settings.misspelt))
-        if spans is not None and tracer_provider is None and not spans.exports:
-            # Logged when the application has started: `init` has installed the log handler by then.
-            background.when_started("tracing", _warn_of_missing_endpoint)
-
-        def set_draining(drains: bool) -> None:
-            metrics.draining.set(drains)
-            probes.update_ready()
-
-        drain = Drain(
-            settings.health.drain_delay_s,
-            faults,
-            set_draining,
-            signals=settings.health.drain_enabled,
-            why_development=lambda: why_development(sys._getframe(), dev=settings.dev_is_explicit),
-        )
-        background.add("drain", drain.run)
-        disconnects = Disconnects(settings.requests.cancel_on_disconnect)
         bundle = cls(
             settings,
             redaction,
@@ -270,18 +196,36 @@ class Observability:
             heartbeat,
             faults,
             work,
-            background,
+            build_background(settings, metrics, faults),
             drain,
-            jobs,
+            Jobs(metrics, work, metrics.counting(policy, "log"), faults, observing=settings.enabled),
             authorize,
             new_request_id=GENERATORS[settings.requests.id_format]
             if new_request_id is None
             else ids.checked(new_request_id, faults, redaction.redact_text),
             operations=Operations(partial(count_operation, metrics) if settings.metrics.enabled else None),
-            disconnects=disconnects,
+            disconnects=Disconnects(settings.requests.cancel_on_disconnect),
         )
-        weakref.finalize(bundle, _leave, weakref.ref(sink)).atexit = False
+        bundle._schedule(has_own_exporter=tracer_provider is None)
+        weakref.finalize(bundle, _leave, weakref.ref(log.sink)).atexit = False
         return bundle
+
+    def _schedule(self, *, has_own_exporter: bool) -> None:
+        """Add what runs beside the application, and what is checked when it has started."""
+        background, settings = self.background, self.settings
+        background.add("heartbeat", self.heartbeat.run, later=True)
+        background.add("probes", self.probes.run, later=True)
+        background.add("log_levels", self.log.levels.run_expiry, later=True)
+        background.add("log_tending", self.log.maintain, later=True)
+        background.add("drain", self.drain.run)
+        background.when_started("logs", self.log.check_handler)
+        if settings.enabled and settings.logs.enabled:
+            background.when_started("loguru", warn_of_loguru)
+        if settings.enabled and settings.misspelt:
+            background.when_started("settings", partial(warn_of_misspelt_flags, settings.misspelt))
+        if self.spans is not None and has_own_exporter and not self.spans.exports:
+            # Logged when the application has started: `init` has installed the log handler by then.
+            background.when_started("tracing", warn_of_missing_endpoint)
 
     @property
     def response_headers(self) -> tuple[str, ...]:
@@ -408,88 +352,6 @@ def _leave(sink: weakref.ref[Sink]) -> None:
     left = sink()
     if left is not None:
         left.leave()
-
-
-def _background(settings: Settings, metrics: Metrics, faults: InternalErrors) -> Background:
-    """Return the background tasks that report on the process and its Redis streams."""
-    background = Background(faults)
-    if not settings.enabled:
-        return background
-    metrics.registry.later(partial(set_build_info, metrics, settings))
-    metrics.registry.later(partial(register_process_collectors, metrics.registry))
-    if metrics.workers is not None:
-        background.add("process_series", partial(metrics.workers.keep_updating, metrics.registry.collectors))
-    if settings.runtime.watchdog_enabled:
-        stall_s = settings.runtime.watchdog_stall_ms / 1e3
-        watchdog = Watchdog(metrics, faults, stall_s=stall_s, starting=background.is_starting)
-        background.when_started("watchdog", watchdog.begin)
-        background.add("watchdog", watchdog.run)
-    if settings.runtime.redis_streams:
-        connect = client_factory(settings.service.redis_url)
-        interval_s = settings.runtime.redis_streams_interval_s
-        streams = RedisStreams(metrics, faults, settings.runtime.redis_streams, connect, interval_s=interval_s)
-        background.add("redis_streams", streams.run)
-    return background
-
-
-def _warn_of_missing_endpoint() -> None:
-    logging.getLogger("divan_obs_asgi.tracing").warning(
-        "OTEL_EXPORTER_OTLP_ENDPOINT is not set: spans are not exported."
-    )
-
-
-def _warn_of_misspelt_flags(misspelt: Sequence[MisspeltFlag]) -> None:
-    # The log line must not be cut: OBS Studio, for one, may have set many.
-    shown = [f"{name} (did you mean {nearest}?)" if nearest else name for name, nearest in misspelt[:_SHOWN_MISSPELT]]
-    if len(misspelt) > _SHOWN_MISSPELT:
-        shown.append(f"and {len(misspelt) - _SHOWN_MISSPELT} more")
-    logging.getLogger("divan_obs_asgi.settings").warning(
-        "Environment variables that are not flags are ignored: %s.", ", ".join(shown)
-    )
-
-
-def _root_level(settings: Settings) -> RootLevel:
-    numbers = logging.getLevelNamesMapping()
-    recorder_level = numbers[settings.logs.recorder_level] if settings.logs.recorder_lines else None
-    return RootLevel(numbers[settings.logs.level], recorder_level)
-
-
-def _server_spans(
-    settings: Settings,
-    provider: TracerProvider | None,
-    exporter: SpanExporter | None,
-    redaction: RedactionPolicy,
-    metrics: Metrics,
-    faults: InternalErrors,
-) -> ServerSpans:
-    try:
-        from divan_obs_asgi.tracing.export.queue import DROP_REASONS, DropReason
-        from divan_obs_asgi.tracing.provider import application_provider, build_server_spans
-        from divan_obs_asgi.tracing.spans.tracer import TracerServerSpans
-    except ImportError:
-        raise ImproperlyConfigured(
-            "OBS_TRACING_ENABLED is true and OpenTelemetry is not installed: "
-            "pip install 'divan-obs-asgi[tracing]', or set OBS_TRACING_ENABLED=false."
-        ) from None
-    if provider is None and exporter is None:
-        provider = application_provider()
-    if provider is not None:
-        return TracerServerSpans(settings, provider)
-
-    def lost(reason: DropReason, count: int) -> None:
-        metrics.trace_spans_dropped.labels(reason).inc(count)
-
-    def start_at_zero() -> None:
-        metrics.start_at_zero(metrics.trace_spans_dropped, reason=DROP_REASONS)
-
-    metrics.registry.later(start_at_zero)
-    return build_server_spans(
-        settings,
-        exporter,
-        redaction,
-        dropped=lost,
-        failed=lambda error: faults.report("tracing", error),
-    )
 
 
 def _announce(bundle: Observability) -> None:

@@ -1,0 +1,218 @@
+"""The parts of a bundle, each made from the flags."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from divan_obs_asgi.exceptions import ImproperlyConfigured
+from divan_obs_asgi.internal_errors import InternalErrors
+from divan_obs_asgi.lifecycle.background import Background
+from divan_obs_asgi.lifecycle.development import why_development
+from divan_obs_asgi.lifecycle.drain import Drain
+from divan_obs_asgi.logs import ByteStream, FlightRecorder, Lines, Logs, OwnLoggers, RootLevel, Sampler, Sink
+from divan_obs_asgi.logs.console import form_for
+from divan_obs_asgi.metrics import Metrics
+from divan_obs_asgi.probes import CanaryProbe, ConfigProbe, HeartbeatProbe, ProbeRegistry
+from divan_obs_asgi.probes import canary_sinks as canaries
+from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.runtime.process import register_process_collectors, set_build_info
+from divan_obs_asgi.runtime.redis_streams import RedisStreams, client_factory
+from divan_obs_asgi.runtime.watchdog import Watchdog
+from divan_obs_asgi.settings import MisspeltFlag, Settings
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace.export import SpanExporter
+    from opentelemetry.trace import TracerProvider
+
+    from divan_obs_asgi.tracing.spans.server import ServerSpans
+
+# The most misspelt flags that the warning at start-up names.
+_SHOWN_MISSPELT = 10
+
+
+def build_metrics(settings: Settings, policy: RedactionPolicy) -> Metrics:
+    """Return the metrics; those of several workers share a directory."""
+    shared = settings.enabled and settings.metrics.multiproc_dir
+    return Metrics(
+        policy,
+        settings.metrics.namespace,
+        settings.metrics.max_series,
+        created=settings.metrics.created,
+        directory=Path(shared) if shared else None,
+    )
+
+
+def build_log(
+    settings: Settings, lines: Lines, metrics: Metrics, faults: InternalErrors, stream: ByteStream | None
+) -> Logs:
+    """Return the log: sampling, flight recorder, and the sink that writes to `stream` (default: standard output)."""
+    sink = Sink(
+        stream,
+        dropped=lambda level: metrics.logs_dropped.labels(level).inc(),
+        failed=lambda error: faults.report("sink", error),
+        form=form_for(settings.logs.format, stream, os.environ, dev=settings.dev_is_explicit),
+    )
+    logs = settings.logs
+    return Logs(
+        lines,
+        Sampler(logs.sampling_rate_info, logs.sampling_budget),
+        FlightRecorder(logs.recorder_lines, logs.recorder_bytes, logs.slow_ms / 1e3, sink.put),
+        OwnLoggers(logs.recorder_loggers),
+        sink,
+        _root_level(settings),
+        faults,
+        restores=logs.restore,
+        removed=lambda: metrics.log_handler_removed.inc(),  # Made at its first use.
+    )
+
+
+def build_drain(settings: Settings, metrics: Metrics, probes: ProbeRegistry, faults: InternalErrors) -> Drain:
+    """Return the drain; readiness follows it."""
+
+    def set_draining(drains: bool) -> None:
+        metrics.draining.set(drains)
+        probes.update_ready()
+
+    return Drain(
+        settings.health.drain_delay_s,
+        faults,
+        set_draining,
+        signals=settings.health.drain_enabled,
+        why_development=lambda: why_development(sys._getframe(), dev=settings.dev_is_explicit),
+    )
+
+
+def register_probes(
+    probes: ProbeRegistry,
+    heartbeat: HeartbeatProbe,
+    settings: Settings,
+    metrics: Metrics,
+    policy: RedactionPolicy,
+    log: Logs,
+    lines: Lines,
+    spans: ServerSpans | None,
+) -> None:
+    """Register the probes that every service has: event loop, configuration, metrics directory, redaction."""
+    probes.register(heartbeat)
+    probes.register(ConfigProbe(settings))
+    if metrics.workers is not None:
+        # Not critical: the service works without the metrics of its other workers.
+        probes.probe("metrics_directory", critical=False, interval=0, fail_after=1)(metrics.workers.check)
+    sinks = {
+        "log": canaries.logging_sink(log, lines),
+        "metrics": canaries.metrics_sink(policy),
+        "health": canaries.health_sink(policy),
+    }
+    if spans is not None:
+        sinks["span"] = canaries.span_sink(policy)
+    probes.register(CanaryProbe(sinks, canaries.known_results(policy), lambda name: name == "log" and log.is_installed))
+
+
+def build_spans(
+    settings: Settings,
+    provider: TracerProvider | None,
+    exporter: SpanExporter | None,
+    metrics: Metrics,
+    policy: RedactionPolicy,
+    faults: InternalErrors,
+) -> ServerSpans | None:
+    """
+    Return what makes server spans, through `provider` or one that is built from the flags; None if tracing is off.
+
+    Raises:
+        ImproperlyConfigured: if tracing is on and OpenTelemetry is not installed.
+    """
+    if not (settings.enabled and settings.tracing.enabled):
+        return None
+    try:
+        from divan_obs_asgi.tracing.export.queue import DROP_REASONS, DropReason
+        from divan_obs_asgi.tracing.provider import application_provider, build_server_spans
+        from divan_obs_asgi.tracing.spans.tracer import TracerServerSpans
+    except ImportError:
+        raise ImproperlyConfigured(
+            "OBS_TRACING_ENABLED is true and OpenTelemetry is not installed: "
+            "pip install 'divan-obs-asgi[tracing]', or set OBS_TRACING_ENABLED=false."
+        ) from None
+    if provider is None and exporter is None:
+        provider = application_provider()
+    if provider is not None:
+        return TracerServerSpans(settings, provider)
+
+    def lost(reason: DropReason, count: int) -> None:
+        metrics.trace_spans_dropped.labels(reason).inc(count)
+
+    def start_at_zero() -> None:
+        metrics.start_at_zero(metrics.trace_spans_dropped, reason=DROP_REASONS)
+
+    metrics.registry.later(start_at_zero)
+    return build_server_spans(
+        settings,
+        exporter,
+        metrics.counting(policy, "span"),
+        dropped=lost,
+        failed=lambda error: faults.report("tracing", error),
+    )
+
+
+def build_background(settings: Settings, metrics: Metrics, faults: InternalErrors) -> Background:
+    """Return the background tasks that report on the process and its Redis streams."""
+    background = Background(faults)
+    if not settings.enabled:
+        return background
+    metrics.registry.later(partial(set_build_info, metrics, settings))
+    metrics.registry.later(partial(register_process_collectors, metrics.registry))
+    if metrics.workers is not None:
+        background.add("process_series", partial(metrics.workers.keep_updating, metrics.registry.collectors))
+    if settings.runtime.watchdog_enabled:
+        stall_s = settings.runtime.watchdog_stall_ms / 1e3
+        watchdog = Watchdog(metrics, faults, stall_s=stall_s, starting=background.is_starting)
+        background.when_started("watchdog", watchdog.begin)
+        background.add("watchdog", watchdog.run)
+    if settings.runtime.redis_streams:
+        connect = client_factory(settings.service.redis_url)
+        interval_s = settings.runtime.redis_streams_interval_s
+        streams = RedisStreams(metrics, faults, settings.runtime.redis_streams, connect, interval_s=interval_s)
+        background.add("redis_streams", streams.run)
+    return background
+
+
+def warn_of_missing_endpoint() -> None:
+    """Log that spans are not exported."""
+    logging.getLogger("divan_obs_asgi.tracing").warning(
+        "OTEL_EXPORTER_OTLP_ENDPOINT is not set: spans are not exported."
+    )
+
+
+def warn_of_misspelt_flags(misspelt: Sequence[MisspeltFlag]) -> None:
+    """Log the variables that resemble a flag; at most ten of them."""
+    # The log line must not be cut: OBS Studio, for one, may have set many.
+    shown = [f"{name} (did you mean {nearest}?)" if nearest else name for name, nearest in misspelt[:_SHOWN_MISSPELT]]
+    if len(misspelt) > _SHOWN_MISSPELT:
+        shown.append(f"and {len(misspelt) - _SHOWN_MISSPELT} more")
+    logging.getLogger("divan_obs_asgi.settings").warning(
+        "Environment variables that are not flags are ignored: %s.", ", ".join(shown)
+    )
+
+
+def _root_level(settings: Settings) -> RootLevel:
+    numbers = logging.getLevelNamesMapping()
+    recorder_level = numbers[settings.logs.recorder_level] if settings.logs.recorder_lines else None
+    return RootLevel(numbers[settings.logs.level], recorder_level)
+
+
+__all__ = [
+    "build_background",
+    "build_drain",
+    "build_log",
+    "build_metrics",
+    "build_spans",
+    "register_probes",
+    "warn_of_missing_endpoint",
+    "warn_of_misspelt_flags",
+]
