@@ -84,7 +84,7 @@ class StructlogAccessLog:
             )
 
 
-def built_stacks(mode: Mode) -> Variant:
+def assembled(mode: Mode) -> Variant:
     """asgi-correlation-id, opentelemetry-instrumentation-asgi with one span, starlette_exporter, structlog."""
     sink, exporter = Sink(), Discard()
     provider = tracer_provider(mode, exporter)
