@@ -30,10 +30,11 @@ from divan_obs_asgi.settings.logs import LOG_FORMATS
 from divan_obs_asgi.testing import converse, http_scope, websocket_scope
 from divan_obs_asgi.types import Outcome
 from tests.logs.root_logger import root_logger_kept
+from tests.pages import DOCS
 from tests.stacks import Observed
 
 PACKAGE = Path(divan_obs_asgi.__file__).parent
-PAGE = (PACKAGE.parent / "docs" / "logs.md").read_text()
+PAGE = (DOCS / "logs.md").read_text()
 TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "number": (int, float),

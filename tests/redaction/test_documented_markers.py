@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+import divan_obs_asgi
 from divan_obs_asgi.redaction import DEFAULT_RULES, KeyRule, RedactionPolicy, TokenShape
 from divan_obs_asgi.redaction.pseudonyms import IP, USER_ID
+from tests.pages import DOCS
 from tests.redaction.corpus import load
 
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "redaction.md").read_text()
+PAGE = (DOCS / "redaction.md").read_text()
 # How code names a marker of its own: `marker("library")`, `"[redacted:unreadable]"`.
 IN_CODE = re.compile(r"marker\(\"([a-z_]+)\"\)|[\"']\[redacted:([a-z_]+)\]")
 
@@ -105,7 +106,7 @@ def test_the_table_by_value_has_no_other_marker() -> None:
 
 def test_the_tables_have_the_markers_that_code_writes_by_itself() -> None:
     """Those of reduced log lines, of request views, and of values that could not be read; and no other."""
-    files = (ROOT / "divan_obs_asgi").rglob("*.py")
+    files = Path(divan_obs_asgi.__file__).parent.rglob("*.py")
     found = {name for file in files for match in IN_CODE.findall(file.read_text()) for name in match if name}
     by_value = {name for marker, _ in rows("By value") for name in names(marker)}
     other = {name for marker, _ in rows("Other markers") for name in names(marker)}
