@@ -166,7 +166,7 @@ def burst(variant: Variant, chunks: list[list[Line]]) -> float:
 
 
 def records() -> list[dict[str, object]]:
-    """Return log records of SPEC's fields with nothing to hide, each with ids of its own."""
+    """Return log records of the required fields with nothing to hide, each with ids of its own."""
     rng = random.Random(SEED)
     return [
         {

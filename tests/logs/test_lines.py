@@ -86,7 +86,7 @@ def strict(data: bytes) -> Any:
 
 
 def test_the_access_line_has_every_field() -> None:
-    """All that SPEC names, in its order, then the library's own."""
+    """The required fields in their order, then the library's own."""
 
     async def show(request: Request) -> Response:
         return PlainTextResponse("hello", 201)
