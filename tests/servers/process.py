@@ -23,6 +23,7 @@ import pytest
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
+READ_TIMEOUT_S = 10.0
 
 # Waits until the session closes its end of the pipe (also by SIGKILL), then ends the server that the pid file names and
 # removes the directory. Without a pid file the session has already done so.
@@ -126,6 +127,7 @@ class ServerProcess:
             shutil.chown(self.directory, self.user)
         self.log: deque[str] = deque(maxlen=50)
         self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
         self._leash = subprocess.Popen(
             ["sh", "-c", LEASH, "leash", str(self.directory), self.quit_signal.name.removeprefix("SIG")],
             stdin=subprocess.PIPE,
@@ -149,7 +151,8 @@ class ServerProcess:
         process = self.popen(self.command())
         (self.directory / "server.pid").write_text(f"{process.pid}\n")
         assert process.stdout is not None
-        threading.Thread(target=self._read_log, args=(process.stdout, ready), daemon=True).start()
+        self._reader = threading.Thread(target=self._read_log, args=(process.stdout, ready), daemon=True)
+        self._reader.start()
         self._process = process
         # The event is also set at the end of the output, so that nobody waits for a server that cannot start.
         if not ready.wait(self.start_timeout_s) or not self.running or not any(map(self.ready_line.search, self.log)):
@@ -241,5 +244,8 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(STOP_TIMEOUT_S)
+        if self._reader is not None:
+            # The last lines are in the pipe when the process has ended. A child that lives on may hold the pipe open.
+            self._reader.join(READ_TIMEOUT_S)
         (self.directory / "server.pid").unlink(missing_ok=True)
         self._process = None
