@@ -9,6 +9,8 @@ import sys
 import pytest
 
 pytest_plugins = ["pytester"]
+# Each is a whole run of pytest.
+pytestmark = pytest.mark.slow
 
 SHOP = """
 import logging

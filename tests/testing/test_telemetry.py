@@ -182,6 +182,7 @@ def test_a_middleware_alone_is_listened_to(telemetry: Telemetry) -> None:
     assert telemetry.of(observed.obs).requests.values("status") == [500]
 
 
+@pytest.mark.slow
 def test_what_comes_later_is_waited_for(telemetry: Telemetry) -> None:
     """A stream that goes on when the client has read its beginning."""
     goes_on = threading.Event()
