@@ -10,7 +10,7 @@ from divan_obs_asgi.checks.base import check
 from divan_obs_asgi.checks.deployment import Deployment
 from divan_obs_asgi.checks.finding import Finding
 from divan_obs_asgi.metrics.catalogue import Catalogue
-from divan_obs_asgi.settings import Settings, misspelt_flags
+from divan_obs_asgi.settings import Settings
 
 # Variables that OpenTelemetry's SDK, its gRPC exporter and its instrumentations read in addition to our flags. The
 # instrumentations read too many OTEL_PYTHON_* variables for a list.
@@ -29,13 +29,13 @@ _INSTEAD = {
     "OTEL_METRICS_EXPORTER": "Unset it: metrics are scraped from /metrics.",
     "OTEL_LOGS_EXPORTER": "Unset it: logs go to standard output.",
 }
-# An application may have variables with these prefixes: only close misspellings of our flags are reported.
+# How similar an OTEL_* variable must be to a flag to count as a misspelling of it.
 _SLIP = 0.9
 
 
 @check("obs.W015", "An OpenTelemetry variable has no effect here.", docs="docs/tracing.md")
 def idle_variables(deployment: Deployment) -> Iterator[Finding]:
-    flags = _flags()
+    flags = {flag.name for flag, _ in Settings.flags()}
     for name in sorted(name for name in deployment.environ if name.startswith("OTEL_") and name not in flags):
         if _READ_BY_OPENTELEMETRY.fullmatch(name) and not _AGENT.fullmatch(name):
             continue
@@ -48,7 +48,7 @@ def idle_variables(deployment: Deployment) -> Iterator[Finding]:
 
 @check("obs.W016", "A variable is similar to a flag, but is not one.", docs="docs/flags.md")
 def misspelt(deployment: Deployment) -> Iterator[Finding]:
-    for name, nearest in misspelt_flags(deployment.environ, _flags()):
+    for name, nearest in deployment.settings.misspelt:
         hint = f"Did you mean {nearest}?" if nearest else "Unset it, or rename it if another program reads it."
         yield Finding(f"{name} is not a flag; nothing reads it.", hint)
 
@@ -68,10 +68,6 @@ def thresholds(deployment: Deployment) -> Iterator[Finding]:
                 "no query can count the requests that exceed it.",
                 f"Set {name}={near * factor:g}, the nearest edge.",
             )
-
-
-def _flags() -> set[str]:
-    return {flag.name for flag, _ in Settings.flags()}
 
 
 __all__ = ["idle_variables", "misspelt", "thresholds"]

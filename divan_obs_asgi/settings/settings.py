@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.settings.env_file import read_env_file
@@ -107,16 +107,14 @@ class Settings:
         Raises:
             ImproperlyConfigured: with every bad flag, its value unless it is secret, and the expected form.
         """
-        readable, variables, wrong = cls.readable(environ)
+        readable, _, wrong = cls.readable(environ)
         if wrong:
             # Contradictions between the other flags are reported too.
             raise ImproperlyConfigured("\n".join([*wrong, *readable.contradictions()]))
         settings = cls(**{field.name: getattr(readable, field.name) for field in dataclasses.fields(cls)})
         # Not arguments of the constructor: after `dataclasses.replace` the values come from code.
-        object.__setattr__(settings, "_read", readable._read)
-        object.__setattr__(settings, "_in_file", readable._in_file)
-        names = {one.name for _, _, one, _ in _declared()}
-        object.__setattr__(settings, "misspelt", tuple(misspelt_flags(variables, names)))
+        for name in ("_read", "_in_file", "misspelt"):
+            object.__setattr__(settings, name, getattr(readable, name))
         return settings
 
     @classmethod
@@ -137,7 +135,7 @@ class Settings:
         except ValueError as expected:
             wrong.append(f"{_ENV_FILE} is {_shown(env_file)}; expected {expected}.")
         environ = {**in_file, **environ}
-        for group, attribute, one, default in _declared():
+        for group, attribute, one, default in _DECLARED:
             text = environ.get(one.name)
             # Container files may set an unset variable to an empty text. Only a list may be empty on purpose.
             if text is None or (not text.strip() and not isinstance(default, tuple)):
@@ -150,7 +148,10 @@ class Settings:
         # Without the constructor, which rejects contradictions.
         settings = object.__new__(cls)
         groups = {name: kind(**values[name]) for name, kind in _GROUPS.items()}
-        settings.__dict__.update(values[""], **groups, _read=frozenset(read), _in_file=frozenset(in_file))
+        misspelt = tuple(misspelt_flags(environ, _NAMES))
+        settings.__dict__.update(
+            values[""], **groups, _read=frozenset(read), _in_file=frozenset(in_file), misspelt=misspelt
+        )
         return settings, environ, wrong
 
     def __post_init__(self) -> None:
@@ -212,7 +213,7 @@ class Settings:
                 return "file" if one.name in self._in_file else "environment"
             return "default" if value == default else "code"
 
-        values = [(one, self._value(group, attribute), default) for group, attribute, one, default in _declared()]
+        values = [(one, self._value(group, attribute), default) for group, attribute, one, default in _DECLARED]
         return [FlagValue(one, value, source(one, value, default)) for one, value, default in values]
 
     def _value(self, group: str, attribute: str) -> object:
@@ -226,29 +227,22 @@ class Settings:
         Args:
             group: the name of a group ("tracing"; "" for flags of `Settings` itself), or None for all flags.
         """
-        return [(one, default) for of, _, one, default in _declared() if group in (None, of)]
+        return [(one, default) for of, _, one, default in _DECLARED if group in (None, of)]
 
 
-_GROUPS: Mapping[str, type] = {
-    "service": ServiceSettings,
-    "requests": RequestSettings,
-    "logs": LogSettings,
-    "redaction": RedactionSettings,
-    "tracing": TracingSettings,
-    "metrics": MetricSettings,
-    "ops": OpsSettings,
-    "vitals": VitalSettings,
-    "health": HealthSettings,
-    "runtime": RuntimeSettings,
-    "socketio": SocketIoSettings,
+# The class of each group, by its field.
+_GROUPS = {
+    one.name: cast(type, one.default_factory)
+    for one in dataclasses.fields(Settings)
+    if one.default_factory is not dataclasses.MISSING
 }
-
-
-def _declared() -> Iterator[tuple[str, str, Flag, object]]:
-    """Yield the group of each flag ("" for `Settings` itself), its attribute, the flag and its default."""
-    for group, kind in {"": Settings, **_GROUPS}.items():
-        for attribute, one in declared_in(kind):
-            yield group, attribute, one, getattr(kind, attribute)
+# Each flag: its group ("" for `Settings` itself), its attribute there, the flag and its default.
+_DECLARED = tuple(
+    (group, attribute, one, getattr(kind, attribute))
+    for group, kind in {"": Settings, **_GROUPS}.items()
+    for attribute, one in declared_in(kind)
+)
+_NAMES = frozenset(one.name for _, _, one, _ in _DECLARED)
 
 
 def _shown(text: str) -> str:
