@@ -30,11 +30,11 @@ from divan_obs_asgi.settings.logs import LOG_FORMATS
 from divan_obs_asgi.testing import converse, http_scope, websocket_scope
 from divan_obs_asgi.types import Outcome
 from tests.logs.root_logger import root_logger_kept
-from tests.pages import DOCS
+from tests.pages import Page, coded
 from tests.stacks import Observed
 
 PACKAGE = Path(divan_obs_asgi.__file__).parent
-PAGE = (DOCS / "logs.md").read_text()
+PAGE = Page("logs.md")
 TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "number": (int, float),
@@ -45,14 +45,8 @@ TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def table(heading: str) -> list[list[str]]:
-    """Return the cells of the table with this heading."""
-    (found,) = re.findall(rf"^\| {re.escape(heading)} \|\n\|[-| ]+\|\n((?:\|.*\|\n)+)", PAGE, re.MULTILINE)
-    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in found.splitlines()]
-
-
-LINE = {name.strip("`"): types for name, types, _ in table("field | type | meaning")}
-FURTHER = {name.strip("`"): types for name, types, _ in table("field | type | lines")}
+LINE = {row["field"].strip("`"): row["type"] for row in PAGE.table("field", "type", "meaning")}
+FURTHER = {row["field"].strip("`"): row["type"] for row in PAGE.table("field", "type", "lines")}
 
 
 def strings(nodes: list[ast.expr] | list[ast.expr | None]) -> Iterator[str]:
@@ -151,7 +145,7 @@ def test_the_types_are_those_of_real_lines() -> None:
             assert isinstance(line[name], expected), name
             assert not isinstance(line[name], bool) or bool in expected, name
     (error,) = (line["error"] for line in found if "error" in line)
-    assert set(re.findall(r"^- `(\w+)` is", PAGE, re.MULTILINE)) == set(error)
+    assert set(re.findall(r"^- `(\w+)` is", PAGE.text, re.MULTILINE)) == set(error)
 
 
 def test_the_types_of_the_second_table_are_types_of_json() -> None:
@@ -159,7 +153,7 @@ def test_the_types_of_the_second_table_are_types_of_json() -> None:
 
 
 def test_the_table_of_outcomes_has_their_levels() -> None:
-    documented = {outcome.strip("`"): level.strip("`") for outcome, level in table("outcome | level")}
+    documented = {row["outcome"].strip("`"): row["level"].strip("`") for row in PAGE.table("outcome", "level")}
     assert set(documented) == set(get_args(Outcome))
     for outcome, level in documented.items():
         record = RequestRecord(http_scope(), RouteTemplates(None), InternalErrors(count=lambda component: None))
@@ -168,13 +162,12 @@ def test_the_table_of_outcomes_has_their_levels() -> None:
 
 
 def test_the_table_of_formats_has_every_format() -> None:
-    (rows,) = re.findall(r"^\| `LOG_FORMAT` \|.*\n.*\n((?:\|.*\|\n)+)", PAGE, re.MULTILINE)
-    assert set(re.findall(r"^\| `(\w+)`", rows, re.MULTILINE)) == set(LOG_FORMATS)
+    assert {coded(row["`LOG_FORMAT`"])[0] for row in PAGE.table("`LOG_FORMAT`")} == set(LOG_FORMATS)
 
 
 def test_the_table_of_libraries_has_every_reducer() -> None:
     """Each logger that it names is reduced; the last row stands for all that keep the format string only."""
-    rows = table("logger | what is written")[:-1]
-    named = [name for loggers, _ in rows for name in re.findall(r"`([\w.]+)`", loggers)]
+    rows = PAGE.table("logger", "what is written")[:-1]
+    named = [name for row in rows for name in coded(row["logger"])]
     assert [name for name in named if name not in LIBRARIES] == []
     assert {LIBRARIES[name] for name in named} >= {reducer for reducer in LIBRARIES.values() if reducer is not words}

@@ -10,48 +10,40 @@ import pytest
 import divan_obs_asgi
 from divan_obs_asgi.redaction import DEFAULT_RULES, KeyRule, RedactionPolicy, TokenShape
 from divan_obs_asgi.redaction.pseudonyms import IP, USER_ID
-from tests.pages import DOCS
+from tests.pages import Page, coded
 from tests.redaction.corpus import load
 
-PAGE = (DOCS / "redaction.md").read_text()
+PAGE = Page("redaction.md")
+BY_KEY = [tuple(row.values()) for row in PAGE.table("marker", "redacted keys, for example", "kept keys, for example")]
+BY_VALUE = {name for row in PAGE.table("marker", "what is redacted") for name in coded(row["marker"])}
+OTHER = {name for row in PAGE.table("marker", "meaning") for name in coded(row["marker"])}
 # How code names a marker of its own: `marker("library")`, `"[redacted:unreadable]"`.
 IN_CODE = re.compile(r"marker\(\"([a-z_]+)\"\)|[\"']\[redacted:([a-z_]+)\]")
 
 
-def rows(heading: str) -> list[list[str]]:
-    """Return the cells of the first table below a heading."""
-    _, _, section = PAGE.partition(f" {heading}\n")
-    table = re.findall(r"(?:^\|.*\|\n)+", section, re.MULTILINE)[0]
-    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in table.splitlines()[2:]]
-
-
-def names(cell: str) -> list[str]:
-    return re.findall(r"`([^`]+)`", cell)
-
-
 def tokens() -> set[str]:
     """Return the markers of the table of issuers, which is the second one of its section."""
-    table = PAGE.partition("Tokens with a prefix")[2].partition("\n### ")[0]
+    table = PAGE.text.partition("Tokens with a prefix")[2].partition("\n### ")[0]
     return set(re.findall(r"`([a-z_]+)`", table))
 
 
 def test_the_table_of_keys_has_every_key_rule() -> None:
     """With the two rules that flags can change."""
     rules = {rule.name for rule in (*DEFAULT_RULES, USER_ID, IP) if isinstance(rule, KeyRule)}
-    assert {names(marker)[0] for marker, *_ in rows("By key")} == rules
+    assert {coded(marker)[0] for marker, *_ in BY_KEY} == rules
 
 
 def test_the_table_of_issuers_has_every_token_shape() -> None:
     assert tokens() == {rule.name for rule in DEFAULT_RULES if isinstance(rule, TokenShape)}
 
 
-@pytest.mark.parametrize(("marker", "redacted", "kept"), rows("By key"))
+@pytest.mark.parametrize(("marker", "redacted", "kept"), BY_KEY)
 def test_the_example_keys_are_redacted_and_kept(marker: str, redacted: str, kept: str) -> None:
     policy = RedactionPolicy()
-    (name,) = names(marker)
-    for key in names(redacted):
+    (name,) = coded(marker)
+    for key in coded(redacted):
         assert policy.redact({key: "seventeen"}) == {key: f"[redacted:{name}]"}
-    for key in names(kept):
+    for key in coded(kept):
         assert policy.redact({key: "seventeen"}) == {key: "seventeen"}
 
 
@@ -62,10 +54,8 @@ def test_every_marker_that_a_rule_writes_is_documented() -> None:
     for cases in load().values():
         for case in cases:
             case.redacted(policy)
-    by_value = {name for marker, _ in rows("By value") for name in names(marker)}
-    by_key = {names(marker)[0] for marker, *_ in rows("By key")}
-    other = {name for marker, _ in rows("Other markers") for name in names(marker)}
-    assert written - by_value - by_key - tokens() - other == set()
+    by_key = {coded(marker)[0] for marker, *_ in BY_KEY}
+    assert written - BY_VALUE - by_key - tokens() - OTHER == set()
 
 
 @pytest.mark.parametrize(
@@ -101,13 +91,11 @@ def test_the_table_by_value_has_no_other_marker() -> None:
         mark.args[1]
         for mark in test_the_markers_of_the_table_by_value_are_written.pytestmark  # type: ignore[attr-defined]
     )
-    assert {name for marker, _ in rows("By value") for name in names(marker)} == {marker for marker, _ in cases}
+    assert {marker for marker, _ in cases} == BY_VALUE
 
 
 def test_the_tables_have_the_markers_that_code_writes_by_itself() -> None:
     """Those of reduced log lines, of request views, and of values that could not be read; and no other."""
     files = Path(divan_obs_asgi.__file__).parent.rglob("*.py")
     found = {name for file in files for match in IN_CODE.findall(file.read_text()) for name in match if name}
-    by_value = {name for marker, _ in rows("By value") for name in names(marker)}
-    other = {name for marker, _ in rows("Other markers") for name in names(marker)}
-    assert other == (found - by_value) | {"key", "unread", "type ..."}
+    assert (found - BY_VALUE) | {"key", "unread", "type ..."} == OTHER
