@@ -107,6 +107,8 @@ class Listener:
             kind=record.kind,
             response_bytes=record.response_bytes,
             close_code=record.close_code,
+            operation=record.operation,
+            failure=record.failure,
             **self._common(record),
         )
         with self.changed:
@@ -125,7 +127,7 @@ class Listener:
             outcome=record.outcome or "",
             duration_s=record.duration_s,
             payload_shape=tuple(record.payload_shape),
-            **{name: value for name, value in self._common(record).items() if name not in ("operation", "failure")},
+            **self._common(record),
         )
         with self.changed:
             self.events.append((next(_sequence), event))
@@ -139,8 +141,6 @@ class Listener:
             "trace_id": record.trace_id,
             "span_id": record.span_id,
             "sampled": record.sampled,
-            "operation": record.operation,
-            "failure": record.failure,
             "fields": self._redaction.redact_record(record.fields or {}),
             "service": self.bundle.settings.service.name,
         }
