@@ -34,12 +34,12 @@ from divan_obs_asgi.observability.parts import (
     build_log,
     build_metrics,
     build_spans,
-    register_probes,
     warn_of_missing_endpoint,
     warn_of_misspelt_flags,
 )
 from divan_obs_asgi.observability.stacks import BuiltStacks
-from divan_obs_asgi.probes import HeartbeatProbe, ProbeRegistry
+from divan_obs_asgi.probes import CanaryProbe, ConfigProbe, HeartbeatProbe, ProbeRegistry
+from divan_obs_asgi.probes import canary_sinks as canaries
 from divan_obs_asgi.probes.base import READY, STARTUP
 from divan_obs_asgi.probes.lifespan import LifespanProbe
 from divan_obs_asgi.redaction import RedactionPolicy
@@ -182,8 +182,6 @@ class Observability:
             is_draining=lambda: drain.active,
         )
         drain = build_drain(settings, metrics, probes, faults)
-        heartbeat = HeartbeatProbe()
-        register_probes(probes, heartbeat, settings, metrics, policy, log, lines, spans)
         work = SpanFactory(tracer_of(spans.provider if spans is not None else None), metrics.counting(policy, "span"))
         redaction = metrics.counting(policy, "application")
         bundle = cls(
@@ -193,7 +191,7 @@ class Observability:
             log,
             spans,
             probes,
-            heartbeat,
+            HeartbeatProbe(),
             faults,
             work,
             build_background(settings, metrics, faults),
@@ -206,9 +204,30 @@ class Observability:
             operations=Operations(partial(count_operation, metrics) if settings.metrics.enabled else None),
             disconnects=Disconnects(settings.requests.cancel_on_disconnect),
         )
+        bundle._register_probes(policy, lines)
         bundle._schedule(has_own_exporter=tracer_provider is None)
         weakref.finalize(bundle, _leave, weakref.ref(log.sink)).atexit = False
         return bundle
+
+    def _register_probes(self, policy: RedactionPolicy, lines: Lines) -> None:
+        """Register the probes that every service has: event loop, configuration, metrics directory, redaction."""
+        self.probes.register(self.heartbeat)
+        self.probes.register(ConfigProbe(self.settings))
+        if self.metrics.workers is not None:
+            # Not critical: the service works without the metrics of its other workers.
+            own = self.probes.probe("metrics_directory", critical=False, interval=0, fail_after=1)
+            own(self.metrics.workers.check)
+        sinks = {
+            "log": canaries.logging_sink(self.log, lines),
+            "metrics": canaries.metrics_sink(policy),
+            "health": canaries.health_sink(policy),
+        }
+        if self.spans is not None:
+            sinks["span"] = canaries.span_sink(policy)
+        log = self.log
+        self.probes.register(
+            CanaryProbe(sinks, canaries.known_results(policy), lambda name: name == "log" and log.is_installed)
+        )
 
     def _schedule(self, *, has_own_exporter: bool) -> None:
         """Add what runs beside the application, and what is checked when it has started."""

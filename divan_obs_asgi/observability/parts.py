@@ -18,8 +18,7 @@ from divan_obs_asgi.lifecycle.drain import Drain
 from divan_obs_asgi.logs import ByteStream, FlightRecorder, Lines, Logs, OwnLoggers, RootLevel, Sampler, Sink
 from divan_obs_asgi.logs.console import form_for
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.probes import CanaryProbe, ConfigProbe, HeartbeatProbe, ProbeRegistry
-from divan_obs_asgi.probes import canary_sinks as canaries
+from divan_obs_asgi.probes import ProbeRegistry
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.runtime.process import register_process_collectors, set_build_info
 from divan_obs_asgi.runtime.redis_streams import RedisStreams, client_factory
@@ -86,32 +85,6 @@ def build_drain(settings: Settings, metrics: Metrics, probes: ProbeRegistry, fau
         signals=settings.health.drain_enabled,
         why_development=lambda: why_development(sys._getframe(), dev=settings.dev_is_explicit),
     )
-
-
-def register_probes(
-    probes: ProbeRegistry,
-    heartbeat: HeartbeatProbe,
-    settings: Settings,
-    metrics: Metrics,
-    policy: RedactionPolicy,
-    log: Logs,
-    lines: Lines,
-    spans: ServerSpans | None,
-) -> None:
-    """Register the probes that every service has: event loop, configuration, metrics directory, redaction."""
-    probes.register(heartbeat)
-    probes.register(ConfigProbe(settings))
-    if metrics.workers is not None:
-        # Not critical: the service works without the metrics of its other workers.
-        probes.probe("metrics_directory", critical=False, interval=0, fail_after=1)(metrics.workers.check)
-    sinks = {
-        "log": canaries.logging_sink(log, lines),
-        "metrics": canaries.metrics_sink(policy),
-        "health": canaries.health_sink(policy),
-    }
-    if spans is not None:
-        sinks["span"] = canaries.span_sink(policy)
-    probes.register(CanaryProbe(sinks, canaries.known_results(policy), lambda name: name == "log" and log.is_installed))
 
 
 def build_spans(
@@ -212,7 +185,6 @@ __all__ = [
     "build_log",
     "build_metrics",
     "build_spans",
-    "register_probes",
     "warn_of_missing_endpoint",
     "warn_of_misspelt_flags",
 ]
