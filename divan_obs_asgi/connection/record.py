@@ -9,6 +9,7 @@ from time import perf_counter, time_ns
 from typing import Any, NamedTuple, Protocol, Self
 
 from divan_obs_asgi.connection.routes import RECORD_KEY, UNMATCHED
+from divan_obs_asgi.connection.wait_times import WaitTimes
 from divan_obs_asgi.internal_errors import InternalErrors, is_exit
 from divan_obs_asgi.types import ConnectionKind, Outcome
 
@@ -69,6 +70,7 @@ class Record:
         operation, failure: the operation, and why it failed, where the application has said so. Both come from closed
             sets (`divan_obs_asgi.operation`, `divan_obs_asgi.fail`).
         housekeeping, waits: see `RequestRecord`.
+        waited: what it has waited for, and how long; None where that is not measured.
         held: lines of frameworks about failures, in order. At the end those are written that the record's own line
             does not repeat.
         is_reported: whether the record's own line has logged `error`.
@@ -96,6 +98,7 @@ class Record:
     failure = ""
     housekeeping = False
     waits = False
+    waited: WaitTimes | None = None
     held: list[HeldLine] | None = None
     is_reported = False
     log_rate: float | None = None
