@@ -92,6 +92,7 @@ LIBRARY_OF_PART = {
     "divan_obs_asgi.tracing.frameworks": "opentelemetry",
     "divan_obs_asgi.tracing.export.encoder": "opentelemetry",
     "divan_obs_asgi.tracing.spans.event": "opentelemetry",
+    "divan_obs_asgi.tracing.export.otlp_grpc": "opentelemetry",
     "divan_obs_asgi.tracing.export.queue": "opentelemetry",
     "divan_obs_asgi.tracing.spans.fast": "opentelemetry",
     "divan_obs_asgi.tracing.global_provider": "opentelemetry",

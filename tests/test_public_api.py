@@ -66,10 +66,14 @@ def test_what_a_module_exports_is_there(module: str) -> None:
 def test_a_package_exports_what_it_imports(name: str) -> None:
     """What is written into a package's front door is meant to be seen, and comes from this library."""
     package = import_module(name)
+    for key in package.__all__:
+        getattr(package, key)  # Some are imported at their first use.
     public = {
         key
         for key, value in vars(package).items()
-        if not key.startswith("_") and (not isinstance(value, types.ModuleType) or key in package.__all__)
+        if not key.startswith("_")
+        and key != "TYPE_CHECKING"
+        and (not isinstance(value, types.ModuleType) or key in package.__all__)
     }
     assert public == {key for key in package.__all__ if not key.startswith("__")}
 
@@ -88,6 +92,27 @@ def test_a_public_name_is_not_a_modules_too(package: str) -> None:
     }
     found = import_module(".".join(("divan_obs_asgi", *file.parent.relative_to(PACKAGE).parts)))
     assert [name for name in names if name in modules and not isinstance(getattr(found, name), types.ModuleType)] == []
+
+
+@pytest.mark.parametrize("name", ["divan_obs_asgi", "divan_obs_asgi.probes"])
+def test_type_checkers_see_what_is_imported_at_first_use(name: str) -> None:
+    """A name comes from the same module for a type checker and at run time, and `dir` lists it."""
+    package = import_module(name)
+    tree = ast.parse(Path(inspect.getfile(package)).read_bytes())
+    places = {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module != "typing"
+        for alias in node.names
+        if alias.asname is None
+    }
+    assert places.keys() == set(package.__all__)
+    for key, module in places.items():
+        expected = import_module(f"{name}.{key}") if module == name else getattr(import_module(str(module)), key)
+        assert getattr(package, key) is expected
+    assert set(package.__all__) <= set(dir(package))
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = package.nothing
 
 
 def test_a_logger_may_be_made_before_there_is_a_bundle() -> None:

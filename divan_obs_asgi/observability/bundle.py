@@ -38,9 +38,12 @@ from divan_obs_asgi.observability.parts import (
     warn_of_misspelt_flags,
 )
 from divan_obs_asgi.observability.stacks import BuiltStacks
-from divan_obs_asgi.probes import CanaryProbe, ConfigProbe, HeartbeatProbe, ProbeRegistry
 from divan_obs_asgi.probes import canary_sinks as canaries
 from divan_obs_asgi.probes.base import READY, STARTUP
+from divan_obs_asgi.probes.canary import CanaryProbe
+from divan_obs_asgi.probes.config import ConfigProbe
+from divan_obs_asgi.probes.engine.registry import ProbeRegistry
+from divan_obs_asgi.probes.heartbeat import HeartbeatProbe
 from divan_obs_asgi.probes.lifespan import LifespanProbe
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.settings import Settings
@@ -323,8 +326,17 @@ class Observability:
         self.log.adopt_server_loggers()
         self.log.check_handler()
         self.log.sink.open()
+        if self.spans is not None:
+            await self._prepare_export(self.spans)
         async with self.background.running() as stop:
             yield stop
+
+    async def _prepare_export(self, spans: ServerSpans) -> None:
+        try:
+            # In a thread: the event loop of another application may run already.
+            await anyio.to_thread.run_sync(spans.prepare, limiter=anyio.CapacityLimiter(1))
+        except Exception as error:
+            self.faults.report("tracing", error)
 
     def started(self, started: bool, *, still: bool = True) -> None:
         """

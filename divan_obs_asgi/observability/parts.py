@@ -18,7 +18,7 @@ from divan_obs_asgi.lifecycle.drain import Drain
 from divan_obs_asgi.logs import ByteStream, FlightRecorder, Lines, Logs, OwnLoggers, RootLevel, Sampler, Sink
 from divan_obs_asgi.logs.console import form_for
 from divan_obs_asgi.metrics import Metrics
-from divan_obs_asgi.probes import ProbeRegistry
+from divan_obs_asgi.probes.engine.registry import ProbeRegistry
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.runtime.process import register_process_collectors, set_build_info
 from divan_obs_asgi.runtime.redis_streams import RedisStreams, client_factory

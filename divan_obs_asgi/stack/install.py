@@ -84,6 +84,10 @@ def _calling_module() -> str:
 
 def _set_process_globals(obs: Observability, application: str) -> None:
     """Set up what exists once in a process: the root logger's handler, the global tracer provider, spans of clients."""
+    # Now, because the first `obs.span` or `obs.carry` would do it in a request, and the former compiles a policy.
+    import divan_obs_asgi.connection.threads
+    import divan_obs_asgi.tracing.spans.global_spans  # noqa: F401
+
     if not obs.settings.enabled:
         return
     if obs.settings.logs.enabled:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import sys
+import weakref
 from collections.abc import Iterable, Mapping
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -20,6 +23,7 @@ from opentelemetry.propagators.textmap import (
     default_setter,
 )
 from opentelemetry.trace import Span, TracerProvider
+from wrapt import register_post_import_hook
 
 from divan_obs_asgi.connection.record import current_record
 from divan_obs_asgi.redaction.commands import redis_word
@@ -42,7 +46,8 @@ class ClientInstrumentation:
     Instruments client libraries for one provider.
 
     An instrumentation patches its library, so a library can be instrumented only once. A library that the application
-    or an earlier `Observability` has instrumented is left unchanged.
+    or an earlier `Observability` has instrumented is left unchanged. A library that is not loaded yet is instrumented
+    when the application imports it: a service does not load SQLAlchemy only because it is installed.
     """
 
     def __init__(self, names: Iterable[str], provider: TracerProvider, id_header: str = "X-Request-Id") -> None:
@@ -52,13 +57,30 @@ class ClientInstrumentation:
         self._instrumented: dict[str, Any] = {}
         self._bypasses: list[InstrumentationBypass] = []
         self._propagator_before: TextMapPropagator | None = None
+        # The libraries to instrument when they are imported.
+        self._awaited: set[str] = set()
 
     def instrument(self) -> tuple[str, ...]:
-        """Instrument each library that is installed with its instrumentation; return all that are instrumented here."""
+        """
+        Instrument each library that is loaded and has its instrumentation, and each other one when it is imported.
+
+        Returns:
+            all that are instrumented here by now.
+        """
+        missing = [name for name in self._names if name not in sys.modules]
+        self._instrument(name for name in self._names if name in sys.modules)
+        for name in missing:
+            if name not in self._awaited and _is_there(name) and _is_there(_PACKAGE + name):
+                # wrapt keeps the hook for the life of the process.
+                register_post_import_hook(partial(_imported, weakref.ref(self), name), name)
+            self._awaited.add(name)
+        return tuple(self._instrumented)
+
+    def _instrument(self, names: Iterable[str]) -> None:
         own = self._provider if isinstance(self._provider, OwnTracerProvider) else None
         provider = self._provider if own is None else global_provider()
-        for name in self._names:
-            if name in self._instrumented or not (_is_there(name) and _is_there(_PACKAGE + name)):
+        for name in names:
+            if name in self._instrumented or not _is_there(_PACKAGE + name):
                 continue
             instrumentor = getattr(import_module(_PACKAGE + name), _INSTRUMENTORS[name])()
             if instrumentor.is_instrumented_by_opentelemetry:
@@ -81,10 +103,10 @@ class ClientInstrumentation:
             propagate.set_global_textmap(
                 CompositePropagator([self._propagator_before, RequestIdPropagator(self._id_header)])
             )
-        return tuple(self._instrumented)
 
     def undo(self) -> None:
         """Uninstrument the libraries and restore the global propagator."""
+        self._awaited.clear()
         while self._bypasses:
             self._bypasses.pop().undo()
         for instrumentor in self._instrumented.values():
@@ -131,6 +153,18 @@ def _name_command(span: Span, instance: object, args: Any, kwargs: object) -> No
     """Set the attribute `redis.command` to the first word; the words after it are keys and values."""
     if span.is_recording() and args and isinstance(args[0], str):
         span.set_attribute("redis.command", redis_word(args[0].partition(" ")[0].upper()))
+
+
+def _imported(instrumentation: weakref.ref[ClientInstrumentation], name: str, module: object) -> None:
+    """Instrument a library that has just been imported, unless the instrumentation is gone or undone."""
+    waiting = instrumentation()
+    if waiting is not None and name in waiting._awaited:
+        waiting._awaited.discard(name)
+        try:
+            waiting._instrument([name])
+        except Exception as error:
+            # It would be raised by the application's import.
+            _logger.warning("%s is not traced: its instrumentation raised %s.", name, type(error).__name__)
 
 
 def _is_there(module: str) -> bool:

@@ -5,23 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
-from grpc import StatusCode
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, SynchronousMultiSpanProcessor
+from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.settings import Settings
-from divan_obs_asgi.tracing.export.encoder import SpanEncoder
 from divan_obs_asgi.tracing.export.queue import DropReason, ExportQueue, Limits
 from divan_obs_asgi.tracing.export.redaction import RedactingExporter, SpanRedactor
 from divan_obs_asgi.tracing.frameworks import AdoptingIdGenerator, AdoptingSampler, AdoptingSpanProcessor
@@ -30,9 +26,6 @@ from divan_obs_asgi.tracing.sampling import TraceSampler
 from divan_obs_asgi.tracing.spans.fast import FastServerSpans
 
 _logger = logging.getLogger("divan_obs_asgi.tracing")
-# Disables the exporter's own retries, which sleep in the export thread for up to its timeout. The queue and its circuit
-# breaker retry instead, and can be interrupted. An empty tuple would select the default codes; a failure is never OK.
-_NOT_RETRIED = (StatusCode.OK,)
 _PLAINTEXT = {"grpc": "http", "grpcs": "https"}
 
 
@@ -91,7 +84,8 @@ def build_server_spans(
         )
         weakref.finalize(provider, _finish, weakref.ref(queue)).atexit = False
         provider.add_span_processor(queue)
-    spans = FastServerSpans(settings, provider, processors, sampler, queue)
+    load = load_exporter if queue is not None and exporter is None else None
+    spans = FastServerSpans(settings, provider, processors, sampler, queue, load)
     if settings.tracing.native == "defer":
         processors.add_span_processor(AdoptingSpanProcessor(spans.adopt))
     return spans
@@ -107,20 +101,23 @@ def _exporter_of(settings: Settings) -> Callable[[], SpanExporter] | None:
     endpoint = settings.tracing.traces_endpoint or settings.tracing.endpoint
     if endpoint is None:
         return None
-    # The URL is computed at the first export, because that may log: by then `init` has installed the log handler.
-    return lambda: _OtlpExporter(endpoint=exporter_url(endpoint), retryable_error_codes=_NOT_RETRIED)
+    for name in ("grpc", "opentelemetry.exporter.otlp.proto.grpc"):
+        # It is imported later, but what is missing has to be reported at start-up.
+        if find_spec(name) is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    def make() -> SpanExporter:
+        from divan_obs_asgi.tracing.export.otlp_grpc import GrpcExporter
+
+        # The URL is computed at the first export, because that may log: by then `init` has installed the log handler.
+        return GrpcExporter(exporter_url(endpoint))
+
+    return make
 
 
-class _OtlpExporter(OTLPSpanExporter):
-    """OpenTelemetry's exporter with a faster encoder, which holds the GIL for less time."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._encoder = SpanEncoder()
-
-    def _translate_data(self, data: Sequence[ReadableSpan]) -> ExportTraceServiceRequest:
-        # Parsing the bytes again is done in C, and costs a fiftieth of what the encoder saves.
-        return ExportTraceServiceRequest.FromString(self._encoder.encoded(data))
+def load_exporter() -> None:
+    """Import the exporter and gRPC; the first export would do it, while requests wait for the interpreter."""
+    import divan_obs_asgi.tracing.export.otlp_grpc  # noqa: F401
 
 
 def exporter_url(endpoint: str) -> str:
@@ -171,4 +168,11 @@ def _resource(settings: Settings, redactor: SpanRedactor) -> Resource:
     return Resource(redactor.attributes(resource.attributes), resource.schema_url)
 
 
-__all__ = ["OwnTracerProvider", "application_provider", "build_server_spans", "exporter_url", "make_global"]
+__all__ = [
+    "OwnTracerProvider",
+    "application_provider",
+    "build_server_spans",
+    "exporter_url",
+    "load_exporter",
+    "make_global",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import TimeoutError as NotInTime
 from random import getrandbits
 from time import time_ns
@@ -38,6 +39,7 @@ class FastServerSpans(ServerSpans):
     Args:
         processors: the processors of `provider`.
         queue: the export queue; None without an endpoint.
+        load: imports the exporter; None if nothing has to be imported.
     """
 
     def __init__(
@@ -47,12 +49,14 @@ class FastServerSpans(ServerSpans):
         processors: SpanProcessor,
         sampler: TraceSampler,
         queue: ExportQueue | None,
+        load: Callable[[], object] | None = None,
     ) -> None:
         super().__init__(settings, provider)
         self._sdk = provider
         self._processor = processors
         self._sampler = sampler
         self._queue = queue
+        self._load = load
         self._scope = InstrumentationScope(NAME, __version__)
         self._tail_sampler = (
             TailSampler(settings.tracing.keep_slow_s, settings.tracing.keep_budget)
@@ -60,6 +64,10 @@ class FastServerSpans(ServerSpans):
             else None
         )
         self.finishes_unsampled = self._tail_sampler is not None
+
+    def prepare(self) -> None:
+        if self._load is not None:
+            self._load()
 
     def pause(self) -> None:
         if self._queue is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -228,16 +227,6 @@ def tracer_of(provider: Any) -> Callable[[], Tracer | None]:
     return lambda: tracer
 
 
-@functools.cache
-def _global_tracer() -> Tracer | None:
-    try:
-        from opentelemetry import trace
-    except ImportError:
-        return None
-    # Until a global provider is set, this is a proxy that looks it up later.
-    return trace.get_tracer(_NAME, __version__)
-
-
 def _links_to_current() -> list[Link]:
     try:
         from opentelemetry.trace import Link, get_current_span
@@ -247,10 +236,4 @@ def _links_to_current() -> list[Link]:
     return [Link(current)] if current.is_valid else []
 
 
-# For `divan_obs_asgi.span`, `traced` and `background`: these use the global provider, which `init` and `wrap` set.
-_global_spans = SpanFactory(_global_tracer, RedactionPolicy())
-span = _global_spans.span
-traced = _global_spans.traced
-background = _global_spans.background
-
-__all__ = ["ApplicationSpan", "SpanFactory", "background", "record_error", "span", "traced", "tracer_of", "untraced"]
+__all__ = ["ApplicationSpan", "SpanFactory", "record_error", "tracer_of", "untraced"]

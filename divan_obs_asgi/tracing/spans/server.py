@@ -173,6 +173,9 @@ class ServerSpans(SpanContent, ABC):
         if flush is not None:
             flush(timeout_ms)
 
+    def prepare(self) -> None:
+        """Import what the export needs, before the first request; does nothing for the application's own provider."""
+
     def pause(self) -> None:
         """End the export thread until the next span; does nothing for the application's own provider."""
 
