@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -33,7 +33,7 @@ HIDDEN_KEY = "divan_obs_hidden"
 
 # Attributes of every LogRecord, which are not business fields. `color_message` is uvicorn's: the message again, with
 # ANSI escapes.
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {
+STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
     "asctime",
     "taskName",
@@ -82,6 +82,24 @@ def access_level(record: Record) -> int:
     return _ACCESS_LEVELS.get(record.outcome or "", logging.ERROR)
 
 
+class LineRequest(Protocol):
+    """What a line has of its request."""
+
+    @property
+    def request_id(self) -> str: ...
+
+    @property
+    def trace_id(self) -> str: ...
+
+    @property
+    def span_id(self) -> str: ...
+
+    @property
+    def hidden(self) -> tuple[str, ...]: ...
+
+    def route_so_far(self) -> str: ...
+
+
 class Lines:
     """Builds lines, with the fields that are the same in all of them."""
 
@@ -125,7 +143,7 @@ class Lines:
         return _finished(line, recorded, record.hidden)
 
     def application(
-        self, record: logging.LogRecord, request: Record | None, sample_rate: float, *, recorded: bool = False
+        self, record: logging.LogRecord, request: LineRequest | None, sample_rate: float, *, recorded: bool = False
     ) -> bytes:
         """Return the line of a LogRecord, with the ids of the request in which it was written."""
         line = self._head(record, request)
@@ -154,8 +172,8 @@ class Lines:
         if isinstance(record.stack_info, str):
             line["stack"] = describe_stack(record.stack_info, self._policy, budget)
         # Most records have no fields. This check takes a third of the time of collecting them.
-        if not _STANDARD.issuperset(vars(record)):
-            extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        if not STANDARD_ATTRIBUTES.issuperset(vars(record)):
+            extra = {key: value for key, value in vars(record).items() if key not in STANDARD_ATTRIBUTES}
             self._add_fields(line, extra, budget)
         fields = getattr(record, FIELDS_KEY, None)
         if isinstance(fields, Mapping):
@@ -169,7 +187,7 @@ class Lines:
         line["sample_rate"] = 1.0
         return _finished(line, recorded=False)
 
-    def _head(self, record: logging.LogRecord, request: Record | None) -> dict[str, Any]:
+    def _head(self, record: logging.LogRecord, request: LineRequest | None) -> dict[str, Any]:
         return {
             "ts": timestamp(_unix_ns(record.created)),
             "level": self._policy.redact_text(_written(record.levelname)),
@@ -188,7 +206,7 @@ class Lines:
 
     def _message(self, record: logging.LogRecord, raised: BaseException | None, budget: Budget | None) -> str:
         try:
-            message = self._formatted(record)
+            message = self.formatted(record)
             if raised is not None:
                 message = without_texts(message, raised)
             if "\n" in message:
@@ -202,7 +220,7 @@ class Lines:
         redacted = self._policy.redact_traceback if is_traceback else self._policy.redact_text
         return redacted(message, budget)
 
-    def _formatted(self, record: logging.LogRecord) -> str:
+    def formatted(self, record: logging.LogRecord) -> str:
         """Return the formatted message, with named arguments redacted by their names."""
         arguments, template = record.args, record.msg
         if isinstance(template, BaseException):
@@ -297,4 +315,13 @@ def _pictured(data: bytes, pictures: Mapping[bytes, bytes]) -> bytes:
     return data.replace(b"\0", rb"\\")
 
 
-__all__ = ["ACCESS_LOGGER", "FIELDS_KEY", "HIDDEN_KEY", "Lines", "access_level", "timestamp"]
+__all__ = [
+    "ACCESS_LOGGER",
+    "FIELDS_KEY",
+    "HIDDEN_KEY",
+    "STANDARD_ATTRIBUTES",
+    "LineRequest",
+    "Lines",
+    "access_level",
+    "timestamp",
+]

@@ -17,6 +17,7 @@ from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.logs.child_processes import write_queue_at_child_exit
 from divan_obs_asgi.logs.console_handlers import loggers, remove_all_console_handlers, remove_console_handlers
 from divan_obs_asgi.logs.errors import exception_of
+from divan_obs_asgi.logs.kept_lines import kept_line
 from divan_obs_asgi.logs.libraries import is_failure_of_connection
 from divan_obs_asgi.logs.lines import ACCESS_LOGGER, Lines, access_level
 from divan_obs_asgi.logs.loguru_bridge import installed
@@ -150,7 +151,7 @@ class Logs:
                 else:
                     self._put(line, level, error)
         elif request is not None and self._recorder.wants(request) and (writes or self._own_loggers.include(record)):
-            self._recorder.keep(request, self._lines.application(record, request, 1.0, recorded=True), level)
+            self._recorder.keep(request, kept_line(self._lines, record, request), level)
 
     def _put(self, line: bytes, level: int, error: BaseException | None) -> None:
         self.sink.put(line, level)

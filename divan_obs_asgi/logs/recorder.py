@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 
 from divan_obs_asgi.connection.record import Record
+from divan_obs_asgi.logs.kept_lines import KeptLine
 
 _COMPONENT = "flight_recorder"
 
@@ -15,7 +16,8 @@ class FlightRecorder:
     """
     Buffers the last lines of each connection that level or sampling suppress, and writes them if it fails or is slow.
 
-    The connection's record holds the finished, redacted lines. If the connection succeeds, they are dropped with it.
+    The connection's record holds the lines. Most of them are rendered only when they are written. If the connection
+    succeeds, they are dropped with it.
 
     Args:
         max_lines: maximum lines of one connection; 0 disables the recorder.
@@ -46,11 +48,11 @@ class FlightRecorder:
             return True
         return 0 < self._slow_s < record.duration_s and not record.lingers
 
-    def keep(self, record: Record, line: bytes, level: int) -> None:
+    def keep(self, record: Record, line: KeptLine | bytes, level: int) -> None:
         """Buffer a line. A line after the end of the request (of a background task) is written at once."""
         if record.outcome is not None:
             record.late_lines += 1
-            self._write(line, level)
+            self._write(line if isinstance(line, bytes) else line.render(record), level)
             return
         ring = record.kept_lines
         if ring is None:
@@ -61,27 +63,38 @@ class FlightRecorder:
     def finish(self, record: Record) -> None:
         """Write or drop the buffered lines of the finished record."""
         ring, record.kept_lines = record.kept_lines, None
-        if ring is not None and self.emits_for(record):
-            for line, level in ring.lines:
-                self._write(line, level)
+        if ring is None or not self.emits_for(record):
+            return
+        failure: Exception | None = None
+        for line, level in ring.lines:
+            try:
+                self._write(line if isinstance(line, bytes) else line.render(record), level)
+            except Exception as error:
+                failure = error
+        if failure is not None:
+            raise failure
 
 
 class Ring:
     """A bounded buffer of the newest lines. Worker threads of a framework may write to it too."""
 
     def __init__(self, max_lines: int, max_bytes: int) -> None:
-        self.lines: deque[tuple[bytes, int]] = deque()
+        self.lines: deque[tuple[KeptLine | bytes, int]] = deque()
         self._room = max_bytes
         self._max_lines = max_lines
         self._lock = threading.Lock()
 
-    def append(self, line: bytes, level: int) -> None:
+    def append(self, line: KeptLine | bytes, level: int) -> None:
         """Add a line, and remove the oldest ones if there are too many."""
         with self._lock:
             self.lines.append((line, level))
-            self._room -= len(line)
+            self._room -= _size(line)
             while self._room < 0 or len(self.lines) > self._max_lines:
-                self._room += len(self.lines.popleft()[0])
+                self._room += _size(self.lines.popleft()[0])
+
+
+def _size(line: KeptLine | bytes) -> int:
+    return len(line) if isinstance(line, bytes) else line.size
 
 
 __all__ = ["FlightRecorder", "Ring"]
