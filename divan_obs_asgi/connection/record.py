@@ -9,7 +9,7 @@ from time import perf_counter, time_ns
 from typing import Any, NamedTuple, Protocol, Self
 
 from divan_obs_asgi.connection.routes import RECORD_KEY, UNMATCHED
-from divan_obs_asgi.connection.wait_times import WaitTimes
+from divan_obs_asgi.connection.wait_times import Cause, WaitTimes
 from divan_obs_asgi.internal_errors import InternalErrors, is_exit
 from divan_obs_asgi.types import ConnectionKind, Outcome
 
@@ -71,6 +71,7 @@ class Record:
             sets (`divan_obs_asgi.operation`, `divan_obs_asgi.fail`).
         housekeeping, waits: see `RequestRecord`.
         waited: what it has waited for, and how long; None where that is not measured.
+        waited_s: the seconds of each cause, which add up to `duration_s`; set at the end of a slow or failed request.
         held: lines of frameworks about failures, in order. At the end those are written that the record's own line
             does not repeat.
         is_reported: whether the record's own line has logged `error`.
@@ -99,6 +100,7 @@ class Record:
     housekeeping = False
     waits = False
     waited: WaitTimes | None = None
+    waited_s: dict[Cause, float] | None = None
     held: list[HeldLine] | None = None
     is_reported = False
     log_rate: float | None = None

@@ -27,6 +27,7 @@ from divan_obs_asgi.metrics.family import (
     SHIFT_BUCKETS,
     SIZE_BUCKETS,
     VITAL_BUCKETS_S,
+    WAIT_BUCKETS_S,
     Family,
     Metric,
     counter,
@@ -76,6 +77,13 @@ class Catalogue:
         ["route", "type"],
         "Exceptions that ended an HTTP request, or were raised after its response (background tasks), by class.",
         "MetricsMiddleware",
+    )
+    http_wait = histogram(
+        "http_request_wait_seconds",
+        ["route", "cause"],
+        "Seconds that an HTTP request waited for one cause; excludes long polls; needs OBS_METRICS_WAIT_TIMES.",
+        "MetricsMiddleware",
+        WAIT_BUCKETS_S,
     )
     http_in_flight = gauge(
         "http_requests_in_flight",

@@ -31,6 +31,8 @@ JOB_BUCKETS_S = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.
 LAG_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 # A PING takes a fraction of a millisecond. Edges at 0.2 and 0.3 s: slower, Redis and PostgreSQL count as not ready.
 DEPENDENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
+# Few, because each route has up to nine causes.
+WAIT_BUCKETS_S = (0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 5.0)
 # The limits of good and poor in web-vitals 6: INP 0.2 and 0.5 s, TTFB 0.8 and 1.8, FCP 1.8 and 3, LCP 2.5 and 4.
 VITAL_BUCKETS_S = (0.2, 0.5, 0.8, 1.8, 2.5, 3.0, 4.0)
 # The limits of good and poor for CLS, a score.

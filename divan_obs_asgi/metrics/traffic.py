@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from prometheus_client import Counter
 
 from divan_obs_asgi.connection.app_errors import own_failure
+from divan_obs_asgi.connection.measured import MeasuredRequest
 from divan_obs_asgi.connection.record import Record
 from divan_obs_asgi.connection.request import Direction, RequestRecord
 from divan_obs_asgi.metrics.family import Metric
@@ -103,6 +104,14 @@ class HttpTraffic:
         return counter
 
 
+def count_waits(metrics: Metrics, record: MeasuredRequest) -> None:
+    """Count what a finished request has waited for."""
+    if not record.lingers:
+        for cause, waited_s in record.time_by_cause().items():
+            if waited_s:
+                fast_buckets(child_of(metrics.http_wait, record.route, cause)).observe(waited_s)
+
+
 class WebSocketTraffic:
     """
     Counts WebSocket connections: messages while a connection is open, everything else at its end.
@@ -160,4 +169,4 @@ class _MessageCounter:
         counter.flush()
 
 
-__all__ = ["HttpTraffic", "Traffic", "WebSocketTraffic", "count_operation"]
+__all__ = ["HttpTraffic", "Traffic", "WebSocketTraffic", "count_operation", "count_waits"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from types import CoroutineType
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import anyio
@@ -13,10 +14,13 @@ import anyio
 from divan_obs_asgi.connection.app_errors import own_failure
 from divan_obs_asgi.connection.channel import Channel
 from divan_obs_asgi.connection.event import EventRecord
+from divan_obs_asgi.connection.gc_pauses import pauses
 from divan_obs_asgi.connection.headers import keep_headers
+from divan_obs_asgi.connection.measured import MeasuredRequest, in_steps, measured_request
 from divan_obs_asgi.connection.record import CONTEXT_KEY, RECORD_KEY, current_record
 from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.connection.routes import RouteTemplates
+from divan_obs_asgi.connection.thread_waits import measure_threads
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.internal_errors import is_exit
 from divan_obs_asgi.observability.observers import Observer
@@ -57,6 +61,11 @@ class RecordMiddleware(ABC):
         self._neighbours: tuple[RecordMiddleware, ...] = (self,)
         self._disconnects = obs.disconnects
         self._cancels = bool(obs.disconnects.cancelled)
+        self._measured_request: type[MeasuredRequest] | None = None
+        if obs.settings.requests.wait_times_enabled:
+            self._measured_request = measured_request(obs.settings.slow_s)
+            pauses.measure()
+            measure_threads()
         self._find_routes()
         observes_events = type(self).observe_event is not RecordMiddleware.observe_event
         obs.observers.join(self, events=observes_events)
@@ -114,7 +123,13 @@ class RecordMiddleware(ABC):
                 if undo:
                     self._undo(undo)
             return
-        record = RequestRecord(scope, self._routes, self.obs.faults)
+        measured: MeasuredRequest | None = None
+        if self._measured_request is not None and scope["type"] == "http":
+            record = measured = self._measured_request(scope, self._routes, self.obs.faults)
+            measured.paused_s = pauses.total_s
+        else:
+            # A WebSocket lasts for minutes, and is never slow.
+            record = RequestRecord(scope, self._routes, self.obs.faults)
         scope[RECORD_KEY] = record
         # Unconditionally: this task may have inherited the record of another request.
         around = current_record.get()
@@ -130,9 +145,18 @@ class RecordMiddleware(ABC):
             watched.add(channel)
         try:
             if self._cancels:
-                await self._cancellable(scope, channel)
+                call: Awaitable[None] = self._cancellable(scope, channel)
             else:
-                await self._inner(scope, channel.receive, channel.send)
+                call = self._inner(scope, channel.receive, channel.send)
+            if measured is None or type(call) is not CoroutineType:
+                await call
+            else:
+                try:
+                    rest = in_steps(call, call.send(None), measured)
+                except StopIteration:
+                    pass
+                else:
+                    await rest
         except BaseException as error:
             if record.outcome is None:
                 record.raised(error)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING
 
+from divan_obs_asgi.connection.measured import MeasuredRequest
 from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
 from divan_obs_asgi.metrics import HttpTraffic, Traffic, WebSocketTraffic, ZeroSeries
+from divan_obs_asgi.metrics.traffic import count_waits
 from divan_obs_asgi.middlewares.base import RecordMiddleware, Undo
 from divan_obs_asgi.types import ASGIApp, Scope
 
@@ -28,6 +31,8 @@ class MetricsMiddleware(RecordMiddleware):
         if not obs.settings.metrics.enabled:
             raise MiddlewareNotUsed("OBS_METRICS_ENABLED is false")
         super().__init__(app, obs)
+        self._counts_waits = obs.settings.metrics.wait_times
+        self._count_waits = partial(count_waits, obs.metrics)
         self._known = ZeroSeries(obs.metrics, app)
         middleware = weakref.ref(self)
 
@@ -51,6 +56,8 @@ class MetricsMiddleware(RecordMiddleware):
             self.obs.faults.report("known_series", error)
 
     def observe(self, scope: Scope, record: RequestRecord) -> Undo | None:
+        if self._counts_waits and isinstance(record, MeasuredRequest):
+            record.add_finisher("wait_times", self._count_waits)
         traffic = self._traffic[record.kind]
         # A stack further out may count it already.
         return traffic.begin(record) if record.add_finisher(self.component, traffic.finish) else None

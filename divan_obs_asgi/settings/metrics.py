@@ -26,6 +26,12 @@ class MetricSettings:
     created: bool = flag(
         "OBS_METRICS_CREATED", boolean, False, "Expose the creation time of each series (`_created`); doubles the page."
     )
+    wait_times: bool = flag(
+        "OBS_METRICS_WAIT_TIMES",
+        boolean,
+        False,
+        "Expose what requests wait for, by route and cause; needs OBS_WAIT_TIMES_ENABLED.",
+    )
     multiproc_dir: str | None = flag(
         "PROMETHEUS_MULTIPROC_DIR",
         directory,

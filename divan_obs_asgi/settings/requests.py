@@ -1,4 +1,4 @@
-"""Flags of requests: context variables, ids, quiet paths, cancellation."""
+"""Flags of requests: context variables, ids, wait times, quiet paths, cancellation."""
 
 from __future__ import annotations
 
@@ -35,6 +35,12 @@ class RequestSettings:
         one_of(*ID_FORMATS),
         "uuid4",
         "Format of new ids: uuid4 (random) or uuid7 (sorted by time, RFC 9562).",
+    )
+    wait_times_enabled: bool = flag(
+        "OBS_WAIT_TIMES_ENABLED",
+        boolean,
+        True,
+        "Measure what each request waits for, and log it for slow and failed ones (`waited`).",
     )
     quiet_paths: tuple[str, ...] = flag(
         "OBS_QUIET_PATHS",

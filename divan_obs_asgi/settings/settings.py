@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -199,6 +200,14 @@ class Settings:
 
     def _is_weak_key(self, key: str) -> bool:
         return len(key) < SECRET_LENGTH or (not self.service.is_test_env and is_guessable(key))
+
+    @property
+    def slow_s(self) -> float:
+        """The seconds after which a request is slow, for its log line or for its span; infinite if none is."""
+        limits = [self.logs.slow_ms / 1e3] if self.logs.slow_ms else []
+        if self.tracing.enabled and self.tracing.keep_errors:
+            limits.append(self.tracing.keep_slow_s)
+        return min(limits, default=math.inf)
 
     @property
     def dev_is_explicit(self) -> bool:

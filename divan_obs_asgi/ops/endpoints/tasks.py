@@ -12,6 +12,7 @@ from anyio import get_current_task, get_running_tasks
 from starlette.requests import Request
 from starlette.responses import Response
 
+from divan_obs_asgi.connection.measured import awaited_by
 from divan_obs_asgi.observability.ops_endpoints import Endpoint, Operation, ResponseDescription, Schema
 from divan_obs_asgi.ops.guard import Guard
 from divan_obs_asgi.ops.responses import json_response
@@ -123,7 +124,7 @@ def frames_of(awaitable: object) -> list[FrameType]:
 def _step(awaitable: Any) -> tuple[FrameType | None, Any]:
     for frame, inner in _KINDS:
         if hasattr(awaitable, frame):
-            return getattr(awaitable, frame), getattr(awaitable, inner)
+            return getattr(awaitable, frame), getattr(awaitable, inner) or awaited_by(awaitable)
     return None, None
 
 

@@ -13,6 +13,7 @@ from opentelemetry.util.types import AttributeValue
 from divan_obs_asgi.connection.record import Record
 from divan_obs_asgi.connection.request import OTHER_METHOD, RequestRecord
 from divan_obs_asgi.connection.routes import UNMATCHED
+from divan_obs_asgi.connection.wait_times import CALLS
 from divan_obs_asgi.names import class_name
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.settings import Settings
@@ -90,6 +91,8 @@ class SpanContent:
             attributes["divan.operation"] = record.operation
         if record.outcome in FAILED:
             attributes["error.type"] = error_type(record, self._redacted)
+        if record.waited_s is not None:
+            attributes.update(wait_times(record))
         return attributes
 
     def _links(self, record: Record) -> tuple[Link, ...]:
@@ -104,6 +107,17 @@ class SpanContent:
             value = attributes.get(new, known.get(new))
             if value is not None:
                 attributes[old] = value
+
+
+def wait_times(record: Record) -> Attributes:
+    """Return what a slow or failed request has waited for, in seconds; nothing for others."""
+    attributes: Attributes = {}
+    if record.waited is not None and record.waited_s is not None:
+        for cause, waited_s in record.waited_s.items():
+            attributes[f"divan.waited.{cause}.duration"] = round(waited_s, 6)
+            if cause in CALLS:
+                attributes[f"divan.waited.{cause}.count"] = record.waited.counts[cause]
+    return attributes
 
 
 def error_type(record: Record, redacted: Callable[[str], str]) -> str:
@@ -140,4 +154,4 @@ def _full(address: str) -> str | None:
 
 _ADDRESSES: dict[str, Callable[[str], str | None] | None] = {"none": None, "network": _network, "full": _full}
 
-__all__ = ["Attributes", "SpanContent", "error_type", "scope_at_start"]
+__all__ = ["Attributes", "SpanContent", "error_type", "scope_at_start", "wait_times"]
