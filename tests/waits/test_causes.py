@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import gc
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 from typing import Any
 
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 from starlette.applications import Starlette
@@ -117,7 +118,7 @@ def test_a_held_event_loop_is_found(backend: str) -> None:
 
     async def work() -> None:
         async def block() -> None:
-            time.sleep(WAIT_S)
+            time.sleep(WAIT_S)  # noqa: ASYNC251
 
         holder = asyncio.get_running_loop().create_task(block())
         await asyncio.sleep(0.005)
@@ -169,9 +170,7 @@ def test_a_wait_for_a_thread_of_an_executor_is_found(backend: str) -> None:
         with ThreadPoolExecutor(1) as executor:
             loop = asyncio.get_running_loop()
             # In a context of its own: this call is not of the request.
-            taken = functools.partial(executor.submit, time.sleep, WAIT_S)
-            asyncio.get_running_loop().call_soon(taken, context=__import__("contextvars").Context())
-            await asyncio.sleep(0)
+            Context().run(executor.submit, time.sleep, WAIT_S)
             await loop.run_in_executor(executor, str)
 
     assert share(line_of(work, backend), "thread_ms") > 0.5
@@ -291,7 +290,7 @@ def test_a_streamed_response_counts_to_its_end() -> None:
 
 def test_a_fast_request_says_nothing() -> None:
     """Nor one without the flag."""
-    assert "waited" not in line_of(lambda: anyio.sleep(0), LOG_SLOW_MS="30000")
+    assert "waited" not in line_of(lambda: anyio.lowlevel.checkpoint(), LOG_SLOW_MS="30000")
     assert "waited" not in line_of(lambda: anyio.sleep(0.01), OBS_WAIT_TIMES_ENABLED="false")
 
 
