@@ -40,6 +40,7 @@ def board(parameters: Parameters) -> Board:
             ),
             (_of_each(series, _REDIS, "Redis"), _of_each(series, _POSTGRES, "PostgreSQL")),
             (_means(series), _how_often(series), _suffering(series)),
+            (_waits(series),),
         ),
     )
 
@@ -125,6 +126,17 @@ def _suffering(series: Series) -> Panel:
         "percentunit",
         Query(error_ratio(series, RATE), "{{job}}"),
         limits=(ERROR_RATIO,),
+    )
+
+
+def _waits(series: Series) -> Panel:
+    return timeseries(
+        "What do requests wait for?",
+        "Seconds per second that all requests together spend on each cause. Needs OBS_METRICS_WAIT_TIMES=true.",
+        "s",
+        Query(per_second(series.sum(Catalogue.http_wait), "cause"), "{{cause}}"),
+        alert="ApiLatencyP95High",
+        is_stacked=True,
     )
 
 

@@ -37,7 +37,6 @@ def board(parameters: Parameters) -> Board:
             _at_a_glance(series, parameters),
             (_errors(series), _latency(series, parameters)),
             (_failing_routes(series), _slow_routes(series)),
-            (_waits(series),),
             (_clients(series), _dependencies(series), _event_loop(series)),
             (_jobs(series), _last_successes(series, parameters)),
         ),
@@ -140,17 +139,6 @@ def _slow_routes(series: Series) -> Panel:
         Query(latency_in_view(0.5, buckets, *_BY_ROUTE), "50%", "s"),
         Query(Vector(f"{in_view(series.count(Catalogue.http_duration), *_BY_ROUTE)} > 0"), "Requests", "short"),
         alert="ApiLatencyP95High",
-    )
-
-
-def _waits(series: Series) -> Panel:
-    return timeseries(
-        "What do requests wait for?",
-        "Seconds per second that all requests together spend on each cause. Needs OBS_METRICS_WAIT_TIMES=true.",
-        "s",
-        Query(per_second(series.sum(Catalogue.http_wait), "cause"), "{{cause}}"),
-        alert="ApiLatencyP95High",
-        is_stacked=True,
     )
 
 
