@@ -62,4 +62,4 @@ def test_a_cycle_would_be_seen() -> None:
         await application(scope, receive, send)
 
     left = garbage_of("httptools", obs.build_stack(stores_itself, Observed().obs, CORE), ["ok"], TIMES)
-    assert ours(left["ok"])["RequestRecord"] == TIMES
+    assert ours(left["ok"])["MeasuredRequest"] == TIMES
