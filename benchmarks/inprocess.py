@@ -42,7 +42,7 @@ LOG_FIELDS = frozenset(
 BUCKETS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.12, 0.15, 0.2, 0.3, 0.4, 0.5, 1.0, 2.5, 5.0)
 
 # What a browser's fetch() looks like behind a proxy. No traceparent: the sampler decides. No X-Request-Id: one is made.
-_HEADERS = (
+HEADERS = (
     (b"host", b"api.example.org"),
     (b"x-forwarded-for", b"203.0.113.7"),
     (b"x-forwarded-proto", b"https"),
@@ -146,28 +146,49 @@ def new_scope(*headers: tuple[bytes, bytes]) -> Scope:
         "path": "/users/42",
         "raw_path": b"/users/42",
         "query_string": b"",
-        "headers": [*_HEADERS, *headers],
+        "headers": [*HEADERS, *headers],
         "state": {},
     }
 
 
-async def _receive() -> Message:
-    return {"type": "http.request", "body": b"", "more_body": False}
+class Cycle:
+    """
+    What a server keeps for a request: its scope, and the `receive` and `send` that an application is called with.
+
+    They are methods, as in uvicorn, hypercorn and daphne: what holds `send` beyond the request holds the scope too.
+    """
+
+    def __init__(self, *headers: tuple[bytes, bytes]) -> None:
+        self.scope = new_scope(*headers)
+
+    async def receive(self) -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(self, message: Message) -> None:
+        pass
 
 
-async def _send(message: Message) -> None:
-    pass
+class KeepingCycle(Cycle):
+    """Keeps what the application has sent."""
+
+    def __init__(self, *headers: tuple[bytes, bytes]) -> None:
+        super().__init__(*headers)
+        self.sent: list[Message] = []
+
+    async def send(self, message: Message) -> None:
+        self.sent.append(message)
 
 
 async def burst(variant: Variant, requests: int) -> float:
     """Return the microseconds of processor time that a request took, over `requests` of them one after the other."""
     app = variant.app
-    scopes = [new_scope() for _ in range(requests)]
+    cycles = [Cycle() for _ in range(requests)]
     gc.collect()  # What other variants left behind is not this one's to clear; its own garbage is.
     start = time.process_time()
-    while scopes:
+    while cycles:
         # As a server does, the request is let go of when it is answered, and all that hangs on it.
-        await app(scopes.pop(), _receive, _send)
+        cycle = cycles.pop()
+        await app(cycle.scope, cycle.receive, cycle.send)
     variant.settle()
     took_s = time.process_time() - start
     variant.flush()
@@ -209,13 +230,9 @@ def _check(variant: Variant, fine: bool, expected: str) -> None:
 
 
 async def _answered_id(app: ASGIApp, *headers: tuple[bytes, bytes]) -> str | None:
-    sent: list[Message] = []
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    await app(new_scope(*headers), _receive, send)
-    ids = [value.decode() for name, value in sent[0]["headers"] if name.lower() == b"x-request-id"]
+    cycle = KeepingCycle(*headers)
+    await app(cycle.scope, cycle.receive, cycle.send)
+    ids = [value.decode() for name, value in cycle.sent[0]["headers"] if name.lower() == b"x-request-id"]
     return ids[0] if len(ids) == 1 else None
 
 

@@ -177,25 +177,21 @@ async def verify(name: str, counting: Counting) -> None:
         Misconfigured: where they are not answered or not counted.
     """
     before = counting.counted()
-    status: list[int] = []
-
-    async def send(message: Any) -> None:
-        if "status" in message:
-            status.append(message["status"])
-
-    for _ in range(2):
-        await counting.app(inprocess.new_scope(), inprocess._receive, send)
-    if status != [200, 200] or counting.counted() != before + 2:
+    cycles = [inprocess.KeepingCycle(), inprocess.KeepingCycle()]
+    for cycle in cycles:
+        await counting.app(cycle.scope, cycle.receive, cycle.send)
+    if [cycle.sent[0]["status"] for cycle in cycles] != [200, 200] or counting.counted() != before + 2:
         raise Misconfigured(f"{name}: expected 2 requests, answered and counted.")
 
 
 async def burst(app: ASGIApp, requests: int) -> float:
     """Return the microseconds of processor time that a request took, over `requests` of them one after the other."""
-    scopes = [inprocess.new_scope() for _ in range(requests)]
+    cycles = [inprocess.Cycle() for _ in range(requests)]
     gc.collect()
     start = time.thread_time()
-    for scope in scopes:
-        await app(scope, inprocess._receive, inprocess._send)
+    while cycles:
+        cycle = cycles.pop()
+        await app(cycle.scope, cycle.receive, cycle.send)
     return (time.thread_time() - start) / requests * 1e6
 
 

@@ -17,6 +17,7 @@ import structlog
 from asgi_correlation_id import CorrelationIdMiddleware, correlation_id
 from opentelemetry import trace
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware as ContribMiddleware
+from opentelemetry.sdk.trace.export import SpanExporter
 from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_fastapi_instrumentator import metrics
 from prometheus_fastapi_instrumentator.instrumentation import PrometheusFastApiInstrumentator
@@ -84,10 +85,19 @@ class StructlogAccessLog:
             )
 
 
-def assembled(mode: Mode) -> Variant:
+def exporter_to(collector: str) -> SpanExporter | None:
+    """Return the SDK's exporter to an OTLP endpoint, as a team would configure it; None if there is no endpoint."""
+    if not collector:
+        return None
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
+    return OTLPSpanExporter(endpoint=collector, insecure=True)
+
+
+def assembled(mode: Mode, collector: str = "") -> Variant:
     """asgi-correlation-id, opentelemetry-instrumentation-asgi with one span, starlette_exporter, structlog."""
     sink, exporter = Sink(), Discard()
-    provider = tracer_provider(mode, exporter)
+    provider = tracer_provider(mode, exporter_to(collector) or exporter)
     # starlette_exporter keeps its metrics on the class, by prefix, in the global registry.
     prefix = f"assembled_{mode.replace('.', '_')}"
     tracing = Middleware(ContribMiddleware, tracer_provider=provider, exclude_spans=["send", "receive"])
@@ -102,10 +112,10 @@ def assembled(mode: Mode) -> Variant:
     return Variant("assembled", mode, app, sink, exporter, provider.force_flush, counted)
 
 
-def leanest(mode: Mode) -> Variant:
+def leanest(mode: Mode, collector: str = "") -> Variant:
     """asgi-correlation-id, Starlette's own OpenTelemetryMiddleware, prometheus-fastapi-instrumentator, structlog."""
     sink, exporter, registry = Sink(), Discard(), CollectorRegistry()
-    provider = tracer_provider(mode, exporter)
+    provider = tracer_provider(mode, exporter_to(collector) or exporter)
     app = application(Middleware(StructlogAccessLog, sink=sink))
     # Its default is a counter, two summaries and two histograms; the job asks for one counter and one histogram.
     PrometheusFastApiInstrumentator(should_group_status_codes=False, registry=registry).add(
