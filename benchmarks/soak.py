@@ -39,7 +39,7 @@ from starlette.websockets import WebSocket
 
 from benchmarks.inprocess import application
 from benchmarks.measuring import heading, machine
-from benchmarks.served import Collector
+from benchmarks.served.collector import Collector
 
 NAMES = ("bare", "ours")
 PACKAGES = ("uvicorn", "python-socketio", "httptools", "grpcio", "starlette", "prometheus_client", "opentelemetry-sdk")
@@ -226,7 +226,7 @@ def measured(name: str, requests: int) -> list[float]:
     """Return the server's megabytes at the start and after each tenth of the requests."""
     chance = random.Random(name)
     collector = Collector()
-    with served(name, f"http://127.0.0.1:{collector.port}") as (pid, port):
+    with served(name, collector.endpoint) as (pid, port):
         found = [resident_mb(pid)]
         for _ in range(LOOKS):
             uvloop.run(send(port, requests // LOOKS, chance))

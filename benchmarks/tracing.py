@@ -143,15 +143,11 @@ async def verify(traced: Traced) -> None:
     variant = traced.variant
     exporter = variant.exporter
     called = (b"traceparent", f"00-{CALLER}-00f067aa0ba902b7-01".encode())
-    status, before = [], exporter.spans
-
-    async def send(message: Any) -> None:
-        status.append(message.get("status"))
-
-    await variant.app(inprocess.new_scope(called), inprocess._receive, send)
+    cycle, before = inprocess.KeepingCycle(called), exporter.spans
+    await variant.app(cycle.scope, cycle.receive, cycle.send)
     variant.flush()
     span = exporter.last
-    inprocess._check(variant, status[0] == 200, "status 200")
+    inprocess._check(variant, cycle.sent[0]["status"] == 200, "status 200")
     inprocess._check(variant, exporter.spans == before + 1, "one span a request")
     assert span is not None
     assert span.context is not None

@@ -1,0 +1,1 @@
+"""What observing costs a served request: two servers, this stack, and what a team assembles today."""
