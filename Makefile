@@ -30,7 +30,7 @@ help:
 	@echo "make test   all tests against the built wheel, on every interpreter found; lint and types"
 	@echo "make check  lint, types and core tests of the work tree but for the slow ones, in under a minute"
 	@echo "make docs   the pages of docs/ and the API reference in .site; a warning is an error"
-	@echo "make bench  microseconds per request and megabytes redacted per second, beside others; memory under load"
+	@echo "make bench  served requests per second, microseconds, megabytes redacted, beside others; memory under load"
 	@echo "make load   k6 against the reference backend with and without the library: latency, errors, processor time; SHORT=1 for CI"
 	@echo "make clean  remove everything that these made"
 

@@ -8,6 +8,8 @@ command -v redis-server >/dev/null || packages="$packages redis-server"
 command -v promtool >/dev/null || packages="$packages prometheus"
 command -v amtool >/dev/null || packages="$packages prometheus-alertmanager"
 command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || packages="$packages postgresql"
+# Sends the requests of benchmarks/served; without it a slower client in Python does.
+command -v wrk >/dev/null || packages="$packages wrk"
 # For a certificate of the tests' own.
 command -v openssl >/dev/null || packages="$packages openssl"
 # For the JavaScript client of Socket.IO, the TypeScript compiler and what drives the browser, which the tests fetch

@@ -16,7 +16,7 @@ from benchmarks.served import __main__ as command  # noqa: F401 - without what t
 from tests.patience import PATIENCE_S
 from tests.servers.process import children
 
-SHORT = ("--rounds", "1", "--seconds", "1", "--variants", "ours", "--modes", "on")
+SHORT = ("--rounds", "1", "--seconds", "1", "--variants", "ours")
 # What a shell starts in the background ignores Ctrl-C, and what that starts inherits it.
 COMMAND = """
 import runpy, signal, sys
@@ -27,20 +27,25 @@ runpy.run_module("benchmarks.served", run_name="__main__", alter_sys=True)
 
 
 @pytest.mark.slow
-def test_the_table_has_every_case() -> None:
-    """Two servers, two variants; spans discarded and sent to a collector."""
-    done = subprocess.run([sys.executable, "-c", COMMAND, *SHORT], capture_output=True, text=True, check=True)
+@pytest.mark.parametrize(
+    ("server", "mode", "cases", "targets"),
+    [
+        ("uvicorn", "on", [["bare"], ["ours", "on", "discarded"], ["ours", "on", "otlp"]], 4),
+        ("granian", "off", [["bare"], ["ours", "off"]], 0),
+    ],
+    ids=["uvicorn", "granian"],
+)
+def test_the_table_has_every_case(server: str, mode: str, cases: list[list[str]], targets: int) -> None:
+    """The bare application beside ours; spans are discarded, or arrive at a collector."""
+    arguments = [*SHORT, "--servers", server, "--modes", mode]
+    done = subprocess.run([sys.executable, "-c", COMMAND, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     heads = next(number for number, line in enumerate(lines) if line.startswith("server "))
-    rows = [line.split() for line in lines[heads + 1 : heads + 7]]
-    assert [row[:4] if "ours" in row else row[:2] for row in rows] == [
-        case
-        for server in ("uvicorn", "granian")
-        for case in ([server, "bare"], [server, "ours", "on", "discarded"], [server, "ours", "on", "otlp"])
-    ]
-    assert all(float(row[2 if "bare" in row else 4]) > 0 for row in rows)
-    targets = [line for line in lines if ", target at " in line]
-    assert len(targets) == 8
+    rows = [line.split() for line in lines[heads + 1 : heads + 1 + len(cases)]]
+    assert [row[: len(case) + 1] for row, case in zip(rows, cases, strict=True)] == [[server, *case] for case in cases]
+    assert all(float(row[len(case) + 1]) > 0 for row, case in zip(rows, cases, strict=True))
+    assert sum(", target at " in line for line in lines) == targets
 
 
 @pytest.mark.slow
