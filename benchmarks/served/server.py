@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -45,8 +46,7 @@ class Server:
 
     def rss_mb(self) -> float:
         """Return the resident memory of the process that serves: the largest of the tree."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return max(_rss_mb(pid) for pid in (str(self.pid), *children))
+        return max(_rss_mb(pid) for pid in (str(self.pid), *_children(self.pid)))
 
 
 @contextlib.contextmanager
@@ -72,12 +72,25 @@ def serving(case: Case, collector: str, core: int, report: Path) -> Iterator[Ser
         _await_response(process, case, port)
         yield Server(process.pid, port)
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a server in order, or else by force: its workers too, which would outlive it."""
+    process.terminate()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        workers = _children(process.pid)
+        process.kill()
+        process.wait()
+        for worker in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(worker), signal.SIGKILL)
+
+
+def _children(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 def _await_response(process: subprocess.Popen[bytes], case: Case, port: int) -> None:
