@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -14,6 +15,7 @@ import httpx
 import pytest
 import redis
 import redis.asyncio
+import requests
 from opentelemetry import context, trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
@@ -63,6 +65,8 @@ def formatted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @contextmanager
 def tracing(exported: Exported, ratio: str) -> Iterator[Observed]:
     flags = {"OBS_TRACING_ENABLED": "true", "OBS_TRACING_CLIENTS": LIBRARIES, "OTEL_TRACES_SAMPLER_ARG": ratio}
+    # The bypass is for OpenTelemetry's instrumentations; our own spans look first whether anything is recorded.
+    flags["OBS_TRACING_CLIENT_SPANS"] = "contrib"
     observed = Observed(flags, span_exporter=exported)
     with instrumented(observed, LIBRARIES):
         yield observed
@@ -87,6 +91,48 @@ def application(redis_url: str, postgres_url: str, neighbour_url: str) -> Starle
         return JSONResponse([selected, counted, sent])
 
     return Starlette(routes=[Route("/use", use)])
+
+
+@pytest.mark.parametrize("ratio", ["0", "1"])
+def test_every_http_call_sends_the_trace_and_the_id(ratio: str, exported: Exported) -> None:
+    """httpx and requests send traceparent, tracestate, baggage and X-Request-Id; only a recorded call has a span."""
+    names = "traceparent", "tracestate", "baggage", "x-request-id"
+    heard: list[dict[str, str]] = []
+
+    async def echo(request: Request) -> Response:
+        return JSONResponse({name: request.headers.get(name) for name in names})
+
+    async def call(request: Request) -> Response:
+        async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
+            heard.append((await client.get(serving.url)).json())
+        blocking: tuple[Any, ...] = httpx.get, requests.get
+        for get in blocking:
+            heard.append((await anyio.to_thread.run_sync(partial(get, serving.url, timeout=PATIENCE_S))).json())
+        return JSONResponse({})
+
+    trace_id, before = "4bf92f3577b34da6a3ce929d0e0e4736", (requests.Session.send, httpx.HTTPTransport.handle_request)
+    flags = {"OBS_TRACING_ENABLED": "true", "OBS_TRACING_CLIENTS": "httpx,requests"}
+    flags |= {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": ratio}
+    observed = Observed(flags, span_exporter=exported)
+    headers = [
+        (b"traceparent", f"00-{trace_id}-00f067aa0ba902b7-01".encode()),
+        (b"tracestate", b"vendor=1"),
+        (b"baggage", b"shop=7"),
+        (b"x-request-id", b"an-id-of-the-caller"),
+    ]
+    echoing = Starlette(routes=[Route("/", echo)])
+    with serve(echoing, lifespan="off") as serving, instrumented(observed, "httpx,requests"):
+        app = obs.build_stack(Starlette(routes=[Route("/", call)]), observed.obs)
+        answer = anyio.run(converse, app, http_scope("/", headers=headers))
+    observed.obs.flush()
+    assert answer.status == 200, answer.error
+    for each in heard:
+        assert each["traceparent"].startswith(f"00-{trace_id}-")
+        assert each["traceparent"].endswith("-01" if ratio == "1" else "-00")
+        assert (each["tracestate"], each["baggage"]) == ("vendor=1", "shop=7")
+        assert [each["x-request-id"].encode()] == answer.header(b"x-request-id")
+    assert [span.name for span in exported.spans] == (["GET", "GET", "GET", "GET /"] if ratio == "1" else [])
+    assert (requests.Session.send, httpx.HTTPTransport.handle_request) == before
 
 
 async def neighbour(scope: Any, receive: Any, send: Any) -> None:
@@ -173,7 +219,7 @@ def test_undoing_leaves_the_methods_as_they_were(exported: Exported) -> None:
     with tracing(exported, "1"):
         patched = methods_of("redis")[redis.Redis, "execute_command"]
         assert inspect.isfunction(patched)
-        assert patched is not before[1][redis.Redis, "execute_command"]
+        assert patched is not before[[*CLASSES].index("redis")][redis.Redis, "execute_command"]
     assert [methods_of(library) for library in CLASSES] == before
 
 

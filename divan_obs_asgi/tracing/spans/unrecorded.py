@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
+from opentelemetry import propagate
 from opentelemetry.trace import get_current_span
 
+from divan_obs_asgi.tracing.propagation.context import current, is_http_suppressed
 from divan_obs_asgi.tracing.spans.recording import UnsampledSpan
 
-# The classes that an instrumentation patches. httpx and requests are not listed: their calls must send a traceparent
-# even if they are not recorded.
+# The classes that an instrumentation patches.
 CLASSES: Mapping[str, Sequence[str]] = {
+    "httpx": ("httpx.HTTPTransport", "httpx.AsyncHTTPTransport"),
+    "requests": ("requests.sessions.Session",),
     "asyncpg": (
         "asyncpg.connection.Connection",
         "asyncpg.cursor.Cursor",
@@ -31,6 +34,8 @@ CLASSES: Mapping[str, Sequence[str]] = {
         "redis.asyncio.cluster.ClusterPipeline",
     ),
 }
+# Their calls send the headers of the trace in any case.
+_HTTP = frozenset({"httpx", "requests"})
 Methods = dict[tuple[type, str], Any]
 
 
@@ -62,16 +67,17 @@ class InstrumentationBypass:
     """
     Calls the original methods instead of the instrumented ones while nothing is recorded.
 
-    opentelemetry-instrumentation-redis and -asyncpg format the command and create a span and a context even for calls
-    that are not sampled.
+    OpenTelemetry's instrumentations format the command or the URL and create a span and a context even for calls that
+    are not sampled. A call of an HTTP client still sends the headers of the trace.
 
     Args:
         before: the methods before they were instrumented.
     """
 
     def __init__(self, library: str, before: Methods) -> None:
+        prepare = _with_headers(library) if library in _HTTP else _nothing
         self._placed = {
-            (cls, name): (instrumented, _either(before[cls, name], instrumented))
+            (cls, name): (instrumented, _either(before[cls, name], instrumented, prepare))
             for (cls, name), instrumented in methods_of(library).items()
             if callable(instrumented) and before.get((cls, name), instrumented) is not instrumented
         }
@@ -85,16 +91,37 @@ class InstrumentationBypass:
                 setattr(cls, name, instrumented)
 
 
-def _either(plain: Any, instrumented: Any) -> Callable[..., Any]:
+def _either(plain: Any, instrumented: Any, prepare: Callable[..., None]) -> Callable[..., Any]:
     bind = instrumented.__get__
 
     @functools.wraps(plain)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         if is_unrecorded():
+            prepare(*args, **kwargs)
             return plain(self, *args, **kwargs)
         return bind(self, type(self))(*args, **kwargs)
 
     return call
+
+
+def _nothing(*args: object, **kwargs: object) -> None:
+    """Do nothing."""
+
+
+def _with_headers(library: str) -> Callable[..., None]:
+    """Return a function that adds the headers of the trace to the request that a method gets."""
+    # A dependency of the instrumentations.
+    from opentelemetry.util.http import get_excluded_urls
+
+    excluded = get_excluded_urls(library.upper())
+
+    def add(request: Any = None, *args: object, **kwargs: object) -> None:
+        # The instrumentation adds none here either.
+        if request is None or is_http_suppressed(current()) or excluded.url_disabled(str(request.url)):
+            return
+        propagate.inject(request.headers)
+
+    return add
 
 
 def _classes_of(library: str) -> Iterator[type]:
