@@ -28,7 +28,8 @@ SAMPLERS = (
 NATIVE_MODES = ("suppress", "nest", "defer")
 CLIENT_ADDRESSES = ("none", "network", "full")
 TRACE_HEADERS = ("traceparent", "traceresponse", "server-timing")
-CLIENTS = ("httpx", "requests", "sqlalchemy", "asyncpg", "redis")
+CLIENTS = ("httpx", "requests", "sqlalchemy", "asyncpg", "psycopg", "aiosqlite", "redis")
+CLIENT_SPANS = ("own", "contrib")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,13 @@ class TracingSettings:
         "OBS_TRACING_CLIENTS",
         some_of(*CLIENTS),
         CLIENTS,
-        "Client libraries to trace, if they are installed: httpx,requests,sqlalchemy,asyncpg,redis.",
+        "Client libraries to trace, if they are installed: httpx,requests,sqlalchemy,asyncpg,psycopg,aiosqlite,redis.",
+    )
+    client_spans: str = flag(
+        "OBS_TRACING_CLIENT_SPANS",
+        one_of(*CLIENT_SPANS),
+        "own",
+        "Spans of SQL and Redis calls: own, or contrib (OpenTelemetry's instrumentations).",
     )
     response_headers: tuple[str, ...] = flag(
         "OBS_TRACING_RESPONSE_HEADERS",
@@ -109,8 +116,16 @@ class TracingSettings:
         "OTEL_SEMCONV_STABILITY_OPT_IN",
         conventions,
         (),
-        "`http/dup` adds the old attribute names (`http.status_code`) to the stable ones.",
+        "`http/dup` and `database/dup` add the old attribute names (`http.status_code`, `db.statement`).",
     )
 
 
-__all__ = ["CLIENTS", "CLIENT_ADDRESSES", "NATIVE_MODES", "SAMPLERS", "TRACE_HEADERS", "TracingSettings"]
+__all__ = [
+    "CLIENTS",
+    "CLIENT_ADDRESSES",
+    "CLIENT_SPANS",
+    "NATIVE_MODES",
+    "SAMPLERS",
+    "TRACE_HEADERS",
+    "TracingSettings",
+]

@@ -16,9 +16,18 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
+from divan_obs_asgi.clients.calls import CallSpans
+
 
 class OwnTracerProvider(TracerProvider):
-    """A provider that this library has created, as opposed to a provider of the application."""
+    """
+    A provider that this library has created, as opposed to a provider of the application.
+
+    Attributes:
+        client_spans: makes the spans of client calls; None for a provider that exports nothing.
+    """
+
+    client_spans: CallSpans | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         # The SDK's own hook would keep every provider alive until the process ends.

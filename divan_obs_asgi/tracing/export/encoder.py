@@ -16,7 +16,7 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, StatusCode
+from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 
 from divan_obs_asgi.tracing.spans.recording import RecordingSpan
 
@@ -59,9 +59,13 @@ class SpanEncoder:
     def _span(self, span: ReadableSpan) -> bytes | None:
         """Return the bytes of a Span message, or None if OpenTelemetry's encoder has to encode the span."""
         identity, parent = span.get_span_context(), span.parent
-        if type(span) is RecordingSpan and span.has_only_own_data:
+        if isinstance(span, RecordingSpan) and span.has_only_own_data:
             attributes: Mapping[str, object] = span.plain_attributes
-            pairs, is_repeated = self._pairs, _is_repeated_key
+            if span.kind is SpanKind.CLIENT:
+                # Statements may be many, too.
+                pairs, is_repeated = self._foreign_pairs, _is_database_key
+            else:
+                pairs, is_repeated = self._pairs, _is_repeated_key
         elif _is_plain(span):
             attributes = span.attributes or {}
             pairs, is_repeated = self._foreign_pairs, _is_database_key

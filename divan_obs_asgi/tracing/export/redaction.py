@@ -80,7 +80,7 @@ class SpanRedactor:
 
     def span(self, span: ReadableSpan) -> ReadableSpan:
         """Return a redacted copy of `span`, or `span` itself if it has only data that this library has set."""
-        if type(span) is RecordingSpan and span.has_only_own_data:
+        if isinstance(span, RecordingSpan) and span.has_only_own_data:
             return span
         # The error message of a database or a validation repeats values in plain text, which no rule can recognize.
         of_a_database = any(system in (span.attributes or {}) for system in _SYSTEMS)

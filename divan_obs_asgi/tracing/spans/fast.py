@@ -9,16 +9,18 @@ from time import time_ns
 from typing import Any
 
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Span, SpanContext, SpanKind, TraceFlags, format_trace_id
 
 from divan_obs_asgi.connection.record import Record
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing.export.queue import ExportQueue
+from divan_obs_asgi.tracing.global_provider import OwnTracerProvider
 from divan_obs_asgi.tracing.propagation import traceparent
 from divan_obs_asgi.tracing.sampling import TraceSampler
 from divan_obs_asgi.tracing.spans.attributes import Attributes, scope_at_start
+from divan_obs_asgi.tracing.spans.client import FastClientSpans
 from divan_obs_asgi.tracing.spans.recording import RecordingSpan, UnsampledSpan
 from divan_obs_asgi.tracing.spans.server import ERROR, NAME, TEST_SPAN, ServerSpans, TestOutcome
 from divan_obs_asgi.tracing.spans.tail_sampling import FAILED, Reason, TailSampler
@@ -45,7 +47,7 @@ class FastServerSpans(ServerSpans):
     def __init__(
         self,
         settings: Settings,
-        provider: TracerProvider,
+        provider: OwnTracerProvider,
         processors: SpanProcessor,
         sampler: TraceSampler,
         queue: ExportQueue | None,
@@ -64,6 +66,7 @@ class FastServerSpans(ServerSpans):
             else None
         )
         self.finishes_unsampled = self._tail_sampler is not None
+        provider.client_spans = FastClientSpans(self._descriptions, provider.resource, self._scope, processors, sampler)
 
     def prepare(self) -> None:
         if self._load is not None:

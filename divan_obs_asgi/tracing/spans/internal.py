@@ -211,10 +211,11 @@ def untraced() -> AbstractContextManager[object]:
 
     The library's own checks use it: they run every few seconds and do not belong to a request.
     """
-    # Every instrumentation imports this module. If it is not loaded, nothing is instrumented. Importing it here would
-    # block the event loop, and the first check, for longer than the timeout of a probe.
-    utils = sys.modules.get("opentelemetry.instrumentation.utils")
-    suppress = getattr(utils, "suppress_instrumentation", nullcontext)
+    # What makes spans of client calls imports one of these. If neither is loaded, there are none. Importing them here
+    # would block the event loop, and the first check, for longer than the timeout of a probe.
+    ours = sys.modules.get("divan_obs_asgi.tracing.propagation.context")
+    theirs = sys.modules.get("opentelemetry.instrumentation.utils")
+    suppress = getattr(ours or theirs, "suppress_instrumentation", nullcontext)
     block: AbstractContextManager[object] = suppress()
     return block
 

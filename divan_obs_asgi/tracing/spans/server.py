@@ -8,13 +8,12 @@ from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from opentelemetry.context import Context
+from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
     Span,
     SpanContext,
-    Status,
-    StatusCode,
     format_span_id,
     format_trace_id,
     get_current_span,
@@ -22,16 +21,20 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace import TracerProvider as AnyTracerProvider
 
+from divan_obs_asgi.clients.calls import CallSpans
+from divan_obs_asgi.clients.description import Descriptions
 from divan_obs_asgi.connection.record import Record
 from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing.clients import ClientInstrumentation
 from divan_obs_asgi.tracing.frameworks import awaiting_span
+from divan_obs_asgi.tracing.global_provider import OwnTracerProvider
 from divan_obs_asgi.tracing.propagation import traceparent
-from divan_obs_asgi.tracing.propagation.context import current, make_current
+from divan_obs_asgi.tracing.propagation.context import SPAN_KEY, current, make_current
 from divan_obs_asgi.tracing.propagation.parents import EMPTY, parent_of
 from divan_obs_asgi.tracing.propagation.pubsub import headers_with_caller
 from divan_obs_asgi.tracing.spans.attributes import SpanContent
+from divan_obs_asgi.tracing.spans.client import ERROR, GlobalClientSpans, TracerClientSpans
 from divan_obs_asgi.tracing.spans.internal import record_error
 from divan_obs_asgi.types import Scope
 from divan_obs_asgi.version import __version__
@@ -40,12 +43,9 @@ NAME = "divan_obs_asgi"
 # The component under which failures of tracing are counted.
 COMPONENT = "tracing"
 TEST_SPAN = "divan.trace_test"
-ERROR = Status(StatusCode.ERROR)
 
 TestOutcome: TypeAlias = Literal["exported", "refused", "timeout"]
 
-# The key of the current span in a context, found with public functions only. With it a context is made in one step.
-SPAN_KEY = next(iter(set_span_in_context(NonRecordingSpan(SpanContext(1, 1, False)), EMPTY)))
 _clear_context = partial(make_current, EMPTY)
 
 
@@ -64,7 +64,23 @@ class ServerSpans(SpanContent, ABC):
         super().__init__(settings)
         self.provider = provider
         self._settings = settings
-        self.clients = ClientInstrumentation(settings.tracing.clients, provider, settings.requests.id_response_header)
+        self._descriptions = Descriptions(
+            self._redacted,
+            old_names="database/dup" in settings.tracing.semconv_opt_in,
+            max_length=SpanLimits().max_span_attribute_length,
+        )
+        # A provider of this library makes them itself, and the next one replaces it.
+        spans: CallSpans = (
+            GlobalClientSpans()
+            if isinstance(provider, OwnTracerProvider)
+            else TracerClientSpans(self._descriptions, provider.get_tracer(NAME, __version__))
+        )
+        self.clients = ClientInstrumentation(
+            settings.tracing.clients,
+            provider,
+            settings.requests.id_response_header,
+            spans=spans if settings.tracing.client_spans == "own" else None,
+        )
         self._headers = settings.tracing.response_headers
         self._only_traceparent = self._headers == ("traceparent",)
 
