@@ -115,7 +115,7 @@ class WaitTiming:
         self._timed: list[PatchedLibrary] = []
 
     def start(self) -> tuple[str, ...]:
-        """Patch each library that is loaded, and not patched here yet; return the names of all that are patched here."""
+        """Patch each loaded library that is not patched here yet; return the names of all that are."""
         for library in map(patched, self._names):
             if library.name in sys.modules and library not in self._timed:
                 library.time()
