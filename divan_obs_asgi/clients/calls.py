@@ -44,6 +44,12 @@ class Library:
         self.spans: CallSpans | None = None
 
 
+@functools.cache
+def library(name: str) -> Library:
+    """Return what the calls of a library are reported to, in this process."""
+    return Library()
+
+
 class Method(NamedTuple):
     """
     A method to patch.
@@ -155,4 +161,14 @@ async def _timed(call: Awaitable[Any], waited: WaitTimes, cause: Cause) -> Any:
         waited.end(cause)
 
 
-__all__ = ["CallSpan", "CallSpans", "Describe", "Library", "Method", "wrap_async", "wrap_result", "wrap_sync"]
+__all__ = [
+    "CallSpan",
+    "CallSpans",
+    "Describe",
+    "Library",
+    "Method",
+    "library",
+    "wrap_async",
+    "wrap_result",
+    "wrap_sync",
+]

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from divan_obs_asgi.clients import aiosqlite, asyncpg, http, psycopg, redis, sqlalchemy
-from divan_obs_asgi.clients.calls import CallSpans, Library, Method
+from divan_obs_asgi.clients.calls import CallSpans, Method, library
 
 _METHODS: Mapping[str, Sequence[Method]] = {
     "httpx": http.HTTPX,
@@ -33,7 +33,7 @@ class PatchedLibrary:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._library = Library()
+        self._library = library(name)
         self._timers = 0
         self._placed: dict[tuple[Any, str], tuple[Any, Any]] = {}
 
@@ -116,11 +116,11 @@ class WaitTiming:
 
     def start(self) -> tuple[str, ...]:
         """Patch each loaded library that is not patched here yet; return the names of all that are."""
-        for library in map(patched, self._names):
-            if library.name in sys.modules and library not in self._timed:
-                library.time()
-                self._timed.append(library)
-        return tuple(library.name for library in self._timed)
+        for known in map(patched, self._names):
+            if known.name in sys.modules and known not in self._timed:
+                known.time()
+                self._timed.append(known)
+        return tuple(known.name for known in self._timed)
 
     def stop(self) -> None:
         """Restore what `start` has patched, except what tracing uses."""

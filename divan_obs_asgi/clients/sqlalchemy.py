@@ -11,24 +11,27 @@ from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from divan_obs_asgi.clients.calls import Describe, Library, Method, wrap_sync
+from divan_obs_asgi.clients.calls import Describe, Library, Method, library, wrap_sync
 from divan_obs_asgi.clients.description import Description, Descriptions, Server
 from divan_obs_asgi.connection.wait_times import Cause
 
-_PATCHED_DRIVERS = frozenset({"asyncpg", "psycopg", "psycopg_async", "aiosqlite"})
+# SQLAlchemy's names of the drivers that are patched themselves, and their libraries.
+_DRIVERS = {"asyncpg": "asyncpg", "psycopg": "psycopg", "psycopg_async": "psycopg", "aiosqlite": "aiosqlite"}
 # SQLAlchemy's names of databases where the conventions have others.
 _SYSTEMS = {"mssql": "microsoft.sql_server", "oracle": "oracle.db"}
 _KNOWN = frozenset({"postgresql", "mysql", "mariadb", "sqlite", "cockroachdb", "clickhouse", "trino"})
 _servers: WeakKeyDictionary[Any, Server] = WeakKeyDictionary()
 
 
-def _wrap_unpatched(plain: Any, library: Library, cause: Cause, describe: Describe | None) -> Any:
+def _wrap_unpatched(plain: Any, ours: Library, cause: Cause, describe: Describe | None) -> Any:
     """Wrap a method of a connection; over a driver that is patched itself, call the plain one."""
-    observed = wrap_sync(plain, library, cause, describe)
+    observed = wrap_sync(plain, ours, cause, describe)
 
     @functools.wraps(plain)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if self.dialect.driver in _PATCHED_DRIVERS:
+        driver = _DRIVERS.get(self.dialect.driver)
+        # A driver that OBS_TRACING_CLIENTS leaves out makes no span.
+        if driver is not None and (ours.spans is None or library(driver).spans is not None):
             return plain(self, *args, **kwargs)
         return observed(self, *args, **kwargs)
 

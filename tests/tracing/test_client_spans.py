@@ -191,6 +191,23 @@ def test_sqlalchemy_over_a_patched_driver(driver: str, traced: Traced, postgres_
     assert mine[0].name.startswith("SELECT")
 
 
+def test_sqlalchemy_alone(postgres_server: PostgresServer) -> None:
+    """Where OBS_TRACING_CLIENTS leaves the driver out, the span is SQLAlchemy's."""
+    service = Traced({"OBS_TRACING_CLIENTS": "sqlalchemy"})
+
+    async def work() -> None:
+        engine = sqlalchemy.ext.asyncio.create_async_engine(postgres_server.url.replace("sql:", "sql+asyncpg:"))
+        async with engine.connect() as connection:
+            await connection.execute(sqlalchemy.text("SELECT 1 AS mine"))
+        await engine.dispose()
+
+    with service.instrumented():
+        spans = service.calls(work)
+    assert [name for name in names(spans) if name.startswith("SELECT")] != []
+    mine = [span for span in spans if "mine" in str((span.attributes or {})["db.query.text"])]
+    assert len(mine) == 1
+
+
 def test_sqlalchemy_over_another_driver(traced: Traced) -> None:
     """The span is SQLAlchemy's; the name of a file is not in it. A batch says how large it is."""
 
