@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 from asgiref.compatibility import guarantee_single_callable
 from starlette.applications import Starlette
 
+from divan_obs_asgi.clients.patches import WaitTiming
 from divan_obs_asgi.connection.routes.wrapped import attribute
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.logs.termination import flush_on_termination
@@ -95,12 +97,22 @@ def _set_process_globals(obs: Observability, application: str) -> None:
         obs.log.install(
             own_access_line=settings.logs.access_enabled, application=application, prints=settings.logs.prints
         )
+    if obs.settings.requests.wait_times_enabled:
+        _time_waits(obs)
     if obs.spans is not None:
         from divan_obs_asgi.tracing.provider import make_global
 
         make_global(obs.spans.provider)
         obs.spans.clients.instrument()
         flush_on_termination()
+
+
+def _time_waits(obs: Observability) -> None:
+    """Time the calls of client libraries: of those that are loaded now, and of those loaded at start-up."""
+    timing = WaitTiming()
+    timing.start()
+    obs.background.when_started("wait_times", timing.start)
+    weakref.finalize(obs, timing.stop).atexit = False
 
 
 def _disable_fastapi_spans(app: Starlette) -> None:

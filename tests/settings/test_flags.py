@@ -116,6 +116,9 @@ EXAMPLES = [
     ("OBS_TRACING_NATIVE", "NEST", "tracing.native", "nest"),
     ("OBS_TRACING_CLIENTS", "httpx, redis", "tracing.clients", ("httpx", "redis")),
     ("OBS_TRACING_CLIENTS", "", "tracing.clients", ()),
+    ("OBS_WAIT_TIMES_ENABLED", "false", "requests.wait_times_enabled", False),
+    ("OBS_METRICS_WAIT_TIMES", "true", "metrics.wait_times", True),
+    ("OBS_TRACING_CLIENT_SPANS", "contrib", "tracing.client_spans", "contrib"),
     ("OBS_TRACING_RESPONSE_HEADERS", "traceresponse", "tracing.response_headers", ("traceresponse",)),
     ("OBS_TRACING_CLIENT_ADDRESS", "network", "tracing.client_address", "network"),
     ("OBS_TRACING_KEEP_ERRORS", "true", "tracing.keep_errors", True),
@@ -224,7 +227,8 @@ BAD = [
         "OBS_TRACING_CLIENTS",
         "httpx,curl",
         "OBS_TRACING_CLIENTS is 'httpx,curl'; "
-        "expected some of httpx, requests, sqlalchemy, asyncpg, redis, separated by commas, or nothing.",
+        "expected some of httpx, requests, sqlalchemy, asyncpg, psycopg, aiosqlite, redis, separated by commas, "
+        "or nothing.",
     ),
     ("OBS_TRACING_NATIVE", "off", "OBS_TRACING_NATIVE is 'off'; expected one of suppress, nest, defer."),
     (

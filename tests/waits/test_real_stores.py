@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import asyncpg
@@ -10,9 +11,19 @@ import httpx
 import pytest
 import redis.asyncio
 
+from divan_obs_asgi.clients.patches import WaitTiming
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
-from tests.waits.test_causes import WAIT_S, during, line_of, share
+from tests.waits.test_causes import WAIT_S, line_of, share
+
+
+@pytest.fixture(autouse=True)
+def timed_clients() -> Iterator[None]:
+    """Calls of client libraries are timed, as after `init`."""
+    timing = WaitTiming()
+    timing.start()
+    yield
+    timing.stop()
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "uvloop"])
@@ -21,7 +32,7 @@ def test_a_slow_query_is_found(backend: str, postgres_server: PostgresServer) ->
 
     async def work() -> None:
         connection = await asyncpg.connect(postgres_server.url)
-        await during("sql", connection.execute(f"SELECT pg_sleep({2 * WAIT_S})"))
+        await connection.execute(f"SELECT pg_sleep({2 * WAIT_S})")
         await connection.close()
 
     assert share(line_of(work, backend), "sql") > 0.5
@@ -37,7 +48,7 @@ def test_a_full_pool_is_found(postgres_server: PostgresServer) -> None:
                 2 * WAIT_S, lambda: tasks.append(asyncio.ensure_future(pool.release(taken)))
             )
             tasks: list[Any] = []
-            await during("pool", pool.acquire())
+            await pool.acquire()
             await asyncio.gather(*tasks)
             pool.terminate()
 
@@ -49,7 +60,7 @@ def test_a_blocking_command_of_redis_is_found(redis_server: RedisServer) -> None
 
     async def work() -> None:
         async with redis.asyncio.from_url(redis_server.url) as client:
-            await during("redis", client.blpop(["divan:no_such_list"], timeout=1))
+            await client.blpop(["divan:no_such_list"], timeout=1)
 
     assert share(line_of(work), "redis") > 0.5
 
@@ -70,7 +81,7 @@ def test_a_slow_http_server_is_found() -> None:
     async def work() -> None:
         async with await asyncio.start_server(answer, "127.0.0.1", 0) as server, client:
             port = server.sockets[0].getsockname()[1]
-            await during("http", client.get(f"http://127.0.0.1:{port}/"))
+            await client.get(f"http://127.0.0.1:{port}/")
 
     line = line_of(work)
 
