@@ -20,6 +20,7 @@ from divan_obs_asgi.logs.console import form_for
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.probes.engine.registry import ProbeRegistry
 from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.runtime.gc_freeze import freeze_once
 from divan_obs_asgi.runtime.process import register_process_collectors, set_build_info
 from divan_obs_asgi.runtime.redis_streams import RedisStreams, client_factory
 from divan_obs_asgi.runtime.watchdog import Watchdog
@@ -147,6 +148,8 @@ def build_background(settings: Settings, metrics: Metrics, faults: InternalError
         watchdog = Watchdog(metrics, faults, stall_s=stall_s, starting=background.is_starting)
         background.when_started("watchdog", watchdog.begin)
         background.add("watchdog", watchdog.run)
+    if settings.runtime.gc_freeze:
+        background.when_started("gc_freeze", freeze_once)
     if settings.runtime.redis_streams:
         connect = client_factory(settings.service.redis_url)
         interval_s = settings.runtime.redis_streams_interval_s

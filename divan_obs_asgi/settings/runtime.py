@@ -1,4 +1,4 @@
-"""Flags of the event-loop watchdog and of Redis Streams."""
+"""Flags of the event-loop watchdog, of Redis Streams and of the garbage collector."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ class RuntimeSettings:
     )
     redis_streams_interval_s: float = flag(
         "OBS_REDIS_STREAMS_INTERVAL_S", seconds, 10.0, "Seconds between two measurements of OBS_REDIS_STREAMS."
+    )
+    gc_freeze: bool = flag(
+        "OBS_GC_FREEZE",
+        boolean,
+        False,
+        "When the application has started, exclude all present objects from garbage collection (gc.freeze).",
     )
 
 

@@ -11,6 +11,7 @@ from divan_obs_asgi.exceptions import ImproperlyConfigured, MiddlewareNotUsed
 from divan_obs_asgi.lifecycle.drain import closing
 from divan_obs_asgi.observability.stacks import Place
 from divan_obs_asgi.ops.own_port import not_on_own_port, serve_on_own_port
+from divan_obs_asgi.runtime.gc_freeze import freeze_once
 from divan_obs_asgi.stack.lifespan import run_lifespan
 from divan_obs_asgi.types import BUNDLE_KEY, CONNECTIONS, ASGIApp, Receive, Scope, Send
 
@@ -40,6 +41,8 @@ class Stack:
         self.skipped = skipped
         self._drain = obs.drain
         self._in_flight = obs.drain.in_flight
+        if obs.settings.runtime.gc_freeze:
+            self._all, self._chain = chain, self._freeze_first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -54,6 +57,13 @@ class Stack:
             await run_lifespan(self._chain, self.obs, scope, receive, send, self)
         else:
             await self._chain(scope, receive, send)
+
+    async def _freeze_first(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Freeze at the first request: a server without a lifespan does not report the end of the start-up."""
+        if scope["type"] in CONNECTIONS:
+            self._chain = self._all
+            freeze_once()
+        await self._all(scope, receive, send)
 
 
 def build_stack(
