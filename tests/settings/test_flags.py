@@ -101,6 +101,7 @@ EXAMPLES = [
     ("OBS_WATCHDOG_STALL_MS", "50", "runtime.watchdog_stall_ms", 50),
     ("OBS_REDIS_STREAMS", "lb:events, chat , lb:events", "runtime.redis_streams", ("lb:events", "chat")),
     ("OBS_REDIS_STREAMS_INTERVAL_S", "2.5", "runtime.redis_streams_interval_s", 2.5),
+    ("OBS_GC_FREEZE", "true", "runtime.gc_freeze", True),
     ("OTEL_TRACES_SAMPLER", "always_on", "tracing.sampler", "always_on"),
     ("OTEL_TRACES_SAMPLER_ARG", "0.1", "tracing.sampler_arg", 0.1),
     ("OBS_NAMESPACE", "my_shop2", "metrics.namespace", "my_shop2"),
