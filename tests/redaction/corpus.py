@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.testing.secrecy import surviving
+from tests.data.redaction import held_out, learned
+from tests.data.redaction.makers import Kind, entries
 
 DATA = Path(__file__).parents[1] / "data" / "redaction"
 # Stands inside the made-up keys of providers on disk, so that no scanner of repositories takes them for live ones.
@@ -30,6 +33,22 @@ class Case:
 def load(data: Path = DATA) -> dict[str, list[Case]]:
     """Return the cases of each kind; a file is a kind and a line a case."""
     return {path.stem: list(_cases(path)) for path in sorted(data.glob("*.jsonl"))}
+
+
+def made(kinds: Mapping[str, Kind]) -> dict[str, list[Case]]:
+    """Return the cases that makers write, the same each time."""
+    rng = Random(20261130)
+    return {name: [Case(name, *entry) for entry in entries(kind, rng)] for name, kind in kinds.items()}
+
+
+def of_learned_makers() -> dict[str, list[Case]]:
+    """Return the cases of the makers that rules were written for."""
+    return made(learned.KINDS)
+
+
+def of_held_out_makers() -> dict[str, list[Case]]:
+    """Return the cases of the makers that no rule was written or changed for."""
+    return made(held_out.KINDS)
 
 
 def survivors(case: Case, result: object) -> list[str]:
