@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from divan_obs_asgi.redaction.harmless import is_difference
 from divan_obs_asgi.redaction.view import UNREAD, Found, View
 
 # RFC 5322's dot-atom without the characters that logs use as delimiters, read backwards from the "@".
@@ -83,7 +84,7 @@ def _numbers(view: View, pattern: re.Pattern[bytes], sign: bytes) -> Iterator[Fo
         if not view.takes():
             yield start, len(raw), UNREAD
             return
-        if start == 0 or not chr(raw[start - 1]).isalnum():
+        if (start == 0 or not chr(raw[start - 1]).isalnum()) and not (sign == b"+" and is_difference(raw, start, end)):
             yield start, end, "phone"
 
 

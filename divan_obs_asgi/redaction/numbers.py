@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from divan_obs_asgi.redaction.harmless import is_measure
 from divan_obs_asgi.redaction.view import CLASSES, GROUPING, UNREAD, Found, View
 
 _CARD = re.compile(
@@ -136,7 +137,9 @@ def _positions(view: View) -> Iterator[Found]:
         # Two numbers below one are shares or durations. Without a comma between them, so are two numbers below ten.
         least = 10 if _BLANKS.fullmatch(match["between"]) else 1
         if min(latitude, longitude) <= 90 and least <= max(latitude, longitude) <= 180:
-            yield point - len(before[1]), match.end(), "position"
+            begin = point - len(before[1])
+            if not is_measure(raw, begin, match.end()):
+                yield begin, match.end(), "position"
 
 
 def mod97(account: bytes) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import NamedTuple
 
+from divan_obs_asgi.redaction.harmless import are_messages, has_unit_of_time, is_harmless_value, may_be_message
 from divan_obs_asgi.redaction.keys import (
     BODY,
     GLUED_WORDS,
@@ -16,6 +17,7 @@ from divan_obs_asgi.redaction.keys import (
     POSITION,
     KeyIndex,
     KeyRule,
+    split_words,
     words,
 )
 from divan_obs_asgi.redaction.patterns import JOINT, any_of
@@ -87,18 +89,6 @@ _MAX_LINES = 16
 # Another key below this one, a frame of a traceback, or its marks.
 _CODE = re.compile(rb"[\w.\"'-]{1,64}:(?:\s|\Z)|File \"|[~^]{2}|(?:return|raise|if|for|await|with|try|pass)\b")
 _ALONE = re.compile(rb"[^\s=:]{1,256}(?=[ \t]*(?:\r?\n|\Z))")
-# An ASGI header, an item of a form, and the notation of lists of both. A list of two items is a pair only inside
-# another list, because a list of two names is as common.
-_PAIR = re.compile(
-    rb"""
-    (?:\(|(?P<list>\[)|\b(?P<name>name|key|header|field)\\{0,7}['"]?\s?[:=]\s?)\s?
-    [bBuU]?(?P<quote>\\{0,7}['"])(?P<key>[\w\ .$%-]{1,64}(?:\[\d{0,3}\])?)(?P=quote)\s?,\s{0,16}
-    (?(name)\\{0,7}['"]?value\\{0,7}['"]?\s?[:=]\s?)
-    """,
-    re.VERBOSE,
-)
-_AMONG_LISTS = re.compile(rb"[\[,]\s{0,16}\Z")
-_PAIR_ENDS = re.compile(rb"\\{0,7}['\"]?\s?,?\s?(?:[)\]]|\Z)")
 _VALUE = re.compile(rb"(?:[bBuUrR]{1,2}(?=['\"]))?(?P<quote>\\{0,7}[\"'])?")
 _ITEM = re.compile(rb"[^\s,()\[\]{}]+")
 
@@ -122,8 +112,8 @@ _NO_SECRETS = frozenset(
     a absent accepted an and anonymous any await bad basic bearer bool bytes can cannot changed cls created default
     deleted denied dict disabled does empty enabled error expired failed failure false filtered found has hidden ignored
     incorrect int invalid is issued ko list malformed masked mismatch missing must n/a nan nil no no-store none not null
-    number object off ok on optional or present redacted refused rejected removed required reset revoked rotated scheme
-    self set should str string the too true unset undefined unexpected unknown unsupported updated used valid verified
+    number object off ok on optional or present redacted refused rejected removed required reset revoked rotated scheme skipped
+    self pinned set should unpinned granted pending str string the too true unset undefined unexpected unknown unsupported updated used valid verified
     was will wrong yes
         """
     )
@@ -138,6 +128,7 @@ _TO_THE_END = words("cookie set-cookie set_cookie authorization proxy-authorizat
 # Their values do not end at the next blank.
 _SENTENCES = frozenset({BODY, PERSON, PHONE, POSITION})
 _MAX_BRACKETS = 64
+_LONGEST_HARMLESS = 256
 
 
 class _Key(NamedTuple):
@@ -148,11 +139,13 @@ class _Key(NamedTuple):
         rule: the name of the rule that redacts its value.
         header: whether its value ends with the line.
         glues: whether a value that follows without a blank may also be the value of the next key.
+        text: its last word.
     """
 
     rule: str
     header: bool
     glues: bool
+    text: str
 
 
 class PairRule:
@@ -169,8 +162,9 @@ class PairRule:
     def __init__(self, index: KeyIndex, rules: Iterable[KeyRule]) -> None:
         self._index = index
         self._known: dict[bytes, _Key | None] = {}
+        rules = tuple(rules)
         endings = _endings(rules)
-        self.sign = f"{_key_sign(endings)}(?:[\"'`\\\\\\[\\] \\t0-9]|%2[027]|%(?:25)?5[bd])*(?:-?[=:>]|%(?:25)?3[ad])"
+        self.sign = f"{key_sign(rules)}(?:[\"'`\\\\\\[\\] \\t0-9]|%2[027]|%(?:25)?5[bd])*(?:-?[=:>]|%(?:25)?3[ad])"
         suffixes = any_of([suffix[::-1] for suffix in _SUFFIXES.split()])
         bare = any_of(["".join(words).translate(_NO_DIGITS)[::-1] for words in endings])
         self._signs = re.compile(f"=(?:{bare}|(?:{suffixes})(?:{bare}))".encode())
@@ -242,40 +236,17 @@ class PairRule:
         name, key = self._index.rule_for(text.decode()), None
         if name is not None:
             header = text.decode().lower() in _TO_THE_END
-            key = _Key(name, header, not header and name not in _SENTENCES and b" " not in text)
+            glues = not header and name not in _SENTENCES and b" " not in text
+            key = _Key(name, header, glues, (split_words(text.decode()) or ("",))[-1])
         if len(self._known) < self._MEMORY:
             self._known[text] = key
         return key
 
 
-class EntryRule:
-    """Finds values in entries of key and value: `('password', '...')`."""
-
-    def __init__(self, index: KeyIndex, rules: Iterable[KeyRule]) -> None:
-        self._index = index
-        self.sign = _key_sign(_endings(rules)) + r"(?:\[\d*\])?\\*[\"']\s?,"
-
-    def find(self, view: View) -> Iterator[Found]:
-        """Return the values of sensitive keys."""
-        raw, at = view.raw, 0
-        while (match := _PAIR.search(raw, at)) is not None:
-            start, at = match.start(), match.end()
-            if not view.takes():
-                yield at, len(raw), UNREAD
-                return
-            name = self._index.rule_for(match["key"].decode())
-            alone = match["list"] is not None and not _AMONG_LISTS.search(raw, max(0, start - 17), start)
-            value = None if name is None or alone else value_at(raw, at)
-            if name is None or value is None or (match["name"] is None and not _PAIR_ENDS.match(raw, value[1])):
-                continue
-            at = max(at, value[1])
-            yield *value, name
-
-
-def _key_sign(endings: Iterable[Sequence[str]]) -> str:
+def key_sign(rules: Iterable[KeyRule]) -> str:
     """Return an RE2 pattern for the end of each key that may be sensitive."""
     joint = "(?:[-_. \\t]|%20)?"
-    ends = "|".join(sorted(joint.join(map(re.escape, words)) for words in endings))
+    ends = "|".join(sorted(joint.join(map(re.escape, words)) for words in _endings(rules)))
     return f"(?i)(?:{ends})(?:{joint}(?:{'|'.join(_SUFFIXES.split())}|[0-9]{{1,3}}))?"
 
 
@@ -332,7 +303,7 @@ def _value(raw: bytes, start: int, key_start: int, key: _Key, glued: bool, ends:
         if quote:
             if raw.startswith(2 * quote, begin) and quote in _END_QUOTED:
                 return _quoted(raw, begin + 2, 3 * quote)  # A value of several lines, as in Python and TOML.
-            return _quoted(raw, begin, quote)
+            return _unless_harmless(raw, _quoted(raw, begin, quote), key)
         if begin == len(raw):
             return None
         first = raw[begin]
@@ -364,10 +335,11 @@ def _value(raw: bytes, start: int, key_start: int, key: _Key, glued: bool, ends:
     ) and _is_placeholder(raw, begin, len(raw)):
         return None
     if first in b"[{(":
-        return begin, matching_bracket(raw, begin, ends)
+        end = matching_bracket(raw, begin, ends)
+        return None if first == 91 and may_be_message(key.rule) and are_messages(raw, begin, end) else (begin, end)
     if key.rule in _SENTENCES:
         if key.rule == POSITION and (numbers := _NUMBERS.match(raw, begin)):
-            return numbers.span()
+            return None if key.text == "lat" and has_unit_of_time(raw, numbers.end()) else numbers.span()
         if key.rule == PHONE and (dialled := _DIALLED.match(raw, begin)):
             return dialled.span()
         if key.rule in (BODY, PERSON) and raw[key_start - 1 : key_start] not in (b'"', b"'"):
@@ -384,7 +356,7 @@ def _value(raw: bytes, start: int, key_start: int, key: _Key, glued: bool, ends:
     spaced = begin > start and raw[start - 1] == 58  # ":"
     if spaced and _in_prose(raw, key_start) and not (key.rule != PAYMENT and _SECRET_LOOK.match(raw, *value)):
         return None  # "Unexpected token: comma"
-    return value
+    return _unless_harmless(raw, value, key)
 
 
 def _sentence(pattern: re.Pattern[bytes], raw: bytes, begin: int, ends: _Ends) -> tuple[int, int] | None:
@@ -447,6 +419,12 @@ def value_at(raw: bytes, begin: int, ends: _Ends | None = None) -> tuple[int, in
 
 def _span(value: re.Match[bytes] | None) -> tuple[int, int] | None:
     return None if value is None else value.span()
+
+
+def _unless_harmless(raw: bytes, value: tuple[int, int] | None, key: _Key) -> tuple[int, int] | None:
+    if value is None or value[1] - value[0] > _LONGEST_HARMLESS:
+        return value
+    return None if is_harmless_value(key.text, key.rule, raw[value[0] : value[1]].decode()) else value
 
 
 def _unless_placeholder(raw: bytes, value: tuple[int, int] | None) -> tuple[int, int] | None:
@@ -542,4 +520,4 @@ def _endings(rules: Iterable[KeyRule]) -> set[tuple[str, ...]]:
     return endings
 
 
-__all__ = ["EntryRule", "PairRule", "matching_bracket", "value_at"]
+__all__ = ["PairRule", "key_sign", "matching_bracket", "value_at"]

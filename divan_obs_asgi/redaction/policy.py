@@ -10,9 +10,11 @@ from typing import Any, Protocol, Self
 
 import orjson
 
+from divan_obs_asgi.redaction.harmless import is_harmless_value
 from divan_obs_asgi.redaction.keys import KeyIndex, KeyRule, phrases
 from divan_obs_asgi.redaction.pseudonyms import IpPolicy, Pseudonyms, UserIdPolicy
 from divan_obs_asgi.redaction.rules import DEFAULT_RULES, KEEP, FieldRule, Rule, TextRule
+from divan_obs_asgi.redaction.siblings import is_input, rule_beside
 from divan_obs_asgi.redaction.text import MARKER, TextRedactor, TextRules, marker
 from divan_obs_asgi.redaction.tokens import TokenShape
 from divan_obs_asgi.redaction.unsettled import needs_another_pass
@@ -251,8 +253,21 @@ class RedactionPolicy:
     def _walk(self, room: int = 0, budget: Budget | None = None) -> Walk:
         room = room or self._limits.total
         return Walk(
-            self._limits, self._text, self._field, self._plain_keys, self._clean, budget or self.line_budget, room
+            self._limits, self._text, self._field, self._beside, self._plain_keys, self._clean, budget or self.line_budget, room
         )
+
+    def _beside(self, key: str, value: Mapping[Any, object]) -> object:
+        """Return the value of `key`, or its replacement if other fields of its object call it a secret."""
+        item = value[key]
+        name = rule_beside(self._keys, value, key)
+        if name is None or (isinstance(item, str) and MARKER.fullmatch(item)):
+            return item
+        if name in self._pseudonymous:
+            pseudonym = self._pseudonyms.replacement(name, item)
+            if pseudonym is not None:
+                return pseudonym
+        self._count(name)
+        return marker(name)
 
     def _field(self, key: str, value: object) -> object:
         for rule in self._own:
@@ -263,9 +278,11 @@ class RedactionPolicy:
             if replacement is not KEEP:
                 return replacement
         name = self._keys.rule_for(key)
-        if name is None and not self._own and key in self._clean:
+        if name is None and not self._own and key in self._clean and not is_input(key):
             _remember(self._plain_keys, key)
         if name is None or value is None or isinstance(value, bool) or value == "":
+            return value
+        if is_harmless_value(key, name, value):
             return value
         if isinstance(value, str) and MARKER.fullmatch(value):
             return value

@@ -18,6 +18,7 @@ from divan_obs_asgi.redaction.credentials import (
 from divan_obs_asgi.redaction.databases import VALUES_SIGN, find_values
 from divan_obs_asgi.redaction.keys import KEY_RULES, KeyRule
 from divan_obs_asgi.redaction.numbers import find_cards, find_ibans, find_positions
+from divan_obs_asgi.redaction.queries import QUERIES_SIGN, find_queries
 from divan_obs_asgi.redaction.tokens import TOKEN_SHAPES, TokenShape
 from divan_obs_asgi.redaction.urls import CALLED_SIGN, find_called
 from divan_obs_asgi.redaction.validation import INPUTS_SIGN, find_inputs
@@ -84,6 +85,7 @@ DEFAULT_RULES: tuple[Rule, ...] = (
     TextRule(find_user_info, r"@|%40"),
     TextRule(find_options, COMMANDS_SIGN),
     TextRule(find_called, CALLED_SIGN),
+    TextRule(find_queries, QUERIES_SIGN),
     TextRule(find_schemes, r"(?i)(?:bearer|basic)[\s%+\"]"),
     TextRule(find_emails, r"@|%40|\\u0040|&#64;"),
     TextRule(find_values, VALUES_SIGN),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from divan_obs_asgi.redaction.pairs import matching_bracket, value_at
+from divan_obs_asgi.redaction.quotations import QUOTATIONS_SIGN, find_quotations
 from divan_obs_asgi.redaction.text import marker
 from divan_obs_asgi.redaction.view import UNREAD, Found, View
 
@@ -33,10 +34,14 @@ _VALIDATORS = (
     "msgspec",
     "pydantic_core",
     "trafaret",
+    "schema",
+    "schematics",
     "typedload",
     "typeguard",
+    "valideer",
     "voluptuous",
     "webargs",
+    "wtforms",
 )
 _CALLED = r"\w*Validation(?:Error|Exception)s?"
 _VALIDATOR_NAME = re.compile(rf"(?:(?:{'|'.join(_VALIDATORS)})\.[\w.]+|(?:[\w.]*\.)?{_CALLED})")
@@ -68,7 +73,7 @@ _GOT = re.compile(rb"\(got (?P<got>.+?)(?= that is a <class |\n|\Z)")
 _FAILED = b"\n\nFailed validating "
 INPUTS_SIGN = (
     r"[0-9] validation error|Validation(?:Error|Exception)|input_value=|loc\\*['\"]\s?:"
-    r"|that is a <class |\n\nFailed validating "
+    r"|that is a <class |\n\nFailed validating |" + QUOTATIONS_SIGN
 )
 
 
@@ -91,7 +96,7 @@ def names_a_validator(stacktrace: str) -> bool:
 def find_inputs(view: View) -> Iterable[Found]:
     """Return the parts of validation texts that depend on the input: values, their places, and messages about them."""
     raw = view.raw
-    found = [*_texts(raw), *_values(raw), *_details(raw), *_groups(raw, _GOT)]
+    found = [*_texts(raw), *_values(raw), *_details(raw), *_groups(raw, _GOT), *find_quotations(view)]
     failed = raw.find(_FAILED)
     if failed > 0:
         # jsonschema: the value is in the line before, and again at the end.

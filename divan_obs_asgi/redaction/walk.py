@@ -18,7 +18,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeAlias, TypeGuard
 
+from divan_obs_asgi.redaction.entries import is_value_of
 from divan_obs_asgi.redaction.errors import marker_for
+from divan_obs_asgi.redaction.harmless import is_measure_name
+from divan_obs_asgi.redaction.siblings import is_input
 from divan_obs_asgi.redaction.validation import MARKER as VALIDATION
 from divan_obs_asgi.redaction.view import Budget
 
@@ -76,13 +79,14 @@ class Limits:
 class Walk:
     """The conversion of one value."""
 
-    __slots__ = ("_budget", "_clean", "_field", "_left", "_limits", "_plain_keys", "_redacted")
+    __slots__ = ("_beside", "_budget", "_clean", "_field", "_key", "_left", "_limits", "_plain_keys", "_redacted")
 
     def __init__(
         self,
         limits: Limits,
         text: Callable[[str, Budget | None], str],
         field: Callable[[str, object], object],
+        beside: Callable[[str, Mapping[Any, object]], object],
         plain_keys: Set[str],
         clean: Set[str],
         budget: Budget | Callable[[], Budget | None],
@@ -92,7 +96,8 @@ class Walk:
         Args:
             text: redacts and cuts a text.
             field: returns the value itself or its replacement under a key.
-            plain_keys: keys for which neither is necessary.
+            beside: returns the value of a key in an object, or its replacement because of the other fields.
+            plain_keys: keys for which none of these is necessary.
             clean: short texts without secrets.
             budget: the budget of all texts together, or a function that creates it when a text has to be read.
             room: characters that are read of all texts and keys together.
@@ -100,6 +105,8 @@ class Walk:
         self._limits = limits
         self._redacted = text
         self._field = field
+        self._beside = beside
+        self._key: object = None
         self._plain_keys = plain_keys
         self._clean = clean
         self._budget: Budget | Callable[[], Budget | None] | None = budget
@@ -173,6 +180,9 @@ class Walk:
                 break
             if type(key) is not str or key not in plain:
                 name = self._name(key)
+                if type(key) is str and is_input(key):
+                    item = self._beside(key, value)
+                self._key = name
                 kept[name] = self.value(self._field(name, item), depth - 1)
             elif type(item) is str and item in clean and self._left > 2 * _SHORT:
                 # The most frequent case in log lines.
@@ -180,23 +190,20 @@ class Walk:
                 kept[key] = item
             else:
                 self._left -= len(key)
+                self._key = key
                 kept[key] = self.value(item, depth - 1)
         return kept
 
     def _named(self, value: Mapping[Any, object]) -> Mapping[Any, object]:
-        """Redact {"name": "password", "value": "..."} like a field, and a validation error except for its type."""
-        if type(value) is not dict:
-            return value
-        if "loc" in value and "msg" in value:
-            value = {key: VALIDATION if key in _INPUTS and item else item for key, item in value.items()}
-        if "value" not in value or len(value) > self._limits.items:
-            return value
-        name = value.get("name", value.get("key"))
-        return {**value, "value": self._field(name, value["value"])} if isinstance(name, str) else value
+        """Redact a validation error of pydantic except for its type."""
+        if type(value) is dict and "loc" in value and "msg" in value:
+            return {key: VALIDATION if key in _INPUTS and item else item for key, item in value.items()}
+        return value
 
     def _items(self, value: Iterable[object], depth: int) -> JSON:
         limit = self._limits.items
         kept: list[JSON] = []
+        before: object = None
         for item in islice(value, limit + 1):
             if len(kept) == limit and not (isinstance(item, str) and item.startswith(_CUT)):
                 kept.append(_left_out(value, limit))
@@ -204,15 +211,21 @@ class Walk:
             if type(item) is list and len(item) == 2 and type(item[0]) is str and depth > 1:
                 # JSON has no tuples, so this may be a pair: [["authorization", "..."]]
                 kept.append(self._pair(item[0], item[1], depth - 1))
+            elif type(item) is str and type(before) is str and is_value_of(before, item):
+                kept.append(self.value(self._field(before, item), depth - 1))
             else:
                 kept.append(self.value(item, depth - 1))
-        if 2 <= len(kept) <= 3 and all(isinstance(item, float) for item in kept[:2]):
+            before = item
+        if 2 <= len(kept) <= 3 and all(isinstance(item, float) for item in kept[:2]) and not self._is_measured():
             # A position without a key: the text of both numbers would be redacted.
             pair = f"{kept[0]!r}, {kept[1]!r}"
             hidden = self._plain(pair)
             if hidden != pair:
                 return hidden
         return kept
+
+    def _is_measured(self) -> bool:
+        return isinstance(self._key, str) and is_measure_name(self._key)
 
     def _pair(self, key: str | bytes, item: object, depth: int) -> JSON:
         """Redact an ASGI header or a line of a form: the first item may be the key of the second one."""
