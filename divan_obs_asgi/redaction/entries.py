@@ -28,14 +28,16 @@ _OPAQUE = re.compile(
 _WITH_DIGIT = re.compile(r"[^\s]{3,}\d|\d[^\s]{3,}")
 _ITEMS = re.compile(
     rb"""
-    (?:[(\[{,=]|\A|;)\s{0,8}(?:s:\d{1,3}:)?
+    (?:[(\[{,=]|\A|;)\s{0,8}(?:s:\d{1,3}:|<<)?
     (?:[bBuU]?(?P<quote>\\{0,7}['"])(?P<key>[\w\ .$%-]{2,64})(?P=quote)|(?:first=|key=)?(?P<bare>[A-Za-z][\w.-]{1,63}))
-    \s{0,4}(?:,|;s:\d{1,5}:|\s\.\s)\s{0,8}
+    (?:>>)?\s{0,4}(?:,|;s:\d{1,5}:|\s\.\s)\s{0,8}(?:<<)?
     (?:[bu]?(?P<opens>\\{0,7}['"])(?P<value>[^\s'"\\]{4,256})(?P=opens)
     |(?:second=|value=)?(?P<word>(?(bare)[^\s'"\\,()\[\]{}]{4,256}|(?!)))(?=\s?[)\]}]))
     """,
     re.VERBOSE,
 )
+# Lisp and Clojure: (:password "...")
+_KEYWORD = re.compile(rb"(?<![\w:]):(?P<key>[A-Za-z][\w.-]{1,63}) \\{0,7}\"(?P<value>[^\"\\]{1,1024})")
 
 
 def is_value_of(name: str, value: str) -> bool:
@@ -50,7 +52,9 @@ class EntryRule:
 
     def __init__(self, index: KeyIndex, rules: Iterable[KeyRule]) -> None:
         self._index = index
-        self.sign = key_sign(rules) + r"(?:\[\d*\])?\\*[\"']?\s?(?:,|;s:|\. )"
+        self.sign = (
+            key_sign(rules) + r"(?:(?:\[\d*\])?\\*[\"']?\s?(?:,|>>,)|\\*[\"'](?:;s:|\s\.\s))|(?:^|[\s(]):[A-Za-z][\w.-]* \\*\""
+        )
 
     def find(self, view: View) -> Iterator[Found]:
         """Return the values of sensitive keys."""
@@ -68,6 +72,13 @@ class EntryRule:
             at = max(at, value[1])
             yield *value, name
         yield from self._of_lists(view)
+        for match in _KEYWORD.finditer(raw):
+            if not view.takes():
+                yield match.start("value"), len(raw), UNREAD
+                return
+            key_rule = self._index.rule_for(match["key"].decode())
+            if key_rule is not None and not match["value"].startswith(b"[redacted:"):
+                yield *match.span("value"), key_rule
 
     def _of_lists(self, view: View) -> Iterator[Found]:
         raw, at = view.raw, 0

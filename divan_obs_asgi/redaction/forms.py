@@ -20,9 +20,16 @@ _TAG = re.compile(rb"<(?:[a-z][\w.-]{0,32}:)?(?P<tag>[a-z][\w.-]{0,64})(?:\s[^<>
 _ATTRIBUTE = re.compile(
     rb"\s(?P<name>name|key|id|type|value)\s?=\s?\\{0,7}[\"'](?P<value>[^\"'\\]*)\\{0,7}[\"']", re.IGNORECASE
 )
-_CONTENT = re.compile(rb"\s{0,16}(?:<!\[CDATA\[)?(?P<value>[^<\]]*[^<\]\s])")
+# The content may be in an element of its own: <param name="password"><value>...</value></param>.
+_CONTENT = re.compile(rb"\s{0,16}(?:<[A-Za-z][\w:.-]{0,32}>\s{0,16})?(?:<!\[CDATA\[)?(?P<value>[^<\]]*[^<\]\s])")
+# <key>password</key><string>...</string>
+_ELEMENTS = re.compile(
+    rb"<(?:[a-z][\w.-]{0,32}:)?(?:key|name|field|param|id)>\s{0,16}(?P<key>[\w .$-]{1,64}?)\s{0,16}</[^<>]{1,64}>\s{0,32}"
+    rb"<[a-z][^<>]{0,64}>\s{0,16}(?:<!\[CDATA\[)?(?P<value>[^<\]]*[^<\]\s])",
+    re.IGNORECASE,
+)
 
-FORM_SIGN = r"(?i)form-data;|<[a-z][\w.:-]*\s[^<>]*=|<!\[CDATA\["
+FORM_SIGN = r"(?i)form-data;|<[a-z][\w.:-]*\s[^<>]*=|<!\[CDATA\[|</(?:\w+:)?(?:key|name|field|param|id)>"
 
 
 class FormRule:
@@ -48,6 +55,13 @@ class FormRule:
                 if stop > at and not view.raw.startswith(b"[redacted:", at):
                     yield at, stop, name
                 at = stop
+        for match in _ELEMENTS.finditer(view.raw):
+            if not view.takes():
+                yield match.start(), len(view.raw), UNREAD
+                return
+            name = self._index.rule_for(match["key"].decode())
+            if name is not None and not match["value"].startswith(b"[redacted:"):
+                yield *match.span("value"), name
         for tag in _TAG.finditer(view.raw):
             if not view.takes():
                 yield tag.start(), len(view.raw), UNREAD

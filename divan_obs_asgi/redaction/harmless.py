@@ -124,7 +124,7 @@ def last_word(raw: bytes, begin: int) -> bytes:
     return b"" if match is None else match[1][::-1].lower()
 
 
-_WORD_BACKWARDS = re.compile(rb"[\s:=(\[,~\"']{1,4}(\d{0,2}[A-Za-z]{1,24})(?![\w])")
+_WORD_BACKWARDS = re.compile(rb"[\s:=(\[,~\"']{1,4}(\d{0,2}[A-Za-z]{1,24})(?![A-Za-z0-9])")
 
 
 def is_difference(raw: bytes, begin: int, end: int) -> bool:

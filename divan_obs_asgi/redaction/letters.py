@@ -107,12 +107,16 @@ _ESCAPED = re.compile(
     r"|[xX]0{0,4}(2[27]|3[aAc-eC-E]|4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9Aa]));"
     r"|&(quot|apos|lt|gt);"
 )
+# A list or an object of JSON or Python that is encoded in a URL or a form. It is read as what it is.
+_STRUCTURE = re.compile(r"%(?:22|27)(?:%20|\+){0,2}%2[Cc]|%(?:22|27)%3[aA]|%7[bB]|%5[bB](?:%22|%5[bB])")
+_STRUCTURE_ESCAPE = re.compile(r"(?<!%)%(2[0278Bb9CcDdFf]|3[aA]|5[bBCcdD]|7[bBdD])|\+(?=%|\d)")
 # Characters between a key and its value, or around them.
 _MARKS = "\"':=<>"
 _NAMED: Final = {"quot": '"', "apos": "'", "lt": "<", "gt": ">"}
 
 DISGUISE_SIGN: Final = (
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|&(?:#[0-9xX]|quot;|apos;|[lg]t;)|(?:\\u00|\\x)(?:2[27]|3[aAc-eC-E])"
+    r"|%2[27](?:%20|\+){0,2}%(?:2[Cc]|3[aA])"
     r"|(?:%|\\u00|\\x)(?:4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9Aa])"
 )
 """An RE2 pattern for everything that `plain` may change in an ASCII text."""
@@ -124,6 +128,8 @@ def plain(text: str) -> str:
         text = UNSEEN.sub("", text)
     if not text.isprintable() and _COMMANDS.search(text):
         text = _COMMANDS.sub("", text)
+    if ("%22" in text or "%27" in text) and _STRUCTURE.search(text):
+        text = _STRUCTURE_ESCAPE.sub(_character, text)
     if ("%" in text or "\\" in text or "&" in text) and _ESCAPED.search(text):
         text = _ESCAPED.sub(_letter, text)
     return text
@@ -136,6 +142,10 @@ def visible(text: str) -> str:
     A joiner inside a word or an emoji stays.
     """
     return _DECEIVING.sub(lambda match: match[0] if match["unseen"] is None else "\ufffd", text)
+
+
+def _character(match: re.Match[str]) -> str:
+    return " " if match[0] == "+" else chr(int(match[1], 16))
 
 
 def _letter(match: re.Match[str]) -> str:

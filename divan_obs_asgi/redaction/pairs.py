@@ -127,6 +127,12 @@ _AMOUNT = re.compile(rb"\d+(?:\.\d+)?\s?(?:[kKmMgG]i?)?[bB](?:ytes?)?\b|\d+ (?:c
 _TO_THE_END = words("cookie set-cookie set_cookie authorization proxy-authorization proxy_authorization")
 # Their values do not end at the next blank.
 _SENTENCES = frozenset({BODY, PERSON, PHONE, POSITION})
+# Values inside something: Rust, Haskell and Swift; Go; PHP's var_dump; YAML's tags and anchors.
+_WRAPPER = re.compile(
+    rb"(?:(?:Some|Just|Ok|Optional|Secret|Value|String|Text|Right)[( ]\s?|\[\]string\{|string\(\d{1,6}\) |!!?[A-Za-z]{1,16} |&\w{1,32} )"
+    rb"(?=[^\s*])"
+)
+_WRAPS = b"SJOVTRs[!&"
 _MAX_BRACKETS = 64
 _LONGEST_HARMLESS = 256
 
@@ -325,6 +331,8 @@ def _value(raw: bytes, start: int, key_start: int, key: _Key, glued: bool, ends:
             and (below := _below(raw, key_start, line.end())) is not None
         ):
             return below
+    if first in _WRAPS and (wrapper := _WRAPPER.match(raw, begin)) is not None:
+        return value_at(raw, wrapper.end(), ends)
     if key.header:
         return _unless_placeholder(raw, _run(_LINE, raw, begin, ends))
     word = _WORD.match(raw, begin)

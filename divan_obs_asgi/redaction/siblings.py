@@ -14,7 +14,7 @@ VALIDATION = "validation"
 _PLACES = frozenset(
     """
     loc location locations field fieldname param parameter path jsonpath documentpath pointer property propertyname
-    propertypath name key header instancepath instancelocation datapath attribute label argument variable
+    propertypath name key id k header instancepath instancelocation datapath attribute label argument variable
     """.split()
 )
 # Places that only a validation has. A path is one if it is a list.
@@ -31,21 +31,33 @@ _MESSAGES = frozenset(
     """.split()
 )
 _INPUTS = frozenset(
-    "input value actual received got instance data ctx context given provided target".split()
+    """
+    input value rawvalue val values actual received got instance data ctx context given provided target default old new
+    before after
+    """.split()
 )
 _REJECTED = re.compile(r"(?:rejected|invalid|attempted|bad|failed|actual|provided|given)(?:value|input|data)|rejected")
+# Values that have changed; of a validation there is one only.
+_CHANGES = re.compile(r"(?:old|new|previous|current|default|original)value")
 _JOINTS = str.maketrans("", "", "_-")
 _TYPES = frozenset("string number integer undefined null nan boolean object array int str float bool none".split())
 _LONGEST_PLACE = 16
 
-_INPUT = r"(?:input|value|rejected(?:_?value|_?input)?|(?:invalid|attempted|actual)_?value|actual|received|got|instance|data|ctx|context|target)"
+_INPUT = (
+    r"(?:input|(?:raw_?|old_?|new_?|default_?)?value|values|val|default|rejected(?:_?value|_?input)?|(?:invalid|attempted|actual)_?value|actual|received|got|instance|data|ctx|context|target)"
+)
 _KEYED = r"\\*[\"']?\s?(?:[:=]|=>)"
-SIBLINGS_SIGN = rf"(?i)\b{_INPUT}{_KEYED}"
-_INPUT_KEY = re.compile(rf"(?<![a-z0-9-])(?P<key>{_INPUT})\\{{0,7}}[\"']?\s?(?:=>|[:=])\s{{0,8}}".encode(), re.IGNORECASE)
+# These mean much else where they are not quoted.
+_QUOTED_INPUT = r"(?:old|new|before|after|given|provided)"
+SIBLINGS_SIGN = rf"(?i)\b{_INPUT}{_KEYED}|[\"']{_QUOTED_INPUT}\\*[\"']\s?(?::|=>)"
+_INPUT_KEY = re.compile(
+    rf"(?<![a-z0-9-])(?P<key>{_INPUT}|(?<=[\"']){_QUOTED_INPUT}(?=[\\\"']))\\{{0,7}}[\"']?\s?(?:=>|[:=])\s{{0,8}}".encode(),
+    re.IGNORECASE,
+)
 _PLACE_KEY = re.compile(
     rb"(?<![a-z0-9-])(?P<key>loc|field(?:_?name)?|param(?:eter)?|(?:json_?|document_?|instance_?|property_?|data_?|schema_?)?path"
-    rb"|pointer|property(?:_?name)?|name|key|header|attribute)\\{0,7}[\"']?\s?(?:=>|[:=])\s{0,8}"
-    rb"(?P<list>[\[(]\s?)?[bu]?(?P<quote>\\{0,7}[\"'])?"
+    rb"|pointer|property(?:_?name)?|name|key|id|header|attribute)\\{0,7}[\"']?\s?(?:=>|[:=])\s{0,8}"
+    rb"(?P<list>[\[(]\s{0,32})?[bu]?(?P<quote>\\{0,7}[\"'])?"
     rb"(?P<name>(?(quote)[^\"'\\\n]{1,128}|[\w.$/#-]{1,64}))(?P<more>(?(list)[^\])\n]{0,128}))",
     re.IGNORECASE,
 )
@@ -54,6 +66,7 @@ _MESSAGE_KEY = re.compile(
     rb"|validator|schemaPath|code)\\{0,7}[\"']?\s?(?:=>|[:=])",
     re.IGNORECASE,
 )
+_BRACKETS = re.compile(rb"[{}()]|<(?![-=<])|(?<![-=>])>")
 _WINDOW = 512
 _LINES = 2
 _BARE_TO_END = re.compile(rb"[^\s,)}\]>;]+")
@@ -62,7 +75,7 @@ _BARE_TO_END = re.compile(rb"[^\s,)}\]>;]+")
 def is_input(key: str) -> bool:
     """Return whether a value under this key may have its name elsewhere in its object."""
     bare = _bare(key)
-    return bare in _INPUTS or _REJECTED.fullmatch(bare) is not None
+    return bare in _INPUTS or _REJECTED.fullmatch(bare) is not None or _CHANGES.fullmatch(bare) is not None
 
 
 def rule_beside(index: KeyIndex, value: Mapping[object, object], key: str) -> str | None:
@@ -81,7 +94,7 @@ def rule_beside(index: KeyIndex, value: Mapping[object, object], key: str) -> st
                 return name
             of_validation = of_validation or bare in _OF_VALIDATION or (bare == "path" and isinstance(place, (list, tuple)))
         message = message or bare in _MESSAGES
-    if _bare(key) not in _INPUTS and (of_validation or message) and not isinstance(item, int):
+    if _REJECTED.fullmatch(_bare(key)) and (of_validation or message) and not isinstance(item, int):
         return VALIDATION
     return VALIDATION if of_validation and message else None
 
@@ -138,7 +151,7 @@ class SiblingRule:
                 bare = _bare(place["key"].decode())
                 of_validation = of_validation or bare in _OF_VALIDATION or (bare == "path" and place["list"] is not None)
         message = any(_MESSAGE_KEY.search(raw, *part) for part in ((first, start), (stop, last)))
-        if (of_validation or message) and _bare(key.decode()) not in _INPUTS:
+        if (of_validation or message) and _REJECTED.fullmatch(_bare(key.decode())):
             return VALIDATION if not raw[stop - 1 : stop].isdigit() or of_validation else None
         return VALIDATION if of_validation and message else None
 
@@ -146,10 +159,10 @@ class SiblingRule:
 def _object(raw: bytes, start: int, stop: int) -> tuple[int, int]:
     """Return the beginning and the end of the object around a place, or of the lines around it."""
     first, last = max(0, start - _WINDOW), min(len(raw), stop + _WINDOW)
-    opening = max(raw.rfind(char, first, start) for char in (b"{", b"(", b"<"))
+    opening = _unmatched(raw[first:start][::-1], b"{(<", b"})>")
     if opening >= 0:
-        ends = [end for char in (b"}", b")", b">") if (end := raw.find(char, stop, last)) >= 0]
-        return opening, min(ends, default=last)
+        ending = _unmatched(raw[stop:last], b"})>", b"{(<")
+        return start - opening - 1, last if ending < 0 else stop + ending
     for _ in range(_LINES):
         start = raw.rfind(b"\n", first, start)
         if start < 0:
@@ -158,6 +171,19 @@ def _object(raw: bytes, start: int, stop: int) -> tuple[int, int]:
         if stop < 0:
             stop = last
     return max(first, start), last if start < 0 else stop
+
+
+def _unmatched(part: bytes, wanted: bytes, others: bytes) -> int:
+    """Return the position of the first bracket that encloses a place; -1 if there is none."""
+    depth = 0
+    for match in _BRACKETS.finditer(part):
+        if match[0] in wanted:
+            if not depth:
+                return match.start()
+            depth -= 1
+        elif match[0] in others:
+            depth += 1
+    return -1
 
 
 def _value(raw: bytes, start: int, last: int) -> tuple[int, int] | None:

@@ -63,7 +63,7 @@ _INPUT_VALUE = re.compile(rb"\[type=[\w.]+, input_value=")
 # `errors()` of pydantic and FastAPI, written by Python or as JSON. In pydantic 1 the type does not come first.
 _DETAIL = re.compile(
     rb"\{\s{0,8}(?P<quote>\\{0,7}['\"])"
-    rb"(?:type(?P=quote)\s?:\s?(?P=quote)[\w.-]{1,64}(?P=quote)\s?,\s{0,16}(?P=quote))?loc(?P=quote)\s?:\s?"
+    rb"(?:type(?P=quote)\s?:\s?(?P=quote)[\w.-]{1,64}(?P=quote)\s?,\s{0,16}(?P=quote))?loc(?P=quote)\s?:\s?(?=\s{0,8}[\[(])"
 )
 _INPUT = re.compile(rb"(?P<quote>\\{0,7}['\"])(?:input|ctx|loc|msg)(?P=quote)\s?:\s?")
 _LOCATION = re.compile(rb"loc\\{0,7}['\"]\s?:\s?[\[(]")
