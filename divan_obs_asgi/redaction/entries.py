@@ -1,4 +1,4 @@
-"""Secrets in entries of a name and a value: `('password', '...')`, `["x-auth-token", "..."]`, `name='sid', value='...'`."""
+"""Secrets in entries of a name and a value: `('password', '...')`, `["x-auth-token", "..."]`."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ class EntryRule:
     def __init__(self, index: KeyIndex, rules: Iterable[KeyRule]) -> None:
         self._index = index
         self.sign = (
-            key_sign(rules) + r"(?:(?:\[\d*\])?\\*[\"']?\s?(?:,|>>,)|\\*[\"'](?:;s:|\s\.\s))|(?:^|[\s(]):[A-Za-z][\w.-]* \\*\""
+            key_sign(rules)
+            + r"(?:(?:\[\d*\])?\\*[\"']?\s?(?:,|>>,)|\\*[\"'](?:;s:|\s\.\s))|(?:^|[\s(]):[A-Za-z][\w.-]* \\*\""
         )
 
     def find(self, view: View) -> Iterator[Found]:
@@ -93,8 +94,6 @@ class EntryRule:
             value = match[group].decode()
             if is_value_of(key, value) and not value.startswith("[redacted:") and (name := self._index.rule_for(key)):
                 yield *match.span(group), name
-
-
 
 
 __all__ = ["EntryRule", "is_value_of"]

@@ -24,8 +24,8 @@ _ATTRIBUTE = re.compile(
 _CONTENT = re.compile(rb"\s{0,16}(?:<[A-Za-z][\w:.-]{0,32}>\s{0,16})?(?:<!\[CDATA\[)?(?P<value>[^<\]]*[^<\]\s])")
 # <key>password</key><string>...</string>
 _ELEMENTS = re.compile(
-    rb"<(?:[a-z][\w.-]{0,32}:)?(?:key|name|field|param|id)>\s{0,16}(?P<key>[\w .$-]{1,64}?)\s{0,16}</[^<>]{1,64}>\s{0,32}"
-    rb"<[a-z][^<>]{0,64}>\s{0,16}(?:<!\[CDATA\[)?(?P<value>[^<\]]*[^<\]\s])",
+    rb"<(?:[a-z][\w.-]{0,32}:)?(?:key|name|field|param|id)>\s{0,16}(?P<key>[\w .$-]{1,64}?)\s{0,16}</[^<>]{1,64}>"
+    rb"\s{0,32}<[a-z][^<>]{0,64}>\s{0,16}(?:<!\[CDATA\[)?(?P<value>[^<\]]*[^<\]\s])",
     re.IGNORECASE,
 )
 

@@ -1,10 +1,10 @@
-"""What speaks against a secret, although its key or its form speaks for one: messages of forms, units, counts, words."""
+"""What speaks against a secret in spite of its key or its form: messages of forms, units, counts, words."""
 
 from __future__ import annotations
 
 import re
 
-from divan_obs_asgi.redaction.keys import BODY, COOKIE, CREDENTIAL, PERSON, POSITION, split_words
+from divan_obs_asgi.redaction.keys import BODY, COOKIE, CREDENTIAL, PERSON, POSITION, split_words, words
 
 # A message of a form about a field: "Not a valid email address." Words of lower case, one of which says what is wrong.
 _MESSAGE = (
@@ -23,7 +23,9 @@ _MESSAGES = re.compile(rb"\[\s?(?:" + _STRING + rb",?\s{0,8}){1,8}\]")
 _SAYINGS = frozenset({BODY, PERSON})
 
 _TIME = r"(?:[mun\u00b5]?s|ms|msec|usec|nsec|secs?|seconds?|mins?|minutes?|h|hours?|hz|[kmg]hz|fps|rps|%|percent)"
-_UNIT = re.compile(rb"\s?(?:[mun]?s|msec|usec|nsec|secs?|seconds?|mins?|minutes?|milliseconds?|microseconds?|hours?|[kMG]?Hz|%)(?![\w/])")
+_UNIT = re.compile(
+    rb"\s?(?:[mun]?s|msec|usec|nsec|secs?|seconds?|mins?|minutes?|milliseconds?|microseconds?|hours?|[kMG]?Hz|%)(?![\w/])"
+)
 _OTHER_COORDINATE = re.compile(rb"[\s,;&]{0,3}(?:lo?ng?|longitude)\b", re.IGNORECASE)
 # Units behind a number, apart from those that end in the letter of a direction.
 _AFTER_NUMBER = re.compile(
@@ -33,20 +35,24 @@ _AFTER_NUMBER = re.compile(
 # The last word before a number which says that it is something other than a position or a phone number.
 _MEASURES = frozenset(
     rb"""
-    acc accuracy adj allocated auc average avg balance bias bytes change changed cost count cpu delta diff duration elapsed
-    epoch epochs eps error evals f1 factor files free gain gc grad gradient heap iops iter iteration jitter lag latency
-    load loss lr mae max mean median mem memory min mse norm offset p50 p75 p90 p95 p99 percent percentile percentiles
-    precision pressure price profit progress quantile quantiles rate ratio recall rmse rps rss rtt score share shift size
-    speed std stddev stdev step steps sum temp temperature time timing took total throughput tps train uptime usage
+    acc accuracy adj allocated auc average avg balance bias bytes change changed cost count cpu delta diff duration
+    elapsed epoch epochs error evals f1 factor files free gain gc grad gradient heap iops iter iteration jitter
+    lag latency load loss lr mae max mean median mem memory min mse norm offset p50 p75 p90 p95 p99 percent
+    percentile percentiles precision pressure price profit progress quantile quantiles rate ratio recall rmse rps rss rtt score share shift
+    size speed std stddev stdev step steps sum temp temperature time timing took total throughput tps train uptime usage
     utilization val validation var variance version voltage volume wall weight weights
     """.split()
 )
 _BEFORE = 40
-_PHONE_WORD = re.compile(rb"(?i)(?:tel|phone|fax|mobile|cell|call|called|caller|calling|sms|dial|dialled|whatsapp|msisdn|text|number|contact|gsm|to|from|ring)\b")
+_PHONE_WORD = re.compile(
+    rb"(?i)(?:tel|phone|fax|mobile|cell|call|called|caller|calling|sms|dial|dialled|whatsapp|msisdn|text|number|contact|gsm|to|from|ring)\b"
+)
 
-_COUNTED = frozenset("tokens secrets cookies passwords credentials phones emails".split())
-_SMALL = frozenset("pass pin auth sig token secret bearer".split())
-_REGION = re.compile(r"(?:eu|us|ap|sa|af|me|ca|cn|uk|il|mx|asia|europe|africa|australia|northamerica|southamerica|global)(?:-[a-z]{2,12}){0,3}(?:-?\d)?|[A-Z]{2}")
+_COUNTED = words("tokens secrets cookies passwords credentials phones emails")
+_SMALL = words("pass pin auth sig token secret bearer")
+_REGION = re.compile(
+    r"(?:eu|us|ap|sa|af|me|ca|cn|uk|il|mx|asia|europe|africa|australia|northamerica|southamerica|global)(?:-[a-z]{2,12}){0,3}(?:-?\d)?|[A-Z]{2}"
+)
 _SIGNAL = re.compile(r"SIG[A-Z]{2,6}\d?")
 _MEASURED = re.compile(rf"[-+]?\d+(?:\.\d+)? ?{_TIME}", re.IGNORECASE)
 _MOST_COUNT, _MOST_SMALL = 10**6, 100

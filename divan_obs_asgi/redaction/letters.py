@@ -52,8 +52,8 @@ _CONFUSABLE: Final = {
     "x": "\u0445\u03c7",
     "y": "\u028f\u0443\u03b3",
 }
-# Separators of key and value, and their look-alikes. Curly quotes count as a quote that neither JSON nor Python uses, so
-# that those inside a quoted value do not end it.
+# Separators of key and value, and their look-alikes. Curly quotes count as a quote that neither JSON nor Python uses,
+# so that those inside a quoted value do not end it.
 _SEPARATORS: Final = {
     ":": "\uff1a\ufe55\ua789\u2236\u02d0",
     "`": "\u201c\u201d\u201e\u201f\xab\xbb",

@@ -112,8 +112,9 @@ _NO_SECRETS = frozenset(
     a absent accepted an and anonymous any await bad basic bearer bool bytes can cannot changed cls created default
     deleted denied dict disabled does empty enabled error expired failed failure false filtered found has hidden ignored
     incorrect int invalid is issued ko list malformed masked mismatch missing must n/a nan nil no no-store none not null
-    number object off ok on optional or present redacted refused rejected removed required reset revoked rotated scheme skipped
-    self pinned set should unpinned granted pending str string the too true unset undefined unexpected unknown unsupported updated used valid verified
+    number object off ok on optional or present redacted refused rejected removed required reset revoked rotated scheme
+    self granted pending pinned set should skipped str string the too true unpinned unset undefined unexpected
+    unknown unsupported updated used valid verified
     was will wrong yes
         """
     )
@@ -129,8 +130,8 @@ _TO_THE_END = words("cookie set-cookie set_cookie authorization proxy-authorizat
 _SENTENCES = frozenset({BODY, PERSON, PHONE, POSITION})
 # Values inside something: Rust, Haskell and Swift; Go; PHP's var_dump; YAML's tags and anchors.
 _WRAPPER = re.compile(
-    rb"(?:(?:Some|Just|Ok|Optional|Secret|Value|String|Text|Right)[( ]\s?|\[\]string\{|string\(\d{1,6}\) |!!?[A-Za-z]{1,16} |&\w{1,32} )"
-    rb"(?=[^\s*])"
+    rb"(?:(?:Some|Just|Ok|Optional|Secret|Value|String|Text|Right)[( ]\s?|\[\]string\{|string\(\d{1,6}\) "
+    rb"|!!?[A-Za-z]{1,16} |&\w{1,32} )(?=[^\s*])"
 )
 _WRAPS = b"SJOVTRs[!&"
 _MAX_BRACKETS = 64

@@ -253,7 +253,14 @@ class RedactionPolicy:
     def _walk(self, room: int = 0, budget: Budget | None = None) -> Walk:
         room = room or self._limits.total
         return Walk(
-            self._limits, self._text, self._field, self._beside, self._plain_keys, self._clean, budget or self.line_budget, room
+            self._limits,
+            self._text,
+            self._field,
+            self._beside,
+            self._plain_keys,
+            self._clean,
+            budget or self.line_budget,
+            room,
         )
 
     def _beside(self, key: str, value: Mapping[Any, object]) -> object:

@@ -53,9 +53,9 @@ def find_queries(view: View) -> Iterator[Found]:
         if value.startswith(b"[redacted:") or name in _PLAIN_AMZ:
             continue
         oauth = name == b"code" and _STATE.search(lower, max(0, match.start() - 512), end + 512) is not None
-        if oauth and len(value) > 3 and not (value.isdigit() and len(value) < 5):
-            yield match.start("value"), end, _NAME
-        elif _is_opaque(value, strict=name in _STRICT):
+        # A short number is a status.
+        single_use = oauth and len(value) > 3 and not (value.isdigit() and len(value) < 5)
+        if single_use or _is_opaque(value, strict=name in _STRICT):
             yield match.start("value"), end, _NAME
 
 

@@ -20,8 +20,9 @@ _BEFORE = (
     # zod, cattrs, voluptuous, graphql-java.
     r"(?:[,;.(] |but |\()(?:got|received|found|was)(?: value| string)?:? |"
     # Python: int(), float(), datetime.fromisoformat(), strptime(); serde; msgspec; argparse.
-    r"invalid (?:enum value|value|literal|type|input|choice|isoformat string|date|time|datetime|uuid|email|number|integer"
-    r"|json value)(?: for int\(\) with base \d{1,2})?:?(?: (?:string|integer|floating point|boolean|character|byte array))? |"
+    r"invalid (?:enum value|value|literal|type|input|choice|isoformat string|date|time|datetime|uuid|email|number"
+    r"|integer|json value)(?: for int\(\) with base \d{1,2})?:?"
+    r"(?: (?:string|integer|floating point|boolean|character|byte array))? |"
     r"convert string to [a-z]{3,8}: |time data |unknown variant |"
     # Jackson.
     r"from string |"
@@ -30,33 +31,38 @@ _BEFORE = (
 )
 _VALUE_AFTER = re.compile(f"(?:{_BEFORE})".encode() + rb"(?:`(?=\"))?" + _QUOTE, re.IGNORECASE)
 _JUDGED = re.compile(
-    rb"\s?(?:: (?:invalid|value out of range|cannot|unknown|missing)|as \\{0,7}\"|(?:is|was|are) (?:not|too|invalid|out)"
-    rb"|does not|do not|could not|cannot|can't|fails|failed|must|should)"
+    rb"\s?(?:: (?:invalid|value out of range|cannot|unknown|missing)|as \\{0,7}\""
+    rb"|(?:is|was|are) (?:not|too|invalid|out)|does not|do not|could not|cannot|can't|fails|failed|must|should)"
 )
 # Values without quotes.
-_BRACKETED = re.compile(rb"rejected value \[(?P<value>[^\]\n]*)\]|(?:rejected|invalid|attempted)_?[vV]alue=(?P<bare>[^\s'\"\[{][^,})\n]*)")
+_BRACKETED = re.compile(
+    rb"rejected value \[(?P<value>[^\]\n]*+)|(?:rejected|invalid|attempted)_?[vV]alue=(?P<bare>[^\s'\"\[{][^,})\n]*+)"
+)
 _CHOICE = re.compile(rb"Select a valid choice\. (?P<value>[^\n]{1,256}?) is not one of ")
 _INVALID_OBJECT = re.compile(rb"got invalid value (?P<value>[{\[][^\n]{0,1024}?[}\]]|-?\d[\d.]*)(?=[;.\s]|\Z)")
 # Words after a value.
 _AFTER = (
-    r"is not (?:of type|one of|valid\b|an? valid |an? \\*[\"'<]|an? (?:integer|number|string|boolean|multiple|positive|uuid|date|email)\b)"
+    r"is not (?:of type|one of|valid\b|an? valid |an? \\*[\"'<]"
+    r"|an? (?:integer|number|string|boolean|multiple|positive|uuid|date|email)\b)"
     r"|is (?:less|greater|shorter|longer) than |is too (?:short|long|large|small|big)|does not match|does not exist in"
     r"|value must be|should not be valid under|has non-unique|fails to match|could not be (?:converted|parsed)"
     r"|was not in a correct|is an invalid|must be (?:an? )?(?:integer|number|string)\b"
 )
 _JUDGEMENT = re.compile(rf" (?:{_AFTER})".encode())
+# Curly quotes in JSON.
+_CURLY = re.compile(rb"\\u201[cdef]")
 _NUMBER_BACKWARDS = re.compile(rb"[\d.]+[-+]?")
 _OPENING = {93: b"[", 125: b"{"}
 _FIELDS = re.compile(rb"[A-Za-z_][\w.-]{0,63}\Z")
 # "must be" speaks of a field if its name is quoted: '"age" must be a number'.
 _OF_FIELD = re.compile(rb" must be ")
 _TYPES = frozenset(
-    b"string number integer undefined null nan boolean object array function symbol bigint int str float bool none".split()
+    b"string number integer undefined null nan boolean object array function symbol bigint int str float none".split()
 )
 
 QUOTATIONS_SIGN = (
-    rf"(?i)(?:{_BEFORE.replace('P<ambiguous>', ':')})\\*[\"'`]|(?:rejected|invalid|attempted)_?value=|rejected value \[|got invalid value "
-    rf"|(?:[\"'`\]}}]|\d) (?:{_AFTER})|Select a valid choice\. "
+    rf"(?i)(?:{_BEFORE.replace('P<ambiguous>', ':')})\\*[\"'`]|(?:rejected|invalid|attempted)_?value="
+    rf"|rejected value \[|got invalid value |(?:[\"'`\]}}]|\d|\\u201[cdef]) (?:{_AFTER})|Select a valid choice\. "
 )
 
 
@@ -100,6 +106,11 @@ def _before_words(raw: bytes) -> Iterator[tuple[int, int]]:
         least = max(done, end - _LONGEST)
         done = match.end()
         last = raw[end - 1]
+        if end > 5 and _CURLY.match(raw, end - 6):
+            begin = raw.rfind(b"\\u201", least, end - 6)
+            if begin >= 0:
+                yield begin + 6, raw.find(b"\\u201", begin + 6, end)
+            continue
         if last in b"\"'`":
             begin = _opening(raw, least, end)
             if begin >= 0 and not (_OF_FIELD.match(raw, end) and _FIELDS.match(raw[begin : end - 1])):

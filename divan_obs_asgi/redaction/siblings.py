@@ -5,46 +5,47 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from divan_obs_asgi.redaction.keys import KeyIndex
+from divan_obs_asgi.redaction.keys import KeyIndex, words
 from divan_obs_asgi.redaction.pairs import value_at
 from divan_obs_asgi.redaction.view import UNREAD, Found, View
 
 VALIDATION = "validation"
 # Keys in lower case, without `_` and `-`. Those of a place:
-_PLACES = frozenset(
+_PLACES = words(
     """
     loc location locations field fieldname param parameter path jsonpath documentpath pointer property propertyname
     propertypath name key id k header instancepath instancelocation datapath attribute label argument variable
-    """.split()
+    """
 )
 # Places that only a validation has. A path is one if it is a list.
-_OF_VALIDATION = frozenset(
+_OF_VALIDATION = words(
     """
     loc field fieldname param parameter documentpath pointer property propertyname propertypath instancepath
     instancelocation datapath attribute
-    """.split()
+    """
 )
-_MESSAGES = frozenset(
+_MESSAGES = words(
     """
     msg message messages error errors errormessage defaultmessage interpolatedmessage detail title reason constraints
     keyword rule validator schemapath code errorcode
-    """.split()
+    """
 )
-_INPUTS = frozenset(
+_INPUTS = words(
     """
     input value rawvalue val values actual received got instance data ctx context given provided target default old new
     before after
-    """.split()
+    """
 )
 _REJECTED = re.compile(r"(?:rejected|invalid|attempted|bad|failed|actual|provided|given)(?:value|input|data)|rejected")
 # Values that have changed; of a validation there is one only.
 _CHANGES = re.compile(r"(?:old|new|previous|current|default|original)value")
 _JOINTS = str.maketrans("", "", "_-")
-_TYPES = frozenset("string number integer undefined null nan boolean object array int str float bool none".split())
+_TYPES = words("string number integer undefined null nan boolean object array int str float bool none")
 _LONGEST_PLACE = 16
 
 _INPUT = (
-    r"(?:input|(?:raw_?|old_?|new_?|default_?)?value|values|val|default|rejected(?:_?value|_?input)?|(?:invalid|attempted|actual)_?value|actual|received|got|instance|data|ctx|context|target)"
+    r"(?:input|(?:raw_?|old_?|new_?|default_?)?value|values|val|default|rejected(?:_?value|_?input)?"
+    r"|(?:invalid|attempted|actual)_?value|actual|received|got|instance|data|ctx|context|target)"
 )
 _KEYED = r"\\*[\"']?\s?(?:[:=]|=>)"
 # These mean much else where they are not quoted.
@@ -92,7 +93,9 @@ def rule_beside(index: KeyIndex, value: Mapping[object, object], key: str) -> st
             name = _rule_of_place(index, place)
             if name is not None:
                 return name
-            of_validation = of_validation or bare in _OF_VALIDATION or (bare == "path" and isinstance(place, (list, tuple)))
+            of_validation = (
+                of_validation or bare in _OF_VALIDATION or (bare == "path" and isinstance(place, (list, tuple)))
+            )
         message = message or bare in _MESSAGES
     if _REJECTED.fullmatch(_bare(key)) and (of_validation or message) and not isinstance(item, int):
         return VALIDATION
@@ -149,7 +152,9 @@ class SiblingRule:
                 if name := self._index.rule_for(named.strip("\"'\\])} ")):
                     return name
                 bare = _bare(place["key"].decode())
-                of_validation = of_validation or bare in _OF_VALIDATION or (bare == "path" and place["list"] is not None)
+                of_validation = (
+                    of_validation or bare in _OF_VALIDATION or (bare == "path" and place["list"] is not None)
+                )
         message = any(_MESSAGE_KEY.search(raw, *part) for part in ((first, start), (stop, last)))
         if (of_validation or message) and _REJECTED.fullmatch(_bare(key.decode())):
             return VALIDATION if not raw[stop - 1 : stop].isdigit() or of_validation else None

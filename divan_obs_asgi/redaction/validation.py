@@ -71,9 +71,11 @@ _MESSAGE = re.compile(rb"msg\\{0,7}['\"]\s?:")
 # attrs: "'age' must be <class 'int'> (got 'abc' that is a <class 'str'>)."
 _GOT = re.compile(rb"\(got (?P<got>.+?)(?= that is a <class |\n|\Z)")
 _FAILED = b"\n\nFailed validating "
+# The same within a text of JSON: the value is the end of it.
+_ON_INSTANCE = re.compile(rb"\\{1,7}nOn [^:\n\\]{1,256}:\\{1,7}n\s{0,8}((?:[^\"\\]|\\[^\"])++)")
 INPUTS_SIGN = (
     r"[0-9] validation error|Validation(?:Error|Exception)|input_value=|loc\\*['\"]\s?:"
-    r"|that is a <class |\n\nFailed validating |" + QUOTATIONS_SIGN
+    r"|that is a <class |Failed validating |" + QUOTATIONS_SIGN
 )
 
 
@@ -97,6 +99,7 @@ def find_inputs(view: View) -> Iterable[Found]:
     """Return the parts of validation texts that depend on the input: values, their places, and messages about them."""
     raw = view.raw
     found = [*_texts(raw), *_values(raw), *_details(raw), *_groups(raw, _GOT), *find_quotations(view)]
+    found += _groups(raw, _ON_INSTANCE)
     failed = raw.find(_FAILED)
     if failed > 0:
         # jsonschema: the value is in the line before, and again at the end.

@@ -14,6 +14,8 @@ from tests.data.redaction import held_out, learned
 from tests.data.redaction.makers import Kind, entries
 
 DATA = Path(__file__).parents[1] / "data" / "redaction"
+# What pytest, uv, promtool, k6, PostgreSQL and Redis have written.
+OUTPUT = DATA.parent / "program_output"
 # Stands inside the made-up keys of providers on disk, so that no scanner of repositories takes them for live ones.
 SPLIT = "¦"
 
@@ -49,6 +51,14 @@ def of_learned_makers() -> dict[str, list[Case]]:
 def of_held_out_makers() -> dict[str, list[Case]]:
     """Return the cases of the makers that no rule was written or changed for."""
     return made(held_out.KINDS)
+
+
+def of_programs() -> dict[str, list[Case]]:
+    """Return the lines that programs have written, none of which holds a secret."""
+    return {
+        path.stem: [Case(path.stem, line, ()) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        for path in sorted(OUTPUT.glob("*.txt"))
+    }
 
 
 def survivors(case: Case, result: object) -> list[str]:

@@ -1,7 +1,8 @@
 """
 Recall and false positives of the redaction policy for each kind: python -m tests.redaction.score [--failures].
 
-Three tables: the corpus on disk, the makers that rules were written for, and the makers that were held out.
+Four tables: the corpus on disk, the makers that rules were written for, the makers that were held out, and the output
+of programs, each line of which is a look-alike.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from divan_obs_asgi.redaction import RedactionPolicy
-from tests.redaction.corpus import DATA, Case, load, of_held_out_makers, of_learned_makers, survivors
+from tests.redaction.corpus import DATA, Case, load, of_held_out_makers, of_learned_makers, of_programs, survivors
 
 
 @dataclass
@@ -98,7 +99,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="a directory of one .jsonl file per kind")
     parser.add_argument("--failures", action="store_true", help="list each case that came out wrong")
     options = parser.parse_args()
-    parts = {"corpus": load(options.data), "learned makers": of_learned_makers(), "held-out makers": of_held_out_makers()}
+    parts = {
+        "corpus": load(options.data),
+        "learned makers": of_learned_makers(),
+        "held-out makers": of_held_out_makers(),
+        "program output": of_programs(),
+    }
     for title, kinds in parts.items():
         found = scores(kinds)
         # What is wrong about a held-out maker is not shown, so that no rule is changed for it.

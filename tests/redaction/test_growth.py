@@ -63,7 +63,7 @@ WITH_BLANKS = [
     "Select a valid choice. ",
     "rejected value [",
     'invalid literal "',
-    "value `\"",
+    'value `"',
     "parsing '",
     "name: token value: ",
     "{'name': 'token', 'value': '",

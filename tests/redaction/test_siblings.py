@@ -24,7 +24,12 @@ OBJECTS: dict[str, Any] = {
     "hibernate": {"propertyPath": "user.password", "invalidValue": SECRET},
     "zod": {"code": "invalid_enum_value", "path": ["note"], "received": SECRET, "message": "bad"},
     "ajv": {"instancePath": "/note", "keyword": "type", "message": "must be integer", "data": SECRET},
-    "class-validator": {"property": "note", "value": SECRET, "constraints": {"isInt": "must be"}, "target": {"a": SECRET}},
+    "class-validator": {
+        "property": "note",
+        "value": SECRET,
+        "constraints": {"isInt": "must be"},
+        "target": {"a": SECRET},
+    },
     "json pointer": {"pointer": "#/user/pin", "actual": SECRET},
     "parameter": {"param": "token", "got": SECRET},
     "name and value": {"name": "Authorization", "value": SECRET},

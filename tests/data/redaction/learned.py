@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a template is one line.
 """Makers that rules are written for, with look-alikes of each."""
 
 from __future__ import annotations
