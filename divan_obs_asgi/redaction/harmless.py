@@ -38,7 +38,8 @@ _MEASURES = frozenset(
     acc accuracy adj allocated auc average avg balance bias bytes change changed cost count cpu delta diff duration
     elapsed epoch epochs error evals f1 factor files free gain gc grad gradient heap iops iter iteration jitter
     lag latency load loss lr mae max mean median mem memory min mse norm offset p50 p75 p90 p95 p99 percent
-    percentile percentiles precision pressure price profit progress quantile quantiles rate ratio recall rmse rps rss rtt score share shift
+    percentile percentiles precision pressure price profit progress quantile quantiles
+    rate ratio recall rmse rps rss rtt score share shift
     size speed std stddev stdev step steps sum temp temperature time timing took total throughput tps train uptime usage
     utilization val validation var variance version voltage volume wall weight weights
     """.split()

@@ -136,6 +136,7 @@ _WRAPPER = re.compile(
 _WRAPS = b"SJOVTRs[!&"
 _MAX_BRACKETS = 64
 _LONGEST_HARMLESS = 256
+_AMBIGUOUS = ("geo", "lat", "sig")
 
 
 class _Key(NamedTuple):
@@ -433,7 +434,11 @@ def _span(value: re.Match[bytes] | None) -> tuple[int, int] | None:
 def _unless_harmless(raw: bytes, value: tuple[int, int] | None, key: _Key) -> tuple[int, int] | None:
     if value is None or value[1] - value[0] > _LONGEST_HARMLESS:
         return value
-    return None if is_harmless_value(key.text, key.rule, raw[value[0] : value[1]].decode()) else value
+    text = raw[value[0] : value[1]]
+    # Most values are neither a count nor a message nor a region.
+    if not (text.isdigit() or b" " in text or key.text in _AMBIGUOUS):
+        return value
+    return None if is_harmless_value(key.text, key.rule, text.decode()) else value
 
 
 def _unless_placeholder(raw: bytes, value: tuple[int, int] | None) -> tuple[int, int] | None:
