@@ -17,6 +17,8 @@ from pathlib import Path
 from divan_obs_asgi.redaction import RedactionPolicy
 from tests.redaction.corpus import DATA, Case, load, of_held_out_makers, of_learned_makers, of_programs, survivors
 
+HELD_OUT = "held-out makers"
+
 
 @dataclass
 class Score:
@@ -94,21 +96,32 @@ def _pair(case: Case, result: object) -> Iterable[str]:
     yield f"  out: {json.dumps(result, ensure_ascii=False)}"
 
 
+def parts(data: Path = DATA) -> dict[str, dict[str, list[Case]]]:
+    """Return the cases of each table."""
+    return {
+        "corpus": load(data),
+        "learned makers": of_learned_makers(),
+        HELD_OUT: of_held_out_makers(),
+        "program output": of_programs(),
+    }
+
+
+def summary() -> Iterable[str]:
+    """Yield the last line of each table, with its title."""
+    for title, kinds in parts().items():
+        *_, line = table(scores(kinds))
+        yield f"{title:<18}{line}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.redaction.score", description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, help="a directory of one .jsonl file per kind")
     parser.add_argument("--failures", action="store_true", help="list each case that came out wrong")
     options = parser.parse_args()
-    parts = {
-        "corpus": load(options.data),
-        "learned makers": of_learned_makers(),
-        "held-out makers": of_held_out_makers(),
-        "program output": of_programs(),
-    }
-    for title, kinds in parts.items():
+    for title, kinds in parts(options.data).items():
         found = scores(kinds)
         # What is wrong about a held-out maker is not shown, so that no rule is changed for it.
-        shown = options.failures and kinds is not parts["held-out makers"]
+        shown = options.failures and title != HELD_OUT
         lines = [title, *table(found), *(failures(found) if shown else ()), ""]
         sys.stdout.write("\n".join(lines) + "\n")
 
