@@ -24,12 +24,14 @@ _SAYINGS = frozenset({BODY, PERSON})
 
 _TIME = r"(?:[mun\u00b5]?s|ms|msec|usec|nsec|secs?|seconds?|mins?|minutes?|h|hours?|hz|[kmg]hz|fps|rps|%|percent)"
 _UNIT = re.compile(
-    rb"\s?(?:[mun]?s|msec|usec|nsec|secs?|seconds?|mins?|minutes?|milliseconds?|microseconds?|hours?|[kMG]?Hz|%)(?![\w/])"
+    rb"[ \t]?"
+    rb"(?:[mun]?s|msec|usec|nsec|secs?|seconds?|mins?|minutes?|milliseconds?|microseconds?|hours?|[kMG]?Hz|%)(?![\w/])"
 )
 _OTHER_COORDINATE = re.compile(rb"[\s,;&]{0,3}(?:lo?ng?|longitude)\b", re.IGNORECASE)
 # Units behind a number, apart from those that end in the letter of a direction.
 _AFTER_NUMBER = re.compile(
-    rb"\s?(?:[munp]?s|msec|usec|secs?|seconds?|mins?|minutes?|milliseconds?|hours?|[kMG]?Hz|%|[kKMGT]i?B(?:/s)?|[kKMGT]?bytes?|B"
+    rb"[ \t]?"
+    rb"(?:[munp]?s|msec|usec|secs?|seconds?|mins?|minutes?|milliseconds?|hours?|[kMG]?Hz|%|[kKMGT]i?B(?:/s)?|[kKMGT]?bytes?|B"
     rb"|m?V|m?A|k?W|kWh|C|F|K|[hk]?Pa|bar|psi|px|pts?|rpm|fps|dB|lines|rows|items|acc|loss|epochs?|USD|EUR|TRY|x)(?![\w])"
 )
 # The last word before a number which says that it is something other than a position or a phone number.

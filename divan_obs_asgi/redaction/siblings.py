@@ -70,6 +70,7 @@ _MESSAGE_KEY = re.compile(
 _BRACKETS = re.compile(rb"[{}()]|<(?![-=<])|(?<![-=>])>")
 _WINDOW = 512
 _LINES = 2
+_LONGEST_BARE = 512
 _BARE_TO_END = re.compile(rb"[^\s,)}\]>;]+")
 
 
@@ -192,11 +193,12 @@ def _unmatched(part: bytes, wanted: bytes, others: bytes) -> int:
 
 
 def _value(raw: bytes, start: int, last: int) -> tuple[int, int] | None:
-    value = value_at(raw, start)
-    if value is not None and raw[start : start + 1] not in b"\"'\\[{(bu":
-        bare = _BARE_TO_END.match(raw, start)
-        return None if bare is None else bare.span()
-    return value
+    if raw[start : start + 1] in b"\"'\\[{(bu":
+        return value_at(raw, start)
+    # A value without a quote may seem to last to the end of the text, and the next one too.
+    part = raw[start : start + _LONGEST_BARE]
+    bare = _BARE_TO_END.match(part)
+    return None if bare is None or value_at(part, 0) is None else (start, start + bare.end())
 
 
 __all__ = ["SIBLINGS_SIGN", "VALIDATION", "SiblingRule", "is_input", "rule_beside"]
