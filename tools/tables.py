@@ -44,6 +44,7 @@ TITLES = {
     "logs": "Logs",
     "redaction": "Redaction",
     "tracing": "Tracing",
+    "otlp": "Export by OTLP",
     "metrics": "Metrics",
     "ops": "Health, metrics and ops endpoints",
     "vitals": "Web vitals of browsers",

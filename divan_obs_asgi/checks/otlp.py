@@ -17,7 +17,7 @@ _PREFIXES = ("OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_")
 @check("obs.E011", "The OTLP endpoint is for HTTP; spans are exported over gRPC.", docs="docs/tracing.md")
 def endpoint_for_http(deployment: Deployment) -> Iterator[Finding]:
     settings = deployment.settings
-    for prefix, endpoint in zip(_PREFIXES, (settings.tracing.traces_endpoint, settings.tracing.endpoint), strict=True):
+    for prefix, endpoint in zip(_PREFIXES, (settings.otlp.traces_endpoint, settings.otlp.endpoint), strict=True):
         if not settings.tracing.enabled or endpoint is None:
             continue
         parts = urlsplit(endpoint)
@@ -47,11 +47,7 @@ def protocol(deployment: Deployment) -> Iterator[Finding]:
 @check("obs.W013", "An endpoint for spans is set, and tracing is off.", docs="docs/tracing.md")
 def tracing_is_off(deployment: Deployment) -> Iterator[Finding]:
     settings = deployment.settings
-    if (
-        settings.enabled
-        and not settings.tracing.enabled
-        and (settings.tracing.traces_endpoint or settings.tracing.endpoint)
-    ):
+    if settings.enabled and not settings.tracing.enabled and settings.otlp.traces.endpoint:
         yield Finding(
             "OTEL_EXPORTER_OTLP_ENDPOINT is set and OBS_TRACING_ENABLED is false: nothing is traced.",
             "Set OBS_TRACING_ENABLED=true, or unset the endpoint.",

@@ -53,7 +53,9 @@ class ConfigProbe:
             "S3_ENDPOINT_URL": settings.service.s3_url is None or _well_formed(settings.service.s3_url, _S3_SCHEMES),
             "JWT_SECRET": settings.service.jwt_secret is None or self._is_long_enough(settings.service.jwt_secret),
             "OTEL_EXPORTER_OTLP_ENDPOINT": not settings.tracing.enabled
-            or (settings.tracing.traces_endpoint or settings.tracing.endpoint) is not None,
+            # `none` or `console` was chosen by name.
+            or settings.otlp.traces_exporter is not None
+            or settings.otlp.traces.endpoint is not None,
             "OBS_ADMIN_TOKEN": not self._needs_token or _is_strong(settings.ops.admin_token),
             "OBS_ADMIN_TOKEN_PREVIOUS": not self._needs_token
             or settings.ops.admin_token_previous is None

@@ -6,6 +6,7 @@ from divan_obs_asgi.settings.logs import LogSettings
 from divan_obs_asgi.settings.metrics import MetricSettings
 from divan_obs_asgi.settings.misspelt import MisspeltFlag, misspelt_flags
 from divan_obs_asgi.settings.ops import OpsSettings
+from divan_obs_asgi.settings.otlp import OtlpSettings, OtlpSignal
 from divan_obs_asgi.settings.redaction import RedactionSettings
 from divan_obs_asgi.settings.requests import RequestSettings
 from divan_obs_asgi.settings.runtime import RuntimeSettings
@@ -24,6 +25,8 @@ __all__ = [
     "MetricSettings",
     "MisspeltFlag",
     "OpsSettings",
+    "OtlpSettings",
+    "OtlpSignal",
     "RedactionSettings",
     "RequestSettings",
     "RuntimeSettings",

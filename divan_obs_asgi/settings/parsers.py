@@ -234,21 +234,6 @@ def conventions(text: str) -> tuple[str, ...]:
     return tuple(part.strip().lower() for part in text.split(",") if part.strip())
 
 
-def otlp_endpoint(text: str) -> str | None:
-    """Read a collector's address; `grpc` means plaintext, `grpcs` means TLS."""
-    if not text.strip():
-        return None
-    expected = "a URL like grpc://otel-collector:4317 (grpc, grpcs, http or https)"
-    try:
-        parts = urlsplit(text.strip())
-        parts.port  # noqa: B018 - raises ValueError for an invalid port
-    except ValueError:
-        raise ValueError(expected) from None
-    if parts.scheme not in ("grpc", "grpcs", "http", "https") or not parts.hostname:
-        raise ValueError(expected)
-    return text.strip()
-
-
 def networks(text: str) -> tuple[str, ...]:
     """Read a comma-separated list of networks, each in the form of the standard library."""
     try:
@@ -347,7 +332,6 @@ __all__ = [
     "networks",
     "one_of",
     "origins",
-    "otlp_endpoint",
     "page_routes",
     "path",
     "path_prefix",

@@ -18,6 +18,7 @@ from divan_obs_asgi.settings.logs import LogSettings
 from divan_obs_asgi.settings.metrics import MetricSettings
 from divan_obs_asgi.settings.misspelt import MisspeltFlag, misspelt_flags
 from divan_obs_asgi.settings.ops import FEW_CHARACTERS, OpsSettings
+from divan_obs_asgi.settings.otlp import OtlpSettings
 from divan_obs_asgi.settings.parsers import (
     SECRET_LENGTH,
     boolean,
@@ -93,6 +94,7 @@ class Settings:
     logs: LogSettings = field(default_factory=LogSettings)
     redaction: RedactionSettings = field(default_factory=RedactionSettings)
     tracing: TracingSettings = field(default_factory=TracingSettings)
+    otlp: OtlpSettings = field(default_factory=OtlpSettings)
     metrics: MetricSettings = field(default_factory=MetricSettings)
     ops: OpsSettings = field(default_factory=OpsSettings)
     vitals: VitalSettings = field(default_factory=VitalSettings)

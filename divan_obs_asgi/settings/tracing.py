@@ -9,7 +9,6 @@ from divan_obs_asgi.settings.parsers import (
     boolean,
     conventions,
     one_of,
-    otlp_endpoint,
     positive_integer,
     seconds,
     share,
@@ -38,15 +37,6 @@ class TracingSettings:
 
     enabled: bool = flag(
         "OBS_TRACING_ENABLED", boolean, False, "Create a server span for every request; needs the extra `tracing`."
-    )
-    endpoint: str | None = flag(
-        "OTEL_EXPORTER_OTLP_ENDPOINT", otlp_endpoint, None, "OTLP endpoint (gRPC): grpc://otel-collector:4317."
-    )
-    traces_endpoint: str | None = flag(
-        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-        otlp_endpoint,
-        None,
-        "OTLP endpoint for traces; overrides OTEL_EXPORTER_OTLP_ENDPOINT.",
     )
     sampler: str = flag("OTEL_TRACES_SAMPLER", one_of(*SAMPLERS), "parentbased_traceidratio", "Sampler of traces.")
     sampler_arg: float = flag(

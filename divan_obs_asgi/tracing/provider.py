@@ -98,7 +98,7 @@ def _finish(queue: weakref.ref[ExportQueue]) -> None:
 
 
 def _exporter_of(settings: Settings) -> Callable[[], SpanExporter] | None:
-    endpoint = settings.tracing.traces_endpoint or settings.tracing.endpoint
+    endpoint = settings.otlp.traces.endpoint
     if endpoint is None:
         return None
     for name in ("grpc", "opentelemetry.exporter.otlp.proto.grpc"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
 
 import anyio
 import orjson
@@ -12,7 +11,7 @@ import pytest
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.probes import ConfigProbe
-from divan_obs_asgi.settings import Settings, TracingSettings
+from divan_obs_asgi.settings import Settings
 from tests.ops.asking import ask
 from tests.stacks import Observed
 
@@ -98,17 +97,20 @@ def test_a_flag_that_is_not_set_passes(flag: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "wrong"),
+    ("environ", "wrong"),
     [
-        ({"enabled": True}, ["OTEL_EXPORTER_OTLP_ENDPOINT"]),
-        ({"enabled": True, "endpoint": "grpc://otel-collector:4317"}, []),
-        ({"enabled": False}, []),
+        ({"OBS_TRACING_ENABLED": "true"}, ["OTEL_EXPORTER_OTLP_ENDPOINT"]),
+        ({"OBS_TRACING_ENABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "grpc://otel-collector:4317"}, []),
+        ({"OBS_TRACING_ENABLED": "true", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "grpc://otel-collector:4317"}, []),
+        ({"OBS_TRACING_ENABLED": "true", "OTEL_TRACES_EXPORTER": "none"}, []),
+        ({"OBS_TRACING_ENABLED": "true", "OTEL_TRACES_EXPORTER": "console"}, []),
+        ({"OBS_TRACING_ENABLED": "true", "OTEL_TRACES_EXPORTER": "otlp"}, []),
+        ({"OBS_TRACING_ENABLED": "false"}, []),
     ],
 )
-def test_tracing_needs_an_endpoint(settings: dict[str, Any], wrong: list[str]) -> None:
-    """Without tracing no endpoint is needed."""
-    probe = ConfigProbe(Settings(tracing=TracingSettings(**settings)))
-    assert probe.wrong_flags() == wrong
+def test_tracing_needs_an_endpoint(environ: dict[str, str], wrong: list[str]) -> None:
+    """Without tracing no endpoint is needed, nor with an exporter that was chosen by name."""
+    assert ConfigProbe(Settings.from_env(environ)).wrong_flags() == wrong
 
 
 STRONG = "kXzVq8Hw0cUe4bS1mTfY2g"

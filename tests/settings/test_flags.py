@@ -16,6 +16,20 @@ from divan_obs_asgi.settings import DEFAULT_MIDDLEWARE, MetricSettings, OpsSetti
 FLAGS = {flag.name: flag for flag, _ in Settings.flags()}
 SECRETS = sorted(name for name, flag in FLAGS.items() if flag.secret)
 
+# The variables of OpenTelemetry's exporters, for all signals and for one.
+SIGNALS = (("", ""), ("TRACES_", "traces_"), ("LOGS_", "logs_"), ("METRICS_", "metrics_"))
+OTLP = [
+    ("ENDPOINT", "https://otel.example:4318/x", "endpoint", "https://otel.example:4318/x"),
+    ("PROTOCOL", "HTTP/protobuf", "protocol", "http/protobuf"),
+    ("HEADERS", "X-Key=a%20b, tenant=shop,", "headers", (("x-key", "a b"), ("tenant", "shop"))),
+    ("TIMEOUT", "2.5", "timeout_s", 2.5),
+    ("COMPRESSION", "gzip", "compression", "gzip"),
+    ("CERTIFICATE", "/etc/otel/ca.pem", "certificate", "/etc/otel/ca.pem"),
+    ("CLIENT_KEY", "/etc/otel/client.key", "client_key", "/etc/otel/client.key"),
+    ("CLIENT_CERTIFICATE", "/etc/otel/client.pem", "client_certificate", "/etc/otel/client.pem"),
+    ("INSECURE", "true", "insecure", True),
+]
+
 # What the text of each flag means; every flag stands here at least once.
 EXAMPLES = [
     ("OBS_ENABLED", "false", "enabled", False),
@@ -95,8 +109,18 @@ EXAMPLES = [
     ("LOG_RECORDER_LOGGERS", "botocore, shop.cache", "logs.recorder_loggers", ("botocore", "shop.cache")),
     ("OBS_LOGGING_RESTORE", "false", "logs.restore", False),
     ("LOG_SLOW_MS", "250", "logs.slow_ms", 250),
-    ("OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://otel-collector:4317", "tracing.endpoint", "grpc://otel-collector:4317"),
-    ("OTEL_EXPORTER_OTLP_ENDPOINT", "", "tracing.endpoint", None),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://otel-collector:4317", "otlp.endpoint", "grpc://otel-collector:4317"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "", "otlp.endpoint", None),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "otel-collector:4317", "otlp.endpoint", "otel-collector:4317"),
+    ("OTEL_EXPORTER_OTLP_TIMEOUT", "10000", "otlp.timeout_s", 10.0),
+    *(
+        (f"OTEL_EXPORTER_OTLP_{prefix}{name}", text, f"otlp.{field_prefix}{field}", value)
+        for prefix, field_prefix in SIGNALS
+        for name, text, field, value in OTLP
+    ),
+    ("OTEL_TRACES_EXPORTER", "Console, otlp", "otlp.traces_exporter", ("console", "otlp")),
+    ("OTEL_LOGS_EXPORTER", "otlp", "otlp.logs_exporter", ("otlp",)),
+    ("OTEL_METRICS_EXPORTER", "none", "otlp.metrics_exporter", ()),
     ("OBS_WATCHDOG_ENABLED", "false", "runtime.watchdog_enabled", False),
     ("OBS_WATCHDOG_STALL_MS", "50", "runtime.watchdog_stall_ms", 50),
     ("OBS_REDIS_STREAMS", "lb:events, chat , lb:events", "runtime.redis_streams", ("lb:events", "chat")),
@@ -109,7 +133,7 @@ EXAMPLES = [
     ("PROMETHEUS_MULTIPROC_DIR", " /run/divan ", "metrics.multiproc_dir", "/run/divan"),
     ("OBS_METRICS_MAX_SERIES", "2000", "metrics.max_series", 2000),
     ("OBS_SERVICE_VERSION", "1.4.2", "service.version", "1.4.2"),
-    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "grpcs://traces:4317", "tracing.traces_endpoint", "grpcs://traces:4317"),
+    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "grpcs://traces:4317", "otlp.traces_endpoint", "grpcs://traces:4317"),
     ("OTEL_BSP_MAX_QUEUE_SIZE", "100", "tracing.queue_size", 100),
     ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "10", "tracing.batch_size", 10),
     ("OTEL_BSP_SCHEDULE_DELAY", "200", "tracing.delay_ms", 200),
@@ -203,8 +227,8 @@ BAD = [
     ("LOG_RECORDER_LINES", "-1", "LOG_RECORDER_LINES is '-1'; expected a whole number from 0."),
     (
         "OTEL_EXPORTER_OTLP_ENDPOINT",
-        "otel-collector:4317",
-        "OTEL_EXPORTER_OTLP_ENDPOINT is 'otel-collector:4317'; "
+        "otel-collector",
+        "OTEL_EXPORTER_OTLP_ENDPOINT is 'otel-collector'; "
         "expected a URL like grpc://otel-collector:4317 (grpc, grpcs, http or https).",
     ),
     (
@@ -212,6 +236,32 @@ BAD = [
         "grpc://otel-collector:port",
         "OTEL_EXPORTER_OTLP_ENDPOINT is 'grpc://otel-collector:port'; "
         "expected a URL like grpc://otel-collector:4317 (grpc, grpcs, http or https).",
+    ),
+    (
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+        "http/json",
+        "OTEL_EXPORTER_OTLP_PROTOCOL is 'http/json'; expected one of grpc, http/protobuf.",
+    ),
+    (
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "Authorization: Bearer abc",
+        "OTEL_EXPORTER_OTLP_HEADERS is set to a bad value; expected name=value pairs, percent-encoded, separated by "
+        "commas: x-tenant=shop,x-key=a%20b.",
+    ),
+    (
+        "OTEL_EXPORTER_OTLP_TIMEOUT",
+        "0",
+        "OTEL_EXPORTER_OTLP_TIMEOUT is '0'; expected a number of seconds above 0, or of milliseconds from 1000.",
+    ),
+    (
+        "OTEL_TRACES_EXPORTER",
+        "zipkin",
+        "OTEL_TRACES_EXPORTER is 'zipkin'; expected otlp, console, both separated by a comma, or none.",
+    ),
+    (
+        "OTEL_TRACES_EXPORTER",
+        "none,otlp",
+        "OTEL_TRACES_EXPORTER is 'none,otlp'; expected otlp, console, both separated by a comma, or none.",
     ),
     ("OTEL_TRACES_SAMPLER_ARG", "1.1", "OTEL_TRACES_SAMPLER_ARG is '1.1'; expected a number from 0 to 1."),
     (
@@ -411,7 +461,7 @@ def test_blanks_and_quotes_around_a_token_are_rejected(flag: str, token: str) ->
 @pytest.mark.parametrize("flag", SECRETS)
 def test_a_secret_is_not_in_the_repr(flag: str) -> None:
     """Settings may be printed in a log or a debugger."""
-    settings = Settings.from_env({flag: "hunter2-hunter2"})
+    settings = Settings.from_env({flag: "key=hunter2-hunter2" if flag.endswith("HEADERS") else "hunter2-hunter2"})
     assert "hunter2" not in repr(settings)
     assert "hunter2" not in str(settings)
 
@@ -443,6 +493,10 @@ def test_flags_with_credentials_are_secret() -> None:
         "OBS_ADMIN_TOKEN",
         "OBS_ADMIN_TOKEN_PREVIOUS",
         "OBS_REDACT_HASH_KEY",
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+        "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
         "REDIS_URL",
         "S3_ENDPOINT_URL",
     ]
