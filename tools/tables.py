@@ -13,9 +13,10 @@ from divan_obs_asgi.ops_assets.dashboards import Panel, all_boards
 from divan_obs_asgi.ops_assets.parameters import Parameters
 from divan_obs_asgi.ops_assets.rules import rules
 from divan_obs_asgi.settings import DEFAULT_MIDDLEWARE, Flag
+from divan_obs_asgi.settings.otel_variables import OTEL_VARIABLES
 
 ROOT = Path(__file__).resolve().parents[1]
-TABLES = ("flags", "redaction", "metrics", "alerts", "dashboards", "check")
+TABLES = ("flags", "opentelemetry", "redaction", "metrics", "alerts", "dashboards", "check")
 DOCUMENTS = (ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in TABLES))
 # What a check reads, as the command names it.
 READ = {
@@ -44,6 +45,7 @@ TITLES = {
     "logs": "Logs",
     "redaction": "Redaction",
     "tracing": "Tracing",
+    "otel": "OpenTelemetry",
     "otlp": "Export by OTLP",
     "metrics": "Metrics",
     "ops": "Health, metrics and ops endpoints",
@@ -121,6 +123,15 @@ def checks() -> str:
     return "".join(["| id | reads | what is wrong | more |\n", "|----|-------|---------------|------|\n", *rows])
 
 
+def variables() -> str:
+    """Return every variable of OpenTelemetry as a Markdown table: whether it works here, and why not."""
+    head = "| variable | effect | how, or why not |\n|----------|--------|-----------------|\n"
+    return head + "".join(
+        f"| `{name}` | {one.effect} | {one.why}{f' Instead: {one.instead}.' if one.instead else ''} |\n"
+        for name, one in sorted(OTEL_VARIABLES.items())
+    )
+
+
 def linked(page: str) -> str:
     path = page.removeprefix("docs/") if page.startswith("docs/") else f"../{page}"
     return f"[{page.rpartition('/')[2]}]({path})"
@@ -142,6 +153,7 @@ def written_into(text: str) -> str:
         "alerts": alerts(),
         "boards": boards(),
         "checks": checks(),
+        "variables": variables(),
     }
     for name, table in tables.items():
         begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"

@@ -167,12 +167,32 @@ def fast_buckets(histogram: Histogram) -> FastBuckets:
     return (SharedFastBuckets if cast(LimitedMetric, histogram).is_in_ledger else FastBuckets)(histogram)
 
 
-def trace_of(record: Record) -> tuple[str, float]:
-    """Return the exemplar of a finished record: its trace id, and the Unix time of its end."""
-    return record.trace_id, record.started_ns / 1e9 + record.duration_s
+Exemplar = tuple[str, float]
+
+
+def _of_a_sampled_trace(record: Record) -> Exemplar | None:
+    return (record.trace_id, record.started_ns / 1e9 + record.duration_s) if record.sampled else None
+
+
+def _of_any_trace(record: Record) -> Exemplar | None:
+    return (record.trace_id, record.started_ns / 1e9 + record.duration_s) if record.trace_id else None
+
+
+def _of_no_trace(record: Record) -> Exemplar | None:
+    return None
+
+
+# By OTEL_METRICS_EXEMPLAR_FILTER: the exemplar of a finished record, its trace id and the Unix time of its end.
+EXEMPLARS: dict[str, Callable[[Record], Exemplar | None]] = {
+    "trace_based": _of_a_sampled_trace,
+    "always_on": _of_any_trace,
+    "always_off": _of_no_trace,
+}
 
 
 __all__ = [
+    "EXEMPLARS",
+    "Exemplar",
     "FastBuckets",
     "FastCounter",
     "SharedFastBuckets",
@@ -182,5 +202,4 @@ __all__ = [
     "fast_counter",
     "fast_increment",
     "overflow_of",
-    "trace_of",
 ]

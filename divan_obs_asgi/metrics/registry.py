@@ -27,6 +27,7 @@ from divan_obs_asgi.metrics.domain import Domain
 from divan_obs_asgi.metrics.exposition.collector_timeouts import TIMEOUT_S, CollectorTimeouts
 from divan_obs_asgi.metrics.exposition.text import Format, render
 from divan_obs_asgi.metrics.family import Declared, Family, GaugeMode, M_co, Metric
+from divan_obs_asgi.metrics.fast_counters import EXEMPLARS
 from divan_obs_asgi.metrics.limited import LimitedMetric, limited_metric
 from divan_obs_asgi.metrics.multiprocess.merging import MergedFamily
 from divan_obs_asgi.metrics.multiprocess.workers import VARIABLE, Workers
@@ -202,8 +203,10 @@ class Metrics(Catalogue):
         created: whether the page has the series `_created`, which double its size.
         directory: in which all workers of the service keep their series; None for a single worker.
         timeout_s: how long a page waits for a collector of the application.
+        exemplars: a value of OTEL_METRICS_EXEMPLAR_FILTER.
 
     Attributes:
+        exemplar_of: returns the exemplar of a finished record, or None.
         workers: None if this process is the only worker.
 
     Raises:
@@ -219,8 +222,10 @@ class Metrics(Catalogue):
         created: bool = False,
         directory: Path | None = None,
         timeout_s: float = TIMEOUT_S,
+        exemplars: str = "trace_based",
     ) -> None:
         self.namespace = namespace
+        self.exemplar_of = EXEMPLARS[exemplars]
         self._created = created
         self._timeouts = CollectorTimeouts(timeout_s)
         self.workers = None if directory is None else Workers(directory, namespace, max_series)

@@ -8,7 +8,7 @@ from prometheus_client import Counter, Histogram
 
 from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.metrics.family import Metric
-from divan_obs_asgi.metrics.fast_counters import SharedFastBuckets, child_of, fast_buckets, fast_increment, trace_of
+from divan_obs_asgi.metrics.fast_counters import SharedFastBuckets, child_of, fast_buckets, fast_increment
 from divan_obs_asgi.metrics.limited import LimitedMetric
 from divan_obs_asgi.metrics.multiprocess.worker_file import Ledger
 
@@ -23,6 +23,7 @@ class RequestSeries:
 
     def __init__(self, metrics: Metrics, record: RequestRecord) -> None:
         route, method = record.route, record.method
+        self.exemplar_of = metrics.exemplar_of
         requests, outcomes, *histograms = self.metrics(metrics)
         self.counters = (
             child_of(requests, route, method, _status(record.status)),
@@ -50,9 +51,17 @@ class RequestSeries:
 class RequestCounter:
     """Counts requests in their series. This is the only rule for counters, buckets and sums of requests."""
 
-    __slots__ = ("_count_outcome", "_count_request", "_observe_duration", "_observe_first_byte", "_observe_size")
+    __slots__ = (
+        "_count_outcome",
+        "_count_request",
+        "_exemplar_of",
+        "_observe_duration",
+        "_observe_first_byte",
+        "_observe_size",
+    )
 
     def __init__(self, series: RequestSeries) -> None:
+        self._exemplar_of = series.exemplar_of
         self._count_request, self._count_outcome = map(fast_increment, series.counters)
         self._observe_duration, self._observe_first_byte, self._observe_size = (
             fast_buckets(histogram).observe for histogram in series.histograms
@@ -66,7 +75,7 @@ class RequestCounter:
         if first_byte_s is not None:
             self._observe_size(record.response_bytes)
         if not record.waits:
-            trace = trace_of(record) if record.sampled else None
+            trace = self._exemplar_of(record)
             self._observe_duration(record.duration_s, trace)
             if first_byte_s is not None:
                 self._observe_first_byte(first_byte_s, trace)

@@ -12,7 +12,7 @@ from divan_obs_asgi.connection.measured import MeasuredRequest
 from divan_obs_asgi.connection.record import Record
 from divan_obs_asgi.connection.request import Direction, RequestRecord
 from divan_obs_asgi.metrics.family import Metric
-from divan_obs_asgi.metrics.fast_counters import FastCounter, child_of, fast_buckets, trace_of
+from divan_obs_asgi.metrics.fast_counters import FastCounter, child_of, fast_buckets
 from divan_obs_asgi.metrics.limited import LimitedMetric
 from divan_obs_asgi.metrics.request_counters import OTHER, RequestCounter, RequestSeries, request_counter
 from divan_obs_asgi.names import class_name
@@ -136,7 +136,7 @@ class WebSocketTraffic:
         metrics, route = self._metrics, record.route
         metrics.websocket_connections.labels(route, record.outcome).inc()
         duration = fast_buckets(child_of(metrics.websocket_duration, route))
-        duration.observe(record.duration_s, trace_of(record) if record.sampled else None)
+        duration.observe(record.duration_s, metrics.exemplar_of(record))
         if record.close_code is not None:
             code = str(record.close_code) if record.close_code in _CLOSE_CODES else OTHER
             metrics.websocket_closes.labels(route, code).inc()
@@ -148,7 +148,7 @@ def count_operation(metrics: Metrics, record: Record) -> None:
         metrics.operations.labels(record.route, record.operation, record.outcome).inc()
         if not record.lingers:
             duration = fast_buckets(child_of(metrics.operation_duration, record.route, record.operation))
-            duration.observe(record.duration_s, trace_of(record) if record.sampled else None)
+            duration.observe(record.duration_s, metrics.exemplar_of(record))
     if record.failure:
         metrics.failures.labels(record.route, record.failure).inc()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
 from divan_obs_asgi.middlewares.base import RecordMiddleware, Undo
+from divan_obs_asgi.tracing.excluded_paths import path_matcher
 from divan_obs_asgi.types import ASGIApp, Scope
 
 if TYPE_CHECKING:
@@ -33,13 +34,14 @@ class TracingMiddleware(RecordMiddleware):
         # These modules import OpenTelemetry.
         from divan_obs_asgi.tracing.frameworks import FrameworkTracing
         from divan_obs_asgi.tracing.propagation.context import current, is_http_suppressed
-        from divan_obs_asgi.tracing.propagation.pubsub import headers_with_caller
 
         self._current = current
         self._is_suppressed = is_http_suppressed
-        self._headers_with_caller = headers_with_caller
         self._spans = obs.spans
         self._frameworks = FrameworkTracing(app)
+        self._excludes = path_matcher(obs.settings.otel.excluded_paths)
+        suppresses = obs.settings.tracing.native == "suppress"
+        self._skip = self._frameworks.suppress_inner if suppresses else self._frameworks.mark_as_traced
         self._observe_as = {"suppress": self._suppress, "nest": self._nest, "defer": self._defer}[
             obs.settings.tracing.native
         ]
@@ -47,6 +49,9 @@ class TracingMiddleware(RecordMiddleware):
     def observe(self, scope: Scope, record: RequestRecord) -> Undo | None:
         if record.span is not None:
             return None  # A stack further out has traced it.
+        if self._excludes is not None and self._excludes(scope["path"]):
+            self._skip(scope)
+            return None
         context = self._current()
         if context and self._is_suppressed(context):
             self._frameworks.mark_as_traced(scope)
@@ -59,9 +64,9 @@ class TracingMiddleware(RecordMiddleware):
         return self._spans.start(scope, record, around)
 
     def _nest(self, scope: Scope, record: RequestRecord, around: Span | None) -> Undo | None:
-        """Two server spans in one trace: W3C headers make ours the parent of the framework's."""
+        """Two server spans in one trace: the headers make ours the parent of the framework's."""
         undo = self._spans.start(scope, record, around)
-        scope["headers"] = self._headers_with_caller(record.span.get_span_context(), scope["headers"])
+        scope["headers"] = self._spans.propagation.headers_with(record.span.get_span_context(), scope["headers"])
         return undo
 
     def _defer(self, scope: Scope, record: RequestRecord, around: Span | None) -> Undo | None:

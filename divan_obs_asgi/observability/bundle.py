@@ -36,6 +36,7 @@ from divan_obs_asgi.observability.parts import (
     build_spans,
     warn_of_missing_endpoint,
     warn_of_misspelt_flags,
+    warn_of_variables_without_effect,
 )
 from divan_obs_asgi.observability.stacks import BuiltStacks
 from divan_obs_asgi.probes import canary_sinks as canaries
@@ -245,9 +246,16 @@ class Observability:
             background.when_started("loguru", warn_of_loguru)
         if settings.enabled and settings.misspelt:
             background.when_started("settings", partial(warn_of_misspelt_flags, settings.misspelt))
-        if self.spans is not None and has_own_exporter and not self.spans.exports:
+        if settings.enabled:
+            background.when_started("opentelemetry", partial(warn_of_variables_without_effect, settings))
+        if self.spans is not None and has_own_exporter and not self.spans.exports and self._lacks_endpoint():
             # Logged when the application has started: `init` has installed the log handler by then.
             background.when_started("tracing", warn_of_missing_endpoint)
+
+    def _lacks_endpoint(self) -> bool:
+        """Return whether nobody has decided where spans go."""
+        otel = self.settings.otel
+        return not otel.disabled and otel.config_file is None and self.settings.otlp.traces_exporter is None
 
     @property
     def response_headers(self) -> tuple[str, ...]:

@@ -45,6 +45,7 @@ def build_metrics(settings: Settings, policy: RedactionPolicy) -> Metrics:
         settings.metrics.max_series,
         created=settings.metrics.created,
         directory=Path(shared) if shared else None,
+        exemplars=settings.otel.exemplar_filter,
     )
 
 
@@ -105,16 +106,24 @@ def build_spans(
     if not (settings.enabled and settings.tracing.enabled):
         return None
     try:
+        from divan_obs_asgi.tracing.config_file import spans_of_config_file
         from divan_obs_asgi.tracing.export.queue import DROP_REASONS, DropReason
         from divan_obs_asgi.tracing.provider import application_provider, build_server_spans
+        from divan_obs_asgi.tracing.spans.disabled import DisabledServerSpans
         from divan_obs_asgi.tracing.spans.tracer import TracerServerSpans
     except ImportError:
         raise ImproperlyConfigured(
             "OBS_TRACING_ENABLED is true and OpenTelemetry is not installed: "
             "pip install 'divan-obs-asgi[tracing]', or set OBS_TRACING_ENABLED=false."
         ) from None
+    if settings.otel.disabled:
+        return DisabledServerSpans(settings)
     if provider is None and exporter is None:
         provider = application_provider()
+        if provider is None and settings.otel.config_file:
+            spans = spans_of_config_file(settings.otel.config_file, settings, policy)
+            if spans is not None:
+                return spans
     if provider is not None:
         return TracerServerSpans(settings, provider)
 
@@ -165,6 +174,35 @@ def warn_of_missing_endpoint() -> None:
     )
 
 
+def warn_of_variables_without_effect(settings: Settings) -> None:
+    """Log the variables of OpenTelemetry that are set and have no effect, with what to do."""
+    # The application's own provider, or an agent's, reads them by itself.
+    if settings.otel.disabled or _has_foreign_provider():
+        return
+    names = list(settings.without_effect)
+    if settings.tracing.enabled and settings.otel.config_file:
+        names.append(
+            "OTEL_CONFIG_FILE (pip install opentelemetry-configuration, which needs opentelemetry-sdk 1.44 or newer)"
+        )
+    if not settings.tracing.enabled:
+        names = [f"{name} (set OBS_TRACING_ENABLED=true)" for name in settings.otlp.endpoints_of_traces]
+    if not names:
+        return
+    logging.getLogger("divan_obs_asgi.settings").warning(
+        "Variables of OpenTelemetry without effect: %s. See docs/opentelemetry.md.", ", ".join(names)
+    )
+
+
+def _has_foreign_provider() -> bool:
+    if "opentelemetry.trace" not in sys.modules:
+        return False
+    try:
+        from divan_obs_asgi.tracing.provider import application_provider
+    except ImportError:
+        return True  # Of an installation without the SDK, nothing is known.
+    return application_provider() is not None
+
+
 def warn_of_misspelt_flags(misspelt: Sequence[MisspeltFlag]) -> None:
     """Log the variables that resemble a flag; at most ten of them."""
     # The log line must not be cut: OBS Studio, for one, may have set many.
@@ -190,4 +228,5 @@ __all__ = [
     "build_spans",
     "warn_of_missing_endpoint",
     "warn_of_misspelt_flags",
+    "warn_of_variables_without_effect",
 ]

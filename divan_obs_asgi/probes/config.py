@@ -55,6 +55,8 @@ class ConfigProbe:
             "OTEL_EXPORTER_OTLP_ENDPOINT": not settings.tracing.enabled
             # `none` or `console` was chosen by name.
             or settings.otlp.traces_exporter is not None
+            or settings.otel.config_file is not None
+            or settings.otel.disabled
             or settings.otlp.traces.endpoint is not None,
             "OBS_ADMIN_TOKEN": not self._needs_token or _is_strong(settings.ops.admin_token),
             "OBS_ADMIN_TOKEN_PREVIOUS": not self._needs_token

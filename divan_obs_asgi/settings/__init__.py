@@ -6,6 +6,7 @@ from divan_obs_asgi.settings.logs import LogSettings
 from divan_obs_asgi.settings.metrics import MetricSettings
 from divan_obs_asgi.settings.misspelt import MisspeltFlag, misspelt_flags
 from divan_obs_asgi.settings.ops import OpsSettings
+from divan_obs_asgi.settings.otel import OtelSettings
 from divan_obs_asgi.settings.otlp import OtlpSettings, OtlpSignal
 from divan_obs_asgi.settings.redaction import RedactionSettings
 from divan_obs_asgi.settings.requests import RequestSettings
@@ -25,6 +26,7 @@ __all__ = [
     "MetricSettings",
     "MisspeltFlag",
     "OpsSettings",
+    "OtelSettings",
     "OtlpSettings",
     "OtlpSignal",
     "RedactionSettings",

@@ -22,12 +22,15 @@ class Flag:
         parse: returns the value; raises ValueError with the expected form.
         doc: one or two sentences for the table of flags.
         secret: whether the value is never shown.
+        otherwise: variables of OpenTelemetry to read if this one is not set; the first one wins. A name in lower case
+            is an attribute of OTEL_RESOURCE_ATTRIBUTES.
     """
 
     name: str
     parse: Callable[[str], object]
     doc: str
     secret: bool = False
+    otherwise: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,17 @@ class FlagValue:
     source: str
 
 
-def flag(name: str, parse: Callable[[str], T], default: T, doc: str, *, secret: bool = False) -> T:
+def flag(
+    name: str,
+    parse: Callable[[str], T],
+    default: T,
+    doc: str,
+    *,
+    secret: bool = False,
+    otherwise: tuple[str, ...] = (),
+) -> T:
     """Declare a flag as a field of a group."""
-    declared = Flag(name, cast(Callable[[str], object], parse), doc, secret)
+    declared = Flag(name, cast(Callable[[str], object], parse), doc, secret, otherwise)
     return dataclasses.field(default=default, metadata={"flag": declared}, repr=not secret)
 
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from divan_obs_asgi.settings.flag import flag
-from divan_obs_asgi.settings.otlp_parsers import endpoint, exporter_names, file_path, headers, timeout
+from divan_obs_asgi.settings.otlp_parsers import (
+    endpoint,
+    exporter_names,
+    file_path,
+    headers,
+    metric_exporter_names,
+    timeout,
+)
 from divan_obs_asgi.settings.parsers import boolean, one_of
 
 PROTOCOLS = ("grpc", "http/protobuf")
@@ -48,9 +56,11 @@ class OtlpSignal:
     insecure: bool
 
 
-def _exporter(signal: str, default: str) -> tuple[str, ...] | None:
+def _exporter(
+    signal: str, default: str, parse: Callable[[str], tuple[str, ...]] = exporter_names
+) -> tuple[str, ...] | None:
     name = f"OTEL_{signal.upper()}_EXPORTER"
-    return flag(name, exporter_names, None, f"Exporters of {signal}: otlp, console, both, or none. {default}")
+    return flag(name, parse, None, f"Exporters of {signal}: otlp, console, both, or none. {default}")
 
 
 def _endpoint(signal: str = "") -> str | None:
@@ -109,7 +119,7 @@ class OtlpSettings:
 
     traces_exporter: tuple[str, ...] | None = _exporter("traces", "Default: otlp if an endpoint is set.")
     logs_exporter: tuple[str, ...] | None = _exporter("logs", "Default: none.")
-    metrics_exporter: tuple[str, ...] | None = _exporter("metrics", "Default: none.")
+    metrics_exporter: tuple[str, ...] | None = _exporter("metrics", "Default: none.", metric_exporter_names)
 
     endpoint: str | None = _endpoint()
     protocol: str | None = _protocol()
@@ -165,6 +175,23 @@ class OtlpSettings:
     def metrics(self) -> OtlpSignal:
         """The export of metrics; it needs OTEL_METRICS_EXPORTER."""
         return self._signal("metrics", ())
+
+    @property
+    def endpoints_of_traces(self) -> list[str]:
+        """The variables that name an endpoint for traces."""
+        named = {f"{_PREFIX}TRACES_ENDPOINT": self.traces_endpoint, f"{_PREFIX}ENDPOINT": self.endpoint}
+        return [name for name, endpoint in named.items() if endpoint]
+
+    def contradictions(self) -> list[str]:
+        """Return a sentence if spans would be sent to an address that is not one for their protocol."""
+        signal = self.traces
+        if signal.protocol == "grpc" or signal.endpoint is None or signal.endpoint.startswith(("http://", "https://")):
+            return []
+        name = f"{_PREFIX}ENDPOINT" if signal.endpoint_is_general else f"{_PREFIX}TRACES_ENDPOINT"
+        # The address may contain credentials.
+        return [
+            f"{name} is not an http or https URL, which the protocol http/protobuf needs: http://otel-collector:4318."
+        ]
 
     def _signal(self, signal: str, default: tuple[str, ...]) -> OtlpSignal:
         def resolved(name: str) -> object:

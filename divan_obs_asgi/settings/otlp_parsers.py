@@ -44,6 +44,12 @@ def exporter_names(text: str) -> tuple[str, ...]:
     return names
 
 
+def metric_exporter_names(text: str) -> tuple[str, ...]:
+    """Read a comma-separated list of exporters of metrics; `prometheus` is /metrics, which is served in any case."""
+    names = [part for part in text.split(",") if part.strip().lower() != "prometheus"]
+    return exporter_names(",".join(names)) if "".join(names).strip() else ()
+
+
 def headers(text: str) -> tuple[tuple[str, str], ...]:
     """
     Read `name=value` pairs, percent-encoded, separated by commas.
@@ -82,4 +88,4 @@ def file_path(text: str) -> str | None:
     return text.strip() or None
 
 
-__all__ = ["EXPORTERS", "endpoint", "exporter_names", "file_path", "headers", "timeout"]
+__all__ = ["EXPORTERS", "endpoint", "exporter_names", "file_path", "headers", "metric_exporter_names", "timeout"]

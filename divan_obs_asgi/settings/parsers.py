@@ -179,6 +179,11 @@ def some_of(*choices: str) -> Callable[[str], tuple[str, ...]]:
     return read
 
 
+def plain_list(text: str) -> tuple[str, ...]:
+    """Read a comma-separated list of words, in lower case."""
+    return tuple(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
+
+
 def logger_names(text: str) -> tuple[str, ...]:
     """Read a comma-separated list of loggers."""
     names = tuple(part.strip() for part in text.split(",") if part.strip())
@@ -335,6 +340,7 @@ __all__ = [
     "page_routes",
     "path",
     "path_prefix",
+    "plain_list",
     "port",
     "positive_integer",
     "request_id_headers",

@@ -18,14 +18,38 @@ NON_PROD_ENVS = (*TEST_ENVS, "staging")
 class ServiceSettings:
     """Which service runs where, and the addresses of its dependencies."""
 
-    env: str = flag("OBS_ENV", plain_name, "dev", "Deployment environment: dev, test, staging, prod, ...")
+    env: str = flag(
+        "OBS_ENV",
+        plain_name,
+        "dev",
+        "Deployment environment: dev, test, staging, prod, ... "
+        "If not set: `deployment.environment.name` of OTEL_RESOURCE_ATTRIBUTES.",
+        otherwise=("deployment.environment.name", "deployment.environment"),
+    )
     name: str = flag(
-        "OBS_SERVICE_NAME", plain_name, "divan-api", "Service name in log lines (`service`) and spans (`service.name`)."
+        "OBS_SERVICE_NAME",
+        plain_name,
+        "divan-api",
+        "Service name in log lines (`service`) and spans (`service.name`). "
+        "If not set: OTEL_SERVICE_NAME, then `service.name` of OTEL_RESOURCE_ATTRIBUTES.",
+        otherwise=("OTEL_SERVICE_NAME", "service.name"),
     )
     version: str = flag(
-        "OBS_SERVICE_VERSION", plain_name, "unknown", "Service version in spans (`service.version`) and metrics."
+        "OBS_SERVICE_VERSION",
+        plain_name,
+        "unknown",
+        "Service version in spans (`service.version`) and metrics. "
+        "If not set: `service.version` of OTEL_RESOURCE_ATTRIBUTES.",
+        otherwise=("service.version",),
     )
-    commit: str = flag("OBS_COMMIT", plain_name, "unknown", "Commit of the running code, in log lines and metrics.")
+    commit: str = flag(
+        "OBS_COMMIT",
+        plain_name,
+        "unknown",
+        "Commit of the running code, in log lines and metrics. "
+        "If not set: `vcs.ref.head.revision` of OTEL_RESOURCE_ATTRIBUTES.",
+        otherwise=("vcs.ref.head.revision",),
+    )
     redis_url: str | None = flag(
         "REDIS_URL",
         secret_text,

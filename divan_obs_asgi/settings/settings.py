@@ -5,19 +5,22 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar, Self, cast
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.settings.env_file import read_env_file
 from divan_obs_asgi.settings.flag import Flag, FlagValue, declared_in, flag
+from divan_obs_asgi.settings.given import HIDDEN, given, shown
 from divan_obs_asgi.settings.health import HealthSettings
 from divan_obs_asgi.settings.logs import LogSettings
 from divan_obs_asgi.settings.metrics import MetricSettings
 from divan_obs_asgi.settings.misspelt import MisspeltFlag, misspelt_flags
 from divan_obs_asgi.settings.ops import FEW_CHARACTERS, OpsSettings
+from divan_obs_asgi.settings.otel import OtelSettings
+from divan_obs_asgi.settings.otel_variables import without_effect
 from divan_obs_asgi.settings.otlp import OtlpSettings
 from divan_obs_asgi.settings.parsers import (
     SECRET_LENGTH,
@@ -53,9 +56,6 @@ DEFAULT_MIDDLEWARE = tuple(
         "OpsMiddleware",
     )
 )
-# An error shows a bad value, unless it may contain credentials (`@`, `?`) or is long.
-_SHOWN = re.compile(r"[^@?]{0,120}", re.DOTALL)
-_HIDDEN = "set to a bad value"
 _ENV_FILE = "OBS_ENV_FILE"
 
 
@@ -71,12 +71,14 @@ class Settings:
         env_file: a file with further flags.
         middleware: dotted paths of the middlewares, outermost first.
         misspelt: variables that `from_env` found and that look like a flag but are not one.
+        without_effect: variables of OpenTelemetry that `from_env` found and that have no effect, with what to do.
     """
 
     # Set by `from_env`; empty if the settings were made in code.
     misspelt: ClassVar[tuple[MisspeltFlag, ...]] = ()
-    # Names of the flags that `from_env` read, and of those that it read from OBS_ENV_FILE.
-    _read: ClassVar[frozenset[str]] = frozenset()
+    without_effect: ClassVar[tuple[str, ...]] = ()
+    # The variable of each flag that `from_env` read, and the variables that it read from OBS_ENV_FILE.
+    _read: ClassVar[Mapping[str, str]] = MappingProxyType({})
     _in_file: ClassVar[frozenset[str]] = frozenset()
 
     enabled: bool = flag("OBS_ENABLED", boolean, True, "The whole library; false leaves the application untouched.")
@@ -94,6 +96,7 @@ class Settings:
     logs: LogSettings = field(default_factory=LogSettings)
     redaction: RedactionSettings = field(default_factory=RedactionSettings)
     tracing: TracingSettings = field(default_factory=TracingSettings)
+    otel: OtelSettings = field(default_factory=OtelSettings)
     otlp: OtlpSettings = field(default_factory=OtlpSettings)
     metrics: MetricSettings = field(default_factory=MetricSettings)
     ops: OpsSettings = field(default_factory=OpsSettings)
@@ -116,7 +119,7 @@ class Settings:
             raise ImproperlyConfigured("\n".join([*wrong, *readable.contradictions()]))
         settings = cls(**{field.name: getattr(readable, field.name) for field in dataclasses.fields(cls)})
         # Not arguments of the constructor: after `dataclasses.replace` the values come from code.
-        for name in ("_read", "_in_file", "misspelt"):
+        for name in ("_read", "_in_file", "misspelt", "without_effect"):
             object.__setattr__(settings, name, getattr(readable, name))
         return settings
 
@@ -129,32 +132,35 @@ class Settings:
         """
         environ = os.environ if environ is None else environ
         values: dict[str, dict[str, Any]] = {group: {} for group in ("", *_GROUPS)}
-        read: set[str] = set()
+        read: dict[str, str] = {}
         wrong: list[str] = []
         in_file: dict[str, str] = {}
         try:
             if env_file := environ.get(_ENV_FILE, "").strip():
                 in_file = {name: text for name, text in read_env_file(env_file).items() if name not in environ}
         except ValueError as expected:
-            wrong.append(f"{_ENV_FILE} is {_shown(env_file)}; expected {expected}.")
+            wrong.append(f"{_ENV_FILE} is {shown(env_file)}; expected {expected}.")
         environ = {**in_file, **environ}
         for group, attribute, one, default in _DECLARED:
-            text = environ.get(one.name)
+            name, text = given(one, environ)
             # Container files may set an unset variable to an empty text. Only a list may be empty on purpose.
             if text is None or (not text.strip() and not isinstance(default, tuple)):
                 continue
             try:
                 values[group][attribute] = one.parse(text)
-                read.add(one.name)
+                read[one.name] = name
             except ValueError as expected:
-                wrong.append(f"{one.name} is {_HIDDEN if one.secret else _shown(text)}; expected {expected}.")
+                wrong.append(f"{name} is {HIDDEN if one.secret else shown(text)}; expected {expected}.")
         # Without the constructor, which rejects contradictions.
         settings = object.__new__(cls)
         groups = {name: kind(**values[name]) for name, kind in _GROUPS.items()}
-        misspelt = tuple(misspelt_flags(environ, _NAMES))
-        settings.__dict__.update(
-            values[""], **groups, _read=frozenset(read), _in_file=frozenset(in_file), misspelt=misspelt
-        )
+        found = {
+            "misspelt": tuple(misspelt_flags(environ, _NAMES)),
+            "without_effect": tuple(without_effect(environ)),
+            "_read": read,
+            "_in_file": frozenset(in_file),
+        }
+        settings.__dict__.update(values[""], **groups, **found)
         return settings, environ, wrong
 
     def __post_init__(self) -> None:
@@ -177,6 +183,8 @@ class Settings:
                     f"{name} is 'hash' and OBS_REDACT_HASH_KEY has {FEW_CHARACTERS}: it can be guessed, and then every "
                     "user can be identified. Set a random one, the same for all workers."
                 )
+        if self.enabled and self.tracing.enabled:
+            wrong += self.otel.missing_propagators() + self.otlp.contradictions()
         wrong += self.vitals.misused(env) + self._bad_names()
         if self.enabled and self.ops.enabled and not self.service.is_test_env:
             wrong += self.ops.guessable_tokens(env)
@@ -214,14 +222,14 @@ class Settings:
     @property
     def dev_is_explicit(self) -> bool:
         """Whether OBS_ENV=dev was set explicitly. It is also the default, so a real deployment may not set it."""
-        return self.service.env == "dev" and "OBS_ENV" in self._read
+        return self.service.env == "dev" and self._read.get("OBS_ENV") == "OBS_ENV"
 
     def in_force(self) -> list[FlagValue]:
         """Return every flag with its value and its source."""
 
         def source(one: Flag, value: object, default: object) -> str:
             if one.name in self._read:
-                return "file" if one.name in self._in_file else "environment"
+                return "file" if self._read[one.name] in self._in_file else "environment"
             return "default" if value == default else "code"
 
         values = [(one, self._value(group, attribute), default) for group, attribute, one, default in _DECLARED]
@@ -254,11 +262,6 @@ _DECLARED = tuple(
     for attribute, one in declared_in(kind)
 )
 _NAMES = frozenset(one.name for _, _, one, _ in _DECLARED)
-
-
-def _shown(text: str) -> str:
-    """Return a bad value as an error may show it."""
-    return repr(text) if _SHOWN.fullmatch(text) else _HIDDEN
 
 
 __all__ = ["DEFAULT_MIDDLEWARE", "Settings"]

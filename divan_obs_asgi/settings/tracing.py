@@ -51,6 +51,12 @@ class TracingSettings:
     delay_ms: int = flag(
         "OTEL_BSP_SCHEDULE_DELAY", positive_integer, 5000, "Maximum delay between exports, in milliseconds."
     )
+    export_timeout_ms: int = flag(
+        "OTEL_BSP_EXPORT_TIMEOUT",
+        positive_integer,
+        30_000,
+        "Maximum time of an export of spans, in milliseconds; the shorter one of this and the OTLP timeout.",
+    )
     shutdown_timeout_s: float = flag(
         "OBS_TRACING_SHUTDOWN_TIMEOUT_S", seconds, 5.0, "Maximum time to export pending spans at shutdown, in seconds."
     )

@@ -15,7 +15,6 @@ from divan_obs_asgi.metrics.fast_counters import (
     child_of,
     fast_buckets,
     fast_counter,
-    trace_of,
 )
 
 
@@ -43,12 +42,12 @@ class HandlerSeries:
         self.finishers: tuple[tuple[str, Callable[[EventRecord], object]], ...] = ()
 
     def observe(self, record: Record) -> None:
-        """Note how long a call took; the exemplar is the trace id, where the trace is sampled."""
+        """Note how long a call took; the exemplar is the trace id, by OTEL_METRICS_EXEMPLAR_FILTER."""
         durations = self._durations
         if durations is None:
             histogram = child_of(self._metrics.socketio_event_duration, self.namespace, self.event)
             durations = self._durations = fast_buckets(histogram)
-        durations.observe(record.duration_s, trace_of(record) if record.sampled else None)
+        durations.observe(record.duration_s, self._metrics.exemplar_of(record))
 
     def publish(self) -> None:
         """Write the count to the metrics."""

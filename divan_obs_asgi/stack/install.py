@@ -102,7 +102,8 @@ def _set_process_globals(obs: Observability, application: str) -> None:
     if obs.spans is not None:
         from divan_obs_asgi.tracing.provider import make_global
 
-        make_global(obs.spans.provider)
+        if not obs.settings.otel.disabled:
+            make_global(obs.spans.provider)
         obs.spans.clients.instrument()
         flush_on_termination()
 

@@ -63,8 +63,10 @@ class ClientInstrumentation:
         provider: TracerProvider,
         id_header: str = "X-Request-Id",
         spans: CallSpans | None = None,
+        propagator: TextMapPropagator | None = None,
     ) -> None:
         self._names = tuple(names)
+        self._propagator = propagator
         self._id_header = id_header
         self._provider = provider
         self._spans = spans
@@ -102,10 +104,11 @@ class ClientInstrumentation:
                 continue
             if (self._patch(name) or self._instrument(name)) and own is not None:
                 global_provider().forward_to(own)
-        if self._propagator_before is None and not self._instrumented.keys().isdisjoint(_HTTP):
-            self._propagator_before = propagate.get_global_textmap()
+        sends = self._propagator is not None or not self._instrumented.keys().isdisjoint(_HTTP)
+        if self._propagator_before is None and sends:
+            present = self._propagator_before = propagate.get_global_textmap()
             propagate.set_global_textmap(
-                CompositePropagator([self._propagator_before, RequestIdPropagator(self._id_header)])
+                CompositePropagator([self._propagator or present, RequestIdPropagator(self._id_header)])
             )
 
     def undo(self) -> None:

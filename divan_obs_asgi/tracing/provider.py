@@ -24,6 +24,7 @@ from divan_obs_asgi.tracing.frameworks import AdoptingIdGenerator, AdoptingSampl
 from divan_obs_asgi.tracing.global_provider import OwnTracerProvider, global_provider
 from divan_obs_asgi.tracing.sampling import TraceSampler
 from divan_obs_asgi.tracing.spans.fast import FastServerSpans
+from divan_obs_asgi.tracing.spans.limits import span_limits
 
 _logger = logging.getLogger("divan_obs_asgi.tracing")
 _PLAINTEXT = {"grpc": "http", "grpcs": "https"}
@@ -64,7 +65,11 @@ def build_server_spans(
     else:
         ids = RandomIdGenerator()
     provider = OwnTracerProvider(
-        sampler, _resource(settings, redactor), active_span_processor=processors, id_generator=ids
+        sampler,
+        _resource(settings, redactor),
+        active_span_processor=processors,
+        id_generator=ids,
+        span_limits=span_limits(settings),
     )
     make_exporter = _exporter_of(settings) if exporter is None else lambda: exporter
     queue = None
@@ -159,6 +164,7 @@ def _resource(settings: Settings, redactor: SpanRedactor) -> Resource:
         os.getpid(),
         tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("OTEL_"))),
         (
+            *settings.otel.resource_attributes,
             ("service.name", settings.service.name),
             ("service.version", settings.service.version),
             ("deployment.environment.name", settings.service.env),

@@ -75,10 +75,24 @@ def parent_of(scope: Scope, present: Mapping[bytes, bytes], context: Context) ->
     else:
         current = get_current_span(context).get_span_context()
         parent = current if current.is_valid else None
+    return parent, with_baggage(scope, present, context)
+
+
+def caller_in_traceparent(scope: Scope, present: Mapping[bytes, bytes], context: Context) -> Context:
+    """Return `context` with the span of `traceparent`."""
+    if b"traceparent" not in present:
+        return context
+    given = traceparent.parse(headers.values(scope["headers"], b"traceparent"))
+    span = INVALID_SPAN if given is None else NonRecordingSpan(_span_context(given, scope, present))
+    return set_span_in_context(span, context)
+
+
+def with_baggage(scope: Scope, present: Mapping[bytes, bytes], context: Context) -> Context:
+    """Return `context` with the members of `baggage`."""
     if b"baggage" in present:
         for name, value in parse_baggage(headers.values(scope["headers"], b"baggage")).items():
             context = set_baggage(name, value, context)
-    return parent, context
+    return context
 
 
 def _span_context(parent: traceparent.TraceParent, scope: Scope, present: Mapping[bytes, bytes]) -> SpanContext:
@@ -105,4 +119,11 @@ def parse_baggage(values: list[bytes]) -> dict[str, str]:
     return found
 
 
-__all__ = ["EMPTY", "CallerTraceState", "parent_of", "parse_baggage"]
+__all__ = [
+    "EMPTY",
+    "CallerTraceState",
+    "caller_in_traceparent",
+    "parent_of",
+    "parse_baggage",
+    "with_baggage",
+]

@@ -33,6 +33,7 @@ from divan_obs_asgi.tracing.global_provider import global_provider
 from divan_obs_asgi.tracing.propagation import traceparent
 from divan_obs_asgi.tracing.propagation.context import SPAN_KEY, current, is_suppressed
 from divan_obs_asgi.tracing.sampling import TraceSampler
+from divan_obs_asgi.tracing.spans.limits import LightLimits
 from divan_obs_asgi.tracing.spans.recording import RecordingSpan, UnsampledSpan
 
 _logger = logging.getLogger("divan_obs_asgi.tracing")
@@ -117,6 +118,10 @@ class ClientSpan(RecordingSpan):
         return self._spans.resource
 
     @property
+    def _limits(self) -> LightLimits:  # type: ignore[override]
+        return self._spans.limits
+
+    @property
     def _instrumentation_scope(self) -> InstrumentationScope:  # type: ignore[override]
         return self._spans.scope
 
@@ -136,6 +141,8 @@ class ClientSpan(RecordingSpan):
             self._attributes = {**(self._attributes or {}), **found}
             if "error.type" in found:
                 self._status = ERROR
+        if self._limits.strict:
+            self._bounded()
         self._end_time = time_ns()
         self._spans.end(self)
 
@@ -150,8 +157,10 @@ class FastClientSpans(ClientSpans):
         scope: InstrumentationScope,
         processors: SpanProcessor,
         sampler: TraceSampler,
+        limits: LightLimits,
     ) -> None:
         super().__init__(descriptions)
+        self.limits = limits
         self.resource = resource
         self.scope = scope
         self.end: Callable[[Any], object] = processors.on_end

@@ -21,6 +21,7 @@ from divan_obs_asgi.tracing.propagation import traceparent
 from divan_obs_asgi.tracing.sampling import TraceSampler
 from divan_obs_asgi.tracing.spans.attributes import Attributes, scope_at_start
 from divan_obs_asgi.tracing.spans.client import FastClientSpans
+from divan_obs_asgi.tracing.spans.limits import span_limits
 from divan_obs_asgi.tracing.spans.recording import RecordingSpan, UnsampledSpan
 from divan_obs_asgi.tracing.spans.server import ERROR, NAME, TEST_SPAN, ServerSpans, TestOutcome
 from divan_obs_asgi.tracing.spans.tail_sampling import FAILED, Reason, TailSampler
@@ -60,13 +61,16 @@ class FastServerSpans(ServerSpans):
         self._queue = queue
         self._load = load
         self._scope = InstrumentationScope(NAME, __version__)
+        self._limits = span_limits(settings)
         self._tail_sampler = (
             TailSampler(settings.tracing.keep_slow_s, settings.tracing.keep_budget)
             if settings.tracing.keep_errors
             else None
         )
         self.finishes_unsampled = self._tail_sampler is not None
-        provider.client_spans = FastClientSpans(self._descriptions, provider.resource, self._scope, processors, sampler)
+        provider.client_spans = FastClientSpans(
+            self._descriptions, provider.resource, self._scope, processors, sampler, self._limits
+        )
 
     def prepare(self) -> None:
         if self._load is not None:
@@ -91,7 +95,16 @@ class FastServerSpans(ServerSpans):
         identity = SpanContext(trace_id, ids.generate_span_id(), False, SAMPLED_RANDOM)
         # Recorded regardless of the sampler.
         span = RecordingSpan(
-            TEST_SPAN, identity, None, SpanKind.INTERNAL, self._sdk.resource, self._scope, time_ns(), {}
+            TEST_SPAN,
+            identity,
+            None,
+            SpanKind.INTERNAL,
+            self._sdk.resource,
+            self._scope,
+            time_ns(),
+            {},
+            (),
+            self._limits,
         )
         span.close(TEST_SPAN, {}, None, time_ns())
         outcome = self._queue.submit(span)
@@ -143,6 +156,7 @@ class FastServerSpans(ServerSpans):
             record.started_ns,
             attributes,
             self._links(record),
+            self._limits,
         )
 
     def _close(self, span: Any, record: Record) -> None:

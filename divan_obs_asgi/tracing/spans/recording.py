@@ -11,7 +11,7 @@ from typing import Any
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan, SpanLimits
+from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util import BoundedList
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import (
@@ -28,21 +28,20 @@ from opentelemetry.trace import (
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from divan_obs_asgi.tracing.propagation import traceparent
+from divan_obs_asgi.tracing.spans.limits import LightLimits, default_limits
 
 _logger = logging.getLogger("divan_obs_asgi.tracing")
 _UNSET = Status(StatusCode.UNSET)
 _NOT_SAMPLED = TraceFlags(TraceFlags.DEFAULT)
 _ONLY_RANDOM = TraceFlags(traceparent.RANDOM)
-# Shared by all spans: SpanLimits reads the OTEL_*_LIMIT variables when it is created.
-_LIMITS = SpanLimits()
 
 
 class RecordingSpan(ReadableSpan, Span):
     """
     Behaves like the SDK's span, but has no lock and creates each collection on first use.
 
-    Attributes of this library are known to be valid and are stored directly. Attributes of other code go through the
-    SDK's `BoundedAttributes`, which applies its limits and validation.
+    Attributes of this library are known to be valid and are stored directly, unless OTEL_*_LIMIT might exclude some of
+    them. Attributes of other code go through the SDK's `BoundedAttributes`, which applies its limits and validation.
     """
 
     def __init__(
@@ -56,7 +55,9 @@ class RecordingSpan(ReadableSpan, Span):
         start_time: int,
         attributes: dict[str, AttributeValue] | None = None,
         links: tuple[Link, ...] = (),
+        limits: LightLimits | None = None,
     ) -> None:
+        self._limits = limits or default_limits()
         self._name = name
         self._context = context
         self._parent = parent
@@ -70,6 +71,9 @@ class RecordingSpan(ReadableSpan, Span):
         self._events = ()
         self._links = links
         self._status = _UNSET
+        if self._limits.strict:
+            self._links = links[: self._limits.max_links]
+            self._bounded()
 
     def get_span_context(self) -> SpanContext:
         context = self._context
@@ -91,9 +95,12 @@ class RecordingSpan(ReadableSpan, Span):
         if not self._writable():
             return
         if not isinstance(self._events, BoundedList):
-            self._events = BoundedList(_LIMITS.max_events)
+            self._events = BoundedList(self._limits.max_events)
         bounded = BoundedAttributes(
-            _LIMITS.max_event_attributes, attributes, immutable=True, max_value_len=_LIMITS.max_attribute_length
+            self._limits.max_event_attributes,
+            attributes,
+            immutable=True,
+            max_value_len=self._limits.max_attribute_length,
         )
         self._events.append(Event(name, bounded, timestamp if timestamp is not None else time_ns()))
 
@@ -101,11 +108,14 @@ class RecordingSpan(ReadableSpan, Span):
         if not self._writable() or not context.is_valid:
             return
         if not isinstance(self._links, BoundedList):
-            links: BoundedList[Link] = BoundedList(_LIMITS.max_links)
+            links: BoundedList[Link] = BoundedList(self._limits.max_links)
             links.extend(self._links)
             self._links = links
         bounded = BoundedAttributes(
-            _LIMITS.max_link_attributes, attributes, immutable=True, max_value_len=_LIMITS.max_attribute_length
+            self._limits.max_link_attributes,
+            attributes,
+            immutable=True,
+            max_value_len=self._limits.max_attribute_length,
         )
         self._links.append(Link(context, bounded))
 
@@ -176,10 +186,10 @@ class RecordingSpan(ReadableSpan, Span):
     def _bounded(self) -> BoundedAttributes:
         if not isinstance(self._attributes, BoundedAttributes):
             self._attributes = BoundedAttributes(
-                _LIMITS.max_span_attributes,
+                self._limits.max_span_attributes,
                 self._attributes,
                 immutable=False,
-                max_value_len=_LIMITS.max_span_attribute_length,
+                max_value_len=self._limits.max_span_attribute_length,
             )
         return self._attributes
 

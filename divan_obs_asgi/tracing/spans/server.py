@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import SpanLimits
 from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
@@ -26,16 +26,18 @@ from divan_obs_asgi.clients.description import Descriptions
 from divan_obs_asgi.connection.record import Record
 from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.settings import Settings
+from divan_obs_asgi.settings.otel_parsers import propagator_names
 from divan_obs_asgi.tracing.clients import ClientInstrumentation
 from divan_obs_asgi.tracing.frameworks import awaiting_span
 from divan_obs_asgi.tracing.global_provider import OwnTracerProvider
 from divan_obs_asgi.tracing.propagation import traceparent
 from divan_obs_asgi.tracing.propagation.context import SPAN_KEY, current, make_current
 from divan_obs_asgi.tracing.propagation.parents import EMPTY, parent_of
-from divan_obs_asgi.tracing.propagation.pubsub import headers_with_caller
+from divan_obs_asgi.tracing.propagation.propagators import Propagation
 from divan_obs_asgi.tracing.spans.attributes import SpanContent
 from divan_obs_asgi.tracing.spans.client import ERROR, GlobalClientSpans, TracerClientSpans
 from divan_obs_asgi.tracing.spans.internal import record_error
+from divan_obs_asgi.tracing.spans.limits import span_limits
 from divan_obs_asgi.types import Scope
 from divan_obs_asgi.version import __version__
 
@@ -54,6 +56,7 @@ class ServerSpans(SpanContent, ABC):
     Starts and ends server spans through one provider.
 
     Attributes:
+        propagation: the formats of trace headers.
         clients: the instrumentation of client libraries; `init` and `wrap` apply it.
         finishes_unsampled: whether `finish` must also be called for unsampled spans.
     """
@@ -67,7 +70,7 @@ class ServerSpans(SpanContent, ABC):
         self._descriptions = Descriptions(
             self._redacted,
             old_names="database/dup" in settings.tracing.semconv_opt_in,
-            max_length=SpanLimits().max_span_attribute_length,
+            max_length=span_limits(settings).max_span_attribute_length,
         )
         # A provider of this library makes them itself, and the next one replaces it.
         spans: CallSpans = (
@@ -75,14 +78,25 @@ class ServerSpans(SpanContent, ABC):
             if isinstance(provider, OwnTracerProvider)
             else TracerClientSpans(self._descriptions, provider.get_tracer(NAME, __version__))
         )
+        self.propagation = Propagation(settings.otel.propagators)
+        self._reads_w3c = self.propagation.is_default
         self.clients = ClientInstrumentation(
-            settings.tracing.clients,
+            [name for name in settings.tracing.clients if name not in settings.otel.disabled_instrumentations],
             provider,
             settings.requests.id_response_header,
             spans=spans if settings.tracing.client_spans == "own" else None,
+            propagator=None
+            if propagator_names(os.environ.get("OTEL_PROPAGATORS", "")) == settings.otel.propagators
+            # From a file of flags or from code.
+            else self.propagation.textmap,
         )
         self._headers = settings.tracing.response_headers
         self._only_traceparent = self._headers == ("traceparent",)
+
+    def use_propagation(self, propagation: Propagation) -> None:
+        """Read these formats instead of those of OTEL_PROPAGATORS; called before the first connection."""
+        self.propagation = propagation
+        self._reads_w3c = propagation.is_default
 
     def start(self, scope: Scope, record: RequestRecord, around: Span | None = None) -> Callable[[], object]:
         """
@@ -103,7 +117,9 @@ class ServerSpans(SpanContent, ABC):
             # The inherited context belongs to another request, unless that request is the caller in this process.
             called = record.caller is not None
             present = record.request_headers
-            if called or b"traceparent" in present or b"baggage" in present:
+            if not self._reads_w3c:
+                parent, context = self.propagation.parent_of(scope, present, before if called else EMPTY)
+            elif called or b"traceparent" in present or b"baggage" in present:
                 parent, context = parent_of(scope, present, before if called else EMPTY)
         record.span = span = self._new_span(scope, record, parent, context)
         self.set_response_headers(record)
@@ -133,24 +149,25 @@ class ServerSpans(SpanContent, ABC):
 
         return undo
 
-    @staticmethod
-    def framework_context(scope: Scope, record: RequestRecord, context: Context) -> Context:
+    def framework_context(self, scope: Scope, record: RequestRecord, context: Context) -> Context:
         """
         Return the context in which a framework starts its server span.
 
         It has no current span, because the framework would use it as the parent. The span of a caller in the same
-        process is written to the headers instead, unless they already have a `traceparent`.
+        process is written to the headers instead, unless they already name a parent.
         """
         if record.caller is None:
             # The current context has leaked from another request.
             return EMPTY
         caller = get_current_span(context).get_span_context()
-        if caller.is_valid and b"traceparent" not in record.request_headers:
-            scope["headers"] = headers_with_caller(caller, scope["headers"])
+        if caller.is_valid and not self.propagation.names_a_parent(scope, record.request_headers):
+            scope["headers"] = self.propagation.headers_with(caller, scope["headers"])
         return Context({key: value for key, value in context.items() if key != SPAN_KEY})
 
     def set_response_headers(self, record: RequestRecord) -> None:
-        """Set the response headers with the ids of the span."""
+        """Set the response headers with the ids of the span, if it has any."""
+        if not record.trace_id:
+            return
         value = traceparent.render(record.trace_id, record.span_id, record.trace_flags)
         if self._only_traceparent:
             record.set_header(b"traceparent", value)
@@ -219,6 +236,8 @@ class ServerSpans(SpanContent, ABC):
 
 def set_ids(record: Record, identity: SpanContext) -> None:
     """Copy the ids of the span to `record`."""
+    if not identity.is_valid:
+        return  # Of the no-op tracer, without a caller.
     record.trace_id = format_trace_id(identity.trace_id)
     record.span_id = format_span_id(identity.span_id)
     record.sampled = identity.trace_flags.sampled
