@@ -31,6 +31,7 @@ def __getattr__(name: str) -> object:
         if not (error.name or "").startswith("opentelemetry"):
             raise
         raise ImportError(
-            "ContribTracingMiddleware needs opentelemetry-instrumentation-asgi: pip install 'divan-obs-asgi[tracing]'."
+            "ContribTracingMiddleware needs opentelemetry-instrumentation-asgi: "
+            "pip install 'divan-obs-asgi[tracing-clients]'."
         ) from None
     return ContribTracingMiddleware

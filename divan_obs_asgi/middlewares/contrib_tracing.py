@@ -1,4 +1,4 @@
-"""Upstream's own server span, for teams that want its exact behaviour. Needs the extra `tracing`."""
+"""Upstream's own server span, for teams that want its exact behaviour. Needs the extra `tracing-clients`."""
 
 from __future__ import annotations
 
