@@ -2,48 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 
 from divan_obs_asgi.checks.base import check
 from divan_obs_asgi.checks.deployment import Deployment
 from divan_obs_asgi.checks.finding import Finding
 from divan_obs_asgi.metrics.catalogue import Catalogue
-from divan_obs_asgi.settings import Settings
-
-# Variables that OpenTelemetry's SDK, its gRPC exporter and its instrumentations read in addition to our flags. The
-# instrumentations read too many OTEL_PYTHON_* variables for a list.
-_READ_BY_OPENTELEMETRY = re.compile(
-    r"OTEL_(?:RESOURCE_ATTRIBUTES|EXPERIMENTAL_RESOURCE_DETECTORS|SDK_DISABLED|PROPAGATORS|PYTHON_\w+|INSTRUMENTATION_\w+"
-    r"|(?:SPAN_|EVENT_|LINK_)?ATTRIBUTE_(?:COUNT|VALUE_LENGTH)_LIMIT|SPAN_(?:EVENT|LINK)_COUNT_LIMIT"
-    r"|EXPORTER_OTLP_(?:TRACES_)?(?:HEADERS|TIMEOUT|CERTIFICATE|CLIENT_KEY|CLIENT_CERTIFICATE|COMPRESSION|INSECURE|PROTOCOL))"
-)
-# Variables of OpenTelemetry's agent, which is not used here.
-_AGENT = re.compile(r"OTEL_PYTHON_(?:DISTRO|CONFIGURATOR|ID_GENERATOR|DISABLED_INSTRUMENTATIONS|LOG_\w+|LOGGING_\w+)")
-_INSTEAD = {
-    "OTEL_SERVICE_NAME": "Set OBS_SERVICE_NAME, which overrides it.",
-    "OTEL_BSP_EXPORT_TIMEOUT": "Set OTEL_EXPORTER_OTLP_TIMEOUT.",
-    "OTEL_LOG_LEVEL": "Set LOG_LEVEL.",
-    "OTEL_TRACES_EXPORTER": "Set OBS_TRACING_ENABLED; spans go over OTLP.",
-    "OTEL_METRICS_EXPORTER": "Unset it: metrics are scraped from /metrics.",
-    "OTEL_LOGS_EXPORTER": "Unset it: logs go to standard output.",
-}
-# How similar an OTEL_* variable must be to a flag to count as a misspelling of it.
-_SLIP = 0.9
 
 
-@check("obs.W015", "An OpenTelemetry variable has no effect here.", docs="docs/tracing.md")
+@check("obs.W015", "An OpenTelemetry variable has no effect here.", docs="docs/opentelemetry.md")
 def idle_variables(deployment: Deployment) -> Iterator[Finding]:
-    flags = {flag.name for flag, _ in Settings.flags()}
-    for name in sorted(name for name in deployment.environ if name.startswith("OTEL_") and name not in flags):
-        if _READ_BY_OPENTELEMETRY.fullmatch(name) and not _AGENT.fullmatch(name):
-            continue
-        if name == "OTEL_TRACES_EXPORTER" and deployment.environ[name].strip().lower() == "otlp":
-            continue
-        near = [] if name in _INSTEAD else get_close_matches(name, flags, 1, _SLIP)
-        hint = f"Did you mean {near[0]}?" if near else _INSTEAD.get(name, "Unset it.")
-        yield Finding(f"{name} is set, and nothing here reads it.", hint)
+    for name, instead in deployment.settings.without_effect:
+        yield Finding(f"{name} is set and has no effect.", f"{instead[0].upper()}{instead[1:]}.".replace("?.", "?"))
 
 
 @check("obs.W016", "A variable is similar to a flag, but is not one.", docs="docs/flags.md")

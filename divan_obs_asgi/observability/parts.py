@@ -179,7 +179,7 @@ def warn_of_variables_without_effect(settings: Settings) -> None:
     # The application's own provider, or an agent's, reads them by itself.
     if settings.otel.disabled or _has_foreign_provider():
         return
-    names = list(settings.without_effect)
+    names = [f"{name} ({instead})" for name, instead in settings.without_effect]
     if settings.tracing.enabled and settings.otel.config_file:
         names.append(
             "OTEL_CONFIG_FILE (pip install opentelemetry-configuration, which needs opentelemetry-sdk 1.44 or newer)"

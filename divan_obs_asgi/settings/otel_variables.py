@@ -106,8 +106,8 @@ OTEL_VARIABLES: dict[str, OtelVariable] = {
     "OTEL_METRIC_EXPORT_TIMEOUT": _not(_TRACES_ONLY, _USE_SINKS),
     "OTEL_METRICS_EXEMPLAR_FILTER": _works("Which requests are exemplars of the histograms."),
     **{f"OTEL_{name}_LIMIT": _works(why) for name, why in _LIMITS.items()},
-    "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT": _elsewhere("Log lines have a limit of their own (docs/logging.md)."),
-    "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT": _elsewhere("Log lines have a limit of their own (docs/logging.md)."),
+    "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT": _elsewhere("Log lines have a limit of their own (docs/logs.md)."),
+    "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT": _elsewhere("Log lines have a limit of their own (docs/logs.md)."),
     "OTEL_LOG_LEVEL": _elsewhere("The level of the SDK's own messages, which follow LOG_LEVEL as all others do."),
     "OTEL_SEMCONV_STABILITY_OPT_IN": _works("`http/dup` adds the old names; instrumentations of clients read it too."),
     "OTEL_EXPORTER_ZIPKIN_ENDPOINT": _not("There is no exporter for Zipkin.", "export to a collector by OTLP"),
@@ -160,8 +160,15 @@ OTEL_VARIABLES: dict[str, OtelVariable] = {
 }
 
 
-def without_effect(environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield each variable of OpenTelemetry that is set and has no effect, with what to do."""
+class WithoutEffect(NamedTuple):
+    """A variable that is set and has no effect, and what to do."""
+
+    name: str
+    instead: str
+
+
+def without_effect(environ: Mapping[str, str]) -> Iterator[WithoutEffect]:
+    """Yield each variable of OpenTelemetry that is set and has no effect."""
     for name in sorted(each for each in environ if each.startswith("OTEL_")):
         value = environ[name].strip().lower()
         variable = OTEL_VARIABLES.get(name)
@@ -170,17 +177,19 @@ def without_effect(environ: Mapping[str, str]) -> Iterator[str]:
         if variable is None:
             nearest = get_close_matches(name, OTEL_VARIABLES, 1, _MISSPELT)
             if nearest:
-                yield f"{name} (did you mean {nearest[0]}?)"
+                yield WithoutEffect(name, f"did you mean {nearest[0]}?")
         elif variable.effect is _NOT and value not in variable.harmless:
-            yield f"{name} ({variable.instead})"
+            yield WithoutEffect(name, variable.instead)
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() not in ("", "true", "false"):
-        yield "OTEL_SDK_DISABLED (only true has an effect)"
+        yield WithoutEffect("OTEL_SDK_DISABLED", "only true has an effect")
     malformed = malformed_pairs(environ.get("OTEL_RESOURCE_ATTRIBUTES", ""))
     if malformed:
-        yield f"{malformed} of OTEL_RESOURCE_ATTRIBUTES (write name=value pairs, separated by commas)"
+        yield WithoutEffect(
+            "OTEL_RESOURCE_ATTRIBUTES", f"{malformed} malformed: write name=value pairs, separated by commas"
+        )
 
 
 # Variables of an operator (OTEL_RESOURCE_ATTRIBUTES_POD_NAME) are less similar than this to any known one.
 _MISSPELT = 0.92
 
-__all__ = ["OTEL_VARIABLES", "Effect", "OtelVariable", "without_effect"]
+__all__ = ["OTEL_VARIABLES", "Effect", "OtelVariable", "WithoutEffect", "without_effect"]

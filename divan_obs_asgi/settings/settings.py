@@ -20,7 +20,7 @@ from divan_obs_asgi.settings.metrics import MetricSettings
 from divan_obs_asgi.settings.misspelt import MisspeltFlag, misspelt_flags
 from divan_obs_asgi.settings.ops import FEW_CHARACTERS, OpsSettings
 from divan_obs_asgi.settings.otel import OtelSettings
-from divan_obs_asgi.settings.otel_variables import without_effect
+from divan_obs_asgi.settings.otel_variables import WithoutEffect, without_effect
 from divan_obs_asgi.settings.otlp import OtlpSettings
 from divan_obs_asgi.settings.parsers import (
     SECRET_LENGTH,
@@ -76,7 +76,7 @@ class Settings:
 
     # Set by `from_env`; empty if the settings were made in code.
     misspelt: ClassVar[tuple[MisspeltFlag, ...]] = ()
-    without_effect: ClassVar[tuple[str, ...]] = ()
+    without_effect: ClassVar[tuple[WithoutEffect, ...]] = ()
     # The variable of each flag that `from_env` read, and the variables that it read from OBS_ENV_FILE.
     _read: ClassVar[Mapping[str, str]] = MappingProxyType({})
     _in_file: ClassVar[frozenset[str]] = frozenset()

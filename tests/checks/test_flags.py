@@ -41,7 +41,7 @@ CASES: list[tuple[str, dict[str, str], dict[str, str]]] = [
     ("obs.E012", {**TRACED, f"{OTLP}_PROTOCOL": "http/protobuf"}, {**TRACED, f"{OTLP}_PROTOCOL": "grpc"}),
     ("obs.W013", {"OTEL_EXPORTER_OTLP_ENDPOINT": "grpc://collector:4317"}, TRACED),
     ("obs.W015", {"OTEL_METRICS_EXPORTER": "otlp"}, {"OTEL_PROPAGATORS": "b3", "OTEL_TRACES_EXPORTER": "otlp"}),
-    ("obs.W015", {"OTEL_SERVICE_NAME": "shop"}, {**TRACED, "OTEL_EXPORTER_OTLP_HEADERS": "a=b"}),
+    ("obs.W015", {"OTEL_SDK_DISABLED": "1"}, {"OTEL_SERVICE_NAME": "shop", "OTEL_BSP_EXPORT_TIMEOUT": "9"}),
     ("obs.W015", {"OTEL_TRACES_SAMPLR": "always_on"}, {"OTEL_TRACES_SAMPLER": "always_on"}),
     ("obs.W016", {"OBS_ENABLE": "false"}, {"OBS_ENABLED": "false"}),
     ("obs.W016", {"LOG_LEVL": "DEBUG"}, {"LOG_LEVEL": "DEBUG", "LOG_FILE": "x", "HEALTH_URL": "x", "LOG_DIR": "x"}),

@@ -82,7 +82,7 @@ def test_the_source_of_a_name_is_the_environment() -> None:
 ON = {"OBS_TRACING_ENABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
 
 
-def without_effect(**environ: str) -> tuple[str, ...]:
+def without_effect(**environ: str) -> tuple[tuple[str, str], ...]:
     return Settings.from_env(environ).without_effect
 
 
@@ -101,7 +101,8 @@ def test_one_warning_names_every_variable_that_has_no_effect() -> None:
         "OTEL_EXPORTER_OTLP_ENPOINT (did you mean OTEL_EXPORTER_OTLP_ENDPOINT?), "
         "OTEL_EXPORTER_ZIPKIN_ENDPOINT (export to a collector by OTLP), "
         "OTEL_LOGS_EXPORTER (collect the log lines), OTEL_SDK_DISABLED (only true has an effect), "
-        "1 of OTEL_RESOURCE_ATTRIBUTES (write name=value pairs, separated by commas). See docs/opentelemetry.md."
+        "OTEL_RESOURCE_ATTRIBUTES (1 malformed: write name=value pairs, separated by commas). "
+        "See docs/opentelemetry.md."
     ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import orjson
 import pytest
 from hypothesis import given
@@ -46,7 +48,7 @@ SECRETS = {flag.name for flag, _ in obs.Settings.flags() if flag.secret}
 
 def test_no_secret_is_told() -> None:
     """Of what is secret only whether it is set; of the rest what the policy lets through."""
-    secrets = {name: f"{name.lower()}-hunter2-hunter2" for name in SECRETS} | {"OBS_ADMIN_TOKEN": TOKEN}
+    secrets = {name: f"{name.lower()}=hunter2-hunter2" for name in SECRETS} | {"OBS_ADMIN_TOKEN": TOKEN}
     endpoint = "http://operator:hunter2-hunter2@collector.example.org:4317"
     done = ask(Observed({**secrets, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}), "/ops/config", bearer())
     flags = orjson.loads(done.body)["flags"]
@@ -69,6 +71,7 @@ def test_no_secret_is_told_whatever_it_looks_like(values: dict[str, str], form: 
     """Not the value of one flag that is secret, as it is or escaped or in a URL."""
     token = values["OBS_ADMIN_TOKEN"]
     secrets = {name: form.format(value) for name, value in values.items() if "TOKEN" not in name}
+    secrets |= {name: f"x-key={quote(value)}" for name, value in secrets.items() if name.endswith("_HEADERS")}
     observed = Observed({**secrets, "OBS_ADMIN_TOKEN": token, "OBS_ADMIN_TOKEN_PREVIOUS": f"{token}-before"})
     done = ask(observed, "/ops/config", bearer(token))
     assert done.status == 200
