@@ -111,11 +111,13 @@ def _exporter_of(settings: Settings) -> Callable[[], SpanExporter] | None:
         if find_spec(name) is None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
+    timeout_s = min(settings.otlp.traces.timeout_s, settings.tracing.export_timeout_ms / 1000)
+
     def make() -> SpanExporter:
         from divan_obs_asgi.tracing.export.otlp_grpc import GrpcExporter
 
         # The URL is computed at the first export, because that may log: by then `init` has installed the log handler.
-        return GrpcExporter(exporter_url(endpoint))
+        return GrpcExporter(exporter_url(endpoint), timeout=timeout_s)
 
     return make
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from opentelemetry.trace import NoOpTracerProvider
+from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, NoOpTracerProvider, Span, SpanContext
 
+from divan_obs_asgi.connection.record import Record
 from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.settings import Settings
+from divan_obs_asgi.tracing.spans.server import set_ids
 from divan_obs_asgi.tracing.spans.tracer import TracerServerSpans
 from divan_obs_asgi.types import Scope
 
@@ -26,6 +29,13 @@ class DisabledServerSpans(TracerServerSpans):
     @property
     def exports(self) -> bool:
         return False
+
+    def _new_span(self, scope: Scope, record: Record, parent: SpanContext | None, context: Context) -> Span:
+        # The no-op tracer itself returns the caller's span only in newer versions of the API (not in 1.39).
+        if parent is None:
+            return INVALID_SPAN
+        set_ids(record, parent)
+        return NonRecordingSpan(parent)
 
     def defer(self, scope: Scope, record: RequestRecord) -> Callable[[], object]:
         """Start nothing: the frameworks' spans are disabled too, so no span would be adopted."""
