@@ -101,7 +101,7 @@ LIBRARY_OF_PART = {
     "divan_obs_asgi.tracing.export.encoder": "opentelemetry",
     "divan_obs_asgi.tracing.spans.client": "opentelemetry",
     "divan_obs_asgi.tracing.spans.event": "opentelemetry",
-    "divan_obs_asgi.tracing.export.otlp_grpc": "opentelemetry",
+    "divan_obs_asgi.tracing.export.answers": "opentelemetry",
     "divan_obs_asgi.tracing.export.queue": "opentelemetry",
     "divan_obs_asgi.tracing.spans.disabled": "opentelemetry",
     "divan_obs_asgi.tracing.spans.fast": "opentelemetry",

@@ -1,4 +1,4 @@
-"""Checks of the export of spans, which uses gRPC only."""
+"""Checks of the export of spans."""
 
 from __future__ import annotations
 
@@ -14,33 +14,32 @@ _GRPC, _HTTP = 4317, 4318
 _PREFIXES = ("OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_")
 
 
-@check("obs.E011", "The OTLP endpoint is for HTTP; spans are exported over gRPC.", docs="docs/tracing.md")
+@check("obs.E011", "The OTLP endpoint is for HTTP, and the protocol is gRPC.", docs="docs/tracing.md")
 def endpoint_for_http(deployment: Deployment) -> Iterator[Finding]:
-    settings = deployment.settings
-    for prefix, endpoint in zip(_PREFIXES, (settings.otlp.traces_endpoint, settings.otlp.endpoint), strict=True):
-        if not settings.tracing.enabled or endpoint is None:
-            continue
-        parts = urlsplit(endpoint)
-        wrong = f"port {_HTTP}" if parts.port == _HTTP else "a path" if parts.path.strip("/") else ""
-        if wrong:
-            tls = "grpcs" if parts.scheme in ("https", "grpcs") else "grpc"
-            host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-            # Without user and query, which may be credentials.
-            yield Finding(
-                f"{prefix}ENDPOINT has {wrong}, like an endpoint for OTLP over HTTP; spans are exported over gRPC.",
-                f"Set {prefix}ENDPOINT={tls}://{host}:{_GRPC}.",
-            )
+    signal = deployment.settings.otlp.traces
+    if not deployment.settings.tracing.enabled or signal.endpoint is None or signal.protocol != "grpc":
         return
-
-
-@check("obs.E012", "The OTLP protocol is not gRPC; spans are exported over gRPC.", docs="docs/tracing.md")
-def protocol(deployment: Deployment) -> Iterator[Finding]:
-    values = ((name, deployment.environ.get(name, "").strip()) for name in (f"{one}PROTOCOL" for one in _PREFIXES))
-    name, value = next(((name, value) for name, value in values if value), ("", "grpc"))
-    if deployment.settings.tracing.enabled and value.lower() != "grpc":
+    parts = urlsplit(signal.endpoint if "://" in signal.endpoint else f"//{signal.endpoint}")
+    wrong = f"port {_HTTP}" if parts.port == _HTTP else "a path" if parts.path.strip("/") else ""
+    if wrong:
+        prefix = _PREFIXES[signal.endpoint_is_general]
         yield Finding(
-            f"{name} is not grpc and has no effect: spans are exported over gRPC.",
-            f"Unset it, and set the endpoint to the collector's port for gRPC, {_GRPC}.",
+            f"{prefix}ENDPOINT has {wrong}, like an endpoint for OTLP over HTTP; spans are exported over gRPC.",
+            f"Set {prefix}PROTOCOL=http/protobuf, or the collector's port for gRPC, {_GRPC}.",
+        )
+
+
+@check("obs.E012", "The OTLP endpoint is for gRPC, and the protocol is HTTP.", docs="docs/tracing.md")
+def endpoint_for_grpc(deployment: Deployment) -> Iterator[Finding]:
+    signal = deployment.settings.otlp.traces
+    if not deployment.settings.tracing.enabled or signal.endpoint is None or signal.protocol == "grpc":
+        return
+    parts = urlsplit(signal.endpoint if "://" in signal.endpoint else f"//{signal.endpoint}")
+    if parts.port == _GRPC or parts.scheme in ("grpc", "grpcs"):
+        prefix = _PREFIXES[signal.endpoint_is_general]
+        yield Finding(
+            f"{prefix}ENDPOINT is an endpoint for gRPC; spans are exported over HTTP.",
+            f"Set {prefix}PROTOCOL=grpc, or the collector's address for HTTP, with port {_HTTP}.",
         )
 
 

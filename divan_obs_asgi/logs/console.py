@@ -43,13 +43,26 @@ def form_for(wanted: str, stream: object, environ: Mapping[str, str], *, dev: bo
         dev: whether OBS_ENV=dev was set explicitly. A service without any settings may be a production service, and
             some orchestrators give it a terminal.
     """
-    terminal = is_terminal(sys.stdout if stream is None else stream)
-    in_ci = environ.get("CI", "").lower() not in ("", "0", "false")
-    if wanted == "json" or (wanted == "auto" and not (terminal and dev and not in_ci)):
+    if wanted == "json" or (wanted == "auto" and not (dev and is_for_people(wanted, stream, environ))):
         return None
+    return ConsoleForm(colours=has_colours(stream, environ))
+
+
+def is_for_people(wanted: str, stream: object, environ: Mapping[str, str]) -> bool:
+    """Return whether people read the stream: LOG_FORMAT says so, or it is a terminal and not that of a CI."""
+    terminal = is_terminal(sys.stdout if stream is None else stream)
+    return wanted == "console" or (wanted == "auto" and terminal and not _in_ci(environ))
+
+
+def has_colours(stream: object, environ: Mapping[str, str]) -> bool:
+    """Return whether the stream shows colours."""
+    terminal = is_terminal(sys.stdout if stream is None else stream)
     # https://no-color.org: any value that is not empty switches colours off.
-    colours = terminal and not in_ci and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
-    return ConsoleForm(colours=colours)
+    return terminal and not _in_ci(environ) and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+def _in_ci(environ: Mapping[str, str]) -> bool:
+    return environ.get("CI", "").lower() not in ("", "0", "false")
 
 
 class ConsoleForm:
@@ -142,4 +155,4 @@ def _is_library_file(filename: str) -> bool:
     return filename.startswith(_LIBRARIES) or _INSTALLED.search(filename) is not None
 
 
-__all__ = ["ConsoleForm", "Form", "form_for"]
+__all__ = ["ConsoleForm", "Form", "form_for", "has_colours", "is_for_people"]

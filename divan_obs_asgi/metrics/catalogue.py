@@ -418,7 +418,7 @@ class Catalogue:
     trace_spans_dropped = counter(
         "trace_spans_dropped_total",
         ["reason"],
-        "Spans that did not reach the collector, by reason: queue_full, circuit_open, export_failed or shutdown.",
+        "Spans that did not reach the collector, by reason (docs/tracing.md).",
         "tracing",
     )
     metrics_overflow = counter(

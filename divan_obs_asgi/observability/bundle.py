@@ -175,7 +175,7 @@ class Observability:
             settings.service.name, settings.service.env, settings.service.commit, metrics.counting(policy, "log")
         )
         log = build_log(settings, lines, metrics, faults, log_stream)
-        spans = build_spans(settings, tracer_provider, span_exporter, metrics, policy, faults)
+        spans = build_spans(settings, tracer_provider, span_exporter, metrics, policy, faults, log.sink, log_stream)
         probes = ProbeRegistry(
             metrics,
             metrics.counting(policy, "health"),

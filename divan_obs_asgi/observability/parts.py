@@ -16,7 +16,7 @@ from divan_obs_asgi.lifecycle.background import Background
 from divan_obs_asgi.lifecycle.development import why_development
 from divan_obs_asgi.lifecycle.drain import Drain
 from divan_obs_asgi.logs import ByteStream, FlightRecorder, Lines, Logs, OwnLoggers, RootLevel, Sampler, Sink
-from divan_obs_asgi.logs.console import form_for
+from divan_obs_asgi.logs.console import form_for, has_colours, is_for_people
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.probes.engine.registry import ProbeRegistry
 from divan_obs_asgi.redaction import RedactionPolicy
@@ -96,6 +96,8 @@ def build_spans(
     metrics: Metrics,
     policy: RedactionPolicy,
     faults: InternalErrors,
+    sink: Sink,
+    stream: ByteStream | None,
 ) -> ServerSpans | None:
     """
     Return what makes server spans, through `provider` or one that is built from the flags; None if tracing is off.
@@ -107,7 +109,8 @@ def build_spans(
         return None
     try:
         from divan_obs_asgi.tracing.config_file import spans_of_config_file
-        from divan_obs_asgi.tracing.export.queue import DROP_REASONS, DropReason
+        from divan_obs_asgi.tracing.export.answers import DROP_REASONS, DropReason
+        from divan_obs_asgi.tracing.export.build import Terminal
         from divan_obs_asgi.tracing.provider import application_provider, build_server_spans
         from divan_obs_asgi.tracing.spans.disabled import DisabledServerSpans
         from divan_obs_asgi.tracing.spans.tracer import TracerServerSpans
@@ -140,6 +143,11 @@ def build_spans(
         metrics.counting(policy, "span"),
         dropped=lost,
         failed=lambda error: faults.report("tracing", error),
+        terminal=Terminal(
+            lambda text: sink.put(text, logging.INFO),
+            is_for_people(settings.logs.format, stream, os.environ),
+            has_colours(stream, os.environ),
+        ),
     )
 
 

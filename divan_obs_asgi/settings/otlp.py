@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from divan_obs_asgi.settings.flag import flag
 from divan_obs_asgi.settings.otlp_parsers import (
+    directory_or_none,
     endpoint,
     exporter_names,
     file_path,
@@ -14,7 +15,7 @@ from divan_obs_asgi.settings.otlp_parsers import (
     metric_exporter_names,
     timeout,
 )
-from divan_obs_asgi.settings.parsers import boolean, one_of
+from divan_obs_asgi.settings.parsers import boolean, one_of, positive_integer
 
 PROTOCOLS = ("grpc", "http/protobuf")
 COMPRESSIONS = ("none", "gzip")
@@ -160,6 +161,13 @@ class OtlpSettings:
     metrics_client_key: str | None = _file(*_KEY, "metrics")
     metrics_client_certificate: str | None = _file(*_CLIENT, "metrics")
     metrics_insecure: bool | None = _insecure("metrics")
+
+    directory: str | None = flag(
+        "OBS_TELEMETRY_DIR", directory_or_none, None, "Directory where telemetry waits for a collector that is down."
+    )
+    directory_mb: int = flag(
+        "OBS_TELEMETRY_DIR_MB", positive_integer, 64, "Maximum size of each signal in OBS_TELEMETRY_DIR, in MiB."
+    )
 
     @property
     def traces(self) -> OtlpSignal:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote, urlsplit
 
+from divan_obs_asgi.settings.parsers import directory
+
 EXPORTERS = ("otlp", "console")
 _SCHEMES = ("grpc", "grpcs", "http", "https")
 # gRPC's own form of an address; OTEL_EXPORTER_OTLP_INSECURE says whether it is plaintext.
@@ -88,4 +90,18 @@ def file_path(text: str) -> str | None:
     return text.strip() or None
 
 
-__all__ = ["EXPORTERS", "endpoint", "exporter_names", "file_path", "headers", "metric_exporter_names", "timeout"]
+def directory_or_none(text: str) -> str | None:
+    """Read the absolute path of a directory; an empty text means that it is not set."""
+    return directory(text) if text.strip() else None
+
+
+__all__ = [
+    "EXPORTERS",
+    "directory_or_none",
+    "endpoint",
+    "exporter_names",
+    "file_path",
+    "headers",
+    "metric_exporter_names",
+    "timeout",
+]

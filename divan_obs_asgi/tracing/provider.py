@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from importlib.util import find_spec
-from urllib.parse import urlsplit
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
@@ -18,16 +15,15 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.settings import Settings
-from divan_obs_asgi.tracing.export.queue import DropReason, ExportQueue, Limits
-from divan_obs_asgi.tracing.export.redaction import RedactingExporter, SpanRedactor
+from divan_obs_asgi.tracing.export.answers import DropReason
+from divan_obs_asgi.tracing.export.build import Terminal, build_queues, loader_of
+from divan_obs_asgi.tracing.export.queue import ExportQueue
+from divan_obs_asgi.tracing.export.redaction import SpanRedactor
 from divan_obs_asgi.tracing.frameworks import AdoptingIdGenerator, AdoptingSampler, AdoptingSpanProcessor
 from divan_obs_asgi.tracing.global_provider import OwnTracerProvider, global_provider
 from divan_obs_asgi.tracing.sampling import TraceSampler
 from divan_obs_asgi.tracing.spans.fast import FastServerSpans
 from divan_obs_asgi.tracing.spans.limits import span_limits
-
-_logger = logging.getLogger("divan_obs_asgi.tracing")
-_PLAINTEXT = {"grpc": "http", "grpcs": "https"}
 
 
 def application_provider() -> trace.TracerProvider | None:
@@ -43,6 +39,7 @@ def build_server_spans(
     redaction: RedactionPolicy,
     dropped: Callable[[DropReason, int], None],
     failed: Callable[[Exception], None],
+    terminal: Terminal | None = None,
 ) -> FastServerSpans:
     """
     Return server spans of a new provider, with resource, sampler and export queue from the flags.
@@ -50,10 +47,11 @@ def build_server_spans(
     It starts no thread and opens no connection before the first span, so it can be built before a fork.
 
     Args:
-        exporter: used instead of OTLP over gRPC to OTEL_EXPORTER_OTLP_ENDPOINT.
+        exporter: used instead of OTLP to OTEL_EXPORTER_OTLP_ENDPOINT.
         redaction: the policy that redacts the resource and every span before the export.
         dropped: called with the reason and the number of dropped spans.
         failed: called with an exception of the exporter.
+        terminal: where OTEL_TRACES_EXPORTER=console writes.
     """
     redactor = SpanRedactor(redaction)
     sampler = TraceSampler(settings.tracing.sampler, settings.tracing.sampler_arg)
@@ -71,74 +69,22 @@ def build_server_spans(
         id_generator=ids,
         span_limits=span_limits(settings),
     )
-    make_exporter = _exporter_of(settings) if exporter is None else lambda: exporter
-    queue = None
-    if make_exporter is not None:
-        limits = Limits(
-            settings.tracing.queue_size,
-            min(settings.tracing.batch_size, settings.tracing.queue_size),
-            settings.tracing.delay_ms / 1000,
-            settings.tracing.shutdown_timeout_s,
-        )
-        queue = ExportQueue(
-            lambda: RedactingExporter(make_exporter(), redactor),
-            dropped,
-            failed,
-            limits,
-            owns_exporter=exporter is None,
-        )
-        weakref.finalize(provider, _finish, weakref.ref(queue)).atexit = False
+    queues = tuple(build_queues(settings, exporter, redaction, redactor, dropped, failed, terminal))
+    for queue in queues:
         provider.add_span_processor(queue)
-    load = load_exporter if queue is not None and exporter is None else None
-    spans = FastServerSpans(settings, provider, processors, sampler, queue, load)
+    weakref.finalize(provider, _finish, [weakref.ref(queue) for queue in queues]).atexit = False
+    load = loader_of(settings) if exporter is None else None
+    spans = FastServerSpans(settings, provider, processors, sampler, queues, load)
     if settings.tracing.native == "defer":
         processors.add_span_processor(AdoptingSpanProcessor(spans.adopt))
     return spans
 
 
-def _finish(queue: weakref.ref[ExportQueue]) -> None:
-    abandoned = queue()
-    if abandoned is not None:
-        abandoned.finish_in_background()
-
-
-def _exporter_of(settings: Settings) -> Callable[[], SpanExporter] | None:
-    endpoint = settings.otlp.traces.endpoint
-    if endpoint is None:
-        return None
-    for name in ("grpc", "opentelemetry.exporter.otlp.proto.grpc"):
-        # It is imported later, but what is missing has to be reported at start-up.
-        if find_spec(name) is None:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-    timeout_s = min(settings.otlp.traces.timeout_s, settings.tracing.export_timeout_ms / 1000)
-
-    def make() -> SpanExporter:
-        from divan_obs_asgi.tracing.export.otlp_grpc import GrpcExporter
-
-        # The URL is computed at the first export, because that may log: by then `init` has installed the log handler.
-        return GrpcExporter(exporter_url(endpoint), timeout=timeout_s)
-
-    return make
-
-
-def load_exporter() -> None:
-    """Import the exporter and gRPC; the first export would do it, while requests wait for the interpreter."""
-    import divan_obs_asgi.tracing.export.otlp_grpc  # noqa: F401
-
-
-def exporter_url(endpoint: str) -> str:
-    """
-    Return `endpoint` with a scheme that the exporter understands.
-
-    The exporter uses TLS for every scheme except `http`, so `grpc://collector:4317` would try a TLS handshake with a
-    plaintext port for ever.
-    """
-    scheme = urlsplit(endpoint).scheme
-    if scheme not in _PLAINTEXT:
-        return endpoint
-    _logger.info("OTEL_EXPORTER_OTLP_ENDPOINT has the scheme %s; using %s instead.", scheme, _PLAINTEXT[scheme])
-    return _PLAINTEXT[scheme] + endpoint[len(scheme) :]
+def _finish(queues: Sequence[weakref.ref[ExportQueue]]) -> None:
+    for queue in queues:
+        abandoned = queue()
+        if abandoned is not None:
+            abandoned.finish_in_background()
 
 
 def make_global(provider: trace.TracerProvider) -> None:
@@ -176,11 +122,4 @@ def _resource(settings: Settings, redactor: SpanRedactor) -> Resource:
     return Resource(redactor.attributes(resource.attributes), resource.schema_url)
 
 
-__all__ = [
-    "OwnTracerProvider",
-    "application_provider",
-    "build_server_spans",
-    "exporter_url",
-    "load_exporter",
-    "make_global",
-]
+__all__ = ["OwnTracerProvider", "application_provider", "build_server_spans", "make_global"]

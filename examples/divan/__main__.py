@@ -22,6 +22,8 @@ from divan_obs_asgi import ImproperlyConfigured
 # The stores that workers share, and how their URLs begin: an embedded Redis has one process, and SQLite one writer.
 SHARED_STORES = {"REDIS_URL": ("redis", "unix"), "DATABASE_URL": ("postgres",)}
 
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
 
 class Server(uvicorn.Server):
     """A uvicorn that prints the banner once it accepts connections."""
@@ -70,7 +72,9 @@ def demo_environment(environ: Mapping[str, str]) -> dict[str, str]:
         "OBS_ENV": "dev",
         "OBS_SERVICE_NAME": "divan-api",
         "OBS_ADMIN_TOKEN": secrets.token_urlsafe(24),
-        "OBS_TRACING_ENABLED": "true" if environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") else "false",
+        "OBS_TRACING_ENABLED": "true",
+        # Lines and responses have trace ids at once. Spans are exported where you say: to a collector, or `console`.
+        **({} if any(map(environ.get, ENDPOINTS)) else {"OTEL_TRACES_EXPORTER": "none"}),
         "HEALTH_MIN_MIGRATION": "0008",
         "JWT_SECRET": secrets.token_urlsafe(32),
         # In production, web vitals of browsers are off by default.

@@ -22,6 +22,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, Span
 
 from tests.patience import PATIENCE_S
+from tests.servers.certificates import Certificates
 
 AttributeValue = str | bool | int | float | bytes | None | list["AttributeValue"]
 
@@ -43,7 +44,7 @@ def attributes(span: Span) -> dict[str, AttributeValue]:
 class OtlpReceiver(TraceServiceServicer):
     """A gRPC TraceService on a free port of 127.0.0.1 that keeps what it receives."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, tls: Certificates | None = None) -> None:
         self._resource_spans: list[ResourceSpans] = []
         self._arrived = threading.Condition()
         #: The error for all further requests; None for success.
@@ -55,7 +56,13 @@ class OtlpReceiver(TraceServiceServicer):
         self.requests = 0
         self._server = grpc.server(futures.ThreadPoolExecutor(max_workers=2, thread_name_prefix="otlp-receiver"))
         add_TraceServiceServicer_to_server(self, self._server)
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{port}")
+        address = f"127.0.0.1:{port}"
+        if tls is None:
+            self.port = self._server.add_insecure_port(address)
+        else:
+            pair = (tls.server_key.read_bytes(), tls.server.read_bytes())
+            credentials = grpc.ssl_server_credentials([pair], tls.ca.read_bytes(), require_client_auth=True)
+            self.port = self._server.add_secure_port(address, credentials)
 
     @property
     def endpoint(self) -> str:

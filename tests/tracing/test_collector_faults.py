@@ -17,6 +17,7 @@ import pytest
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.testing import converse, http_scope
+from divan_obs_asgi.tracing.export.answers import DROP_REASONS
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
 from tests.servers.otlp import OtlpReceiver
 from tests.servers.process import free_port
@@ -70,6 +71,13 @@ class Service:
         assert answers == [(200, b"hello")] * times
         assert took_s < AT_MOST_S
 
+    def flush(self) -> bool:
+        """Export the queue; return whether it has succeeded."""
+        spans = self.observed.obs.spans
+        assert spans is not None
+        provider: Any = spans.provider
+        return bool(provider.force_flush(20_000))
+
     def lost(self, *reasons: str) -> float:
         return sum(self.observed.value("divan_trace_spans_dropped_total", reason=reason) for reason in reasons)
 
@@ -88,9 +96,6 @@ async def _ask(stack: ASGIApp, times: int) -> list[tuple[int | None, bytes]]:
     return [(answer.status, answer.body) for answer in answers]
 
 
-REASONS = ("queue_full", "circuit_open", "export_failed", "shutdown")
-
-
 def test_a_collector_that_refuses_connections() -> None:
     """Responses do not change, no request waits, and each dropped span is counted once."""
     service = Service(free_port())
@@ -99,7 +104,7 @@ def test_a_collector_that_refuses_connections() -> None:
     service.ask()
     service.shut_down()
     # For which reason depends on when the next attempt is due.
-    assert service.lost(*REASONS) == 2 * REQUESTS
+    assert service.lost(*DROP_REASONS) == 2 * REQUESTS
 
 
 def test_a_collector_that_accepts_and_never_answers(listener: socket.socket) -> None:
@@ -107,7 +112,7 @@ def test_a_collector_that_accepts_and_never_answers(listener: socket.socket) -> 
     service = Service(listener.getsockname()[1])
     service.ask()
     service.shut_down()
-    assert service.lost(*REASONS) == REQUESTS
+    assert service.lost(*DROP_REASONS) == REQUESTS
     assert service.lost("queue_full") >= REQUESTS - 16 - 8
 
 
@@ -137,27 +142,42 @@ def test_a_collector_that_restarts(otlp_receiver: OtlpReceiver) -> None:
         service.observed.obs.flush()
         assert len(restarted.wait_for(10)) == 10
     assert len(otlp_receiver.spans()) == 5
-    assert service.lost(*REASONS) == 0
+    assert service.lost(*DROP_REASONS) == 0
     service.shut_down()
 
 
 @pytest.mark.parametrize(
-    "code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAVAILABLE]
+    "code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.RESOURCE_EXHAUSTED]
 )
 def test_a_collector_that_answers_errors(otlp_receiver: OtlpReceiver, code: grpc.StatusCode) -> None:
-    """A batch is sent three times with growing pauses and then counted as dropped; the collector is not flooded."""
+    """A batch that the collector refuses for good is sent once and counted as dropped."""
     otlp_receiver.refuses_with = code
     service = Service(otlp_receiver.port, OBS_TRACING_SHUTDOWN_TIMEOUT_S="10", OTEL_BSP_SCHEDULE_DELAY="600000")
     service.ask(4)
-    for _ in range(3):
-        service.observed.obs.flush()
+    service.observed.obs.flush()
     assert service.lost("export_failed") == 4
-    assert otlp_receiver.requests == 3
+    assert otlp_receiver.requests == 1
     otlp_receiver.refuses_with = None
     service.ask(4)
     service.observed.obs.flush()
     assert len(otlp_receiver.wait_for(4)) == 4
-    assert service.lost(*REASONS) == 4
+    assert service.lost(*DROP_REASONS) == 4
+    service.shut_down()
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED, grpc.StatusCode.DATA_LOSS])
+def test_a_collector_that_is_not_ready_yet(otlp_receiver: OtlpReceiver, code: grpc.StatusCode) -> None:
+    """Spans wait for as long as the collector says that it is not ready."""
+    otlp_receiver.refuses_with = code
+    service = Service(otlp_receiver.port, OBS_TRACING_SHUTDOWN_TIMEOUT_S="10", OTEL_BSP_SCHEDULE_DELAY="600000")
+    service.ask(4)
+    for _ in range(6):
+        service.observed.obs.flush()
+    assert otlp_receiver.requests == 6
+    otlp_receiver.refuses_with = None
+    service.observed.obs.flush()
+    assert len(otlp_receiver.wait_for(4)) == 4
+    assert service.lost(*DROP_REASONS) == 0
     service.shut_down()
 
 

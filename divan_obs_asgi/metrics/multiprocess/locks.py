@@ -35,4 +35,9 @@ def try_lock(descriptor: int) -> bool:
     return True
 
 
-__all__ = ["HAS_LOCKS", "is_alive", "lock", "try_lock"]
+def unlock(descriptor: int) -> None:
+    """Unlock an open file now, in forked copies of this process too."""
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+__all__ = ["HAS_LOCKS", "is_alive", "lock", "try_lock", "unlock"]

@@ -41,7 +41,8 @@ def _lines(series: Series) -> Alert:
 
 def _spans(series: Series) -> Alert:
     # Spans dropped at shutdown are excluded: a process that ends has no time to export them.
-    dropped = increase(series.counter(Catalogue.trace_spans_dropped, reason=one_of("queue_full|export_failed")), "10m")
+    reasons = "queue_full|export_failed|too_large|invalid_response|rejected|disk_full|damaged"
+    dropped = increase(series.counter(Catalogue.trace_spans_dropped, reason=one_of(reasons)), "10m")
     return Alert(
         "SpansDropped",
         "ticket",

@@ -50,9 +50,11 @@ class CircuitBreaker:
         self._open_until = None
         self._pause_s = FIRST_PAUSE_S
 
-    def failed(self) -> None:
-        """Open the circuit, for longer than before."""
-        self._open_until = self._clock() + self._pause_s * self._jitter()
+    def failed(self, at_least_s: float = 0.0) -> None:
+        """Open the circuit, for longer than before, and for as long as the collector has asked for."""
+        # Jitter only prolongs what the collector has asked for.
+        pause_s = max(self._pause_s * self._jitter(), at_least_s * max(1.0, self._jitter()))
+        self._open_until = self._clock() + pause_s
         self._pause_s = min(LONGEST_PAUSE_S, 2 * self._pause_s)
 
 

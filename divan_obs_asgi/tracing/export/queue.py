@@ -1,4 +1,4 @@
-"""The bounded queue of ended spans and its export thread. Requires the extra `tracing`."""
+"""The bounded queue of ended spans or of another signal, and its export thread. Requires the extra `tracing`."""
 
 from __future__ import annotations
 
@@ -7,28 +7,27 @@ import sys
 import threading
 import time
 import weakref
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Generic, TypeVar
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from divan_obs_asgi.lifecycle.signals import at_termination
+from divan_obs_asgi.tracing.export.answers import DROP_REASONS, DropReason
 from divan_obs_asgi.tracing.export.circuit_breaker import CircuitBreaker
+from divan_obs_asgi.tracing.export.delivery import Delivery, Outcome
+from divan_obs_asgi.tracing.export.export_log import ExportLog
+from divan_obs_asgi.tracing.export.exporters import BatchExporter
+from divan_obs_asgi.tracing.export.spool import Spool
 
-DropReason: TypeAlias = Literal["queue_full", "circuit_open", "export_failed", "shutdown"]
-DROP_REASONS: tuple[DropReason, ...] = ("queue_full", "circuit_open", "export_failed", "shutdown")
-Outcome: TypeAlias = Literal["exported", "refused"]
+T = TypeVar("T")
 
-# Attempts per batch. The retries bridge a restart of the collector; the limit drops a batch that it always refuses.
-_ATTEMPTS = 3
 # The share of the shutdown time after which a hanging export is cancelled.
 _DRAIN_SHARE = 0.9
 
@@ -37,8 +36,8 @@ _DRAIN_SHARE = 0.9
 class Limits:
     """
     Attributes:
-        queue: maximum number of queued spans.
-        batch: maximum number of spans per request to the collector.
+        queue: maximum number of queued items.
+        batch: maximum number of items per request to the collector.
         delay_s: maximum delay between two exports.
         shutdown_s: maximum duration of a shutdown.
     """
@@ -49,31 +48,35 @@ class Limits:
     shutdown_s: float = 5.0
 
 
-class ExportQueue(SpanProcessor):
+class BatchQueue(Generic[T]):
     """
-    Queues ended spans without waiting for the collector, and exports them from its own thread.
+    Queues items without waiting for the collector, and exports them from its own thread.
 
-    Each dropped span is counted once. A failed export opens a circuit breaker. While the circuit is open, spans stay in
-    the queue as long as it has room, and the failed batch is retried.
+    Each dropped item is counted once. A failed export opens a circuit breaker. While the circuit is open, items stay in
+    the queue as long as it has room, or move to the disk, and the failed batch is retried for as long as it takes.
 
-    The thread and the exporter are created at the first span of a process, so that a forked worker inherits neither.
+    The thread and the exporter are created at the first item of a process, so that a forked worker inherits neither.
 
     Args:
         exporter: creates the exporter; called in the export thread.
-        dropped: called with the reason and the number of dropped spans.
-        failed: called with an exception of the exporter.
+        dropped: called with the reason and the number of dropped items.
+        failed: called with an unexpected exception.
+        log: logs what prevents exports.
+        spool: keeps batches on the disk while the collector is down; None to keep them in memory only.
         owns_exporter: False for an exporter that was passed in: others may still use it, so only `shutdown` closes it.
     """
 
     def __init__(
         self,
-        exporter: Callable[[], SpanExporter],
+        exporter: Callable[[], BatchExporter[T]],
         dropped: Callable[[DropReason, int], None],
         failed: Callable[[Exception], None],
         limits: Limits | None = None,
         breaker: Callable[[], CircuitBreaker] = CircuitBreaker,
         clock: Callable[[], float] = time.monotonic,
         *,
+        log: ExportLog | None = None,
+        spool: Spool | None = None,
         owns_exporter: bool = True,
     ) -> None:
         self._owns_exporter = owns_exporter
@@ -83,35 +86,42 @@ class ExportQueue(SpanProcessor):
         self._failed = failed
         self._limits = limits or Limits()
         self._clock = clock
+        self._log = log or ExportLog()
+        self._spool = spool
         self._start_over()
         _queues.add(self)
 
     def _start_over(self) -> None:
-        self._queue: deque[ReadableSpan] = deque()
-        self._changed = threading.Condition(threading.RLock())
+        self._breaker = self._make_breaker()
+        self._delivery: Delivery[T] = Delivery(
+            self._make_exporter,
+            self._breaker,
+            self._limits.batch,
+            # Looked up at each call: a test may replace it.
+            lambda reason, count: self._dropped(reason, count),
+            self._failed,
+            self._log,
+            self._spool,
+        )
+        self._queue = self._delivery.queue
+        self._changed = self._delivery.changed
         self._wake_up = threading.Event()
         self._thread: threading.Thread | None = None
-        self._exporter: SpanExporter | None = None
-        self._breaker = self._make_breaker()
-        self._retry: list[ReadableSpan] = []
-        self._attempts = 0
-        self._in_flight = 0
-        self._flush_requested = False
+        # A thread that `pause` has left with a collector that does not respond.
+        self._leaving: threading.Thread | None = None
+        # Numbers of flushes. One that is requested during a round belongs to the next one.
+        self._flushes_requested = 0
+        self._flushes_done = 0
         self._flush_succeeded = True
         self._stop = threading.Event()
         self._ending = False
         self._abandoned = False
-        self._aborted = False
-        self._closed = False
-        self._watchers: dict[int, Future[Outcome]] = {}
         self._last_flush_failed_at: float | None = None
 
     # Called by requests: takes no lock, and makes no system call except to wake the thread for a full batch.
 
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Do nothing."""
-
-    def on_end(self, span: ReadableSpan) -> None:
+    def put(self, item: T) -> None:
+        """Queue one item, or count it as dropped."""
         if self._ending:
             self._dropped("shutdown", 1)
             return
@@ -119,7 +129,7 @@ class ExportQueue(SpanProcessor):
         if length >= self._limits.queue:
             self._dropped("circuit_open" if self._breaker.is_open else "queue_full", 1)
             return
-        self._queue.append(span)
+        self._queue.append(item)
         if (length + 1) % self._limits.batch == 0:
             self._wake_up.set()
         if self._thread is None:
@@ -132,17 +142,17 @@ class ExportQueue(SpanProcessor):
         """Whether the last export failed."""
         return self._breaker.is_open
 
-    def submit(self, span: ReadableSpan) -> Future[Outcome]:
-        """Queue one span and export it now, even if the circuit is open; return a future of the outcome."""
+    def submit(self, item: T) -> Future[Outcome]:
+        """Queue one item and export it now, even if the circuit is open; return a future of the outcome."""
         outcome: Future[Outcome] = Future()
         with self._changed:
             if self._ending or len(self._queue) >= self._limits.queue:
                 outcome.set_result("refused")
                 return outcome
-            self._watchers[id(span)] = outcome
+            self._delivery.watchers[id(item)] = outcome
             # At the front: the queue may be long.
-            self._queue.appendleft(span)
-            self._flush_requested = True
+            self._queue.appendleft(item)
+            self._flushes_requested += 1
         self._wake_up.set()
         if self._thread is None:
             self._start_thread()
@@ -153,17 +163,18 @@ class ExportQueue(SpanProcessor):
         timeout_s = self._limits.shutdown_s if timeout_millis is None else timeout_millis / 1000
         with self._changed:
             if self._thread is None or self._ending:
-                return not self._pending()
-            self._flush_requested = True
+                return not self._delivery.pending()
+            self._flushes_requested += 1
+            awaited = self._flushes_requested
             self._wake_up.set()
-            in_time = self._changed.wait_for(lambda: not self._flush_requested, timeout_s)
+            in_time = self._changed.wait_for(lambda: self._flushes_done >= awaited, timeout_s)
             flushed = in_time and self._flush_succeeded
         self._last_flush_failed_at = None if flushed else self._clock()
         return flushed
 
     def pause(self) -> None:
         """
-        Export the queue, then end the thread and our exporter; the next span starts them again.
+        Export the queue, then end the thread and our exporter; the next item starts them again.
 
         If the collector does not respond, the thread ends after its current attempt.
         """
@@ -175,6 +186,8 @@ class ExportQueue(SpanProcessor):
         self._wake_up.set()
         if thread is not None and flushed:
             thread.join(self._limits.shutdown_s)
+        elif thread is not None:
+            self._leaving = thread
 
     def finish_in_background(self) -> None:
         """Let the thread export the queue and then end; does not wait and takes no lock."""
@@ -182,12 +195,12 @@ class ExportQueue(SpanProcessor):
         self._wake_up.set()
 
     def shutdown(self) -> None:
-        """Export the queue within the time limit, count the remaining spans as dropped, and end the thread."""
+        """Export the queue within the time limit, count the remaining items as dropped, and end the thread."""
         with self._changed:
             if self._ending:
                 return
             self._ending = True
-            thread, self._thread = self._thread, None
+            thread, self._thread = self._thread or self._leaving, None
         deadline = self._clock() + self._limits.shutdown_s
         failed_at = self._last_flush_failed_at
         # Do not wait again if the end of the lifespan has just waited for the same collector without success.
@@ -195,41 +208,16 @@ class ExportQueue(SpanProcessor):
         self._wake_up.set()
         if thread is not None:
             thread.join(self._limits.shutdown_s * _DRAIN_SHARE if waits else 0.0)
-        self._aborted = True
+        self._delivery.aborted = True
         if thread is not None and thread.is_alive():
             # This cancels a hanging export. It may hang itself if the exporter is not ours, hence the separate thread.
-            end = threading.Thread(target=self._end_exporter, name="divan-obs-export-end", daemon=True)
+            end = threading.Thread(target=self._delivery.end_exporter, name="divan-obs-export-end", daemon=True)
             # CPython 3.12 and later start no thread while the interpreter ends; the hanging thread then ends with it.
             with suppress(RuntimeError):
                 end.start()
                 end.join(max(0.0, deadline - self._clock()))
             thread.join(max(0.0, deadline - self._clock()))
-        self._drop_remaining()
-
-    def _end_exporter(self) -> None:
-        with self._changed:
-            exporter, self._exporter = self._exporter, None
-        if exporter is None:
-            return
-        try:
-            exporter.shutdown()
-        except Exception as error:
-            self._failed(error)
-
-    def _drop_remaining(self) -> None:
-        with self._changed:
-            left = self._pending()
-            self._closed = True
-            self._queue.clear()
-            self._retry = []
-            for outcome in self._watchers.values():
-                outcome.set_result("refused")
-            self._watchers.clear()
-        if left:
-            self._dropped("shutdown", left)
-
-    def _pending(self) -> int:
-        return len(self._queue) + len(self._retry) + self._in_flight
+        self._delivery.close()
 
     # Called in the export thread.
 
@@ -241,7 +229,7 @@ class ExportQueue(SpanProcessor):
             try:
                 thread.start()
             except RuntimeError as error:
-                # No memory or too many threads: the next span retries.
+                # No memory or too many threads: the next item retries.
                 self._failed(error)
             else:
                 self._thread = thread
@@ -254,99 +242,50 @@ class ExportQueue(SpanProcessor):
                 self._wake_up.wait(self._pause_s())
                 self._wake_up.clear()
                 try:
-                    self._export_due_batches()
+                    self._run_round()
                 except Exception as error:
                     # A callback that raises must not end the export thread.
                     self._failed(error)
             if self._ending:
-                self._export_remaining()
+                self._delivery.finish()
             if self._owns_exporter or not (self._abandoned or stop.is_set()):
-                self._end_exporter()
+                self._delivery.end_exporter()
 
     def _pause_s(self) -> float:
         """Return the seconds until the next attempt, or the maximum delay between exports."""
-        if self._breaker.is_open:
-            return max(0.001, self._breaker.wait_s())
-        return self._limits.delay_s
+        if not self._breaker.is_open:
+            return self._limits.delay_s
+        wait_s = max(0.001, self._breaker.wait_s())
+        # Meanwhile the queue moves to the disk.
+        return wait_s if self._spool is None else min(wait_s, self._limits.delay_s)
 
-    def _export_due_batches(self) -> None:
-        flush_requested = self._flush_requested
-        if flush_requested or not self._breaker.wait_s():
-            # Spans that arrive during an export wait for the next turn, unless they fill a batch.
-            count = len(self._queue) + len(self._retry)
-            succeeded = True
-            while count > 0 and succeeded and not self._aborted:
-                taken, succeeded = self._export_one_batch()
-                count -= taken
-            self._flush_succeeded = succeeded
-        if flush_requested:
-            with self._changed:
-                self._flush_requested = False
-                self._changed.notify_all()
-
-    def _export_remaining(self) -> None:
-        while (self._queue or self._retry) and not self._aborted:
-            if not self._export_one_batch()[1]:
-                return
-
-    def _export_one_batch(self) -> tuple[int, bool]:
-        batch = self._next_batch()
-        succeeded = self._exported(batch)
-        lost = 0
-        with self._changed:
-            self._in_flight = 0
-            if succeeded:
-                self._breaker.succeeded()
-            else:
-                self._breaker.failed()
-                self._attempts += 1
-                if self._attempts < _ATTEMPTS or self._aborted:
-                    self._retry = batch
-                else:
-                    lost = len(batch)
-            if self._closed:
-                # A shutdown that did not wait has already counted the batch as dropped.
-                self._retry, lost = [], 0
-        if lost:
-            self._dropped("export_failed", lost)
-        self._notify_watchers(batch, "exported" if succeeded else "refused")
-        return len(batch), succeeded
-
-    def _next_batch(self) -> list[ReadableSpan]:
-        batch, self._retry = self._retry, []
-        if not batch:
-            self._attempts = 0
-            for _ in range(min(self._limits.batch, len(self._queue))):
-                batch.append(self._queue.popleft())
-        # A watched span is exported at once, together with the batch that is retried.
-        while self._watchers and self._queue and id(self._queue[0]) in self._watchers:
-            batch.append(self._queue.popleft())
-        self._in_flight = len(batch)
-        return batch
-
-    def _exported(self, batch: Sequence[ReadableSpan]) -> bool:
+    def _run_round(self) -> None:
+        requested = self._flushes_requested
+        succeeded = False
         try:
-            if self._exporter is None:
-                self._exporter = self._make_exporter()
-            return self._exporter.export(batch) is SpanExportResult.SUCCESS
-        except Exception as error:
-            self._failed(error)
-            return False
-
-    def _notify_watchers(self, batch: Sequence[ReadableSpan], outcome: Outcome) -> None:
-        if not self._watchers:
-            return
-        for span in batch:
-            watcher = self._watchers.pop(id(span), None)
-            if watcher is not None:
-                watcher.set_result(outcome)
+            succeeded = self._delivery.run_round(at_once=requested > self._flushes_done)
+        finally:
+            if requested > self._flushes_done:
+                with self._changed:
+                    self._flushes_done = requested
+                    self._flush_succeeded = succeeded
+                    self._changed.notify_all()
 
 
-_queues: weakref.WeakSet[ExportQueue] = weakref.WeakSet()
+class ExportQueue(BatchQueue[ReadableSpan], SpanProcessor):
+    """The queue of spans, as a processor of the SDK's provider."""
+
+    on_end = BatchQueue.put  # type: ignore[assignment]
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Do nothing."""
+
+
+_queues: weakref.WeakSet[BatchQueue[Any]] = weakref.WeakSet()
 
 
 def _start_over_after_fork() -> None:
-    # The parent exports its own queue. Its thread, locks and gRPC channel do not exist in the child process.
+    # The parent exports its own queue. Its thread, locks and connection do not exist in the child process.
     for queue in list(_queues):
         queue._start_over()
 

@@ -120,7 +120,7 @@ class FastEventSpans(EventSpans, FastServerSpans):
     """Event spans of a provider that this library has built."""
 
     def __init__(self, spans: FastServerSpans, policy: RedactionPolicy) -> None:
-        super().__init__(spans._settings, spans._sdk, spans._processor, spans._sampler, spans._queue)
+        super().__init__(spans._settings, spans._sdk, spans._processor, spans._sampler, spans._queues)
         self._set_policy(policy)
 
     def _start_span(self, record: EventRecord) -> Span:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as NotInTime
 from random import getrandbits
 from time import time_ns
@@ -41,7 +41,7 @@ class FastServerSpans(ServerSpans):
 
     Args:
         processors: the processors of `provider`.
-        queue: the export queue; None without an endpoint.
+        queues: the export queues, the collector's first; none without an exporter.
         load: imports the exporter; None if nothing has to be imported.
     """
 
@@ -51,15 +51,16 @@ class FastServerSpans(ServerSpans):
         provider: OwnTracerProvider,
         processors: SpanProcessor,
         sampler: TraceSampler,
-        queue: ExportQueue | None,
+        queues: Sequence[ExportQueue],
         load: Callable[[], object] | None = None,
     ) -> None:
         super().__init__(settings, provider)
         self._sdk = provider
         self._processor = processors
         self._sampler = sampler
-        self._queue = queue
         self._load = load
+        self._queues = queues
+        self._queue = queues[0] if queues else None
         self._scope = InstrumentationScope(NAME, __version__)
         self._limits = span_limits(settings)
         self._tail_sampler = (
@@ -77,8 +78,8 @@ class FastServerSpans(ServerSpans):
             self._load()
 
     def pause(self) -> None:
-        if self._queue is not None:
-            self._queue.pause()
+        for queue in self._queues:
+            queue.pause()
 
     @property
     def exports(self) -> bool:

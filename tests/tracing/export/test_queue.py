@@ -15,8 +15,10 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 
+from divan_obs_asgi.tracing.export.answers import DropReason
 from divan_obs_asgi.tracing.export.circuit_breaker import CircuitBreaker
-from divan_obs_asgi.tracing.export.queue import DropReason, ExportQueue, Limits
+from divan_obs_asgi.tracing.export.exporters import SdkExporter
+from divan_obs_asgi.tracing.export.queue import ExportQueue, Limits
 from divan_obs_asgi.tracing.spans.recording import RecordingSpan
 
 # Long enough for any machine; no test waits for it.
@@ -39,6 +41,7 @@ class Collector(SpanExporter):
         self.asked = threading.Event()
         self.accepts = True
         self.breaks = False
+        self.poison = ""
         self.batches: list[list[str]] = []
         self.received: list[str] = []
         self.ended = False
@@ -50,7 +53,7 @@ class Collector(SpanExporter):
         self.answers.wait(PATIENCE_S)
         if self.breaks:
             raise RuntimeError("on purpose")
-        if self.ended or not self.accepts:
+        if self.ended or not self.accepts or self.poison in names:
             return SpanExportResult.FAILURE
         self.received += names
         return SpanExportResult.SUCCESS
@@ -77,9 +80,9 @@ class Exporting:
             breaker=lambda: CircuitBreaker(clock, jitter=lambda: 1.0),
         )
 
-    def _make(self) -> SpanExporter:
+    def _make(self) -> SdkExporter:
         self.made += 1
-        return self.collector
+        return SdkExporter(self.collector)
 
     def _dropped(self, reason: DropReason, count: int) -> None:
         self.lost[reason] = self.lost.get(reason, 0) + count
@@ -165,18 +168,33 @@ def test_with_a_full_queue_the_open_circuit_is_the_reason() -> None:
     assert len(exporting.collector.batches) == asked, "the pause of the circuit breaker is not over"
 
 
-def test_a_batch_is_dropped_after_three_refusals() -> None:
-    """A batch that the collector always refuses does not block the others."""
+def test_a_batch_waits_for_as_long_as_every_export_fails() -> None:
+    """An exporter that does not say why it fails may be down, so nothing is dropped while there is room."""
     exporting = Exporting()
     exporting.collector.accepts = False
     exporting.end("a", "b")
-    for _ in range(3):
+    for _ in range(9):
         assert not exporting.queue.force_flush(20_000)
-    assert exporting.lost == {"export_failed": 2}
     exporting.collector.accepts = True
     exporting.end("c")
     assert exporting.queue.force_flush(20_000)
-    assert exporting.collector.received == ["c"]
+    assert sorted(exporting.collector.received) == ["a", "b", "c"]
+    assert exporting.lost == {}
+
+
+def test_a_batch_that_alone_fails_is_dropped() -> None:
+    """Others have been delivered meanwhile, so the batch itself is the cause; it must not block them."""
+    exporting = Exporting(batch=2)
+    exporting.collector.poison = "bad"
+    exporting.end("bad", "a")
+    for _ in range(3):
+        assert not exporting.queue.force_flush(20_000)
+    exporting.end("b")
+    assert not exporting.queue.force_flush(20_000)
+    assert exporting.lost == {"export_failed": 2}
+    exporting.end("c")
+    assert exporting.queue.force_flush(20_000)
+    assert exporting.collector.received == ["b", "c"]
 
 
 def test_an_exception_of_the_exporter_counts_as_a_refusal() -> None:
@@ -201,14 +219,15 @@ def test_a_callback_that_raises_does_not_end_the_exports() -> None:
             raise broken.pop()
 
     exporting.queue._dropped = drop
-    exporting.collector.accepts = False
+    exporting.collector.poison = "a"
     exporting.end("a")
     for _ in range(3):
-        exporting.queue.force_flush(50)
-    exporting.collector.accepts = True
+        exporting.queue.force_flush(20_000)
     exporting.end("b")
+    exporting.queue.force_flush(20_000)
+    exporting.end("c")
     assert exporting.queue.force_flush(20_000)
-    assert exporting.collector.received == ["b"]
+    assert exporting.collector.received == ["b", "c"]
     assert [str(error) for error in exporting.failures] == ["no counter"]
 
 

@@ -20,7 +20,6 @@ from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.connection.routes import RouteTemplates
 from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.testing import SCENARIOS, Conversation, converse, http_scope
-from divan_obs_asgi.tracing.provider import exporter_url
 from divan_obs_asgi.tracing.spans.tail_sampling import TailSampler
 from divan_obs_asgi.types import ASGIApp, Message, Scope
 from tests.servers.otlp import OtlpReceiver, attributes
@@ -149,20 +148,6 @@ def test_a_missing_collector_does_not_change_a_response(
     assert mine.obs.spans is not None
     provider: Any = mine.obs.spans.provider
     provider.shutdown()
-
-
-@pytest.mark.parametrize(
-    ("given", "used"),
-    [
-        ("grpc://otel-collector:4317", "http://otel-collector:4317"),
-        ("grpcs://otel-collector:4317", "https://otel-collector:4317"),
-        ("http://otel-collector:4317", "http://otel-collector:4317"),
-        ("https://otel-collector:4317", "https://otel-collector:4317"),
-    ],
-)
-def test_grpc_means_plaintext(given: str, used: str) -> None:
-    """The exporter uses TLS for every scheme except http, so grpc:// would never connect."""
-    assert exporter_url(given) == used
 
 
 class Spans:
