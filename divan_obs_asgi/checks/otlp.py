@@ -61,4 +61,4 @@ def extra_is_missing(deployment: Deployment) -> Iterator[Finding]:
         )
 
 
-__all__ = ["endpoint_for_http", "extra_is_missing", "protocol", "tracing_is_off"]
+__all__ = ["endpoint_for_grpc", "endpoint_for_http", "extra_is_missing", "tracing_is_off"]

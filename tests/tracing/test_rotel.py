@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import socket
 import subprocess
 import threading
@@ -20,6 +21,7 @@ from tests.tracing.test_collector_faults import Service
 
 _spec = importlib.util.find_spec("rotel")
 pytestmark = pytest.mark.skipif(_spec is None, reason="needs the package rotel")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 OTLP = "OTEL_EXPORTER_OTLP"
 
 
@@ -33,7 +35,7 @@ class Rotel:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        self._lines.extend(self._process.stdout)
+        self._lines.extend(_COLOUR.sub("", line) for line in self._process.stdout)
 
     def wait_for(self, text: str) -> None:
         deadline = time.monotonic() + PATIENCE_S
