@@ -124,7 +124,7 @@ FINE = Folder(
 )  # fmt: skip
 FAULTY = {
     "whose flags are all wrong": Folder(
-        {"obs.E001", "obs.E002", "obs.E003", "obs.E004", "obs.E007", "obs.E008", "obs.E009", "obs.E010", "obs.E012",
+        {"obs.E001", "obs.E002", "obs.E003", "obs.E004", "obs.E007", "obs.E008", "obs.E009", "obs.E010",
          "obs.W015", "obs.W016", "obs.W017", "obs.E018", "obs.E020", "obs.W023", "obs.E024", "obs.W025", "obs.W026"},
         {"OBS_ENV": "prod", "LOG_LEVEL": "loud", "OBS_METRICS_PUBLIC": "true", "OBS_ADMIN_TOKEN": "let-me-in",
          "OBS_REDACT_IP": "hash", "JWT_SECRET": "short", "REDIS_URL": "http://cache", "OBS_TRACING_ENABLED": "true",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from opentelemetry.sdk.trace.export import SpanExporter
@@ -19,7 +20,7 @@ from divan_obs_asgi.tracing.export.exporters import OtlpExporter, SdkExporter
 from divan_obs_asgi.tracing.export.queue import ExportQueue, Limits
 from divan_obs_asgi.tracing.export.redaction import RedactingExporter, SpanRedactor
 from divan_obs_asgi.tracing.export.spool import Spool
-from divan_obs_asgi.tracing.export.transport import OtlpOptions, Signal, check_files, load_transport
+from divan_obs_asgi.tracing.export.transport import OtlpOptions, OtlpTransport, Signal, check_files
 
 _SCHEMES = {"grpc": "http", "grpcs": "https"}
 _MEBIBYTE = 1024 * 1024
@@ -123,6 +124,21 @@ def loader_of(settings: Settings) -> Callable[[], object] | None:
     return load
 
 
+def load_transport(protocol: Literal["grpc", "http/protobuf"]) -> Callable[[OtlpOptions], OtlpTransport]:
+    """
+    Return the class of transport for a protocol. Its objects open no connection before the first `send`.
+
+    gRPC is imported only here, because it costs a tenth of a second that OTLP over HTTP does not need.
+    """
+    if protocol == "grpc":
+        from divan_obs_asgi.tracing.export.grpc_transport import GrpcTransport
+
+        return GrpcTransport
+    from divan_obs_asgi.tracing.export.http_transport import HttpTransport
+
+    return HttpTransport
+
+
 def build_spool(
     signal: Signal,
     settings: OtlpSettings,
@@ -180,4 +196,4 @@ def _not_counted(reason: DropReason, count: int) -> None:
     """Do nothing: the queue of the collector counts."""
 
 
-__all__ = ["Terminal", "build_queues", "build_spool", "loader_of", "options_of", "without_headers"]
+__all__ = ["Terminal", "build_queues", "build_spool", "load_transport", "loader_of", "options_of", "without_headers"]

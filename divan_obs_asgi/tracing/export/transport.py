@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
@@ -73,21 +72,6 @@ class OtlpTransport(Protocol):
         ...
 
 
-def load_transport(protocol: Literal["grpc", "http/protobuf"]) -> Callable[[OtlpOptions], OtlpTransport]:
-    """
-    Return the class of transport for a protocol. Its objects open no connection before the first `send`.
-
-    gRPC is imported only here, because it costs a tenth of a second that OTLP over HTTP does not need.
-    """
-    if protocol == "grpc":
-        from divan_obs_asgi.tracing.export.grpc_transport import GrpcTransport
-
-        return GrpcTransport
-    from divan_obs_asgi.tracing.export.http_transport import HttpTransport
-
-    return HttpTransport
-
-
 def check_files(options: OtlpOptions) -> None:
     """
     Read the certificates once, so that a wrong path is an error at start-up.
@@ -126,6 +110,5 @@ __all__ = [
     "Signal",
     "check_files",
     "content_of",
-    "load_transport",
     "tls_context",
 ]
