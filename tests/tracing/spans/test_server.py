@@ -378,14 +378,3 @@ def test_the_endpoint_for_traces_overrides_the_general_one(otlp_receiver: OtlpRe
     get(obs.build_stack(application(), mine.obs), "/hello/ada")
     mine.obs.flush()
     assert len(otlp_receiver.wait_for(1)) == 1
-
-
-def test_the_replaced_scheme_grpc_is_logged_once(otlp_receiver: OtlpReceiver, caplog: pytest.LogCaptureFixture) -> None:
-    """The log shows which address is used."""
-    caplog.set_level(logging.INFO, "divan_obs_asgi.tracing")
-    mine = observed(otlp_receiver)
-    stack = obs.build_stack(application(), mine.obs)
-    for _ in range(2):
-        get(stack, "/hello/ada")
-        mine.obs.flush()
-    assert caplog.messages == ["OTEL_EXPORTER_OTLP_ENDPOINT has the scheme grpc; using http instead."]
