@@ -179,6 +179,8 @@ EXAMPLES = [
     ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "10", "tracing.batch_size", 10),
     ("OTEL_BSP_SCHEDULE_DELAY", "200", "tracing.delay_ms", 200),
     ("OBS_TRACING_SHUTDOWN_TIMEOUT_S", "2.5", "tracing.shutdown_timeout_s", 2.5),
+    ("OBS_TELEMETRY_DIR", "/var/lib/shop/telemetry", "otlp.directory", "/var/lib/shop/telemetry"),
+    ("OBS_TELEMETRY_DIR_MB", "16", "otlp.directory_mb", 16),
     ("OBS_TRACING_NATIVE", "NEST", "tracing.native", "nest"),
     ("OBS_TRACING_CLIENTS", "httpx, redis", "tracing.clients", ("httpx", "redis")),
     ("OBS_TRACING_CLIENTS", "", "tracing.clients", ()),
