@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, get_args
 
-ProbeReason: TypeAlias = Literal["timeout", "refused", "auth", "outdated", "full", "stale", "error"]
+ProbeReason: TypeAlias = Literal["timeout", "refused", "auth", "outdated", "full", "stale", "interrupted", "error"]
 PROBE_REASONS: frozenset[str] = frozenset(get_args(ProbeReason))
 
 

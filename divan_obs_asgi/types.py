@@ -17,7 +17,10 @@ Authorize: TypeAlias = Callable[[Scope], bool | Awaitable[bool]]
 
 # An "event" is one call of a Socket.IO handler.
 ConnectionKind: TypeAlias = Literal["http", "websocket", "event"]
-Outcome: TypeAlias = Literal["ok", "error", "error_after_start", "client_disconnect", "cancelled", "incomplete"]
+# A protocol server inside of the application, such as Engine.IO, has "refused" something that the client has sent.
+Outcome: TypeAlias = Literal[
+    "ok", "error", "error_after_start", "client_disconnect", "cancelled", "incomplete", "refused"
+]
 
 # The scopes of clients. "lifespan", and types of a later ASGI, are not among them.
 CONNECTIONS = frozenset({"http", "websocket"})

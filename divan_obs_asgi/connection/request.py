@@ -73,6 +73,7 @@ class RequestRecord(Record):
         details: more fields of the log line, set by the library; they never hold what a client has sent.
         caller: the record of the request or event in which the application has made this request within the process;
             set while this request lasts.
+        refusals: what a protocol server inside of the application, such as Engine.IO, has refused, by reason.
         matched: the match that a framework's adapter has noted, and how to name it; dropped with the scope.
     """
 
@@ -87,6 +88,7 @@ class RequestRecord(Record):
     details: dict[str, object] | None = None
     hidden: tuple[str, ...] = ()
     caller: Record | None = None
+    refusals: dict[str, int] | None = None
     matched: tuple[Callable[[Any], str | None], object, bool] | None = None
     _trailers = False
     _closed_s: float | None = None
@@ -200,6 +202,20 @@ class RequestRecord(Record):
             self.on_message = None
         if self.hang_up is not None:
             self.hang_up = None
+
+    def refuse(self, reason: str) -> None:
+        """
+        Note that a protocol server inside of the application, such as Engine.IO, has refused or dropped something.
+
+        Args:
+            reason: one of a closed set.
+        """
+        if self.outcome is not None:
+            return
+        if self.refusals is None:
+            self.refusals = {}
+            self.add_detail("refused", self.refusals)
+        self.refusals[reason] = self.refusals.get(reason, 0) + 1
 
     def hung_up(self, error: OSError | None = None) -> None:
         """Note that the client has gone, as `send` (ASGI 2.4), `receive` or the state of the server has shown."""
@@ -478,6 +494,8 @@ class RequestRecord(Record):
             outcome = "error"
         if self.held:
             outcome = self._with_logged_failure(outcome)
+        if self.refusals and outcome == "ok":
+            outcome = "refused"
         self.outcome = outcome
         if self._housekeeping and outcome == "ok" and self.status < 400:
             self.write_held()

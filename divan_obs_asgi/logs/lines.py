@@ -50,6 +50,8 @@ _MAX_NAME = 200
 _ACCESS_LEVELS = {
     "ok": logging.INFO,
     "client_disconnect": logging.INFO,
+    # A client can cause as many as it likes: sampled like other requests under load.
+    "refused": logging.INFO,
     "cancelled": logging.WARNING,
     "incomplete": logging.ERROR,
 }

@@ -175,6 +175,12 @@ class Catalogue:
         " transport_close, transport_error or other.",
         "ObservedAsyncServer",
     )
+    socketio_refused = counter(
+        "socketio_refused_total",
+        ["reason"],
+        "Requests, packets and events that Engine.IO or Socket.IO refused, dropped or could not decode, by reason.",
+        "ObservedAsyncServer",
+    )
     socketio_corrections = counter(
         "socketio_corrections_total",
         ["gauge"],
@@ -245,6 +251,19 @@ class Catalogue:
         ["namespace", "result"],
         "Emits received from other processes, by result: delivered, or no_member if none of the recipients is connected"
         " to this process.",
+        "ObservedAsyncServer",
+    )
+    socketio_pubsub_interruptions = counter(
+        "socketio_pubsub_interruptions_total",
+        [],
+        "Interruptions of the subscription by which this process receives the emits of other processes.",
+        "ObservedAsyncServer",
+    )
+    socketio_pubsub_lost = counter(
+        "socketio_pubsub_lost_total",
+        ["direction"],
+        "Messages between processes that this process could not publish (out), or did not receive or could not read"
+        " (in).",
         "ObservedAsyncServer",
     )
 

@@ -16,6 +16,9 @@ from divan_obs_asgi.probes.connections.redis import (
     require_redis,
 )
 
+# Longer than the checks in a row that a verdict takes, so that an interruption is seen on the health page.
+REPORT_S = 30.0
+
 
 class SocketIoProbe(NamedProbe):
     """
@@ -29,6 +32,8 @@ class SocketIoProbe(NamedProbe):
     Args:
         server: a `socketio.AsyncServer` whose `client_manager` is an `AsyncRedisManager`.
         renew_s: as for `RedisProbe`.
+        report_s: seconds for which the probe fails after an interruption of the subscription, which
+            `ObservedAsyncServer` notices: emits of other processes may be lost. 0 reports none.
 
     Raises:
         ImproperlyConfigured: if the server has another manager, or a write-only one.
@@ -44,6 +49,7 @@ class SocketIoProbe(NamedProbe):
         *,
         name: str = "socketio",
         renew_s: float = RENEW_S,
+        report_s: float = REPORT_S,
         **options: Unpack[Options],
     ) -> None:
         manager = getattr(server, "manager", None)
@@ -60,6 +66,7 @@ class SocketIoProbe(NamedProbe):
         self._server = server
         self._manager: Any = manager
         self._subscribed: Any = None
+        self._report_s = report_s
         self._dedicated = DedicatedRedisClient(self._specs(), renew_s)
 
     async def check(self) -> Mapping[str, object]:
@@ -74,10 +81,14 @@ class SocketIoProbe(NamedProbe):
             if failure is None:
                 raise
         else:
-            if subscribers > 0:
+            losses = getattr(self._manager, "divan_losses", None)
+            if not subscribers:
+                # Redis has lost the subscription, and this process has not noticed yet.
+                failure = ProbeFailed("stale")
+            elif losses is not None and losses.was_interrupted_within(self._report_s):
+                failure = ProbeFailed("interrupted")
+            else:
                 return {"subscribed": True}
-            # Redis has lost the subscription, and this process has not noticed yet.
-            failure = ProbeFailed("stale")
         raise failure
 
     async def aclose(self) -> None:

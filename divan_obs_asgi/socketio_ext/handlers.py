@@ -141,6 +141,8 @@ class HandlerCalls:
                 self._count_handshake(record, error, result)
             else:
                 record.handler.events += 1
+            if not record.called and not record.handshake_event:
+                self._watch.refusals.refuse("no_handler")
             if record.called:
                 # A handler that has returned something was not cancelled.
                 outcome: Outcome = "ok" if result is not None else self._outcome(record, error)

@@ -11,8 +11,10 @@ from divan_obs_asgi.connection.event import Handshake
 from divan_obs_asgi.connection.record import RECORD_KEY
 from divan_obs_asgi.socketio_ext.manager import touched
 from divan_obs_asgi.socketio_ext.names import Names
+from divan_obs_asgi.socketio_ext.refusals import is_raised_below
 from divan_obs_asgi.socketio_ext.server_metrics import ServerMetrics, size
 from divan_obs_asgi.socketio_ext.traces import Traces
+from divan_obs_asgi.socketio_ext.websockets import WebSocketReceive
 
 # Under this key the environ of a client has its `Handshake`.
 HANDSHAKE_KEY = "divan_obs_asgi.handshake"
@@ -33,6 +35,8 @@ class EngineHooks:
         self._traces = traces
         self._inner: dict[str, Any] = {}
         self._packets, self._bytes = watch.packets_in, watch.bytes_in
+        # What calls the application: its handlers, and its callbacks of acknowledgements.
+        self._callers = (type(server)._trigger_event, type(server.manager).trigger_callback)
         # True for another serializer, such as MessagePack.
         self._has_own_format = server.packet_class.decode.__module__ != "socketio.packet"
 
@@ -53,6 +57,9 @@ class EngineHooks:
         answer = await self._inner["connect"](eio_sid, environ)
         if answer is None or answer is True:
             self._watch.opened(eio_sid, environ)
+            receive = environ.get("asgi.receive")
+            if isinstance(receive, WebSocketReceive):
+                receive.belongs_to(eio_sid, self._engine.sockets[eio_sid])
             self._note_trace_request(eio_sid, environ)
         return answer
 
@@ -68,7 +75,10 @@ class EngineHooks:
             self._count_rejected(eio_sid, data)
         try:
             await self._message(eio_sid, data)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, Exception) and not is_raised_below(error, *self._callers):
+                # Not an exception of the application's: python-socketio could not read the packet. Engine.IO logs it.
+                self._watch.refusals.refuse("undecodable")
             await self.forget_unfinished(connecting)
             raise
         if connecting and eio_sid not in self._server.environ:
@@ -77,6 +87,8 @@ class EngineHooks:
 
     async def disconnect(self, eio_sid: str, *reason: Any) -> None:
         self._watch.closed(eio_sid)
+        if eio_sid in self._server._binary_packet:
+            self._watch.refusals.refuse("incomplete_binary")
         if self._traces is not None:
             self._traces.closed(eio_sid)
         before = leaving_for.get(), touched.get()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from divan_obs_asgi.connection.record import current_record
+from divan_obs_asgi.socketio_ext.pubsub import NUMBER_KEY, ObservedPubSub, PubSubLosses
+from divan_obs_asgi.socketio_ext.subclassing import become
 from divan_obs_asgi.socketio_ext.traces import Traces, as_list
 
 if TYPE_CHECKING:
@@ -75,6 +79,24 @@ class ObservedManager(Manager):
 
     divan_shares = False
 
+    async def trigger_callback(self, sid: str, id: int | None, data: Any) -> None:
+        """As in python-socketio, which ignores an acknowledgement that nobody waits for."""
+        waiting = self.callbacks.get(sid, {})
+        if id not in waiting or not callable(waiting[id]):
+            self.divan_watch.refusals.refuse("unknown_ack")
+            if id in waiting:
+                # Number 0 is the counter of the client's acknowledgements: without it no emit can ask for another.
+                return
+        await super().trigger_callback(sid, id, data)
+
+    def initialize(self) -> None:
+        """As in python-socketio, in no request: the task that listens to other processes outlives the first one."""
+        record = current_record.set(None)
+        try:
+            super().initialize()
+        finally:
+            current_record.reset(record)
+
     def divan_tracing(self, namespace: str, room: Any, skip_sid: Any) -> tuple[list[str], dict[str, Any]]:
         """Return the clients of an emit that asked for its trace, and the argument for them."""
         if self.divan_traces is None:
@@ -101,8 +123,56 @@ class ObservedPubSubManager(ObservedManager, PubSubManager):
     """The same for a manager that shares emits with other processes."""
 
     divan_shares = True
+    divan_losses: PubSubLosses
 
-    # The only private method of a manager that is overridden. `emit` publishes a message that it makes itself, and the
+    @property
+    def pubsub(self) -> Any:
+        """The subscription of a manager for Redis. python-socketio makes another one after each failure."""
+        try:
+            return vars(self)["pubsub"]
+        except KeyError:
+            raise AttributeError("pubsub") from None
+
+    @pubsub.setter
+    def pubsub(self, pubsub: Any) -> None:
+        vars(self)["pubsub"] = pubsub
+        if hasattr(pubsub, "listen") and hasattr(pubsub, "on_connect"):
+            become(pubsub, ObservedPubSub)
+            pubsub.divan_losses = self.divan_losses
+
+    def divan_watch_losses(self, losses: PubSubLosses) -> None:
+        """Count the losses of this manager."""
+        self.divan_losses = losses
+        if "pubsub" in vars(self):
+            self.pubsub = vars(self)["pubsub"]
+
+    async def _publish(self, data: dict[str, Any]) -> Any:
+        """As in python-socketio, which drops a message that it cannot publish at the second attempt."""
+        if data.get("method") == "emit":
+            data[NUMBER_KEY] = self.divan_losses.next_number()
+        try:
+            receivers = await super()._publish(data)
+        except Exception:
+            self.divan_losses.lost("out")
+            raise
+        # Redis responds with the number of subscribers; other managers return nothing.
+        if receivers is None and hasattr(self, "redis"):
+            self.divan_losses.lost("out")
+        return receivers
+
+    async def _listen(self) -> AsyncIterator[Any]:  # type: ignore[override]  # A generator there, too.
+        """As in python-socketio, which skips what it cannot decode. Before 5.14 messages were pickled."""
+        decode = self.json.loads if hasattr(self, "json") else None
+        async for message in super()._listen():  # type: ignore[attr-defined]
+            if decode is not None and isinstance(message, (bytes, str)):
+                try:
+                    message = decode(message)
+                except Exception:
+                    self.divan_losses.lost("in")
+                    continue
+            yield message
+
+    # `emit` publishes a message that it makes itself, and the
     # task that receives the messages of other processes calls only this method.
     async def _handle_emit(self, message: dict[str, Any]) -> None:
         namespace = message.get("namespace") or "/"
@@ -115,8 +185,13 @@ class ObservedPubSubManager(ObservedManager, PubSubManager):
             await self.divan_deliver(message, namespace)
             return
         self.divan_watch.heard(namespace, members)
-        with traces.delivering(message, namespace) if traces is not None else nullcontext():
-            await self.divan_deliver(message, namespace)
+        self.divan_losses.heard(message.get("host_id"), message.get(NUMBER_KEY))
+        try:
+            with traces.delivering(message, namespace) if traces is not None else nullcontext():
+                await self.divan_deliver(message, namespace)
+        except Exception:
+            self.divan_losses.lost("in")
+            raise
 
     async def divan_deliver(self, message: dict[str, Any], namespace: str) -> None:
         """Deliver a message to its clients in this process, with the trace to those that asked for it."""

@@ -23,6 +23,7 @@ from divan_obs_asgi.socketio_ext.handlers import HandlerCalls, is_refusal, is_si
 from divan_obs_asgi.socketio_ext.hooks import EngineHooks, leaving_for
 from divan_obs_asgi.socketio_ext.manager import ObservedManager, ObservedPubSubManager, touched
 from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
+from divan_obs_asgi.socketio_ext.pubsub import PubSubLosses
 from divan_obs_asgi.socketio_ext.requests import EngineRequests
 from divan_obs_asgi.socketio_ext.rooms import Rooms
 from divan_obs_asgi.socketio_ext.server_metrics import COMPONENT, PendingCall, ServerMetrics
@@ -73,7 +74,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
         self._watch = ServerMetrics(obs.metrics, self._names, obs.faults)
         self._calls = HandlerCalls(self, self._watch, self._names, obs)
         # Not the dictionary itself: Engine.IO makes a new one when it disconnects all clients.
-        self._requests = EngineRequests(self._watch.transports, lambda: self.eio.sockets, obs.drain)
+        self._requests = EngineRequests(self._watch, lambda: self.eio.sockets, obs.drain, self.eio.max_http_buffer_size)
         self._traces = Traces(obs) if obs.spans is not None else None
         self._rooms = Rooms(obs.metrics, self._names) if obs.settings.socketio.room_sizes else None
         self._answers_errors = obs.settings.socketio.ack_errors
@@ -87,11 +88,16 @@ class ObservedAsyncServer(socketio.AsyncServer):
             try:
                 become(instance, mixin)
                 instance.divan_watch = self._watch
+                instance.divan_refusals = self._watch.refusals
             except Exception as error:
                 # A class with __slots__, or written in C: the gauges are still reconciled with it.
                 obs.faults.report(COMPONENT, error)
         if isinstance(self.manager, ObservedManager):
             self.manager.divan_traces = self._traces
+        self._losses: PubSubLosses | None = None
+        if isinstance(self.manager, ObservedPubSubManager):
+            self._losses = PubSubLosses(obs.metrics)
+            self.manager.divan_watch_losses(self._losses)
         self._hooks.install()
         mask_sessions(self)
         obs.background.add("socketio", self._reconcile)
@@ -112,6 +118,13 @@ class ObservedAsyncServer(socketio.AsyncServer):
                 args = (scope, self._requests.begin(scope, receive), *others)
             except Exception as error:
                 self.obs.faults.report(COMPONENT, error)
+            try:
+                response = await super().handle_request(*args, **kwargs)
+            except Exception as error:
+                self._requests.end(args, error)
+                raise
+            self._requests.end(args)
+            return response
         return await super().handle_request(*args, **kwargs)
 
     def _find_bundle(self, scope: Any) -> None:
@@ -202,7 +215,18 @@ class ObservedAsyncServer(socketio.AsyncServer):
             None for `{"error": {"code": "internal_error", "request_id": ...}}`.
         """
 
-    # The only private method of the server that is overridden. Here python-socketio calls every handler (functions and
+    # Not async: that would cost one more coroutine per event.
+    def _handle_event(self, eio_sid: str, namespace: str | None, id: int | None, data: Any) -> Any:
+        """As in `socketio.AsyncServer`, which drops an event of a client that is not connected to the namespace."""
+        if self._observed:
+            space, manager = namespace or "/", self.manager
+            is_connected = manager.is_connected(manager.sid_from_eio_sid(eio_sid, space), space)
+            # An event without a name raises before python-socketio looks whether the client is connected.
+            if not is_connected and data and isinstance(data, (list, str)):
+                self._watch.refusals.refuse("not_connected")
+        return super()._handle_event(eio_sid, namespace, id, data)
+
+    # Here python-socketio calls every handler (functions and
     # namespaces, connects and disconnects), and only here the result is known. A wrapper at registration would not see
     # events without a handler, and would hide the function whose signature python-socketio tries out.
     async def _trigger_event(self, event: Any, namespace: str, *args: Any) -> Any:
@@ -296,6 +320,8 @@ class ObservedAsyncServer(socketio.AsyncServer):
         try:
             if self._traces is not None:
                 self._traces.reconcile(self.eio.sockets)
+            if self._losses is not None:
+                self._losses.settle()
             if self._rooms is not None:
                 await self._rooms.measure(self.manager)
         except Exception as error:

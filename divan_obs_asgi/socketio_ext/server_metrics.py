@@ -14,6 +14,8 @@ from divan_obs_asgi.metrics.fast_counters import child_of, fast_counter
 from divan_obs_asgi.names import class_name
 from divan_obs_asgi.socketio_ext.clients import Clients
 from divan_obs_asgi.socketio_ext.names import UNKNOWN, Names
+from divan_obs_asgi.socketio_ext.refusals import CONNECTS, Refusals
+from divan_obs_asgi.socketio_ext.refusals import REASONS as REFUSALS
 from divan_obs_asgi.socketio_ext.series import HandlerSeries, NamespaceSeries, SharedHandlerSeries
 from divan_obs_asgi.socketio_ext.transports import Transports
 
@@ -52,6 +54,7 @@ class ServerMetrics:
         self._faults = faults
         self.clients = Clients(metrics, names)
         self.transports = Transports(metrics)
+        self.refusals = Refusals(metrics, faults)
         packets, sizes = metrics.socketio_packets, metrics.socketio_bytes
         self.packets_in, self._packets_out = (fast_counter(child_of(packets, way)) for way in ("in", "out"))
         self.bytes_in, self._bytes_out = (fast_counter(child_of(sizes, way)) for way in ("in", "out"))
@@ -69,6 +72,7 @@ class ServerMetrics:
     def start_at_zero(self) -> None:
         """Create the series of all handlers, at zero."""
         metrics = self._metrics
+        metrics.start_at_zero(metrics.socketio_refused, reason=list(REFUSALS))
         for namespace, events in self._names.declared().items():
             self.series(namespace)
             at = {"namespace": [namespace]}
@@ -101,6 +105,8 @@ class ServerMetrics:
     def connect(self, namespace: str, outcome: str) -> None:
         """Count a client that asked to connect."""
         self._safely(lambda: self._metrics.socketio_connects.labels(self._names.namespace(namespace), outcome).inc())
+        if outcome in CONNECTS:
+            self.refusals.refuse(CONNECTS[outcome])
 
     def disconnect(self, namespace: str, reason: str) -> None:
         """Count a disconnect, by the label of its reason."""

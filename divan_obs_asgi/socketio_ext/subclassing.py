@@ -13,8 +13,13 @@ def become(instance: Any, mixin: type[Any]) -> None:
     own methods, so that a wrapper around them would miss half of the calls.
     """
     if not isinstance(instance, mixin):
-        cls = type(instance)
-        instance.__class__ = type(f"Observed{cls.__name__}", (mixin, cls), {"__module__": __name__})
+        kinds = (mixin, type(instance))
+        if kinds not in _subclasses:
+            _subclasses[kinds] = type(f"Observed{kinds[1].__name__}", kinds, {"__module__": __name__})
+        instance.__class__ = _subclasses[kinds]
 
+
+# By both classes; the application's managers have few.
+_subclasses: dict[tuple[type[Any], type[Any]], type[Any]] = {}
 
 __all__ = ["become"]

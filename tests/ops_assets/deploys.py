@@ -55,6 +55,9 @@ class Fleet:
         yield "divan_http_request_duration_seconds_bucket", f'{route},le="+Inf"', 600 * age
         yield "divan_http_request_duration_seconds_count", route, 600 * age
         yield "divan_socketio_clients", 'namespace="/"', 0 if draining else min(100, 3 * age)
+        yield "divan_socketio_packets_total", 'direction="in"', 300 * age
+        # Clients of the process before poll with its sessions, once each.
+        yield "divan_socketio_refused_total", 'reason="unknown_session"', 30 if old else min(100, 60 * age)
         yield "process_start_time_seconds", "", begun
         yield "divan_draining", "", draining
         # The first check of what a new process depends on may fail.

@@ -26,6 +26,16 @@ def clients(values: str) -> World:
     }
 
 
+def refusals(refused: float, accepted: float) -> World:
+    """Refused things and accepted packets a minute, for 40 minutes."""
+    return {
+        **one(
+            "socketio_refused_total", 'reason="unknown_session"', f"{grows(0, refused, 40)} {flat(refused * 40, 60)}"
+        ),
+        **one("socketio_packets_total", 'direction="in"', f"{grows(0, accepted, 40)} {flat(accepted * 40, 60)}"),
+    }
+
+
 def job(runs: str, result: str = "error") -> World:
     return one("jobs_runs_total", f'name="snapshot",result="{result}"', runs)
 
@@ -94,6 +104,19 @@ TRAFFIC = [
         ),
         # Exactly half of the clients; and all clients of a service with few.
         below=(clients("100+0x20 50+0x40"), clients("19+0x20 0+0x40")),
+    ),
+    Story(
+        "SocketRefusals",
+        refusals(20, 80),
+        quiet=10,
+        fires=25,
+        resolved=70,
+        says=(
+            "Over the last 10 minutes, divan refused or dropped 20% of the requests, packets and events of its"
+            " Socket.IO clients."
+        ),
+        # A tenth of them; and nearly all that a quiet service gets.
+        below=(refusals(10, 90), refusals(4, 0.1)),
     ),
 ]
 

@@ -135,6 +135,7 @@ def server_of(obs: Observability) -> Any:
         async_mode="asgi",
         client_manager=socketio.AsyncRedisManager(redis_url) if redis_url else None,
         max_http_buffer_size=100_000,
+        transports=os.environ.get("SOCKETIO_TRANSPORTS"),
         ping_interval=float(os.environ.get("SOCKETIO_PING_INTERVAL", "1")),
         ping_timeout=float(os.environ.get("SOCKETIO_PING_TIMEOUT", "1")),
         logger=talkative,

@@ -451,7 +451,7 @@ FLAGS = {
 # What stands for the server in a client's environ, and what it holds: Engine.IO leaves that in a circle of its own.
 IN_THE_ENVIRON = {
     *("Channel", "method of Channel.receive", "method of Channel.send", "RedactedRequest", "RequestRecord"),
-    "function of EngineRequests._looking.<locals>.receive_and_look",
+    "WebSocketReceive",
 }
 if sys.version_info >= (3, 12):
     # Engine.IO's handler of a WebSocket keeps the task that has read from it, and with its exception itself; since

@@ -184,8 +184,11 @@ def test_switched_off_it_is_the_plain_server() -> None:
     talk(server, conversation)
     samples = [sample for family in observed.obs.metrics.registry.collect() for sample in family.samples]
     told = [sample for sample in samples if sample.name.startswith("divan_socketio_") and "_created" not in sample.name]
-    # The one without labels is there from the start.
-    assert [(sample.name, sample.value) for sample in told] == [("divan_socketio_upgrades_total", 0)]
+    # Those without labels are there from the start.
+    assert {sample.name: sample.value for sample in told} == {
+        "divan_socketio_upgrades_total": 0,
+        "divan_socketio_pubsub_interruptions_total": 0,
+    }
 
 
 def test_without_python_socketio_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ VERSION = importlib.metadata.version("python-socketio")
 #: it those that python-socketio has had since 5.11. Private ones all, and what the manager offers, which is documented
 #: for none but emitting.
 SIGNATURES = {
+    "AsyncServer._handle_event": ["eio_sid, namespace, id, data"],
     "AsyncServer._trigger_event": ["event, namespace, *args"],
     "AsyncServer.call": ["event, data=None, to=None, sid=None, namespace=None, timeout=60, ignore_queue=False"],
     "AsyncServer.disconnect": ["sid, namespace=None, ignore_queue=False"],
@@ -44,12 +45,22 @@ SIGNATURES = {
     "AsyncManager.is_connected": ["sid, namespace"],
     "AsyncManager.pre_disconnect": ["sid, namespace"],
     "AsyncManager.sid_from_eio_sid": ["eio_sid, namespace"],
+    "AsyncManager.trigger_callback": ["sid, id, data"],
     "AsyncPubSubManager._handle_emit": ["message"],
+    "AsyncPubSubManager._listen": [""],
+    "AsyncPubSubManager._publish": ["data"],
+    "EngineServer._bad_request": ["message=None"],
+    "EngineServer._log_error_once": ["message, message_key"],
+    "EngineServer._method_not_found": [""],
+    "EngineServer.disconnect": ["sid=None"],
+    "EngineServer._ok": ["packets=None, headers=None, jsonp_index=None"],
+    "EngineServer._unauthorized": ["message=None"],
     "EngineServer.on": ["event, handler=None"],
     "EngineServer.send_packet": ["sid, pkt"],
 }
 #: Attributes that are read, with their types.
 ATTRIBUTES = {
+    "AsyncServer._binary_packet": dict,
     "AsyncServer.environ": dict,
     "AsyncServer.handlers": dict,
     "AsyncServer.manager": socketio.AsyncManager,
@@ -57,11 +68,13 @@ ATTRIBUTES = {
     "AsyncServer.namespaces": list,
     "AsyncServer.packet_class": type,
     "AsyncServer.reserved_events": list,
+    "AsyncManager.callbacks": dict,
     "AsyncManager.pending_disconnect": dict,
     "AsyncManager.rooms": dict,
     "AsyncPubSubManager.host_id": str,
     "EngineServer.handlers": dict,
     "EngineServer.logger": logging.Logger,
+    "EngineServer.max_http_buffer_size": int,
     "EngineServer.sequence_number": int,
     "EngineServer.sockets": dict,
 }

@@ -59,11 +59,14 @@ def _lost(series: Series) -> Panel:
 
 def _connects(series: Series) -> Panel:
     return timeseries(
-        "Can clients connect?",
-        "Connection attempts per second, by namespace and outcome.",
+        "Can clients connect, and what is refused?",
+        "Connection attempts per second, by namespace and outcome; and requests, packets and events that were refused,"
+        " by reason. Many unknown sessions without a deploy: sticky sessions are missing.",
         "cps",
         Query(per_second(series.counter(Catalogue.socketio_connects), "namespace", "outcome"),
               "{{namespace}} {{outcome}}"),
+        Query(per_second(series.counter(Catalogue.socketio_refused), "reason"), "refused: {{reason}}"),
+        alert="SocketRefusals",
     )  # fmt: skip
 
 
@@ -165,9 +168,12 @@ def _rooms(series: Series) -> Panel:
 def _pubsub(series: Series) -> Panel:
     return timeseries(
         "Do processes receive each other's emits?",
-        "Emits of other processes received per second, by whether a client of this process was a recipient.",
+        "Emits of other processes received per second, by whether a client of this process was a recipient; lost"
+        " messages, and interruptions of the subscription.",
         "cps",
         Query(per_second(series.counter(Catalogue.socketio_pubsub_messages), "result"), "{{result}}"),
+        Query(per_second(series.counter(Catalogue.socketio_pubsub_lost), "direction"), "lost {{direction}}"),
+        Query(per_second(series.counter(Catalogue.socketio_pubsub_interruptions), "job"), "interruptions"),
     )
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from divan_obs_asgi.metrics.catalogue import Catalogue
 from divan_obs_asgi.ops_assets.parameters import Parameters
-from divan_obs_asgi.ops_assets.promql import Foreign, Series, highest, lines, number, quantile, total
+from divan_obs_asgi.ops_assets.promql import Foreign, Series, highest, increase, lines, number, quantile, total
 from divan_obs_asgi.ops_assets.rules.objectives import MIN_FAILURES
 from divan_obs_asgi.ops_assets.rules.recorded import ERRORS, at_least, failures, slow
 from divan_obs_asgi.ops_assets.rules.rule import Alert
@@ -16,6 +16,9 @@ ERROR_RATIO = 0.05
 _P = 0.95
 # With fewer clients than this, a few people who close their laptops are half of all.
 MIN_CLIENTS = 20
+REFUSED_RATIO = 0.1
+# With fewer refusals than this, a scanner or the clients of one deploy are most of them.
+MIN_REFUSALS = 50
 
 
 def alerts(parameters: Parameters) -> Iterator[Alert]:
@@ -24,6 +27,7 @@ def alerts(parameters: Parameters) -> Iterator[Alert]:
     yield _errors(series)
     yield _latency(series, parameters.latency_threshold)
     yield _clients(series)
+    yield _refusals(series)
 
 
 def _errors(series: Series) -> Alert:
@@ -86,6 +90,27 @@ def _clients(series: Series) -> Alert:
         ),
         board="socketio",
         pending="1m",
+    )
+
+
+def _refusals(series: Series) -> Alert:
+    refused = total(increase(series.counter(Catalogue.socketio_refused), "10m"), "job")
+    accepted = total(increase(series.counter(Catalogue.socketio_packets, direction="in"), "10m"), "job")
+    return Alert(
+        "SocketRefusals",
+        "ticket",
+        lines(
+            f"{refused}",
+            f"  / ({refused} + {accepted}) > {number(REFUSED_RATIO)}",
+            f"and on (job) {refused} >= {MIN_REFUSALS}",
+        ),
+        summary="Engine.IO or Socket.IO of {{ $labels.job }} refuses more than 10 % of what clients send.",
+        description=(
+            "Over the last 10 minutes, {{ $labels.job }} refused or dropped {{ $value | humanizePercentage }} of the"
+            " requests, packets and events of its Socket.IO clients."
+        ),
+        board="socketio",
+        pending="10m",
     )
 
 

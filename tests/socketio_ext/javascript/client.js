@@ -28,10 +28,14 @@ function until(what, there, emitter, ...events) {
   });
 }
 
-function managerOf({ client, url, transports }) {
+function managerOf({ client, url, transports, headers, protocol, once }) {
   if (!managers.has(client)) {
     const options = { transports, reconnectionDelay: 50, reconnectionDelayMax: 100, timeout: PATIENCE_MS, forceNew: true };
-    managers.set(client, { manager: new Manager(url, { ...options, autoConnect: false }), sockets: new Map() });
+    // A client that is to be refused asks once, so that a test can count.
+    if (once) options.reconnection = false;
+    const manager = new Manager(url, { ...options, extraHeaders: headers, autoConnect: false });
+    if (protocol) manager.opts.path = `/socket.io/?EIO=${protocol}`;
+    managers.set(client, { manager, sockets: new Map() });
   }
   return managers.get(client);
 }
@@ -63,6 +67,33 @@ const commands = {
     });
     if (wish.transports.length > 1)
       await until("the upgrade", () => manager.engine.transport.name === wish.transports.at(-1), manager.engine, "upgrade");
+  },
+  /** Send a packet of Engine.IO, as it is written. */
+  async write(wish) {
+    const { transport } = engineOf(wish);
+    if (transport.name === "websocket") transport.ws.send(wish.packet);
+    else transport.doWrite(wish.packet, () => {});
+  },
+  /** Emit many times in one go, so that a polling client sends them in one body. */
+  async burst(wish) {
+    for (let number = 0; number < wish.count; number++) socketOf(wish).emit(wish.event, number);
+  },
+  /** Poll with another session, as a client does whose requests reach another process. */
+  async lose(wish) {
+    const engine = engineOf(wish);
+    engine.transport.query.sid = wish.sid;
+    engine.write("");
+  },
+  /** Return when what was sent has arrived, or the connection has ended. */
+  async settle(wish) {
+    const known = managers.get(wish.client);
+    const engine = known && known.manager.engine;
+    if (!engine || engine.readyState !== "open") return;
+    await new Promise((resolve) => {
+      engine.once("close", resolve);
+      if (engine.transport.name === "websocket") engine.transport.ws.ping ? engine.transport.ws.ping(resolve) : resolve();
+      else engine.once("heartbeat", resolve);
+    });
   },
   async emit(wish) {
     socketOf(wish).emit(wish.event, ...bytes(wish.args));
