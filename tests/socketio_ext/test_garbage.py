@@ -451,13 +451,18 @@ FLAGS = {
 # What stands for the server in a client's environ, and what it holds: Engine.IO leaves that in a circle of its own.
 IN_THE_ENVIRON = {
     *("Channel", "method of Channel.receive", "method of Channel.send", "RedactedRequest", "RequestRecord"),
-    "WebSocketReceive",
+    *("WebSocketReceive", "MeasuredRequest", "WaitTimes"),
 }
 if sys.version_info >= (3, 12):
     # Engine.IO's handler of a WebSocket keeps the task that has read from it, and with its exception itself; since
     # Python 3.12 the frames below a frame that is kept are kept as well, with what they hold.
     IN_THE_ENVIRON |= {
-        *("Handshake", "method of RequestRecord._leave_flight", "frame of ObservedAsyncServer.handle_request"),
+        *(
+            "Handshake",
+            "method of RequestRecord._leave_flight",
+            "method of MeasuredRequest._leave_flight",
+            "frame of ObservedAsyncServer.handle_request",
+        ),
         *(f"frame of {name}Middleware.__call__" for name in ("Ops", "Record", "Context")),
         "frame of Stack.__call__",
     }
