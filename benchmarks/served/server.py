@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,13 +66,19 @@ def serving(case: Case, collector: str, core: int, report: Path) -> Iterator[Ser
         "BENCHMARK_REPORT": str(report),
     }
     command = [sys.executable, "-m", *COMMANDS[case.server], "--host", "127.0.0.1", "--port", str(port)]
-    with _on(core):
-        process = subprocess.Popen(command, env=environ)
+    before = set(_children(os.getpid()))
+    process = None
     try:
+        with _on(core):
+            process = subprocess.Popen(command, env=environ)
         _await_response(process, case, port)
         yield Server(process.pid, port)
     finally:
-        _end(process)
+        if process is not None:
+            _end(process)
+        else:
+            # Ctrl-C came when the process was there already, and `Popen` had not returned it.
+            _kill(set(_children(os.getpid())) - before)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -84,9 +90,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         workers = _children(process.pid)
         process.kill()
         process.wait()
-        for worker in workers:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(worker), signal.SIGKILL)
+        _kill(workers)
+
+
+def _kill(pids: Iterable[str]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
 
 
 def _children(pid: int) -> list[str]:
