@@ -45,6 +45,10 @@ class LoopHolds:
         if not self._due:
             self._schedule(now)
 
+    def may_have_held(self, now: float, since: float) -> bool:
+        """Return whether `just_before` may return more than 0: the timer is late, or was late since then."""
+        return now - self._due > _LATE_S or self._held_to > since
+
     def just_before(self, now: float, since: float) -> float:
         """Return how many of the seconds between `since` and `now` the loop was held, if it was until just now."""
         held = 0.0

@@ -27,11 +27,11 @@ class _Call:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         self._has_thread = True
-        other_s, began_s = self._waited.enter_thread(), thread_time()
+        call, began_s = self._waited.enter_thread(), thread_time()
         try:
             return self._function(*args, **kwargs)
         finally:
-            self._waited.leave_thread(other_s, thread_time() - began_s)
+            self._waited.leave_thread(call, thread_time() - began_s)
 
     def given_up(self, future: object = None) -> None:
         """End the wait, if it has not ended: the call was cancelled before it got a thread."""

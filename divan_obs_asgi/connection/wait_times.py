@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
-from threading import Lock, get_ident
+from threading import get_ident
 from time import perf_counter
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from divan_obs_asgi.connection.gc_pauses import pauses
 from divan_obs_asgi.connection.loop_holds import LoopHolds
@@ -17,6 +18,21 @@ CAUSES: tuple[Cause, ...] = ("sql", "redis", "http", "pool", "thread", "loop", "
 CALLS: tuple[Cause, ...] = ("sql", "redis", "http")
 # These are shown where they are not zero.
 _RARE: tuple[Cause, ...] = ("pool", "thread")
+
+
+class ThreadCall:
+    """
+    A function that a request runs in a thread.
+
+    Attributes:
+        other_s: the time without a cause, when the function got its thread.
+        cpu_s: the processor time that it has used.
+    """
+
+    __slots__ = ("cpu_s", "other_s")
+
+    def __init__(self) -> None:
+        self.other_s = self.cpu_s = 0.0
 
 
 class WaitTimes:
@@ -41,8 +57,8 @@ class WaitTimes:
 
     __slots__ = (
         "_clock",
+        "_from_threads",
         "_holds",
-        "_lock",
         "_open",
         "_paused_s",
         "_since",
@@ -68,93 +84,148 @@ class WaitTimes:
         self._holds = holds
         self._thread = get_ident()
         self._stopped = False
-        self._lock = Lock()
+        self._from_threads: deque[tuple[Callable[[Any, float], None], Any, float]] = deque()
         self.counts: dict[Cause, int] = {}
         self.seconds: dict[Cause, float] = {}
 
+    # One thread keeps the account. Another one puts what it notes into a queue, with the time, and the first one reads
+    # that before it notes something. A lock would cost more than all the rest, and few requests need it.
+
     def begin(self, cause: Cause) -> None:
         """Note that a wait begins; `end` must follow."""
-        with self._lock:
-            if not self._stopped:
-                self._charge(self._clock())
-                self._open.append(cause)
-                self.counts[cause] = self.counts.get(cause, 0) + 1
+        if get_ident() == self._thread:
+            if self._from_threads:
+                self._read_threads()
+            self._begin(cause, self._clock())
+        else:
+            self._from_threads.append((self._begin, cause, self._clock()))
 
     def end(self, cause: Cause) -> None:
         """Note that a wait of this cause has ended; does nothing where none has begun."""
-        with self._lock:
-            self._charge(self._clock())
-            self._close(cause)
+        if get_ident() == self._thread:
+            if self._from_threads:
+                self._read_threads()
+            self._end(cause, self._clock())
+        else:
+            self._from_threads.append((self._end, cause, self._clock()))
 
     def suspend(self) -> None:
         """Note that the request's own task waits from now on."""
-        with self._lock:
-            now = self._clock()
-            if self._holds is not None:
-                self._holds.watch(now)
+        now = self._clock()
+        if self._holds is not None:
+            self._holds.watch(now)
+        if get_ident() == self._thread:
+            if self._from_threads:
+                self._read_threads()
             self._charge(now)
             self._close("cpu")
+        else:
+            self._from_threads.append((self._end, "cpu", now))
 
     def resume(self) -> None:
         """Note that the request's own task runs again."""
-        with self._lock:
-            self._charge(self._clock())
-            self._open.append("cpu")
+        if get_ident() == self._thread:
+            if self._from_threads:
+                self._read_threads()
+            self._resume("cpu", self._clock())
+        else:
+            self._from_threads.append((self._resume, "cpu", self._clock()))
 
-    def enter_thread(self) -> float:
+    def enter_thread(self) -> ThreadCall:
         """Note that a function of the request has got its thread; pass what this returns to `leave_thread`."""
-        self.end("thread")
-        return self.seconds.get("other", 0.0)
+        call = ThreadCall()
+        self._from_threads.append((self._enter, call, self._clock()))
+        return call
 
-    def leave_thread(self, other_s: float, cpu_s: float) -> None:
+    def leave_thread(self, call: ThreadCall, cpu_s: float) -> None:
         """
         Note that the function has ended.
 
         Args:
-            other_s: what `enter_thread` has returned.
             cpu_s: the processor time that it has used. It is taken from the time that has no other cause.
         """
-        with self._lock:
-            self._charge(self._clock())
-            moved = min(cpu_s, self.seconds.get("other", 0.0) - other_s)
-            if moved > 0.0 and not self._stopped:
-                self._add("cpu", moved)
-                self._add("other", -moved)
+        call.cpu_s = cpu_s
+        self._from_threads.append((self._leave, call, self._clock()))
 
     def stop(self, at: float | None = None) -> None:
         """The request has ended; what happens later is no longer measured. A wait that lasts then ends with it."""
-        with self._lock:
-            self._charge(self._clock() if at is None else at)
-            self._stopped = True
+        now = self._clock() if at is None else at
+        self._read_threads()
+        self._charge(now)
+        self._stopped = True
+
+    def _read_threads(self) -> None:
+        waiting = self._from_threads
+        while waiting:
+            note, what, now = waiting.popleft()
+            note(what, now)
+
+    def _begin(self, cause: Cause, now: float) -> None:
+        if self._stopped:
+            return
+        self._charge(now)
+        self._open.append(cause)
+        counts = self.counts
+        counts[cause] = counts.get(cause, 0) + 1
+
+    def _end(self, cause: Cause, now: float) -> None:
+        self._charge(now)
+        self._close(cause)
+
+    def _resume(self, cause: Cause, now: float) -> None:
+        self._charge(now)
+        self._open.append(cause)
+
+    def _enter(self, call: ThreadCall, now: float) -> None:
+        self._end("thread", now)
+        call.other_s = self.seconds.get("other", 0.0)
+
+    def _leave(self, call: ThreadCall, now: float) -> None:
+        self._charge(now)
+        moved = min(call.cpu_s, self.seconds.get("other", 0.0) - call.other_s)
+        if moved > 0.0 and not self._stopped:
+            self._add("cpu", moved)
+            self._add("other", -moved)
 
     def _close(self, cause: Cause) -> None:
         """Remove the wait of this cause that began last."""
         opened = self._open
+        if opened and opened[-1] == cause:
+            opened.pop()
+            return
         for index in range(len(opened) - 1, -1, -1):
             if opened[index] == cause:
                 del opened[index]
                 return
 
     def _charge(self, now: float) -> None:
-        lasted = now - self._since
+        since = self._since
+        lasted = now - since
         if lasted <= 0.0 or self._stopped:
             return
-        cause = self._open[-1] if self._open else "other"
-        paused_s = pauses.total_s
-        if paused_s != self._paused_s:
-            in_gc = min(max(0.0, paused_s - self._paused_s), lasted)
-            self._paused_s = paused_s
-            self._add("gc", in_gc)
-            lasted -= in_gc
+        opened = self._open
+        cause: Cause = opened[-1] if opened else "other"
         holds = self._holds
-        if holds is not None and "cpu" not in self._open and self._thread == get_ident():
+        self._since = now
+        # A request of twenty calls comes here a hundred times, and nearly always nothing else has happened.
+        if pauses.total_s != self._paused_s:
+            lasted -= self._charge_pauses(lasted)
+        if holds is not None and holds.may_have_held(now, since) and "cpu" not in opened:
             # The task was suspended, and while others held the loop nobody could notice that its wait was over.
-            held = min(holds.just_before(now, self._since), lasted)
+            held = min(holds.just_before(now, since), lasted)
             if held:
                 self._add("loop", held)
                 lasted -= held
-        self._since = now
-        self._add(cause, lasted)
+        seconds = self.seconds
+        seconds[cause] = seconds.get(cause, 0.0) + lasted
+
+    def _charge_pauses(self, lasted: float) -> float:
+        """Charge what the garbage collector took of this time; return it."""
+        paused_s = pauses.total_s
+        in_gc = min(max(0.0, paused_s - self._paused_s), lasted)
+        self._paused_s = paused_s
+        self._add("gc", in_gc)
+        return in_gc
 
     def _add(self, cause: Cause, seconds: float) -> None:
         self.seconds[cause] = self.seconds.get(cause, 0.0) + seconds
@@ -180,4 +251,4 @@ def shown(counts: Mapping[Cause, int], seconds: Mapping[Cause, float]) -> dict[s
     return line
 
 
-__all__ = ["CALLS", "CAUSES", "Cause", "WaitTimes", "shown"]
+__all__ = ["CALLS", "CAUSES", "Cause", "ThreadCall", "WaitTimes", "shown"]

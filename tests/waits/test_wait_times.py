@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from divan_obs_asgi.connection.gc_pauses import GcPauses, pauses
-from divan_obs_asgi.connection.wait_times import CAUSES, Cause, WaitTimes, shown
+from divan_obs_asgi.connection.wait_times import CAUSES, Cause, ThreadCall, WaitTimes, shown
 
 
 class Clock:
@@ -100,9 +100,9 @@ def test_processor_time_in_a_thread_is_taken_from_the_rest() -> None:
     waited = WaitTimes(clock)
     waited.begin("thread")
     clock.now += 1
-    other_s = waited.enter_thread()
+    call = waited.enter_thread()
     clock.now += 5
-    waited.leave_thread(other_s, 2.0)
+    waited.leave_thread(call, 2.0)
     waited.stop()
 
     assert waited.seconds == {"thread": 1.0, "other": 3.0, "cpu": 2.0}
@@ -143,7 +143,7 @@ def test_the_sum_is_the_duration(steps: list[tuple[str, Cause, float, float, boo
         elif what == "enter":
             waited.enter_thread()
         elif what == "leave":
-            waited.leave_thread(0.0, 1.0)
+            waited.leave_thread(ThreadCall(), 1.0)
         else:
             getattr(waited, what)()
 
@@ -183,6 +183,8 @@ def test_threads_may_begin_and_end_at_once() -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+    waited.stop()
 
     assert waited.counts["sql"] == 4000
     assert not waited._open
