@@ -25,9 +25,13 @@ class Command(ServerProcess):
     ready_line: ClassVar[re.Pattern[str]] = re.compile(
         r"Uvicorn running|Running on|Application startup complete|Listening on TCP|Started worker"
     )
+    # uvicorn listens after the application has started.
+    uvicorn_ready_line: ClassVar[re.Pattern[str]] = re.compile("Uvicorn running")
 
     def __init__(self, code: str, server: str, app: str, *options: str, env: Mapping[str, str] | None = None) -> None:
         super().__init__()
+        if server == "uvicorn":
+            self.ready_line = self.uvicorn_ready_line  # type: ignore[misc]
         self.module = self.directory / "shop.py"
         self.module.write_text(code)
         self.log: deque[str] = deque()
