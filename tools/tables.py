@@ -49,6 +49,7 @@ TITLES = {
     "otlp": "Export by OTLP",
     "metrics": "Metrics",
     "ops": "Health, metrics and ops endpoints",
+    "console": "Ops console",
     "vitals": "Web vitals of browsers",
     "health": "Probes and shutdown",
     "runtime": "Event loop and Redis Streams",

@@ -10,6 +10,7 @@ from divan_obs_asgi.observability.ops_endpoints import Endpoint
 from divan_obs_asgi.ops.application import OpsApplication
 from divan_obs_asgi.ops.endpoints.cardinality import CardinalityEndpoint
 from divan_obs_asgi.ops.endpoints.config import ConfigEndpoint
+from divan_obs_asgi.ops.endpoints.console import ConsoleEndpoints
 from divan_obs_asgi.ops.endpoints.drain import DrainEndpoint
 from divan_obs_asgi.ops.endpoints.health import HealthEndpoints
 from divan_obs_asgi.ops.endpoints.index import IndexEndpoints
@@ -47,6 +48,7 @@ ENDPOINT_GROUPS: tuple[type[EndpointGroup], ...] = (
     CardinalityEndpoint,
     DrainEndpoint,
     IngestEndpoint,
+    ConsoleEndpoints,
 )
 
 

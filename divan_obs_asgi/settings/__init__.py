@@ -1,5 +1,6 @@
 """The flags of the library, in groups: one declaration each, read from the environment."""
 
+from divan_obs_asgi.settings.console import ConsoleSettings
 from divan_obs_asgi.settings.flag import Flag, FlagValue
 from divan_obs_asgi.settings.health import HealthSettings
 from divan_obs_asgi.settings.logs import LogSettings
@@ -19,6 +20,7 @@ from divan_obs_asgi.settings.vitals import VitalSettings
 
 __all__ = [
     "DEFAULT_MIDDLEWARE",
+    "ConsoleSettings",
     "Flag",
     "FlagValue",
     "HealthSettings",

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Self, cast
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
+from divan_obs_asgi.settings.console import ConsoleSettings
 from divan_obs_asgi.settings.env_file import read_env_file
 from divan_obs_asgi.settings.flag import Flag, FlagValue, declared_in, flag
 from divan_obs_asgi.settings.given import HIDDEN, given, shown
@@ -100,6 +101,7 @@ class Settings:
     otlp: OtlpSettings = field(default_factory=OtlpSettings)
     metrics: MetricSettings = field(default_factory=MetricSettings)
     ops: OpsSettings = field(default_factory=OpsSettings)
+    console: ConsoleSettings = field(default_factory=ConsoleSettings)
     vitals: VitalSettings = field(default_factory=VitalSettings)
     health: HealthSettings = field(default_factory=HealthSettings)
     runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
@@ -187,7 +189,7 @@ class Settings:
             wrong += self.otel.missing_propagators() + self.otlp.contradictions()
         wrong += self.vitals.misused(env) + self._bad_names()
         if self.enabled and self.ops.enabled and not self.service.is_test_env:
-            wrong += self.ops.guessable_tokens(env)
+            wrong += self.ops.guessable_tokens(env) + self.console.guessable_key(env)
         return wrong
 
     def _bad_names(self) -> list[str]:

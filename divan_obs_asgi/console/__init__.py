@@ -1,0 +1,1 @@
+"""What the ops console keeps of one worker, and the JSON that its page shows. Imported only if the console is on."""
