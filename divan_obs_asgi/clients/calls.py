@@ -79,6 +79,8 @@ def wrap_async(plain: Any, library: Library, cause: Cause, describe: Describe | 
         waited = None if record is None else record.waited
         spans = library.spans
         span = None if spans is None or describe is None else spans.start(describe, self, args, kwargs)
+        if record is not None and record.watcher is not None:
+            span = record.watcher.call(record, cause, describe, self, args, kwargs, span)
         if span is not None:
             return _traced(plain(self, *args, **kwargs), span, waited, cause)
         if waited is not None:
@@ -97,6 +99,8 @@ def wrap_sync(plain: Any, library: Library, cause: Cause, describe: Describe | N
         waited = None if record is None else record.waited
         spans = library.spans
         span = None if spans is None or describe is None else spans.start(describe, self, args, kwargs)
+        if record is not None and record.watcher is not None:
+            span = record.watcher.call(record, cause, describe, self, args, kwargs, span)
         if span is None and waited is None:
             return plain(self, *args, **kwargs)
         error: BaseException | None = None
@@ -128,6 +132,8 @@ def wrap_result(plain: Any, library: Library, cause: Cause, describe: Describe |
         waited = None if record is None else record.waited
         spans = library.spans
         span = None if spans is None or describe is None else spans.start(describe, self, args, kwargs)
+        if record is not None and record.watcher is not None:
+            span = record.watcher.call(record, cause, describe, self, args, kwargs, span)
         if span is not None:
             result._coro = _traced(result._coro, span, waited, cause)
         elif waited is not None:

@@ -68,17 +68,23 @@ class Descriptions:
         redact: redacts a text.
         old_names: whether the old names are added (`OTEL_SEMCONV_STABILITY_OPT_IN=database/dup`).
         max_length: of an attribute; None for no limit.
+        remembered: the most descriptions of each kind that are kept.
     """
 
     def __init__(
-        self, redact: Callable[[str], str] | None = None, *, old_names: bool = False, max_length: int | None = None
+        self,
+        redact: Callable[[str], str] | None = None,
+        *,
+        old_names: bool = False,
+        max_length: int | None = None,
+        remembered: int = _REMEMBERED,
     ) -> None:
         self.redact = RedactionPolicy().redact_text if redact is None else redact
         self._old_names = old_names
         self._max_length = max_length
-        self._statement = lru_cache(_REMEMBERED)(self._describe_statement)
-        self._command = lru_cache(_REMEMBERED)(self._describe_command)
-        self._pipeline = lru_cache(_REMEMBERED)(self._describe_pipeline)
+        self._statement = lru_cache(remembered)(self._describe_statement)
+        self._command = lru_cache(remembered)(self._describe_command)
+        self._pipeline = lru_cache(remembered)(self._describe_pipeline)
 
     def statement(self, server: Server, statement: str, batch: int | None = None) -> Description:
         """

@@ -32,6 +32,25 @@ class OperationNames(Protocol):
         """Note that it failed."""
 
 
+class RecordWatcher(Protocol):
+    """Is shown what happens during a record, as the ops console is. Its methods never raise."""
+
+    def call(
+        self,
+        record: Record,
+        cause: Cause,
+        describe: Callable[..., Any] | None,
+        client: Any,
+        args: tuple[Any, ...],
+        kwargs: Any,
+        span: Any,
+    ) -> Any:
+        """Called when a client library is called; returns an object around `span`, with the same method `finish`."""
+
+    def line(self, record: Record, line: bytes) -> None:
+        """Called with each log line of the record that is written; it is redacted."""
+
+
 class HeldLine(NamedTuple):
     """
     A line that a framework has logged about a failure, held until the connection's own line is written.
@@ -75,6 +94,8 @@ class Record:
         held: lines of frameworks about failures, in order. At the end those are written that the record's own line
             does not repeat.
         is_reported: whether the record's own line has logged `error`.
+        watcher: is shown the calls and lines of this record; None where nobody wants them.
+        trail: what the watcher keeps of them.
         log_rate, kept_lines, late_lines: the sampling decision, the flight recorder's lines, and the number of lines
             logged after the end.
     """
@@ -103,6 +124,8 @@ class Record:
     waited_s: dict[Cause, float] | None = None
     held: list[HeldLine] | None = None
     is_reported = False
+    watcher: RecordWatcher | None = None
+    trail: Any = None
     log_rate: float | None = None
     kept_lines: Any = None
     late_lines = 0
@@ -225,4 +248,4 @@ class Record:
         return True
 
 
-__all__ = ["CONTEXT_KEY", "RECORD_KEY", "HeldLine", "OperationNames", "Record", "current_record"]
+__all__ = ["CONTEXT_KEY", "RECORD_KEY", "HeldLine", "OperationNames", "Record", "RecordWatcher", "current_record"]

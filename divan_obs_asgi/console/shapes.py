@@ -326,15 +326,26 @@ class State(TypedDict):
     forgotten: Forgotten
 
 
+class Changing(TypedDict):
+    """When each entry has changed, by its id; seconds of the monotonic clock, shared by all processes."""
+
+    requests: dict[str, float]
+    errors: dict[str, float]
+    changes: dict[str, float]
+
+
 class Snapshot(TypedDict):
     """What one worker keeps: the state is made from one of these for each worker."""
 
     worker: Worker
     requests: list[RequestRow]
-    details: dict[str, RequestDetails]
     errors: list[ErrorGroup]
     changes: list[Change]
+    stalls: list[Stall]
+    numbers: dict[str, Number]
+    routes: list[RouteRow]
     forgotten: Forgotten
+    changed: Changing
 
 
 NUMBERS = ("requests_per_s", "error_share", "p95_ms", "in_flight", "loop_lag_ms", "clients")
@@ -345,6 +356,7 @@ __all__ = [
     "Action",
     "CallRow",
     "Change",
+    "Changing",
     "Dropped",
     "ErrorGroup",
     "FlagRow",

@@ -146,6 +146,8 @@ class Logs:
         if rate:
             if self._limit.allows(record):
                 line = self._lines.application(record, request, rate)
+                if request is not None and request.watcher is not None:
+                    request.watcher.line(request, line)
                 if level >= logging.ERROR and _may_hold(request) and is_failure_of_connection(record):
                     self._hold(request, line, level, error)  # type: ignore[arg-type]
                 else:

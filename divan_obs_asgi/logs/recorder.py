@@ -52,7 +52,7 @@ class FlightRecorder:
         """Buffer a line. A line after the end of the request (of a background task) is written at once."""
         if record.outcome is not None:
             record.late_lines += 1
-            self._write(line if isinstance(line, bytes) else line.render(record), level)
+            self._emit(record, line, level)
             return
         ring = record.kept_lines
         if ring is None:
@@ -68,11 +68,17 @@ class FlightRecorder:
         failure: Exception | None = None
         for line, level in ring.lines:
             try:
-                self._write(line if isinstance(line, bytes) else line.render(record), level)
+                self._emit(record, line, level)
             except Exception as error:
                 failure = error
         if failure is not None:
             raise failure
+
+    def _emit(self, record: Record, line: KeptLine | bytes, level: int) -> None:
+        data = line if isinstance(line, bytes) else line.render(record)
+        if record.watcher is not None:
+            record.watcher.line(record, data)
+        self._write(data, level)
 
 
 class Ring:

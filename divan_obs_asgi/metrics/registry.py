@@ -25,6 +25,7 @@ from divan_obs_asgi.metrics.cardinality_limit import MAX_SERIES, CardinalityLimi
 from divan_obs_asgi.metrics.catalogue import DOMAIN, FAMILIES, Catalogue
 from divan_obs_asgi.metrics.domain import Domain
 from divan_obs_asgi.metrics.exposition.collector_timeouts import TIMEOUT_S, CollectorTimeouts
+from divan_obs_asgi.metrics.exposition.scrapes import Scrapes
 from divan_obs_asgi.metrics.exposition.text import Format, render
 from divan_obs_asgi.metrics.family import Declared, Family, GaugeMode, M_co, Metric
 from divan_obs_asgi.metrics.fast_counters import EXEMPLARS
@@ -208,6 +209,7 @@ class Metrics(Catalogue):
     Attributes:
         exemplar_of: returns the exemplar of a finished record, or None.
         workers: None if this process is the only worker.
+        scrapes: how the page was last scraped.
 
     Raises:
         ImproperlyConfigured: if the directory cannot be used.
@@ -227,6 +229,7 @@ class Metrics(Catalogue):
         self.namespace = namespace
         self.exemplar_of = EXEMPLARS[exemplars]
         self._created = created
+        self.scrapes = Scrapes()
         self._timeouts = CollectorTimeouts(timeout_s)
         self.workers = None if directory is None else Workers(directory, namespace, max_series)
         self.registry = Registry(shared=self.workers is not None)

@@ -47,6 +47,7 @@ from divan_obs_asgi.probes.engine.registry import ProbeRegistry
 from divan_obs_asgi.probes.heartbeat import HeartbeatProbe
 from divan_obs_asgi.probes.lifespan import LifespanProbe
 from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.runtime.stalls import RecentStalls
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing.spans.internal import SpanFactory, tracer_of
 from divan_obs_asgi.types import Authorize
@@ -109,6 +110,7 @@ class Observability:
     endpoints: EndpointRegistry = field(default_factory=EndpointRegistry, repr=False)
     disconnects: Disconnects = field(default_factory=Disconnects, repr=False)
     observers: Observers = field(default_factory=Observers, repr=False)
+    stalls: RecentStalls = field(default_factory=RecentStalls, repr=False)
     _lifespan: tuple[LifespanProbe, LifespanProbe] = field(default_factory=_lifespan_probes, repr=False)
 
     def __post_init__(self) -> None:
@@ -188,6 +190,7 @@ class Observability:
         drain = build_drain(settings, metrics, probes, faults)
         work = SpanFactory(tracer_of(spans.provider if spans is not None else None), metrics.counting(policy, "span"))
         redaction = metrics.counting(policy, "application")
+        stalls = RecentStalls()
         bundle = cls(
             settings,
             redaction,
@@ -198,7 +201,7 @@ class Observability:
             HeartbeatProbe(),
             faults,
             work,
-            build_background(settings, metrics, faults),
+            build_background(settings, metrics, faults, stalls),
             drain,
             Jobs(metrics, work, metrics.counting(policy, "log"), faults, observing=settings.enabled),
             authorize,
@@ -206,6 +209,7 @@ class Observability:
             if new_request_id is None
             else ids.checked(new_request_id, faults, redaction.redact_text),
             operations=Operations(partial(count_operation, metrics) if settings.metrics.enabled else None),
+            stalls=stalls,
             disconnects=Disconnects(settings.requests.cancel_on_disconnect),
         )
         bundle._register_probes(policy, lines)

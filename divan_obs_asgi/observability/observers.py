@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVar, cast
 from weakref import ref
 
 from divan_obs_asgi.connection.event import EventRecord
@@ -28,6 +28,9 @@ class Observer(Protocol):
 
     def observe_event(self, record: EventRecord) -> None:
         """Called when the handler of a Socket.IO event is about to be called."""
+
+
+AnyObserver = TypeVar("AnyObserver", bound=Observer)
 
 
 class StackObserver(Observer, Protocol):
@@ -66,6 +69,15 @@ class Observers:
             self._update_events()
         if self._attached:
             middleware.observe_with(self._attached)
+
+    def attach(self, component: str, make: Callable[[], AnyObserver]) -> AnyObserver:
+        """Have what `make` returns called before every middleware for as long as the bundle lives; once a component."""
+        for known in self._attached:
+            if known.component == component:
+                return cast(AnyObserver, known)
+        observer = make()
+        self._attach((*self._attached, observer))
+        return observer
 
     @contextmanager
     def attached(self, observer: Observer) -> Iterator[None]:

@@ -83,11 +83,14 @@ class Endpoint:
         path: a template; `{name}` stands for one segment.
         operations: one for each method.
         guarded: whether only operators may use it; an endpoint without a guard (health, web vitals) answers everybody.
+        internal: whether it is for operators though it has no guard, because it shows nothing of the service. With
+            OBS_OPS_PORT it is served on that port only.
     """
 
     path: str
     operations: tuple[Operation, ...]
     guarded: bool = True
+    internal: bool = False
 
     def operation(self, method: str) -> Operation | None:
         """Return the operation for `method`; HEAD is answered as GET (RFC 9110, section 9.3.2)."""

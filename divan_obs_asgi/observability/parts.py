@@ -23,6 +23,7 @@ from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.runtime.gc_freeze import freeze_once
 from divan_obs_asgi.runtime.process import register_process_collectors, set_build_info
 from divan_obs_asgi.runtime.redis_streams import RedisStreams, client_factory
+from divan_obs_asgi.runtime.stalls import RecentStalls
 from divan_obs_asgi.runtime.watchdog import Watchdog
 from divan_obs_asgi.settings import MisspeltFlag, Settings
 
@@ -151,7 +152,7 @@ def build_spans(
     )
 
 
-def build_background(settings: Settings, metrics: Metrics, faults: InternalErrors) -> Background:
+def build_background(settings: Settings, metrics: Metrics, faults: InternalErrors, stalls: RecentStalls) -> Background:
     """Return the background tasks that report on the process and its Redis streams."""
     background = Background(faults)
     if not settings.enabled:
@@ -162,7 +163,7 @@ def build_background(settings: Settings, metrics: Metrics, faults: InternalError
         background.add("process_series", partial(metrics.workers.keep_updating, metrics.registry.collectors))
     if settings.runtime.watchdog_enabled:
         stall_s = settings.runtime.watchdog_stall_ms / 1e3
-        watchdog = Watchdog(metrics, faults, stall_s=stall_s, starting=background.is_starting)
+        watchdog = Watchdog(metrics, faults, stall_s=stall_s, starting=background.is_starting, stalls=stalls)
         background.when_started("watchdog", watchdog.begin)
         background.add("watchdog", watchdog.run)
     if settings.runtime.gc_freeze:

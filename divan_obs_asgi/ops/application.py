@@ -78,9 +78,9 @@ class OpsApplication:
         return path == self._ops or path.startswith(f"{self._ops}/")
 
     def is_for_everybody(self, path: str) -> bool:
-        """Return whether a path is that of an endpoint without a guard."""
+        """Return whether a path is that of an endpoint that other clients than operators use."""
         found = self._found(path)
-        return found is not None and not found[0].guarded
+        return found is not None and not found[0].guarded and not found[0].internal
 
     def route(self, path: str) -> str:
         """Return the template of a path that is owned."""

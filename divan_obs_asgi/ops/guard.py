@@ -97,6 +97,13 @@ class Guard:
                 self.audit.refused(scope, path, refused.status)
             raise
 
+    def why_no_change(self, scope: Scope) -> str:
+        """Return why a request that was let in may not change anything; empty if it may. Counts and logs nothing."""
+        if not self._digests:
+            return "OBS_ADMIN_TOKEN is not set."
+        token = _bearer_token(scope)
+        return "" if token is not None and self._flag_of(token) is not None else "Only with the admin token."
+
     async def _admit(self, scope: Scope, *, changes: bool) -> str:
         address = client_address(scope)
         self._check_network(address)

@@ -17,6 +17,7 @@ import anyio
 
 from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.metrics import Metrics
+from divan_obs_asgi.runtime.stalls import RecentStalls
 
 # Seconds between two heartbeats of the loop.
 _INTERVAL_S = 0.05
@@ -56,6 +57,7 @@ class Watchdog:
 
     Args:
         starting: returns whether the application is still starting.
+        stalls: where each stall is noted.
         clock: seconds, monotonic.
     """
 
@@ -67,6 +69,7 @@ class Watchdog:
         stall_s: float,
         interval_s: float = _INTERVAL_S,
         starting: Callable[[], bool] = bool,
+        stalls: RecentStalls | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._metrics = metrics
@@ -74,6 +77,7 @@ class Watchdog:
         self._stall_s = stall_s
         self._interval_s = interval_s
         self._starting = starting
+        self._stalls = RecentStalls() if stalls is None else stalls
         self._clock = clock
         self._beat = self._due = 0.0
         self._base_frames = 0
@@ -134,8 +138,10 @@ class Watchdog:
             if blocked_s > ONGOING_S and not is_logged:
                 is_logged = True
                 self._log("The event loop has been blocked for %.3f s so far at %s", blocked_s, place)
+        blocked_s = self._clock() - beat - self._interval_s
+        self._stalls.add(blocked_s, place.at, place.stack)
         if not is_logged:
-            self._log("The event loop was blocked for %.3f s at %s", self._clock() - beat - self._interval_s, place)
+            self._log("The event loop was blocked for %.3f s at %s", blocked_s, place)
 
     def _log(self, message: str, blocked_s: float, place: Place) -> None:
         now = self._clock()
@@ -200,25 +206,38 @@ def _frames(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def _where(frame: FrameType) -> str:
-    return f"{_short(frame.f_code.co_filename)}:{frame.f_lineno} {frame.f_code.co_qualname}"
+    return f"{short_path(frame.f_code.co_filename)}:{frame.f_lineno} {frame.f_code.co_qualname}"
 
 
 def _is_library(frame: FrameType) -> bool:
-    filename = frame.f_code.co_filename
-    return (
-        filename.startswith((_STDLIB, "<frozen")) or any(folder in filename for folder in _INSTALLED) or _is_ours(frame)
-    )
+    return is_installed_file(frame.f_code.co_filename) or _is_ours(frame)
+
+
+def is_installed_file(filename: str) -> bool:
+    """Return whether a file belongs to the standard library or to an installed package."""
+    return filename.startswith((_STDLIB, "<frozen")) or any(folder in filename for folder in _INSTALLED)
 
 
 def _is_ours(frame: FrameType) -> bool:
     return frame.f_code.co_filename.startswith(_OURS)
 
 
-def _short(filename: str) -> str:
+def short_path(filename: str) -> str:
     """Return a file's path relative to `sys.path`, so that the log does not show where the service is installed."""
     folders = [folder for folder in sys.path if folder and filename.startswith(f"{folder}/")]
     longest = max(folders, key=len, default="")
     return filename[len(longest) + 1 :] if longest else filename.rpartition("/")[2]
 
 
-__all__ = ["FRAMES", "ONGOING_S", "REPEAT_S", "Place", "Watchdog", "frames_below_task", "place_of", "starved"]
+__all__ = [
+    "FRAMES",
+    "ONGOING_S",
+    "REPEAT_S",
+    "Place",
+    "Watchdog",
+    "frames_below_task",
+    "is_installed_file",
+    "place_of",
+    "short_path",
+    "starved",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from types import FrameType
@@ -93,19 +94,26 @@ class TasksEndpoint:
         return {"coroutine": coroutine, "count": len(names), "names": shown, "waits_at": list(places)}
 
 
-def _other_tasks() -> tuple[int, list[tuple[str, object]]]:
-    """Return the number of tasks without the current one, and the names and coroutines of up to MAX_TASKS of them."""
+def waiting_places(most: int) -> list[tuple[str, int]]:
+    """Return the lines where tasks wait, each with the number of tasks, the most first; looks at `most` tasks."""
+    _, tasks = _other_tasks(most)
+    places = Counter(_place(frames[-1]) for frames in (frames_of(coroutine) for _, coroutine in tasks) if frames)
+    return places.most_common()
+
+
+def _other_tasks(most: int = MAX_TASKS) -> tuple[int, list[tuple[str, object]]]:
+    """Return the number of tasks without the current one, and the names and coroutines of up to `most` of them."""
     try:
         tasks = asyncio.all_tasks()
     except RuntimeError:  # trio
         current = get_current_task()
         infos = [info for info in get_running_tasks() if info.id != current.id]
-        return len(infos), [(str(info.name), info.coro) for info in infos[:MAX_TASKS]]
+        return len(infos), [(str(info.name), info.coro) for info in infos[:most]]
     # Not by anyio: its description of a hundred thousand tasks takes half a second, more than everything else here.
     current_task = asyncio.current_task()
     assert current_task is not None
     tasks.discard(current_task)
-    return len(tasks), [(task.get_name(), task.get_coro()) for task in islice(tasks, MAX_TASKS)]
+    return len(tasks), [(task.get_name(), task.get_coro()) for task in islice(tasks, most)]
 
 
 def frames_of(awaitable: object) -> list[FrameType]:
@@ -144,4 +152,4 @@ def _name_of(awaitable: object, frames: list[FrameType]) -> str:
     return str(getattr(awaitable, "__qualname__", type(awaitable).__qualname__))
 
 
-__all__ = ["TasksEndpoint", "frames_of"]
+__all__ = ["TasksEndpoint", "frames_of", "waiting_places"]

@@ -17,7 +17,7 @@ from divan_obs_asgi.probes.engine.gauges import ProbeGauges
 from divan_obs_asgi.probes.engine.schedule import ScheduledProbe
 from divan_obs_asgi.probes.engine.validation import validate_probe
 from divan_obs_asgi.probes.function import Function, FunctionProbe
-from divan_obs_asgi.probes.report import Report, group_passes
+from divan_obs_asgi.probes.report import Report, Result, group_passes
 from divan_obs_asgi.redaction import RedactionPolicy
 
 # How often to look for probes that were registered since, and for results that have expired.
@@ -109,6 +109,11 @@ class ProbeRegistry:
         if group == READY and (due or not members):
             self._gauges.set_ready(report.ok and not self._is_draining())
         return report
+
+    def results(self) -> list[Result]:
+        """Return the present results of all probes, without a check."""
+        now = self._clock()
+        return [one.result(now) for one in tuple(self._probes.values())]
 
     def update_ready(self) -> None:
         """Set `health_ready` to what `/health/ready` would answer now, if that is known without a check."""

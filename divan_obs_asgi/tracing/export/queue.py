@@ -142,6 +142,11 @@ class BatchQueue(Generic[T]):
         """Whether the last export failed."""
         return self._breaker.is_open
 
+    @property
+    def length(self) -> int:
+        """The number of queued items."""
+        return len(self._queue)
+
     def submit(self, item: T) -> Future[Outcome]:
         """Queue one item and export it now, even if the circuit is open; return a future of the outcome."""
         outcome: Future[Outcome] = Future()

@@ -86,6 +86,10 @@ class FastServerSpans(ServerSpans):
         return self._queue is not None
 
     @property
+    def queued(self) -> int | None:
+        return self._queue.length if self._queue is not None else None
+
+    @property
     def export_fails(self) -> bool | None:
         return self._queue.fails if self._queue is not None else None
 

@@ -218,6 +218,11 @@ class ServerSpans(SpanContent, ABC):
         """Whether spans are exported."""
 
     @property
+    def queued(self) -> int | None:
+        """The number of spans that wait for their export; None if unknown, as for the application's own provider."""
+        return None
+
+    @property
     def export_fails(self) -> bool | None:
         """Whether the last export failed; None if unknown, as for the application's own provider."""
         return None

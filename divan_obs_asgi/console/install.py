@@ -1,0 +1,27 @@
+"""Gives a bundle its console, once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from divan_obs_asgi.console.feed import COMPONENT
+from divan_obs_asgi.console.store import Console
+
+if TYPE_CHECKING:
+    from divan_obs_asgi.observability import Observability
+
+
+def installed(obs: Observability) -> Console:
+    """Return the console of a bundle; the first call makes it, and begins to feed it."""
+
+    def make() -> Console:
+        console = Console(obs)
+        obs.background.add(COMPONENT, console.run, later=True)
+        console.timing.start()
+        obs.background.when_started(COMPONENT, console.timing.start)
+        return console
+
+    return obs.observers.attach(COMPONENT, make)
+
+
+__all__ = ["installed"]
