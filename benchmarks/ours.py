@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import divan_obs_asgi as obs
@@ -11,13 +11,19 @@ from benchmarks.inprocess import COMMIT, ENVIRONMENT, ROUTE, SERVICE, Discard, M
 _SAMPLING = {"on": "1", "0.1": "0.1", "off": "1"}
 
 
-def ours(mode: Mode, collector: str = "", middlewares: Sequence[Any] | None = None) -> Variant:
+def ours(
+    mode: Mode,
+    collector: str = "",
+    middlewares: Sequence[Any] | None = None,
+    further: Mapping[str, str] | None = None,
+) -> Variant:
     """
     `build_stack` around the app, from the flags that a deployment would set; every INFO line is written.
 
     Args:
         collector: OTLP endpoint of the spans; without one they are discarded.
         middlewares: these, and not all of them.
+        further: flags beside these.
     """
     sink, exporter = Sink(), Discard()
     flags = {
@@ -29,6 +35,7 @@ def ours(mode: Mode, collector: str = "", middlewares: Sequence[Any] | None = No
         "OTEL_TRACES_SAMPLER_ARG": _SAMPLING[mode],
         "LOG_SAMPLING_RATE_INFO": "1",
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector,
+        **(further or {}),
     }
     observability = obs.Observability.from_env(flags, log_stream=sink, span_exporter=None if collector else exporter)
     registry = observability.metrics.registry

@@ -42,7 +42,6 @@ def row_of(
     row: RequestRow | None = entry.row
     if row is None:
         (
-            number,
             started_ns,
             kind,
             method,
@@ -57,8 +56,8 @@ def row_of(
             trail,
             extra,
         ) = entry.raw
-        row = entry.row = {
-            "id": f"{pid}-{number}",
+        row = {
+            "id": f"{pid}-{entry.number}",
             "at": started_ns / 1e9,
             "kind": kind,
             "method": method,
@@ -76,14 +75,15 @@ def row_of(
             "debug": debug,
         }
     elif row["classes"] != classes:
-        row = entry.row = {**row, "classes": classes}
+        row = {**row, "classes": classes}
+    entry.row = row
     return row
 
 
 def details_of(entry: Entry, row: RequestRow, error: ErrorGroup | None, prefix: str = "") -> RequestDetails:
     """Return what GET /ops/console/requests/{id} shows."""
     raw = entry.raw
-    first_byte_s, trail, extra = raw[9], raw[12], raw[13]
+    first_byte_s, trail, extra = raw[8], raw[11], raw[12]
     return {
         "request": {
             **row,
@@ -91,8 +91,8 @@ def details_of(entry: Entry, row: RequestRow, error: ErrorGroup | None, prefix: 
             "fields": dict(extra.fields) if extra is not None else {},
             "waited": dict(extra.waited) if extra is not None else {},
         },
-        "calls": _calls(trail, raw[1] / 1e9) if trail is not None else [],
-        "lines": [line for line in map(_line, tuple(trail.lines)[:LINES]) if line is not None] if trail else [],
+        "calls": _calls(trail, raw[0] / 1e9) if trail is not None else [],
+        "lines": _lines(trail) if trail is not None else [],
         "error": error,
         "curl": _curl(row),
         "dropped": {
@@ -115,6 +115,12 @@ def _calls(trail: Trail, started: float) -> list[CallRow]:
         }
         for call in tuple(trail.calls.values())
     ]
+
+
+def _lines(trail: Trail) -> list[LineRow]:
+    """Return the lines by time: those of the flight recorder are written at the end."""
+    lines = [line for line in map(_line, tuple(trail.lines)[:LINES]) if line is not None]
+    return sorted(lines, key=lambda line: line["at"])
 
 
 def _line(line: bytes) -> LineRow | None:

@@ -46,7 +46,9 @@ class Feed:
         faults: InternalErrors,
     ) -> None:
         self._requests = requests
-        self._add = requests.add
+        self._pending = requests.pending
+        self._append = requests.pending.append
+        self._most_pending = requests.most_pending
         self._errors = errors
         self._policy = policy
         self._descriptions = descriptions
@@ -59,20 +61,59 @@ class Feed:
             record.watcher = self
 
     def observe_event(self, record: EventRecord) -> None:
-        if record.add_finisher(COMPONENT, self.finish):
+        if record.add_finisher(COMPONENT, self.finish_event):
             record.watcher = self
 
     # Finisher.
 
-    def finish(self, record: Record) -> None:
-        """Keep a finished record."""
+    def finish(self, record: RequestRecord) -> None:
+        """Keep a finished connection; called for every request."""
+        requests = self._requests
+        duration_s, outcome, status, trail = record.duration_s, record.outcome, record.status, record.trail
         extra = None
-        duration_s = record.duration_s
-        if record.outcome != "ok" or record.status >= 500 or record.error is not None:
-            extra = self._extra(record, is_failed=record.outcome in _FAILED or record.status >= 500)
-        elif duration_s > self._requests.slow_floor_s and not record.lingers and record.kind != "websocket":
+        if outcome != "ok" or status >= 500 or record.error is not None:
+            extra = self._extra(record, is_failed=outcome in _FAILED or status >= 500)
+            trail = record.trail
+        elif duration_s > requests.slow_floor_s and not record.lingers and record.kind != "websocket":
             extra = self._extra(record, is_failed=False)
-        self._add(record, duration_s, extra)
+        self._append(
+            (
+                record.started_ns,
+                record.kind,
+                record.method,
+                record.route,
+                status,
+                outcome,
+                duration_s,
+                record.response_bytes,
+                record.first_byte_s,
+                record.trace_id,
+                record.request_id,
+                trail,
+                extra,
+            )
+        )
+        if trail is not None:
+            requests.pending_bytes += trail.size
+            if requests.pending_bytes > requests.most_pending_bytes:
+                requests.sort()
+        if len(self._pending) >= self._most_pending:
+            requests.sort()
+
+    def finish_event(self, record: EventRecord) -> None:
+        """Keep a finished call of a Socket.IO handler. Its ids are made on demand, for failed and slow ones only."""
+        extra = None
+        if record.outcome != "ok":
+            extra = self._extra(record, is_failed=record.outcome in _FAILED)
+        elif record.duration_s > self._requests.slow_floor_s:
+            extra = self._extra(record, is_failed=False)
+        ids = ("", "") if extra is None else (record.trace_id, record.request_id)
+        common = (record.started_ns, "event", "EVENT", record.route, 0, record.outcome, record.duration_s)
+        self._append((*common, 0, None, *ids, record.trail, extra))
+        if record.trail is not None:
+            self._requests.pending_bytes += record.trail.size
+        if len(self._pending) >= self._most_pending or self._requests.pending_bytes > self._requests.most_pending_bytes:
+            self._requests.sort()
 
     def failed_after_end(self, record: Record, error: Exception) -> None:
         """Count an exception that was raised after the end, by a background task for example."""
@@ -85,7 +126,9 @@ class Feed:
         fields: dict[str, Any] = {}
         if record.fields:
             fields = self._policy.redact_fields(dict(record.fields), _FIELDS_ROOM)
-        waited = {cause: round(seconds * 1e3, 3) for cause, seconds in (record.waited_s or {}).items()}
+        waited: dict[str, float] = {
+            cause: round(seconds * 1e3, 3) for cause, seconds in (record.waited_s or {}).items()
+        }
         if is_failed and record.trail is None:
             # Lines that are written after the end belong to it too.
             record.trail = Trail()
@@ -98,8 +141,6 @@ class Feed:
         try:
             trail = record.trail
             if trail is None:
-                if record.outcome is not None:
-                    return
                 trail = record.trail = Trail()
             trail.add_line(line)
         except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING
 
 from divan_obs_asgi.console.feed import COMPONENT
@@ -19,6 +20,7 @@ def installed(obs: Observability) -> Console:
         obs.background.add(COMPONENT, console.run, later=True)
         console.timing.start()
         obs.background.when_started(COMPONENT, console.timing.start)
+        weakref.finalize(obs, console.timing.stop).atexit = False
         return console
 
     return obs.observers.attach(COMPONENT, make)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from divan_obs_asgi.connection.record import Record
 from divan_obs_asgi.console.limits import FAILED, LATEST, LATEST_OF_A_ROUTE, SLOWEST, SLOWEST_S
@@ -25,12 +25,16 @@ class Extra(NamedTuple):
     waited: dict[str, float]
 
 
-# Number, start in Unix nanoseconds, kind, method, route, status, outcome, seconds, bytes, seconds to the first byte,
-# trace id, request id, trail, extra. Texts of these are a template, ids, and words of the library.
-Raw: TypeAlias = tuple[
-    int, int, str, str, str, int, Any, float, int, float | None, str, str, Trail | None, Extra | None
-]
-_ROUTE, _SECONDS, _TRAIL, _EXTRA = 4, 7, 12, 13
+# Start in Unix nanoseconds, kind, method, route, status, outcome, seconds, bytes, seconds to the first byte, trace id,
+# request id, trail, extra. Texts of these are a template, ids, and words of the library.
+Raw: TypeAlias = tuple[int, str, str, str, int, Any, float, int, float | None, str, str, Trail | None, Extra | None]
+Numbered: TypeAlias = tuple[int, Raw]
+_STARTED: Final = 0
+_ROUTE: Final = 3
+_SECONDS: Final = 6
+_ID: Final = 10
+_TRAIL: Final = 11
+_EXTRA: Final = 12
 
 
 class Entry:
@@ -42,27 +46,28 @@ class Entry:
         row: the row of the list, made once.
     """
 
-    __slots__ = ("changed", "raw", "row", "size")
+    __slots__ = ("_size", "changed", "number", "raw", "row")
 
-    def __init__(self, raw: Raw, changed: float) -> None:
+    def __init__(self, number: int, raw: Raw, changed: float) -> None:
+        self.number = number
         self.raw = raw
         self.changed = changed
         self.row: Any = None
-        self.size = ENTRY_BYTES
-        trail, extra = raw[_TRAIL], raw[_EXTRA]
-        if trail is not None:
-            self.size += trail.size
+        self._size = ENTRY_BYTES
+        extra = raw[_EXTRA]
         if extra is not None and extra.fields:
-            self.size += 4 * sum(len(str(key)) + len(str(value)) for key, value in extra.fields.items())
+            self._size += 4 * sum(len(str(key)) + len(str(value)) for key, value in extra.fields.items())
 
     @property
-    def number(self) -> int:
-        return self.raw[0]
+    def size(self) -> int:
+        """An estimate of its bytes. Lines may be added after the end of the request."""
+        trail = self.raw[_TRAIL]
+        return self._size if trail is None else self._size + trail.size
 
 
 class Requests:
     """
-    The rings. Only the thread of the event loop calls its methods; `add` is called for every request.
+    The rings. Only the thread of the event loop calls its methods. The feed appends each finished request to `pending`.
 
     Args:
         max_bytes: of all entries, by an estimate.
@@ -70,91 +75,75 @@ class Requests:
 
     Attributes:
         slow_floor_s: a request that takes longer is among the slowest.
-        next_number: the number of the request that is added next.
+        pending: the requests that are not sorted yet; always the same list.
+        pending_bytes: of their trails.
+        most_pending, most_pending_bytes: when to call `sort`.
     """
 
     def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._max_bytes = max_bytes
-        self._most_pending = min(_MOST_PENDING, max(16, max_bytes // 8192))
-        self._pending: list[Raw] = []
-        self._append = self._pending.append
-        self._pending_bytes = 0
-        self._numbers: dict[int, int] = {}
+        self.most_pending = min(_MOST_PENDING, max(16, max_bytes // 8192))
+        self.most_pending_bytes = max_bytes // 8
+        self.pending: list[Raw] = []
+        self.pending_bytes = 0
+        # The number of the first one that is pending.
+        self._first = 1
         self.latest: list[Entry] = []
         self.failed: list[Entry] = []
         self.slowest: list[Entry] = []
         self.slow_floor_s = 0.0
-        self.next_number = 1
         self.forgotten_bytes = 0
         self.bytes = 0
 
-    def add(self, record: Any, duration_s: float, extra: Extra | None) -> None:
-        """Keep a finished request until it is sorted."""
-        number = self.next_number
-        self.next_number = number + 1
-        trail = record.trail
-        is_connection = record.kind != "event"
-        self._append(
-            (
-                number,
-                record.started_ns,
-                record.kind,
-                record.method,
-                record.route,
-                record.status,
-                record.outcome,
-                duration_s,
-                record.response_bytes if is_connection else 0,
-                record.first_byte_s if is_connection else None,
-                # Ids of an event are made on demand.
-                record.trace_id,
-                record.request_id if is_connection or extra is not None else "",
-                trail,
-                extra,
-            )
-        )
-        if trail is not None:
-            self._pending_bytes += trail.size
-        if len(self._pending) >= self._most_pending or self._pending_bytes > self._max_bytes >> 3:
-            self.sort()
+    @property
+    def next_number(self) -> int:
+        """The number of the next request."""
+        return self._first + len(self.pending)
 
     def number_of(self, record: Record) -> int:
         """Return the number of a record that has ended just now; 0 if it is not known any more."""
-        for raw in reversed(self._pending):
-            if raw[1] == record.started_ns and raw[11] == record.request_id:
-                return raw[0]
+        for index in range(len(self.pending) - 1, -1, -1):
+            raw = self.pending[index]
+            if raw[_STARTED] == record.started_ns and raw[_ID] == record.request_id:
+                return self._first + index
         return 0
 
     def sort(self) -> None:
         """Move the pending requests into their rings, and remove what is over a limit."""
-        pending, self._pending, self._pending_bytes = self._pending, [], 0
-        self._append = self._pending.append
-        now = self._clock()
+        pending = list(enumerate(self.pending, self._first))
+        self._first += len(pending)
+        # The same list: the feed has its `append`.
+        self.pending.clear()
+        self.pending_bytes = 0
         if not pending and not self.slowest:
             return
+        now = self._clock()
         made: dict[int, Entry] = {}
         self._sort_latest(pending, now, made)
         self._sort_failed(pending, now, made)
         self._sort_slowest(pending, now, made)
         self._keep_within_bytes()
 
-    def _entry(self, raw: Raw, now: float, made: dict[int, Entry]) -> Entry:
-        entry = made.get(raw[0])
+    @staticmethod
+    def _entry(numbered: Numbered, now: float, made: dict[int, Entry]) -> Entry:
+        number, raw = numbered
+        entry = made.get(number)
         if entry is None:
-            entry = made[raw[0]] = Entry(raw, now)
+            entry = made[number] = Entry(number, raw, now)
         return entry
 
-    def _sort_latest(self, pending: list[Raw], now: float, made: dict[int, Entry]) -> None:
+    def _sort_latest(self, pending: list[Numbered], now: float, made: dict[int, Entry]) -> None:
         of_route: dict[str, int] = {}
         newest: list[Entry] = []
-        for raw in reversed(pending):
+        for numbered in reversed(pending):
             if len(newest) >= LATEST:
                 break
-            count = of_route.get(raw[_ROUTE], 0)
+            route = numbered[1][_ROUTE]
+            count = of_route.get(route, 0)
             if count < LATEST_OF_A_ROUTE:
-                of_route[raw[_ROUTE]] = count + 1
-                newest.append(self._entry(raw, now, made))
+                of_route[route] = count + 1
+                newest.append(self._entry(numbered, now, made))
         for entry in reversed(self.latest):
             if len(newest) >= LATEST:
                 break
@@ -165,18 +154,18 @@ class Requests:
         newest.reverse()
         self.latest = newest
 
-    def _sort_failed(self, pending: list[Raw], now: float, made: dict[int, Entry]) -> None:
-        failed = [raw for raw in pending if raw[_EXTRA] is not None and raw[_EXTRA].is_failed]
+    def _sort_failed(self, pending: list[Numbered], now: float, made: dict[int, Entry]) -> None:
+        failed = [one for one in pending if (extra := one[1][_EXTRA]) is not None and extra.is_failed]
         if failed:
-            self.failed = [*self.failed, *(self._entry(raw, now, made) for raw in failed[-FAILED:])][-FAILED:]
+            self.failed = [*self.failed, *(self._entry(one, now, made) for one in failed[-FAILED:])][-FAILED:]
 
-    def _sort_slowest(self, pending: list[Raw], now: float, made: dict[int, Entry]) -> None:
+    def _sort_slowest(self, pending: list[Numbered], now: float, made: dict[int, Entry]) -> None:
         floor = self.slow_floor_s
-        fresh = [raw for raw in pending if raw[_SECONDS] > floor and raw[_EXTRA] is not None]
-        fresh.sort(key=lambda raw: raw[_SECONDS], reverse=True)
+        fresh = [one for one in pending if one[1][_SECONDS] > floor and one[1][_EXTRA] is not None]
+        fresh.sort(key=lambda one: one[1][_SECONDS], reverse=True)
         known = [entry for entry in self.slowest if now - entry.changed < SLOWEST_S]
         if fresh:
-            known += [self._entry(raw, now, made) for raw in fresh[:SLOWEST]]
+            known += [self._entry(one, now, made) for one in fresh[:SLOWEST]]
             known.sort(key=lambda entry: entry.raw[_SECONDS], reverse=True)
         self.slowest = known[:SLOWEST]
         self.slow_floor_s = self.slowest[-1].raw[_SECONDS] if len(self.slowest) == SLOWEST else 0.0

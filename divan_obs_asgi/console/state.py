@@ -246,7 +246,7 @@ def merged_numbers(all_numbers: Sequence[dict[str, Number]]) -> dict[str, Number
 
 def _merged_number(name: str, numbers: Sequence[Number]) -> Number:
     length = max((len(one["line"]) for one in numbers), default=0)
-    lines = [[None] * (length - len(one["line"])) + one["line"] for one in numbers]
+    lines: list[list[float | None]] = [[*[None] * (length - len(one["line"])), *one["line"]] for one in numbers]
     return {
         "now": _combined(name, [one["now"] for one in numbers]),
         "line": [_combined(name, points) for points in zip(*lines, strict=True)],

@@ -48,8 +48,7 @@ class OpsMiddleware:
             scope[ROUTE_KEY] = route = self._ops.route(path)
             record = scope.get(RECORD_KEY)
             if record is not None:
-                # Requests of operators to /ops are always logged, also those that change nothing.
-                record.housekeeping = not self._ops.is_below_ops(route)
+                record.housekeeping = self._ops.is_housekeeping(route)
             await self._ops(scope, receive, send)
             return
         await self.app(scope, receive, send)

@@ -85,12 +85,15 @@ class Endpoint:
         guarded: whether only operators may use it; an endpoint without a guard (health, web vitals) answers everybody.
         internal: whether it is for operators though it has no guard, because it shows nothing of the service. With
             OBS_OPS_PORT it is served on that port only.
+        polled: whether a page requests it all the time. Like those of health checks, its successful requests are
+            neither logged nor counted.
     """
 
     path: str
     operations: tuple[Operation, ...]
     guarded: bool = True
     internal: bool = False
+    polled: bool = False
 
     def operation(self, method: str) -> Operation | None:
         """Return the operation for `method`; HEAD is answered as GET (RFC 9110, section 9.3.2)."""

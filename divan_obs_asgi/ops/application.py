@@ -40,6 +40,7 @@ class OpsApplication:
         self.endpoints = endpoints
         self.prefix = prefix
         self._built_in = tuple(endpoints)
+        self._polled = {endpoint.path for endpoint in endpoints if endpoint.polled}
         self._ops = prefix + OPS
         self._guard = guard
         # A path without any of these words cannot be ours: most requests need one search only. Endpoints of the
@@ -81,6 +82,14 @@ class OpsApplication:
         """Return whether a path is that of an endpoint that other clients than operators use."""
         found = self._found(path)
         return found is not None and not found[0].guarded and not found[0].internal
+
+    def is_housekeeping(self, route: str) -> bool:
+        """
+        Return whether nobody needs to know of a successful request: a health check, a scrape, a poll of a page.
+
+        All other requests of operators to /ops are logged, also those that change nothing.
+        """
+        return not self.is_below_ops(route) or route in self._polled
 
     def route(self, path: str) -> str:
         """Return the template of a path that is owned."""

@@ -131,6 +131,7 @@ class ConsoleEndpoints:
         yield Endpoint(
             "/ops/console/state",
             (Operation("GET", "What the ops console shows.", self.state, state, query={"since": since}),),
+            polled=True,
         )
         yield Endpoint(
             "/ops/console/requests/{id}",
@@ -142,12 +143,14 @@ class ConsoleEndpoints:
             (Operation("GET", "The ops console, a page for people.", self.shell, page, headers=headers),),
             guarded=False,
             internal=True,
+            polled=True,
         )
         yield Endpoint(
             "/ops/console/{file}",
             (Operation("GET", "A file of the ops console.", self.file, code, headers=headers),),
             guarded=False,
             internal=True,
+            polled=True,
         )
 
     async def shell(self, request: Request) -> Response:
