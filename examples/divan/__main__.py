@@ -77,6 +77,7 @@ def demo_environment(environ: Mapping[str, str]) -> dict[str, str]:
         **({} if any(map(environ.get, ENDPOINTS)) else {"OTEL_TRACES_EXPORTER": "none"}),
         "HEALTH_MIN_MIGRATION": "0008",
         "JWT_SECRET": secrets.token_urlsafe(32),
+        "OBS_CONSOLE_ENABLED": "true",
         # In production, web vitals of browsers are off by default.
         "OBS_VITALS_ENABLED": str((environ.get("OBS_ENV") or "dev") == "dev").lower(),
         "OBS_VITALS_ORIGINS": ",".join(f"http://{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")),

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
 import divan_obs_asgi as obs
+from divan_obs_asgi.connection.record import RECORD_KEY
 from divan_obs_asgi.console.files import POLICY, console_files
 from divan_obs_asgi.ops.own_port import OWN_PORT_KEY
 from divan_obs_asgi.testing import Conversation, converse, http_scope
@@ -207,7 +208,7 @@ def test_with_the_flag_off_the_stack_is_the_same() -> None:
     seen: list[Any] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        record: Any = scope["divan_obs_asgi.record"] if "divan_obs_asgi.record" in scope else None
+        record: Any = scope.get(RECORD_KEY)
         seen.append(record)
         request = Request(scope, receive)
         await PlainTextResponse(request.method)(scope, receive, send)

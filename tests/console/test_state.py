@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterator
+from typing import Any
 
 import anyio
 import orjson
@@ -228,7 +229,7 @@ def test_an_answer_with_a_cursor_is_small() -> None:
     anyio.run(main)
 
 
-def _failing(number: int) -> object:
+def _failing(number: int) -> Any:
     async def fail(request: Request) -> Response:
         raise type(f"Error{number}", (Exception,), {})("x" * 500)
 

@@ -51,6 +51,7 @@ class Service(ServerProcess):
         # With as many wrong tokens as schemathesis likes to send.
         flags = {"OBS_ADMIN_TOKEN": TOKEN, "OBS_DRAIN_DELAY_S": "0", "OBS_OPS_MAX_FAILURES": "1000000"}
         flags |= {"OBS_VITALS_ENABLED": "true", "OBS_VITALS_ORIGINS": "https://shop.example"}
+        flags |= {"OBS_CONSOLE_ENABLED": "true"}
         flags |= {"OBS_VITALS_ADDRESS_LIMIT": "1000000", "OBS_VITALS_TOTAL_LIMIT": "1000000"}
         return super().popen(command, env=flags)
 

@@ -79,7 +79,7 @@ class TasksEndpoint:
         )
 
     async def describe(self, request: Request) -> Response:
-        total, tasks = _other_tasks()
+        total, tasks = _other_tasks(MAX_TASKS)
         groups: dict[tuple[str, tuple[str, ...]], list[str]] = {}
         for name, coroutine in tasks:
             frames = frames_of(coroutine)
@@ -101,7 +101,7 @@ def waiting_places(most: int) -> list[tuple[str, int]]:
     return places.most_common()
 
 
-def _other_tasks(most: int = MAX_TASKS) -> tuple[int, list[tuple[str, object]]]:
+def _other_tasks(most: int) -> tuple[int, list[tuple[str, object]]]:
     """Return the number of tasks without the current one, and the names and coroutines of up to `most` of them."""
     try:
         tasks = asyncio.all_tasks()
