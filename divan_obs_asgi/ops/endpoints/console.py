@@ -127,10 +127,9 @@ class ConsoleEndpoints:
             404: ResponseDescription("The request is forgotten.", ERROR_SCHEMA),
         }
         headers = {"If-None-Match": _TEXT}
-        since: Schema = {"type": "string", "maxLength": _LONGEST_CURSOR}
         yield Endpoint(
             "/ops/console/state",
-            (Operation("GET", "What the ops console shows.", self.state, state, query={"since": since}),),
+            (Operation("GET", "What the ops console shows.", self.state, state, query={"since": _TEXT}),),
             polled=True,
         )
         yield Endpoint(
