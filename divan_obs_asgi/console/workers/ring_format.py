@@ -1,0 +1,180 @@
+"""
+The format of ring files: what a worker keeps of the console, in a file of fixed size.
+
+A file is a head of 64 bytes (mark, size, process id, start of the worker, checksum) followed by lanes. A lane is a ring
+for some kinds of entries, so that a flood of successful requests does not overwrite the failed ones. An entry is a head
+of 24 bytes (mark, lengths of kind and data, checksum, sequence number), the kind and the data, padded to 8 bytes.
+
+There is no pointer to the newest entry. A reader finds the entries by their marks and checksums, and orders them by
+sequence number. So a write that was interrupted, at any byte, costs only the entries that it touched.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from zlib import crc32
+
+HEAD = 64
+# Smaller files have no room for a request with its calls and lines in each lane.
+MIN_SIZE = 128 * 1024
+# A larger file is not one of ours: OBS_CONSOLE_BYTES is divided by the number of workers.
+MAX_SIZE = 256 * 1024 * 1024
+# The share of each lane, in sixteenths of the file. Kinds without a lane of their own are in the last one.
+_SHARES = {"request": 4, "failed": 4, "slow": 2, "error": 2, "state": 3, "": 1}
+
+_MARK = b"divan-r1"
+# The byte 0xFF is in no UTF-8 text, so no text of a client contains the mark of an entry.
+_ENTRY_MARK = b"\xffE1\n"
+_head = struct.Struct("<8sQQd")
+_entry = struct.Struct("<4sIIIQ")
+_summed = struct.Struct("<IIQ")
+_checksum = struct.Struct("<I")
+ENTRY_HEAD = _entry.size
+
+
+class Unreadable(Exception):
+    """A file is not a ring file."""
+
+
+@dataclass(frozen=True, slots=True)
+class RingHead:
+    """
+    The head of a ring file.
+
+    Attributes:
+        size: bytes of the whole file.
+        started: Unix time at which the worker created the file.
+    """
+
+    size: int
+    pid: int
+    started: float
+
+    def encoded(self) -> bytes:
+        packed = _head.pack(_MARK, self.size, self.pid, self.started)
+        return (packed + _checksum.pack(crc32(packed))).ljust(HEAD, b"\0")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """
+    An entry as it was written.
+
+    Attributes:
+        head: its first bytes, which no other entry of the file has.
+        sequence: its number among the entries of its worker.
+        data: JSON.
+    """
+
+    head: bytes
+    sequence: int
+    kind: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The range of a lane in the file."""
+
+    start: int
+    end: int
+
+    @property
+    def max_entry(self) -> int:
+        """The maximum size of an entry: two of them fit, so that the older one survives an interrupted write."""
+        return (self.end - self.start) // 2 & ~7
+
+
+def lanes_of(size: int) -> dict[str, Lane]:
+    """Return the lanes of a file of `size` bytes by kind; "" is the lane of all other kinds."""
+    unit = (size - HEAD) // sum(_SHARES.values()) & ~7
+    lanes, start = {}, HEAD
+    for kind, share in _SHARES.items():
+        lanes[kind] = Lane(start, start + unit * share)
+        start += unit * share
+    return lanes
+
+
+def encoded_entry(sequence: int, kind: str, data: bytes) -> bytes:
+    """Return an entry as bytes."""
+    name = kind.encode()
+    payload = name + data
+    lengths_and_number = _summed.pack(len(name), len(data), sequence)
+    checksum = crc32(payload, crc32(lengths_and_number))
+    packed = _entry.pack(_ENTRY_MARK, len(name), len(data), checksum, sequence) + payload
+    return packed + bytes(-len(packed) % 8)
+
+
+def head_of(data: bytes) -> RingHead:
+    """
+    Return the head of a ring file, from its first bytes.
+
+    Raises:
+        Unreadable: if it is not one.
+    """
+    if len(data) < HEAD:
+        raise Unreadable("it is shorter than a head")
+    packed = data[: _head.size]
+    mark, size, pid, started = _head.unpack(packed)
+    if mark != _MARK or _checksum.unpack_from(data, _head.size)[0] != crc32(packed):
+        raise Unreadable("it is not a ring file")
+    if not MIN_SIZE <= size <= MAX_SIZE or size % 8 or not started == started:
+        raise Unreadable("it has an impossible size")
+    return RingHead(size, pid, started)
+
+
+def entries_of(data: bytes, known: Container[bytes] = ()) -> Iterator[Entry]:
+    """
+    Yield the complete entries of a ring file, of which the end may be missing, in the order of their positions.
+
+    Args:
+        known: heads of entries that the caller has read before. They are yielded without kind and data.
+    """
+    at = HEAD
+    while (at := data.find(_ENTRY_MARK, at)) >= 0:
+        found = _entry_at(data, at, known) if at % 8 == 0 else None
+        if found is None:
+            at += 1
+        else:
+            entry, at = found
+            yield entry
+
+
+def _entry_at(data: bytes, at: int, known: Container[bytes]) -> tuple[Entry, int] | None:
+    """Return the entry at this position, and its end; None if it is damaged."""
+    start = at + ENTRY_HEAD
+    if start > len(data):
+        return None
+    head = data[at:start]
+    _, name_length, length, checksum, sequence = _entry.unpack(head)
+    end = start + name_length + length
+    if end > len(data):
+        return None
+    if head in known:
+        # A write that touches an entry begins at its head or before.
+        return Entry(head, sequence, "", b""), end
+    payload = data[start:end]
+    if crc32(payload, crc32(_summed.pack(name_length, length, sequence))) != checksum:
+        return None
+    try:
+        return Entry(head, sequence, payload[:name_length].decode(), payload[name_length:]), end
+    except UnicodeDecodeError:
+        return None
+
+
+__all__ = [
+    "ENTRY_HEAD",
+    "HEAD",
+    "MAX_SIZE",
+    "MIN_SIZE",
+    "Entry",
+    "Lane",
+    "RingHead",
+    "Unreadable",
+    "encoded_entry",
+    "entries_of",
+    "head_of",
+    "lanes_of",
+]
