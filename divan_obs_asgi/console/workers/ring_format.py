@@ -14,6 +14,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 from zlib import crc32
 
 HEAD = 64
@@ -57,8 +58,7 @@ class RingHead:
         return (packed + _checksum.pack(crc32(packed))).ljust(HEAD, b"\0")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """
     An entry as it was written.
 

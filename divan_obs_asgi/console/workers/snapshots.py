@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import orjson
 
+from divan_obs_asgi.console import limits
 from divan_obs_asgi.console.shapes import RequestRow, Worker, Workers
 from divan_obs_asgi.console.workers.merging import (
     Fields,
@@ -25,7 +27,16 @@ from divan_obs_asgi.console.workers.ring_format import Entry
 
 # Kinds of entries that are requests; each has a lane of its own in the file.
 REQUEST_KINDS = frozenset({"request", "failed", "slow"})
-_ROW = tuple(RequestRow.__annotations__)
+_ROW = frozenset(RequestRow.__annotations__)
+_MOST = {
+    "request": limits.LATEST,
+    "failed": limits.FAILED,
+    "slow": limits.SLOWEST,
+    # A group is written again when it has counted more.
+    "error": limits.ERRORS * 4,
+    "change": limits.CHANGES,
+    "state": 1,
+}
 _REMOVE_EVERY_S = 30.0
 # Several pages ask within a second; the files are read once for them.
 _KEEP_S = 1.0
@@ -80,6 +91,7 @@ class _Parsed(NamedTuple):
     sequence: int
     kind: str
     fields: Fields | None
+    row: Fields
 
 
 class WorkerSnapshots:
@@ -186,28 +198,38 @@ def _parsed(entry: Entry) -> _Parsed:
         fields = orjson.loads(entry.data)
     except orjson.JSONDecodeError:
         fields = None
-    return _Parsed(entry.sequence, entry.kind, fields if isinstance(fields, dict) else None)
-
-
-def _snapshot(contents: RingContents, entries: Iterable[_Parsed]) -> WorkerSnapshot:
-    snapshot = WorkerSnapshot(contents.head.pid, contents.head.started, contents.alive)
-    for _, kind, fields in entries:
-        if fields is None:
-            continue
-        if kind == "state":
-            snapshot.state.clear()
-            snapshot.state.update(fields)
-        elif kind in REQUEST_KINDS:
-            request = fields.get("request")
-            if isinstance(request, dict) and isinstance(request.get("id"), str):
-                snapshot.details[request["id"]] = fields
+    kind = entry.kind
+    row: Fields = {}
+    if isinstance(fields, dict):
+        # Another version of the service, or another program, may have written it.
+        request = fields.get("request")
+        if kind in REQUEST_KINDS and isinstance(request, dict) and isinstance(request.get("id"), str):
+            row = {name: value for name, value in request.items() if name in _ROW}
         elif kind in ("error", "change") and isinstance(fields.get("id"), str):
-            (snapshot.errors if kind == "error" else snapshot.changes).append(fields)
-    snapshot.requests.extend(
-        {name: value for name, value in details["request"].items() if name in _ROW}
-        for details in snapshot.details.values()
+            row = fields
+    return _Parsed(entry.sequence, kind, fields if row or (kind == "state" and isinstance(fields, dict)) else None, row)
+
+
+def _snapshot(contents: RingContents, entries: Collection[_Parsed]) -> WorkerSnapshot:
+    """Return a worker's snapshot, with as many entries of each kind as the worker itself keeps."""
+    newest: dict[str, deque[_Parsed]] = {kind: deque(maxlen=most) for kind, most in _MOST.items()}
+    for entry in entries:
+        if entry.fields is not None:
+            newest[entry.kind].append(entry)
+    requests = [one for kind in sorted(REQUEST_KINDS, reverse=True) for one in newest[kind]]
+    # A request of several classes was written for each; the last of these has all of its classes.
+    requests.sort(key=lambda one: one.sequence)
+    by_id = {one.row["id"]: one for one in requests}
+    return WorkerSnapshot(
+        contents.head.pid,
+        contents.head.started,
+        contents.alive,
+        [one.row for one in by_id.values()],
+        {id: one.fields for id, one in by_id.items() if one.fields is not None},
+        [one.row for one in newest["error"]],
+        [one.row for one in newest["change"]],
+        next((one.fields for one in newest["state"] if one.fields is not None), {}),
     )
-    return snapshot
 
 
 __all__ = ["REQUEST_KINDS", "MergedSnapshot", "WorkerSnapshot", "WorkerSnapshots", "merge"]
