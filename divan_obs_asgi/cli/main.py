@@ -10,6 +10,7 @@ from typing import BinaryIO
 import click
 
 from divan_obs_asgi.cli.health_probe import parse_url, probe_url
+from divan_obs_asgi.connection.debug_header import DebugKey
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics import FAMILIES
 from divan_obs_asgi.metrics.catalogue import FORMS
@@ -59,6 +60,20 @@ def redact(file: BinaryIO) -> None:
     for line in redacted_lines(_lines(file), policy):
         out.write(line.encode("utf-8", "surrogateescape"))
     out.flush()
+
+
+@main.command("debug-header")
+def debug_header() -> None:
+    """
+    Print a header that debugs one request: curl -H "$(divan-obs debug-header)" URL
+
+    It is signed with OBS_DEBUG_KEY, which the service must have too, and is valid for 15 minutes. The request writes
+    all its DEBUG lines, and its trace is recorded.
+    """
+    key = _settings().console.debug_key
+    if key is None:
+        raise click.ClickException("OBS_DEBUG_KEY is not set; expected the key of the service.")
+    click.echo(f"X-Divan-Debug: {DebugKey(key).header()}")
 
 
 @main.group()

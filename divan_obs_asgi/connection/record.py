@@ -94,6 +94,7 @@ class Record:
         held: lines of frameworks about failures, in order. At the end those are written that the record's own line
             does not repeat.
         is_reported: whether the record's own line has logged `error`.
+        debug: whether all of its lines and its trace are written (OBS_DEBUG_KEY).
         watcher: is shown the calls and lines of this record; None where nobody wants them.
         trail: what the watcher keeps of them.
         log_rate, kept_lines, late_lines: the sampling decision, the flight recorder's lines, and the number of lines
@@ -124,6 +125,7 @@ class Record:
     waited_s: dict[Cause, float] | None = None
     held: list[HeldLine] | None = None
     is_reported = False
+    debug = False
     watcher: RecordWatcher | None = None
     trail: Any = None
     log_rate: float | None = None

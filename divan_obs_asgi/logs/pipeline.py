@@ -136,6 +136,9 @@ class Logs:
             return
         level = record.levelno
         writes = self._root.writes(record)
+        if not writes and request is not None and request.debug and request.outcome is None:
+            # After the end the limit of the flight recorder applies: a task may outlive its request for hours.
+            writes = self._own_loggers.include(record)
         rate = 1.0 if writes else 0.0
         if writes and level < logging.WARNING and request is not None:
             if request.outcome is None:
@@ -152,7 +155,12 @@ class Logs:
                     self._hold(request, line, level, error)  # type: ignore[arg-type]
                 else:
                     self._put(line, level, error)
-        elif request is not None and self._recorder.wants(request) and (writes or self._own_loggers.include(record)):
+        elif (
+            request is not None
+            and self._recorder.wants(request)
+            and level >= self._root.recorded_from
+            and (writes or self._own_loggers.include(record))
+        ):
             self._recorder.keep(request, kept_line(self._lines, record, request), level)
 
     def _put(self, line: bytes, level: int, error: BaseException | None) -> None:

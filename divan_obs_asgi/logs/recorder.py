@@ -42,6 +42,8 @@ class FlightRecorder:
 
     def emits_for(self, record: Record) -> bool:
         """Return whether the suppressed lines of the finished record are written."""
+        if record.debug:
+            return True
         if not self._max_lines:
             return False
         if record.outcome != "ok" or record.status >= 500:

@@ -19,11 +19,18 @@ class RootLevel:
     Args:
         level: the lowest level that is written, LOG_LEVEL.
         recorder_level: the lowest level that the flight recorder buffers; None without a recorder.
+        debug_requests: whether a request may write all of its DEBUG lines (OBS_DEBUG_KEY).
+
+    Attributes:
+        recorded_from: the lowest level that the flight recorder buffers, of the records that pass the root logger.
     """
 
-    def __init__(self, level: int, recorder_level: int | None = None) -> None:
+    def __init__(self, level: int, recorder_level: int | None = None, *, debug_requests: bool = False) -> None:
         self.level = level
-        self._recorder_level = recorder_level
+        self.recorded_from = 0
+        if debug_requests and recorder_level is not None:
+            self.recorded_from = recorder_level
+        self._recorder_level = logging.DEBUG if debug_requests else recorder_level
         self._mark: int | None = None
         self._installed = False
 

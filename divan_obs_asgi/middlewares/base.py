@@ -24,6 +24,7 @@ from divan_obs_asgi.connection.thread_waits import measure_threads
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.internal_errors import is_exit
 from divan_obs_asgi.observability.observers import Observer
+from divan_obs_asgi.ops.debug_requests import debug_requests
 from divan_obs_asgi.types import CONNECTIONS, ASGIApp, Receive, Scope, Send
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class RecordMiddleware(ABC):
             pauses.measure()
             measure_threads()
         self._find_routes()
+        if obs.settings.console.debug_key is not None:
+            debug_requests(obs)
         observes_events = type(self).observe_event is not RecordMiddleware.observe_event
         obs.observers.join(self, events=observes_events)
 

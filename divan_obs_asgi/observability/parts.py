@@ -226,7 +226,8 @@ def warn_of_misspelt_flags(misspelt: Sequence[MisspeltFlag]) -> None:
 def _root_level(settings: Settings) -> RootLevel:
     numbers = logging.getLevelNamesMapping()
     recorder_level = numbers[settings.logs.recorder_level] if settings.logs.recorder_lines else None
-    return RootLevel(numbers[settings.logs.level], recorder_level)
+    debug_requests = settings.console.debug_key is not None
+    return RootLevel(numbers[settings.logs.level], recorder_level, debug_requests=debug_requests)
 
 
 __all__ = [

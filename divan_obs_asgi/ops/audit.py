@@ -55,6 +55,10 @@ class Audit:
         """Log that an endpoint without a guard was used; within the same limit."""
         self._anonymously(scope, path, "an unauthenticated client", outcome)
 
+    def used_without_effect(self, scope: Scope, path: str, header: str) -> None:
+        """Log that a client has sent an invalid credential in a header, which was ignored; within the same limit."""
+        self._anonymously(scope, path, "an unauthenticated client", f"invalid {header} ignored")
+
     def log_unlogged(self, *, now: bool = False) -> None:
         """Log how many requests had no line of their own, once their minute is over, or `now`."""
         unlogged = self._anonymous - MAX_ANONYMOUS

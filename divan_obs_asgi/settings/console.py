@@ -65,7 +65,7 @@ class ConsoleSettings:
         "OBS_DEBUG_KEY",
         token,
         None,
-        "Key that signs the header `X-Obs-Debug`, which makes one request log all its DEBUG lines.",
+        "Key that signs `X-Divan-Debug`: a request with this header logs all its DEBUG lines, and is traced.",
         secret=True,
     )
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 from opentelemetry.context import Context
+from opentelemetry.sdk.trace import Tracer
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Span, SpanContext, format_trace_id
 from opentelemetry.trace import TracerProvider as AnyTracerProvider
 
@@ -25,6 +28,10 @@ class TracerServerSpans(ServerSpans):
         super().__init__(settings, provider)
         self._tracer = provider.get_tracer(NAME, __version__)
         self._adopt_framework_spans()
+        # A copy of the SDK's tracer that records whatever the sampler of the provider decides.
+        self._recording_tracer = copy(self._tracer)
+        if isinstance(self._recording_tracer, Tracer):
+            self._recording_tracer.sampler = ALWAYS_ON
 
     def _adopt_framework_spans(self) -> None:
         settings, provider = self._settings, self.provider
@@ -46,7 +53,8 @@ class TracerServerSpans(ServerSpans):
         return trace_id, "exported" if flush.force_flush(int(timeout_s * 1000)) else "timeout"
 
     def _new_span(self, scope: Scope, record: Record, parent: SpanContext | None, context: Context) -> Span:
-        span = self._tracer.start_span(
+        tracer = self._recording_tracer if record.debug else self._tracer
+        span = tracer.start_span(
             record.method,
             context,
             self._kind,
