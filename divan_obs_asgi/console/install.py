@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from divan_obs_asgi.console.feed import COMPONENT
@@ -21,6 +22,13 @@ def installed(obs: Observability) -> Console:
         console.timing.start()
         obs.background.when_started(COMPONENT, console.timing.start)
         weakref.finalize(obs, console.timing.stop).atexit = False
+        shared = obs.settings.metrics.multiproc_dir
+        if shared:
+            # It needs the system's file locks; without them `Workers` has refused the directory.
+            from divan_obs_asgi.console.workers.peers import RingPeers
+
+            peers = console.peers = RingPeers(console, Path(shared), obs.settings.metrics.namespace)
+            obs.background.add("console_ring", peers.run, later=True)
         return console
 
     return obs.observers.attach(COMPONENT, make)

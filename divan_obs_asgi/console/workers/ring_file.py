@@ -42,7 +42,7 @@ class RingFile:
     """
     Writes the entries of this worker to its ring file. A forked process gets a file of its own, at its first entry.
 
-    Nothing raises: failures are counted in `problems` and reported.
+    Nothing raises: failures are counted in `problems`, and those of the disk are reported.
 
     Args:
         directory: that of PROMETHEUS_MULTIPROC_DIR; created if it is missing.
@@ -198,7 +198,7 @@ class RingFile:
             try:
                 size = os.fstat(self._descriptors[0]).st_size
                 if size < self._size:
-                    self.problems["truncated"] += 1
+                    self._report("truncated", OSError("Another program has truncated the ring file."))
                     self._fill(self._descriptors[0], b"", size)
                 there = os.stat(self.directory / self.name, follow_symlinks=False)
                 if (there.st_dev, there.st_ino) == self._inode:
@@ -207,7 +207,7 @@ class RingFile:
                 if not isinstance(error, FileNotFoundError):
                     self._report("write", error)
                     return False
-            self.problems["missing"] += 1
+            self._report("missing", FileNotFoundError("The ring file is missing."))
         if self._clock() - self._retry_at < _RETRY_S and not self._descriptors:
             return False
         self._retry_at = self._clock()

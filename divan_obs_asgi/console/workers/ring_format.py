@@ -1,9 +1,10 @@
 """
 The format of ring files: what a worker keeps of the console, in a file of fixed size.
 
-A file is a head of 64 bytes (mark, size, process id, start of the worker, checksum) followed by lanes. A lane is a ring
-for some kinds of entries, so that a flood of successful requests does not overwrite the failed ones. An entry is a head
-of 24 bytes (mark, lengths of kind and data, checksum, sequence number), the kind and the data, padded to 8 bytes.
+A file is a head of 64 bytes (mark, version of the library, size, process id, start of the worker, checksum) followed by
+lanes. A lane is a ring for some kinds of entries, so that a flood of successful requests does not overwrite the failed
+ones. An entry is a head of 24 bytes (mark, lengths of kind and data, checksum, sequence number), the kind and the data,
+padded to 8 bytes.
 
 There is no pointer to the newest entry. A reader finds the entries by their marks and checksums, and orders them by
 sequence number. So a write that was interrupted, at any byte, costs only the entries that it touched.
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from zlib import crc32
 
+from divan_obs_asgi.version import __version__
+
 HEAD = 64
 # Smaller files have no room for a request with its calls and lines in each lane.
 MIN_SIZE = 128 * 1024
@@ -26,9 +29,11 @@ MAX_SIZE = 256 * 1024 * 1024
 _SHARES = {"request": 4, "failed": 4, "slow": 2, "error": 2, "state": 3, "": 1}
 
 _MARK = b"divan-r1"
+# The fields of entries change with the version of the library.
+_VERSION = crc32(__version__.encode())
 # The byte 0xFF is in no UTF-8 text, so no text of a client contains the mark of an entry.
 _ENTRY_MARK = b"\xffE1\n"
-_head = struct.Struct("<8sQQd")
+_head = struct.Struct("<8sQQQd")
 _entry = struct.Struct("<4sIIIQ")
 _summed = struct.Struct("<IIQ")
 _checksum = struct.Struct("<I")
@@ -54,7 +59,7 @@ class RingHead:
     started: float
 
     def encoded(self) -> bytes:
-        packed = _head.pack(_MARK, self.size, self.pid, self.started)
+        packed = _head.pack(_MARK, _VERSION, self.size, self.pid, self.started)
         return (packed + _checksum.pack(crc32(packed))).ljust(HEAD, b"\0")
 
 
@@ -117,9 +122,11 @@ def head_of(data: bytes) -> RingHead:
     if len(data) < HEAD:
         raise Unreadable("it is shorter than a head")
     packed = data[: _head.size]
-    mark, size, pid, started = _head.unpack(packed)
+    mark, version, size, pid, started = _head.unpack(packed)
     if mark != _MARK or _checksum.unpack_from(data, _head.size)[0] != crc32(packed):
         raise Unreadable("it is not a ring file")
+    if version != _VERSION:
+        raise Unreadable("it is of another version")
     if not MIN_SIZE <= size <= MAX_SIZE or size % 8 or not started == started:
         raise Unreadable("it has an impossible size")
     return RingHead(size, pid, started)
