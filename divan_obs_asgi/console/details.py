@@ -72,7 +72,7 @@ def row_of(
             "error": extra.error if extra is not None else "",
             "classes": classes,
             "calls": trail.count if trail is not None else 0,
-            "debug": debug,
+            "debug": debug or (extra is not None and extra.debug),
         }
     elif row["classes"] != classes:
         row = {**row, "classes": classes}

@@ -74,7 +74,9 @@ class Feed:
         if outcome != "ok" or status >= 500 or record.error is not None:
             extra = self._extra(record, is_failed=outcome in _FAILED or status >= 500)
             trail = record.trail
-        elif duration_s > requests.slow_floor_s and not record.lingers and record.kind != "websocket":
+        elif record.debug or (
+            duration_s > requests.slow_floor_s and not record.lingers and record.kind != "websocket"
+        ):
             extra = self._extra(record, is_failed=False)
         self._append(
             (
@@ -132,7 +134,7 @@ class Feed:
         if is_failed and record.trail is None:
             # Lines that are written after the end belong to it too.
             record.trail = Trail()
-        return Extra(is_failed, error_id, fields, waited)
+        return Extra(is_failed, error_id, fields, waited, record.debug)
 
     # Watcher.
 

@@ -17,12 +17,13 @@ _MOST_PENDING = 1024
 
 
 class Extra(NamedTuple):
-    """What is kept of a failed or slow request only; everything is redacted."""
+    """What is kept of a failed, slow or debugged request only; everything is redacted."""
 
     is_failed: bool
     error: str
     fields: dict[str, Any]
     waited: dict[str, float]
+    debug: bool = False
 
 
 # Start in Unix nanoseconds, kind, method, route, status, outcome, seconds, bytes, seconds to the first byte, trace id,
