@@ -24,10 +24,10 @@ _UNSURE = 4096
 
 
 class _Commands(click.Group):
-    """The commands. Two are imported only when called, so that `probe`, which runs every few seconds, starts fast."""
+    """The commands. Three are imported only when called, so that `probe`, which runs every few seconds, starts fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), "assets", "check"])
+        return sorted([*super().list_commands(ctx), "assets", "check", "top"])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name == "assets":
@@ -38,6 +38,10 @@ class _Commands(click.Group):
             from divan_obs_asgi.checks.command import check_deployment
 
             return check_deployment
+        if cmd_name == "top":
+            from divan_obs_asgi.cli.top import top
+
+            return top
         return super().get_command(ctx, cmd_name)
 
 
