@@ -81,9 +81,10 @@ def _request(url: SplitResult, token: str, timeout_s: float) -> dict[str, Any]:
     try:
         connection.request("GET", state_url(url), headers=headers)
         response = connection.getresponse()
-        if response.status != 200:
-            raise _refusal(response.status, response.getheader("retry-after", ""))
-        body = response.read(_MAX_BODY)
+        with response:
+            if response.status != 200:
+                raise _refusal(response.status, response.getheader("retry-after", ""))
+            body = response.read(_MAX_BODY)
     except TimeoutError:
         raise StateError(f"no response within {timeout_s:g} s") from None
     except (OSError, HTTPException, ValueError) as error:

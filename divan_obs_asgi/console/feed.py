@@ -74,9 +74,7 @@ class Feed:
         if outcome != "ok" or status >= 500 or record.error is not None:
             extra = self._extra(record, is_failed=outcome in _FAILED or status >= 500)
             trail = record.trail
-        elif record.debug or (
-            duration_s > requests.slow_floor_s and not record.lingers and record.kind != "websocket"
-        ):
+        elif record.debug or (duration_s > requests.slow_floor_s and not record.lingers and record.kind != "websocket"):
             extra = self._extra(record, is_failed=False)
         self._append(
             (
