@@ -16,9 +16,11 @@ from tests.servers.process import program
 PACKAGES = Path(__file__).resolve().parents[2] / "frontend"
 
 
-def visit(script: Path, **order: object) -> Any:
+def visit(script: Path, *, packages: Path = PACKAGES, patience_s: float = 4 * PATIENCE_S, **order: object) -> Any:
     """
     Run a script with `order` and the path of the browser as JSON; return the JSON that it prints.
+
+    `packages` is a folder with a lock file of npm; the script can import what that names.
 
     Raises:
         RuntimeError: if it fails, with its output.
@@ -27,10 +29,10 @@ def visit(script: Path, **order: object) -> Any:
     node = program("node", package="nodejs")
     done = subprocess.run(
         [node, str(script), json.dumps({"chromium": chromium, **order})],
-        env={**os.environ, "NODE_PATH": str(installed(PACKAGES))},
+        env={**os.environ, "NODE_PATH": str(installed(packages))},
         capture_output=True,
         text=True,
-        timeout=4 * PATIENCE_S,
+        timeout=patience_s,
         check=False,
     )
     if done.returncode:
