@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -160,3 +164,70 @@ def test_an_operator_finds_out_what_goes_wrong(redis_server: RedisServer, postgr
     assert "DEBUG" in found["level"]
     assert "restarted" in found["restarted"]
     assert "draining" in found["draining"]
+
+
+# Two workers, whose failures say which of them it was.
+SHOP = """
+import os
+
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+import divan_obs_asgi as obs
+
+async def failing(request):
+    raise ValueError("out of stock")
+
+async def worker(request):
+    return PlainTextResponse(str(os.getpid()))
+
+app = obs.wrap(Starlette(routes=[Route("/failing", failing), Route("/worker", worker)]))
+"""
+
+
+class Workers(Service):
+    """A service of two processes that share a directory."""
+
+    # The supervisor says that it runs before a worker listens.
+    ready_line: ClassVar[re.Pattern[str]] = re.compile("Application startup complete")
+
+    def command(self) -> Sequence[str]:
+        return [*super().command(), "--workers", "2"]
+
+
+def pids(url: str, path: str, count: int) -> set[int]:
+    """Ask until so many workers have answered, each on a new connection, and have met the path, too."""
+    found: set[int] = set()
+    deadline = time.monotonic() + PATIENCE_S
+    while len(found) < count:
+        assert time.monotonic() < deadline, found
+        with httpx.Client(base_url=url, timeout=PATIENCE_S) as client:
+            found.add(int(client.get("/worker").text))
+            client.get(path)
+    return found
+
+
+def test_the_failures_of_a_killed_worker_are_still_there(tmp_path: Path) -> None:
+    """Whichever worker answers, the page shows both; after one is killed, its requests stay."""
+    flags = {"OBS_CONSOLE_ENABLED": "true", "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    with closing(Workers(SHOP, flags)) as service:
+        service.start()
+        url = str(service.client.base_url).rstrip("/")
+        victim = min(pids(url, "/failing", 2))
+        orders: dict[str, Callable[[], object]] = {"kill": lambda: os.kill(victim, signal.SIGKILL)}
+        with commands(orders) as order:
+            seen: Any = visit(
+                FILES / "visit.js",
+                packages=FILES,
+                patience_s=10 * PATIENCE_S,
+                url=f"{url}/ops/console",
+                order=order,
+                token=TOKEN,
+                victim=victim,
+                visit="workers",
+            )
+    assert seen["complaints"] == []
+    assert seen["foreign"] == []
+    assert str(victim) in seen["found"]["opened"]
+    assert "ValueError" in seen["found"]["opened"]

@@ -359,4 +359,24 @@ module.exports = {
     found.draining = await text(page, '.ready');
     return found;
   },
+
+  /** Two workers, of which one is killed. */
+  async workers(page, order) {
+    await enter(page, order);
+    await page.waitForFunction(() => /^[2-9] of/.test(document.querySelector('.workers').textContent));
+    const failed = page.locator(`#panel-requests tr:has(td[data-label=Worker]:text-is("${order.victim}")):has-text("/failing") th a`);
+    await failed.first().waitFor();
+    await fetch(`${order.order}/kill`, { method: 'POST' });
+    await tab(page, 'about');
+    await page.waitForFunction(
+      (victim) => [...document.querySelectorAll('#panel-about tr')].some((row) => row.textContent.startsWith(victim) && row.textContent.includes('ended')),
+      String(order.victim),
+    );
+    // A new page, which has nothing of the time before.
+    await page.goto('about:blank');
+    await enter(page, order);
+    await failed.first().click();
+    await seen(page, '#panel-requests .detail', 'Where the time went');
+    return { opened: await text(page, '#panel-requests .detail') };
+  },
 };
