@@ -27,7 +27,15 @@ def main(folder: Path) -> None:
     with serve(FakeService().app) as serving:
         where = {"url": f"{serving.url}/ops/console", "origin": serving.url, "token": TOKEN, "folder": str(folder)}
         # The failed request, which has a bar, lines and an error.
-        visit(FILES / "visit.js", packages=FILES, patience_s=8 * PATIENCE_S, visit="looks", open=0, **where)
+        visit(
+            FILES / "visit.js",
+            packages=FILES,
+            patience_s=16 * PATIENCE_S,
+            visit="looks",
+            open=0,
+            schemes=["light", "dark"],
+            **where,
+        )
     for path in folder.glob("*.png"):
         with Image.open(path) as picture:
             picture.convert("RGB").quantize(COLOURS).save(path, optimize=True)
