@@ -12,6 +12,9 @@ from divan_obs_asgi.metrics.catalogue import as_markdown
 from divan_obs_asgi.ops_assets.dashboards import Panel, all_boards
 from divan_obs_asgi.ops_assets.parameters import Parameters
 from divan_obs_asgi.ops_assets.rules import rules
+from divan_obs_asgi.redaction.keys import CREDENTIAL, PHONE
+from divan_obs_asgi.redaction.languages import ADDRESS, BIRTH_DATE, LANGUAGES
+from divan_obs_asgi.redaction.locales import LOCALES
 from divan_obs_asgi.settings import DEFAULT_MIDDLEWARE, Flag
 from divan_obs_asgi.settings.otel_variables import OTEL_VARIABLES
 
@@ -38,6 +41,14 @@ MAIN = (
     "OTEL_TRACES_SAMPLER_ARG",
     "PROMETHEUS_MULTIPROC_DIR",
 )
+LANGUAGE_NAMES = {
+    "en": "English", "tr": "Turkish", "de": "German", "fr": "French", "es": "Spanish", "pt": "Portuguese",
+    "it": "Italian",
+    "nl": "Dutch", "pl": "Polish", "se": "Swedish", "no": "Norwegian and Danish",
+    "fi": "Finnish", "cz": "Czech", "ro": "Romanian",
+}  # fmt: skip
+# The rules whose first key is shown for each language.
+SHOWN = (CREDENTIAL, PHONE, BIRTH_DATE, ADDRESS)
 TITLES = {
     "": "The library",
     "service": "Service",
@@ -76,6 +87,21 @@ def flags() -> str:
 def redaction_flags() -> str:
     """Return the flags of redaction as a Markdown table."""
     return HEAD + "".join(row(flag, default) for flag, default in Settings.flags("redaction"))
+
+
+def locales() -> str:
+    """Return the sets of rules for countries as a Markdown table."""
+    rows = []
+    for name, locale in LOCALES.items():
+        languages = ", ".join(LANGUAGE_NAMES[each] for each in locale.languages.split())
+        found = [f"{each.title}{' beside a word' if each.words and not each.bare else ''}" for each in locale.ids]
+        keys = LANGUAGES[locale.languages.split()[0]]
+        first = [re.split(r"[,\n]", keys[rule].strip().lstrip("!"))[0] for rule in SHOWN if rule in keys]
+        shown_keys = ", ".join(f"`{example.replace(' ', '_')}`" for example in first)
+        rows.append(f"| `{name}` | {locale.country} | {languages}: {shown_keys} | {', '.join(found)} |\n")
+    return "| locale | country | keys of | national ids |\n|--------|---------|---------|--------------|\n" + "".join(
+        rows
+    )
 
 
 HEAD = "| flag | default | what it does |\n|------|---------|--------------|\n"
@@ -150,6 +176,7 @@ def written_into(text: str) -> str:
         "main flags": main_flags(),
         "flags": flags(),
         "redaction flags": redaction_flags(),
+        "locales": locales(),
         "metrics": as_markdown(FAMILIES, NAMESPACE),
         "alerts": alerts(),
         "boards": boards(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from divan_obs_asgi.redaction.keys import BODY, COOKIE, CREDENTIAL, PERSON, POSITION, split_words, words
+from divan_obs_asgi.redaction.languages import ADDRESS
 
 # A message of a form about a field: "Not a valid email address." Words of lower case, one of which says what is wrong.
 _MESSAGE = (
@@ -58,6 +59,15 @@ _REGION = re.compile(
 )
 _SIGNAL = re.compile(r"SIG[A-Z]{2,6}\d?")
 _MEASURED = re.compile(rf"[-+]?\d+(?:\.\d+)? ?{_TIME}", re.IGNORECASE)
+# An address of a machine, of a page or in memory, and words before the name of such an address.
+NETWORK = re.compile(
+    rb"(?:\d{1,3}\.){3}\d|[a-z]{2,8}://|0x[0-9a-f]|/|localhost|\[?[0-9a-f]{0,4}:[0-9a-f]{0,4}:|(?:[\w-]{1,63}\.){1,8}[a-z]{2,12}(?::\d|/|\s|\Z)"
+    rb"|(?:[0-9a-f]{2}[:-]){5}|[\w.-]{1,64}:\d{2,5}(?!\d)",
+    re.IGNORECASE,
+)
+NETWORK_WORDS = frozenset(
+    b"ip ipv4 ipv6 mac web http url email mail bind listen server host memory remote wallet".split()
+)
 _MOST_COUNT, _MOST_SMALL = 10**6, 100
 
 
@@ -97,6 +107,8 @@ def _is_plain(key: str, rule: str, value: str) -> bool:
         return (word == ("lat",) and _MEASURED.fullmatch(value) is not None) or (
             word == ("geo",) and _REGION.fullmatch(value) is not None
         )
+    if rule == ADDRESS:
+        return NETWORK.match(value.encode("ascii", "replace")) is not None
     if rule in (CREDENTIAL, COOKIE):
         return (value.isdecimal() and value.isascii() and is_count(key, int(value)) and str(int(value)) == value) or (
             split_words(key)[-1:] == ("sig",) and _SIGNAL.fullmatch(value) is not None
@@ -155,6 +167,8 @@ def is_difference(raw: bytes, begin: int, end: int) -> bool:
 _SHORTEST_PHONE = 9
 
 __all__ = [
+    "NETWORK",
+    "NETWORK_WORDS",
     "are_messages",
     "has_unit_of_time",
     "is_count",

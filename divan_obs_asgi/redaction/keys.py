@@ -275,10 +275,15 @@ KEY_RULES: tuple[KeyRule, ...] = (
         words=phrases(
             """
             lat, lon, lng, latitude, longitude, coordinates, coordinate, coords, latlng, latlon, lnglat, lonlat
-            geolocation, geohash, gps, geo point, geo location, geopoint, position exact, lat lng, long lat
+            geolocation, geohash, gps, mlat, mlon, geo point, geo location, geopoint, position exact, lat lng, long lat
             """
         ),
-        last=phrases("geo"),
+        last=phrases(
+            """
+            geo, plus code, pluscode, open location code, h 3 index, h 3 cell, h 3 id, s 2 cell, s 2 token
+            mgrs, maidenhead, what 3 words, w 3 w, ewkb, wkb, ewkt, wkt, geo hash, geojson, geo json, quadkey
+            """
+        ),
     ),
     KeyRule(
         PAYMENT,

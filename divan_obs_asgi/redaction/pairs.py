@@ -7,7 +7,15 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import NamedTuple
 
-from divan_obs_asgi.redaction.harmless import are_messages, has_unit_of_time, is_harmless_value, may_be_message
+from divan_obs_asgi.redaction.harmless import (
+    NETWORK,
+    NETWORK_WORDS,
+    are_messages,
+    has_unit_of_time,
+    is_harmless_value,
+    last_word,
+    may_be_message,
+)
 from divan_obs_asgi.redaction.keys import (
     BODY,
     GLUED_WORDS,
@@ -20,6 +28,7 @@ from divan_obs_asgi.redaction.keys import (
     split_words,
     words,
 )
+from divan_obs_asgi.redaction.languages import ADDRESS, BIRTH_DATE, NATIONAL_ID
 from divan_obs_asgi.redaction.patterns import JOINT, any_of
 from divan_obs_asgi.redaction.view import SEPARATOR, UNREAD, Found, View
 
@@ -71,6 +80,14 @@ _LONGEST_NEXT_KEY = 80
 _BLANK = re.compile(rb"\s")
 _NUMBERS = re.compile(rb"[-+]?\d[-+\d.,; \t]*(?:\d|[NSEW](?![A-Za-z]))|[-+]?\d")
 _DIALLED = re.compile(rb"\+?[\d(][\d ().\-/]{3,24}\d")
+# Ids and dates whose groups are separated by blanks.
+_ID = re.compile(
+    rb"(?:[A-Za-z]{0,4}\d{8,}|\w{1,7}(?:[ ./-]{1,2}[A-Z0-9]{0,6}\d[A-Z0-9]{0,6}){1,6}(?: [A-Z])?)(?![\w./-])"
+)
+_DATE = re.compile(
+    rb"(?:\d{1,4}(?:st|nd|rd|th)?[./ -]{1,2}(?:de |of )?(?:\d{1,2}|[A-Za-z]{3,12}\.?)[./, -]{1,2}(?:de )?\d{1,4}"
+    rb"|[A-Za-z]{3,12}\.? \d{1,2}(?:st|nd|rd|th)?,? \d{4})(?!\d)"
+)
 _IN_TAGS = re.compile(rb"[^<]+")
 _BRACKETS = re.compile(rb"[\[\]{}()\"']")
 _CLOSING = {b"[": b"]", b"{": b"}", b"(": b")"}
@@ -127,7 +144,7 @@ _AMOUNT = re.compile(rb"\d+(?:\.\d+)?\s?(?:[kKmMgG]i?)?[bB](?:ytes?)?\b|\d+ (?:c
 # `Authorization` and `Cookie` are headers, whose values have spaces and semicolons.
 _TO_THE_END = words("cookie set-cookie set_cookie authorization proxy-authorization proxy_authorization")
 # Their values do not end at the next blank.
-_SENTENCES = frozenset({BODY, PERSON, PHONE, POSITION})
+_SENTENCES = frozenset({BODY, PERSON, PHONE, POSITION, ADDRESS, BIRTH_DATE, NATIONAL_ID})
 # Values inside something: Rust, Haskell and Swift; Go; PHP's var_dump; YAML's tags and anchors.
 _WRAPPER = re.compile(
     rb"(?:(?:Some|Just|Ok|Optional|Secret|Value|String|Text|Right)[( ]\s?|\[\]string\{|string\(\d{1,6}\) "
@@ -352,6 +369,15 @@ def _value(raw: bytes, start: int, key_start: int, key: _Key, glued: bool, ends:
             return None if key.text == "lat" and has_unit_of_time(raw, numbers.end()) else numbers.span()
         if key.rule == PHONE and (dialled := _DIALLED.match(raw, begin)):
             return dialled.span()
+        if key.rule == BIRTH_DATE and (date := _DATE.match(raw, begin)):
+            return date.span()
+        if key.rule == NATIONAL_ID and (number := _ID.match(raw, begin)):
+            return number.span()
+        if key.rule == ADDRESS and (NETWORK.match(raw, begin) or last_word(raw, key_start) in NETWORK_WORDS):
+            return None
+        if key.rule == ADDRESS and raw[key_start - 1 : key_start] not in (b'"', b"'", b"&", b"?"):
+            # `adres: Moda Cad. No: 5` has a colon of its own.
+            return _run(_LINE, raw, begin, ends) if raw[start - 1] == 58 else _sentence(_WORDS, raw, begin, ends)
         if key.rule in (BODY, PERSON) and raw[key_start - 1 : key_start] not in (b'"', b"'"):
             if key.rule == PERSON:
                 return _sentence(_NAMES, raw, begin, ends)

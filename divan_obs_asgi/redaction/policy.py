@@ -11,7 +11,9 @@ from typing import Any, Protocol, Self
 import orjson
 
 from divan_obs_asgi.redaction.harmless import is_harmless_value
-from divan_obs_asgi.redaction.keys import KeyIndex, KeyRule, phrases
+from divan_obs_asgi.redaction.keys import POSITION, KeyIndex, KeyRule, phrases
+from divan_obs_asgi.redaction.locales import DEFAULT_LOCALES, locale_rules
+from divan_obs_asgi.redaction.places import is_place, names_place
 from divan_obs_asgi.redaction.pseudonyms import IpPolicy, Pseudonyms, UserIdPolicy
 from divan_obs_asgi.redaction.rules import DEFAULT_RULES, KEEP, FieldRule, Rule, TextRule
 from divan_obs_asgi.redaction.siblings import is_input, rule_beside
@@ -77,6 +79,9 @@ class Flags(Protocol):
     @property
     def hash_key(self) -> str | None: ...
 
+    @property
+    def locales(self) -> tuple[str, ...]: ...
+
 
 class RedactionPolicy:
     """
@@ -92,6 +97,7 @@ class RedactionPolicy:
         user_id: the policy for keys like `user_id`: drop, keyed hash or keep.
         ip: the policy for keys like `client_ip`: drop, keyed hash, network or keep.
         hash_key: the key of the hashes.
+        locales: names of `divan_obs_asgi.redaction.locales.LOCALES`, whose rules are added.
         limits: the limits of a result.
         count: called with the name of the rule at every redaction.
 
@@ -108,6 +114,7 @@ class RedactionPolicy:
         user_id: UserIdPolicy = "drop",
         ip: IpPolicy = "drop",
         hash_key: str | None = None,
+        locales: Iterable[str] = DEFAULT_LOCALES,
         limits: Limits = _DEFAULT_LIMITS,
         count: Callable[[str], object] | None = None,
     ) -> None:
@@ -118,10 +125,11 @@ class RedactionPolicy:
             "user_id": user_id,
             "ip": ip,
             "hash_key": hash_key,
+            "locales": tuple(locales),
             "limits": limits,
             "count": count,
         }
-        rules = self._options["rules"]
+        rules = (*self._options["rules"], *locale_rules(self._options["locales"]))
         key_rules = _key_rules(rules, self._options["keys"])
         self._own: tuple[FieldRule, ...] = tuple(
             rule for rule in rules if not isinstance(rule, (KeyRule, TokenShape, TextRule))
@@ -149,6 +157,7 @@ class RedactionPolicy:
             flags.user_id,
             flags.ip,
             flags.hash_key,
+            tuple(flags.locales),
         )
         # The bundles of a process usually have the same flags, so one policy caches the keys and texts of all.
         of_flags: Callable[..., Any] = _of_flags if rules is DEFAULT_RULES else _of_flags.__wrapped__
@@ -285,8 +294,11 @@ class RedactionPolicy:
             if replacement is not KEEP:
                 return replacement
         name = self._keys.rule_for(key)
-        if name is None and not self._own and key in self._clean and not is_input(key):
-            _remember(self._plain_keys, key)
+        if name is None:
+            if is_place(key, value):
+                name = POSITION
+            elif not self._own and key in self._clean and not is_input(key) and not names_place(key):
+                _remember(self._plain_keys, key)
         if name is None or value is None or isinstance(value, bool) or value == "":
             return value
         if is_harmless_value(key, name, value):
@@ -410,8 +422,9 @@ def _of_flags(
     user_id: UserIdPolicy,
     ip: IpPolicy,
     hash_key: str | None,
+    locales: tuple[str, ...],
 ) -> RedactionPolicy:
-    return cls(rules, keys=keys, allow_keys=allow_keys, user_id=user_id, ip=ip, hash_key=hash_key)
+    return cls(rules, keys=keys, allow_keys=allow_keys, user_id=user_id, ip=ip, hash_key=hash_key, locales=locales)
 
 
 def _key_rules(rules: Iterable[Rule], keys: tuple[str, ...]) -> list[KeyRule]:

@@ -18,6 +18,7 @@ from divan_obs_asgi.redaction.credentials import (
 from divan_obs_asgi.redaction.databases import VALUES_SIGN, find_values
 from divan_obs_asgi.redaction.keys import KEY_RULES, KeyRule
 from divan_obs_asgi.redaction.numbers import find_cards, find_ibans, find_positions
+from divan_obs_asgi.redaction.positions import NOTATIONS
 from divan_obs_asgi.redaction.queries import QUERIES_SIGN, find_queries
 from divan_obs_asgi.redaction.tokens import TOKEN_SHAPES, TokenShape
 from divan_obs_asgi.redaction.urls import CALLED_SIGN, find_called
@@ -94,6 +95,7 @@ DEFAULT_RULES: tuple[Rule, ...] = (
     TextRule(find_cards, r"(?:\d(?:[ +-]|%[0-9A-Fa-f]{2})?){12}\d"),
     TextRule(find_ibans, r"[A-Z]{2}\d\d(?:(?:[ +-]|%[0-9A-Fa-f]{2})?[A-Z0-9]){11}"),
     TextRule(find_positions, r"\.\d{4,17}(?:[\s,;/|+:=NSnslongitude\x00-]|%[0-9A-Fa-f]{2}){1,40}\d{1,3}\.\d{4}"),
+    *(TextRule(notation.find, notation.sign) for notation in NOTATIONS),
 )
 
 __all__ = ["DEFAULT_RULES", "KEEP", "FieldRule", "Keep", "Rule", "TextRule"]

@@ -29,8 +29,8 @@ JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | Non
 
 # Most readers of JSON use IEEE 754 doubles for all numbers. These are exact up to here.
 _EXACT = 2**53
-# A number from here on may be a card number.
-_CARD_SIZED = 10**12
+# A number from here on may be a card number or a national id.
+_CARD_SIZED = 10**10
 _CUT = "[cut:"
 _REST = "..."
 _OWN = (_CUT, "[redacted:type ")
@@ -39,9 +39,9 @@ _SHORT = 80
 _SCALAR = 4
 # Keys in `errors()` of pydantic and FastAPI whose values may contain a client's input.
 _INPUTS = frozenset({"loc", "msg", "input", "ctx", "url"})
-# Ids and times, which are not secrets.
+# Ids and times, which are not secrets; but not positions in well-known binary.
 ID = re.compile(
-    r"(?=[0-9]*[a-f])[0-9a-f]{16,64}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+    r"(?=[0-9]*[a-f])(?!01[0-9a-f]{4}0000|01[0-9a-f]{2}0000[2468ace]0|00[02468ace]0[0-9a-f]{2}0)[0-9a-f]{16,64}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
 )
 _LISTS = (list, tuple, Set, deque)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from divan_obs_asgi.redaction.locales import DEFAULT_LOCALES, LOCALES
 from divan_obs_asgi.redaction.pseudonyms import IP_POLICIES, USER_ID_POLICIES
 from divan_obs_asgi.settings.flag import flag
-from divan_obs_asgi.settings.parsers import boolean, key_words, one_of, secret_text
+from divan_obs_asgi.settings.parsers import boolean, key_words, one_of, secret_text, some_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,13 @@ class RedactionSettings:
     )
     hash_key: str | None = flag(
         "OBS_REDACT_HASH_KEY", secret_text, None, "Key for `hash`; at least 16 characters.", secret=True
+    )
+    locales: tuple[str, ...] = flag(
+        "OBS_REDACT_LOCALES",
+        some_of(*LOCALES),
+        DEFAULT_LOCALES,
+        "Countries whose keys, national ids and phone numbers are redacted as well, separated by commas: `tr,br,us`. "
+        "An empty value turns them off.",
     )
     error_bodies: bool = flag(
         "OBS_REDACT_ERROR_BODIES", boolean, False, "Redact text bodies of responses with status 500 and above."

@@ -9,8 +9,9 @@ from pathlib import Path
 from random import Random
 
 from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.redaction.locales import LOCALES
 from divan_obs_asgi.testing.secrecy import surviving
-from tests.data.redaction import held_out, learned
+from tests.data.redaction import held_out, learned, local_makers
 from tests.data.redaction.makers import Kind, entries
 
 DATA = Path(__file__).parents[1] / "data" / "redaction"
@@ -45,12 +46,22 @@ def made(kinds: Mapping[str, Kind]) -> dict[str, list[Case]]:
 
 def of_learned_makers() -> dict[str, list[Case]]:
     """Return the cases of the makers that rules were written for."""
-    return made(learned.KINDS)
+    return made(learned.KINDS) | _local(held_out=False)
 
 
 def of_held_out_makers() -> dict[str, list[Case]]:
     """Return the cases of the makers that no rule was written or changed for."""
-    return made(held_out.KINDS)
+    return made(held_out.KINDS) | _local(held_out=True)
+
+
+def _local(*, held_out: bool) -> dict[str, list[Case]]:
+    kinds = local_makers.kinds(Random(20261130), held_out=held_out)
+    return {name: [Case(name, *entry) for entry in entries] for name, entries in kinds.items()}
+
+
+def policy_for(kind: str) -> RedactionPolicy:
+    """Return the policy for a kind: with all locales together for the kinds of a country."""
+    return RedactionPolicy(locales=LOCALES) if kind.startswith("locale_") else RedactionPolicy()
 
 
 def of_programs() -> dict[str, list[Case]]:

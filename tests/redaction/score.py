@@ -14,8 +14,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from divan_obs_asgi.redaction import RedactionPolicy
-from tests.redaction.corpus import DATA, Case, load, of_held_out_makers, of_learned_makers, of_programs, survivors
+from tests.redaction.corpus import (
+    DATA,
+    Case,
+    load,
+    of_held_out_makers,
+    of_learned_makers,
+    of_programs,
+    policy_for,
+    survivors,
+)
 
 HELD_OUT = "held-out makers"
 
@@ -50,10 +58,10 @@ class Score:
 
 def scores(kinds: Mapping[str, Iterable[Case]] | None = None) -> dict[str, Score]:
     """Return the score of each kind; by default of the kinds in the corpus on disk."""
-    policy = RedactionPolicy()
     found: dict[str, Score] = {}
     for kind, cases in (load() if kinds is None else kinds).items():
         score = found[kind] = Score()
+        policy = policy_for(kind)
         for case in cases:
             score.add(case, case.redacted(policy))
     return found

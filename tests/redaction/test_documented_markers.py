@@ -64,6 +64,7 @@ def test_every_marker_that_a_rule_writes_is_documented() -> None:
         ("email", "to ada@example.org"),
         ("phone", "call +44 20 7946 0958"),
         ("position", "at 52.520008, 13.404954"),
+        ("national_id", "id 10000000146"),
         ("card", "paid with 4111 1111 1111 1111"),
         ("iban", "to DE89370400440532013000"),
         ("bearer", "Bearer abcdefgh12345678"),

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a list of fragments.
 """Time is linear in the input, for whatever repetition a client can send: the search for a bad one is a part of it."""
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from divan_obs_asgi.redaction import DEFAULT_RULES, KeyRule, Limits, RedactionPolicy, TokenShape
+from divan_obs_asgi.redaction.locales import LOCALES
 
 # The whole text goes through the detectors.
 UNCUT = RedactionPolicy(limits=Limits(text=0))
@@ -84,9 +86,20 @@ WITH_BLANKS = [
 ]
 
 
+# Notations of positions, national ids, and words beside a phone number.
+LOCAL = [
+    "lat 52.52 lon ", "lat 52.52 ", "lon: 1.5, lat: ", "lat/lon 1.5,", "gps ", "52.52 N, ", "N52.52 E", "!3d1.5!4d", "!3d1", "@1.5,2.5,",
+    "map=1/1.5/", "?q=1.5,", "?ll=1.5%2C", "geo:1,", "52 31 12 N ", "52'31'12\"N13'24'", "N 52 31.2 E ", "4807.038,N,", "+52.5200+013.4050",
+    "-12-123", "9F4MGC22+", "GC22+22 ", "0101000020", "0101000000aaaaaaaaaaaaaaaa", "00000000", "POINT(1.5 2.5", "POINT(", "1.5 2.5,", "((1.5",
+    "891f1d48177ffff", "8f8f", "///a.b", "///filled.count.", "abc.abc.", "location: {x: 1.5, y: ", "x=1.5,y=", "geo:{x=1.5 ", "33U UU 1",
+    "10000000146", "123.456.789-", "123-45-", "tel ", "tel 0", "cep 0 (5", "gsm 1 2 3 4 5 6 7 ", "0 532 ", "ssn 1", "a-1", "AB123456", "RSSMRA",
+    "kimlik ", "tc_kimlik_", "adres: ", "adres=a ", "dogum tarihi: 1 ", "tckn: 1 ", "sifre: ", "sifre=", "dob: 1 de ", "tckn: A 1",
+]  # fmt: skip
+
+
 def fragments() -> list[str]:
     """Return what rules look for: prefixes of tokens, the last words of keys, and the beginnings of all else."""
-    found = [*KNOWN, *PATTERNS.split(), *WITH_BLANKS]
+    found = [*KNOWN, *PATTERNS.split(), *WITH_BLANKS, *LOCAL]
     for rule in DEFAULT_RULES:
         if isinstance(rule, TokenShape):
             found += rule.prefixes[:2]
@@ -183,6 +196,16 @@ def test_no_end_that_comes_late_is_quadratic(beginning: str) -> None:
 def test_no_combination_is_quadratic(beginning: str, parts: list[str], end: str) -> None:
     """What nobody has thought of."""
     assert_linear(beginning, "".join(parts), end)
+
+
+@pytest.mark.parametrize("glue", ["", " ", "-", ".", ",", "(", "'", "="])
+def test_no_rule_of_a_place_or_a_country_is_quadratic(glue: str) -> None:
+    """With all locales together, whose words and ids are the most that a policy may have."""
+    policy = RedactionPolicy(limits=Limits(text=0), locales=LOCALES)
+    for fragment in LOCAL:
+        for end in ("", "1", " x"):
+            power = grows("", fragment + glue, end, policy)
+            assert power < MOST, f"{fragment + glue!r} {end!r} grows with the power {power:.2f} of its length"
 
 
 # Each would read the rest of the text again at every prefix.
