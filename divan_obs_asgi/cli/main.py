@@ -15,6 +15,7 @@ from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics import FAMILIES
 from divan_obs_asgi.metrics.catalogue import FORMS
 from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.redaction.explain import Explainer, Report
 from divan_obs_asgi.redaction.lines import MAX_LINE, redacted_lines
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.version import __version__
@@ -53,14 +54,32 @@ def main() -> None:
 
 @main.command()
 @click.argument("file", type=click.File("rb"), default="-")
-def redact(file: BinaryIO) -> None:
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Print below each line which rule redacted what, and which values stayed.",
+)
+@click.option("--report", is_flag=True, help="Print counts by rule with ten redacted contexts of each, and no lines.")
+def redact(file: BinaryIO, *, explain: bool, report: bool) -> None:
     """
     Print FILE (default: standard input) without its secrets.
 
-    The OBS_REDACT_* flags apply, as in the service. JSON lines remain JSON lines.
+    The OBS_REDACT_* flags apply, as in the service. JSON lines remain JSON lines. With both --explain and
+    --report, the lines come first.
     """
-    policy = RedactionPolicy.from_settings(_settings().redaction)
+    settings = _settings().redaction
+    policy = RedactionPolicy.from_settings(settings)
     out = sys.stdout.buffer
+    if explain or report:
+        counts = Report()
+        for explained in Explainer(policy, settings.locales).explained(_lines(file)):
+            counts.add(explained)
+            if explain:
+                out.write(str(explained).encode("utf-8", "surrogateescape"))
+        if report:
+            out.write(str(counts).encode("utf-8", "surrogateescape"))
+        out.flush()
+        return
     for line in redacted_lines(_lines(file), policy):
         out.write(line.encode("utf-8", "surrogateescape"))
     out.flush()
