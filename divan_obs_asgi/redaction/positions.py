@@ -140,12 +140,12 @@ NOTATIONS: tuple[Notation, ...] = (
     # `52°31'12"N 13°24'18"E`, `N 52° 31.200 E 013° 24.300`
     Notation(
         rf"(?<![\w.]){_DMS}[NS](?:orth|outh)?[,;/ ]{{0,4}}{_DMS}[EWO](?![A-Za-z0-9])",
-        r"[NS](?:orth|outh)?(?:[,;/ +]|%20|%2[Cc]){0,4}\d{1,3}(?:[^\w.,;\n]|[dzo])",
+        r"[NS](?:orth|outh)?(?:[,;/ +]|%20|%2[Cc]){0,4}\d{1,3}(?:%[0-9A-F]{2}|[^\w.,;\n]|[dzo]|deg){1,6}\d",
         form="numbers",
     ),
     Notation(
         rf"(?<![A-Za-z0-9])[NS] {{0,2}}{_DMS}[,;/ ]{{0,4}}[EWO] {{0,2}}{_DMS}",
-        r"[^\w\n][EWO](?: |\+|%20){0,2}\d{1,3}[^\w.,;\n]",
+        r"[^\w\n][EWO](?: |\+|%20){0,2}\d{1,3}(?:%[0-9A-F]{2}|[^\w.,;\n]|[dzo]|deg){1,6}\d",
         form="numbers",
     ),
     # NMEA 0183: `4807.038,N,01131.000,E`; APRS: `4903.50N/07201.75W`
@@ -159,12 +159,12 @@ NOTATIONS: tuple[Notation, ...] = (
     # Open Location Code: `9F4MGC22+22`; the short form before the name of a town
     Notation(
         rf"(?<![A-Za-z0-9])(?P<code>[2-9C][2-9CFGHJMPQRV][{_PLUS}]{{6}}(?:\+|%2[Bb])[{_PLUS}]{{2,7}})(?![A-Za-z0-9+])",
-        rf"(?:\+|%2[Bb])[{_PLUS}]{{2}}",
+        rf"[{_PLUS}](?:\+|%2[Bb])[{_PLUS}]{{2}}",
         _is_plus_code,
     ),
     Notation(
         rf"(?<![A-Za-z0-9])(?P<code>(?P<at>[{_PLUS}]{{4,6}}(?:\+|%2[Bb])[{_PLUS}]{{2,3}})),?(?: |%20)[A-Z][a-z]{{2}}",
-        rf"(?:\+|%2[Bb])[{_PLUS}]{{2,3}},?(?: |%20)[A-Z]",
+        rf"[{_PLUS}](?:\+|%2[Bb])[{_PLUS}]{{2,3}},?(?: |%20)[A-Z]",
         _is_plus_code,
     ),
     # Well-known binary in hexadecimal digits, with or without the reference system (EWKB)
