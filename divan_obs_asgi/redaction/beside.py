@@ -29,7 +29,7 @@ _OTHER = frozenset(
     epoch timestamp ts chunk block port position bytes byte length version siparis fatura
     """.split()
 )
-_NAMED_COST = 64
+_NAMED_COST = 320
 
 
 def _valid(text: str) -> bool:
