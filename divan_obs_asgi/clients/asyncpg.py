@@ -12,6 +12,7 @@ from typing import Any
 
 from divan_obs_asgi.clients.calls import Method, wrap_async
 from divan_obs_asgi.clients.description import Description, Descriptions, Server
+from divan_obs_asgi.clients.pools import wrap_pool_async
 from divan_obs_asgi.clients.sql import argument, size_of
 
 
@@ -71,7 +72,7 @@ METHODS = (
     *(Method(_STATEMENT, name, wrap_async, "sql", _prepared) for name in ("fetch", "fetchval", "fetchrow")),
     *(Method(_STATEMENT, name, wrap_async, "sql", _prepared_many) for name in ("executemany", "fetchmany")),
     *(Method(_CURSOR, name, wrap_async, "sql", _prepared) for name in ("_bind_exec", "_exec")),
-    Method("asyncpg.pool.Pool", "_acquire", wrap_async, "pool"),
+    Method("asyncpg.pool.Pool", "_acquire", wrap_pool_async, "pool"),
 )
 
 __all__ = ["METHODS"]

@@ -30,18 +30,33 @@ class CallSpans(Protocol):
         """Return a started span; None if the call is not recorded."""
 
 
+class PoolWatcher(Protocol):
+    """Is called for each attempt to get a connection from one pool. Its methods never raise."""
+
+    def watches(self, pool: object) -> bool:
+        """Return whether this is the pool."""
+
+    def begin(self) -> None:
+        """Note that an attempt begins; `end` follows, in any thread."""
+
+    def end(self, seconds: float, error: BaseException | None) -> None:
+        """Note that an attempt has ended; `error` is what it has raised."""
+
+
 class Library:
     """
     What the calls of a patched library are reported to.
 
     Attributes:
         spans: None while the library's calls get no spans.
+        pools: the watchers of its pools.
     """
 
-    __slots__ = ("spans",)
+    __slots__ = ("pools", "spans")
 
     def __init__(self) -> None:
         self.spans: CallSpans | None = None
+        self.pools: tuple[PoolWatcher, ...] = ()
 
 
 @functools.cache
@@ -173,6 +188,7 @@ __all__ = [
     "Describe",
     "Library",
     "Method",
+    "PoolWatcher",
     "library",
     "wrap_async",
     "wrap_result",

@@ -1,5 +1,5 @@
 """
-Patches client libraries once in a process, for spans and for wait times.
+Patches client libraries once in a process, for spans, for wait times and for the metrics of pools.
 
 A patch belongs to the process, as its library does. It is applied while somebody uses it, whoever came first.
 """
@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from divan_obs_asgi.clients import aiosqlite, asyncpg, http, psycopg, redis, sqlalchemy
-from divan_obs_asgi.clients.calls import CallSpans, Method, library
+from divan_obs_asgi.clients.calls import CallSpans, Method, PoolWatcher, library
 
 _METHODS: Mapping[str, Sequence[Method]] = {
     "httpx": http.HTTPX,
@@ -29,7 +29,7 @@ LIBRARIES = tuple(_METHODS)
 
 
 class PatchedLibrary:
-    """The methods of one library, patched while its calls are traced or timed."""
+    """The methods of one library, patched while its calls are traced or timed, or its pools watched."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -48,7 +48,7 @@ class PatchedLibrary:
         self._library.spans = spans
         self._apply()
         # Of a version without these methods.
-        if not any(self._methods(timed=False)):
+        if not any(method.describe is not None for _, method in self._methods()):
             self.end_tracing()
             return False
         return True
@@ -68,10 +68,18 @@ class PatchedLibrary:
         self._timers -= 1
         self._apply()
 
+    def watch(self, watcher: PoolWatcher) -> None:
+        """Call `watcher` for each attempt to get a connection from its pool, from now on."""
+        self._library.pools = (*self._library.pools, watcher)
+        self._apply()
+
+    def end_watching(self, watcher: PoolWatcher) -> None:
+        """Undo one call of `watch`."""
+        self._library.pools = tuple(one for one in self._library.pools if one is not watcher)
+        self._apply()
+
     def _apply(self) -> None:
-        wanted = {}
-        if self._timers or self.is_traced:
-            wanted = {(owner, method.name): method for owner, method in self._methods(timed=self._timers > 0)}
+        wanted = {(owner, method.name): method for owner, method in self._methods()}
         for place in [*self._placed]:
             if place not in wanted:
                 self._restore(*place)
@@ -88,10 +96,13 @@ class PatchedLibrary:
         if vars(owner).get(name) is after:
             setattr(owner, name, before)
 
-    def _methods(self, *, timed: bool) -> Iterator[tuple[Any, Method]]:
-        for method in _METHODS[self.name]:
-            if not timed and method.describe is None:
-                continue
+    def _needs(self, method: Method) -> bool:
+        if self._timers or (self.is_traced and method.describe is not None):
+            return True
+        return method.cause == "pool" and bool(self._library.pools)
+
+    def _methods(self) -> Iterator[tuple[Any, Method]]:
+        for method in filter(self._needs, _METHODS[self.name]):
             module, _, owner_name = method.owner.rpartition(".")
             try:
                 owner = getattr(import_module(module), owner_name)

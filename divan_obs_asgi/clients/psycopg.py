@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from divan_obs_asgi.clients.calls import Method, wrap_async, wrap_sync
 from divan_obs_asgi.clients.description import Description, Descriptions, Server
+from divan_obs_asgi.clients.pools import wrap_pool_async, wrap_pool_sync
 from divan_obs_asgi.clients.sql import argument, size_of
 
 # Asking libpq for these costs more than the rest of a span.
@@ -51,8 +52,8 @@ METHODS = (
     Method("psycopg.AsyncServerCursor", "execute", wrap_async, "sql", _statement),
     *(Method("psycopg.Connection", name, wrap_sync, "sql") for name in ("commit", "rollback")),
     *(Method("psycopg.AsyncConnection", name, wrap_async, "sql") for name in ("commit", "rollback")),
-    Method("psycopg_pool.ConnectionPool", "getconn", wrap_sync, "pool"),
-    Method("psycopg_pool.AsyncConnectionPool", "getconn", wrap_async, "pool"),
+    Method("psycopg_pool.ConnectionPool", "getconn", wrap_pool_sync, "pool"),
+    Method("psycopg_pool.AsyncConnectionPool", "getconn", wrap_pool_async, "pool"),
 )
 
 __all__ = ["METHODS"]

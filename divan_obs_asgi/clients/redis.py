@@ -8,6 +8,7 @@ from typing import Any
 
 from divan_obs_asgi.clients.calls import Method, wrap_async, wrap_sync
 from divan_obs_asgi.clients.description import Description, Descriptions, Server
+from divan_obs_asgi.clients.pools import wrap_pool_async, wrap_pool_sync
 
 
 @lru_cache(maxsize=256)
@@ -74,8 +75,8 @@ METHODS = (
     Method("redis.asyncio.client.Pipeline", "execute", wrap_async, "redis", _pipeline),
     Method("redis.asyncio.cluster.RedisCluster", "execute_command", wrap_async, "redis", _command),
     Method("redis.asyncio.cluster.ClusterPipeline", "execute", wrap_async, "redis", _pipeline),
-    *(Method(f"redis.connection.{pool}", "get_connection", wrap_sync, "pool") for pool in _POOLS),
-    *(Method(f"redis.asyncio.connection.{pool}", "get_connection", wrap_async, "pool") for pool in _POOLS),
+    *(Method(f"redis.connection.{pool}", "get_connection", wrap_pool_sync, "pool") for pool in _POOLS),
+    *(Method(f"redis.asyncio.connection.{pool}", "get_connection", wrap_pool_async, "pool") for pool in _POOLS),
 )
 
 __all__ = ["METHODS"]

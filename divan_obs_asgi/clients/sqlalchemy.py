@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 from divan_obs_asgi.clients.calls import Describe, Library, Method, library, wrap_sync
 from divan_obs_asgi.clients.description import Description, Descriptions, Server
+from divan_obs_asgi.clients.pools import wrap_pool_sync
 from divan_obs_asgi.connection.wait_times import Cause
 
 # SQLAlchemy's names of the drivers that are patched themselves, and their libraries.
@@ -63,7 +64,7 @@ METHODS = (
     Method(_CONNECTION, "_exec_single_context", _wrap_unpatched, "sql", _executed),
     Method(_CONNECTION, "_exec_insertmany_context", _wrap_unpatched, "sql", _executed),
     *(Method(_CONNECTION, name, _wrap_unpatched, "sql") for name in ("_commit_impl", "_rollback_impl")),
-    Method("sqlalchemy.pool.base.Pool", "connect", wrap_sync, "pool"),
+    Method("sqlalchemy.pool.base.Pool", "connect", wrap_pool_sync, "pool"),
 )
 
 __all__ = ["METHODS"]

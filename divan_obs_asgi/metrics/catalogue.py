@@ -23,6 +23,7 @@ from divan_obs_asgi.metrics.family import (
     JOB_BUCKETS_S,
     LAG_BUCKETS_S,
     MEMBER_BUCKETS,
+    POOL_BUCKETS_S,
     RADIUS_CLASSES_M,
     SHIFT_BUCKETS,
     SIZE_BUCKETS,
@@ -317,6 +318,33 @@ class Catalogue:
         "PostgreSQL latency of SELECT 1 in seconds, with buckets for quantiles.",
         "probes",
         DEPENDENCY_BUCKETS_S,
+    )
+
+    # Connection pools. The label `pool` is the name that the service has registered. Each worker has pools of its own.
+    pool_connections = gauge(
+        "pool_connections", ["pool", "state"], "Connections of a pool, by state: in_use or idle.", "pools"
+    )
+    pool_limit = gauge(
+        "pool_limit", ["pool"], "Maximum number of connections of a pool; absent for a pool without a limit.", "pools"
+    )
+    pool_waiting = gauge(
+        "pool_waiting",
+        ["pool"],
+        "Callers that wait for a connection of a pool, or for a new connection to open.",
+        "pools",
+    )
+    pool_wait = histogram(
+        "pool_wait_seconds",
+        ["pool"],
+        "Seconds from a request to a pool until it returned a connection or failed.",
+        "pools",
+        POOL_BUCKETS_S,
+    )
+    pool_exhausted = counter(
+        "pool_exhausted_total",
+        ["pool"],
+        "Requests to a pool that got no connection because all were in use: refused, timed out or cancelled.",
+        "pools",
     )
 
     # Jobs.

@@ -33,6 +33,8 @@ LAG_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 DEPENDENCY_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 # Few, because each route has up to nine causes.
 WAIT_BUCKETS_S = (0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 5.0)
+# A free connection is there at once, a new one takes some milliseconds, and SQLAlchemy gives up after 30 s.
+POOL_BUCKETS_S = (0.001, 0.005, 0.025, 0.1, 0.25, 1.0, 5.0, 30.0)
 # The limits of good and poor in web-vitals 6: INP 0.2 and 0.5 s, TTFB 0.8 and 1.8, FCP 1.8 and 3, LCP 2.5 and 4.
 VITAL_BUCKETS_S = (0.2, 0.5, 0.8, 1.8, 2.5, 3.0, 4.0)
 # The limits of good and poor for CLS, a score.
@@ -142,6 +144,7 @@ __all__ = [
     "JOB_BUCKETS_S",
     "LAG_BUCKETS_S",
     "MEMBER_BUCKETS",
+    "POOL_BUCKETS_S",
     "RADIUS_CLASSES_M",
     "SHIFT_BUCKETS",
     "SIZE_BUCKETS",

@@ -47,6 +47,7 @@ from divan_obs_asgi.probes.engine.registry import ProbeRegistry
 from divan_obs_asgi.probes.heartbeat import HeartbeatProbe
 from divan_obs_asgi.probes.lifespan import LifespanProbe
 from divan_obs_asgi.redaction import RedactionPolicy
+from divan_obs_asgi.runtime.pools import PoolRegistry
 from divan_obs_asgi.runtime.stalls import RecentStalls
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing.spans.internal import SpanFactory, tracer_of
@@ -83,6 +84,7 @@ class Observability:
         work: makes spans for the application's own work: `work.span`, `work.traced`, `work.background`.
         background: the library's background tasks.
         drain: shuts the service down without losing requests: `drain.on_start(callback)`, `drain.start("maintenance")`.
+        pools: exposes metrics of connection pools: `pools.register("main", engine)`.
         jobs: the functions that `@observability.job(name)` has registered, by name.
         built_stacks: the middlewares of the stacks that were built with this bundle.
         authorize: the application's own check for the guarded endpoints.
@@ -103,6 +105,7 @@ class Observability:
     background: Background
     drain: Drain
     jobs: Jobs
+    pools: PoolRegistry
     authorize: Authorize | None = None
     new_request_id: NewId = uuid4
     operations: Operations = field(default_factory=Operations)
@@ -178,6 +181,7 @@ class Observability:
         )
         log = build_log(settings, lines, metrics, faults, log_stream)
         spans = build_spans(settings, tracer_provider, span_exporter, metrics, policy, faults, log.sink, log_stream)
+        pools = PoolRegistry(metrics, faults, observing=settings.enabled and settings.metrics.enabled)
         probes = ProbeRegistry(
             metrics,
             metrics.counting(policy, "health"),
@@ -186,6 +190,7 @@ class Observability:
             fail_after=settings.health.fail_after,
             recover_after=settings.health.recover_after,
             is_draining=lambda: drain.active,
+            registered=pools.register_probe,
         )
         drain = build_drain(settings, metrics, probes, faults)
         work = SpanFactory(tracer_of(spans.provider if spans is not None else None), metrics.counting(policy, "span"))
@@ -201,9 +206,10 @@ class Observability:
             HeartbeatProbe(),
             faults,
             work,
-            build_background(settings, metrics, faults, stalls),
+            build_background(settings, metrics, faults, stalls, pools),
             drain,
             Jobs(metrics, work, metrics.counting(policy, "log"), faults, observing=settings.enabled),
+            pools,
             authorize,
             new_request_id=GENERATORS[settings.requests.id_format]
             if new_request_id is None

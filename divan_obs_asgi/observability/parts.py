@@ -21,6 +21,7 @@ from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.probes.engine.registry import ProbeRegistry
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.runtime.gc_freeze import freeze_once
+from divan_obs_asgi.runtime.pools import PoolRegistry
 from divan_obs_asgi.runtime.process import register_process_collectors, set_build_info
 from divan_obs_asgi.runtime.redis_streams import RedisStreams, client_factory
 from divan_obs_asgi.runtime.stalls import RecentStalls
@@ -152,8 +153,10 @@ def build_spans(
     )
 
 
-def build_background(settings: Settings, metrics: Metrics, faults: InternalErrors, stalls: RecentStalls) -> Background:
-    """Return the background tasks that report on the process and its Redis streams."""
+def build_background(
+    settings: Settings, metrics: Metrics, faults: InternalErrors, stalls: RecentStalls, pools: PoolRegistry
+) -> Background:
+    """Return the background tasks that report on the process, its connection pools and its Redis streams."""
     background = Background(faults)
     if not settings.enabled:
         return background
@@ -161,6 +164,7 @@ def build_background(settings: Settings, metrics: Metrics, faults: InternalError
     metrics.registry.later(partial(register_process_collectors, metrics.registry))
     if metrics.workers is not None:
         background.add("process_series", partial(metrics.workers.keep_updating, metrics.registry.collectors))
+        background.add("pools", pools.run, later=True)
     if settings.runtime.watchdog_enabled:
         stall_s = settings.runtime.watchdog_stall_ms / 1e3
         watchdog = Watchdog(metrics, faults, stall_s=stall_s, starting=background.is_starting, stalls=stalls)

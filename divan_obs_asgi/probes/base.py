@@ -28,6 +28,7 @@ class Probe(Protocol):
         fail_after, recover_after: consecutive checks, instead of `HEALTH_FAIL_AFTER` and `HEALTH_RECOVER_AFTER`.
         aclose(): an async method that closes what the checks keep open. It is called when the background checks end,
             and after a check without them. A later check opens it again.
+        pool_source: what the application's own connections come from. Metrics show its pool by the name of the probe.
     """
 
     @property

@@ -50,6 +50,7 @@ class RedisProbe(NamedProbe):
         require_redis("RedisProbe")
         super().__init__(name, **options)
         self._client = client
+        self.pool_source: object = client
         self._manager = getattr(client, "nodes_manager", None)
         pool = getattr(client, "connection_pool", None)
         self._dedicated: DedicatedRedisClient | None = None

@@ -39,6 +39,7 @@ class SqlProbe(NamedProbe):
         sql = DedicatedSqlClient(source, renew_s)
         super().__init__(database_name(source) if name is None else name, **options)
         self._sql = sql
+        self.pool_source = source
 
     async def check(self) -> Mapping[str, object]:
         await self._sql.scalar("SELECT 1")

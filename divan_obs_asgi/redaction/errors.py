@@ -19,16 +19,24 @@ def marker_for(error: BaseException) -> str | None:
     Return the marker that replaces the text of `error`; None if the text may be shown.
 
     The text is hidden if `error`, or any exception in its chain, comes from a database or a validation: an exception
-    that is raised in place of such an exception often repeats its text.
+    that is raised in place of such an exception often repeats its text. The text of an exhausted pool repeats nothing.
     """
     found = None
     for link in _chain(error):
         kinds = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(link).__mro__]
         if any(map(databases.is_database_error, kinds)):
-            return databases.MARKER
-        if found is None and (any(map(validation.is_validation_error, kinds)) or validation.carries_an_input(link)):
+            if not _is_of_a_pool(link):
+                return databases.MARKER
+        elif found is None and (any(map(validation.is_validation_error, kinds)) or validation.carries_an_input(link)):
             found = validation.MARKER
     return found
+
+
+def _is_of_a_pool(error: BaseException) -> bool:
+    try:
+        return databases.is_pool_text(str(error))
+    except Exception:
+        return False
 
 
 def without_texts(message: str, error: BaseException) -> str:
@@ -76,9 +84,10 @@ def _texts(error: BaseException) -> Iterator[str]:
             yield text
 
 
-def marker_for_text(kind: str, stacktrace: str) -> str | None:
-    """Return the marker for an exception that is given as text: its full name and its traceback."""
-    if databases.is_database_error(kind) or databases.names_a_database(stacktrace):
+def marker_for_text(kind: str, stacktrace: str, message: str = "") -> str | None:
+    """Return the marker for an exception that is given as text: its full name, its traceback and its message."""
+    is_of_a_database = databases.is_database_error(kind) and not databases.is_pool_text(message)
+    if is_of_a_database or databases.names_a_database(stacktrace):
         return databases.MARKER
     if validation.is_validation_error(kind) or validation.names_a_validator(stacktrace):
         return validation.MARKER

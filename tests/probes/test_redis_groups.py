@@ -61,6 +61,27 @@ def test_the_master_of_a_sentinel_is_checked(master: RedisServer, sentinel_serve
     anyio.run(check)
 
 
+@pytest.mark.parametrize("given", [{}, {"password": "wrong"}], ids=["none", "wrong"])
+def test_a_sentinel_that_rejects_the_password_is_an_auth_failure(master: RedisServer, given: dict[str, str]) -> None:
+    """Not a Sentinel that is down, although redis-py reports both as a master that it did not find."""
+    server = SentinelServer(master, MASTER, password="the right one")
+    server.start()
+
+    async def check() -> None:
+        at_once = {"retry": Retry(NoBackoff(), 0), **given}
+        sentinel = Sentinel([(server.host, server.port), (server.host, 1)], sentinel_kwargs=at_once)
+        client = sentinel.master_for(MASTER)
+        with pytest.raises(obs.ProbeFailed, match=r"^auth$"):
+            await RedisProbe(client).check()
+        await client.aclose()
+        await close(sentinel)
+
+    try:
+        anyio.run(check)
+    finally:
+        server.close()
+
+
 def test_without_a_sentinel_no_new_connection_is_made(master: RedisServer, sentinel_server: SentinelServer) -> None:
     """An open connection still works."""
 

@@ -48,7 +48,7 @@ class SentinelServer(ServerProcess):
 
     ready_line = re.compile(r"\+monitor master")
 
-    def __init__(self, master: RedisServer, name: str) -> None:
+    def __init__(self, master: RedisServer, name: str, password: str = "") -> None:
         self._program = program("redis-server", package="redis-server")
         super().__init__()
         # Sentinel keeps what it finds out in its configuration file, and does not start without one.
@@ -57,7 +57,7 @@ class SentinelServer(ServerProcess):
             f"bind {self.host}\nport {self.port}\n"
             f"sentinel monitor {name} {master.host} {master.port} 1\n"
             f"sentinel down-after-milliseconds {name} 1000\n"
-            f"sentinel failover-timeout {name} 3000\n"
+            f"sentinel failover-timeout {name} 3000\n" + (f'requirepass "{password}"\n' if password else "")
         )
 
     def command(self) -> Sequence[str]:

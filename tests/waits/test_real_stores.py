@@ -12,6 +12,7 @@ import pytest
 import redis.asyncio
 
 from divan_obs_asgi.clients.patches import WaitTiming
+from tests.runtime.test_pools import POOLS
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
 from tests.waits.test_causes import WAIT_S, line_of, share
@@ -53,6 +54,18 @@ def test_a_full_pool_is_found(postgres_server: PostgresServer) -> None:
             pool.terminate()
 
     assert share(line_of(work), "pool_ms") > 0.5
+
+
+@pytest.mark.parametrize("kind", [kind for kind in POOLS if "refusing" not in kind])
+def test_each_kind_of_full_pool_is_found(kind: str, postgres_server: PostgresServer, redis_server: RedisServer) -> None:
+    """The time until the pool gives up, of threads too."""
+
+    async def work() -> None:
+        async with POOLS[kind][0](postgres_server.url, redis_server.url) as pool, pool.get():
+            with pytest.raises(Exception):  # noqa: B017, PT011 - each library has its own
+                await pool.get().__aenter__()
+
+    assert line_of(work)["waited"]["pool_ms"] > 0
 
 
 def test_a_blocking_command_of_redis_is_found(redis_server: RedisServer) -> None:

@@ -7,11 +7,20 @@ from prometheus_client import Gauge, Histogram, Summary
 from divan_obs_asgi.metrics.catalogue import Catalogue
 from divan_obs_asgi.metrics.family import Family
 from divan_obs_asgi.ops_assets.dashboards.board import Board
-from divan_obs_asgi.ops_assets.dashboards.kinds import stat, timeline, timeseries
+from divan_obs_asgi.ops_assets.dashboards.kinds import stat, table, timeline, timeseries
 from divan_obs_asgi.ops_assets.dashboards.panel import Panel, Query
-from divan_obs_asgi.ops_assets.dashboards.queries import RATE, chosen, latency, mean, per_second
+from divan_obs_asgi.ops_assets.dashboards.queries import (
+    RATE,
+    chosen,
+    in_view,
+    latency,
+    latency_in_view,
+    mean,
+    per_second,
+    share,
+)
 from divan_obs_asgi.ops_assets.parameters import Parameters
-from divan_obs_asgi.ops_assets.promql import Series, Vector, lowest, none_of
+from divan_obs_asgi.ops_assets.promql import Series, Vector, highest, lowest, none_of, total
 from divan_obs_asgi.ops_assets.rules.itself import CANARY
 from divan_obs_asgi.ops_assets.rules.recorded import error_ratio
 from divan_obs_asgi.ops_assets.rules.traffic import ERROR_RATIO
@@ -41,6 +50,7 @@ def board(parameters: Parameters) -> Board:
             (_of_each(series, _REDIS, "Redis"), _of_each(series, _POSTGRES, "PostgreSQL")),
             (_means(series), _how_often(series), _suffering(series)),
             (_waits(series),),
+            (_fullness(series), _pools(series)),
         ),
     )
 
@@ -137,6 +147,33 @@ def _waits(series: Series) -> Panel:
         Query(per_second(series.sum(Catalogue.http_wait), "cause"), "{{cause}}"),
         alert="ApiLatencyP95High",
         is_stacked=True,
+    )
+
+
+def _fullness(series: Series) -> Panel:
+    by = ("job", "instance", "pool")
+    in_use = total(series.gauge(Catalogue.pool_connections, state="in_use"), *by)
+    return timeseries(
+        "How full are the connection pools?",
+        "Connections in use, as a share of the limit, of the fullest instance. At 100 % callers wait or fail.",
+        "percentunit",
+        Query(highest(share(in_use, total(series.gauge(Catalogue.pool_limit), *by)), "pool"), "{{pool}}"),
+        limits=(1,),
+    )
+
+
+def _pools(series: Series) -> Panel:
+    connections = Catalogue.pool_connections
+    return table(
+        "What is the state of each connection pool?",
+        "Connections and waiting callers of all instances now. Over the time range: the 95th percentile of the wait,"
+        " and the requests that got no connection.",
+        Query(total(series.gauge(connections, state="in_use"), "pool"), "In use", "short"),
+        Query(total(series.gauge(connections, state="idle"), "pool"), "Idle", "short"),
+        Query(total(series.gauge(Catalogue.pool_limit), "pool"), "Limit", "short"),
+        Query(total(series.gauge(Catalogue.pool_waiting), "pool"), "Waiting", "short"),
+        Query(latency_in_view(0.95, series.buckets(Catalogue.pool_wait), "pool"), "Wait (95 %)", "s"),
+        Query(in_view(series.counter(Catalogue.pool_exhausted), "pool"), "Without connection", "short"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -11,6 +12,9 @@ from divan_obs_asgi.probes.connections.dns import NameResolver
 
 # Arguments that redis-py's pools and clusters add for their own use.
 _POOL_ARGUMENTS = ("maint_notifications_", "maintenance_", "oss_cluster_maint_", "orig_", "himport_registry")
+
+# redis-py asks one Sentinel after the other, and keeps only the `repr` of what each has raised.
+_REJECTED = re.compile(r"\b(?:AuthenticationError|AuthenticationWrongNumberOfArgsError|NoPermissionError)\(")
 
 # The class of a connection, and its arguments.
 ConnectionSpec: TypeAlias = tuple[Callable[..., Any], Mapping[str, Any]]
@@ -114,6 +118,8 @@ def probe_failure(error: Exception) -> ProbeFailed | None:
     # redis-py derives authentication errors from connection errors, and Python derives timeouts from OSError: they are
     # tested first.
     if isinstance(error, (exceptions.AuthenticationError, exceptions.NoPermissionError)):
+        return ProbeFailed("auth")
+    if type(error).__name__ == "MasterNotFoundError" and _REJECTED.search(str(error)):
         return ProbeFailed("auth")
     if isinstance(error, (exceptions.TimeoutError, TimeoutError)):
         return ProbeFailed("timeout")

@@ -37,6 +37,7 @@ class ProbeRegistry:
         fail_after: the same for consecutive failed checks before a probe counts as failed.
         recover_after: the same for consecutive passed checks before it counts as healthy.
         is_draining: returns whether the process drains. It is not ready then, whatever its probes find.
+        registered: called with each registered probe.
         clock: seconds, monotonic.
     """
 
@@ -51,11 +52,13 @@ class ProbeRegistry:
         fail_after: int = 2,
         recover_after: int = 1,
         is_draining: Callable[[], bool] = bool,
+        registered: Callable[[Probe], object] = bool,
     ) -> None:
         self._clock = clock
         self._gauges = ProbeGauges(metrics, faults)
         self._runner = ProbeRunner(policy, self._gauges, faults, clock)
         self._is_draining = is_draining
+        self._registered = registered
         self._defaults = (interval_s, fail_after, recover_after)
         self._probes: dict[str, ScheduledProbe] = {}
 
@@ -70,6 +73,7 @@ class ProbeRegistry:
         if probe.name in self._probes:
             raise ImproperlyConfigured(f"A probe named {probe.name!r} is registered already.")
         self._probes[probe.name] = ScheduledProbe(probe, self._runner, *self._defaults)
+        self._registered(probe)
 
     def probe(self, name: str, **options: Unpack[Options]) -> Callable[[Function], Function]:
         """Return a decorator that registers an async function; arguments as for `FunctionProbe`."""

@@ -16,6 +16,7 @@ from divan_obs_asgi.connection.routes import UNMATCHED
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.redaction.commands import redis_name, sql_name
 from divan_obs_asgi.redaction.databases import MARKER as DATABASE
+from divan_obs_asgi.redaction.databases import is_pool_text
 from divan_obs_asgi.redaction.errors import frames_only, marker_for_text
 from divan_obs_asgi.redaction.sql import commands_only, without_literals
 from divan_obs_asgi.tracing.export.urls import names_only, with_path, without_query
@@ -84,7 +85,9 @@ class SpanRedactor:
             return span
         # The error message of a database or a validation repeats values in plain text, which no rule can recognize.
         of_a_database = any(system in (span.attributes or {}) for system in _SYSTEMS)
-        markers = [DATABASE] if of_a_database else [*filter(None, map(_marker_for, span.events))]
+        markers = (
+            [DATABASE] if of_a_database and not _is_of_a_pool(span) else [*filter(None, map(_marker_for, span.events))]
+        )
         hidden = markers[0] if markers else None
         return _Copy(
             name=self._name_of(span),
@@ -190,7 +193,20 @@ class SpanRedactor:
 
 def _marker_for(event: Event) -> str | None:
     attributes = event.attributes or {}
-    return marker_for_text(str(attributes.get(_TYPE, "")), str(attributes.get(_STACKTRACE, "")))
+    kind, stacktrace, message = (str(attributes.get(key, "")) for key in (_TYPE, _STACKTRACE, _MESSAGE))
+    return marker_for_text(kind, stacktrace, message)
+
+
+def _is_of_a_pool(span: ReadableSpan) -> bool:
+    """Return whether each exception of a database's span only says that there is no connection to give."""
+    attributes = [event.attributes or {} for event in span.events if _MESSAGE in (event.attributes or {})]
+    kinds = {str(one.get(_TYPE, "")).rpartition(".")[2] for one in attributes}
+    texts = [str(one[_MESSAGE]) for one in attributes]
+    if span.status.description:
+        # OpenTelemetry's SDK writes the class before the text.
+        name, _, text = span.status.description.partition(": ")
+        texts.append(text if name in kinds else span.status.description)
+    return bool(texts) and all(map(is_pool_text, texts))
 
 
 class RedactingExporter(SpanExporter):
