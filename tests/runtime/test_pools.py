@@ -82,7 +82,7 @@ async def databases_pool(postgres: str, redis_url: str) -> AsyncIterator[Pool]:
 
         @asynccontextmanager
         async def get() -> AsyncIterator[None]:
-            pool: Any = database._backend._pool  # type: ignore[attr-defined]
+            pool: Any = database._backend._pool
             async with pool.acquire(timeout=SHORT_S):
                 yield
 

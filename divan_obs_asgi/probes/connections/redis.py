@@ -13,8 +13,9 @@ from divan_obs_asgi.probes.connections.dns import NameResolver
 # Arguments that redis-py's pools and clusters add for their own use.
 _POOL_ARGUMENTS = ("maint_notifications_", "maintenance_", "oss_cluster_maint_", "orig_", "himport_registry")
 
-# redis-py asks one Sentinel after the other, and keeps only the `repr` of what each has raised.
-_REJECTED = re.compile(r"\b(?:AuthenticationError|AuthenticationWrongNumberOfArgsError|NoPermissionError)\(")
+# redis-py asks one Sentinel after the other, and keeps only the `repr` of what each has raised: in version 8
+# `auth:AuthenticationError`, before `AuthenticationError(...)`.
+_REJECTED = re.compile(r" - (?:\w{1,20}:)?(?:Authentication\w{0,40}Error|NoPermissionError)\b")
 
 # The class of a connection, and its arguments.
 ConnectionSpec: TypeAlias = tuple[Callable[..., Any], Mapping[str, Any]]
