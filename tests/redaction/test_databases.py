@@ -201,3 +201,25 @@ def test_reading_takes_no_longer_than_its_length(piece: str) -> None:
     started = process_time()
     POLICY.redact_text(piece * (60_000 // len(piece)))
     assert process_time() - started < 1.0
+
+
+POOL_TEXT = "QueuePool limit of size 5 overflow 10 reached, connection timed out, timeout 30.00 "
+POOL_TEXT += "(Background on this error at: https://sqlalche.me/e/21/3o7r)"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (POOL_TEXT, None),
+        (f"{POOL_TEXT}\n{STORED}", MARKER),
+        (f"{STORED} {POOL_TEXT}", MARKER),
+        (f"Too many connections: {STORED}", MARKER),
+    ],
+)
+def test_the_text_of_a_full_pool_is_kept_in_a_recorded_exception(text: str, expected: str | None) -> None:
+    """Only if it is the whole text."""
+    stacktrace = (
+        f'Traceback (most recent call last):\n  File "/a.py", line 1, in f\nsqlalchemy.exc.TimeoutError: {text}\n'
+    )
+    assert marker_for_text("sqlalchemy.exc.TimeoutError", stacktrace, text) == expected
+    assert marker_for_text("app.Failed", stacktrace, "failed") == expected
