@@ -54,6 +54,7 @@ EXTRA_OF_LIBRARY = {
     "requests": "test-all",
     "aiosqlite": "databases",
     "psycopg": "test-all",
+    "psycopg_pool": "test-all",
     "asyncpg": "databases",
     "databases": "databases",
     "dotenv": "dotenv",
