@@ -97,6 +97,7 @@ EXAMPLES = [
     ("OBS_COMMIT", "42bb08b", "service.commit", "42bb08b"),
     ("OBS_REDACT_KEYS", "shoeSize, nick_name", "redaction.keys", ("shoe size", "nick name")),
     ("OBS_REDACT_ALLOW_KEYS", "X-Body", "redaction.allow_keys", ("x body",)),
+    ("OBS_REDACT_LOCALES", "tr, br", "redaction.locales", ("tr", "br")),
     ("OBS_REDACT_USER_ID", "Keep", "redaction.user_id", "keep"),
     ("OBS_REDACT_IP", "truncate", "redaction.ip", "truncate"),
     ("OBS_REDACT_HASH_KEY", "k" * 16, "redaction.hash_key", "k" * 16),
