@@ -99,7 +99,7 @@ LOCAL = [
 
 def fragments() -> list[str]:
     """Return what rules look for: prefixes of tokens, the last words of keys, and the beginnings of all else."""
-    found = [*KNOWN, *PATTERNS.split(), *WITH_BLANKS, *LOCAL]
+    found = [*KNOWN, *PATTERNS.split(), *WITH_BLANKS]
     for rule in DEFAULT_RULES:
         if isinstance(rule, TokenShape):
             found += rule.prefixes[:2]
