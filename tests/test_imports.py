@@ -71,9 +71,9 @@ if importlib.util.find_spec("opentelemetry") is not None:
         """No request shares the interpreter with the import of gRPC."""
         code = f"{INIT}\nimport anyio\n"
         code += "async def live():\n    async with bundle.running():\n        pass\nanyio.run(live)"
-        assert loaded(code, ["grpc", "divan_obs_asgi.tracing.export.grpc_transport"], TRACING) == [
+        assert loaded(code, ["grpc", "divan_obs_asgi.otlp.grpc_transport"], TRACING) == [
             "grpc",
-            "divan_obs_asgi.tracing.export.grpc_transport",
+            "divan_obs_asgi.otlp.grpc_transport",
         ]
 
     @pytest.mark.parametrize("library", ["httpx", "sqlalchemy", "redis"])

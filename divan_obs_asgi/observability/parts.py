@@ -110,8 +110,8 @@ def build_spans(
     if not (settings.enabled and settings.tracing.enabled):
         return None
     try:
+        from divan_obs_asgi.otlp.answers import DROP_REASONS, DropReason
         from divan_obs_asgi.tracing.config_file import spans_of_config_file
-        from divan_obs_asgi.tracing.export.answers import DROP_REASONS, DropReason
         from divan_obs_asgi.tracing.export.build import Terminal
         from divan_obs_asgi.tracing.provider import application_provider, build_server_spans
         from divan_obs_asgi.tracing.spans.disabled import DisabledServerSpans

@@ -13,12 +13,12 @@ from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 
+from divan_obs_asgi.otlp.answers import DropReason
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.settings import Settings
-from divan_obs_asgi.tracing.export.answers import DropReason
 from divan_obs_asgi.tracing.export.build import Terminal, build_queues, loader_of
-from divan_obs_asgi.tracing.export.queue import ExportQueue
 from divan_obs_asgi.tracing.export.redaction import SpanRedactor
+from divan_obs_asgi.tracing.export.span_queue import ExportQueue
 from divan_obs_asgi.tracing.frameworks import AdoptingIdGenerator, AdoptingSampler, AdoptingSpanProcessor
 from divan_obs_asgi.tracing.global_provider import OwnTracerProvider, global_provider
 from divan_obs_asgi.tracing.sampling import TraceSampler

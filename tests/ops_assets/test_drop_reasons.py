@@ -6,7 +6,7 @@ import re
 
 from divan_obs_asgi.ops_assets.parameters import Parameters
 from divan_obs_asgi.ops_assets.rules import rules
-from divan_obs_asgi.tracing.export.answers import DROP_REASONS
+from divan_obs_asgi.otlp.answers import DROP_REASONS
 
 
 def test_reasons_are_those_that_are_counted() -> None:

@@ -16,8 +16,8 @@ import grpc
 import pytest
 
 import divan_obs_asgi as obs
+from divan_obs_asgi.otlp.answers import DROP_REASONS
 from divan_obs_asgi.testing import converse, http_scope
-from divan_obs_asgi.tracing.export.answers import DROP_REASONS
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
 from tests.servers.otlp import OtlpReceiver
 from tests.servers.process import free_port

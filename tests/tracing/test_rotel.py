@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from divan_obs_asgi.tracing.export.answers import DROP_REASONS
+from divan_obs_asgi.otlp.answers import DROP_REASONS
 from tests.patience import PATIENCE_S
 from tests.servers.process import free_port
 from tests.tracing.test_collector_faults import Service

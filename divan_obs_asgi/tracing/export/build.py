@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Literal
-from urllib.parse import urlsplit
 
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter
 
+from divan_obs_asgi.otlp.answers import DropReason
+from divan_obs_asgi.otlp.build import build_queue, load_exporter, options_of
+from divan_obs_asgi.otlp.queue import Limits
 from divan_obs_asgi.redaction import RedactionPolicy
-from divan_obs_asgi.settings import OtlpSettings, OtlpSignal, Settings
-from divan_obs_asgi.tracing.export.answers import DropReason
+from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing.export.console import JsonLines, TraceTrees
-from divan_obs_asgi.tracing.export.export_log import ExportLog
-from divan_obs_asgi.tracing.export.exporters import OtlpExporter, SdkExporter
-from divan_obs_asgi.tracing.export.queue import ExportQueue, Limits
 from divan_obs_asgi.tracing.export.redaction import RedactingExporter, SpanRedactor
-from divan_obs_asgi.tracing.export.spool import Spool
-from divan_obs_asgi.tracing.export.transport import OtlpOptions, OtlpTransport, Signal, check_files
+from divan_obs_asgi.tracing.export.span_queue import ExportQueue, SdkExporter
 
-_SCHEMES = {"grpc": "http", "grpcs": "https"}
-_MEBIBYTE = 1024 * 1024
 # A developer looks at the terminal while the request runs.
 _CONSOLE_DELAY_S = 0.2
 
@@ -76,21 +69,14 @@ def build_queues(
         options = options_of("traces", signal)
         # Both limit one export: the specification has one variable for the processor and one for the exporter.
         options = replace(options, timeout_s=min(options.timeout_s, settings.tracing.export_timeout_ms / 1000))
-        check_files(options)
 
-        def otlp() -> OtlpExporter[object]:
+        def encoder() -> Callable[[Sequence[ReadableSpan]], bytes]:
             from divan_obs_asgi.tracing.export.encoder import SpanEncoder
 
-            encoder = SpanEncoder()
-            return OtlpExporter(
-                "traces",
-                lambda spans: encoder.encoded([redactor.span(span) for span in spans]),  # type: ignore[arg-type]
-                load_transport(options.protocol)(options),
-            )
+            encoded = SpanEncoder().encoded
+            return lambda spans: encoded([redactor.span(span) for span in spans])
 
-        log = ExportLog("Spans", lambda text: policy.redact_text(without_headers(text, options)))
-        spool = build_spool("traces", settings.otlp, dropped, failed, log)
-        yield ExportQueue(otlp, dropped, failed, limits, log=log, spool=spool)
+        yield build_queue(ExportQueue, "traces", options, settings.otlp, encoder, limits, policy, dropped, failed)
     if "console" in signal.exporters and terminal is not None:
         counts = dropped if signal.endpoint is None else _not_counted
         yield ExportQueue(
@@ -111,79 +97,14 @@ def loader_of(settings: Settings) -> Callable[[], object] | None:
     signal = settings.otlp.traces
     if signal.endpoint is None:
         return None
-    protocol = options_of("traces", signal).protocol
-    for name in ("opentelemetry.exporter.otlp.proto.common", *(("grpc",) if protocol == "grpc" else ())):
-        if find_spec(name) is None:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    load = load_exporter(signal)
 
-    def load() -> None:
+    def load_all() -> None:
         import divan_obs_asgi.tracing.export.encoder  # noqa: F401
 
-        load_transport(protocol)
+        load()
 
-    return load
-
-
-def load_transport(protocol: Literal["grpc", "http/protobuf"]) -> Callable[[OtlpOptions], OtlpTransport]:
-    """
-    Return the class of transport for a protocol. Its objects open no connection before the first `send`.
-
-    gRPC is imported only here, because it costs a tenth of a second that OTLP over HTTP does not need.
-    """
-    if protocol == "grpc":
-        from divan_obs_asgi.tracing.export.grpc_transport import GrpcTransport
-
-        return GrpcTransport
-    from divan_obs_asgi.tracing.export.http_transport import HttpTransport
-
-    return HttpTransport
-
-
-def build_spool(
-    signal: Signal,
-    settings: OtlpSettings,
-    dropped: Callable[[DropReason, int], None],
-    failed: Callable[[Exception], None],
-    log: ExportLog,
-) -> Spool | None:
-    """Return where batches of a signal wait on the disk; None without OBS_TELEMETRY_DIR."""
-    if settings.directory is None:
-        return None
-    return Spool(Path(settings.directory) / signal, settings.directory_mb * _MEBIBYTE, dropped, failed, log)
-
-
-def options_of(name: Signal, signal: OtlpSignal) -> OtlpOptions:
-    """Return how the transport reaches the endpoint of a signal."""
-    endpoint = signal.endpoint or ""
-    if "://" not in endpoint:
-        endpoint = f"{'http' if signal.insecure else 'https'}://{endpoint}"
-    scheme = urlsplit(endpoint).scheme
-    is_http = signal.protocol == "http/protobuf"
-    if is_http:
-        endpoint = _SCHEMES.get(scheme, scheme) + endpoint[len(scheme) :]
-        if signal.endpoint_is_general:
-            parts = urlsplit(endpoint)
-            # "relative to the endpoint": a proxy may serve the collector below a path.
-            endpoint = parts._replace(path=f"{parts.path.rstrip('/')}/v1/{name}").geturl()
-    return OtlpOptions(
-        endpoint,
-        "http/protobuf" if is_http else "grpc",
-        signal.headers,
-        signal.timeout_s,
-        signal.compression == "gzip",
-        signal.certificate,
-        signal.client_key,
-        signal.client_certificate,
-    )
-
-
-def without_headers(text: str, options: OtlpOptions) -> str:
-    """Return a text of the collector without the values of our headers, which it may repeat."""
-    for _, value in options.headers:
-        for secret in (value, *value.split()):
-            if secret:
-                text = text.replace(secret, "[REDACTED]")
-    return text
+    return load_all
 
 
 def _console(terminal: Terminal, redactor: SpanRedactor) -> JsonLines | TraceTrees:
@@ -196,4 +117,4 @@ def _not_counted(reason: DropReason, count: int) -> None:
     """Do nothing: the queue of the collector counts."""
 
 
-__all__ = ["Terminal", "build_queues", "build_spool", "load_transport", "loader_of", "options_of", "without_headers"]
+__all__ = ["Terminal", "build_queues", "loader_of"]

@@ -11,8 +11,8 @@ import orjson
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode, format_span_id, format_trace_id
 
+from divan_obs_asgi.otlp.answers import DELIVERED, Result
 from divan_obs_asgi.redaction.letters import visible
-from divan_obs_asgi.tracing.export.answers import DELIVERED, Result
 
 _BOLD, _DIM, _RED, _GREEN, _CYAN = "1", "2", "31", "32", "36"
 # What the name of the span, its place or its colour says already, and what is the same in every span.

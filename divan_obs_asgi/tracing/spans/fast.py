@@ -15,7 +15,7 @@ from opentelemetry.trace import Span, SpanContext, SpanKind, TraceFlags, format_
 
 from divan_obs_asgi.connection.record import Record
 from divan_obs_asgi.settings import Settings
-from divan_obs_asgi.tracing.export.queue import ExportQueue
+from divan_obs_asgi.tracing.export.span_queue import ExportQueue
 from divan_obs_asgi.tracing.global_provider import OwnTracerProvider
 from divan_obs_asgi.tracing.propagation import traceparent
 from divan_obs_asgi.tracing.sampling import TraceSampler

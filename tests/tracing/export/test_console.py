@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from divan_obs_asgi.tracing.export.answers import DROP_REASONS
+from divan_obs_asgi.otlp.answers import DROP_REASONS
 from tests.patience import PATIENCE_S
 from tests.servers.otlp_http import OtlpHttpReceiver
 from tests.stacks import Observed

@@ -9,11 +9,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeAlias, TypeVar
 
-from divan_obs_asgi.tracing.export.answers import DropReason, Result
-from divan_obs_asgi.tracing.export.circuit_breaker import CircuitBreaker
-from divan_obs_asgi.tracing.export.export_log import ExportLog
-from divan_obs_asgi.tracing.export.exporters import BatchExporter
-from divan_obs_asgi.tracing.export.spool import Spool
+from divan_obs_asgi.otlp.answers import DropReason, Result
+from divan_obs_asgi.otlp.circuit_breaker import CircuitBreaker
+from divan_obs_asgi.otlp.export_log import ExportLog
+from divan_obs_asgi.otlp.exporters import BatchExporter
+from divan_obs_asgi.otlp.spool import Spool
 
 T = TypeVar("T")
 Outcome: TypeAlias = Literal["exported", "refused"]

@@ -6,8 +6,8 @@ from typing import Any
 
 import grpc
 
-from divan_obs_asgi.tracing.export.answers import Result, of_grpc, of_response
-from divan_obs_asgi.tracing.export.transport import USER_AGENT, OtlpOptions, Signal, content_of
+from divan_obs_asgi.otlp.answers import Result, of_grpc, of_response
+from divan_obs_asgi.otlp.transport import USER_AGENT, OtlpOptions, Signal, content_of
 
 _SERVICES = {
     "traces": "trace.v1.TraceService",

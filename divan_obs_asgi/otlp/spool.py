@@ -16,8 +16,8 @@ from pathlib import Path
 from struct import Struct
 
 from divan_obs_asgi.metrics.multiprocess.locks import HAS_LOCKS, try_lock, unlock
-from divan_obs_asgi.tracing.export.answers import DropReason
-from divan_obs_asgi.tracing.export.export_log import ExportLog
+from divan_obs_asgi.otlp.answers import DropReason
+from divan_obs_asgi.otlp.export_log import ExportLog
 
 # The time comes first, so the order of names is the order of batches. The number of items is in the name as well: it is
 # known even if the content is damaged.

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from divan_obs_asgi.tracing.export.answers import Result
+from divan_obs_asgi.otlp.answers import Result
 
 _logger = logging.getLogger("divan_obs_asgi.tracing")
 # A state that comes and goes is logged this often at most.

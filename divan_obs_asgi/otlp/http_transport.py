@@ -13,8 +13,8 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from divan_obs_asgi.tracing.export.answers import Result, of_http
-from divan_obs_asgi.tracing.export.transport import USER_AGENT, OtlpOptions, Signal, tls_context
+from divan_obs_asgi.otlp.answers import Result, of_http
+from divan_obs_asgi.otlp.transport import USER_AGENT, OtlpOptions, Signal, tls_context
 
 # A response of a collector has a few bytes. The connection is not kept after a longer one.
 _LONGEST_BODY = 64 * 1024

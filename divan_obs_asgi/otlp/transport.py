@@ -9,7 +9,7 @@ from typing import Literal, Protocol, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
-from divan_obs_asgi.tracing.export.answers import Result
+from divan_obs_asgi.otlp.answers import Result
 from divan_obs_asgi.version import __version__
 
 Signal: TypeAlias = Literal["traces", "logs", "metrics"]

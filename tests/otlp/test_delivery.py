@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from divan_obs_asgi.tracing.export.answers import (
+from divan_obs_asgi.otlp.answers import (
     DELIVERED,
     RETRYABLE_CODES,
     RETRYABLE_STATUSES,
@@ -19,10 +19,10 @@ from divan_obs_asgi.tracing.export.answers import (
     of_grpc,
     of_http,
 )
-from divan_obs_asgi.tracing.export.circuit_breaker import CircuitBreaker
-from divan_obs_asgi.tracing.export.delivery import Delivery
-from divan_obs_asgi.tracing.export.export_log import ExportLog
-from divan_obs_asgi.tracing.export.spool import Spool
+from divan_obs_asgi.otlp.circuit_breaker import CircuitBreaker
+from divan_obs_asgi.otlp.delivery import Delivery
+from divan_obs_asgi.otlp.export_log import ExportLog
+from divan_obs_asgi.otlp.spool import Spool
 
 
 class Scripted:

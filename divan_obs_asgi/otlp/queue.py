@@ -1,4 +1,4 @@
-"""The bounded queue of ended spans or of another signal, and its export thread. Requires the extra `tracing`."""
+"""The bounded queue of one signal, and its export thread. Requires the extra `tracing`."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ from typing import Any, Generic, TypeVar
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from divan_obs_asgi.lifecycle.signals import at_termination
-from divan_obs_asgi.tracing.export.answers import DROP_REASONS, DropReason
-from divan_obs_asgi.tracing.export.circuit_breaker import CircuitBreaker
-from divan_obs_asgi.tracing.export.delivery import Delivery, Outcome
-from divan_obs_asgi.tracing.export.export_log import ExportLog
-from divan_obs_asgi.tracing.export.exporters import BatchExporter
-from divan_obs_asgi.tracing.export.spool import Spool
+from divan_obs_asgi.otlp.answers import DROP_REASONS, DropReason
+from divan_obs_asgi.otlp.circuit_breaker import CircuitBreaker
+from divan_obs_asgi.otlp.delivery import Delivery, Outcome
+from divan_obs_asgi.otlp.export_log import ExportLog
+from divan_obs_asgi.otlp.exporters import BatchExporter
+from divan_obs_asgi.otlp.spool import Spool
 
 T = TypeVar("T")
 
@@ -277,15 +276,6 @@ class BatchQueue(Generic[T]):
                     self._changed.notify_all()
 
 
-class ExportQueue(BatchQueue[ReadableSpan], SpanProcessor):
-    """The queue of spans, as a processor of the SDK's provider."""
-
-    on_end = BatchQueue.put  # type: ignore[assignment]
-
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Do nothing."""
-
-
 _queues: weakref.WeakSet[BatchQueue[Any]] = weakref.WeakSet()
 
 
@@ -304,4 +294,4 @@ def _flush_all(timeout_s: float) -> None:
 os.register_at_fork(after_in_child=_start_over_after_fork)
 at_termination.append(_flush_all)
 
-__all__ = ["DROP_REASONS", "DropReason", "ExportQueue", "Limits", "Outcome"]
+__all__ = ["DROP_REASONS", "BatchQueue", "DropReason", "Limits", "Outcome"]

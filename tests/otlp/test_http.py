@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
-from divan_obs_asgi.tracing.export.answers import DROP_REASONS, LONGEST_RETRY_AFTER_S, seconds_of
+from divan_obs_asgi.otlp.answers import DROP_REASONS, LONGEST_RETRY_AFTER_S, seconds_of
 from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.otlp import OtlpReceiver
 from tests.servers.otlp_http import Answer, OtlpHttpReceiver, partial

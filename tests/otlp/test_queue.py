@@ -15,10 +15,10 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 
-from divan_obs_asgi.tracing.export.answers import DropReason
-from divan_obs_asgi.tracing.export.circuit_breaker import CircuitBreaker
-from divan_obs_asgi.tracing.export.exporters import SdkExporter
-from divan_obs_asgi.tracing.export.queue import ExportQueue, Limits
+from divan_obs_asgi.otlp.answers import DropReason
+from divan_obs_asgi.otlp.circuit_breaker import CircuitBreaker
+from divan_obs_asgi.otlp.queue import Limits
+from divan_obs_asgi.tracing.export.span_queue import ExportQueue, SdkExporter
 from divan_obs_asgi.tracing.spans.recording import RecordingSpan
 
 # Long enough for any machine; no test waits for it.

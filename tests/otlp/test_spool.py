@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from divan_obs_asgi.tracing.export.answers import DROP_REASONS
-from divan_obs_asgi.tracing.export.export_log import ExportLog
-from divan_obs_asgi.tracing.export.spool import Spool
+from divan_obs_asgi.otlp.answers import DROP_REASONS
+from divan_obs_asgi.otlp.export_log import ExportLog
+from divan_obs_asgi.otlp.spool import Spool
 from tests.servers.otlp_http import Answer, OtlpHttpReceiver
 from tests.servers.process import free_port
 from tests.tracing.test_collector_faults import Service
@@ -170,8 +170,8 @@ def test_what_is_on_the_disk_is_redacted(tmp_path: Path) -> None:
 WORKER = """
 import sys
 from pathlib import Path
-from divan_obs_asgi.tracing.export.export_log import ExportLog
-from divan_obs_asgi.tracing.export.spool import Spool
+from divan_obs_asgi.otlp.export_log import ExportLog
+from divan_obs_asgi.otlp.spool import Spool
 spool = Spool(Path(sys.argv[1]), 10**7, print, print, ExportLog())
 sys.stdin.read(1)
 while (stored := spool.oldest()) is not None:

@@ -1,15 +1,12 @@
-"""What a queue hands its batches to: OTLP in bytes of our own, or any exporter of the SDK."""
+"""What a queue passes its batches to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-
-from divan_obs_asgi.tracing.export.answers import DELIVERED, Result
-from divan_obs_asgi.tracing.export.transport import OtlpTransport, Signal
+from divan_obs_asgi.otlp.answers import Result
+from divan_obs_asgi.otlp.transport import OtlpTransport, Signal
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -54,21 +51,4 @@ class OtlpExporter(Generic[T]):
         self._transport.close()
 
 
-class SdkExporter:
-    """Passes spans to an exporter of the SDK, which only says whether it has failed."""
-
-    def __init__(self, exporter: SpanExporter) -> None:
-        self._exporter = exporter
-
-    def encode(self, items: Sequence[ReadableSpan]) -> None:
-        return None
-
-    def send(self, items: Sequence[ReadableSpan], payload: bytes | None) -> Result:
-        succeeded = self._exporter.export(items) is SpanExportResult.SUCCESS
-        return DELIVERED if succeeded else Result("failed", "the exporter reports a failure")
-
-    def shutdown(self) -> None:
-        self._exporter.shutdown()
-
-
-__all__ = ["BatchExporter", "OtlpExporter", "SdkExporter"]
+__all__ = ["BatchExporter", "OtlpExporter"]

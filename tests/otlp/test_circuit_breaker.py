@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from divan_obs_asgi.tracing.export.circuit_breaker import LONGEST_PAUSE_S, CircuitBreaker
+from divan_obs_asgi.otlp.circuit_breaker import LONGEST_PAUSE_S, CircuitBreaker
 
 
 class Clock:
