@@ -46,9 +46,9 @@ def endpoint_for_grpc(deployment: Deployment) -> Iterator[Finding]:
 @check("obs.W013", "An endpoint for spans is set, and tracing is off.", docs="docs/tracing.md")
 def tracing_is_off(deployment: Deployment) -> Iterator[Finding]:
     settings = deployment.settings
-    if settings.enabled and not settings.tracing.enabled and settings.otlp.traces.endpoint:
+    if settings.enabled and not settings.tracing.enabled and settings.otlp.endpoints_of_traces:
         yield Finding(
-            "OTEL_EXPORTER_OTLP_ENDPOINT is set and OBS_TRACING_ENABLED is false: nothing is traced.",
+            f"{settings.otlp.endpoints_of_traces[0]} is set and OBS_TRACING_ENABLED is false: nothing is traced.",
             "Set OBS_TRACING_ENABLED=true, or unset the endpoint.",
         )
 

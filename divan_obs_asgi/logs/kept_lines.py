@@ -26,7 +26,19 @@ class KeptLine:
     It holds texts, numbers and ids only: no object of the application, no record, no exception.
     """
 
-    __slots__ = ("_args", "_created", "_extra", "_fields", "_ids", "_level_name", "_lines", "_msg", "_name", "size")
+    __slots__ = (
+        "_args",
+        "_created",
+        "_extra",
+        "_fields",
+        "_ids",
+        "_level_name",
+        "_lines",
+        "_msg",
+        "_name",
+        "_place",
+        "size",
+    )
 
     def __init__(
         self,
@@ -43,6 +55,7 @@ class KeptLine:
         self._created = record.created
         self._level_name = record.levelname
         self._name = record.name
+        self._place = (record.pathname, record.lineno, record.funcName) if lines.has_places else None
         self._msg = msg
         self._args = args
         self._extra = extra
@@ -62,6 +75,8 @@ class KeptLine:
         }
         if self._fields is not None:
             attributes[FIELDS_KEY] = self._fields
+        if self._place is not None:
+            attributes["pathname"], attributes["lineno"], attributes["funcName"] = self._place
         record = logging.makeLogRecord(attributes)
         return self._lines.application(record, _Moment(*self._ids, request.hidden), 1.0, recorded=True)
 

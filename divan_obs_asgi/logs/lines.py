@@ -16,6 +16,7 @@ from divan_obs_asgi.connection.app_errors import own_failure
 from divan_obs_asgi.connection.record import Record
 from divan_obs_asgi.logs.errors import describe_error, describe_stack, exception_of, is_without_application
 from divan_obs_asgi.logs.libraries import reduced_framework_line, reducer_of
+from divan_obs_asgi.logs.placed import Place, PlacedLine
 from divan_obs_asgi.logs.socketio_lines import REDUCED_KEY, reduced, sessions_in
 from divan_obs_asgi.names import class_name
 from divan_obs_asgi.redaction import RedactionPolicy
@@ -45,6 +46,8 @@ STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {
 _MAX_FIELDS = 32
 # Characters that are read of all fields together, so that a line takes at most a few milliseconds of the event loop.
 _FIELDS_ROOM = 6144
+# Log calls of the code; more would mean that paths are made from data.
+_MOST_PLACES = 4096
 # Names of levels and loggers are short. A longer one contains data.
 _MAX_NAME = 200
 _ACCESS_LEVELS = {
@@ -103,13 +106,21 @@ class LineRequest(Protocol):
 
 
 class Lines:
-    """Builds lines, with the fields that are the same in all of them."""
+    """
+    Builds lines, with the fields that are the same in all of them.
+
+    Attributes:
+        has_places: whether lines of a LogRecord carry the place in the code, for the export by OTLP.
+    """
 
     def __init__(self, service: str, env: str, commit: str, policy: RedactionPolicy) -> None:
         self._service = service
         self._env = env
         self._commit = commit
         self._policy = policy
+        self.has_places = False
+        # Redacted: other libraries make records too, with any text.
+        self._places: dict[Place, Place] = {}
 
     def access(self, record: Record, level: int, sample_rate: float, recorded: bool = False) -> bytes:
         """Return the line of a finished record."""
@@ -148,6 +159,12 @@ class Lines:
         self, record: logging.LogRecord, request: LineRequest | None, sample_rate: float, *, recorded: bool = False
     ) -> bytes:
         """Return the line of a LogRecord, with the ids of the request in which it was written."""
+        line = self._of_record(record, request, sample_rate, recorded=recorded)
+        return self._placed(line, record) if self.has_places else line
+
+    def _of_record(
+        self, record: logging.LogRecord, request: LineRequest | None, sample_rate: float, *, recorded: bool
+    ) -> bytes:
         line = self._head(record, request)
         budget = self._policy.line_budget()
         text = reduced(record)
@@ -188,6 +205,17 @@ class Lines:
         line["msg"] = "[redacted:unreadable]"
         line["sample_rate"] = 1.0
         return _finished(line, recorded=False)
+
+    def _placed(self, line: bytes, record: logging.LogRecord) -> bytes:
+        place = record.pathname, record.lineno, record.funcName
+        if not (isinstance(place[0], str) and place[0] and type(place[1]) is int and isinstance(place[2], str)):
+            return line  # Not of a log call: a print, a warning, another library's event.
+        known = self._places.get(place)
+        if known is None:
+            known = self._policy.redact_text(place[0]), place[1], self._policy.redact_text(_written(place[2]))
+            if len(self._places) < _MOST_PLACES:
+                self._places[place] = known
+        return PlacedLine.of(line, known)
 
     def _head(self, record: logging.LogRecord, request: LineRequest | None) -> dict[str, Any]:
         return {

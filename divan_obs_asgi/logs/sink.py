@@ -22,6 +22,7 @@ import anyio
 
 from divan_obs_asgi.connection.record import current_record
 from divan_obs_asgi.logs.last_resort import standard_error, wait_until_writable
+from divan_obs_asgi.logs.placed import PlacedLine
 from divan_obs_asgi.logs.prints import original_stream
 
 # Lines; about 5 MB at half a kilobyte each.
@@ -75,7 +76,8 @@ class Sink:
 
     Attributes:
         before_end: returns a callable to call before the last flush, or None; it may add lines.
-        copies: called in the writing thread with the lines and with the bytes that it is about to write; for tests.
+        copies: called in the writing thread with the lines and with the bytes that it is about to write; for
+            tests, and for the export by OTLP.
     """
 
     def __init__(
@@ -129,7 +131,7 @@ class Sink:
             return
         # A copy of exactly this size. orjson's buffers have a kilobyte, and keeping thousands of them costs 2 µs per
         # line for page faults.
-        lines.append(line + b"\n")
+        lines.append(line + b"\n" if type(line) is bytes else _ended(line))
         if self._synchronous:
             self._write_now()
         elif not self._awake:
@@ -379,6 +381,10 @@ class Sink:
                 done += write(view[done : _end_of_lines(data, done, size)])
         finally:
             self._unwritten = data[done:]
+
+
+def _ended(line: bytes) -> bytes:
+    return line.ended() if isinstance(line, PlacedLine) else line + b"\n"
 
 
 def _write_raw(raw: io.RawIOBase, data: memoryview) -> int:

@@ -468,6 +468,12 @@ class Catalogue:
         "Spans that did not reach the collector, by reason (docs/tracing.md).",
         "tracing",
     )
+    otlp_dropped = counter(
+        "otlp_dropped_total",
+        ["signal", "reason"],
+        "Log lines and exports of metrics that did not reach the collector, by signal and reason.",
+        "OTLP",
+    )
     metrics_overflow = counter(
         "metrics_overflow_total",
         ["family", "cause"],

@@ -31,6 +31,7 @@ from divan_obs_asgi.observability.ops_endpoints import Method, ResponseDescripti
 from divan_obs_asgi.observability.parts import (
     build_background,
     build_drain,
+    build_exports,
     build_log,
     build_metrics,
     build_spans,
@@ -39,6 +40,7 @@ from divan_obs_asgi.observability.parts import (
     warn_of_variables_without_effect,
 )
 from divan_obs_asgi.observability.stacks import BuiltStacks
+from divan_obs_asgi.otlp.exports import Exports
 from divan_obs_asgi.probes import canary_sinks as canaries
 from divan_obs_asgi.probes.base import READY, STARTUP
 from divan_obs_asgi.probes.canary import CanaryProbe
@@ -114,6 +116,7 @@ class Observability:
     disconnects: Disconnects = field(default_factory=Disconnects, repr=False)
     observers: Observers = field(default_factory=Observers, repr=False)
     stalls: RecentStalls = field(default_factory=RecentStalls, repr=False)
+    exports: Exports = field(default_factory=Exports, repr=False)
     _lifespan: tuple[LifespanProbe, LifespanProbe] = field(default_factory=_lifespan_probes, repr=False)
 
     def __post_init__(self) -> None:
@@ -217,6 +220,7 @@ class Observability:
             operations=Operations(partial(count_operation, metrics) if settings.metrics.enabled else None),
             stalls=stalls,
             disconnects=Disconnects(settings.requests.cancel_on_disconnect),
+            exports=build_exports(settings, lines, log.sink, metrics, policy, faults),
         )
         bundle._register_probes(policy, lines)
         bundle._schedule(has_own_exporter=tracer_provider is None)
@@ -344,17 +348,18 @@ class Observability:
         self.log.adopt_server_loggers()
         self.log.check_handler()
         self.log.sink.open()
-        if self.spans is not None:
-            await self._prepare_export(self.spans)
+        await self._prepare_exports()
         async with self.background.running() as stop:
             yield stop
 
-    async def _prepare_export(self, spans: ServerSpans) -> None:
-        try:
-            # In a thread: the event loop of another application may run already.
-            await anyio.to_thread.run_sync(spans.prepare, limiter=anyio.CapacityLimiter(1))
-        except Exception as error:
-            self.faults.report("tracing", error)
+    async def _prepare_exports(self) -> None:
+        calls = [] if self.spans is None else [self.spans.prepare]
+        for prepare in (*calls, *self.exports.prepares):
+            try:
+                # In a thread: the event loop of another application may run already.
+                await anyio.to_thread.run_sync(prepare, limiter=anyio.CapacityLimiter(1))
+            except Exception as error:
+                self.faults.report("tracing", error)
 
     def started(self, started: bool, *, still: bool = True) -> None:
         """
@@ -384,16 +389,18 @@ class Observability:
         self.flush()
         if self.spans is not None:
             self.spans.pause()
+        self.exports.pause()
         self.log.sink.close()
 
     def flush(self) -> None:
-        """Export the queued spans and write the queued lines; blocks at most for the shutdown timeout."""
+        """Export what is queued and write the queued lines; each step blocks at most for the shutdown timeout."""
         if self.spans is not None:
             try:
                 self.spans.flush(int(self.settings.tracing.shutdown_timeout_s * 1000))
             except Exception as error:
                 self.faults.report("tracing", error)
         self.log.flush()
+        self.exports.flush()
 
 
 def _leave(sink: weakref.ref[Sink]) -> None:

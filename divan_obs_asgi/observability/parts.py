@@ -18,6 +18,7 @@ from divan_obs_asgi.lifecycle.drain import Drain
 from divan_obs_asgi.logs import ByteStream, FlightRecorder, Lines, Logs, OwnLoggers, RootLevel, Sampler, Sink
 from divan_obs_asgi.logs.console import form_for, has_colours, is_for_people
 from divan_obs_asgi.metrics import Metrics
+from divan_obs_asgi.otlp.exports import Exports
 from divan_obs_asgi.probes.engine.registry import ProbeRegistry
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.runtime.gc_freeze import freeze_once
@@ -153,6 +154,29 @@ def build_spans(
     )
 
 
+def build_exports(
+    settings: Settings, lines: Lines, sink: Sink, metrics: Metrics, policy: RedactionPolicy, faults: InternalErrors
+) -> Exports:
+    """
+    Return the exports of log lines and metrics by OTLP; none by default.
+
+    Raises:
+        ImproperlyConfigured: if one is asked for and OpenTelemetry is not installed.
+    """
+    signals = settings.otlp
+    if not settings.enabled or settings.otel.disabled or not (signals.logs.endpoint or signals.metrics.endpoint):
+        return Exports()
+    try:
+        from divan_obs_asgi.observability.signal_exports import signal_exports
+
+        return Exports(*signal_exports(settings, lines, sink, metrics, policy, faults))
+    except ImportError:
+        raise ImproperlyConfigured(
+            "OTEL_LOGS_EXPORTER or OTEL_METRICS_EXPORTER is otlp and OpenTelemetry is not installed: "
+            "pip install 'divan-obs-asgi[tracing]', or set it to none."
+        ) from None
+
+
 def build_background(
     settings: Settings, metrics: Metrics, faults: InternalErrors, stalls: RecentStalls, pools: PoolRegistry
 ) -> Background:
@@ -237,6 +261,7 @@ def _root_level(settings: Settings) -> RootLevel:
 __all__ = [
     "build_background",
     "build_drain",
+    "build_exports",
     "build_log",
     "build_metrics",
     "build_spans",

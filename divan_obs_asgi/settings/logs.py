@@ -72,6 +72,24 @@ class LogSettings:
         1000,
         "HTTP requests that take longer (milliseconds) emit their buffered lines; 0 disables this.",
     )
+    export_queue: int = flag(
+        "OTEL_BLRP_MAX_QUEUE_SIZE", positive_integer, 2048, "Maximum number of log lines in the export queue."
+    )
+    export_batch: int = flag(
+        "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", positive_integer, 512, "Maximum number of log lines in one export request."
+    )
+    export_delay_ms: int = flag(
+        "OTEL_BLRP_SCHEDULE_DELAY",
+        positive_integer,
+        1000,
+        "Maximum delay between exports of log lines, in milliseconds.",
+    )
+    export_timeout_ms: int = flag(
+        "OTEL_BLRP_EXPORT_TIMEOUT",
+        positive_integer,
+        30_000,
+        "Maximum time of an export of log lines, in milliseconds; the shorter one of this and the OTLP timeout.",
+    )
     prints: bool = flag(
         "LOG_PRINTS",
         boolean,

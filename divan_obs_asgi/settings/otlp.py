@@ -57,6 +57,13 @@ class OtlpSignal:
     insecure: bool
 
 
+def _misfit(name: str, signal: OtlpSignal) -> str | None:
+    """Return the variable of the endpoint if it is not an address for the protocol."""
+    if signal.protocol == "grpc" or signal.endpoint is None or signal.endpoint.startswith(("http://", "https://")):
+        return None
+    return f"{_PREFIX}ENDPOINT" if signal.endpoint_is_general else f"{_prefix(name)}ENDPOINT"
+
+
 def _exporter(
     signal: str, default: str, parse: Callable[[str], tuple[str, ...]] = exporter_names
 ) -> tuple[str, ...] | None:
@@ -186,19 +193,18 @@ class OtlpSettings:
 
     @property
     def endpoints_of_traces(self) -> list[str]:
-        """The variables that name an endpoint for traces."""
-        named = {f"{_PREFIX}TRACES_ENDPOINT": self.traces_endpoint, f"{_PREFIX}ENDPOINT": self.endpoint}
+        """The variables that name an endpoint for traces, unless another signal is exported to the general one."""
+        general = None if self.logs.endpoint or self.metrics.endpoint else self.endpoint
+        named = {f"{_PREFIX}TRACES_ENDPOINT": self.traces_endpoint, f"{_PREFIX}ENDPOINT": general}
         return [name for name, endpoint in named.items() if endpoint]
 
     def contradictions(self) -> list[str]:
-        """Return a sentence if spans would be sent to an address that is not one for their protocol."""
-        signal = self.traces
-        if signal.protocol == "grpc" or signal.endpoint is None or signal.endpoint.startswith(("http://", "https://")):
-            return []
-        name = f"{_PREFIX}ENDPOINT" if signal.endpoint_is_general else f"{_PREFIX}TRACES_ENDPOINT"
+        """Return a sentence for each address that is not one for the protocol of a signal that is sent there."""
+        names = (_misfit(name, getattr(self, name)) for name in ("traces", "logs", "metrics"))
         # The address may contain credentials.
         return [
             f"{name} is not an http or https URL, which the protocol http/protobuf needs: http://otel-collector:4318."
+            for name in dict.fromkeys(filter(None, names))
         ]
 
     def _signal(self, signal: str, default: tuple[str, ...]) -> OtlpSignal:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import weakref
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
 from opentelemetry import trace
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 
 from divan_obs_asgi.otlp.answers import DropReason
+from divan_obs_asgi.otlp.resource import resource_of
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing.export.build import Terminal, build_queues, loader_of
@@ -64,7 +62,7 @@ def build_server_spans(
         ids = RandomIdGenerator()
     provider = OwnTracerProvider(
         sampler,
-        _resource(settings, redactor),
+        resource_of(settings, redactor.attributes),
         active_span_processor=processors,
         id_generator=ids,
         span_limits=span_limits(settings),
@@ -98,28 +96,6 @@ def make_global(provider: trace.TracerProvider) -> None:
         provider = global_provider()
     if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         trace.set_tracer_provider(provider)
-
-
-@lru_cache(maxsize=8)
-def _resource_of_the_process(pid: int, environ: object, service: tuple[tuple[str, str], ...]) -> Resource:
-    """Return the resource, cached: its detectors run in threads, which cost more than the rest of a provider."""
-    return Resource.create(dict(service))
-
-
-def _resource(settings: Settings, redactor: SpanRedactor) -> Resource:
-    # Includes OTEL_RESOURCE_ATTRIBUTES and the attributes that the detectors find.
-    resource = _resource_of_the_process(
-        os.getpid(),
-        tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("OTEL_"))),
-        (
-            *settings.otel.resource_attributes,
-            ("service.name", settings.service.name),
-            ("service.version", settings.service.version),
-            ("deployment.environment.name", settings.service.env),
-            ("vcs.ref.head.revision", settings.service.commit),
-        ),
-    )
-    return Resource(redactor.attributes(resource.attributes), resource.schema_url)
 
 
 __all__ = ["OwnTracerProvider", "application_provider", "build_server_spans", "make_global"]

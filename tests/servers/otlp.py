@@ -10,6 +10,19 @@ from contextlib import suppress
 from typing import Self
 
 import grpc
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import (
+    LogsServiceServicer,
+    add_LogsServiceServicer_to_server,
+)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2_grpc import (
+    MetricsServiceServicer,
+    add_MetricsServiceServicer_to_server,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -41,6 +54,26 @@ def attributes(span: Span) -> dict[str, AttributeValue]:
     return {pair.key: attribute(pair.value) for pair in span.attributes}
 
 
+class _Logs(LogsServiceServicer):
+    def __init__(self, requests: list[ExportLogsServiceRequest]) -> None:
+        self._requests = requests
+
+    def Export(self, request: ExportLogsServiceRequest, context: grpc.ServicerContext) -> ExportLogsServiceResponse:
+        self._requests.append(request)
+        return ExportLogsServiceResponse()
+
+
+class _Metrics(MetricsServiceServicer):
+    def __init__(self, requests: list[ExportMetricsServiceRequest]) -> None:
+        self._requests = requests
+
+    def Export(
+        self, request: ExportMetricsServiceRequest, context: grpc.ServicerContext
+    ) -> ExportMetricsServiceResponse:
+        self._requests.append(request)
+        return ExportMetricsServiceResponse()
+
+
 class OtlpReceiver(TraceServiceServicer):
     """A gRPC TraceService on a free port of 127.0.0.1 that keeps what it receives."""
 
@@ -56,6 +89,11 @@ class OtlpReceiver(TraceServiceServicer):
         self.requests = 0
         self._server = grpc.server(futures.ThreadPoolExecutor(max_workers=2, thread_name_prefix="otlp-receiver"))
         add_TraceServiceServicer_to_server(self, self._server)
+        #: The requests of the two other signals.
+        self.logs: list[ExportLogsServiceRequest] = []
+        self.metrics: list[ExportMetricsServiceRequest] = []
+        add_LogsServiceServicer_to_server(_Logs(self.logs), self._server)
+        add_MetricsServiceServicer_to_server(_Metrics(self.metrics), self._server)
         address = f"127.0.0.1:{port}"
         if tls is None:
             self.port = self._server.add_insecure_port(address)

@@ -10,16 +10,26 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+from google.protobuf.message import Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.metrics.v1.metrics_pb2 import ResourceMetrics
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from tests.patience import PATIENCE_S
 from tests.servers.certificates import Certificates
 
 PROTOBUF = "application/x-protobuf"
+_REQUESTS: dict[str, type[Message]] = {
+    "/v1/traces": ExportTraceServiceRequest,
+    "/v1/logs": ExportLogsServiceRequest,
+    "/v1/metrics": ExportMetricsServiceRequest,
+}
 
 
 @dataclass(frozen=True)
@@ -53,12 +63,14 @@ def partial(rejected: int, message: str) -> Answer:
 
 
 class OtlpHttpReceiver:
-    """Serves /v1/traces on a free port of 127.0.0.1; a request that OTLP does not allow gets a 400."""
+    """Serves /v1/traces, /v1/logs and /v1/metrics on a free port of 127.0.0.1; what OTLP forbids gets a 400."""
 
     def __init__(self, port: int = 0, tls: Certificates | None = None) -> None:
         #: The next answers; then every request is accepted.
         self.script: deque[Answer] = deque()
         self.spans: list[Span] = []
+        self.logs: list[ExportLogsServiceRequest] = []
+        self.metrics: list[ResourceMetrics] = []
         #: Path, headers and size of each request.
         self.requests: list[tuple[str, dict[str, str], int]] = []
         self.connections = 0
@@ -114,6 +126,31 @@ class OtlpHttpReceiver:
             assert self._arrived.wait_for(lambda: len(self.spans) >= count, PATIENCE_S), len(self.spans)
             return [span.name for span in self.spans]
 
+    def wait_for_lines(self, count: int) -> list[LogRecord]:
+        """Wait for `count` log records, and return all of them."""
+        with self._arrived:
+            assert self._arrived.wait_for(lambda: len(self.log_records()) >= count, PATIENCE_S), self.log_records()
+            return self.log_records()
+
+    def wait_for_metrics(self, count: int) -> list[ResourceMetrics]:
+        """Wait for `count` exports of metrics, and return all of them."""
+        with self._arrived:
+            assert self._arrived.wait_for(lambda: len(self.metrics) >= count, PATIENCE_S), len(self.metrics)
+            return list(self.metrics)
+
+    def log_records(self) -> list[LogRecord]:
+        parts = [part for request in self.logs for part in request.resource_logs]
+        return [record for part in parts for scope in part.scope_logs for record in scope.log_records]
+
+    def _keep(self, request: Any) -> None:
+        if isinstance(request, ExportLogsServiceRequest):
+            self.logs.append(request)
+        elif isinstance(request, ExportMetricsServiceRequest):
+            self.metrics += request.resource_metrics
+        else:
+            parts = [scope for part in request.resource_spans for scope in part.scope_spans]
+            self.spans += [span for scope in parts for span in scope.spans]
+
     def _respond(self, handler: BaseHTTPRequestHandler) -> None:
         content = handler.rfile.read(int(handler.headers["Content-Length"]))
         self.requests.append((handler.path, {k.lower(): v for k, v in handler.headers.items()}, len(content)))
@@ -125,18 +162,17 @@ class OtlpHttpReceiver:
             handler.close_connection = True
             return
         try:
-            assert handler.path == "/v1/traces", handler.path
+            kind = _REQUESTS[handler.path]
             assert handler.headers["Content-Type"] == PROTOBUF
             if handler.headers["Content-Encoding"] == "gzip":
                 content = gzip.decompress(content)
-            request = ExportTraceServiceRequest.FromString(content)
+            request: Message = kind.FromString(content)
         except Exception:
             answer = Answer(400)
             request = ExportTraceServiceRequest()
-        spans = [span for part in request.resource_spans for scope in part.scope_spans for span in scope.spans]
         if answer.keeps:
             with self._arrived:
-                self.spans += spans
+                self._keep(request)
                 self._arrived.notify_all()
         handler.send_response(answer.status)
         for name, value in {**answer.headers, "Content-Length": str(len(answer.body))}.items():

@@ -89,7 +89,7 @@ def without_effect(**environ: str) -> tuple[tuple[str, str], ...]:
 def test_one_warning_names_every_variable_that_has_no_effect() -> None:
     """With what to do, and without its value."""
     environ = {
-        "OTEL_LOGS_EXPORTER": "otlp",
+        "OTEL_PYTHON_ID_GENERATOR": "hunter2",
         "OTEL_EXPORTER_ZIPKIN_ENDPOINT": "http://hunter2@zipkin",
         "OTEL_EXPORTER_OTLP_ENPOINT": "http://hunter2@otel",
         "OTEL_SDK_DISABLED": "1",
@@ -100,7 +100,7 @@ def test_one_warning_names_every_variable_that_has_no_effect() -> None:
         "Variables of OpenTelemetry without effect: "
         "OTEL_EXPORTER_OTLP_ENPOINT (did you mean OTEL_EXPORTER_OTLP_ENDPOINT?), "
         "OTEL_EXPORTER_ZIPKIN_ENDPOINT (export to a collector by OTLP), "
-        "OTEL_LOGS_EXPORTER (collect the log lines), OTEL_SDK_DISABLED (only true has an effect), "
+        "OTEL_PYTHON_ID_GENERATOR (unset it), OTEL_SDK_DISABLED (only true has an effect), "
         "OTEL_RESOURCE_ATTRIBUTES (1 malformed: write name=value pairs, separated by commas). "
         "See docs/opentelemetry.md."
     ]
@@ -112,6 +112,13 @@ def test_an_endpoint_without_tracing_is_named() -> None:
         "Variables of OpenTelemetry without effect: OTEL_EXPORTER_OTLP_ENDPOINT (set OBS_TRACING_ENABLED=true). "
         "See docs/opentelemetry.md."
     ]
+
+
+def test_an_endpoint_of_log_lines_needs_no_tracing() -> None:
+    """The general endpoint has an effect then; one for traces has not."""
+    environ = {"OTEL_LOGS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
+    pytest.importorskip("opentelemetry")
+    assert warnings(environ) == []
 
 
 @pytest.mark.parametrize(

@@ -45,13 +45,13 @@ class Rotel:
 
 
 @contextmanager
-def rotel(grpc: int, http: int, *options: str) -> Iterator[Rotel]:
+def rotel(grpc: int, http: int, *options: str, signal: str = "traces") -> Iterator[Rotel]:
     assert _spec is not None
     assert _spec.origin is not None
     command = [str(Path(_spec.origin).with_name("rotel-agent")), "start", "--exporter", "blackhole"]
     command += ["--otlp-grpc-endpoint", f"127.0.0.1:{grpc}", "--otlp-http-endpoint", f"127.0.0.1:{http}"]
     process = subprocess.Popen(
-        [*command, "--debug-log", "traces", *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*command, "--debug-log", signal, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     try:
         for port in (grpc, http):

@@ -26,7 +26,7 @@ def board(parameters: Parameters) -> Board:
             (_scraped(series), _exposed(series)),
             (_scrape_duration(series), _samples(series), _versions(series)),
             (_lost_lines(series), _lost_spans(series), _circuit(series)),
-            (_overflow(series), _errors(series)),
+            (_signals(series), _overflow(series), _errors(series)),
             (_canary(series), _redactions(series)),
             (_draining(series), _age(series)),
         ),
@@ -103,6 +103,15 @@ def _lost_spans(series: Series) -> Panel:
         "cps",
         _per_second_by(series, Catalogue.trace_spans_dropped, "reason"),
         alert="SpansDropped",
+    )
+
+
+def _signals(series: Series) -> Panel:
+    return timeseries(
+        "Are log lines or metrics dropped on the way to the collector?",
+        "Log lines, and exports of metrics, per second that were dropped before they reached the collector.",
+        "cps",
+        Query(per_second(series.counter(Catalogue.otlp_dropped), "signal", "reason"), "{{signal}}: {{reason}}"),
     )
 
 

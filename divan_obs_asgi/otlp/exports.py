@@ -1,0 +1,45 @@
+"""The exports of log lines and metrics that a bundle runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+
+class SignalExport(Protocol):
+    """The export of one signal. Its methods block, for the shutdown timeout at most."""
+
+    def prepare(self) -> object:
+        """Import what the first export needs."""
+        ...
+
+    def flush(self) -> object:
+        """Export what has been collected so far."""
+        ...
+
+    def pause(self) -> object:
+        """Export, and end the threads until there is something to export again."""
+        ...
+
+
+class Exports:
+    """All exports of a bundle but that of spans, in the order in which they are flushed."""
+
+    def __init__(self, *exports: SignalExport) -> None:
+        self._exports = exports
+
+    @property
+    def prepares(self) -> list[Callable[[], object]]:
+        """The calls that import what the first exports need."""
+        return [export.prepare for export in self._exports]
+
+    def flush(self) -> None:
+        for export in self._exports:
+            export.flush()
+
+    def pause(self) -> None:
+        for export in self._exports:
+            export.pause()
+
+
+__all__ = ["Exports", "SignalExport"]
