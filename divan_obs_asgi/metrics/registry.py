@@ -6,6 +6,7 @@ import re
 import threading
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import pairwise, product
@@ -429,6 +430,23 @@ class Metrics(Catalogue):
                 yield from (b"" for _ in self.workers.merge_values())
                 merged = self.workers.merged(collectors, exemplars=form is Format.OPENMETRICS)
                 yield from self._written(merged, form, failed)
+
+    @contextmanager
+    def reading(self, failed: Callable[[Exception], object]) -> Iterator[Iterable[Collector | MergedFamily]]:
+        """Yield the families of all workers, whose numbers can be read until the context ends."""
+        collectors = self.registry.collectors()
+        if self.workers is None:
+            yield collectors
+            return
+        with self.workers.read(collectors, failed):
+            for _ in self.workers.merge_values():
+                pass
+            yield self.workers.merged(collectors, exemplars=True)
+
+    def read_foreign(self, collector: Collector) -> list[Samples]:
+        """Return the families of a collector of the application, which may hang."""
+        name = f"The collector {type(collector).__qualname__}"
+        return self._timeouts.call(collector, name, lambda: list(collector.collect()))
 
     def _written(
         self, collectors: Iterable[Collector | MergedFamily], form: Format, failed: Callable[[Exception], object]

@@ -255,6 +255,8 @@ class Observability:
         background.add("log_levels", self.log.levels.run_expiry, later=True)
         background.add("log_tending", self.log.maintain, later=True)
         background.add("drain", self.drain.run)
+        for run in self.exports.runs:
+            background.add("otlp", run, later=True)
         background.when_started("logs", self.log.check_handler)
         if settings.enabled and settings.logs.enabled:
             background.when_started("loguru", warn_of_loguru)

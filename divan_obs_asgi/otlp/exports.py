@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import Protocol, runtime_checkable
 
 
 class SignalExport(Protocol):
@@ -22,11 +22,23 @@ class SignalExport(Protocol):
         ...
 
 
+@runtime_checkable
+class ScheduledExport(Protocol):
+    """An export that is made at an interval."""
+
+    async def run(self) -> None: ...
+
+
 class Exports:
     """All exports of a bundle but that of spans, in the order in which they are flushed."""
 
     def __init__(self, *exports: SignalExport) -> None:
         self._exports = exports
+
+    @property
+    def runs(self) -> list[Callable[[], Awaitable[object]]]:
+        """What runs beside the application: the exports at an interval."""
+        return [export.run for export in self._exports if isinstance(export, ScheduledExport)]
 
     @property
     def prepares(self) -> list[Callable[[], object]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from divan_obs_asgi.settings.flag import flag
-from divan_obs_asgi.settings.parsers import boolean, directory, namespace, positive_integer
+from divan_obs_asgi.settings.parsers import boolean, directory, namespace, one_of, positive_integer
+
+TEMPORALITIES = ("cumulative", "delta", "lowmemory")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,24 @@ class MetricSettings:
     )
     created: bool = flag(
         "OBS_METRICS_CREATED", boolean, False, "Expose the creation time of each series (`_created`); doubles the page."
+    )
+    export_interval_ms: int = flag(
+        "OTEL_METRIC_EXPORT_INTERVAL",
+        positive_integer,
+        60_000,
+        "Interval between exports of metrics by OTLP, in milliseconds.",
+    )
+    export_timeout_ms: int = flag(
+        "OTEL_METRIC_EXPORT_TIMEOUT",
+        positive_integer,
+        30_000,
+        "Maximum time of an export of metrics, in milliseconds; the shorter one of this and the OTLP timeout.",
+    )
+    temporality: str = flag(
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+        one_of(*TEMPORALITIES),
+        "cumulative",
+        "Counters and histograms by OTLP: cumulative; delta, the difference to the last export; lowmemory is delta.",
     )
     wait_times: bool = flag(
         "OBS_METRICS_WAIT_TIMES",

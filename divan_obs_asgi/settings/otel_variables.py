@@ -53,8 +53,6 @@ _OTLP = {
     "CLIENT_CERTIFICATE": "Client certificate.",
     "INSECURE": "Plaintext for an endpoint without a scheme.",
 }
-_NO_METRICS = "Metrics are scraped."
-_SCRAPE = "scrape /metrics"
 _OTLP_OF_SIGNAL = {**_OTLP, "ENDPOINT": "The collector's address for this signal; for HTTP the whole URL."}
 _LIMITS = {
     "ATTRIBUTE_COUNT": "Attributes of a span, an event or a link.",
@@ -83,15 +81,19 @@ OTEL_VARIABLES: dict[str, OtelVariable] = {
     "OTEL_TRACES_SAMPLER_ARG": _works("The share of a traceidratio sampler."),
     "OTEL_TRACES_EXPORTER": _works("`otlp`, `console`, both, or `none`."),
     "OTEL_LOGS_EXPORTER": _works("`otlp`, or `none`; lines are on standard output in any case, which is `console`."),
-    "OTEL_METRICS_EXPORTER": _not("Metrics are scraped.", "scrape /metrics", "none", "prometheus"),
+    "OTEL_METRICS_EXPORTER": _works("`otlp`, or `none`; /metrics is served in any case, which is `prometheus`."),
     **{f"OTEL_EXPORTER_OTLP_{name}": _works(why) for name, why in _OTLP.items()},
     **{f"OTEL_EXPORTER_OTLP_TRACES_{name}": _works(why) for name, why in _OTLP.items()},
     **{f"OTEL_EXPORTER_OTLP_LOGS_{name}": _works(why) for name, why in _OTLP_OF_SIGNAL.items()},
-    **{f"OTEL_EXPORTER_OTLP_METRICS_{name}": _not(_NO_METRICS, _SCRAPE) for name in _OTLP},
+    **{f"OTEL_EXPORTER_OTLP_METRICS_{name}": _works(why) for name, why in _OTLP_OF_SIGNAL.items()},
     "OTEL_EXPORTER_OTLP_SPAN_INSECURE": _not("An old name.", "set OTEL_EXPORTER_OTLP_TRACES_INSECURE"),
     "OTEL_EXPORTER_OTLP_METRIC_INSECURE": _not("An old name.", "set OTEL_EXPORTER_OTLP_METRICS_INSECURE"),
-    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": _not(_NO_METRICS, _SCRAPE),
-    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION": _not(_NO_METRICS, _SCRAPE),
+    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": _works("`cumulative`, `delta`, or `lowmemory`, as `delta`."),
+    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION": _not(
+        "Histograms have the buckets of /metrics; exponential ones cannot be made from them.",
+        "unset it",
+        "explicit_bucket_histogram",
+    ),
     "OTEL_BSP_SCHEDULE_DELAY": _works("Maximum delay between exports."),
     "OTEL_BSP_EXPORT_TIMEOUT": _works("The shorter one of this and the OTLP timeout ends an export."),
     "OTEL_BSP_MAX_QUEUE_SIZE": _works("Spans in the export queue."),
@@ -100,8 +102,8 @@ OTEL_VARIABLES: dict[str, OtelVariable] = {
     "OTEL_BLRP_EXPORT_TIMEOUT": _works("The shorter one of this and the OTLP timeout ends an export of log lines."),
     "OTEL_BLRP_MAX_QUEUE_SIZE": _works("Log lines in the export queue."),
     "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE": _works("Log lines in one export."),
-    "OTEL_METRIC_EXPORT_INTERVAL": _not(_NO_METRICS, _SCRAPE),
-    "OTEL_METRIC_EXPORT_TIMEOUT": _not(_NO_METRICS, _SCRAPE),
+    "OTEL_METRIC_EXPORT_INTERVAL": _works("Milliseconds between exports of metrics."),
+    "OTEL_METRIC_EXPORT_TIMEOUT": _works("The shorter one of this and the OTLP timeout ends an export of metrics."),
     "OTEL_METRICS_EXEMPLAR_FILTER": _works("Which requests are exemplars of the histograms."),
     **{f"OTEL_{name}_LIMIT": _works(why) for name, why in _LIMITS.items()},
     "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT": _elsewhere("Log lines have a limit of their own (docs/logs.md)."),
