@@ -1,46 +1,54 @@
-"""Checks of the export of spans."""
+"""Checks of the exports by OTLP."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.util import find_spec
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from divan_obs_asgi.checks.base import check
 from divan_obs_asgi.checks.deployment import Deployment
 from divan_obs_asgi.checks.finding import Finding
+from divan_obs_asgi.settings import OtlpSignal
 
 _GRPC, _HTTP = 4317, 4318
-_PREFIXES = ("OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_")
+_PREFIX = "OTEL_EXPORTER_OTLP_"
+_ITEMS = {"traces": "spans", "logs": "log lines", "metrics": "metrics"}
 
 
 @check("obs.E011", "The OTLP endpoint is for HTTP, and the protocol is gRPC.", docs="docs/tracing.md")
 def endpoint_for_http(deployment: Deployment) -> Iterator[Finding]:
-    signal = deployment.settings.otlp.traces
-    if not deployment.settings.tracing.enabled or signal.endpoint is None or signal.protocol != "grpc":
-        return
-    parts = urlsplit(signal.endpoint if "://" in signal.endpoint else f"//{signal.endpoint}")
-    wrong = f"port {_HTTP}" if parts.port == _HTTP else "a path" if parts.path.strip("/") else ""
-    if wrong:
-        prefix = _PREFIXES[signal.endpoint_is_general]
+    for items, prefix, parts in _endpoints(deployment, is_grpc=True):
+        wrong = f"port {_HTTP}" if parts.port == _HTTP else "a path" if parts.path.strip("/") else ""
+        if not wrong:
+            continue
         yield Finding(
-            f"{prefix}ENDPOINT has {wrong}, like an endpoint for OTLP over HTTP; spans are exported over gRPC.",
+            f"{prefix}ENDPOINT has {wrong}, like an endpoint for OTLP over HTTP; {items} are exported over gRPC.",
             f"Set {prefix}PROTOCOL=http/protobuf, or the collector's port for gRPC, {_GRPC}.",
         )
 
 
 @check("obs.E012", "The OTLP endpoint is for gRPC, and the protocol is HTTP.", docs="docs/tracing.md")
 def endpoint_for_grpc(deployment: Deployment) -> Iterator[Finding]:
-    signal = deployment.settings.otlp.traces
-    if not deployment.settings.tracing.enabled or signal.endpoint is None or signal.protocol == "grpc":
-        return
-    parts = urlsplit(signal.endpoint if "://" in signal.endpoint else f"//{signal.endpoint}")
-    if parts.port == _GRPC or parts.scheme in ("grpc", "grpcs"):
-        prefix = _PREFIXES[signal.endpoint_is_general]
+    for items, prefix, parts in _endpoints(deployment, is_grpc=False):
+        if parts.port != _GRPC and parts.scheme not in ("grpc", "grpcs"):
+            continue
         yield Finding(
-            f"{prefix}ENDPOINT is an endpoint for gRPC; spans are exported over HTTP.",
+            f"{prefix}ENDPOINT is an endpoint for gRPC; {items} are exported over HTTP.",
             f"Set {prefix}PROTOCOL=grpc, or the collector's address for HTTP, with port {_HTTP}.",
         )
+
+
+def _endpoints(deployment: Deployment, *, is_grpc: bool) -> Iterator[tuple[str, str, SplitResult]]:
+    """Yield what is exported, the prefix of its variables and its endpoint, for the signals with this protocol."""
+    settings = deployment.settings
+    for name, items in _ITEMS.items():
+        signal: OtlpSignal = getattr(settings.otlp, name)
+        is_on = name != "traces" or settings.tracing.enabled
+        if is_on and signal.endpoint is not None and (signal.protocol == "grpc") is is_grpc:
+            own = "" if signal.endpoint_is_general else f"{name.upper()}_"
+            address = signal.endpoint if "://" in signal.endpoint else f"//{signal.endpoint}"
+            yield items, f"{_PREFIX}{own}", urlsplit(address)
 
 
 @check("obs.W013", "An endpoint for spans is set, and tracing is off.", docs="docs/tracing.md")

@@ -182,6 +182,8 @@ def without_effect(environ: Mapping[str, str]) -> Iterator[WithoutEffect]:
             yield WithoutEffect(name, variable.instead)
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() not in ("", "true", "false"):
         yield WithoutEffect("OTEL_SDK_DISABLED", "only true has an effect")
+    if "console" in environ.get("OTEL_METRICS_EXPORTER", "").lower():
+        yield WithoutEffect("OTEL_METRICS_EXPORTER", "console prints nothing; read /metrics")
     malformed = malformed_pairs(environ.get("OTEL_RESOURCE_ATTRIBUTES", ""))
     if malformed:
         yield WithoutEffect(

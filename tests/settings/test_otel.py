@@ -121,6 +121,13 @@ def test_an_endpoint_of_log_lines_needs_no_tracing() -> None:
     assert warnings(environ) == []
 
 
+@pytest.mark.parametrize("value", ["console", "otlp, Console"])
+def test_metrics_are_not_printed(value: str) -> None:
+    """The page is the form for people."""
+    expected = ("OTEL_METRICS_EXPORTER", "console prints nothing; read /metrics")
+    assert without_effect(OTEL_METRICS_EXPORTER=value) == (expected,)
+
+
 @pytest.mark.parametrize(
     "environ",
     [
