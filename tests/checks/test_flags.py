@@ -49,7 +49,7 @@ CASES: list[tuple[str, dict[str, str], dict[str, str]]] = [
                   f"{OTLP}_PROTOCOL": "http/protobuf"}, {"OTEL_METRICS_EXPORTER": "otlp"}),
     ("obs.W013", {f"{OTLP}_TRACES_ENDPOINT": "grpc://collector:4317", "OTEL_LOGS_EXPORTER": "otlp"},
      {f"{OTLP}_ENDPOINT": "grpc://collector:4317", "OTEL_LOGS_EXPORTER": "otlp"}),
-    ("obs.W015", {"OTEL_METRICS_EXPORTER": "console"}, {"OTEL_METRICS_EXPORTER": "otlp", "OTEL_PROPAGATORS": "b3", "OTEL_TRACES_EXPORTER": "otlp"}),
+    ("obs.W015", {"OTEL_METRICS_EXPORTER": "console"}, {"OTEL_METRICS_EXPORTER": "otlp", "OTEL_PROPAGATORS": "b3"}),
     ("obs.W015", {"OTEL_SDK_DISABLED": "1"}, {"OTEL_SERVICE_NAME": "shop", "OTEL_BSP_EXPORT_TIMEOUT": "9"}),
     ("obs.W015", {"OTEL_TRACES_SAMPLR": "always_on"}, {"OTEL_TRACES_SAMPLER": "always_on"}),
     ("obs.W016", {"OBS_ENABLE": "false"}, {"OBS_ENABLED": "false"}),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric, ResourceMetrics
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, Summary
@@ -16,6 +19,9 @@ import divan_obs_asgi as obs
 from divan_obs_asgi.otlp.answers import DROP_REASONS
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.types import Receive, Scope, Send
+from tests.logs.test_line_export import SHOP
+from tests.patience import PATIENCE_S
+from tests.servers.command import Command, until
 from tests.servers.otlp_http import OtlpHttpReceiver
 from tests.servers.process import free_port
 from tests.stacks import Observed
@@ -41,6 +47,14 @@ async def ask(stack: Any, times: int) -> None:
 
 def exporting(receiver: OtlpHttpReceiver, **flags: str) -> Observed:
     return Observed({**METRICS, "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, **flags})
+
+
+def answers(url: str) -> bool:
+    """Return whether the server listens; a refused connection is not a request."""
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.ConnectError:
+        return False
 
 
 def export(observed: Observed, receiver: OtlpHttpReceiver) -> ResourceMetrics:
@@ -188,6 +202,33 @@ def test_workers_export_their_sum_once(preference: str, tmp_path: Path) -> None:
             if pair.key == "service.instance.id"
         }
         assert len(ids) == 1
+
+
+@pytest.mark.parametrize("preference", ["cumulative", "delta"])
+def test_two_workers_of_a_server_count_every_request_once(preference: str, tmp_path: Path) -> None:
+    """What has arrived when the server has ended has all requests of both workers."""
+    with OtlpHttpReceiver() as receiver:
+        env = {
+            **METRICS,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint,
+            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": preference,
+            "OTEL_METRIC_EXPORT_INTERVAL": "200",
+            "PROMETHEUS_MULTIPROC_DIR": str(tmp_path),
+        }
+        with closing(Command(SHOP, "uvicorn", "app", "--workers", "2", env=env)) as command:
+            command.start()
+            # The parent process says that it runs before a worker listens.
+            until(lambda: answers(command.url), command)
+            for _ in range(29):
+                # A connection of its own, so that both workers get some.
+                assert answers(command.url)
+            command.process.send_signal(signal.SIGTERM)
+            assert command.ended.wait(PATIENCE_S)
+        counts = [
+            sum(value for key, value in samples(metrics_of(each)).items() if key[0] == "divan_http_requests_total")
+            for each in receiver.metrics
+        ]
+        assert (counts[-1] if preference == "cumulative" else sum(counts)) == 30
 
 
 def test_it_is_off_by_default() -> None:
