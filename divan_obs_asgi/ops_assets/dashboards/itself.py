@@ -26,7 +26,7 @@ def board(parameters: Parameters) -> Board:
             (_scraped(series), _exposed(series)),
             (_scrape_duration(series), _samples(series), _versions(series)),
             (_lost_lines(series), _lost_spans(series), _circuit(series)),
-            (_signals(series), _overflow(series), _errors(series)),
+            (_overflow(series), _errors(series)),
             (_canary(series), _redactions(series)),
             (_draining(series), _age(series)),
         ),
@@ -89,9 +89,11 @@ def _per_second_by(series: Series, family: Family[Counter], label: str) -> Query
 def _lost_lines(series: Series) -> Panel:
     return timeseries(
         "Are log lines dropped?",
-        "Log lines per second dropped because the queue was full, by level.",
+        "Log lines per second dropped because the queue was full, by level. Also log lines and exports of metrics "
+        "that were dropped before they reached the collector, by reason.",
         "cps",
         _per_second_by(series, Catalogue.logs_dropped, "level"),
+        Query(per_second(series.counter(Catalogue.otlp_dropped), "signal", "reason"), "{{signal}}: {{reason}}"),
         alert="LogLinesDropped",
     )
 
@@ -103,15 +105,6 @@ def _lost_spans(series: Series) -> Panel:
         "cps",
         _per_second_by(series, Catalogue.trace_spans_dropped, "reason"),
         alert="SpansDropped",
-    )
-
-
-def _signals(series: Series) -> Panel:
-    return timeseries(
-        "Are log lines or metrics dropped on the way to the collector?",
-        "Log lines, and exports of metrics, per second that were dropped before they reached the collector.",
-        "cps",
-        Query(per_second(series.counter(Catalogue.otlp_dropped), "signal", "reason"), "{{signal}}: {{reason}}"),
     )
 
 
