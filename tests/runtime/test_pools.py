@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import asyncio
-import gc
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -300,12 +301,22 @@ def test_a_library_that_is_off_patches_nothing() -> None:
     assert NullPool.connect is before
 
 
+PATCHED_AND_NOT = """
+import subprocess
+import sys
+from sqlalchemy import NullPool, create_engine
+import divan_obs_asgi as obs
+
+before = NullPool.connect
+bundle = obs.Observability.from_env({})
+bundle.pools.register("main", create_engine("sqlite://", poolclass=NullPool))
+assert NullPool.connect is not before
+del bundle
+gc.collect()
+assert NullPool.connect is before
+"""
+
+
 def test_the_patch_ends_with_the_bundle() -> None:
-    """Nothing of the process keeps it."""
-    before = NullPool.connect
-    observed = Observed()
-    observed.obs.pools.register("main", create_engine("sqlite://", poolclass=NullPool))
-    assert NullPool.connect is not before
-    del observed
-    gc.collect()
-    assert NullPool.connect is before
+    """Nothing of the process keeps it. In a process of its own: other tests may have bundles."""
+    subprocess.run([sys.executable, "-c", PATCHED_AND_NOT], check=True)
