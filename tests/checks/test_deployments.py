@@ -125,10 +125,10 @@ FINE = Folder(
 FAULTY = {
     "whose flags are all wrong": Folder(
         {"obs.E001", "obs.E002", "obs.E003", "obs.E004", "obs.E007", "obs.E008", "obs.E009", "obs.E010",
-         "obs.E012", "obs.W015", "obs.W016", "obs.W017", "obs.E018", "obs.E020", "obs.W023", "obs.E024", "obs.W025", "obs.W026"},
+         "obs.W015", "obs.W016", "obs.W017", "obs.E018", "obs.E020", "obs.W023", "obs.E024", "obs.W025", "obs.W026"},
         {"OBS_ENV": "prod", "LOG_LEVEL": "loud", "OBS_METRICS_PUBLIC": "true", "OBS_ADMIN_TOKEN": "let-me-in",
          "OBS_REDACT_IP": "hash", "JWT_SECRET": "short", "REDIS_URL": "http://cache", "OBS_TRACING_ENABLED": "true",
-         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317",
+         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
          "OTEL_PYTHON_EXPORTER_OTLP_GRPC_RETRYABLE_ERROR_CODES": "UNAVAILABLE", "OBS_ENABLE": "true",
          "LOG_SLOW_MS": "350", "OBS_VITALS_ENABLED": "true", "WEB_CONCURRENCY": "4", "FORWARDED_ALLOW_IPS": "*",
          "OBS_MIDDLEWARE": f"{OURS}OpsMiddleware,{OURS}AccessLogMiddleware,{OURS}OpsMiddleware"},
@@ -137,10 +137,11 @@ FAULTY = {
         {"obs.W005", "obs.W013", "obs.W022"},
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "grpc://127.0.0.1:4317", "PROMETHEUS_MULTIPROC_DIR": "/tmp"},
     ),
-    "without a token, and with a collector's port for HTTP": Folder(
-        {"obs.E006", "obs.E011", "obs.E021"},
+    "without a token, and with the wrong port of a collector for each protocol": Folder(
+        {"obs.E006", "obs.E011", "obs.E012", "obs.E021"},
         {**TRACED, "OBS_ENV": "prod", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
-         "PROMETHEUS_MULTIPROC_DIR": __file__},
+         "OTEL_METRICS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "http/protobuf",
+         "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://collector:4317", "PROMETHEUS_MULTIPROC_DIR": __file__},
     ),
     "without OpenTelemetry": Folder({"obs.E014"}, {**PROD, **TRACED}, without=opentelemetry.__name__),
     "whose application has others' middlewares": Folder(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -302,8 +303,7 @@ def test_a_library_that_is_off_patches_nothing() -> None:
 
 
 PATCHED_AND_NOT = """
-import subprocess
-import sys
+import gc
 from sqlalchemy import NullPool, create_engine
 import divan_obs_asgi as obs
 
