@@ -215,7 +215,9 @@ BURST = 5_000
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("packets", "welcome"), INVENTIONS.values(), ids=INVENTIONS)
-def test_names_without_end_add_neither_series_nor_memory(packets: list[str], welcome: bool) -> None:
+def test_names_without_end_add_neither_series_nor_memory(
+    packets: list[str], welcome: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     """Thousands more of them leave as many series, and as many objects in memory, as the first have left."""
     observed = Observed({"OBS_ACCESS_LOG_ENABLED": "false"})
     server = server_of(observed, **({"namespaces": "*"} if welcome else {}))
@@ -229,6 +231,8 @@ def test_names_without_end_add_neither_series_nor_memory(packets: list[str], wel
                 for packet in packets:
                     await client.send(packet.replace("#", str(number)))
                 client.received()
+            # pytest keeps every line, if an earlier test has left a logger that writes it.
+            caplog.clear()
             gc.collect()
             return sys.getallocatedblocks()
 
