@@ -50,6 +50,7 @@ RESOLVED: set[Alert] = {("RedisDown", ""), ("ServiceUnready", "")}
 # Board, panel, number of the query: why it has no data in such a run.
 NO_DATA = {
     ("monitoring-itself", "Which metrics have too many series?", 0): "No metric has more series than it may.",
+    ("monitoring-itself", "Are log lines dropped?", 1): "The collector accepts everything.",
 }
 # And why it has none but on a busy machine.
 DATA_IF_BUSY = {
@@ -134,6 +135,7 @@ def running(parameters: Parameters, redis_server: RedisServer, postgres_server: 
         receiver = stack.enter_context(OtlpReceiver())
         backend = Backend(
             OBS_NAMESPACE=parameters.namespace,
+            OBS_METRICS_WAIT_TIMES="true",
             OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
             DATABASE_URL=postgres_server.new_database(),
             REDIS_URL=redis_server.url,

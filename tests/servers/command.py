@@ -30,7 +30,7 @@ class Command(ServerProcess):
 
     def __init__(self, code: str, server: str, app: str, *options: str, env: Mapping[str, str] | None = None) -> None:
         super().__init__()
-        if server == "uvicorn":
+        if server == "uvicorn" and self.ready_line is Command.ready_line:
             self.ready_line = self.uvicorn_ready_line  # type: ignore[misc]
         self.module = self.directory / "shop.py"
         self.module.write_text(code)

@@ -117,4 +117,4 @@ def test_a_cycle_would_be_seen() -> None:
         httpx.get(f"{command.url}/collect", timeout=PATIENCE_S)
         for _ in range(TIMES):
             _talk(command, "ok")
-        assert httpx.get(f"{command.url}/collect", timeout=PATIENCE_S).json()["RequestRecord"] == TIMES
+        assert httpx.get(f"{command.url}/collect", timeout=PATIENCE_S).json()["MeasuredRequest"] == TIMES
