@@ -28,6 +28,8 @@ from divan_obs_asgi.cli.top_screen import cells, screen
 from tests.patience import PATIENCE_S
 from tests.servers.command import Command
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "correct-horse-battery-41"
 COMMAND = [sys.executable, "-m", "divan_obs_asgi", "top"]
 SHOP = """

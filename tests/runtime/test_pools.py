@@ -32,6 +32,8 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
 from tests.stacks import Observed
 
+pytestmark = pytest.mark.slow
+
 # How long an attempt waits at a pool that is full.
 SHORT_S = 0.05
 

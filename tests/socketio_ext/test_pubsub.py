@@ -24,6 +24,8 @@ from tests.servers.redis import RedisServer
 from tests.socketio_ext.sockets import connected, server_of
 from tests.stacks import Observed
 
+pytestmark = pytest.mark.slow
+
 
 class ClosableManager(socketio.AsyncRedisManager):
     """Remembers its clients: python-socketio leaves those open that it has given up."""

@@ -20,7 +20,7 @@ from tests.servers.process import free_port
 from tests.tracing.test_collector_faults import Service
 
 _spec = importlib.util.find_spec("rotel")
-pytestmark = pytest.mark.skipif(_spec is None, reason="needs the package rotel")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(_spec is None, reason="needs the package rotel")]
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 OTLP = "OTEL_EXPORTER_OTLP"
 

@@ -17,6 +17,8 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
 from tests.waits.test_causes import WAIT_S, line_of, share
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def timed_clients() -> Iterator[None]:

@@ -28,6 +28,8 @@ from tests.patience import PATIENCE_S
 from tests.servers.command import Command
 from tests.stacks import Observed
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "correct-horse-battery-41"
 
 

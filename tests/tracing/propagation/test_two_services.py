@@ -16,6 +16,8 @@ from tests.patience import PATIENCE_S
 from tests.servers.otlp import OtlpReceiver
 from tests.servers.redis import RedisServer
 
+pytestmark = pytest.mark.slow
+
 FORMATS = {
     "b3": {"b3"},
     "b3multi": {"x-b3-traceid", "x-b3-spanid", "x-b3-sampled"},
