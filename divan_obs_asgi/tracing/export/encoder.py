@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 
+from divan_obs_asgi.otlp.wire import field, text, varint
 from divan_obs_asgi.tracing.spans.recording import RecordingSpan
 
 # opentelemetry/proto/trace/v1/trace.proto, message Span: the tags of fields 1, 2, 4, 3, 5 and 9 (length-delimited), and
@@ -54,7 +55,7 @@ class SpanEncoder:
         for span, message in zip(spans, own, strict=True):
             group = resources.group(span)
             group.messages.append(next(foreign[id(span)]) if message is None else message)
-        return b"".join(_field(1, _resource_spans(groups)) for groups in resources.all())
+        return b"".join(field(1, _resource_spans(groups)) for groups in resources.all())
 
     def _span(self, span: ReadableSpan) -> bytes | None:
         """Return the bytes of a Span message, or None if OpenTelemetry's encoder has to encode the span."""
@@ -82,12 +83,12 @@ class SpanEncoder:
         ]
         if identity.trace_state:
             state = identity.trace_state.to_header().encode()
-            parts += _TRACE_STATE, _varint(len(state)), state
+            parts += _TRACE_STATE, varint(len(state)), state
         if parent is not None:
             parts += _PARENT_ID, parent.span_id.to_bytes(8)
         # SpanKind starts at 0, the enum of the protocol at 1.
         times = _KIND_AND_TIMES.pack(_KIND, span.kind.value + 1, _START, span.start_time or 0, _END, span.end_time or 0)
-        parts += _NAME, _varint(len(name)), name, times
+        parts += _NAME, varint(len(name)), name, times
         for pair in attributes.items():
             kind = type(pair[1])
             # Exactly these types: True and 1.0 equal 1 and would hit its cache entry; a list is not hashable.
@@ -116,14 +117,14 @@ def _pair(key: str, value: object) -> bytes | None:
         if not value.isprintable():
             return None
         content = value.encode()
-        content_field = b"\x0a" + _varint(len(content)) + content
+        content_field = b"\x0a" + varint(len(content)) + content
     elif isinstance(value, int) and 0 <= value < 2**63:
-        content_field = b"\x18" + _varint(value)
+        content_field = b"\x18" + varint(value)
     else:
         return None
     name = key.encode()
-    body = b"\x0a" + _varint(len(name)) + name + b"\x12" + _varint(len(content_field)) + content_field
-    return _ATTRIBUTE + _varint(len(body)) + body
+    body = b"\x0a" + varint(len(name)) + name + b"\x12" + varint(len(content_field)) + content_field
+    return _ATTRIBUTE + varint(len(body)) + body
 
 
 def _is_plain(span: ReadableSpan) -> bool:
@@ -186,13 +187,13 @@ class _Resources:
 def _resource_spans(groups: list[_Group]) -> bytes:
     # OpenTelemetry's encoder encodes one sample span of each group, for the parts that all its spans share.
     samples = [encode_spans([group.sample]).resource_spans[0] for group in groups]
-    parts = [_field(1, samples[0].resource.SerializeToString())]
+    parts = [field(1, samples[0].resource.SerializeToString())]
     for group, sample in zip(groups, samples, strict=True):
         scope = sample.scope_spans[0]
-        content = [_field(1, scope.scope.SerializeToString()), *(_field(2, message) for message in group.messages)]
-        content.append(_text(3, scope.schema_url))
-        parts.append(_field(2, b"".join(content)))
-    parts.append(_text(3, samples[0].schema_url))
+        content = [field(1, scope.scope.SerializeToString()), *(field(2, message) for message in group.messages)]
+        content.append(text(3, scope.schema_url))
+        parts.append(field(2, b"".join(content)))
+    parts.append(text(3, samples[0].schema_url))
     return b"".join(parts)
 
 
@@ -214,27 +215,6 @@ def _encoded_by_the_sdk(spans: Sequence[ReadableSpan]) -> dict[int, Iterator[byt
 def _link(to: SpanContext) -> bytes:
     ids = to.trace_id.to_bytes(16), _SPAN_ID, to.span_id.to_bytes(8)
     return b"".join((_LINK, _TRACE_ID, *ids, _LINK_FLAGS[to.is_remote]))
-
-
-def _field(number: int, content: bytes) -> bytes:
-    """Return a length-delimited field."""
-    return bytes((number << 3 | 2,)) + _varint(len(content)) + content
-
-
-def _text(number: int, text: str) -> bytes:
-    """Return a string field; the protocol omits it if it is empty."""
-    return _field(number, text.encode()) if text else b""
-
-
-def _varint(number: int) -> bytes:
-    if number < 0x80:
-        return bytes((number,))
-    digits = bytearray()
-    while number >= 0x80:
-        digits.append(number & 0x7F | 0x80)
-        number >>= 7
-    digits.append(number)
-    return bytes(digits)
 
 
 __all__ = ["SpanEncoder"]
