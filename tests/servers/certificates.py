@@ -35,11 +35,17 @@ def make_certificates(directory: Path) -> Certificates:
     def openssl(*arguments: object) -> None:
         subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, timeout=60)
 
-    openssl(*new, "-x509", "-days", 2, "-subj", "/CN=test-ca", "-keyout", path("ca.key"), "-out", path("ca.pem"))
+    # Python 3.13 insists on the extensions of RFC 5280, section 4.2.1: who has signed, and what the key is for.
+    usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")
+    of_ca = (*usage, "-subj", "/CN=test-ca", "-keyout", path("ca.key"), "-out", path("ca.pem"))
+    openssl(*new, "-x509", "-days", 2, *of_ca)
     for name in ("server", "client"):
         key, request, certificate = path(f"{name}.key"), path(f"{name}.csr"), path(f"{name}.pem")
         extensions = path(f"{name}.ext")
-        extensions.write_text(f"subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage={name}Auth\n")
+        extensions.write_text(
+            f"subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage={name}Auth\n"
+            "keyUsage=critical,digitalSignature\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+        )
         openssl(*new, "-subj", f"/CN={name}", "-keyout", key, "-out", request)
         authority = ("-CA", path("ca.pem"), "-CAkey", path("ca.key"), "-CAcreateserial", "-days", 2)
         openssl("x509", "-req", "-in", request, *authority, "-extfile", extensions, "-out", certificate)
