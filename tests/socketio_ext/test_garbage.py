@@ -464,7 +464,7 @@ if sys.version_info >= (3, 12):
             "frame of ObservedAsyncServer.handle_request",
         ),
         *(f"frame of {name}Middleware.__call__" for name in ("Ops", "Record", "Context")),
-        "frame of Stack.__call__",
+        *("frame of Stack.__call__", "coroutine of OpsMiddleware.__call__"),
     }
 # Where a handler of a disconnect raises, Engine.IO goes on otherwise than where the client is cleaned up after.
 FAILS_TO_LEAVE = "chats"
