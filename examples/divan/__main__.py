@@ -21,7 +21,6 @@ from divan_obs_asgi import ImproperlyConfigured
 
 # The stores that workers share, and how their URLs begin: an embedded Redis has one process, and SQLite one writer.
 SHARED_STORES = {"REDIS_URL": ("redis", "unix"), "DATABASE_URL": ("postgres",)}
-
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
@@ -73,8 +72,7 @@ def demo_environment(environ: Mapping[str, str]) -> dict[str, str]:
         "OBS_SERVICE_NAME": "divan-api",
         "OBS_ADMIN_TOKEN": secrets.token_urlsafe(24),
         "OBS_TRACING_ENABLED": "true",
-        # Lines and responses have trace ids at once. Spans are exported where you say: to a collector, or `console`.
-        **({} if any(map(environ.get, ENDPOINTS)) else {"OTEL_TRACES_EXPORTER": "none"}),
+        **({} if any(map(environ.get, ENDPOINTS)) else {"OTEL_TRACES_EXPORTER": "none"}),  # lines have ids at once
         "HEALTH_MIN_MIGRATION": "0008",
         "JWT_SECRET": secrets.token_urlsafe(32),
         "OBS_CONSOLE_ENABLED": "true",
@@ -101,10 +99,9 @@ def complaint(environ: Mapping[str, str]) -> str | None:
         return f"PORT is {port!r}; expected a number up to 65535."
     if not re.fullmatch("[1-9][0-9]?", workers):
         return f"WORKERS is {workers!r}; expected a number from 1 to 99."
-    lacking = [name for name, starts in SHARED_STORES.items() if not environ.get(name, "").startswith(starts)]
-    if workers != "1" and lacking:
-        named = " and ".join(lacking)
-        return f"WORKERS={workers} needs a Redis and a PostgreSQL, which all workers share; set {named}."
+    unset = [name for name, starts in SHARED_STORES.items() if not environ.get(name, "").startswith(starts)]
+    if workers != "1" and unset:
+        return f"WORKERS={workers} needs a Redis and a PostgreSQL, which all workers share; set {' and '.join(unset)}."
     try:
         socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
@@ -113,8 +110,7 @@ def complaint(environ: Mapping[str, str]) -> str | None:
 
 
 def main() -> None:
-    made = demo_environment(os.environ)
-    os.environ.update(made)
+    os.environ.update(made := demo_environment(os.environ))
     if wrong := complaint(os.environ):
         sys.exit(wrong)
     # Print only the generated token, never one that you set.
@@ -129,9 +125,9 @@ def main() -> None:
         timeout_graceful_shutdown=3,  # a Socket.IO client that polls holds its request for half a minute
         timeout_worker_healthcheck=30,  # a worker that takes longer to start is killed
     )
-    serving = Server if config.workers == 1 else Workers
     try:
         with contextlib.suppress(KeyboardInterrupt):
+            serving = Server if config.workers == 1 else Workers
             serving(config, lambda listener: print(banner(listener, admin_token), flush=True)).run()
     except ImproperlyConfigured as error:
         sys.exit(str(error))

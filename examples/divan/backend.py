@@ -76,11 +76,9 @@ def create_app(environ: Mapping[str, str] | None = None) -> FastAPI:
 
 
 def observe(observability: obs.Observability, database: storage.Sql, redis: Redis) -> None:
-    """Register the pools and the probes, and declare the values of labels; others are counted as __overflow__."""
+    """Register the probes and their pools, and declare the values of labels; others are counted as __overflow__."""
     minimum = observability.settings.health.min_migration
     register, declare = observability.probes.register, observability.metrics.declare
-    observability.pools.register("redis", redis)
-    observability.pools.register("postgres", database)
     register(obs.probes.RedisProbe(redis))
     register(obs.probes.SqlProbe(database))
     register(obs.probes.MigrationsProbe(database, minimum, query=NEWEST_MIGRATION))
