@@ -17,6 +17,7 @@ import divan_obs_asgi as obs
 from divan_obs_asgi.otlp.answers import DROP_REASONS
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.types import Receive, Scope, Send
+from tests.logs.root_logger import root_logger_kept
 from tests.logs.test_line_encoder import attributes_of
 from tests.patience import PATIENCE_S
 from tests.servers.command import Command, until
@@ -66,7 +67,6 @@ def both() -> Any:
     """A service with traces and logs, and what has been compared of it so far."""
     with OtlpHttpReceiver() as receiver:
         observed = exporting(receiver.endpoint, OBS_TRACING_ENABLED="true", LOG_SAMPLING_BUDGET="20")
-        observed.obs.log.install()
         yield receiver, observed, obs.build_stack(shop, observed.obs)
 
 
@@ -77,7 +77,9 @@ def test_the_collector_gets_what_is_written(both: Any, paths: list[str]) -> None
     observed.stream.seek(0)
     observed.stream.truncate()
     receiver.logs.clear()
-    anyio.run(ask, stack, paths)
+    with root_logger_kept():
+        observed.obs.log.install()
+        anyio.run(ask, stack, paths)
     observed.obs.flush()
     lines, records = observed.lines(), receiver.log_records()
     assert sorted(map(_of_line, lines), key=str) == sorted(map(_of_record, records), key=str)
@@ -139,12 +141,13 @@ def test_spans_on_the_console_are_not_log_lines() -> None:
         assert any("span" in line for line in observed.lines())
 
 
-def test_a_log_call_has_its_place(both: Any) -> None:
+def test_a_log_call_has_its_place() -> None:
     """Path, line and function, also if the flight recorder has kept the line."""
-    receiver, observed, stack = both
-    receiver.logs.clear()
-    anyio.run(ask, stack, ["/"])
-    observed.obs.flush()
+    with OtlpHttpReceiver() as receiver, root_logger_kept():
+        observed = exporting(receiver.endpoint)
+        observed.obs.log.install()
+        anyio.run(ask, obs.build_stack(shop, observed.obs), ["/"])
+        observed.obs.flush()
     (record,) = [record for record in receiver.log_records() if record.body.string_value.startswith("looks")]
     known = attributes_of(record)
     assert (known["code.file.path"], known["code.function.name"]) == (__file__, "shop")
