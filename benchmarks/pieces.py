@@ -24,10 +24,10 @@ import orjson
 import uvloop
 from starlette.types import Scope
 
-from benchmarks import inprocess
 from benchmarks.inprocess import Mode, Variant, bare
-from benchmarks.measuring import heading, machine, orders
+from benchmarks.measuring import heading, machine
 from benchmarks.ours import ours
+from benchmarks.overhead import timed
 from benchmarks.served.cases import DISCARDED, LIVE, Case
 from benchmarks.served.documents import ROOT, between
 from benchmarks.served.figures import rows
@@ -97,13 +97,7 @@ async def in_process(rounds: int, requests: int) -> list[list[float]]:
     variants = [piece(one.name) for one in PIECES if one.spans != LIVE]
     gc.collect()
     gc.freeze()
-    bursts: list[list[float]] = [[] for _ in variants]
-    for order, counts in orders(len(variants), rounds):
-        for index in order:
-            took_us = await inprocess.burst(variants[index], requests)
-            if counts:
-                bursts[index].append(took_us)
-    return bursts
+    return await timed(variants, rounds, requests)
 
 
 def served(rounds: int, seconds: float, server: str) -> list[dict[str, Any]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import weakref
 from collections.abc import Callable
 
 from divan_obs_asgi.logs.sink import Sink
+from divan_obs_asgi.otlp.exports import shut_down_at_exit
 from divan_obs_asgi.otlp.queue import BatchQueue
 
 # Where the field `level` begins in a log line. The sink also writes spans, for OTEL_TRACES_EXPORTER=console.
@@ -27,8 +27,8 @@ class LineExport:
         self.prepare = load
         # Not a method of this object, which the sink would keep alive.
         sink.copies = (*sink.copies, _Copy(queue))
-        _exports.add(self)
-        weakref.finalize(self, _abandon, weakref.ref(queue)).atexit = False
+        queue.finish_with(self)
+        shut_down_at_exit(self)
 
     def flush(self) -> None:
         """Write the sink's queue, and export it."""
@@ -61,20 +61,5 @@ class _Copy:
             if line.startswith(_LEVEL, _LEVEL_AT):
                 put(line)
 
-
-def _abandon(queue: weakref.ref[BatchQueue[bytes]]) -> None:
-    left = queue()
-    if left is not None:
-        left.finish_in_background()
-
-
-def _shut_down_all() -> None:
-    for export in list(_exports):
-        export.shutdown()
-
-
-_exports: weakref.WeakSet[LineExport] = weakref.WeakSet()
-# Before the sinks end, because functions that are registered later run earlier.
-atexit.register(_shut_down_all)
 
 __all__ = ["LineExport"]

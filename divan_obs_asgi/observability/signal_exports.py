@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -47,8 +46,7 @@ def signal_exports(
             flags.export_delay_ms / 1000,
             settings.tracing.shutdown_timeout_s,
         )
-        options = options_of("logs", settings.otlp.logs)
-        options = replace(options, timeout_s=min(options.timeout_s, flags.export_timeout_ms / 1000))
+        options = options_of("logs", settings.otlp.logs, flags.export_timeout_ms)
         queue: BatchQueue[bytes] = build_queue(
             BatchQueue,
             "logs",
@@ -70,8 +68,7 @@ def _metric_export(
     settings: Settings, metrics: Metrics, policy: RedactionPolicy, resource: Resource, faults: InternalErrors
 ) -> MetricExport:
     failed = partial(faults.report, "otlp")
-    options = options_of("metrics", settings.otlp.metrics)
-    options = replace(options, timeout_s=min(options.timeout_s, settings.metrics.export_timeout_ms / 1000))
+    options = options_of("metrics", settings.otlp.metrics, settings.metrics.export_timeout_ms)
     # One item is one export of all series.
     limits = Limits(_EXPORTS, 1, 1.0, settings.tracing.shutdown_timeout_s)
     queue: BatchQueue[bytes] = build_queue(

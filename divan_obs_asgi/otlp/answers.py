@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 DropReason: TypeAlias = Literal[
     "queue_full",
@@ -19,17 +19,7 @@ DropReason: TypeAlias = Literal[
     "damaged",
     "shutdown",
 ]
-DROP_REASONS: tuple[DropReason, ...] = (
-    "queue_full",
-    "circuit_open",
-    "export_failed",
-    "too_large",
-    "invalid_response",
-    "rejected",
-    "disk_full",
-    "damaged",
-    "shutdown",
-)
+DROP_REASONS: tuple[DropReason, ...] = get_args(DropReason)
 # The OTLP specification's lists of what is worth a second attempt. RESOURCE_EXHAUSTED is, if RetryInfo comes with it.
 RETRYABLE_STATUSES = frozenset({429, 502, 503, 504})
 RETRYABLE_CODES = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"})

@@ -98,8 +98,14 @@ def build_spool(
     return Spool(Path(settings.directory) / signal, settings.directory_mb * _MEBIBYTE, dropped, failed, log)
 
 
-def options_of(name: Signal, signal: OtlpSignal) -> OtlpOptions:
-    """Return how the transport reaches the endpoint of a signal."""
+def options_of(name: Signal, signal: OtlpSignal, export_timeout_ms: int) -> OtlpOptions:
+    """
+    Return how the transport reaches the endpoint of a signal.
+
+    Args:
+        export_timeout_ms: of the signal's processor or reader. It limits one export, as the exporter's own timeout
+            does: the specification has a variable for each.
+    """
     endpoint = signal.endpoint or ""
     if "://" not in endpoint:
         endpoint = f"{'http' if signal.insecure else 'https'}://{endpoint}"
@@ -115,7 +121,7 @@ def options_of(name: Signal, signal: OtlpSignal) -> OtlpOptions:
         endpoint,
         "http/protobuf" if is_http else "grpc",
         signal.headers,
-        signal.timeout_s,
+        min(signal.timeout_s, export_timeout_ms / 1000),
         signal.compression == "gzip",
         signal.certificate,
         signal.client_key,

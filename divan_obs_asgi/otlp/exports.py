@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import weakref
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Protocol, runtime_checkable
 
 
@@ -19,6 +22,10 @@ class SignalExport(Protocol):
 
     def pause(self) -> object:
         """Export, and end the threads until there is something to export again."""
+        ...
+
+    def shutdown(self) -> object:
+        """Export what is left, because the process ends."""
         ...
 
 
@@ -54,4 +61,24 @@ class Exports:
             export.pause()
 
 
-__all__ = ["Exports", "SignalExport"]
+def shut_down_at_exit(export: SignalExport) -> None:
+    """Call `shutdown` at the end of the process, if the export still exists then."""
+    _register()
+    _at_exit.add(export)
+
+
+@cache
+def _register() -> None:
+    # At the first export and not at the import: functions that are registered later run earlier, and the sinks, whose
+    # module every export of lines has imported, have to end after it.
+    atexit.register(_shut_down_all)
+
+
+def _shut_down_all() -> None:
+    for export in list(_at_exit):
+        export.shutdown()
+
+
+_at_exit: weakref.WeakSet[SignalExport] = weakref.WeakSet()
+
+__all__ = ["Exports", "SignalExport", "shut_down_at_exit"]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
 import time
 import uuid
-import weakref
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -18,6 +16,7 @@ import orjson
 from opentelemetry.sdk.resources import Resource
 
 from divan_obs_asgi.metrics.multiprocess.locks import try_lock, unlock
+from divan_obs_asgi.otlp.exports import shut_down_at_exit
 from divan_obs_asgi.otlp.metric_encoder import MetricEncoder
 from divan_obs_asgi.otlp.points import Series
 from divan_obs_asgi.otlp.queue import BatchQueue
@@ -62,8 +61,8 @@ class MetricExport:
         self._encoder = MetricEncoder(delta=delta, start_ns=time.time_ns())
         # A scheduled export and a flush may meet.
         self._lock = threading.Lock()
-        _exports.add(self)
-        weakref.finalize(self, _abandon, weakref.ref(queue)).atexit = False
+        queue.finish_with(self)
+        shut_down_at_exit(self)
 
     async def run(self) -> None:
         """Export at the interval until cancelled."""
@@ -181,19 +180,5 @@ class Turn:
         while content:
             content = content[os.write(self._descriptor, content) :]
 
-
-def _abandon(queue: weakref.ref[BatchQueue[bytes]]) -> None:
-    left = queue()
-    if left is not None:
-        left.finish_in_background()
-
-
-def _shut_down_all() -> None:
-    for export in list(_exports):
-        export.shutdown()
-
-
-_exports: weakref.WeakSet[MetricExport] = weakref.WeakSet()
-atexit.register(_shut_down_all)
 
 __all__ = ["MetricExport", "Turn"]

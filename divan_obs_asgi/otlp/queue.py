@@ -193,6 +193,10 @@ class BatchQueue(Generic[T]):
         elif thread is not None:
             self._leaving = thread
 
+    def finish_with(self, owner: object) -> None:
+        """Call `finish_in_background` when `owner`, which nobody has shut down, is freed."""
+        weakref.finalize(owner, _finish, weakref.ref(self)).atexit = False
+
     def finish_in_background(self) -> None:
         """Let the thread export the queue and then end; does not wait and takes no lock."""
         self._abandoned = self._ending = True
@@ -274,6 +278,12 @@ class BatchQueue(Generic[T]):
                     self._flushes_done = requested
                     self._flush_succeeded = succeeded
                     self._changed.notify_all()
+
+
+def _finish(reference: weakref.ref[BatchQueue[Any]]) -> None:
+    queue = reference()
+    if queue is not None:
+        queue.finish_in_background()
 
 
 _queues: weakref.WeakSet[BatchQueue[Any]] = weakref.WeakSet()

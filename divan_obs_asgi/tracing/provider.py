@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import SynchronousMultiSpanProcessor
@@ -16,7 +15,6 @@ from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing.export.build import Terminal, build_queues, loader_of
 from divan_obs_asgi.tracing.export.redaction import SpanRedactor
-from divan_obs_asgi.tracing.export.span_queue import ExportQueue
 from divan_obs_asgi.tracing.frameworks import AdoptingIdGenerator, AdoptingSampler, AdoptingSpanProcessor
 from divan_obs_asgi.tracing.global_provider import OwnTracerProvider, global_provider
 from divan_obs_asgi.tracing.sampling import TraceSampler
@@ -70,19 +68,12 @@ def build_server_spans(
     queues = tuple(build_queues(settings, exporter, redaction, redactor, dropped, failed, terminal))
     for queue in queues:
         provider.add_span_processor(queue)
-    weakref.finalize(provider, _finish, [weakref.ref(queue) for queue in queues]).atexit = False
+        queue.finish_with(provider)
     load = loader_of(settings) if exporter is None else None
     spans = FastServerSpans(settings, provider, processors, sampler, queues, load)
     if settings.tracing.native == "defer":
         processors.add_span_processor(AdoptingSpanProcessor(spans.adopt))
     return spans
-
-
-def _finish(queues: Sequence[weakref.ref[ExportQueue]]) -> None:
-    for queue in queues:
-        abandoned = queue()
-        if abandoned is not None:
-            abandoned.finish_in_background()
 
 
 def make_global(provider: trace.TracerProvider) -> None:

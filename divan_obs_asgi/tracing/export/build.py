@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter
@@ -66,9 +66,7 @@ def build_queues(
         return
     signal = settings.otlp.traces
     if signal.endpoint is not None:
-        options = options_of("traces", signal)
-        # Both limit one export: the specification has one variable for the processor and one for the exporter.
-        options = replace(options, timeout_s=min(options.timeout_s, settings.tracing.export_timeout_ms / 1000))
+        options = options_of("traces", signal, settings.tracing.export_timeout_ms)
 
         def encoder() -> Callable[[Sequence[ReadableSpan]], bytes]:
             from divan_obs_asgi.tracing.export.encoder import SpanEncoder
