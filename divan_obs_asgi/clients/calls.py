@@ -84,18 +84,32 @@ class Method(NamedTuple):
     describe: Describe | None = None
 
 
+def _observers(
+    library: Library,
+    cause: Cause,
+    describe: Describe | None,
+    client: Any,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> tuple[CallSpan | None, WaitTimes | None]:
+    """Return the started span of a call that is about to be made, and what times it; None for what there is not."""
+    record = current_record.get()
+    spans = library.spans
+    span = None if spans is None or describe is None else spans.start(describe, client, args, kwargs)
+    if record is None:
+        return span, None
+    if record.watcher is not None:
+        span = record.watcher.call(record, cause, describe, client, args, kwargs, span)
+    return span, record.waited
+
+
 def wrap_async(plain: Any, library: Library, cause: Cause, describe: Describe | None) -> Any:
     """Wrap a coroutine function."""
 
     # No coroutine function: a call that nobody observes costs no second coroutine.
     @functools.wraps(plain)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        record = current_record.get()
-        waited = None if record is None else record.waited
-        spans = library.spans
-        span = None if spans is None or describe is None else spans.start(describe, self, args, kwargs)
-        if record is not None and record.watcher is not None:
-            span = record.watcher.call(record, cause, describe, self, args, kwargs, span)
+        span, waited = _observers(library, cause, describe, self, args, kwargs)
         if span is not None:
             return _traced(plain(self, *args, **kwargs), span, waited, cause)
         if waited is not None:
@@ -110,12 +124,7 @@ def wrap_sync(plain: Any, library: Library, cause: Cause, describe: Describe | N
 
     @functools.wraps(plain)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        record = current_record.get()
-        waited = None if record is None else record.waited
-        spans = library.spans
-        span = None if spans is None or describe is None else spans.start(describe, self, args, kwargs)
-        if record is not None and record.watcher is not None:
-            span = record.watcher.call(record, cause, describe, self, args, kwargs, span)
+        span, waited = _observers(library, cause, describe, self, args, kwargs)
         if span is None and waited is None:
             return plain(self, *args, **kwargs)
         error: BaseException | None = None
@@ -143,12 +152,7 @@ def wrap_result(plain: Any, library: Library, cause: Cause, describe: Describe |
     @functools.wraps(plain)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = plain(self, *args, **kwargs)
-        record = current_record.get()
-        waited = None if record is None else record.waited
-        spans = library.spans
-        span = None if spans is None or describe is None else spans.start(describe, self, args, kwargs)
-        if record is not None and record.watcher is not None:
-            span = record.watcher.call(record, cause, describe, self, args, kwargs, span)
+        span, waited = _observers(library, cause, describe, self, args, kwargs)
         if span is not None:
             result._coro = _traced(result._coro, span, waited, cause)
         elif waited is not None:

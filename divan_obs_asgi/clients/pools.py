@@ -17,12 +17,9 @@ def wrap_pool_async(plain: Any, library: Library, cause: Cause, describe: Descri
 
     @functools.wraps(plain)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        record = current_record.get()
-        waited = None if record is None else record.waited
-        watchers = [one for one in library.pools if one.watches(self)] if library.pools else ()
-        if waited is None and not watchers:
-            return plain(self, *args, **kwargs)
-        return _awaited(plain(self, *args, **kwargs), waited, cause, watchers)
+        attempt = _attempt(library, self, cause)
+        result = plain(self, *args, **kwargs)
+        return result if attempt is None else _awaited(result, attempt)
 
     return call
 
@@ -32,34 +29,26 @@ def wrap_pool_sync(plain: Any, library: Library, cause: Cause, describe: Describ
 
     @functools.wraps(plain)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        record = current_record.get()
-        waited = None if record is None else record.waited
-        watchers = [one for one in library.pools if one.watches(self)] if library.pools else ()
-        if waited is None and not watchers:
+        attempt = _attempt(library, self, cause)
+        if attempt is None:
             return plain(self, *args, **kwargs)
-        attempt = _Attempt(waited, cause, watchers)
-        try:
-            result = plain(self, *args, **kwargs)
-        except BaseException as error:
-            attempt.end(error)
-            raise
-        attempt.end(None)
-        return result
+        with attempt:
+            return plain(self, *args, **kwargs)
 
     return call
 
 
-async def _awaited(
-    call: Awaitable[Any], waited: WaitTimes | None, cause: Cause, watchers: Sequence[PoolWatcher]
-) -> Any:
-    attempt = _Attempt(waited, cause, watchers)
-    try:
-        result = await call
-    except BaseException as error:
-        attempt.end(error)
-        raise
-    attempt.end(None)
-    return result
+async def _awaited(call: Awaitable[Any], attempt: _Attempt) -> Any:
+    with attempt:
+        return await call
+
+
+def _attempt(library: Library, pool: Any, cause: Cause) -> _Attempt | None:
+    """Return the attempt that is about to begin; None if nobody observes it."""
+    record = current_record.get()
+    waited = None if record is None else record.waited
+    watchers = [one for one in library.pools if one.watches(pool)] if library.pools else ()
+    return None if waited is None and not watchers else _Attempt(waited, cause, watchers)
 
 
 class _Attempt:
@@ -67,13 +56,16 @@ class _Attempt:
 
     def __init__(self, waited: WaitTimes | None, cause: Cause, watchers: Sequence[PoolWatcher]) -> None:
         self._waited, self._cause, self._watchers = waited, cause, watchers
-        if waited is not None:
-            waited.begin(cause)
-        for watcher in watchers:
+        self._since = 0.0
+
+    def __enter__(self) -> None:
+        if self._waited is not None:
+            self._waited.begin(self._cause)
+        for watcher in self._watchers:
             watcher.begin()
         self._since = perf_counter()
 
-    def end(self, error: BaseException | None) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         seconds = perf_counter() - self._since
         if self._waited is not None:
             self._waited.end(self._cause)
