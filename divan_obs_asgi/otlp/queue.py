@@ -15,7 +15,6 @@ from typing import Any, Generic, TypeVar
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
-from opentelemetry.instrumentation.utils import suppress_instrumentation
 
 from divan_obs_asgi.lifecycle.signals import at_termination
 from divan_obs_asgi.otlp.answers import DROP_REASONS, DropReason
@@ -24,6 +23,7 @@ from divan_obs_asgi.otlp.delivery import Delivery, Outcome
 from divan_obs_asgi.otlp.export_log import ExportLog
 from divan_obs_asgi.otlp.exporters import BatchExporter
 from divan_obs_asgi.otlp.spool import Spool
+from divan_obs_asgi.otlp.suppression import SUPPRESSED
 
 T = TypeVar("T")
 
@@ -244,20 +244,19 @@ class BatchQueue(Generic[T]):
 
     def _run(self, stop: threading.Event) -> None:
         # The exporter's own calls (gRPC, HTTP) must not create spans, which would be exported in turn.
-        otel_context.attach(Context())
-        with suppress_instrumentation():
-            while not (self._ending or stop.is_set()):
-                self._wake_up.wait(self._pause_s())
-                self._wake_up.clear()
-                try:
-                    self._run_round()
-                except Exception as error:
-                    # A callback that raises must not end the export thread.
-                    self._failed(error)
-            if self._ending:
-                self._delivery.finish()
-            if self._owns_exporter or not (self._abandoned or stop.is_set()):
-                self._delivery.end_exporter()
+        otel_context.attach(Context(dict.fromkeys(SUPPRESSED, True)))
+        while not (self._ending or stop.is_set()):
+            self._wake_up.wait(self._pause_s())
+            self._wake_up.clear()
+            try:
+                self._run_round()
+            except Exception as error:
+                # A callback that raises must not end the export thread.
+                self._failed(error)
+        if self._ending:
+            self._delivery.finish()
+        if self._owns_exporter or not (self._abandoned or stop.is_set()):
+            self._delivery.end_exporter()
 
     def _pause_s(self) -> float:
         """Return the seconds until the next attempt, or the maximum delay between exports."""

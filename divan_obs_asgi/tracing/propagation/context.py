@@ -7,12 +7,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 
 from opentelemetry import context as otel_context
-from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_INSTRUMENTATION_KEY, Context
+from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
 
-# The keys that `suppress_instrumentation` of opentelemetry-instrumentation sets: the current key, and the plain name
-# that older versions use.
-_SUPPRESSED = (_SUPPRESS_INSTRUMENTATION_KEY, "suppress_instrumentation")
+from divan_obs_asgi.otlp.suppression import SUPPRESSED
 
 
 def _variable() -> ContextVar[Context] | None:
@@ -36,7 +34,7 @@ make_current: Callable[[Context], object] = _found.set if _found is not None els
 
 def is_suppressed(context: Context) -> bool:
     """Return whether all instrumentation is suppressed in this context."""
-    return bool(context) and any(context.get(key) for key in _SUPPRESSED)
+    return bool(context) and any(context.get(key) for key in SUPPRESSED)
 
 
 def is_http_suppressed(context: Context) -> bool:
@@ -47,7 +45,7 @@ def is_http_suppressed(context: Context) -> bool:
 @contextmanager
 def suppress_instrumentation() -> Iterator[None]:
     """Suppress all instrumentation inside, as the function of opentelemetry-instrumentation does."""
-    token = otel_context.attach(Context({**current(), **dict.fromkeys(_SUPPRESSED, True)}))
+    token = otel_context.attach(Context({**current(), **dict.fromkeys(SUPPRESSED, True)}))
     try:
         yield
     finally:
