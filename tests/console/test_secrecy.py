@@ -46,10 +46,8 @@ CANARIES = {
 @pytest.fixture(autouse=True)
 def root_logger() -> Iterator[None]:
     """Put the root logger back as it was."""
-    before, level = list(logging.root.handlers), logging.root.level
-    yield
-    logging.root.handlers[:] = before
-    logging.root.setLevel(level)
+    with root_logger_kept():
+        yield
 
 
 async def handler(request: Request) -> Response:

@@ -18,6 +18,7 @@ from starlette.routing import Route
 import divan_obs_asgi as obs
 from divan_obs_asgi.console import limits
 from tests.console.consoles import Watched, row_of
+from tests.logs.root_logger import root_logger_kept
 from tests.ops.asking import bearer
 from tests.stacks import BACKENDS, run_on
 
@@ -42,10 +43,8 @@ def application() -> Starlette:
 @pytest.fixture(autouse=True)
 def root_logger() -> Iterator[None]:
     """Put the root logger back as it was."""
-    before, level = list(logging.root.handlers), logging.root.level
-    yield
-    logging.root.handlers[:] = before
-    logging.root.setLevel(level)
+    with root_logger_kept():
+        yield
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

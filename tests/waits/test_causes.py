@@ -56,13 +56,13 @@ def line_of(work: Callable[[], Awaitable[object]], backend: str = "asyncio", **f
         await work()
         return PlainTextResponse("done")
 
-    return line_of_app(Starlette(routes=[Route("/work", endpoint)]), backend, **flags)
+    return line_of_app(Starlette(routes=[Route("/orders", endpoint)]), backend, **flags)
 
 
 def line_of_app(app: Starlette, backend: str = "asyncio", **flags: str) -> dict[str, Any]:
     observed = Observed({"LOG_SLOW_MS": "1", **flags})
     stack = obs.build_stack(app, observed.obs)
-    run_on(backend, converse, stack, http_scope("/work"))
+    run_on(backend, converse, stack, http_scope("/orders"))
     (line,) = [line for line in observed.lines() if "outcome" in line]
     return line
 
@@ -244,7 +244,7 @@ def test_a_cancelled_request_says_what_it_waited_for(backend: str) -> None:
 
     async def cancelled() -> None:
         with anyio.move_on_after(WAIT_S):
-            await converse(obs.build_stack(app, observed.obs), http_scope("/work"))
+            await converse(obs.build_stack(app, observed.obs), http_scope("/orders"))
 
     run_on(backend, cancelled)
     (line,) = [line for line in observed.lines() if "outcome" in line]
@@ -263,7 +263,7 @@ def test_a_background_task_does_not_count() -> None:
         await anyio.sleep(0.01)
         return PlainTextResponse("done", background=BackgroundTask(work))
 
-    line = line_of_app(Starlette(routes=[Route("/work", endpoint)]))
+    line = line_of_app(Starlette(routes=[Route("/orders", endpoint)]))
 
     assert "sql" not in line["waited"]
     share(line, "other_ms")
@@ -283,7 +283,7 @@ def test_a_streamed_response_counts_to_its_end() -> None:
     async def passed_on(request: Request, call_next: Any) -> Any:
         return await call_next(request)
 
-    routes, middleware = [Route("/work", endpoint)], [Middleware(BaseHTTPMiddleware, dispatch=passed_on)]
+    routes, middleware = [Route("/orders", endpoint)], [Middleware(BaseHTTPMiddleware, dispatch=passed_on)]
 
     assert share(line_of_app(Starlette(routes=routes, middleware=middleware)), "redis") > 0.5
 
@@ -303,7 +303,7 @@ def test_the_histogram_has_route_and_cause() -> None:
 
     for flag, count in (("true", 1.0), ("false", 0.0)):
         observed = Observed({"OBS_METRICS_WAIT_TIMES": flag})
-        stack = obs.build_stack(Starlette(routes=[Route("/work/{id}", endpoint)]), observed.obs)
-        run_on("asyncio", converse, stack, http_scope("/work/7"))
+        stack = obs.build_stack(Starlette(routes=[Route("/orders/{id}", endpoint)]), observed.obs)
+        run_on("asyncio", converse, stack, http_scope("/orders/7"))
 
-        assert observed.value("divan_http_request_wait_seconds_count", route="/work/{id}", cause="sql") == count
+        assert observed.value("divan_http_request_wait_seconds_count", route="/orders/{id}", cause="sql") == count
