@@ -203,19 +203,21 @@ class Walk:
     def _items(self, value: Iterable[object], depth: int) -> JSON:
         limit = self._limits.items
         kept: list[JSON] = []
-        before: object = None
+        before: str | None = None
         for item in islice(value, limit + 1):
             if len(kept) == limit and not (isinstance(item, str) and item.startswith(_CUT)):
                 kept.append(_left_out(value, limit))
                 break
-            if type(item) is list and len(item) == 2 and type(item[0]) is str and depth > 1:
+            # What becomes a text counts as one, as it does if the result is redacted again.
+            text = _text_of(item)
+            if type(item) is list and len(item) == 2 and depth > 1 and (key := _text_of(item[0])) is not None:
                 # JSON has no tuples, so this may be a pair: [["authorization", "..."]]
-                kept.append(self._pair(item[0], item[1], depth - 1))
-            elif type(item) is str and type(before) is str and is_value_of(before, item):
-                kept.append(self.value(self._field(before, item), depth - 1))
+                kept.append(self._pair(key, item[1], depth - 1))
+            elif text is not None and before is not None and is_value_of(before, text):
+                kept.append(self.value(self._field(before, text), depth - 1))
             else:
                 kept.append(self.value(item, depth - 1))
-            before = item
+            before = text
         if 2 <= len(kept) <= 3 and all(isinstance(item, float) for item in kept[:2]) and not self._is_measured():
             # A position without a key: the text of both numbers would be redacted.
             pair = f"{kept[0]!r}, {kept[1]!r}"
@@ -295,6 +297,22 @@ class Walk:
             return f"{_CUT}size]"
         self._left -= size
         return text
+
+
+def _text_of(value: object) -> str | None:
+    """Return the text by which a value is shown, and None if it is shown otherwise."""
+    if type(value) is str:
+        return value
+    if isinstance(value, enum.Enum):
+        return _text_of(value.value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, (bytes, bytearray)):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return None
+    return str(value) if isinstance(value, _AS_TEXT) else None
 
 
 def _is_pair(value: object) -> TypeGuard[Sequence[Any]]:

@@ -24,8 +24,8 @@ from tests.servers.command import Command, until
 from tests.servers.otlp import OtlpReceiver
 from tests.servers.otlp_http import Answer, OtlpHttpReceiver, partial
 from tests.servers.process import free_port
+from tests.servers.rotel import needs_rotel, rotel
 from tests.stacks import Observed
-from tests.tracing.test_rotel import _spec, rotel
 
 HTTP = {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
 LOGS = {"OTEL_LOGS_EXPORTER": "otlp", "OBS_TRACING_SHUTDOWN_TIMEOUT_S": "20"}
@@ -227,7 +227,9 @@ def test_a_service_loses_no_line_when_it_ends(protocol: str, lifespan: str, otlp
         assert sorted(record.body.string_value for record in arrived) == sorted(written)
 
 
-@pytest.mark.skipif(_spec is None, reason="needs the package rotel")
+# Its program needs the shared library of the interpreter that it was built for.
+@pytest.mark.slow
+@needs_rotel
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
 def test_another_collector_takes_them(protocol: str) -> None:
     """rotel counts the same records."""

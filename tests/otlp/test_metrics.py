@@ -24,8 +24,8 @@ from tests.patience import PATIENCE_S
 from tests.servers.command import Command, until
 from tests.servers.otlp_http import OtlpHttpReceiver
 from tests.servers.process import free_port
+from tests.servers.rotel import needs_rotel, rotel
 from tests.stacks import Observed
-from tests.tracing.test_rotel import _spec, rotel
 
 Page = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 METRICS = {
@@ -245,7 +245,9 @@ def test_exports_that_find_no_room_are_counted() -> None:
     assert 40 - 34 <= sum(counted) <= 40 - 32
 
 
-@pytest.mark.skipif(_spec is None, reason="needs the package rotel")
+# Its program needs the shared library of the interpreter that it was built for.
+@pytest.mark.slow
+@needs_rotel
 def test_another_collector_takes_them() -> None:
     ports = free_port(), free_port()
     with rotel(*ports, signal="metrics") as collector:

@@ -9,6 +9,7 @@ import datetime
 import decimal
 import enum
 import json
+import pathlib
 import string
 import uuid
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,11 @@ LIMITS = Limits()
 
 def refuse(*_: object) -> NoReturn:
     raise RuntimeError(TOKEN)
+
+
+class Header(enum.Enum):
+    NAME = "authorization"
+    VALUE = "hunter2xY9"
 
 
 class Mute:
@@ -298,6 +304,17 @@ def test_an_iterator_is_not_consumed() -> None:
     stream = iter([1, 2, 3])
     assert POLICY.redact({"stream": stream}) == {"stream": "[redacted:type list_iterator]"}
     assert list(stream) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["authorization", b"authorization", Header.NAME], ids=["str", "bytes", "enum"])
+@pytest.mark.parametrize(
+    "secret",
+    [uuid.UUID("e3e70682-c209-4cac-629f-6fbed82c07cd"), b"hunter2xY9", Header.VALUE, pathlib.PurePath("hunter2xY9")],
+)
+def test_of_two_items_both_may_be_shown_as_text(name: object, secret: object) -> None:
+    """A name and its value in a list, or a pair in a list of pairs: UUIDs, bytes, paths and enums are texts there."""
+    assert POLICY.redact([1, name, secret]) == [1, "authorization", "[redacted:credential]"]
+    assert POLICY.redact([[name, secret]]) == [["authorization", "[redacted:credential]"]]
 
 
 # --- idempotent

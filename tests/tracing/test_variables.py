@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import re
 
+from opentelemetry import environment_variables
+
 from divan_obs_asgi.settings.otel_variables import OTEL_VARIABLES
 
 MODULES = (
-    "opentelemetry.environment_variables",
+    environment_variables.__name__,
     "opentelemetry.sdk.environment_variables",
     "opentelemetry.instrumentation.environment_variables",
     "opentelemetry.util.http",

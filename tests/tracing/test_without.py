@@ -36,7 +36,7 @@ if importlib.util.find_spec("opentelemetry") is None:
 
     def test_a_missing_opentelemetry_names_the_extra() -> None:
         """The error is raised at start-up and has the command to install it."""
-        with pytest.raises(ImportError, match=r"pip install 'divan-obs-asgi\[tracing\]'"):
+        with pytest.raises(ImportError, match=r"pip install 'divan-obs-asgi\[tracing-clients\]'"):
             _ = middlewares.ContribTracingMiddleware
         with pytest.raises(obs.ImproperlyConfigured, match="is true and OpenTelemetry is not installed"):
             Observed({"OBS_TRACING_ENABLED": "true"})
