@@ -77,6 +77,8 @@ METHODS = (
     Method("redis.asyncio.cluster.ClusterPipeline", "execute", wrap_async, "redis", _pipeline),
     *(Method(f"redis.connection.{pool}", "get_connection", wrap_pool_sync, "pool") for pool in _POOLS),
     *(Method(f"redis.asyncio.connection.{pool}", "get_connection", wrap_pool_async, "pool") for pool in _POOLS),
+    # It opens no connection: the command does.
+    Method("redis.asyncio.cluster.ClusterNode", "acquire_connection", wrap_pool_sync, "pool"),
 )
 
 __all__ = ["METHODS"]

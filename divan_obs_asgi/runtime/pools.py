@@ -16,7 +16,7 @@ from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.metrics import Metrics
 from divan_obs_asgi.names import is_name
-from divan_obs_asgi.runtime.pool_usage import PoolKind, Usage, pool_kind
+from divan_obs_asgi.runtime.pool_usage import PoolKind, Usage, pool_kind, summed
 
 # How often a worker writes its values for the page of another worker.
 INTERVAL_S = 1.0
@@ -56,8 +56,8 @@ class PoolRegistry:
 
         Args:
             source: an SQLAlchemy engine (sync or async), a `databases.Database` (PostgreSQL), an asyncpg pool, a
-                redis-py client (sync or asyncio), a pool of psycopg_pool, or the pool of an engine or a client. It
-                need not be connected yet.
+                redis-py client (sync or asyncio, also of a cluster), a pool of psycopg_pool, or the pool of an engine
+                or a client. It need not be connected yet.
 
         Raises:
             ImproperlyConfigured: if the name is invalid or taken, if the pool has another name, or if `source` is of
@@ -124,9 +124,9 @@ class PoolRegistry:
             self._of_probes.clear()
 
     def _name_of(self, kind: PoolKind, source: object) -> str | None:
-        present = kind.present(source)
+        pools = kind.pools(source)
         for name, pool in self._pools.items():
-            if pool.source is source or (present is not None and pool.watches(present)):
+            if pool.source is source or any(map(pool.watches, pools)):
                 return name
         return None
 
@@ -166,7 +166,7 @@ class _Value(NamedTuple):
 
 
 class ObservedPool:
-    """One pool, and the watcher of the attempts to get a connection from it."""
+    """One pool, or those of a cluster's nodes, and the watcher of the attempts to get a connection from it."""
 
     def __init__(self, kind: PoolKind, source: object, name: str, metrics: Metrics) -> None:
         self._kind = kind
@@ -182,12 +182,11 @@ class ObservedPool:
         return len(self._attempts)
 
     def usage(self) -> Usage | None:
-        """Return the connections of the pool; None if they are unknown."""
-        pool = self._kind.present(self.source)
-        return None if pool is None else self._kind.usage(pool)
+        """Return the connections of the pool, summed over the nodes of a cluster; None if they are unknown."""
+        return summed(self._usages())
 
     def watches(self, pool: object) -> bool:
-        return self._kind.present(self.source) is pool
+        return any(one is pool for one in self._kind.pools(self.source))
 
     def begin(self) -> None:
         self._attempts.append(None)
@@ -202,10 +201,12 @@ class ObservedPool:
         # The exception does not say it: asyncpg raises a TimeoutError, and `asyncio.timeout` cancels, also while the
         # pool opens a connection.
         try:
-            usage = self.usage()
+            return any(usage.is_full for usage in self._usages())
         except Exception:
             return False
-        return usage is not None and usage.is_full
+
+    def _usages(self) -> list[Usage]:
+        return [usage for usage in map(self._kind.usage, self._kind.pools(self.source)) if usage is not None]
 
 
 def _call_all(calls: list[Callable[[], None]]) -> None:

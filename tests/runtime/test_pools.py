@@ -9,6 +9,7 @@ import asyncio
 import gc
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -19,6 +20,9 @@ import psycopg_pool
 import pytest
 import redis
 import redis.asyncio
+import redis.asyncio.cluster
+import redis.cluster
+import redis.exceptions
 from databases import Database
 from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -29,7 +33,7 @@ from divan_obs_asgi.logs.errors import describe_error
 from divan_obs_asgi.probes import RedisProbe, SqlProbe
 from tests.patience import PATIENCE_S
 from tests.servers.postgres import PostgresServer
-from tests.servers.redis import RedisServer
+from tests.servers.redis import ClusterServer, RedisServer
 from tests.stacks import Observed
 
 pytestmark = pytest.mark.slow
@@ -227,6 +231,91 @@ def test_callers_that_wait_are_counted(postgres_server: PostgresServer) -> None:
             assert observed.value("divan_pool_exhausted_total", pool="main") == 1
 
     anyio.run(work)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[list[ClusterServer]]:
+    """Three nodes, each with a third of the slots."""
+    servers = [ClusterServer().start() for _ in range(3)]
+    for number, (server, first, last) in enumerate(zip(servers, (0, 5461, 10923), (5460, 10922, 16383), strict=True)):
+        with redis.Redis(host=server.host, port=server.port) as node:
+            node.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+            node.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+            for other in servers[:number]:
+                node.execute_command("CLUSTER", "MEET", other.host, other.port, other.bus_port)
+    until = time.monotonic() + PATIENCE_S
+    while not all(map(serves_all_slots, servers)):
+        assert time.monotonic() < until, "the cluster is not complete"
+    yield servers
+    for server in servers:
+        server.close()
+
+
+def serves_all_slots(server: ClusterServer) -> bool:
+    with redis.Redis(host=server.host, port=server.port) as node:
+        return node.cluster("INFO")["cluster_state"] == "ok" and len(node.cluster("NODES")) == 3
+
+
+# A key in each third of the slots.
+KEYS = ("b", "c", "a")
+
+
+def test_a_cluster_has_one_name_for_the_pools_of_its_nodes(cluster: list[ClusterServer]) -> None:
+    """The values are sums, and a node that is full is enough for a caller without a connection."""
+    observed = Observed()
+    nodes = [redis.asyncio.cluster.ClusterNode(server.host, server.port) for server in cluster]
+
+    async def work() -> None:
+        async with redis.asyncio.RedisCluster(startup_nodes=nodes, max_connections=1) as client:
+            observed.obs.pools.register("cluster", client)
+            for key in KEYS:
+                await client.set(key, "plain7")
+            assert connections(observed, "cluster") == (0, 3)
+            assert observed.value("divan_pool_limit", pool="cluster") == 3
+            node = client.get_node_from_key("a")
+            assert node is not None
+            connection = node.acquire_connection()
+            assert connections(observed, "cluster") == (1, 2)
+            with pytest.raises(redis.exceptions.MaxConnectionsError):
+                node.acquire_connection()
+            assert observed.value("divan_pool_exhausted_total", pool="cluster") == 1
+            node.release(connection)
+            assert connections(observed, "cluster") == (0, 3)
+            with pytest.raises(obs.ImproperlyConfigured, match="The pool 'other' is registered already, as 'cluster'"):
+                observed.obs.pools.register("other", node)
+
+    anyio.run(work)
+    assert observed.value("divan_pool_wait_seconds_count", pool="cluster") >= 5
+    assert observed.value("divan_pool_waiting", pool="cluster") == 0
+
+
+def test_a_cluster_without_asyncio_has_one_name_too(cluster: list[ClusterServer]) -> None:
+    """A node has a pool from its first command on."""
+    observed = Observed()
+    nodes = [redis.cluster.ClusterNode(server.host, server.port) for server in cluster]
+    with redis.RedisCluster(startup_nodes=nodes, max_connections=2) as client:
+        observed.obs.pools.register("cluster", client)
+        for key in KEYS:
+            client.set(key, "plain7")
+        used, idle = connections(observed, "cluster")
+        assert (used, observed.value("divan_pool_limit", pool="cluster")) == (0, 6)
+        pool = client.get_redis_connection(client.get_node_from_key("a")).connection_pool
+        taken = [pool.get_connection() for _ in range(2)]
+        assert connections(observed, "cluster")[0] == 2
+        with pytest.raises(redis.exceptions.ConnectionError):
+            pool.get_connection()
+        assert observed.value("divan_pool_exhausted_total", pool="cluster") == 1
+        for connection in taken:
+            pool.release(connection)
+        assert idle >= 3
+
+
+def test_a_cluster_that_is_not_connected_has_no_connections(cluster: list[ClusterServer]) -> None:
+    """Its nodes are known later."""
+    observed = Observed()
+    client = redis.asyncio.RedisCluster(host=cluster[0].host, port=cluster[0].port)
+    observed.obs.pools.register("cluster", client)
+    assert observed.samples("divan_pool_connections") == observed.samples("divan_pool_limit") == {}
 
 
 def test_a_probe_registers_the_pool_of_its_source(postgres_server: PostgresServer, redis_server: RedisServer) -> None:

@@ -36,11 +36,15 @@ class RedisServer(ServerProcess):
 
 
 class ClusterServer(RedisServer):
-    """A cluster of one node; it serves no slots until it is given them."""
+    """A node of a cluster, at first the only one; it serves no slots until it is given them."""
+
+    def __init__(self) -> None:
+        # The bus of a cluster has a separate port, by default 10000 higher, which may be in use.
+        self.bus_port = free_port()
+        super().__init__()
 
     def options(self) -> dict[str, str]:
-        # The bus of a cluster has a separate port, by default 10000 higher, which may be in use.
-        return {**super().options(), "cluster-enabled": "yes", "cluster-port": str(free_port())}
+        return {**super().options(), "cluster-enabled": "yes", "cluster-port": str(self.bus_port)}
 
 
 class SentinelServer(ServerProcess):
