@@ -66,6 +66,11 @@ class Fleet:
         yield "divan_postgres_up", "", not draining
         yield "divan_probe_up", 'name="redis"', not draining
         yield "divan_probe_up", 'name="redaction"', 1
+        # The first requests wait for connections to open, and some got none before the process was replaced.
+        yield "divan_pool_connections", 'pool="main",state="in_use"', 10 if fresh and age < 2 else 4
+        yield "divan_pool_limit", 'pool="main"', 10
+        yield "divan_pool_wait_seconds_sum", 'pool="main"', 500 if old else 90 * min(age, 2)
+        yield "divan_pool_exhausted_total", 'pool="main"', 50 if old else min(age, 3)
         # What a process imports late holds its loop up.
         yield "divan_event_loop_stalls_total", "", 50 if old else min(age, 3)
         yield "divan_obs_build_info", f'version="{2 if fresh else 1}"', 1

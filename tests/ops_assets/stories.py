@@ -40,6 +40,16 @@ def job(runs: str, result: str = "error") -> World:
     return one("jobs_runs_total", f'name="snapshot",result="{result}"', runs)
 
 
+def pool(in_use: str, waited: str = "0x0", exhausted: str = "0x0") -> World:
+    """Values of a pool of ten connections: those in use, the seconds waited and the callers without one."""
+    return {
+        **one("pool_connections", 'pool="main",state="in_use"', in_use),
+        **one("pool_limit", 'pool="main"', flat(10, 60)),
+        **one("pool_wait_seconds_sum", 'pool="main"', waited),
+        **one("pool_exhausted_total", 'pool="main"', exhausted),
+    }
+
+
 def succeeded(values: str) -> World:
     return one("jobs_last_success_timestamp_seconds", 'name="snapshot"', values)
 
@@ -69,6 +79,10 @@ SLOW = "took longer than 400 ms"
 NO_TARGET = (
     "For 5 minutes, Prometheus has had no target for the job divan, or could not scrape any of them. While this"
     " alert fires, no other alert of this service can fire."
+)
+NO_CONNECTION = (
+    "For 5 minutes, callers of divan got no connection from the pool main, or waited for one while at least 90 % of its"
+    " connections were in use."
 )
 
 TRAFFIC = [
@@ -235,6 +249,29 @@ SERVICE = [
         ),
         below=(one("event_loop_stalls_total", "", grows(0, 0.4, 61)),),
         labels=INSTANCE,
+    ),
+    Story(
+        "PoolExhausted",
+        # A caller in a minute gets no connection.
+        pool(flat(10, 60), exhausted=f"{grows(0, 1, 17)} {flat(16, 40)}"),
+        quiet=8,
+        fires=15,
+        resolved=26,
+        says=NO_CONNECTION,
+        below=(pool(flat(10, 61), exhausted=grows(0, 0.4, 61)),),
+        labels={"pool": "main"},
+    ),
+    Story(
+        "PoolExhausted",
+        # Two callers wait at any time.
+        pool(f"{flat(9, 20)} {flat(2, 40)}", waited=grows(0, 120, 60)),
+        quiet=4,
+        fires=12,
+        resolved=22,
+        says=NO_CONNECTION,
+        # Half a caller waits; and the wait is for new connections of a pool with room.
+        below=(pool(flat(10, 61), waited=grows(0, 30, 61)), pool(flat(8, 61), waited=grows(0, 120, 61))),
+        labels={"pool": "main"},
     ),
 ]  # fmt: skip
 

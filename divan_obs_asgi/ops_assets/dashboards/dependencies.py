@@ -23,6 +23,7 @@ from divan_obs_asgi.ops_assets.parameters import Parameters
 from divan_obs_asgi.ops_assets.promql import Series, Vector, highest, lowest, none_of, total
 from divan_obs_asgi.ops_assets.rules.itself import CANARY
 from divan_obs_asgi.ops_assets.rules.recorded import error_ratio
+from divan_obs_asgi.ops_assets.rules.service import NEARLY_FULL
 from divan_obs_asgi.ops_assets.rules.traffic import ERROR_RATIO
 from divan_obs_asgi.probes.redis import RedisProbe
 from divan_obs_asgi.probes.sql import SqlProbe
@@ -155,10 +156,12 @@ def _fullness(series: Series) -> Panel:
     in_use = total(series.gauge(Catalogue.pool_connections, state="in_use"), *by)
     return timeseries(
         "How full are the connection pools?",
-        "Connections in use, as a share of the limit, of the fullest instance. At 100 % callers wait or fail.",
+        "Connections in use, as a share of the limit, of the fullest instance. At 100 % callers wait or fail."
+        " The line is the alert threshold.",
         "percentunit",
         Query(highest(share(in_use, total(series.gauge(Catalogue.pool_limit), *by)), "pool"), "{{pool}}"),
-        limits=(1,),
+        alert="PoolExhausted",
+        limits=(NEARLY_FULL,),
     )
 
 

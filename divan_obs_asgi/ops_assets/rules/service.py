@@ -9,10 +9,23 @@ from prometheus_client import Gauge
 from divan_obs_asgi.metrics.catalogue import Catalogue
 from divan_obs_asgi.metrics.family import Family
 from divan_obs_asgi.ops_assets.parameters import Parameters
-from divan_obs_asgi.ops_assets.promql import Foreign, Series, Vector, increase, lines, lowest, total
+from divan_obs_asgi.ops_assets.promql import (
+    Foreign,
+    Series,
+    Vector,
+    highest,
+    increase,
+    lines,
+    lowest,
+    number,
+    rate,
+    total,
+)
 from divan_obs_asgi.ops_assets.rules.rule import Alert
 
 STALLS = 5
+EXHAUSTED = 5
+NEARLY_FULL = 0.9
 
 
 def alerts(parameters: Parameters) -> Iterator[Alert]:
@@ -24,6 +37,7 @@ def alerts(parameters: Parameters) -> Iterator[Alert]:
     yield _unready(series)
     yield _down(series, "RedisDown", "Redis", Catalogue.redis_up)
     yield _down(series, "PostgresDown", "PostgreSQL", Catalogue.postgres_up)
+    yield _pool(series)
     yield _stalls(series)
 
 
@@ -114,6 +128,34 @@ def _not_draining(series: Series, gauge: Vector) -> Vector:
     return Vector(f"{gauge} unless on (job, instance) {series.gauge(Catalogue.draining)} > 0")
 
 
+def _pool(series: Series) -> Alert:
+    by = ("job", "instance", "pool")
+    exhausted = total(increase(series.counter(Catalogue.pool_exhausted), "10m"), "job", "pool")
+    # The seconds of all waits in a second are the callers that wait at a time (Little's law). Between two scrapes the
+    # gauge shows none of them.
+    waiting = total(rate(series.sum(Catalogue.pool_wait), "5m"), *by)
+    in_use = total(series.gauge(Catalogue.pool_connections, state="in_use"), *by)
+    limit = total(series.gauge(Catalogue.pool_limit), *by)
+    return Alert(
+        "PoolExhausted",
+        "ticket",
+        lines(
+            f"{exhausted} >= {EXHAUSTED}",
+            "or",
+            f"{highest(waiting, 'job', 'pool')} >= 1",
+            "  and on (job, pool)",
+            f"  {highest(Vector(f'({in_use} / {limit})'), 'job', 'pool')} >= {number(NEARLY_FULL)}",
+        ),
+        summary="The connection pool {{ $labels.pool }} of {{ $labels.job }} is exhausted, or nearly.",
+        description=(
+            "For 5 minutes, callers of {{ $labels.job }} got no connection from the pool {{ $labels.pool }}, or waited"
+            " for one while at least 90 % of its connections were in use."
+        ),
+        board="redis-postgres",
+        pending="5m",
+    )
+
+
 def _stalls(series: Series) -> Alert:
     return Alert(
         "EventLoopStalls",
@@ -131,4 +173,4 @@ def _stalls(series: Series) -> Alert:
     )
 
 
-__all__ = ["STALLS", "alerts"]
+__all__ = ["NEARLY_FULL", "STALLS", "alerts"]
