@@ -109,7 +109,7 @@ OTEL_VARIABLES: dict[str, OtelVariable] = {
     "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT": _elsewhere("Log lines have a limit of their own (docs/logs.md)."),
     "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT": _elsewhere("Log lines have a limit of their own (docs/logs.md)."),
     "OTEL_LOG_LEVEL": _elsewhere("The level of the SDK's own messages, which follow LOG_LEVEL as all others do."),
-    "OTEL_SEMCONV_STABILITY_OPT_IN": _works("`http/dup` adds the old names; instrumentations of clients read it too."),
+    "OTEL_SEMCONV_STABILITY_OPT_IN": _works("`http/dup` and `database/dup` add the old names."),
     "OTEL_EXPORTER_ZIPKIN_ENDPOINT": _not("There is no exporter for Zipkin.", "export to a collector by OTLP"),
     "OTEL_EXPORTER_ZIPKIN_TIMEOUT": _not("There is no exporter for Zipkin.", "export to a collector by OTLP"),
     # The exporter for Jaeger is in older SDKs only, as are the events of its logs API.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -28,6 +29,7 @@ from divan_obs_asgi.clients.calls import CallSpans
 from divan_obs_asgi.clients.patches import PatchedLibrary, is_installed, patched
 from divan_obs_asgi.connection.record import current_record
 from divan_obs_asgi.redaction.commands import redis_word
+from divan_obs_asgi.tracing.client_names import stable_http_names
 from divan_obs_asgi.tracing.global_provider import OwnTracerProvider, global_provider
 from divan_obs_asgi.tracing.spans.unrecorded import InstrumentationBypass, methods_of
 
@@ -55,6 +57,7 @@ class ClientInstrumentation:
     Args:
         id_header: the header with the id of the current request, which HTTP clients send.
         spans: makes the spans of SQL and Redis calls; None for OpenTelemetry's instrumentations.
+        conventions: the values of OTEL_SEMCONV_STABILITY_OPT_IN.
     """
 
     def __init__(
@@ -64,8 +67,10 @@ class ClientInstrumentation:
         id_header: str = "X-Request-Id",
         spans: CallSpans | None = None,
         propagator: TextMapPropagator | None = None,
+        conventions: Container[str] = (),
     ) -> None:
         self._names = tuple(names)
+        self._conventions = conventions
         self._propagator = propagator
         self._id_header = id_header
         self._provider = provider
@@ -148,7 +153,8 @@ class ClientInstrumentation:
         try:
             # Without its version check, which would leave SQLAlchemy 2.1 without spans. The patch stays for the
             # life of the process, so it gets the global provider, which forwards to the current one.
-            instrumentor.instrument(tracer_provider=provider, skip_dep_check=True, **options)
+            with stable_http_names(self._conventions) if name in _HTTP else nullcontext():
+                instrumentor.instrument(tracer_provider=provider, skip_dep_check=True, **options)
         except Exception as error:
             _logger.warning("%s is not traced: its instrumentation raised %s.", name, type(error).__name__)
             return False

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import pkgutil
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
 
 import aiosqlite
 import anyio
+import anyio.to_thread
 import httpx
 import redis.asyncio
+import requests
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.semconv import _incubating, attributes
 from opentelemetry.trace import SpanKind
@@ -23,7 +26,9 @@ from starlette.routing import Route
 import divan_obs_asgi as obs
 from divan_obs_asgi.testing import converse, http_scope
 from tests.pages import Page, coded
+from tests.patience import PATIENCE_S
 from tests.servers.asgi import serve
+from tests.servers.process import free_port
 from tests.servers.redis import RedisServer
 from tests.socketio_ext.test_traces import TRACED, Process, client_of, settle
 
@@ -69,7 +74,7 @@ def row_of(span: ReadableSpan) -> str:
 
 def test_spans_of_a_run_have_only_documented_attributes(redis_server: RedisServer) -> None:
     """A request with all kinds of calls, and a Socket.IO event that emits."""
-    process = Process(environ={**TRACED, "OBS_TRACING_CLIENTS": "httpx,aiosqlite,redis"})
+    process = Process(environ={**TRACED, "OBS_TRACING_CLIENTS": "httpx,requests,aiosqlite,redis"})
     observed = process.observed
     assert observed.obs.spans is not None
 
@@ -84,6 +89,9 @@ def test_spans_of_a_run_have_only_documented_attributes(redis_server: RedisServe
             await connection.executemany("INSERT INTO people VALUES (?)", [("a",), ("b",)])
         async with httpx.AsyncClient() as client:
             await client.get(serving.url)
+            with suppress(httpx.ConnectError):
+                await client.get(f"http://127.0.0.1:{free_port()}")
+        await anyio.to_thread.run_sync(lambda: requests.get(serving.url, timeout=PATIENCE_S))
         with observed.obs.work.span("render"):
             raise LookupError
 

@@ -17,6 +17,7 @@ import requests
 import sqlalchemy
 import sqlalchemy.ext.asyncio
 from opentelemetry import propagate
+from opentelemetry.instrumentation import _semconv
 from opentelemetry.trace import format_trace_id
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -25,6 +26,7 @@ from starlette.routing import Route
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.testing import converse, http_scope
+from divan_obs_asgi.tracing import client_names
 from divan_obs_asgi.tracing.clients import ClientInstrumentation
 from tests.patience import PATIENCE_S
 from tests.servers.asgi import serve
@@ -199,6 +201,56 @@ def test_instrumenting_twice_changes_nothing(exported: Exported, neighbour_url: 
     httpx.get(neighbour_url)
     first.obs.flush()
     assert [span.name for span in exported.spans] == ["GET"]
+
+
+STABLE = {
+    "http.request.method": "GET",
+    "http.response.status_code": 200,
+    "network.protocol.version": "1.1",
+    "server.address": "127.0.0.1",
+}
+OLD = {"http.method": "GET", "http.status_code": 200}
+
+
+@pytest.mark.parametrize("client", [httpx, requests], ids=["httpx", "requests"])
+@pytest.mark.parametrize("opt_in", ["", "http", "database", "http/dup", "database/dup,http/dup"])
+def test_http_calls_have_the_stable_names(client: Any, opt_in: str, exported: Exported, neighbour_url: str) -> None:
+    """As the request's own span; `http/dup` adds the old names, also if only the library is configured with it."""
+    flags = {"OBS_TRACING_ENABLED": "true", "OBS_TRACING_CLIENTS": ALL, "OTEL_SEMCONV_STABILITY_OPT_IN": opt_in}
+    observed = Observed(flags, span_exporter=exported)
+    with instrumented(observed):
+        client.get(neighbour_url, timeout=PATIENCE_S)
+    observed.obs.flush()
+    (span,) = exported.spans
+    found = dict(span.attributes or {})
+    assert {name: found.get(name) for name in STABLE} == STABLE
+    assert found["server.port"] == int(neighbour_url.split(":")[2].partition("/")[0])
+    old = {name: value for name, value in found.items() if name in OLD or name in ("http.url", "http.scheme")}
+    assert {name: old.get(name) for name in OLD} == (OLD if "http/dup" in opt_in else dict.fromkeys(OLD))
+    assert ("http.url" in old) == ("http/dup" in opt_in)
+
+
+def test_instrumentations_of_the_application_keep_their_names(exported: Exported) -> None:
+    """What it has chosen by OTEL_SEMCONV_STABILITY_OPT_IN, or not chosen, is for its own instrumentations as before."""
+    modes = _semconv._OpenTelemetrySemanticConventionStability
+    modes._initialize()
+    before = dict(modes._OTEL_SEMCONV_STABILITY_SIGNAL_MAPPING)
+    observed = Observed({"OBS_TRACING_ENABLED": "true", "OBS_TRACING_CLIENTS": ALL}, span_exporter=exported)
+    with instrumented(observed):
+        assert before == modes._OTEL_SEMCONV_STABILITY_SIGNAL_MAPPING
+
+
+def test_a_library_is_traced_if_the_names_cannot_be_chosen(
+    exported: Exported, neighbour_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The choice is a private part of the contrib packages; a release that moves it costs only the names."""
+    monkeypatch.setattr(client_names, "_MODULE", "opentelemetry.instrumentation._moved")
+    observed = Observed({"OBS_TRACING_ENABLED": "true", "OBS_TRACING_CLIENTS": ALL}, span_exporter=exported)
+    with instrumented(observed):
+        httpx.get(neighbour_url)
+    observed.obs.flush()
+    assert [span.name for span in exported.spans] == ["GET"]
+    assert "old attribute names" in caplog.text
 
 
 def test_undoing_leaves_the_libraries_as_they_were(exported: Exported) -> None:

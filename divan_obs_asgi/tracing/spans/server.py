@@ -89,6 +89,7 @@ class ServerSpans(SpanContent, ABC):
             if propagator_names(os.environ.get("OTEL_PROPAGATORS", "")) == settings.otel.propagators
             # From a file of flags or from code.
             else self.propagation.textmap,
+            conventions=settings.tracing.semconv_opt_in,
         )
         self._headers = settings.tracing.response_headers
         self._only_traceparent = self._headers == ("traceparent",)
