@@ -40,12 +40,8 @@ def signal_exports(
     resource = resource_of(settings, SpanRedactor(metrics.counting(policy, "span")).attributes)
     if settings.otlp.logs.endpoint is not None:
         flags = settings.logs
-        limits = Limits(
-            flags.export_queue,
-            min(flags.export_batch, flags.export_queue),
-            flags.export_delay_ms / 1000,
-            settings.tracing.shutdown_timeout_s,
-        )
+        shutdown_s = settings.tracing.shutdown_timeout_s
+        limits = Limits.of(flags.export_queue, flags.export_batch, flags.export_delay_ms, shutdown_s)
         options = options_of("logs", settings.otlp.logs, flags.export_timeout_ms)
         queue: BatchQueue[bytes] = build_queue(
             BatchQueue,

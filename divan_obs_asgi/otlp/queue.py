@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
@@ -45,6 +45,11 @@ class Limits:
     batch: int = 512
     delay_s: float = 5.0
     shutdown_s: float = 5.0
+
+    @classmethod
+    def of(cls, queue: int, batch: int, delay_ms: int, shutdown_s: float) -> Self:
+        """Return the limits that the flags of a signal set; a larger batch than the queue would never be full."""
+        return cls(queue, min(batch, queue), delay_ms / 1000, shutdown_s)
 
 
 class BatchQueue(Generic[T]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter
@@ -54,19 +54,15 @@ def build_queues(
     Raises:
         ImproperlyConfigured: if a certificate cannot be read.
     """
-    limits = Limits(
-        settings.tracing.queue_size,
-        min(settings.tracing.batch_size, settings.tracing.queue_size),
-        settings.tracing.delay_ms / 1000,
-        settings.tracing.shutdown_timeout_s,
-    )
+    flags = settings.tracing
+    limits = Limits.of(flags.queue_size, flags.batch_size, flags.delay_ms, flags.shutdown_timeout_s)
     if exporter is not None:
         sdk = SdkExporter(RedactingExporter(exporter, redactor))
         yield ExportQueue(lambda: sdk, dropped, failed, limits, owns_exporter=False)
         return
     signal = settings.otlp.traces
     if signal.endpoint is not None:
-        options = options_of("traces", signal, settings.tracing.export_timeout_ms)
+        options = options_of("traces", signal, flags.export_timeout_ms)
 
         def encoder() -> Callable[[Sequence[ReadableSpan]], bytes]:
             from divan_obs_asgi.tracing.export.encoder import SpanEncoder
@@ -81,7 +77,7 @@ def build_queues(
             lambda: _console(terminal, redactor),
             counts,
             failed,
-            Limits(limits.queue, limits.batch, _CONSOLE_DELAY_S, limits.shutdown_s),
+            replace(limits, delay_s=_CONSOLE_DELAY_S),
         )
 
 
