@@ -85,6 +85,8 @@ class Fleet:
         yield "divan_trace_spans_dropped_total", 'reason="queue_full"', 30 * old
         yield "divan_trace_spans_dropped_total", 'reason="circuit_open"', 20 * old
         yield "divan_trace_spans_dropped_total", 'reason="shutdown"', 10 * draining
+        yield "divan_otlp_dropped_total", 'signal="logs",reason="queue_full"', 30 * old
+        yield "divan_otlp_dropped_total", 'signal="logs",reason="shutdown"', 10 * draining
         yield "divan_metrics_overflow_total", 'family="http_requests_total",cause="limit"', 9 * old
 
     def _set(self, name: str, instance: str, labels: str, minute: int, value: float) -> None:

@@ -50,7 +50,7 @@ RESOLVED: set[Alert] = {("RedisDown", ""), ("ServiceUnready", "")}
 # Board, panel, number of the query: why it has no data in such a run.
 NO_DATA = {
     ("monitoring-itself", "Which metrics have too many series?", 0): "No metric has more series than it may.",
-    ("monitoring-itself", "Are log lines dropped?", 1): "The collector accepts everything.",
+    ("monitoring-itself", "Do log lines and metrics reach the collector?", 0): "The collector accepts everything.",
 }
 # And why it has none but on a busy machine.
 DATA_IF_BUSY = {

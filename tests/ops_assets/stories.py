@@ -62,6 +62,10 @@ def spans(reason: str, values: str) -> World:
     return one("trace_spans_dropped_total", f'reason="{reason}"', values)
 
 
+def telemetry(reason: str, values: str) -> World:
+    return one("otlp_dropped_total", f'signal="logs",reason="{reason}"', values)
+
+
 def probe(name: str, values: str) -> World:
     return one("probe_up", f'name="{name}"', values)
 
@@ -330,6 +334,10 @@ ITSELF = [
           "The collector does not accept spans from a:1 of divan, so the circuit breaker of the exporter is open. Spans"
           " dropped in the last 10 minutes: 100.",
           (spans("shutdown", grows(0, 10, 61)), spans("circuit_open", flat(7, 61))), labels=INSTANCE),
+    Story("TelemetryDropped", telemetry("circuit_open", f"{grows(0, 10, 12)} {flat(110, 30)}"), 5, 10, 25,
+          "Items of the signal logs of divan dropped in the last 10 minutes (reason: circuit_open): 100.",
+          (telemetry("shutdown", grows(0, 10, 61)), telemetry("queue_full", flat(7, 61))),
+          labels={"signal": "logs", "reason": "circuit_open"}),
     Story("SeriesOverflow", overflow(f"{grows(0, 1, 16)} {flat(15, 30)}"), 5, 15, 35,
           "Values of http_requests_total in divan counted as __overflow__ in the last 15 minutes (cause: limit): 15.",
           (overflow(flat(7, 61)),), labels={"family": "http_requests_total", "cause": "limit"}),

@@ -134,7 +134,7 @@ def test_the_first_screen_shows_the_cause() -> None:
 
 def test_every_alert_links_to_a_panel_that_links_back() -> None:
     """The dashboard of an alert exists, and has a panel with a link to the runbook."""
-    linked = {(board.name, panel.alert) for board, panel in panels(DEFAULT) if panel.alert}
+    linked = {(board.name, alert) for board, panel in panels(DEFAULT) for alert in panel.alerts}
     wanted = {(alert.board, alert.name) for alert in rules(DEFAULT).alerts}
     assert {name for _, name in linked} <= {alert.name for alert in rules(DEFAULT).alerts}
     assert wanted <= linked
@@ -143,9 +143,12 @@ def test_every_alert_links_to_a_panel_that_links_back() -> None:
 def test_runbook_links_use_the_configured_url() -> None:
     """The links follow the parameters."""
     links = [
-        (panel.alert, panel.written(TRACED, 1, {})["fieldConfig"]["defaults"]["links"][0])
+        (alert, link)
         for _, panel in panels(TRACED)
-        if panel.alert
+        if panel.alerts
+        for alert, link in zip(
+            panel.alerts, panel.written(TRACED, 1, {})["fieldConfig"]["defaults"]["links"], strict=True
+        )
     ]
     assert links
     for alert, link in links:

@@ -24,6 +24,7 @@ OF_BUSYNESS = {
     "StreamLagGrowing": "The consumer of the stream is slow.",
     "LogLinesDropped": "The queue of log lines is full.",
     "SpansDropped": "Exports come too late.",
+    "TelemetryDropped": "Likewise: exports come too late.",
     "TraceExportStopped": "Exports time out, one after the other.",
 }
 

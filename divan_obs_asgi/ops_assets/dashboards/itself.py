@@ -25,7 +25,7 @@ def board(parameters: Parameters) -> Board:
         (
             (_scraped(series), _exposed(series)),
             (_scrape_duration(series), _samples(series), _versions(series)),
-            (_lost_lines(series), _lost_spans(series), _circuit(series)),
+            (_lost_lines(series), _lost_spans(series), _lost_telemetry(series)),
             (_overflow(series), _errors(series)),
             (_canary(series), _redactions(series)),
             (_draining(series), _age(series)),
@@ -89,33 +89,34 @@ def _per_second_by(series: Series, family: Family[Counter], label: str) -> Query
 def _lost_lines(series: Series) -> Panel:
     return timeseries(
         "Are log lines dropped?",
-        "Log lines per second dropped because the queue was full, by level. Also log lines and exports of metrics "
-        "that were dropped before they reached the collector, by reason.",
+        "Log lines per second dropped because the queue was full, by level.",
         "cps",
         _per_second_by(series, Catalogue.logs_dropped, "level"),
-        Query(per_second(series.counter(Catalogue.otlp_dropped), "signal", "reason"), "{{signal}}: {{reason}}"),
         alert="LogLinesDropped",
+    )
+
+
+def _lost_telemetry(series: Series) -> Panel:
+    return timeseries(
+        "Do log lines and metrics reach the collector?",
+        "Log lines and exports of metrics per second that were dropped on the way to the collector, by reason.",
+        "cps",
+        Query(per_second(series.counter(Catalogue.otlp_dropped), "signal", "reason"), "{{signal}}: {{reason}}"),
+        alert="TelemetryDropped",
     )
 
 
 def _lost_spans(series: Series) -> Panel:
     return timeseries(
         "Are spans dropped?",
-        "Spans per second that were dropped before they reached the collector, by reason.",
+        "Spans per second that were dropped before they reached the collector, by instance and reason. circuit_open: "
+        "the instance has stopped exporting traces.",
         "cps",
-        _per_second_by(series, Catalogue.trace_spans_dropped, "reason"),
-        alert="SpansDropped",
-    )
-
-
-def _circuit(series: Series) -> Panel:
-    dropped = series.counter(Catalogue.trace_spans_dropped, reason="circuit_open")
-    return timeseries(
-        "Which instance has stopped exporting traces?",
-        "Spans per second that were dropped while the circuit breaker of the exporter was open.",
-        "cps",
-        Query(per_second(dropped, "instance"), "{{instance}}"),
-        alert="TraceExportStopped",
+        Query(
+            per_second(series.counter(Catalogue.trace_spans_dropped), "instance", "reason"),
+            "{{instance}}: {{reason}}",
+        ),
+        alert=("SpansDropped", "TraceExportStopped"),
     )
 
 

@@ -10,13 +10,13 @@ def timeseries(
     description: str,
     unit: str,
     *queries: Query,
-    alert: str = "",
+    alert: str | tuple[str, ...] = (),
     limits: tuple[float, ...] = (),
     is_better_high: bool = False,
     is_traced: bool = False,
     is_stacked: bool = False,
 ) -> Panel:
-    """Return a graph over time; the limits are dashed lines."""
+    """Return a graph over time, of one alert or several; the limits are dashed lines."""
     drawn: Json = {"drawStyle": "line", "fillOpacity": 10, "lineWidth": 1, "showPoints": "auto", "spanNulls": False}
     if limits:
         drawn["thresholdsStyle"] = {"mode": "dashed"}
@@ -35,7 +35,7 @@ def timeseries(
         queries,
         8,
         options,
-        alert,
+        _all(alert),
         limits,
         is_traced=is_traced,
         is_better_high=is_better_high,
@@ -75,7 +75,7 @@ def stat(
         (query,),
         4,
         options,
-        alert,
+        _all(alert),
         limits,
         is_better_high=is_better_high,
         is_instant=is_instant,
@@ -91,7 +91,7 @@ def table(title: str, description: str, *columns: Query, alert: str = "") -> Pan
         "showHeader": True,
         "sortBy": [{"desc": True, "displayName": columns[0].legend}],
     }
-    return Panel("table", title, description, columns[0].unit, columns, 8, options, alert, is_instant=True)
+    return Panel("table", title, description, columns[0].unit, columns, 8, options, _all(alert), is_instant=True)
 
 
 def timeline(title: str, description: str, *rows: Query, alert: str = "") -> Panel:
@@ -113,7 +113,13 @@ def timeline(title: str, description: str, *rows: Query, alert: str = "") -> Pan
         "custom": {"fillOpacity": 80, "lineWidth": 0},
         "mappings": [{"options": states, "type": "value"}],
     }
-    return Panel("state-timeline", title, description, "none", rows, 8, options, alert, defaults=defaults)
+    return Panel("state-timeline", title, description, "none", rows, 8, options, _all(alert), defaults=defaults)
+
+
+def _all(alert: str | tuple[str, ...]) -> tuple[str, ...]:
+    if isinstance(alert, tuple):
+        return alert
+    return (alert,) if alert else ()
 
 
 __all__ = ["stat", "table", "timeline", "timeseries"]

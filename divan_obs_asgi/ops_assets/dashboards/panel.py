@@ -38,7 +38,7 @@ class Panel:
 
     Attributes:
         kind: the panel type in Grafana.
-        alert: the alert whose runbook the panel links to.
+        alerts: the alerts whose runbooks the panel links to.
         limits: values from these limits upwards are bad; the last limit is the worst.
         is_better_high: whether values below the limits are bad instead; the first limit is then the worst.
         is_traced: whether the series have exemplars.
@@ -53,7 +53,7 @@ class Panel:
     queries: tuple[Query, ...]
     height: int
     options: Mapping[str, Any]
-    alert: str = ""
+    alerts: tuple[str, ...] = ()
     limits: tuple[float, ...] = ()
     is_traced: bool = False
     is_better_high: bool = False
@@ -98,8 +98,8 @@ class Panel:
             colors.reverse()
         steps = [{"color": color, "value": at} for color, at in zip(colors, (None, *self.limits), strict=True)]
         fields: Json = {"unit": self.unit, "thresholds": {"mode": "absolute", "steps": steps}, **self.defaults}
-        if self.alert:
-            fields["links"] = [_link(f"Runbook of {self.alert}", parameters.runbook(self.alert))]
+        if self.alerts:
+            fields["links"] = [_link(f"Runbook of {alert}", parameters.runbook(alert)) for alert in self.alerts]
         return fields
 
     def _overrides(self, parameters: Parameters) -> list[Json]:

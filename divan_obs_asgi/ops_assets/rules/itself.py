@@ -1,4 +1,4 @@
-"""Alerts on the monitoring itself: dropped log lines, dropped spans, series overflow and failed redaction."""
+"""Alerts on the monitoring itself: dropped log lines, spans and exports, series overflow and failed redaction."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from divan_obs_asgi.probes.canary import CanaryProbe
 
 CANARY = CanaryProbe.name
 _BOARD = "monitoring-itself"
+# What is dropped at shutdown is excluded: a process that ends has no time to export it.
+_CAUSES = "queue_full|export_failed|too_large|invalid_response|rejected|disk_full|damaged"
+_CIRCUIT = "circuit_open"
 
 
 def alerts(parameters: Parameters) -> Iterator[Alert]:
@@ -20,6 +23,7 @@ def alerts(parameters: Parameters) -> Iterator[Alert]:
     yield _lines(series)
     yield _spans(series)
     yield _circuit(series)
+    yield _telemetry(series)
     yield _overflow(series)
     yield _canary(series)
 
@@ -40,9 +44,7 @@ def _lines(series: Series) -> Alert:
 
 
 def _spans(series: Series) -> Alert:
-    # Spans dropped at shutdown are excluded: a process that ends has no time to export them.
-    reasons = "queue_full|export_failed|too_large|invalid_response|rejected|disk_full|damaged"
-    dropped = increase(series.counter(Catalogue.trace_spans_dropped, reason=one_of(reasons)), "10m")
+    dropped = increase(series.counter(Catalogue.trace_spans_dropped, reason=one_of(_CAUSES)), "10m")
     return Alert(
         "SpansDropped",
         "ticket",
@@ -58,7 +60,7 @@ def _spans(series: Series) -> Alert:
 
 
 def _circuit(series: Series) -> Alert:
-    dropped = increase(series.counter(Catalogue.trace_spans_dropped, reason="circuit_open"), "10m")
+    dropped = increase(series.counter(Catalogue.trace_spans_dropped, reason=_CIRCUIT), "10m")
     return Alert(
         "TraceExportStopped",
         "ticket",
@@ -67,6 +69,22 @@ def _circuit(series: Series) -> Alert:
         description=(
             "The collector does not accept spans from {{ $labels.instance }} of {{ $labels.job }}, so the circuit"
             " breaker of the exporter is open. Spans dropped in the last 10 minutes: {{ $value | humanize }}."
+        ),
+        board=_BOARD,
+        pending="5m",
+    )
+
+
+def _telemetry(series: Series) -> Alert:
+    dropped = increase(series.counter(Catalogue.otlp_dropped, reason=one_of(f"{_CAUSES}|{_CIRCUIT}")), "10m")
+    return Alert(
+        "TelemetryDropped",
+        "ticket",
+        lines(f"{total(dropped, 'job', 'signal', 'reason')} > 0"),
+        summary="{{ $labels.job }} is losing {{ $labels.signal }} on the way to the collector.",
+        description=(
+            "Items of the signal {{ $labels.signal }} of {{ $labels.job }} dropped in the last 10 minutes"
+            " (reason: {{ $labels.reason }}): {{ $value | humanize }}."
         ),
         board=_BOARD,
         pending="5m",
