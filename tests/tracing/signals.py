@@ -13,7 +13,7 @@ from tests.tracing.exported import Exported
 from tests.verdicts import Verdict
 
 
-class _Witness(obs.RecordMiddleware):
+class Witness(obs.RecordMiddleware):
     component = "witness"
 
     def __init__(self, app: ASGIApp, bundle: obs.Observability, finished: list[RequestRecord]) -> None:
@@ -43,7 +43,7 @@ class Signals:
         for family in FAMILIES:
             if family.labels and family.name.startswith(("http_", "websocket_")):
                 self._observed.obs.metrics.of(family).clear()
-        return obs.build_stack(_Witness(app, self._observed.obs, self._finished), self._observed.obs)
+        return obs.build_stack(Witness(app, self._observed.obs, self._finished), self._observed.obs)
 
     def agree(self) -> RequestRecord:
         """Compare the signals of the only connection with its record, and return the record."""
@@ -139,4 +139,4 @@ def _at(**labels: str) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(labels.items()))
 
 
-__all__ = ["Signals"]
+__all__ = ["Signals", "Witness"]
