@@ -17,6 +17,10 @@ Describe: TypeAlias = Callable[[Descriptions, Any, tuple[Any, ...], Mapping[str,
 class CallSpan(Protocol):
     """The span of a call."""
 
+    @property
+    def description(self) -> Description:
+        """What the call does, as it was described for the span."""
+
     def finish(self, error: BaseException | None) -> None:
         """End the span; `error` is what the call has raised."""
 

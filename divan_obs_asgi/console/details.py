@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from divan_obs_asgi.console.limits import LINES, MESSAGE, NAME, TEXT
-from divan_obs_asgi.console.requests import Entry
+from divan_obs_asgi.console.requests import EXTRA, FIRST_BYTE, STARTED, TRAIL, Entry
 from divan_obs_asgi.console.shapes import CallRow, ErrorGroup, LineRow, RequestDetails, RequestRow
 from divan_obs_asgi.console.trail import Trail
 
@@ -42,6 +42,7 @@ def row_of(
     row: RequestRow | None = entry.row
     if row is None:
         (
+            _,
             started_ns,
             kind,
             method,
@@ -71,7 +72,7 @@ def row_of(
             "request_id": shown(text(request_id), NAME) if request_id else "",
             "error": extra.error if extra is not None else "",
             "classes": classes,
-            "calls": trail.count if trail is not None else 0,
+            "calls": trail.call_count if trail is not None else 0,
             "debug": debug or (extra is not None and extra.debug),
         }
     elif row["classes"] != classes:
@@ -83,7 +84,7 @@ def row_of(
 def details_of(entry: Entry, row: RequestRow, error: ErrorGroup | None, prefix: str = "") -> RequestDetails:
     """Return what GET /ops/console/requests/{id} shows."""
     raw = entry.raw
-    first_byte_s, trail, extra = raw[8], raw[11], raw[12]
+    first_byte_s, trail, extra = raw[FIRST_BYTE], raw[TRAIL], raw[EXTRA]
     return {
         "request": {
             **row,
@@ -91,7 +92,7 @@ def details_of(entry: Entry, row: RequestRow, error: ErrorGroup | None, prefix: 
             "fields": dict(extra.fields) if extra is not None else {},
             "waited": dict(extra.waited) if extra is not None else {},
         },
-        "calls": _calls(trail, raw[0] / 1e9) if trail is not None else [],
+        "calls": _calls(trail, raw[STARTED] / 1e9) if trail is not None else [],
         "lines": _lines(trail) if trail is not None else [],
         "error": error,
         "curl": _curl(row),
@@ -106,8 +107,8 @@ def _calls(trail: Trail, started: float) -> list[CallRow]:
     return [
         {
             "kind": call.kind,
-            "name": call.name,
-            "text": call.text,
+            "name": shown(call.name, NAME),
+            "text": shown(call.text, TEXT),
             "start_ms": round(max(0.0, call.at - started) * 1e3, 3),
             "ms": round(call.seconds * 1e3, 3),
             "ok": call.ok,
@@ -119,7 +120,7 @@ def _calls(trail: Trail, started: float) -> list[CallRow]:
 
 def _lines(trail: Trail) -> list[LineRow]:
     """Return the lines by time: those of the flight recorder are written at the end."""
-    lines = [line for line in map(_line, tuple(trail.lines)[:LINES]) if line is not None]
+    lines = [line for line in map(_line, tuple(trail)[:LINES]) if line is not None]
     return sorted(lines, key=lambda line: line["at"])
 
 

@@ -13,9 +13,9 @@ from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.connection.wait_times import CALLS as CALL_CAUSES
 from divan_obs_asgi.connection.wait_times import Cause
 from divan_obs_asgi.console.errors import ErrorGroups
-from divan_obs_asgi.console.limits import NAME, TEXT
+from divan_obs_asgi.console.limits import LATEST_OF_A_ROUTE, NAME, TEXT
 from divan_obs_asgi.console.requests import Extra, Requests
-from divan_obs_asgi.console.trail import Call, Trail
+from divan_obs_asgi.console.trail import SHORT_LINE, SMALL, Call, Trail
 from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.types import Scope
@@ -46,9 +46,8 @@ class Feed:
         faults: InternalErrors,
     ) -> None:
         self._requests = requests
-        self._pending = requests.pending
-        self._append = requests.pending.append
-        self._most_pending = requests.most_pending
+        # Bound once, and not for every request.
+        self._finish = self.finish
         self._errors = errors
         self._policy = policy
         self._descriptions = descriptions
@@ -57,7 +56,7 @@ class Feed:
     # Observer.
 
     def observe(self, scope: Scope, record: RequestRecord) -> None:
-        if record.add_finisher(COMPONENT, self.finish):
+        if record.add_finisher(COMPONENT, self._finish):
             record.watcher = self
 
     def observe_event(self, record: EventRecord) -> None:
@@ -69,51 +68,55 @@ class Feed:
     def finish(self, record: RequestRecord) -> None:
         """Keep a finished connection; called for every request."""
         requests = self._requests
-        duration_s, outcome, status, trail = record.duration_s, record.outcome, record.status, record.trail
+        number = requests.last = requests.last + 1
+        duration_s, outcome, status = record.duration_s, record.outcome, record.status
         extra = None
         if outcome != "ok" or status >= 500 or record.error is not None:
             extra = self._extra(record, is_failed=outcome in _FAILED or status >= 500)
-            trail = record.trail
-        elif record.debug or (duration_s > requests.slow_floor_s and not record.lingers and record.kind != "websocket"):
+        elif record.debug or (duration_s > requests.slow_floor_s and not record.lingers):
             extra = self._extra(record, is_failed=False)
-        self._append(
-            (
-                record.started_ns,
-                record.kind,
-                record.method,
-                record.route,
-                status,
-                outcome,
-                duration_s,
-                record.response_bytes,
-                record.first_byte_s,
-                record.trace_id,
-                record.request_id,
-                trail,
-                extra,
-            )
+        route, trail = record.route, record.trail
+        # Numbers, ids and words of closed vocabularies; they are described when somebody reads them.
+        raw = (
+            number,
+            record.started_ns,
+            record.kind,
+            record.method,
+            route,
+            status,
+            outcome,
+            duration_s,
+            record.response_bytes,
+            record.first_byte_s,
+            record.trace_id,
+            record.request_id,
+            trail,
+            extra,
         )
-        if trail is not None:
-            requests.pending_bytes += trail.size
-            if requests.pending_bytes > requests.most_pending_bytes:
-                requests.sort()
-        if len(self._pending) >= self._most_pending:
-            requests.sort()
+        latest = requests.fresh.get(route)
+        if (
+            latest is None
+            or len(latest) < LATEST_OF_A_ROUTE
+            or extra is not None
+            or (trail is not None and trail.size > SMALL)
+        ):
+            requests.add(raw)
+        else:
+            # It takes the place of another one, so that a flood is not sorted.
+            latest.append(raw)
 
     def finish_event(self, record: EventRecord) -> None:
         """Keep a finished call of a Socket.IO handler. Its ids are made on demand, for failed and slow ones only."""
+        requests = self._requests
+        number = requests.last = requests.last + 1
         extra = None
         if record.outcome != "ok":
             extra = self._extra(record, is_failed=record.outcome in _FAILED)
-        elif record.duration_s > self._requests.slow_floor_s:
+        elif record.duration_s > requests.slow_floor_s:
             extra = self._extra(record, is_failed=False)
         ids = ("", "") if extra is None else (record.trace_id, record.request_id)
-        common = (record.started_ns, "event", "EVENT", record.route, 0, record.outcome, record.duration_s)
-        self._append((*common, 0, None, *ids, record.trail, extra))
-        if record.trail is not None:
-            self._requests.pending_bytes += record.trail.size
-        if len(self._pending) >= self._most_pending or self._requests.pending_bytes > self._requests.most_pending_bytes:
-            self._requests.sort()
+        common = (number, record.started_ns, "event", "EVENT", record.route, 0, record.outcome, record.duration_s)
+        requests.add((*common, 0, None, *ids, record.trail, extra))
 
     def failed_after_end(self, record: Record, error: Exception) -> None:
         """Count an exception that was raised after the end, by a background task for example."""
@@ -122,7 +125,7 @@ class Feed:
     def _extra(self, record: Record, *, is_failed: bool) -> Extra:
         error_id = ""
         if record.error is not None and is_failed:
-            error_id = self._errors.add(record.error, record.route, self._requests.next_number)
+            error_id = self._errors.add(record.error, record.route, self._requests.last)
         fields: dict[str, Any] = {}
         if record.fields:
             fields = self._policy.redact_fields(dict(record.fields), _FIELDS_ROOM)
@@ -141,6 +144,9 @@ class Feed:
         try:
             trail = record.trail
             if trail is None:
+                if len(line) <= SHORT_LINE:
+                    record.trail = Trail((line,))
+                    return
                 trail = record.trail = Trail()
             trail.add_line(line)
         except Exception as error:
@@ -160,7 +166,10 @@ class Feed:
         if cause not in _KINDS or record.outcome is not None:
             return span
         try:
-            if describe is not None:
+            if span is not None:
+                # Described already, for the span.
+                found = span.description
+            elif describe is not None:
                 found = describe(self._descriptions, client, args, kwargs)
             elif cause == "http":
                 found = _http(self._descriptions.redact, args, kwargs)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
+from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from divan_obs_asgi.connection.record import Record
 from divan_obs_asgi.console.limits import FAILED, LATEST, LATEST_OF_A_ROUTE, SLOWEST, SLOWEST_S
-from divan_obs_asgi.console.trail import Trail
+from divan_obs_asgi.console.trail import SMALL, Trail
 
 # Bytes of an entry beside its trail and its fields, its row included.
 ENTRY_BYTES = 1500
-# Requests that wait to be sorted: sorting one by one would cost each request more.
-_MOST_PENDING = 1024
+# Bytes of the fields of a failed or slow request, until they are counted.
+_EXTRA_BYTES = 1000
 
 
 class Extra(NamedTuple):
@@ -26,16 +28,19 @@ class Extra(NamedTuple):
     debug: bool = False
 
 
-# Start in Unix nanoseconds, kind, method, route, status, outcome, seconds, bytes, seconds to the first byte, trace id,
-# request id, trail, extra. Texts of these are a template, ids, and words of the library.
-Raw: TypeAlias = tuple[int, str, str, str, int, Any, float, int, float | None, str, str, Trail | None, Extra | None]
-Numbered: TypeAlias = tuple[int, Raw]
-_STARTED: Final = 0
-_ROUTE: Final = 3
-_SECONDS: Final = 6
-_ID: Final = 10
-_TRAIL: Final = 11
-_EXTRA: Final = 12
+# Number, start in Unix nanoseconds, kind, method, route, status, outcome, seconds, bytes, seconds to the first byte,
+# trace id, request id, trail, extra. Texts of these are a template, ids, and words of the library.
+Raw: TypeAlias = tuple[
+    int, int, str, str, str, int, Any, float, int, float | None, str, str, Trail | None, Extra | None
+]
+NUMBER: Final = 0
+STARTED: Final = 1
+ROUTE: Final = 4
+SECONDS: Final = 7
+FIRST_BYTE: Final = 9
+ID: Final = 11
+TRAIL: Final = 12
+EXTRA: Final = 13
 
 
 class Entry:
@@ -49,47 +54,46 @@ class Entry:
 
     __slots__ = ("_size", "changed", "number", "raw", "row")
 
-    def __init__(self, number: int, raw: Raw, changed: float) -> None:
-        self.number = number
+    def __init__(self, raw: Raw, changed: float) -> None:
+        self.number = raw[NUMBER]
         self.raw = raw
         self.changed = changed
         self.row: Any = None
         self._size = ENTRY_BYTES
-        extra = raw[_EXTRA]
+        extra = raw[EXTRA]
         if extra is not None and extra.fields:
             self._size += 4 * sum(len(str(key)) + len(str(value)) for key, value in extra.fields.items())
 
     @property
     def size(self) -> int:
         """An estimate of its bytes. Lines may be added after the end of the request."""
-        trail = self.raw[_TRAIL]
+        trail = self.raw[TRAIL]
         return self._size if trail is None else self._size + trail.size
 
 
 class Requests:
     """
-    The rings. Only the thread of the event loop calls its methods. The feed appends each finished request to `pending`.
+    The rings. Only the thread of the event loop calls its methods.
 
     Args:
         max_bytes: of all entries, by an estimate.
         clock: seconds, monotonic.
 
     Attributes:
+        last: the number of the last request.
         slow_floor_s: a request that takes longer is among the slowest.
-        pending: the requests that are not sorted yet; always the same list.
-        pending_bytes: of their trails.
-        most_pending, most_pending_bytes: when to call `sort`.
+        fresh: the latest requests that are not sorted yet, by route.
     """
 
     def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._max_bytes = max_bytes
-        self.most_pending = min(_MOST_PENDING, max(16, max_bytes // 8192))
-        self.most_pending_bytes = max_bytes // 8
-        self.pending: list[Raw] = []
-        self.pending_bytes = 0
-        # The number of the first one that is pending.
-        self._first = 1
+        self._max_fresh_bytes = max_bytes // 8
+        self._fresh_bytes = 0
+        # The failed, slow and debugged ones that are not sorted yet.
+        self._notable: list[Raw] = []
+        self.last = 0
+        self.fresh: dict[str, deque[Raw]] = {}
         self.latest: list[Entry] = []
         self.failed: list[Entry] = []
         self.slowest: list[Entry] = []
@@ -97,79 +101,84 @@ class Requests:
         self.forgotten_bytes = 0
         self.bytes = 0
 
-    @property
-    def next_number(self) -> int:
-        """The number of the next request."""
-        return self._first + len(self.pending)
+    def add(self, raw: Raw) -> None:
+        """
+        Add a request.
+
+        An ordinary one whose route has as many as are kept in `fresh` can be appended there, without this call.
+        """
+        latest = self.fresh.get(raw[ROUTE])
+        if latest is None:
+            latest = self.fresh[raw[ROUTE]] = deque(maxlen=LATEST_OF_A_ROUTE)
+        latest.append(raw)
+        trail, extra = raw[TRAIL], raw[EXTRA]
+        self._fresh_bytes += SMALL if trail is None else trail.size
+        if extra is not None:
+            self._notable.append(raw)
+            self._fresh_bytes += _EXTRA_BYTES
+        if self._fresh_bytes > self._max_fresh_bytes:
+            self.sort()
 
     def number_of(self, record: Record) -> int:
         """Return the number of a record that has ended just now; 0 if it is not known any more."""
-        for index in range(len(self.pending) - 1, -1, -1):
-            raw = self.pending[index]
-            if raw[_STARTED] == record.started_ns and raw[_ID] == record.request_id:
-                return self._first + index
+        for raw in self.fresh.get(record.route, ()):
+            if raw[STARTED] == record.started_ns and raw[ID] == record.request_id:
+                return raw[NUMBER]
         return 0
 
     def sort(self) -> None:
-        """Move the pending requests into their rings, and remove what is over a limit."""
-        pending = list(enumerate(self.pending, self._first))
-        self._first += len(pending)
-        # The same list: the feed has its `append`.
-        self.pending.clear()
-        self.pending_bytes = 0
-        if not pending and not self.slowest:
+        """Move the fresh requests into their rings, and remove what is over a limit."""
+        fresh = [raw for of_route in self.fresh.values() for raw in of_route]
+        notable = [*self._notable]
+        self.fresh.clear()
+        self._notable.clear()
+        self._fresh_bytes = 0
+        if not fresh and not self.slowest:
             return
         now = self._clock()
         made: dict[int, Entry] = {}
-        self._sort_latest(pending, now, made)
-        self._sort_failed(pending, now, made)
-        self._sort_slowest(pending, now, made)
+        if fresh:
+            fresh.sort(key=itemgetter(NUMBER), reverse=True)
+            self._sort_latest(fresh, now, made)
+        self._sort_failed(notable, now, made)
+        self._sort_slowest(notable, now, made)
         self._keep_within_bytes()
 
     @staticmethod
-    def _entry(numbered: Numbered, now: float, made: dict[int, Entry]) -> Entry:
-        number, raw = numbered
-        entry = made.get(number)
+    def _entry(raw: Raw, now: float, made: dict[int, Entry]) -> Entry:
+        entry = made.get(raw[NUMBER])
         if entry is None:
-            entry = made[number] = Entry(number, raw, now)
+            entry = made[raw[NUMBER]] = Entry(raw, now)
         return entry
 
-    def _sort_latest(self, pending: list[Numbered], now: float, made: dict[int, Entry]) -> None:
-        of_route: dict[str, int] = {}
-        newest: list[Entry] = []
-        for numbered in reversed(pending):
-            if len(newest) >= LATEST:
-                break
-            route = numbered[1][_ROUTE]
-            count = of_route.get(route, 0)
-            if count < LATEST_OF_A_ROUTE:
-                of_route[route] = count + 1
-                newest.append(self._entry(numbered, now, made))
+    def _sort_latest(self, fresh: list[Raw], now: float, made: dict[int, Entry]) -> None:
+        newest = [self._entry(raw, now, made) for raw in fresh[:LATEST]]
+        of_route = Counter(entry.raw[ROUTE] for entry in newest)
         for entry in reversed(self.latest):
             if len(newest) >= LATEST:
                 break
-            count = of_route.get(entry.raw[_ROUTE], 0)
-            if count < LATEST_OF_A_ROUTE:
-                of_route[entry.raw[_ROUTE]] = count + 1
+            route = entry.raw[ROUTE]
+            if of_route[route] < LATEST_OF_A_ROUTE:
+                of_route[route] += 1
                 newest.append(entry)
         newest.reverse()
         self.latest = newest
 
-    def _sort_failed(self, pending: list[Numbered], now: float, made: dict[int, Entry]) -> None:
-        failed = [one for one in pending if (extra := one[1][_EXTRA]) is not None and extra.is_failed]
+    def _sort_failed(self, notable: list[Raw], now: float, made: dict[int, Entry]) -> None:
+        failed = [raw for raw in notable if (extra := raw[EXTRA]) is not None and extra.is_failed]
         if failed:
             self.failed = [*self.failed, *(self._entry(one, now, made) for one in failed[-FAILED:])][-FAILED:]
 
-    def _sort_slowest(self, pending: list[Numbered], now: float, made: dict[int, Entry]) -> None:
+    def _sort_slowest(self, notable: list[Raw], now: float, made: dict[int, Entry]) -> None:
         floor = self.slow_floor_s
-        fresh = [one for one in pending if one[1][_SECONDS] > floor and one[1][_EXTRA] is not None]
-        fresh.sort(key=lambda one: one[1][_SECONDS], reverse=True)
+        fresh = [raw for raw in notable if raw[SECONDS] > floor]
+        fresh.sort(key=itemgetter(SECONDS), reverse=True)
         known = [entry for entry in self.slowest if now - entry.changed < SLOWEST_S]
         if fresh:
             known += [self._entry(one, now, made) for one in fresh[:SLOWEST]]
-            known.sort(key=lambda entry: entry.raw[_SECONDS], reverse=True)
+            known.sort(key=lambda entry: entry.raw[SECONDS], reverse=True)
         self.slowest = known[:SLOWEST]
-        self.slow_floor_s = self.slowest[-1].raw[_SECONDS] if len(self.slowest) == SLOWEST else 0.0
+        self.slow_floor_s = self.slowest[-1].raw[SECONDS] if len(self.slowest) == SLOWEST else 0.0
 
     def _keep_within_bytes(self) -> None:
         entries = self.entries()
@@ -205,4 +214,18 @@ class Requests:
         return found
 
 
-__all__ = ["ENTRY_BYTES", "Entry", "Extra", "Raw", "Requests"]
+__all__ = [
+    "ENTRY_BYTES",
+    "EXTRA",
+    "FIRST_BYTE",
+    "ID",
+    "NUMBER",
+    "ROUTE",
+    "SECONDS",
+    "STARTED",
+    "TRAIL",
+    "Entry",
+    "Extra",
+    "Raw",
+    "Requests",
+]

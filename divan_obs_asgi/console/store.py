@@ -125,6 +125,8 @@ class Console:
         """Look at the service once a second until cancelled."""
         limiter = anyio.CapacityLimiter(1)
         while True:
+            # The slowest of the last minutes: the old ones make room.
+            self.requests.sort()
             await anyio.to_thread.run_sync(self.tick, limiter=limiter)
             await anyio.sleep(TICK_S)
 
@@ -215,7 +217,7 @@ class Console:
             "numbers": self.series.numbers(),
             "routes": self.routes.rows(now),
             "forgotten": {
-                "requests": max(0, self.requests.next_number - 1 - len(entries)),
+                "requests": max(0, self.requests.last - len(entries)),
                 "errors": self.errors.forgotten,
                 "changes": self.changes.forgotten,
                 "bytes": self.requests.forgotten_bytes,

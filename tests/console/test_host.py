@@ -39,8 +39,8 @@ def broken(*args: Any, **kwargs: Any) -> Any:
 
 # Each with how to break it.
 PARTS: dict[str, Any] = {
-    "requests": lambda console: vars(console.requests).update(sort=broken, most_pending=0),
-    "finisher": lambda console: setattr(console.feed, "_append", broken),
+    "requests": lambda console: vars(console.requests).update(sort=broken, add=broken),
+    "finisher": lambda console: setattr(console.feed, "_extra", broken),
     "errors": lambda console: setattr(console.errors, "add", broken),
     "policy": lambda console: setattr(console.feed, "_policy", None),
     "routes": lambda console: setattr(console.routes, "add", broken),
@@ -60,7 +60,6 @@ def test_a_part_that_raises_changes_no_response(part: str) -> None:
         watched = Watched(application())
         await watched.get("/fine")
         PARTS[part](watched.console)
-        watched.console.feed._most_pending = 0 if part == "requests" else 10_000
         watched.console._stepped = watched.console._ticked = float("-inf")
         watched.console._totals_before["exceptions"] = 0.0
 

@@ -15,7 +15,7 @@ from divan_obs_asgi.connection.routes import RouteTemplates
 from divan_obs_asgi.console import limits
 from divan_obs_asgi.console.cells import quantile
 from divan_obs_asgi.console.errors import ErrorGroups
-from divan_obs_asgi.console.requests import Requests
+from divan_obs_asgi.console.requests import ROUTE, Requests
 from divan_obs_asgi.console.series import NAMES, Series
 from divan_obs_asgi.console.store import Console
 from divan_obs_asgi.console.trail import Trail
@@ -63,7 +63,7 @@ class Traffic:
 
     def kept(self, name: str) -> list[str]:
         self.requests.sort()
-        return [entry.raw[3] for entry in getattr(self.requests, name)]
+        return [entry.raw[ROUTE] for entry in getattr(self.requests, name)]
 
 
 def test_a_flood_of_one_route_removes_no_other() -> None:
@@ -118,11 +118,11 @@ def test_a_request_keeps_forty_calls_twenty_lines_and_sixteen_kilobytes() -> Non
     trail = Trail()
     for number in range(60):
         trail.begin("sql", f"SELECT t{number}", "")
-    assert (len(trail.calls), trail.dropped_calls, trail.count) == (limits.CALLS, 20, 60)
+    assert (len(trail.calls), trail.dropped_calls, trail.call_count) == (limits.CALLS, 20, 60)
     trail = Trail()
     for _ in range(30):
         trail.add_line(b"x" * 100)
-    assert (len(trail.lines), trail.dropped_lines) == (limits.LINES, 10)
+    assert (len(trail), trail.dropped_lines) == (limits.LINES, 10)
     trail = Trail()
     for _ in range(30):
         trail.add_line(b"x" * 5000)

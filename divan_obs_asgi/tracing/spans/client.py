@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from random import getrandbits
 from time import time_ns
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
@@ -133,6 +133,11 @@ class ClientSpan(RecordingSpan):
         trace_id, span_id, state, random = self.ids
         return SpanContext(trace_id, span_id, False, _SAMPLED_RANDOM if random else _SAMPLED, state)
 
+    @property
+    def description(self) -> Description:
+        """What the call does."""
+        return Description(self._name, cast("dict[str, str | int]", self._attributes))
+
     def finish(self, error: BaseException | None) -> None:
         """End the span; `error` is what the call has raised."""
         if error is not None:
@@ -219,8 +224,9 @@ class GlobalClientSpans:
 class TracerClientSpan:
     """A span of the application's own provider."""
 
-    def __init__(self, span: Span, redact: Callable[[str], str]) -> None:
+    def __init__(self, span: Span, description: Description, redact: Callable[[str], str]) -> None:
         self._span = span
+        self.description = description
         self._redact = redact
 
     def finish(self, error: BaseException | None) -> None:
@@ -252,7 +258,7 @@ class TracerClientSpans(ClientSpans):
             return None
         name, attributes = description
         span = self._tracer.start_span(name, context, SpanKind.CLIENT, attributes)
-        return TracerClientSpan(span, self._descriptions.redact)
+        return TracerClientSpan(span, description, self._descriptions.redact)
 
 
 def failure_of(error: BaseException, redact: Callable[[str], str]) -> dict[str, str]:
