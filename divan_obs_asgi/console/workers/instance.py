@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import secrets
@@ -10,6 +9,8 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+
+from divan_obs_asgi.metrics.multiprocess import locks
 
 _ID = re.compile(rb"[0-9a-f]{8}")
 
@@ -35,14 +36,10 @@ class Instance:
             self._share(descriptor)
 
     def _share(self, descriptor: int) -> None:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pass
-        else:
+        if locks.try_lock(descriptor):
             os.pwrite(descriptor, self.id.encode(), 0)
         # Waits while another worker writes.
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        locks.share(descriptor)
         known = os.pread(descriptor, 8, 0)
         if _ID.fullmatch(known):
             self.id = known.decode()

@@ -35,9 +35,14 @@ def try_lock(descriptor: int) -> bool:
     return True
 
 
+def share(descriptor: int) -> None:
+    """Have a part of the lock of an open file, beside other processes; waits while one has it alone."""
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+
+
 def unlock(descriptor: int) -> None:
     """Unlock an open file now, in forked copies of this process too."""
     fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
-__all__ = ["HAS_LOCKS", "is_alive", "lock", "try_lock", "unlock"]
+__all__ = ["HAS_LOCKS", "is_alive", "lock", "share", "try_lock", "unlock"]
