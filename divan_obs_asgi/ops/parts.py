@@ -11,6 +11,7 @@ from divan_obs_asgi.ops.application import OpsApplication
 from divan_obs_asgi.ops.endpoints.cardinality import CardinalityEndpoint
 from divan_obs_asgi.ops.endpoints.config import ConfigEndpoint
 from divan_obs_asgi.ops.endpoints.console import ConsoleEndpoints
+from divan_obs_asgi.ops.endpoints.debug_header import DebugHeaderEndpoint
 from divan_obs_asgi.ops.endpoints.drain import DrainEndpoint
 from divan_obs_asgi.ops.endpoints.health import HealthEndpoints
 from divan_obs_asgi.ops.endpoints.index import IndexEndpoints
@@ -49,6 +50,7 @@ ENDPOINT_GROUPS: tuple[type[EndpointGroup], ...] = (
     DrainEndpoint,
     IngestEndpoint,
     ConsoleEndpoints,
+    DebugHeaderEndpoint,
 )
 
 

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
 import divan_obs_asgi as obs
+from divan_obs_asgi.connection.debug_header import DebugKey
 from divan_obs_asgi.connection.record import RECORD_KEY
 from divan_obs_asgi.console.files import POLICY, console_files
 from divan_obs_asgi.ops.own_port import OWN_PORT_KEY
@@ -30,6 +31,7 @@ SHELL, FILE, STATE, OPENED = (
     "/ops/console/state",
     "/ops/console/requests/1-1",
 )
+MAKES, KEY = "/ops/console/debug-header", "0123456789abcdef-of-debug"
 METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 OWN = 418
 
@@ -81,6 +83,50 @@ def test_each_request_is_answered_as_the_table_says(path: str, token: str, insid
                 assert done.body == b""
             if done.status == 405:
                 assert done.header(b"allow") == [b"GET, HEAD"]
+
+    anyio.run(main)
+
+
+@pytest.mark.parametrize("on", [False, True], ids=["off", "on"])
+@pytest.mark.parametrize("key", ["", KEY], ids=["no key", "a key"])
+@pytest.mark.parametrize("token", TOKENS)
+def test_only_an_operator_makes_a_debug_header(
+    caplog: pytest.LogCaptureFixture, token: str, key: str, on: bool
+) -> None:
+    """Where the console is on and OBS_DEBUG_KEY is set; each attempt is a line of the audit log, without the value."""
+    observed = Observed({**FLAGS, "OBS_CONSOLE_ENABLED": str(on).lower(), "OBS_DEBUG_KEY": key, "OBS_ENV": "test",
+                         "OBS_ADMIN_TOKEN_PREVIOUS": PREVIOUS, "OBS_METRICS_PUBLIC": "false"})  # fmt: skip
+    stack = obs.build_stack(application, observed.obs)
+    known = token in ("previous", "right")
+
+    async def main() -> None:
+        for method in METHODS:
+            done = await converse(stack, http_scope(MAKES, method=method, headers=TOKENS[token]))
+            if not on:
+                status = 404 if known else 401
+            elif method != "POST":
+                status = 405
+            else:
+                status = (200 if key else 409) if known else 401
+            assert done.status == status, (method, done.body)
+            if status == 405:
+                assert done.header(b"allow") == [b"POST"]
+            if status == 409:
+                assert orjson.loads(done.body) == {"detail": "OBS_DEBUG_KEY is not set."}
+            if status == 200:
+                made = orjson.loads(done.body)
+                assert made["header"] == "X-Divan-Debug"
+                assert DebugKey(key).verifies(made["value"].encode(), made["expires"] - 1)
+                assert not DebugKey(key).verifies(made["value"].encode(), made["expires"])
+                assert done.header(b"cache-control") == [b"no-store"]
+                again = await converse(stack, http_scope(MAKES, method="POST", headers=TOKENS[token]))
+                # Each is for one request.
+                assert orjson.loads(again.body)["value"] != made["value"]
+                assert made["value"] not in caplog.text
+        audited = [line.getMessage() for line in caplog.records if line.name == "divan_obs_asgi.audit"]
+        if on and known:
+            assert audited
+            assert all(line.startswith(f"POST {MAKES}: ") for line in audited)
 
     anyio.run(main)
 

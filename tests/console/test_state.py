@@ -268,9 +268,15 @@ def test_the_page_is_told_what_the_caller_may_do() -> None:
         assert actions["drain"]["allowed"]
         assert actions["level"]["path"] == "/ops/loggers"
         assert actions["job"]["why_not"] == "No job is declared."
+        assert actions["debug_header"]["why_not"] == "OBS_DEBUG_KEY is not set."
+        assert not actions["debug_header"]["allowed"]
         assert actions["trace_test"]["why_not"] == "OBS_TRACING_ENABLED is false."
         done = await watched.get("/ops/console/state")
         assert done.status == 200
         assert {row["why_not"] for row in orjson.loads(done.body)["actions"]} == {"Only with the admin token."}
+        watched = Watched(application(), {"OBS_DEBUG_KEY": "0123456789abcdef-of-debug"})
+        actions = {row["id"]: row for row in (await watched.state())["actions"]}
+        assert actions["debug_header"]["allowed"]
+        assert actions["debug_header"]["path"] == "/ops/console/debug-header"
 
     anyio.run(main)

@@ -19,6 +19,7 @@ from divan_obs_asgi.observability.ops_endpoints import (
     ResponseDescription,
     Schema,
 )
+from divan_obs_asgi.ops.endpoints.debug_header import DEBUG_HEADER, NO_KEY
 from divan_obs_asgi.ops.endpoints.tasks import waiting_places
 from divan_obs_asgi.ops.guard import Guard
 from divan_obs_asgi.ops.responses import NOT_STORED, RequestRefused, json_response
@@ -210,6 +211,7 @@ class ConsoleEndpoints:
             ("drain", "/ops/drain", "Drain", "It drains already." if obs.drain.active else ""),
             ("job", "/ops/rollover", "Start a job", "" if obs.jobs.names() else "No job is declared."),
             ("trace_test", "/ops/trace/test", "Export a test span", no_span),
+            ("debug_header", DEBUG_HEADER, "Debug one request", "" if obs.settings.console.debug_key else NO_KEY),
         )
         return [
             {
