@@ -78,7 +78,7 @@ class RingPeers:
         self._written: dict[str, object] = {}
         self._written_as = ""
         self._removed_at = self._read_at = float("-inf")
-        self._parsed: dict[str, dict[bytes, _Parsed]] = {}
+        self._parsed: dict[str, dict[int, _Parsed]] = {}
         self._read: tuple[list[Snapshot], dict[str, RequestDetails], int] = ([], {}, 0)
         self._reading = threading.Lock()
 
@@ -178,11 +178,13 @@ class RingPeers:
             self._directory.remove_dead()
 
     def _read_files(self) -> tuple[list[Snapshot], dict[str, RequestDetails], int]:
-        files, skipped = self._directory.read(self.ring.name, lambda name: self._parsed.get(name, {}))
-        parsed: dict[str, dict[bytes, _Parsed]] = {}
+        files, skipped = self._directory.read(self.ring.name)
+        parsed: dict[str, dict[int, _Parsed]] = {}
         for contents in files:
             known = self._parsed.get(contents.name, {})
-            parsed[contents.name] = {entry.head: known.get(entry.head) or _parsed(entry) for entry in contents.entries}
+            if contents.changed or not known:
+                known = {one.sequence: known.get(one.sequence) or _parsed(one) for one in contents.entries}
+            parsed[contents.name] = known
         self._parsed = parsed
         snapshots: list[Snapshot] = []
         details: dict[str, RequestDetails] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +13,12 @@ from pathlib import Path
 from divan_obs_asgi.console.workers.ring_file import RING, UNFINISHED
 from divan_obs_asgi.console.workers.ring_format import (
     HEAD,
-    MAX_SIZE,
     Entry,
     RingHead,
     Unreadable,
-    entries_of,
     head_of,
 )
+from divan_obs_asgi.console.workers.ring_reader import RingReader
 from divan_obs_asgi.metrics.multiprocess.locks import is_alive, try_lock
 
 # Dead workers whose files are kept, so that what they reported before a crash can be read; the oldest go first.
@@ -39,6 +38,7 @@ class RingContents:
     Attributes:
         alive: whether its worker is alive.
         complete: False if the end of the file is missing.
+        changed: whether it has entries that the last reading had not.
         entries: in the order in which they were written.
     """
 
@@ -46,6 +46,7 @@ class RingContents:
     head: RingHead
     alive: bool
     complete: bool
+    changed: bool
     entries: list[Entry]
 
 
@@ -62,16 +63,11 @@ class RingDirectory:
         self.path = path
         self._prefix = prefix
         self._wall = wall
+        self._readers: dict[str, RingReader] = {}
 
-    def read(
-        self, skip: str = "", known: Callable[[str], Container[bytes]] = lambda name: ()
-    ) -> tuple[list[RingContents], int]:
-        """
-        Return the contents of all ring files but `skip`, and how many could not be read, or not completely.
-
-        Args:
-            known: returns the heads of the entries that the caller has of a file.
-        """
+    def read(self, skip: str = "") -> tuple[list[RingContents], int]:
+        """Return the contents of all ring files but `skip`, and how many could not be read, or not completely."""
+        readers, self._readers = self._readers, {}
         found: list[RingContents] = []
         skipped = 0
         try:
@@ -82,13 +78,17 @@ class RingDirectory:
             if name == skip:
                 continue
             try:
-                contents = read_ring(self.path / name, known(name))
+                reader = readers.get(name) or RingReader()
+                contents = read_ring(self.path / name, reader)
             except FileNotFoundError:
                 continue  # Removed meanwhile.
             except (Unreadable, OSError):
                 skipped += 1
                 continue
             skipped += not contents.complete
+            if contents.complete:
+                # A damaged file is read from its start, until it is repaired.
+                self._readers[name] = reader
             found.append(contents)
         return found, skipped
 
@@ -140,12 +140,12 @@ class RingDirectory:
             return sorted(one.name for one in found if one.name.startswith(start) and one.name.endswith(suffix))
 
 
-def read_ring(path: Path, known: Container[bytes] = ()) -> RingContents:
+def read_ring(path: Path, reader: RingReader | None = None) -> RingContents:
     """
     Return the contents of a ring file. Entries that are damaged or incomplete are left out.
 
     Args:
-        known: as for `entries_of`.
+        reader: knows what was read of the file before.
 
     Raises:
         Unreadable: if it is not a ring file.
@@ -155,12 +155,11 @@ def read_ring(path: Path, known: Container[bytes] = ()) -> RingContents:
     try:
         # Before the read: if the worker dies in between, the read still has all of its entries.
         alive = is_alive(descriptor)
-        data = os.pread(descriptor, min(os.fstat(descriptor).st_size, MAX_SIZE), 0)
+        reader = reader or RingReader()
+        complete = reader.read(descriptor)
     finally:
         os.close(descriptor)
-    head = head_of(data)
-    entries = sorted(entries_of(data[: head.size], known), key=lambda entry: entry.sequence)
-    return RingContents(path.name, head, alive, len(data) >= head.size, entries)
+    return RingContents(path.name, reader.head, alive, complete, reader.changed, reader.entries())
 
 
 def read(path: Path) -> Iterator[Entry]:

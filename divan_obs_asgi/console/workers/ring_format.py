@@ -13,7 +13,7 @@ sequence number. So a write that was interrupted, at any byte, costs only the en
 from __future__ import annotations
 
 import struct
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 from zlib import crc32
@@ -68,12 +68,10 @@ class Entry(NamedTuple):
     An entry as it was written.
 
     Attributes:
-        head: its first bytes, which no other entry of the file has.
         sequence: its number among the entries of its worker.
         data: JSON.
     """
 
-    head: bytes
     sequence: int
     kind: str
     data: bytes
@@ -132,43 +130,54 @@ def head_of(data: bytes) -> RingHead:
     return RingHead(size, pid, started)
 
 
-def entries_of(data: bytes, known: Container[bytes] = ()) -> Iterator[Entry]:
-    """
-    Yield the complete entries of a ring file, of which the end may be missing, in the order of their positions.
+class Place(NamedTuple):
+    """Which entry begins at a position, as its head says, and where it ends; it may be incomplete or damaged."""
 
-    Args:
-        known: heads of entries that the caller has read before. They are yielded without kind and data.
-    """
-    at = HEAD
-    while (at := data.find(_ENTRY_MARK, at)) >= 0:
-        found = _entry_at(data, at, known) if at % 8 == 0 else None
-        if found is None:
-            at += 1
-        else:
-            entry, at = found
-            yield entry
+    sequence: int
+    end: int
 
 
-def _entry_at(data: bytes, at: int, known: Container[bytes]) -> tuple[Entry, int] | None:
-    """Return the entry at this position, and its end; None if it is damaged."""
+def place_of(data: bytes, at: int) -> Place | None:
+    """Return which entry begins at a position; None if none does."""
     start = at + ENTRY_HEAD
     if start > len(data):
         return None
-    head = data[at:start]
-    _, name_length, length, checksum, sequence = _entry.unpack(head)
+    mark, name_length, length, _, sequence = _entry.unpack_from(data, at)
+    if mark != _ENTRY_MARK:
+        return None
+    end = start + name_length + length
+    return Place(sequence, end + -end % 8)
+
+
+def entry_at(data: bytes, at: int) -> Entry | None:
+    """Return the entry that begins at a position; None if it is incomplete or damaged."""
+    start = at + ENTRY_HEAD
+    if start > len(data):
+        return None
+    _, name_length, length, checksum, sequence = _entry.unpack_from(data, at)
     end = start + name_length + length
     if end > len(data):
         return None
-    if head in known:
-        # A write that touches an entry begins at its head or before.
-        return Entry(head, sequence, "", b""), end
     payload = data[start:end]
     if crc32(payload, crc32(_summed.pack(name_length, length, sequence))) != checksum:
         return None
     try:
-        return Entry(head, sequence, payload[:name_length].decode(), payload[name_length:]), end
+        return Entry(sequence, payload[:name_length].decode(), payload[name_length:])
     except UnicodeDecodeError:
         return None
+
+
+def located_entries(data: bytes) -> Iterator[tuple[int, int, Entry]]:
+    """Yield start, end and entry of each complete one in a part of a ring file, which begins at a multiple of 8."""
+    at = 0
+    while (at := data.find(_ENTRY_MARK, at)) >= 0:
+        entry = entry_at(data, at) if at % 8 == 0 else None
+        place = place_of(data, at)
+        if entry is None or place is None:
+            at += 1
+        else:
+            yield at, place.end, entry
+            at = place.end
 
 
 __all__ = [
@@ -178,10 +187,13 @@ __all__ = [
     "MIN_SIZE",
     "Entry",
     "Lane",
+    "Place",
     "RingHead",
     "Unreadable",
     "encoded_entry",
-    "entries_of",
+    "entry_at",
     "head_of",
     "lanes_of",
+    "located_entries",
+    "place_of",
 ]

@@ -27,9 +27,10 @@ from divan_obs_asgi.console.workers.ring_format import (
     RingHead,
     Unreadable,
     encoded_entry,
-    entries_of,
     lanes_of,
+    located_entries,
 )
+from divan_obs_asgi.console.workers.ring_reader import RingReader
 from tests.console.workers.rings import Ring, ids_of
 from tests.patience import PATIENCE_S
 
@@ -284,6 +285,37 @@ def test_a_dropped_ring_ends_its_thread_and_its_lock(tmp_path: Path) -> None:
 
 TEXTS = st.text(max_size=200)
 ENTRIES = st.lists(st.tuples(st.sampled_from(["request", "failed", "error", "x"]), TEXTS), min_size=1, max_size=60)
+
+
+def entries_of(data: bytes) -> list[Entry]:
+    return [entry for _, _, entry in located_entries(data)]
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.sampled_from(["request", "failed", "slow", "error", "state", "x"]),
+                           st.integers(0, 5000) | st.integers(0, 40_000))),
+        max_size=30,
+    )
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_who_reads_on_has_what_is_in_the_file(
+    tmp_path_factory: pytest.TempPathFactory, rounds: list[list[tuple[str, int]]]
+) -> None:
+    """However much was written since, round the ring or not: the same as whoever reads the file for the first time."""
+    directory = tmp_path_factory.mktemp("ring")
+    ring = Ring(directory)
+    reader = RingReader()
+    ring.write("state", "first")
+    for number, entries in enumerate(rounds):
+        for kind, size in entries:
+            ring.append(kind, b"%d" % number + b"x" * size)
+            ring.flush()
+        assert read_ring(ring.path, reader).entries == read_ring(ring.path).entries
+        again = read_ring(ring.path, reader)
+        assert not again.changed
+        assert again.entries == read_ring(ring.path).entries
+    ring.close()
 
 
 def filled(directory: Path, entries: list[tuple[str, str]], times: int) -> tuple[bytes, list[Entry]]:
