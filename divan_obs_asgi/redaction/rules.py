@@ -94,7 +94,7 @@ DEFAULT_RULES: tuple[Rule, ...] = (
     TextRule(find_phones, r"\+[1-9](?:[ ()./-]{0,3}\d){6}|%2[bB][1-9]|00[1-9]\d{0,2}[ /(.-]{1,2}\d"),
     TextRule(find_cards, r"(?:\d(?:[ +-]|%[0-9A-Fa-f]{2})?){12}\d"),
     TextRule(find_ibans, r"[A-Z]{2}\d\d(?:(?:[ +-]|%[0-9A-Fa-f]{2})?[A-Z0-9]){11}"),
-    TextRule(find_positions, r"\.\d{4,17}(?:[\s,;/|+:=NSnslongitude\x00-]|%[0-9A-Fa-f]{2}){1,40}\d{1,3}\.\d{4}"),
+    TextRule(find_positions, r"\.\d{4}\d*(?:[\s,;/|+:=NSnslongitude\x00-]|%[0-9A-Fa-f]{2})+\d+\.\d{4}"),
     *(TextRule(notation.find, notation.sign) for notation in NOTATIONS),
 )
 

@@ -33,6 +33,8 @@ _RUN_FIRST = re.compile(r"\[\\w-\]\{(?P<least>\d+),\}(?P<after>.+)")
 _LONGEST_REST = 512
 _GOES_ON = re.compile(rb"[\w.~+/%=-]*+")
 _END_OF_RUN = re.compile(rb"[\w-]*+")
+# Few other texts contain a prefix of this length.
+_LONG_PREFIX = 5
 _FIRST_RUN = re.compile(r"(?P<chars>\[[^\]]+\]|\\w)\{(?P<least>\d+)[^}]*\}(?P<after>.*)")
 _ESCAPED = re.compile(rb"%[0-9A-Fa-f]{2}|\\[nrt]|\\u[0-9a-fA-F]{4}")
 
@@ -263,8 +265,9 @@ def _sign_of(shape: TokenShape, prefix: str) -> str:
     Return an RE2 pattern that matches every text that may contain a token of this shape with this prefix.
 
     If a prefix may begin repeatedly within the run that follows it, RE2's automaton needs a state for each set of
-    beginnings, and reads ten times slower. So the run in the pattern has the necessary characters only. A prefix of one
-    letter is not searched for; the text after its run is.
+    beginnings, and reads ten times slower. So the run in the pattern has the necessary characters only, none after a
+    long prefix. A prefix of one letter is not searched for; the text after its run is. For the same reason a pattern
+    for text before the prefix is used only if the prefix is one character.
     """
     run = _FIRST_RUN.fullmatch(shape.rest)
     if run is None:
@@ -273,8 +276,9 @@ def _sign_of(shape: TokenShape, prefix: str) -> str:
         chars, least, after = run["chars"], int(run["least"]), _LOOKS.sub("", run["after"])
     if len(prefix) == 1 and prefix.isalnum() and after:
         return after
-    before = _LOOKS.sub("", shape.before)
-    return f"(?:{before}){re.escape(prefix)}{chars}{{{min(least, 8 if len(prefix) > 2 else 20)}}}"
+    before = f"(?:{_LOOKS.sub('', shape.before)})" if shape.before and len(prefix) == 1 else ""
+    most = 20 if len(prefix) <= 2 else 8 if len(prefix) < _LONG_PREFIX else 0
+    return f"{before}{re.escape(prefix)}{chars}{{{min(least, most)}}}"
 
 
 def _non_hex_part(prefix: str) -> tuple[int, bytes]:
