@@ -208,7 +208,9 @@ class PairRule:
                 alike = alike.replace(code, char)
         alike = alike.translate(_ALIKE)
         signs = alike.translate(None, _AROUND)[::-1]
-        if self._signs.search(signs) is None:
+        matches = self._signs.finditer(signs)
+        first = next(matches, None)
+        if first is None:
             return ()
         size = len(alike)
         # At most half of the rest, so that some places can be examined.
@@ -218,8 +220,10 @@ class PairRule:
             size -= len(alike.split(b"=", read)[-1])
             alike = alike[:size]
             signs = alike.translate(None, _AROUND)[::-1]
+            places = [match.start() for match in self._signs.finditer(signs)]
+        else:
+            places = [first.start(), *(match.start() for match in matches)]
         # With a budget, the first places of the text are examined. They are the last ones here.
-        places = [match.start() for match in self._signs.finditer(signs)]
         unread = len(places) - view.takes(len(places))
         return self._values(view.raw, alike[::-1], signs, places, unread)
 

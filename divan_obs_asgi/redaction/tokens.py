@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,6 +19,7 @@ _RUN_COST = 64
 # Maximum part of a prefix before the first long run: `SG.`, `xoxe.xox`.
 _BEFORE = 8
 _LONGEST_BEFORE = 96
+_LETTERS_AND_DIGITS = frozenset(code for code in range(128) if chr(code).isalnum())
 # After the first character: no letter or digit may precede it, except for the end of an escape. The first lookbehind
 # decides for most letters.
 _BEGINNING = r"(?<![G-Zg-moqsu-z].)(?:(?<![A-Za-z0-9].)|(?<=\\[nrt].)|(?<=%[0-9A-Fa-f][0-9A-Fa-f].))"
@@ -218,31 +219,37 @@ class TokenRule:
                 break
             first = search(raw, start - _BEFORE if start > _BEFORE else 0, stop)
             if first is not None:
-                found += self._tokens(view, first, stop, memory)
+                self._add_tokens(found, view, first, stop, memory)
                 if found and found[-1][1] > stop:
                     stop = found[-1][1]
             start = next_run(_SIGN, stop)
         return found
 
-    def _tokens(self, view: View, sign: re.Match[bytes] | None, stop: int, memory: _Memory) -> Iterator[Found]:
+    def _add_tokens(
+        self, found: list[Found], view: View, sign: re.Match[bytes] | None, stop: int, memory: _Memory
+    ) -> None:
         raw = view.raw
+        search = self._signs.search
         while sign is not None:
             if not view.takes():
-                yield sign.start(), len(raw), UNREAD
+                found.append((sign.start(), len(raw), UNREAD))
                 return
             token = self._token(raw, sign, memory)
-            if token is not None:
-                yield token
-            sign = self._signs.search(raw, sign.start() + 1 if token is None else token[1], stop)
+            if token is None:
+                sign = search(raw, sign.start() + 1, stop)
+            else:
+                found.append(token)
+                sign = search(raw, token[1], stop)
 
     def _token(self, raw: bytes, sign: re.Match[bytes], memory: _Memory) -> Found | None:
+        at, stop = sign.span()
         for name, hex_part, rest, before in self._shapes[sign[0]]:
-            start = sign.start() - len(hex_part)
+            start = at - len(hex_part)
             if before is None and (start < 0 or not _begins(raw, start)):
                 continue
-            if not raw.startswith(hex_part, max(start, 0)):
+            if hex_part and not raw.startswith(hex_part, max(start, 0)):
                 continue
-            end = rest.end(raw, sign.end(), memory)
+            end = rest.end(raw, stop, memory)
             if not end:
                 continue
             if before is not None:
@@ -288,7 +295,7 @@ def _non_hex_part(prefix: str) -> tuple[int, bytes]:
 
 
 def _begins(raw: bytes, start: int) -> bool:
-    if start == 0 or not chr(raw[start - 1]).isalnum():
+    if start == 0 or raw[start - 1] not in _LETTERS_AND_DIGITS:
         return True
     return any(match.end() == start for match in _ESCAPED.finditer(raw, max(0, start - 6), start))
 
