@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from divan_obs_asgi.redaction.brackets import value_at
 from divan_obs_asgi.redaction.keys import KeyIndex, KeyRule
-from divan_obs_asgi.redaction.pairs import key_sign, value_at
+from divan_obs_asgi.redaction.pairs import key_sign
 from divan_obs_asgi.redaction.view import UNREAD, Found, View
 
 # An ASGI header, an item of a form, and the notation of lists of both. A list of two items is a pair only inside

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from divan_obs_asgi.redaction.brackets import value_at
 from divan_obs_asgi.redaction.keys import KeyIndex, words
-from divan_obs_asgi.redaction.pairs import value_at
 from divan_obs_asgi.redaction.view import UNREAD, Found, View
 
 VALIDATION = "validation"

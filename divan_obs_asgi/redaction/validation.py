@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from divan_obs_asgi.redaction.pairs import matching_bracket, value_at
+from divan_obs_asgi.redaction.brackets import matching_bracket, value_at
 from divan_obs_asgi.redaction.quotations import QUOTATIONS_SIGN, find_quotations
 from divan_obs_asgi.redaction.text import marker
 from divan_obs_asgi.redaction.view import UNREAD, Found, View
