@@ -38,13 +38,22 @@ def get(path):
 """
 # What `pytester` runs has the settings of this run's command line, and none of its file.
 QUIET = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:faker")
+# The plugins that these tests need, by name: all that are installed together take seconds of every process.
+PLUGINS = ("-p", "pytest_divan_obs", "-p", "anyio", "-p", "xdist", *QUIET)
 
 
 @pytest.fixture
 def team(pytester: pytest.Pytester) -> pytest.Pytester:
-    """A team's checkout."""
+    """A team's checkout, with all plugins that are installed."""
     pytester.makepyfile(shop=SHOP, calls=CALL)
     return pytester
+
+
+@pytest.fixture
+def small_team(team: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """The same, with the plugins that the command line names."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    return team
 
 
 def test_the_fixture_is_there_without_any_setup(team: pytest.Pytester) -> None:
@@ -65,9 +74,9 @@ def test_the_fixture_is_there_without_any_setup(team: pytest.Pytester) -> None:
     team.runpytest_subprocess(*QUIET).assert_outcomes(passed=2)
 
 
-def test_the_workers_of_xdist(team: pytest.Pytester) -> None:
+def test_the_workers_of_xdist(small_team: pytest.Pytester) -> None:
     """Each test sees what it has caused, in whichever process."""
-    team.makepyfile(
+    small_team.makepyfile(
         """
         import pytest
         from calls import get
@@ -80,12 +89,12 @@ def test_the_workers_of_xdist(team: pytest.Pytester) -> None:
             assert telemetry.metrics.value("divan_http_requests_total") == times
         """
     )
-    team.runpytest_subprocess(*QUIET, "-n", "2").assert_outcomes(passed=6)
+    small_team.runpytest_subprocess(*PLUGINS, "-n", "2").assert_outcomes(passed=6)
 
 
-def test_tests_that_are_coroutines(team: pytest.Pytester) -> None:
+def test_tests_that_are_coroutines(small_team: pytest.Pytester) -> None:
     """By anyio's plugin, on both of its event loops."""
-    team.makepyfile(
+    small_team.makepyfile(
         """
         import pytest
         from divan_obs_asgi.testing import converse, http_scope
@@ -98,12 +107,12 @@ def test_tests_that_are_coroutines(team: pytest.Pytester) -> None:
             assert telemetry.requests.values("route", "outcome") == [("/users/{id}", "ok")]
         """
     )
-    team.runpytest_subprocess(*QUIET, "-n", "0").assert_outcomes(passed=2)
+    small_team.runpytest_subprocess(*PLUGINS, "-n", "0").assert_outcomes(passed=2)
 
 
-def test_a_failure_says_what_there_was(team: pytest.Pytester) -> None:
+def test_a_failure_says_what_there_was(small_team: pytest.Pytester) -> None:
     """One item a line, and no object's address."""
-    team.makepyfile(
+    small_team.makepyfile(
         """
         from calls import get
 
@@ -124,7 +133,7 @@ def test_a_failure_says_what_there_was(team: pytest.Pytester) -> None:
             telemetry.spans.one(route="/users/{id}")
         """
     )
-    result = team.runpytest_subprocess(*QUIET)
+    result = small_team.runpytest_subprocess(*PLUGINS)
     result.assert_outcomes(failed=4)
     result.stdout.fnmatch_lines(
         [
@@ -141,11 +150,11 @@ def test_a_failure_says_what_there_was(team: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize("processes", ["0", "2"])
-def test_no_test_of_a_run_lets_a_secret_out(team: pytest.Pytester, processes: str) -> None:
+def test_no_test_of_a_run_lets_a_secret_out(small_team: pytest.Pytester, processes: str) -> None:
     """Also one that does not ask for the fixture; and what pytest shows has no secret either."""
     secret = "zq7plain-of-ada"
-    team.makefile(".txt", secrets=f"{secret}\n\nanother/secret\n")
-    team.makepyfile(
+    small_team.makefile(".txt", secrets=f"{secret}\n\nanother/secret\n")
+    small_team.makepyfile(
         """
         from calls import get
 
@@ -160,23 +169,23 @@ def test_no_test_of_a_run_lets_a_secret_out(team: pytest.Pytester, processes: st
             assert get("/users/7").status == 200
         """
     )
-    result = team.runpytest_subprocess(*QUIET, "-n", processes, "--obs-secrets", "secrets.txt")
+    result = small_team.runpytest_subprocess(*PLUGINS, "-n", processes, "--obs-secrets", "secrets.txt")
     result.assert_outcomes(failed=2, passed=1)
     told = result.stdout.str()
     assert re.search(r"line 1 of secrets\.txt \(zq\.\.\., 15 characters\) in log line \d of \d", told)
     assert "[removed: line 1 of secrets.txt" in told
     assert secret not in told
-    team.runpytest_subprocess(*QUIET, "-n", processes).assert_outcomes(passed=3)
+    small_team.runpytest_subprocess(*PLUGINS, "-n", processes).assert_outcomes(passed=3)
 
 
 @pytest.mark.parametrize(
     ("content", "wrong"), [(None, "cannot be read: FileNotFoundError"), ("\n", "contains no secrets")]
 )
-def test_a_file_without_secrets_is_refused(team: pytest.Pytester, content: str | None, wrong: str) -> None:
+def test_a_file_without_secrets_is_refused(small_team: pytest.Pytester, content: str | None, wrong: str) -> None:
     """A run that looks for nothing must not pass."""
     if content is not None:
-        team.makefile(".txt", secrets=content)
-    result = team.runpytest_subprocess(*QUIET, "--obs-secrets=secrets.txt")
+        small_team.makefile(".txt", secrets=content)
+    result = small_team.runpytest_subprocess(*PLUGINS, "--obs-secrets=secrets.txt")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert wrong in result.stderr.str()
 
