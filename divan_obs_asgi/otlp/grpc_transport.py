@@ -58,10 +58,11 @@ class GrpcTransport:
         compression = grpc.Compression.Gzip if self._options.gzip else grpc.Compression.NoCompression
         if not self._options.is_secure:
             return grpc.insecure_channel(self._target, _OPTIONS, compression)
+        certificate = self._options.client_certificate
+        # gRPC aborts the process if it gets only one of the two. As for HTTP, one file may contain both.
+        key = None if certificate is None else self._options.client_key or certificate
         credentials = grpc.ssl_channel_credentials(
-            content_of(self._options.certificate),
-            content_of(self._options.client_key),
-            content_of(self._options.client_certificate),
+            content_of(self._options.certificate), content_of(key), content_of(certificate)
         )
         return grpc.secure_channel(self._target, credentials, _OPTIONS, compression)
 

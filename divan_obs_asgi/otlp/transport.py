@@ -26,7 +26,7 @@ class OtlpOptions:
         endpoint: a URL. Over HTTP the whole URL, with the path of the signal.
         headers: sent with every request; their values may be secrets and are never shown.
         certificate: a file with the certificates that the collector's is checked against; None for the system's.
-        client_certificate: a file with our own certificate, and `client_key` with its key.
+        client_certificate: a file with our own certificate, and `client_key` with its key; None if the first has both.
     """
 
     endpoint: str
@@ -77,8 +77,13 @@ def check_files(options: OtlpOptions) -> None:
     Read the certificates once, so that a wrong path is an error at start-up.
 
     Raises:
-        ImproperlyConfigured: if a file is missing or is not what it should be.
+        ImproperlyConfigured: if a file is missing or is not what it should be, or a key has no certificate.
     """
+    if options.is_secure and options.client_key is not None and options.client_certificate is None:
+        raise ImproperlyConfigured(
+            "OTEL_EXPORTER_OTLP_CLIENT_KEY is set without OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE; "
+            "set both (or those of the signal), or neither."
+        )
     try:
         if options.is_secure:
             tls_context(options)

@@ -180,12 +180,52 @@ def test_tls_with_certificates_on_both_sides(certificates: Certificates) -> None
         assert traced.flush()
         assert len(receiver.wait_for(3)) == 3
         traced.shut_down()
-        for missing in (f"{OTLP}_CERTIFICATE", f"{OTLP}_CLIENT_CERTIFICATE"):
-            untrusted = service(receiver, **{**files, missing: ""})
+        for missing in ([f"{OTLP}_CERTIFICATE"], [f"{OTLP}_CLIENT_CERTIFICATE", f"{OTLP}_CLIENT_KEY"]):
+            untrusted = service(receiver, **{**files, **dict.fromkeys(missing, "")})
             untrusted.ask(3)
             assert not untrusted.flush()
             untrusted.shut_down()
         assert len(receiver.spans) == 3
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+@pytest.mark.parametrize("signal", ["TRACES", "LOGS", "METRICS"])
+def test_a_client_key_without_its_certificate_is_an_error(
+    signal: str, protocol: str, certificates: Certificates
+) -> None:
+    """gRPC aborts the process at the first export with such a pair."""
+    flags = {
+        "OBS_TRACING_ENABLED": "true",
+        "OTEL_LOGS_EXPORTER": "otlp",
+        "OTEL_METRICS_EXPORTER": "otlp",
+        f"{OTLP}_ENDPOINT": "https://127.0.0.1:1",
+        f"{OTLP}_PROTOCOL": protocol,
+    }
+    with pytest.raises(ImproperlyConfigured, match="CLIENT_KEY is set without"):
+        Observed({**flags, f"{OTLP}_{signal}_CLIENT_KEY": str(certificates.client_key)})
+    # Without TLS neither is read.
+    plain = {**flags, f"{OTLP}_ENDPOINT": "http://127.0.0.1:1"}
+    Observed({**plain, f"{OTLP}_{signal}_CLIENT_KEY": str(certificates.client_key)})
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_one_file_may_have_certificate_and_key(protocol: str, certificates: Certificates, tmp_path: Path) -> None:
+    """As Python's own TLS allows."""
+    both = tmp_path / "both.pem"
+    both.write_bytes(certificates.client.read_bytes() + certificates.client_key.read_bytes())
+    receiver = (OtlpReceiver if protocol == "grpc" else OtlpHttpReceiver)(tls=certificates)
+    with receiver:
+        traced = Service(
+            receiver.port,
+            OTEL_EXPORTER_OTLP_ENDPOINT=f"https://localhost:{receiver.port}",
+            OTEL_EXPORTER_OTLP_PROTOCOL=protocol,
+            OTEL_EXPORTER_OTLP_CERTIFICATE=str(certificates.ca),
+            OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE=str(both),
+        )
+        traced.ask(3)
+        assert traced.flush()
+        assert len(receiver.wait_for(3)) == 3
+        traced.shut_down()
 
 
 def test_tls_over_grpc(certificates: Certificates) -> None:
