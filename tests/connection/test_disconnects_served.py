@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import daphne  # noqa: F401
 import granian  # noqa: F401
@@ -106,22 +106,29 @@ SERVERS = {
 EACH = pytest.mark.parametrize("server", SERVERS)
 
 
-@pytest.fixture
-def serve() -> Iterator[Callable[..., Command]]:
+@contextmanager
+def started(code: str, server: str, **env: str) -> Iterator[Command]:
     """Serve an application, and be sure that it answers."""
-    commands: list[Command] = []
-
-    def started(code: str, server: str, **env: str) -> Command:
-        name, *options = SERVERS[server]
-        command = Command(code, name, "app", *options, env={**FLAGS, **env})
-        commands.append(command)
+    name, *options = SERVERS[server]
+    with closing(Command(code, name, "app", *options, env={**FLAGS, **env})) as command:
         command.start()
         until(lambda: answers(command), command)
-        return command
+        yield command
 
-    yield started
-    for command in commands:
-        command.close()
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Command]]:
+    with ExitStack() as commands:
+        yield lambda code, server, **env: commands.enter_context(started(code, server, **env))
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def traced(request: pytest.FixtureRequest) -> Iterator[tuple[Command, OtlpReceiver]]:
+    """One service of each server for the tests that each have routes or methods of their own."""
+    with OtlpReceiver() as receiver:
+        endpoint = {"OBS_TRACING_ENABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint}
+        with started(APP, request.param, **endpoint) as command:
+            yield command, receiver
 
 
 def answers(command: Command) -> bool:
@@ -162,31 +169,29 @@ def span_of(receiver: OtlpReceiver, name: str) -> Span:
         time.sleep(0.02)
 
 
-@EACH
-def test_a_client_that_has_left_is_no_success(serve: Callable[..., Command], server: str) -> None:
+def test_a_client_that_has_left_is_no_success(traced: tuple[Command, OtlpReceiver]) -> None:
     """Although the application answers it: line, metrics and span say that it left, and how long it has waited."""
-    with OtlpReceiver() as receiver:
-        command = serve(APP, server, OBS_TRACING_ENABLED="true", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
-        for method, path, route, status in (
-            ("GET", "/slow/1", "/slow/{id}", 0),
-            ("POST", "/read", "/read", 0),
-            ("GET", "/stream", "/stream", 200),
-        ):
-            started = time.monotonic()
-            leave(command, method, path, b"body" if method == "POST" else None)
-            until(lambda path=path: f"noticed {path}" in command.log, command)  # type: ignore[misc]
-            noticed_s = time.monotonic() - started
-            go_on(command, path)
-            line = command.line(f"{method} {route}")
-            assert (line["outcome"], line["status"], line["level"]) == ("client_disconnect", status, "INFO")
-            # Until it had left, and not until the application answered.
-            assert line["latency_ms"] <= noticed_s * 1000
-            label = f'route="{route}"'
-            assert series(command, "divan_http_outcomes_total", label, 'outcome="client_disconnect"') == 1
-            assert series(command, "divan_http_outcomes_total", label, 'outcome="ok"') == 0
-            span = span_of(receiver, f"{method} {route}")
-            assert attributes(span)["divan.outcome"] == "client_disconnect"
-            assert span.status.code == Status.STATUS_CODE_UNSET
+    command, receiver = traced
+    for method, path, route, status in (
+        ("GET", "/slow/1", "/slow/{id}", 0),
+        ("POST", "/read", "/read", 0),
+        ("GET", "/stream", "/stream", 200),
+    ):
+        started = time.monotonic()
+        leave(command, method, path, b"body" if method == "POST" else None)
+        until(lambda path=path: f"noticed {path}" in command.log, command)  # type: ignore[misc]
+        noticed_s = time.monotonic() - started
+        go_on(command, path)
+        line = command.line(f"{method} {route}")
+        assert (line["outcome"], line["status"], line["level"]) == ("client_disconnect", status, "INFO")
+        # Until it had left, and not until the application answered.
+        assert line["latency_ms"] <= noticed_s * 1000
+        label = f'route="{route}"'
+        assert series(command, "divan_http_outcomes_total", label, 'outcome="client_disconnect"') == 1
+        assert series(command, "divan_http_outcomes_total", label, 'outcome="ok"') == 0
+        span = span_of(receiver, f"{method} {route}")
+        assert attributes(span)["divan.outcome"] == "client_disconnect"
+        assert span.status.code == Status.STATUS_CODE_UNSET
 
 
 @EACH
@@ -211,10 +216,9 @@ def test_by_flag_every_application_is_cancelled(serve: Callable[..., Command]) -
     until(lambda: "cancelled /read" in command.log, command)
 
 
-@EACH
-def test_an_application_receives_what_is_its_own(serve: Callable[..., Command], server: str) -> None:
+def test_an_application_receives_what_is_its_own(traced: tuple[Command, OtlpReceiver]) -> None:
     """Whenever it asks: nothing that comes is lost, and a client that is there has not left."""
-    command = serve(APP, server)
+    command, _ = traced
     for method, body in (("GET", ""), ("POST", "body"), ("PUT", "body" * 100_000)):
         response = httpx.request(method, f"{command.url}/late", content=body or None, timeout=PATIENCE_S)
         assert response.text == f"{body}False"
