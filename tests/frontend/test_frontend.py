@@ -18,6 +18,8 @@ from tests.servers.process import program
 
 SOURCE = ROOT / "frontend"
 
+# Seconds of a compiler and of node, which no interpreter of Python changes.
+pytestmark = pytest.mark.slow
 
 SERVICE = """
 import divan_obs_asgi as obs
@@ -94,9 +96,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_files_compile_and_their_tests_pass(folder: Path) -> None:
+@pytest.fixture(scope="module")
+def output(folder: Path) -> str:
+    """Compile the files, once for all tests; this is what the compiler finds wrong."""
+    return compiled(folder)
+
+
+def test_the_files_compile_and_their_tests_pass(folder: Path, output: str) -> None:
     """With every strict option of tsconfig.json and the types of Next.js; under `node --test`."""
-    assert compiled(folder) == ""
+    assert output == ""
     tests = sorted(str(path) for path in (folder / "out" / "tests").glob("*.test.js"))
     assert len(tests) == len(list((SOURCE / "tests").glob("*.test.ts"))) > 0
     assert node(folder, "--test", *tests) == ""
@@ -108,9 +116,9 @@ def test_the_script_of_the_example_is_what_is_bundled(folder: Path) -> None:
     assert script.read_text() == bundled(folder)
 
 
-def test_the_service_takes_what_the_page_sends(folder: Path) -> None:
+def test_the_service_takes_what_the_page_sends(folder: Path, output: str) -> None:
     """Each metric of each kind of navigation, through the route handler; the TTFB of a soft navigation is not sent."""
-    assert compiled(folder) == ""
+    assert output == ""
     shop = "https://shop.example"
     flags = {"OBS_VITALS_ENABLED": "true", "OBS_VITALS_ORIGINS": shop, "OBS_VITALS_ROUTES": "/,/rooms/[id]"}
     with served(SERVICE, flags) as service:

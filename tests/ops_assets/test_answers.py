@@ -110,6 +110,7 @@ ANSWERS: list[tuple[str, World, dict[str, float]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("promtool", promtools())
 def test_panels_show_what_happened(promtool: Callable[[], str], tmp_path: Path) -> None:
     """Shares, budgets and percentiles are correct; without requests there is no result."""
