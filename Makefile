@@ -12,6 +12,8 @@ export HOST PORT
 TOX_UV ?= tox-uv
 export UV_PYTHON_DOWNLOADS ?= never
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Tests start hundreds of processes; without bytecode each of them, and each worker of pytest, compiles all modules anew.
+export PYTHONDONTWRITEBYTECODE =
 
 # Evaluated by the recipes that need it only: the folders of the interpreters for PATH, and the tox environments. With all
 # extras on the oldest and on the newest interpreter; without any on one between them, which proves that the core needs none.

@@ -39,6 +39,9 @@ for folder in os.environ.setdefault("PYTHONPATH", str(ROOT)).split(os.pathsep):
 # these tests, under another user), where they meet closed files and end it.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
+# Each process that a test starts would compile all modules anew: 5 s of a processor for the reference backend, not 2.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # A client gives up after five seconds where it is told nothing else; a busy machine may take longer.
 for phase in ("connect", "read", "write", "pool"):
     setattr(DEFAULT_TIMEOUT_CONFIG, phase, PATIENCE_S)
