@@ -113,7 +113,7 @@ LIBRARY_OF_PART = {
     "divan_obs_asgi.otlp.grpc_transport": "opentelemetry",
     "divan_obs_asgi.otlp.queue": "opentelemetry",
     "divan_obs_asgi.otlp.resource": "opentelemetry",
-    "divan_obs_asgi.otlp.suppression": "opentelemetry",
+    "divan_obs_asgi.otlp.sdk_private": "opentelemetry",
     "divan_obs_asgi.otlp.metric_export": "opentelemetry",
     "divan_obs_asgi.observability.signal_exports": "opentelemetry",
     "divan_obs_asgi.logs.line_encoder": "opentelemetry",

@@ -22,8 +22,8 @@ from divan_obs_asgi.otlp.circuit_breaker import CircuitBreaker
 from divan_obs_asgi.otlp.delivery import Delivery, Outcome
 from divan_obs_asgi.otlp.export_log import ExportLog
 from divan_obs_asgi.otlp.exporters import BatchExporter
+from divan_obs_asgi.otlp.sdk_private import SUPPRESSED
 from divan_obs_asgi.otlp.spool import Spool
-from divan_obs_asgi.otlp.suppression import SUPPRESSED
 
 T = TypeVar("T")
 

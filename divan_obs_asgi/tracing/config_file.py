@@ -9,15 +9,13 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
+from divan_obs_asgi.otlp.sdk_private import processors_of, set_processors
 from divan_obs_asgi.redaction import RedactionPolicy
 from divan_obs_asgi.settings import Settings
 from divan_obs_asgi.tracing.export.redaction import SpanRedactor
 from divan_obs_asgi.tracing.propagation.propagators import Propagation
 from divan_obs_asgi.tracing.spans.disabled import DisabledServerSpans
 from divan_obs_asgi.tracing.spans.tracer import TracerServerSpans
-
-# The attribute of the SDK's provider that holds its processors; `add_span_processor` adds to it.
-_PROCESSORS = "_active_span_processor"
 
 
 def spans_of_config_file(path: str, settings: Settings, policy: RedactionPolicy) -> TracerServerSpans | None:
@@ -50,12 +48,12 @@ def spans_of_config_file(path: str, settings: Settings, policy: RedactionPolicy)
 
 def _redact_spans_of(provider: Any, redactor: SpanRedactor) -> None:
     """Redact each span before the processors of a provider get it."""
-    processors = getattr(provider, _PROCESSORS, None)
+    processors = processors_of(provider)
     if processors is None:
         raise ImproperlyConfigured(
             "OTEL_CONFIG_FILE cannot be used: this version of opentelemetry-sdk has no place to redact spans; unset it."
         )
-    setattr(provider, _PROCESSORS, RedactingProcessors(processors, redactor))
+    set_processors(provider, RedactingProcessors(processors, redactor))
 
 
 class RedactingProcessors(SpanProcessor):

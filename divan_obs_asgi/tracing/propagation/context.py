@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 
 from opentelemetry import context as otel_context
-from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, Context
+from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
 
-from divan_obs_asgi.otlp.suppression import SUPPRESSED
+from divan_obs_asgi.otlp.sdk_private import HTTP_SUPPRESSED, SUPPRESSED
 
 
 def _variable() -> ContextVar[Context] | None:
@@ -39,7 +39,7 @@ def is_suppressed(context: Context) -> bool:
 
 def is_http_suppressed(context: Context) -> bool:
     """Return whether HTTP instrumentation is suppressed in this context."""
-    return bool(context) and bool(is_suppressed(context) or context.get(_SUPPRESS_HTTP_INSTRUMENTATION_KEY))
+    return bool(context) and bool(is_suppressed(context) or context.get(HTTP_SUPPRESSED))
 
 
 @contextmanager

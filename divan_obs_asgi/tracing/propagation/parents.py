@@ -19,6 +19,7 @@ from opentelemetry.trace import (
 )
 
 from divan_obs_asgi.connection import headers
+from divan_obs_asgi.otlp.sdk_private import StateMembers
 from divan_obs_asgi.tracing.propagation import traceparent, tracestate
 from divan_obs_asgi.types import Scope
 
@@ -32,18 +33,15 @@ _MAX_BAGGAGE_MEMBERS = 64
 _MAX_BAGGAGE_LENGTH = 8192
 
 
-class CallerTraceState(TraceState):
+class CallerTraceState(StateMembers):
     """
     The caller's `tracestate`, by the grammar of level 2.
 
     The SDK supports level 1 only. It drops members whose keys are of level 2, and logs a warning for each of them.
     """
 
-    def __init__(self, members: dict[str, str]) -> None:
-        self._dict = members
-
     def add(self, key: str, value: str) -> TraceState:
-        return self if key in self._dict else self.update(key, value)
+        return self if key in self else self.update(key, value)
 
     def update(self, key: str, value: str) -> TraceState:
         others = self._without(key)
@@ -56,7 +54,7 @@ class CallerTraceState(TraceState):
         return CallerTraceState(self._without(key))
 
     def _without(self, key: str) -> dict[str, str]:
-        return {name: value for name, value in self._dict.items() if name != key}
+        return {name: value for name, value in self.items() if name != key}
 
 
 def parent_of(scope: Scope, present: Mapping[bytes, bytes], context: Context) -> tuple[SpanContext | None, Context]:

@@ -93,12 +93,11 @@ class ClientSpan(RecordingSpan):
         ids: the ids that its context is made of.
     """
 
-    _kind = SpanKind.CLIENT
-    _events = ()
-    _links = ()
-    _instrumentation_info = None
-    _end_time = None
-    _status = Status(StatusCode.UNSET)
+    span_kind = SpanKind.CLIENT
+    span_events = ()
+    span_links = ()
+    span_end_time = None
+    span_status = Status(StatusCode.UNSET)
 
     def __init__(  # Does not call the base's, which sets more than a client span has.
         self,
@@ -107,14 +106,14 @@ class ClientSpan(RecordingSpan):
         parent: SpanContext | None,
         spans: FastClientSpans,
     ) -> None:
-        self._name, self._attributes = description
+        self.span_name, self.span_attributes = description
         self.ids = ids
-        self._parent = parent
+        self.span_parent = parent
         self._spans = spans
-        self._start_time = time_ns()
+        self.span_start_time = time_ns()
 
     @property
-    def _resource(self) -> Resource:  # type: ignore[override]
+    def span_resource(self) -> Resource:  # type: ignore[override]
         return self._spans.resource
 
     @property
@@ -122,7 +121,7 @@ class ClientSpan(RecordingSpan):
         return self._spans.limits
 
     @property
-    def _instrumentation_scope(self) -> InstrumentationScope:  # type: ignore[override]
+    def span_scope(self) -> InstrumentationScope:  # type: ignore[override]
         return self._spans.scope
 
     @property
@@ -143,12 +142,12 @@ class ClientSpan(RecordingSpan):
         if error is not None:
             found = self._spans.failure(error)
             # The attributes are shared with other spans.
-            self._attributes = {**(self._attributes or {}), **found}
+            self.span_attributes = {**(self.span_attributes or {}), **found}
             if "error.type" in found:
-                self._status = ERROR
+                self.span_status = ERROR
         if self._limits.strict:
             self._bounded()
-        self._end_time = time_ns()
+        self.span_end_time = time_ns()
         self._spans.end(self)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.trace import Event
 from opentelemetry.sdk.util import BoundedList
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import (
@@ -27,6 +27,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.util.types import Attributes, AttributeValue
 
+from divan_obs_asgi.otlp.sdk_private import SpanFields
 from divan_obs_asgi.tracing.propagation import traceparent
 from divan_obs_asgi.tracing.spans.limits import LightLimits, default_limits
 
@@ -36,7 +37,7 @@ _NOT_SAMPLED = TraceFlags(TraceFlags.DEFAULT)
 _ONLY_RANDOM = TraceFlags(traceparent.RANDOM)
 
 
-class RecordingSpan(ReadableSpan, Span):
+class RecordingSpan(SpanFields, Span):
     """
     Behaves like the SDK's span, but has no lock and creates each collection on first use.
 
@@ -58,30 +59,29 @@ class RecordingSpan(ReadableSpan, Span):
         limits: LightLimits | None = None,
     ) -> None:
         self._limits = limits or default_limits()
-        self._name = name
-        self._context = context
-        self._parent = parent
-        self._kind = kind
-        self._resource = resource
-        self._instrumentation_info = None
-        self._instrumentation_scope = scope
-        self._start_time = start_time
-        self._end_time = None
-        self._attributes = attributes
-        self._events = ()
-        self._links = links
-        self._status = _UNSET
+        self.span_name = name
+        self.span_context = context
+        self.span_parent = parent
+        self.span_kind = kind
+        self.span_resource = resource
+        self.span_scope = scope
+        self.span_start_time = start_time
+        self.span_end_time = None
+        self.span_attributes = attributes
+        self.span_events = ()
+        self.span_links = links
+        self.span_status = _UNSET
         if self._limits.strict:
-            self._links = links[: self._limits.max_links]
+            self.span_links = links[: self._limits.max_links]
             self._bounded()
 
     def get_span_context(self) -> SpanContext:
-        context = self._context
+        context = self.span_context
         assert context is not None
         return context
 
     def is_recording(self) -> bool:
-        return self._end_time is None
+        return self.span_end_time is None
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:
         if self._writable():
@@ -94,41 +94,41 @@ class RecordingSpan(ReadableSpan, Span):
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:
         if not self._writable():
             return
-        if not isinstance(self._events, BoundedList):
-            self._events = BoundedList(self._limits.max_events)
+        if not isinstance(self.span_events, BoundedList):
+            self.span_events = BoundedList(self._limits.max_events)
         bounded = BoundedAttributes(
             self._limits.max_event_attributes,
             attributes,
             immutable=True,
             max_value_len=self._limits.max_attribute_length,
         )
-        self._events.append(Event(name, bounded, timestamp if timestamp is not None else time_ns()))
+        self.span_events.append(Event(name, bounded, timestamp if timestamp is not None else time_ns()))
 
     def add_link(self, context: SpanContext, attributes: Attributes = None) -> None:
         if not self._writable() or not context.is_valid:
             return
-        if not isinstance(self._links, BoundedList):
+        if not isinstance(self.span_links, BoundedList):
             links: BoundedList[Link] = BoundedList(self._limits.max_links)
-            links.extend(self._links)
-            self._links = links
+            links.extend(self.span_links)
+            self.span_links = links
         bounded = BoundedAttributes(
             self._limits.max_link_attributes,
             attributes,
             immutable=True,
             max_value_len=self._limits.max_attribute_length,
         )
-        self._links.append(Link(context, bounded))
+        self.span_links.append(Link(context, bounded))
 
     def update_name(self, name: str) -> None:
         if self._writable():
-            self._name = name
+            self.span_name = name
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         new = Status(status, description) if isinstance(status, StatusCode) else status
         # Tracing API, "Set Status": Ok is final, and Unset changes nothing.
-        final = self._status.status_code is StatusCode.OK or new.status_code is StatusCode.UNSET
+        final = self.span_status.status_code is StatusCode.OK or new.status_code is StatusCode.UNSET
         if self._writable() and not final:
-            self._status = new
+            self.span_status = new
 
     def record_exception(
         self,
@@ -150,48 +150,48 @@ class RecordingSpan(ReadableSpan, Span):
 
     def close(self, name: str, attributes: dict[str, AttributeValue], status: Status | None, end_time: int) -> None:
         """End the span; the values of the record override values that other code has set."""
-        self._name = name
-        own = self._attributes
+        self.span_name = name
+        own = self.span_attributes
         if own is None:
-            self._attributes = attributes
+            self.span_attributes = attributes
         else:
             # A plain dict has our attributes only; a BoundedAttributes also has those of a handler.
             own.update(attributes)  # type: ignore[attr-defined]
         if status is not None:
-            self._status = status
-        self._end_time = end_time
+            self.span_status = status
+        self.span_end_time = end_time
 
     @property
     def has_only_own_data(self) -> bool:
         """Whether all attributes, events, links and the status were set by this library."""
         return (
-            type(self._attributes) is dict
-            and not self._events
-            and type(self._links) is tuple
-            and self._status.description is None
+            type(self.span_attributes) is dict
+            and not self.span_events
+            and type(self.span_links) is tuple
+            and self.span_status.description is None
         )
 
     @property
     def plain_attributes(self) -> dict[str, AttributeValue]:
         """The attributes, if `has_only_own_data`."""
-        assert type(self._attributes) is dict
-        return self._attributes
+        assert type(self.span_attributes) is dict
+        return self.span_attributes
 
     def _writable(self) -> bool:
-        if self._end_time is None:
+        if self.span_end_time is None:
             return True
         _logger.warning("A span was changed after its request had ended; the change is dropped.")
         return False
 
     def _bounded(self) -> BoundedAttributes:
-        if not isinstance(self._attributes, BoundedAttributes):
-            self._attributes = BoundedAttributes(
+        if not isinstance(self.span_attributes, BoundedAttributes):
+            self.span_attributes = BoundedAttributes(
                 self._limits.max_span_attributes,
-                self._attributes,
+                self.span_attributes,
                 immutable=False,
                 max_value_len=self._limits.max_span_attribute_length,
             )
-        return self._attributes
+        return self.span_attributes
 
 
 def _full_name(kind: type[BaseException]) -> str:
