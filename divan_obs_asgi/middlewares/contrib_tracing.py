@@ -21,6 +21,16 @@ if TYPE_CHECKING:
     from divan_obs_asgi.observability import Observability
 
 
+class _Suppressible(OpenTelemetryMiddleware):
+    """Makes no span where instrumentation is suppressed. Upstream does not check this before 0.62b0."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if is_http_suppressed(otel_context.get_current()):
+            await self.app(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
 class ContribTracingMiddleware(RecordMiddleware):
     """
     opentelemetry-instrumentation-asgi in the place of `TracingMiddleware`; the record takes the ids of its span.
@@ -35,7 +45,7 @@ class ContribTracingMiddleware(RecordMiddleware):
         if obs.spans is None:
             raise MiddlewareNotUsed("OBS_TRACING_ENABLED is false")
         self._spans = obs.spans
-        contrib = OpenTelemetryMiddleware(
+        contrib = _Suppressible(
             _with_plain_headers(app),
             tracer_provider=obs.spans.provider,
             server_request_hook=self._adopt,
@@ -50,7 +60,7 @@ class ContribTracingMiddleware(RecordMiddleware):
                 scope[address] = tuple(scope[address])
         before = otel_context.get_current()
         if is_http_suppressed(before):
-            return None  # Upstream sees it, and makes no span.
+            return None  # Upstream makes no span.
         if record.span is None:
             # Upstream takes whatever span is current for its parent, and the caller's headers are lost.
             otel_context.attach(self._spans.framework_context(scope, record, before))

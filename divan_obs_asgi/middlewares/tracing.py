@@ -54,7 +54,7 @@ class TracingMiddleware(RecordMiddleware):
             return None
         context = self._current()
         if context and self._is_suppressed(context):
-            self._frameworks.mark_as_traced(scope)
+            self._skip(scope)
             return None
         return self._observe_as(scope, record, self._frameworks.outer_span(scope, called=record.caller is not None))
 

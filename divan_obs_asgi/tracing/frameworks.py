@@ -16,7 +16,7 @@ from typing import Any
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace import Span as SdkSpan
-from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.id_generator import IdGenerator, RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import SamplingResult
 from opentelemetry.trace import Link, Span, SpanKind, TraceState, format_span_id, format_trace_id, get_current_span
 from opentelemetry.util.types import Attributes
@@ -35,6 +35,8 @@ _STARLETTE = "starlette.opentelemetry"
 _STARLETTE_MIDDLEWARE = "starlette.middleware.opentelemetry"
 _CONTRIB_MIDDLEWARE = "opentelemetry.instrumentation.asgi"
 _CONTRIB_SCOPES = "opentelemetry.instrumentation."
+# The SDK sets the flag `random` of its spans since 1.42. What a response says is what outgoing calls say.
+_SDK_SETS_RANDOM = hasattr(IdGenerator, "is_trace_id_random")
 # The number of nested applications to search. A deeper stack is a loop.
 _MAX_LAYERS = 64
 
@@ -192,8 +194,7 @@ class AdoptingSampler(TraceSampler):
             record.trace_id = format_trace_id(trace_id)
             record.sampled = False
             caller = get_current_span(parent_context).get_span_context()
-            # Trace ids that this process makes are random.
-            record.random_trace = not caller.is_valid or bool(caller.trace_flags & traceparent.RANDOM)
+            record.random_trace = bool(caller.trace_flags & traceparent.RANDOM) if caller.is_valid else _SDK_SETS_RANDOM
         return result
 
 

@@ -29,10 +29,12 @@ print(answer.status, [(span.name, span.kind.name) for span in exported.spans])
 """
 
 
+@pytest.mark.skipif(
+    tuple(map(int, fastapi.__version__.split(".")[:2])) < (0, 165), reason="FastAPI makes spans since 0.165"
+)
 @pytest.mark.parametrize("how", ["init", "wrap"])
 def test_one_request_is_one_server_span(how: str) -> None:
     """This holds for `init` and `wrap`, which set the global provider."""
-    assert tuple(map(int, fastapi.__version__.split(".")[:2])) >= (0, 165)
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", f"HOW = {how!r}{SCRIPT}"],

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 
 import anyio
 import httpx
+import opentelemetry.instrumentation.asgi
 import pytest
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 from opentelemetry.instrumentation.utils import suppress_http_instrumentation, suppress_instrumentation
@@ -24,6 +25,8 @@ from tests.tracing.test_frameworks import NATIVES
 Suppress = Callable[[], AbstractContextManager[None]]
 EVERYTHING: list[Suppress] = [suppress_instrumentation, suppress_http_instrumentation]
 each_way = pytest.mark.parametrize("suppress", EVERYTHING, ids=["all", "http"])
+# Of a framework's middleware. Ours can switch it off, but not for a single connection of `nest` and `defer`.
+CONTRIB_CHECKS = hasattr(opentelemetry.instrumentation.asgi, "is_http_instrumentation_enabled")
 CONTRIB = "divan_obs_asgi.middlewares.contrib_tracing.ContribTracingMiddleware"
 ACCESS = "divan_obs_asgi.middlewares.AccessLogMiddleware"
 
@@ -66,6 +69,8 @@ def suppressed(app: ASGIApp, suppress: Suppress) -> ASGIApp:
 @pytest.mark.parametrize("mode", ["suppress", "nest", "defer"])
 def test_there_is_no_server_span_in_any_mode(mode: str, native: str, own_provider: bool, suppress: Suppress) -> None:
     """Neither ours nor the framework's. The request is served and logged, and the next one is traced."""
+    if mode != "suppress" and native not in ("starlette", "fastapi") and not CONTRIB_CHECKS:
+        pytest.skip("opentelemetry-instrumentation-asgi checks for it since 0.62b0")
     traced = Traced(own_provider=own_provider, OBS_TRACING_NATIVE=mode)
     app = obs.wrap(NATIVES[native](traced.provider), traced.observed.obs)
     answer = anyio.run(converse, suppressed(app, suppress), http_scope("/hello/ada"))
