@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from divan_obs_asgi.redaction.letters import LOOK_ALIKES, plain
+from divan_obs_asgi.redaction.scripts import ABOUT, STAND_INS, with_stand_ins
 
 # `userLat`, `user_lat`, `X-User-Lat` and `user.lat` are the same words, and `latency` is not `lat`.
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_]+")
@@ -42,12 +43,12 @@ _ABOUT = words(
     subscribed success suffix table template timeout timestamp timezone total ttl type types unit updated uri
     url usage used valid validation validator verified version window zone zoneinfo
     """
-)
+) | {ABOUT}
 _ASKS = words(
     """
     allow allowed can count enable enabled has hide is max min needs no num require requires show use
     """
-)
+) | {ABOUT}
 # Words that are often joined to others without a separator: `PGPASSWORD`, `csrftoken`, `clientsecret`.
 GLUED_WORDS = (
     "password", "passwd", "passphrase", "passcode", "secret", "token", "apikey", "accesskey", "privatekey", "secretkey",
@@ -133,7 +134,8 @@ class KeyIndex:
         words = meaningful_words(_as_read(key))
         name = None
         # A key that was a secret itself is a marker now, and a marker does not name a secret.
-        if words not in self._allowed and not key.startswith("[redacted:"):
+        allowed = words in self._allowed or (not key.isascii() and meaningful_words(key) in self._allowed)
+        if not allowed and not key.startswith("[redacted:"):
             name = self._name_of(words) or self._name_of(_in_any_case(key))
         if len(self._known) < self._MEMORY and len(key) <= _MAX_KEY:
             self._known[key] = name
@@ -152,7 +154,7 @@ def _in_any_case(key: str) -> tuple[str, ...]:
 def _as_read(key: str) -> str:
     """Return a key as a person reads it: without look-alikes, invisible characters and escapes."""
     key = plain(key[-_MAX_KEY:])
-    return key if key.isascii() else key.translate(LOOK_ALIKES)
+    return key if key.isascii() else with_stand_ins(key).translate(LOOK_ALIKES)
 
 
 def split_words(key: str) -> tuple[str, ...]:
@@ -291,6 +293,8 @@ KEY_RULES: tuple[KeyRule, ...] = (
         last=phrases("iban, passport number, social security number, cvv, cvc"),
         exact=phrases("pan, iban"),
     ),
+    # In other scripts than Latin.
+    *(KeyRule(name, words=frozenset({word})) for name, word in STAND_INS.items()),
 )
 
 __all__ = ["GLUED_WORDS", "KEY_RULES", "KeyIndex", "KeyRule", "meaningful_words", "phrases", "split_words"]

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from typing import Final
 
+from divan_obs_asgi.redaction.scripts import ESCAPES_SIGN, decoded_keys
+
 # Unicode's confusables (UTS #39) of letters in English words, in Cyrillic, Greek and Armenian.
 _CONFUSABLE: Final = {
     "A": "\u0410\u0391",
@@ -119,7 +121,7 @@ _NAMED: Final = {"quot": '"', "apos": "'", "lt": "<", "gt": ">"}
 DISGUISE_SIGN: Final = (
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|&(?:#[0-9xX]|quot;|apos;|[lg]t;)|(?:\\u00|\\x)(?:2[27]|3[aAc-eC-E])"
     r"|%2[27](?:%20|\+){0,2}%(?:2[Cc]|3[aA])"
-    r"|(?:%|\\u00|\\x)(?:4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9Aa])"
+    rf"|(?:%|\\u00|\\x)(?:4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9Aa])|{ESCAPES_SIGN}"
 )
 """An RE2 pattern for everything that `plain` may change in an ASCII text."""
 
@@ -134,6 +136,8 @@ def plain(text: str) -> str:
         text = _STRUCTURE_ESCAPE.sub(_character, text)
     if ("%" in text or "\\" in text or "&" in text) and _ESCAPED.search(text):
         text = _ESCAPED.sub(_letter, text)
+    if "%" in text or "\\" in text or "&" in text:
+        text = decoded_keys(text)
     return text
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 from divan_obs_asgi.redaction.letters import LOOK_ALIKES
+from divan_obs_asgi.redaction.scripts import with_stand_ins
 
 # The place of a secret in a text, and the name for the marker.
 Found: TypeAlias = tuple[int, int, str]
@@ -65,7 +66,8 @@ class View:
 
     Attributes:
         raw: ASCII of the same length as the text, so positions are the same in both. A look-alike of an ASCII character
-            is that character, any other letter or digit of another alphabet is "z", everything else is a space.
+            is that character, a key of a secret in another script is its stand-in, any other letter or digit of another
+            alphabet is "z", everything else is a space.
         lower: `raw` in lower case.
         numbers: `raw` with blanks in place of percent-encoded characters and plus signs, as in forms.
         classes: `numbers` with "0" for each digit and "A" for each capital, without blanks and dashes, so that what is
@@ -106,6 +108,7 @@ class View:
 
 
 def _as_ascii(text: str) -> bytes:
+    text = with_stand_ins(text)
     # If there are few foreign letters, a call for each run of them is fastest.
     if len(text.encode("utf-8", "surrogatepass")) < len(text) + _FEW:
         return text.encode("ascii", _HANDLER)

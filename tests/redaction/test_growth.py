@@ -54,6 +54,7 @@ PATTERNS = r"""
     -----BEGIN -----END --token --a Bearer bearer basic bearer":" YWRhOnMzY3JldA [ ] { } ( ) < > ' " \ \\ \" ` * ${ {{
     %( [redacted: [redacted:x] [cut:length] .0000 1.0001,2.0002 52.5200, AA00 GB82WEST 4111 4111111111111111 0-0 A a 1
     - _ . / ? & ; , é xoxe.xox 1:AA hooks.slack.com/services/ com/api/webhooks/1 Q~ AKIA0123456789ABCDEF sk-A1 x.x
+    пароль пароль: 密码 密 длина_ не пароль_до \u043f \u0435\u043c: %D0%BF &#1087; \xd0\xbf \xd1\x8c:
     eyJhbGciOiJIUzI1NiJ9.e30 SG.0123456789abcdefgh {"a":"\u0041 %70 \u0070 &#112;
 """
 WITH_BLANKS = [

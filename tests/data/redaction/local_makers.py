@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
+from urllib.parse import urlencode
 
 from divan_obs_asgi.redaction import national_ids as ids
 
@@ -70,7 +72,42 @@ KEYS = {
     "address": "ev_adresi teslimat_adresi anschrift domicilio endereco indirizzo woonadres adres_zamieszkania home_address street_address",
     "name": "soyadi ad_soyad nachname apellidos sobrenome cognome achternaam nazwisko prenom efternamn",
 }
+# Keys in other scripts than Latin, by whether rules were written with them at hand.
+SCRIPTS_LEARNED: Mapping[str, str] = {
+    "credential": "пароль 密码 パスワード كلمة_المرور κωδικός סיסמה 비밀번호 ПАРОЛЬ новый_пароль 登录密码 токен رمز_عبور रहस्य_पासवर्ड",
+    "phone": "телефон 手机号 電話番号 전화번호 رقم_الهاتف טלפון τηλέφωνο",
+    "name": "фамилия 姓名 氏名 성명 נחלה_שם_משפחה",
+    "birth": "дата_рождения 出生日期 生年月日 생년월일",
+}
+SCRIPTS_HELD_OUT: Mapping[str, str] = {
+    "credential": "Пароль старый_пароль парола лозинка 用户密码 支付密碼 確認パスワード كلمة_السر Κωδικός_πρόσβασης סיסמא 암호 секрет รหัสผ่าน",
+    "phone": "Телефон номер_телефона 联系电话 携帯電話 휴대폰 הטלפון κινητό",
+    "name": "Фамилия 真实姓名 お名前 ονοματεπώνυμο",
+    "birth": "день_рождения 生日 誕生日 ημερομηνία_γέννησης",
+}
+# Of programs that write such keys: as they are, with escapes, as bytes and as entities.
+ESCAPED: Mapping[str, Callable[[str, str], str]] = {
+    "json.dumps": lambda word, value: json.dumps({word: value, "n": 1}),
+    "json in json": lambda word, value: json.dumps({"body": json.dumps({word: value})}),
+    "text": lambda word, value: f"saved {word}={value} in 3 ms",
+    "name and value": lambda word, value: json.dumps([{"name": word, "value": value}], ensure_ascii=False),
+}
+ESCAPED_HELD_OUT: Mapping[str, Callable[[str, str], str]] = {
+    "urlencode": lambda word, value: f"POST /a?{urlencode({word: value, 'n': 1})} HTTP/1.1",
+    "repr": lambda word, value: f"form { ({word: value, 'n': 1})!r}",
+    "ascii": lambda word, value: f"kwargs { ({'n': 1, word: value})!a}",
+    "bytes": lambda word, value: f"body {json.dumps({word: value}, ensure_ascii=False).encode()!r}",
+    "wide": lambda word, value: f"{word}：{value}",
+    "xml": lambda word, value: f"<{word}>{value}</{word}>",
+}
+SCRIPTS_HARMLESS = [
+    "Неверный пароль: попробуйте снова", "пароль: неверный", "длина_пароля=12", "тип_телефона=мобильный", "пароль изменён", "спин: 5",
+    "密码长度=8", "密码：错误", "密码学=入门", "请输入密码", "重置密码成功", "パスワードリセット完了", "パスワード: 必須です",
+    "비밀번호 오류", "비밀번호: 틀렸습니다", "كلمة المرور غير صحيحة", "סיסמה שגויה", "Κωδικός σφάλματος: 404", "λάθος κωδικός",
+    '{"длина_пароля": 12}', '{"\\u0446\\u0432\\u0435\\u0442": "red"}', "город: Москва", "城市：北京", "状态: 200", "имя файла: a.txt", "тест=1",
+]  # fmt: skip
 VALUES: Mapping[str, Sequence[str]] = {
+    "phone": ("0532 123 45 67", "+7 912 345-67-89", "13812345678"),
     "credential": ("hunter2xyz", "Gizli!2026", "azerty-99"),
     "birth": ("1985-03-12", "12.03.1985", "12/03/1985"),
     "address": ("Moda Cad. 5", "Hauptstrasse 12", "Rua Augusta 1500"),
@@ -240,6 +277,19 @@ def foreign_keys(notations: Sequence[str], rng: Random) -> Iterator[Made]:
             yield rng.choice(notations).format(word=word, value=value), (value,)
 
 
+def other_scripts(rng: Random, *, held_out: bool) -> Iterator[Made]:
+    """Yield the cases of keys in other scripts than Latin, one for each key and maker."""
+    for kind, words in (SCRIPTS_HELD_OUT if held_out else SCRIPTS_LEARNED).items():
+        for word in words.split():
+            for write in (ESCAPED_HELD_OUT if held_out else ESCAPED).values():
+                value = rng.choice(VALUES[kind])
+                yield (
+                    write(word, value),
+                    (value.replace(" ", "+") if write is ESCAPED_HELD_OUT["urlencode"] else value,),
+                )
+    yield from ((value, ()) for value in SCRIPTS_HARMLESS)
+
+
 def kinds(rng: Random, *, held_out: bool) -> dict[str, list[Made]]:
     """Return the cases of each kind: those of makers that rules were written for, or of the others."""
     notations = NOTATIONS_HELD_OUT if held_out else NOTATIONS_LEARNED
@@ -253,4 +303,5 @@ def kinds(rng: Random, *, held_out: bool) -> dict[str, list[Made]]:
         "locale_national_id": [*national(notations, rng), *((value, ()) for value in IDS_HARMLESS)],
         "locale_phone": list(phones(notations, rng)),
         "locale_key": list(foreign_keys(by_key, rng)),
+        "script_key": list(other_scripts(rng, held_out=held_out)),
     }
