@@ -59,6 +59,10 @@ PATTERNS = r"""
 """
 WITH_BLANKS = [
     "-----BEGIN RSA PRIVATE KEY-----",
+    "docker login -p ",
+    "password '",
+    '["password"]=> string(1) "',
+    'variable "password" { default = "',
     "Key (a)=(",
     "Failing row contains (",
     "[parameters: ",
