@@ -43,11 +43,13 @@ class OwnLoggers:
         self._named = (_OURS, *named)
         self._places: tuple[str, ...] = ()
         self._known: dict[tuple[str, str], bool] = {}
+        self._excluded: dict[str, bool] = {}
 
     def add_package(self, module: str) -> None:
         """Treat the top-level package of `module` as the application's."""
         self._places = (*self._places, *_places_of(module))
         self._known.clear()
+        self._excluded.clear()
 
     def include(self, record: logging.LogRecord) -> bool:
         """Return whether the record comes from the application or from a named logger."""
@@ -60,10 +62,28 @@ class OwnLoggers:
             self._known[key] = known
         return known
 
+    def excludes(self, name: str) -> bool:
+        """Return whether the logger is a library's whichever file calls it."""
+        known = self._excluded.get(name)
+        if known is None:
+            known = self._excludes(name)
+            if len(self._excluded) >= _MAX_KNOWN:
+                self._excluded.clear()
+            self._excluded[name] = known
+        return known
+
+    def _excludes(self, name: str) -> bool:
+        if not isinstance(name, str) or self._is_named(name):
+            return False
+        return names_a_library(name) or not all(map(self._is_own_file, _paths_of_module(name)))
+
+    def _is_named(self, name: str) -> bool:
+        return any(name == own or name.startswith(f"{own}.") for own in self._named)
+
     def _decide(self, name: str, file: str) -> bool:
         if not (isinstance(name, str) and isinstance(file, str)):
             return False
-        if any(name == own or name.startswith(f"{own}.") for own in self._named):
+        if self._is_named(name):
             return True
         if names_a_library(name):
             return False

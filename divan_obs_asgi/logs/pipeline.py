@@ -34,6 +34,7 @@ from divan_obs_asgi.logs.server_loggers import adopt_server_loggers
 from divan_obs_asgi.logs.sink import FLUSH_S, Sink
 from divan_obs_asgi.logs.termination import flush_on_termination
 from divan_obs_asgi.logs.uncaught import install_hooks
+from divan_obs_asgi.logs.unread_levels import disable_unread_level
 
 _PACKAGE = "divan_obs_asgi"
 # A line that waits for the end of its request is written after this many seconds: a WebSocket may last for hours.
@@ -155,12 +156,10 @@ class Logs:
                     self._hold(request, line, level, error)  # type: ignore[arg-type]
                 else:
                     self._put(line, level, error)
-        elif (
-            request is not None
-            and self._recorder.wants(request)
-            and level >= self._root.recorded_from
-            and (writes or self._own_loggers.include(record))
-        ):
+        elif not writes and not self._own_loggers.include(record):
+            if self._own_loggers.excludes(record.name):
+                disable_unread_level(record, self._root)
+        elif request is not None and self._recorder.wants(request) and level >= self._root.recorded_from:
             self._recorder.keep(request, kept_line(self._lines, record, request), level)
 
     def _put(self, line: bytes, level: int, error: BaseException | None) -> None:
