@@ -93,43 +93,49 @@ class WaitTimes:
 
     def begin(self, cause: Cause) -> None:
         """Note that a wait begins; `end` must follow."""
-        if get_ident() == self._thread:
-            if self._from_threads:
-                self._read_threads()
-            self._begin(cause, self._clock())
-        else:
-            self._from_threads.append((self._begin, cause, self._clock()))
+        now = self._clock()
+        if get_ident() != self._thread:
+            self._from_threads.append((self._begin, cause, now))
+            return
+        if self._from_threads:
+            self._read_threads()
+        self._begin(cause, now)
 
     def end(self, cause: Cause) -> None:
         """Note that a wait of this cause has ended; does nothing where none has begun."""
-        if get_ident() == self._thread:
-            if self._from_threads:
-                self._read_threads()
-            self._end(cause, self._clock())
-        else:
-            self._from_threads.append((self._end, cause, self._clock()))
+        now = self._clock()
+        if get_ident() != self._thread:
+            self._from_threads.append((self._end, cause, now))
+            return
+        if self._from_threads:
+            self._read_threads()
+        self._end(cause, now)
 
     def suspend(self) -> None:
         """Note that the request's own task waits from now on."""
         now = self._clock()
-        if self._holds is not None:
-            self._holds.watch(now)
-        if get_ident() == self._thread:
-            if self._from_threads:
-                self._read_threads()
-            self._charge(now)
-            self._close("cpu")
-        else:
+        holds = self._holds
+        if holds is not None:
+            holds.wanted_from = now
+            if not holds.due:
+                holds.schedule(now)
+        if get_ident() != self._thread:
             self._from_threads.append((self._end, "cpu", now))
+            return
+        if self._from_threads:
+            self._read_threads()
+        self._end("cpu", now)
 
     def resume(self) -> None:
         """Note that the request's own task runs again."""
-        if get_ident() == self._thread:
-            if self._from_threads:
-                self._read_threads()
-            self._resume("cpu", self._clock())
-        else:
-            self._from_threads.append((self._resume, "cpu", self._clock()))
+        now = self._clock()
+        if get_ident() != self._thread:
+            self._from_threads.append((self._resume, "cpu", now))
+            return
+        if self._from_threads:
+            self._read_threads()
+        self._charge(now)
+        self._open.append("cpu")
 
     def enter_thread(self) -> ThreadCall:
         """Note that a function of the request has got its thread; pass what this returns to `leave_thread`."""
@@ -170,7 +176,11 @@ class WaitTimes:
 
     def _end(self, cause: Cause, now: float) -> None:
         self._charge(now)
-        self._close(cause)
+        opened = self._open
+        if opened and opened[-1] == cause:
+            opened.pop()
+        else:
+            self._close(cause)
 
     def _resume(self, cause: Cause, now: float) -> None:
         self._charge(now)
@@ -190,9 +200,6 @@ class WaitTimes:
     def _close(self, cause: Cause) -> None:
         """Remove the wait of this cause that began last."""
         opened = self._open
-        if opened and opened[-1] == cause:
-            opened.pop()
-            return
         for index in range(len(opened) - 1, -1, -1):
             if opened[index] == cause:
                 del opened[index]
@@ -203,20 +210,22 @@ class WaitTimes:
         lasted = now - since
         if lasted <= 0.0 or self._stopped:
             return
-        opened = self._open
-        cause: Cause = opened[-1] if opened else "other"
-        holds = self._holds
         self._since = now
         # A request of twenty calls comes here a hundred times, and nearly always nothing else has happened.
         if pauses.total_s != self._paused_s:
             lasted -= self._charge_pauses(lasted)
-        if holds is not None and holds.may_have_held(now, since) and "cpu" not in opened:
+        cause: Cause = "other"
+        seconds = self.seconds
+        if opened := self._open:
+            cause = opened[-1]
+        holds = self._holds
+        # Read here and not by a method: a call would cost as much as all the rest.
+        if holds is not None and (now > holds.late_from or holds.held_to > since) and "cpu" not in opened:
             # The task was suspended, and while others held the loop nobody could notice that its wait was over.
             held = min(holds.just_before(now, since), lasted)
             if held:
                 self._add("loop", held)
                 lasted -= held
-        seconds = self.seconds
         seconds[cause] = seconds.get(cause, 0.0) + lasted
 
     def _charge_pauses(self, lasted: float) -> float:
