@@ -29,8 +29,9 @@ from divan_obs_asgi.logs.prints import original_stream
 QUEUE_SIZE = 10_000
 # Seconds that a line of WARNING or above waits for room. Further lines do not wait until there was room again.
 PATIENCE_S = 0.05
-# Seconds that the writer waits for more lines, to write them together and to avoid a thread switch for each.
-_BATCH_PAUSE_S = 0.02
+# Seconds that the writer waits for more lines, to write them together and to avoid a thread switch for each. A line of
+# ERROR or above ends the wait.
+_BATCH_PAUSE_S = 0.05
 # Seconds without a line after which the writer thread ends; the next line starts another.
 _IDLE_S = 10.0
 # Seconds until a failed write is retried, at first and at most.
@@ -105,8 +106,9 @@ class Sink:
         # Reentrant: a signal handler may flush while its thread holds the lock.
         self._changed = threading.Condition(threading.RLock())
         self._thread: threading.Thread | None = None
-        # Whether the writer will read the queue without a notification.
+        # Whether the writer will read the queue without a notification, and whether it has to do so at once.
         self._awake = False
+        self._urgent = False
         # The id of the thread that is writing, or 0.
         self._writing = 0
         # The number of finished rounds of writing, and the last successful one.
@@ -134,7 +136,8 @@ class Sink:
         lines.append(line + b"\n" if type(line) is bytes else _ended(line))
         if self._synchronous:
             self._write_now()
-        elif not self._awake:
+        elif not self._awake or (level >= logging.ERROR and not self._urgent):
+            self._urgent = level >= logging.ERROR
             self._wake()
 
     def flush(self, timeout_s: float = FLUSH_S) -> bool:
@@ -274,17 +277,28 @@ class Sink:
                 self._retire()
 
     def _wait_for_lines(self) -> bool:
-        """Wait for lines, and a moment longer for more of them; return False if the thread has to end."""
+        """
+        Wait for lines, and a moment longer for more of them; return False if the thread has to end.
+
+        While lines come, the thread reads them after each pause. Only after a pause without a line does it have to be
+        notified, which costs the caller a thread switch.
+        """
         with self._changed:
+            self._awake = True
+            self._changed.wait_for(self._is_hurried, _BATCH_PAUSE_S)
             while self._is_empty():
                 # The order matters: the second check finds a line that came before it, a later line wakes this thread.
                 self._awake = False
                 if self._closing or (self._is_empty() and not self._changed.wait(self._idle_s) and self._is_empty()):
                     self._retire()
                     return False
-            self._awake = True
-            self._changed.wait_for(lambda: self._closing or self._ending or self._waiting, _BATCH_PAUSE_S)
+                self._awake = True
+                self._changed.wait_for(self._is_hurried, _BATCH_PAUSE_S)
+            self._urgent = False
             return True
+
+    def _is_hurried(self) -> bool:
+        return bool(self._urgent or self._closing or self._ending or self._waiting or self._idle_s <= 0.0)
 
     def _retire(self) -> None:
         self._thread = None

@@ -110,6 +110,33 @@ def test_lines_are_written_without_being_asked(slow: Slow) -> None:
     kept.sink.close()
 
 
+def test_an_error_ends_the_wait_for_more_lines(slow: Slow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The writer waits for more INFO lines, to write them together; an ERROR line brings all of them out at once."""
+    monkeypatch.setattr(sink_module, "_BATCH_PAUSE_S", PATIENCE_S * 10)
+    kept = Kept(slow)
+    kept.sink.put(b"info", logging.INFO)
+    assert not slow.entered.is_set()
+    kept.sink.put(b"error", logging.ERROR)
+    assert slow.entered.wait(PATIENCE_S)
+
+
+def test_a_line_wakes_no_writer_that_reads_anyway(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the first line after a pause without lines does: a notification costs its caller a thread switch."""
+    monkeypatch.setattr(sink_module, "_BATCH_PAUSE_S", PATIENCE_S * 10)
+    kept, woken = Kept(Slow()), 0
+    wake = kept.sink._wake
+
+    def count() -> bool:
+        nonlocal woken
+        woken += 1
+        return wake()
+
+    monkeypatch.setattr(kept.sink, "_wake", count)
+    for _ in range(20):
+        kept.sink.put(b"info", logging.INFO)
+    assert woken == 1
+
+
 def test_the_caller_does_not_wait_for_the_stream(slow: Slow) -> None:
     """While a write is under way, lines are taken; they are written when it is done."""
     kept = Kept(slow)
