@@ -135,7 +135,7 @@ class ClientSpan(RecordingSpan):
     @property
     def description(self) -> Description:
         """What the call does."""
-        return Description(self._name, cast("dict[str, str | int]", self._attributes))
+        return Description(self.span_name, cast("dict[str, str | int]", self.span_attributes))
 
     def finish(self, error: BaseException | None) -> None:
         """End the span; `error` is what the call has raised."""
