@@ -6,6 +6,7 @@ import ast
 import inspect
 import pkgutil
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from textwrap import dedent
@@ -41,14 +42,15 @@ def is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__")
 
 
-def of_self(source: str) -> set[str]:
+@cache
+def of_self(cls: type) -> frozenset[str]:
     """Return the private attributes of `self` that a class uses."""
-    return {
+    return frozenset(
         node.attr
-        for node in ast.walk(ast.parse(dedent(source)))
+        for node in ast.walk(ast.parse(dedent(inspect.getsource(cls))))
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
         if is_private(node.attr)
-    }
+    )
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -67,7 +69,7 @@ def test_no_private_name_is_imported(name: str) -> None:
 @pytest.mark.parametrize("name", MODULES)
 def test_no_private_attribute_of_the_sdk_is_named(name: str) -> None:
     """Neither in code nor in a text for `getattr`."""
-    of_the_sdk = of_self(inspect.getsource(TracerProvider)) | of_self(inspect.getsource(ReadableSpan))
+    of_the_sdk = of_self(TracerProvider) | of_self(ReadableSpan)
     tree = ast.walk(ast.parse(MODULES[name]))
     used = {
         node.attr if isinstance(node, ast.Attribute) else str(getattr(node, "value", ""))
@@ -87,11 +89,11 @@ def test_no_subclass_shares_a_private_attribute(name: str) -> None:
         pytest.skip(f"{error.name} is not installed")
     shared = {}
     for cls in vars(module).values():
-        if inspect.isclass(cls) and cls.__module__ == name:
+        if isinstance(cls, type) and cls.__module__ == name:
             theirs = [base for base in cls.__mro__ if base.__module__.startswith("opentelemetry.")]
-            private = set().union(*(of_self(inspect.getsource(base)) for base in theirs))
+            private: set[str] = set().union(*(of_self(base) for base in theirs))
             private |= {attribute for base in theirs for attribute in vars(base) if attribute.startswith("_")}
-            shared[cls.__name__] = (private & of_self(inspect.getsource(cls))) - {"_abc_impl"}
+            shared[cls.__name__] = (private & of_self(cls)) - {"_abc_impl"}
     assert {cls: names for cls, names in shared.items() if names} == {}
 
 
