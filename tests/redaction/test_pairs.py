@@ -91,7 +91,7 @@ def test_a_disguised_key_of_a_field_is_that_key(key: str) -> None:
         'token:\n  File "a.py", line 3, in f',
         "$token->expires_at",
         "Passwords:\nnone here",
-        "\u043f\u0430\u0440\u043e\u043b\u044c: 3 \u0440\u0430\u0437\u0430",
+        "\u0441\u0440\u043e\u043a: 3 \u0440\u0430\u0437\u0430",
         "50%25 of 100%20 \\u00e9 \\x1f",
         "caf\xe9: open",
         "\U0001f469\u200d\U0001f4bb \u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
