@@ -18,8 +18,8 @@ class Prefilter:
     text. `re` would read the text once for each pattern.
 
     RE2 computes a state of its automaton for each combination of partial matches that it meets. A sign that counts
-    characters has many, and multiplies those of all others: a shorter count in a sign makes texts with secrets faster,
-    and finds a few more texts that a rule then reads for nothing.
+    characters has many, and multiplies those of all others: a shorter count makes texts with secrets faster. But a sign
+    that is too short costs more than it saves: each rule that reads a text counts against the budget of its line.
 
     Args:
         signs: for each rule an RE2 pattern that matches wherever the rule may find something; None for a rule that has

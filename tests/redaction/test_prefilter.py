@@ -50,6 +50,11 @@ def test_a_clean_line_is_read_by_no_rule() -> None:
     assert PREFILTER.needed(line) == []
 
 
+def test_a_code_that_is_shorter_than_an_account_is_read_by_no_rule() -> None:
+    """A rule that reads a text for nothing uses up the budget of the line, and its end is redacted as unread."""
+    assert PREFILTER.needed(b"parts XS12ABCDE and QF25 WXYZ K in stock") == []
+
+
 def test_a_rule_without_a_sign_is_asked_about_every_text() -> None:
     """A service's own pattern may be one that RE2 does not know."""
     policy = RedactionPolicy((TextRule.matching("customer", r"(?<=no\. )\d+"),))
