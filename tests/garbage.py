@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import hypercorn.asyncio
 import hypercorn.config
@@ -27,8 +27,15 @@ PACKAGE = str(Path(obs.__file__).parent)
 # What is meant to succeed has all the time that a busy machine takes.
 PATIENCE_S = 30.0
 
+
+class Called(Protocol):
+    """Whether the application was called."""
+
+    def wait(self) -> Awaitable[object]: ...
+
+
 # Asks for a path on a port; returns how many requests that was.
-Talk = Callable[[str, int, asyncio.Event], Awaitable[int]]
+Talk = Callable[[str, int, Called], Awaitable[int]]
 
 
 @contextmanager
@@ -193,19 +200,19 @@ def request(line: str, *headers: str, body: str = "") -> bytes:
 LAST = "connection: close"
 
 
-async def asks(path: str, port: int, called: asyncio.Event) -> int:
+async def asks(path: str, port: int, called: Called) -> int:
     """Ask, and read to the end."""
     await ask(port, request(f"GET {path}", LAST))
     return 1
 
 
-async def pipelines(path: str, port: int, called: asyncio.Event) -> int:
+async def pipelines(path: str, port: int, called: Called) -> int:
     """Ask for this behind another one, which is still being answered: uvicorn starts it from within that one."""
-    await ask(port, request("GET /ok"), request(f"GET {path}", LAST))
+    await ask(port, request(f"GET {path.rpartition('/')[0]}/ok"), request(f"GET {path}", LAST))
     return 2
 
 
-async def leaves(path: str, port: int, called: asyncio.Event) -> int:
+async def leaves(path: str, port: int, called: Called) -> int:
     """Ask, and leave while the application works."""
     loop = asyncio.get_running_loop()
     with socket.socket() as client:
@@ -213,6 +220,21 @@ async def leaves(path: str, port: int, called: asyncio.Event) -> int:
         await loop.sock_connect(client, ("127.0.0.1", port))
         await loop.sock_sendall(client, request(f"GET {path}"))
         await asyncio.wait_for(called.wait(), PATIENCE_S)
+    return 1
+
+
+async def leaves_in_the_middle(path: str, port: int, called: Called) -> int:
+    """Ask, read the start of an endless response, and leave."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as client:
+        client.setblocking(False)
+        await loop.sock_connect(client, ("127.0.0.1", port))
+        await loop.sock_sendall(client, request(f"GET {path}"))
+        received = b""
+        while b"hello" not in received:
+            some = await asyncio.wait_for(loop.sock_recv(client, 65536), PATIENCE_S)
+            assert some, received
+            received += some
     return 1
 
 
@@ -226,7 +248,10 @@ async def upgraded(path: str, port: int) -> AsyncIterator[tuple[socket.socket, b
         key = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=="
         headers = ("connection: upgrade", "upgrade: websocket", "sec-websocket-version: 13", key)
         await loop.sock_sendall(client, request(f"GET {path}", *headers))
-        yield client, await asyncio.wait_for(loop.sock_recv(client, 65536), PATIENCE_S)
+        answer = b""
+        with suppress(ConnectionError):  # A server may reset the connection instead of an answer.
+            answer = await asyncio.wait_for(loop.sock_recv(client, 65536), PATIENCE_S)
+        yield client, answer
 
 
 def frame(opcode: int, payload: bytes) -> bytes:
@@ -237,7 +262,7 @@ def frame(opcode: int, payload: bytes) -> bytes:
 CLOSE = frame(8, (1000).to_bytes(2))
 
 
-async def upgrades(path: str, port: int, called: asyncio.Event) -> int:
+async def upgrades(path: str, port: int, called: Called) -> int:
     """Open a WebSocket, send a message, close, and read to the end."""
     loop = asyncio.get_running_loop()
     async with upgraded(path, port) as (client, answer):
@@ -250,12 +275,13 @@ async def upgrades(path: str, port: int, called: asyncio.Event) -> int:
                     answer += some or b"\x88"
                 await loop.sock_sendall(client, CLOSE)
         else:
-            client.shutdown(socket.SHUT_WR)
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_WR)
         await until_closed(client)
     return 1
 
 
-async def upgrades_and_leaves(path: str, port: int, called: asyncio.Event) -> int:
+async def upgrades_and_leaves(path: str, port: int, called: Called) -> int:
     """Open a WebSocket, and leave without a word."""
     async with upgraded(path, port):
         return 1
@@ -327,6 +353,23 @@ async def error_after_disconnect(scope: Scope, receive: Receive, send: Send) -> 
     while (await receive())["type"] != "http.disconnect":
         pass
     raise OSError("the client has gone")
+
+
+async def left_while_sending(scope: Scope, receive: Receive, send: Send) -> None:
+    """As Starlette streams: one task sends, another one waits until the client has left."""
+
+    async def until_left() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    leaving = asyncio.create_task(until_left())
+    try:
+        await send(_START)
+        while not leaving.done():
+            await send(_body(more=True))
+            await asyncio.sleep(0.005)
+    finally:
+        leaving.cancel()
 
 
 async def cancelled(scope: Scope, receive: Receive, send: Send) -> None:
@@ -417,6 +460,7 @@ ENDINGS: dict[str, tuple[ASGIApp, Talk]] = {
         )
     },
     **{app.__name__: (app, leaves) for app in (client_disconnect, error_after_disconnect)},
+    "left_while_sending": (left_while_sending, leaves_in_the_middle),
     **{
         app.__name__: (app, upgrades)
         for app in (
