@@ -25,8 +25,9 @@ from benchmarks.load.stage import STACKS, BackendServer, Stage, staged
 CONNECTIONS = 20
 _ALL_STACKS: Mapping[str, Mapping[str, str]] = {
     **STACKS,
-    "untraced": {"OBS_TRACING_ENABLED": "false"},
-    "all": {"OBS_TRACING_ENABLED": "true", "OTEL_TRACES_SAMPLER_ARG": "1"},
+    "untraced": {**STACKS["on"], "OBS_TRACING_ENABLED": "false"},
+    "all": {**STACKS["on"], "OTEL_TRACES_SAMPLER_ARG": "1"},
+    "console": {**STACKS["on"], "OBS_CONSOLE_ENABLED": "true"},
 }
 
 

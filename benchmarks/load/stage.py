@@ -20,10 +20,11 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.process import ServerProcess
 from tests.servers.redis import RedisServer
 
-# What is compared, by name: the flags of divan_obs_asgi.
+# What is compared, by name: the flags of divan_obs_asgi. The console, which is off by default, is only on for who tries
+# the example.
 STACKS: Mapping[str, Mapping[str, str]] = {
     "off": {"OBS_ENABLED": "false"},
-    "on": {"OBS_TRACING_ENABLED": "true", "OTEL_TRACES_SAMPLER_ARG": "0.1"},
+    "on": {"OBS_TRACING_ENABLED": "true", "OTEL_TRACES_SAMPLER_ARG": "0.1", "OBS_CONSOLE_ENABLED": "false"},
 }
 _ROOT = Path(__file__).parents[2]
 _OURS = ("OBS_", "OTEL_", "LOG_", "HEALTH_", "DATABASE_", "REDIS_", "PROMETHEUS_")
