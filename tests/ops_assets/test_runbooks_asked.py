@@ -80,7 +80,8 @@ def test_the_curl_line_of_a_question_works(shell: Shell, question: Question) -> 
     """It returns 200 and the names that the runbook mentions."""
     assert question.names, "It says nothing of what to look for."
     status, body = shell.run(question.block.code)
-    assert status == 200, body
+    # A check may time out on a busy machine: readiness answers 503 with the same names.
+    assert status == 200 or (status == 503 and "/health/ready" in question.block.code), body
     words = set(words_of(body))
     assert set(question.names) <= words
 
