@@ -106,7 +106,7 @@ def test_series_of_handlers_are_at_zero_when_the_application_has_started() -> No
 
 
 @pytest.mark.slow
-def test_a_million_strange_events_are_one_series() -> None:
+def test_200_000_strange_events_are_one_series() -> None:
     """A client may call its events, and its namespaces, whatever it likes: neither series nor memory grow."""
     metrics = Metrics()
     watch = ServerMetrics(metrics, Names(socketio.AsyncServer()), InternalErrors(lambda component: None))
@@ -118,7 +118,7 @@ def test_a_million_strange_events_are_one_series() -> None:
         return sys.getallocatedblocks()
 
     before = meet(2000)
-    assert meet(1_000_000) - before < 1000
+    assert meet(200_000) - before < 1000
     assert metrics.label_sets()["socketio_events_total"] == 1
     labels = {"namespace": "__unknown__", "event": "__unknown__"}
-    assert metrics.registry.get_sample_value("divan_socketio_events_total", labels) == 1_002_000
+    assert metrics.registry.get_sample_value("divan_socketio_events_total", labels) == 202_000
