@@ -31,10 +31,14 @@ class RouteTraffic:
         self._before: dict[Key, array[float]] | None = None
         self._before_at = 0.0
         self._steps: deque[Step] = deque(maxlen=STEPS)
+        self._added = 0
+        # The rows, and after how many calls of `add` they were made.
+        self._rows: tuple[int, list[RouteRow]] = (-1, [])
 
     def add(self, totals: dict[Key, array[float]], now: float) -> array[float]:
         """Note the present totals; return the differences of all routes together since the last call."""
         everything = array("d", bytes(8 * WIDTH))
+        self._added += 1
         before, self._before = self._before, totals
         began, self._before_at = self._before_at, now
         if before is None:
@@ -60,14 +64,18 @@ class RouteTraffic:
         return everything
 
     def rows(self, now: float) -> list[RouteRow]:
-        """Return the routes of the last five minutes, the busiest first."""
+        """Return the routes of the last five minutes, the busiest first; the same list until the next `add`."""
+        added, rows = self._added, self._rows
+        if rows[0] == added:
+            return rows[1]
         steps = list(self._steps)
         counts: dict[Key, float] = {}
         for _, changed in steps:
             for key, numbers in changed.items():
                 counts[key] = counts.get(key, 0.0) + numbers[0]
         busiest = sorted(counts, key=lambda key: (-counts[key], key))[: self._most]
-        return [_row(key, steps, now) for key in busiest]
+        self._rows = added, [_row(key, steps, now) for key in busiest]
+        return self._rows[1]
 
 
 def _row(key: Key, steps: list[Step], now: float) -> RouteRow:

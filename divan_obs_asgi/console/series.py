@@ -31,6 +31,8 @@ class Series:
     def __init__(self) -> None:
         self._ring = array("d", [math.nan]) * (SERIES * SERIES_STEPS)
         self._steps = 0
+        # The numbers of the header, and after how many steps they were made.
+        self._numbers: tuple[int, dict[str, Number]] = (-1, {})
 
     def add(self, numbers: Sequence[float | None]) -> None:
         """Add the numbers of a step, in the order of `NAMES`."""
@@ -64,9 +66,12 @@ class Series:
         return {name: None if math.isnan(value) else round(value, _DIGITS) for name, value in known}
 
     def numbers(self) -> dict[str, Number]:
-        """Return the numbers of the header."""
-        lines, last = self.lines(), self.last()
-        return {name: {"now": last[name], "line": lines[name]} for name in NUMBERS}
+        """Return the numbers of the header; the same ones until the next step."""
+        steps, known = self._steps, self._numbers
+        if known[0] != steps:
+            lines, last = self.lines(), self.last()
+            known = self._numbers = steps, {name: {"now": last[name], "line": lines[name]} for name in NUMBERS}
+        return known[1]
 
 
 __all__ = ["NAMES", "Series"]

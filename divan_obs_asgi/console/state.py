@@ -58,6 +58,8 @@ class StateBuilder:
         self._monitoring = Monitoring(console.obs)
         self._shared: dict[str, Any] = {}
         self._shared_at = float("-inf")
+        self._merged_for: list[RouteRow] = []
+        self._merged: tuple[float, dict[str, Number], list[RouteRow]] = (float("-inf"), {}, [])
         self._lock = threading.Lock()
         self._turn = 0
 
@@ -105,7 +107,7 @@ class StateBuilder:
         errors = merged_errors(_since(snapshots, "errors", after, lambda row: row["last"]))
         changes = _since(snapshots, "changes", after, lambda row: row["at"])
         workers: list[Worker] = [one["worker"] for one in snapshots]
-        routes = merged_routes([one["routes"] for one in snapshots])
+        numbers, routes = self._merged_parts(snapshots)
         if after is not None:
             requests, errors, changes = (
                 _cut(requests, _REQUESTS_BYTES),
@@ -127,7 +129,7 @@ class StateBuilder:
                 "list": workers[:_MOST_WORKERS],
                 "skipped_files": skipped,
             },
-            "numbers": merged_numbers([one["numbers"] for one in snapshots if one["worker"]["alive"]]),
+            "numbers": numbers,
             "requests": requests[::-1],
             "errors": errors[::-1],
             "routes": routes,
@@ -140,6 +142,15 @@ class StateBuilder:
             "actions": actions,
             "forgotten": _forgotten(snapshots),
         }
+
+    def _merged_parts(self, snapshots: Sequence[Snapshot]) -> tuple[dict[str, Number], list[RouteRow]]:
+        """Return the numbers and routes of all workers; merged once a second, and after a step of this worker."""
+        now, own = self._clock(), snapshots[0]["routes"]
+        if now - self._merged[0] >= _SHARED_S or own is not self._merged_for:
+            self._merged_for = own
+            numbers = merged_numbers([one["numbers"] for one in snapshots if one["worker"]["alive"]])
+            self._merged = now, numbers, merged_routes([one["routes"] for one in snapshots])
+        return self._merged[1:]
 
     def _shared_parts(self) -> dict[str, Any]:
         now = self._clock()
@@ -214,10 +225,13 @@ def _since(snapshots: Sequence[Snapshot], name: str, after: float | None, at: Ca
 
 def _cut(rows: list[R], room: int) -> list[R]:
     """Return the newest rows that fit into so many bytes."""
-    kept = len(rows)
-    while kept and len(orjson.dumps(rows[-kept:])) > room:
-        kept = kept * 3 // 4
-    return rows[-kept:] if kept else []
+    kept = 0
+    for row in reversed(rows):
+        room -= len(orjson.dumps(row)) + 1
+        if room < 0:
+            break
+        kept += 1
+    return rows[len(rows) - kept :]
 
 
 def merged_errors(rows: list[Any]) -> list[Any]:
