@@ -126,7 +126,8 @@ def _lines(trail: Trail) -> list[LineRow]:
 
 def _line(line: bytes) -> LineRow | None:
     try:
-        fields: dict[str, Any] = orjson.loads(line)
+        # The feed has cut the last character off.
+        fields: dict[str, Any] = orjson.loads(line + b"}")
         rest = {key: value for key, value in fields.items() if key not in _OF_EVERY_LINE}
         return {
             "at": datetime.fromisoformat(fields["ts"]).timestamp(),

@@ -142,6 +142,8 @@ class Feed:
     def line(self, record: Record, line: bytes) -> None:
         """Keep a written line of a record."""
         try:
+            # A copy: orjson 3.13 returns bytes in a block that is 13 times as large. A slice is the fastest one.
+            line = line[:-1]
             trail = record.trail
             if trail is None:
                 if len(line) <= SHORT_LINE:
