@@ -90,9 +90,9 @@ class Service(ServerProcess):
         """Return the samples of a name, by the values of their labels in the order of the labels' names."""
         return samples(self.metrics(), name)
 
-    def lines(self) -> list[dict[str, Any]]:
-        """Return the JSON log lines so far."""
-        return [json.loads(line) for line in list(self.output) if line.startswith("{")]
+    def lines(self, since: int = 0) -> list[dict[str, Any]]:
+        """Return the JSON log lines, all or since `output` was so long."""
+        return [json.loads(line) for line in self.output[since:] if line.startswith("{")]
 
     def spans(self) -> list[Span]:
         return self.receiver.spans()
@@ -114,9 +114,11 @@ class Service(ServerProcess):
 
 def samples(page: str, name: str) -> dict[tuple[str, ...], float]:
     """Return the samples of a name on a page of metrics, by the values of their labels in the order of their names."""
+    # To parse the whole page takes the most time of many a test.
+    lines = [line for line in page.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
     return {
         tuple(value for _, value in sorted(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(page)
+        for family in text_string_to_metric_families("".join(f"{line}\n" for line in lines))
         for sample in family.samples
         if sample.name == name
     }

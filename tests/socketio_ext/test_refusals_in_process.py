@@ -6,51 +6,19 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from typing import Any
 
 import httpx
 import pytest
-import socketio
-from engineio import AsyncServer as Engine
 
-import divan_obs_asgi as obs
+from tests.socketio_ext.refusals_in_process import get, refused
 from tests.socketio_ext.sockets import connected, opened, server_of
 from tests.stacks import Observed
-
-PATH = "/socket.io/?EIO=4&transport=polling"
-
-
-def refused(observed: Observed) -> dict[str, float]:
-    samples = observed.samples("divan_socketio_refused_total")
-    return {dict(labels)["reason"]: value for labels, value in samples.items() if value}
-
-
-async def get(observed: Observed, server: Any, sid: str) -> httpx.Response:
-    app = obs.build_stack(socketio.ASGIApp(server), observed.obs)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
-        return await client.get(f"{PATH}&sid={sid}")
 
 
 def line_of(observed: Observed) -> dict[str, Any]:
     (line,) = [line for line in observed.lines() if line.get("route") == "/socket.io"]
     return line
-
-
-@pytest.mark.skipif("not-connected" not in inspect.getsource(Engine), reason="This Engine.IO lets it wait.")
-def test_a_session_that_is_not_open_yet_is_refused() -> None:
-    """A client cannot know its session before."""
-    observed = Observed()
-    server = server_of(observed)
-
-    async def conversation() -> httpx.Response:
-        client = await opened(server)
-        client.socket.connected = False
-        return await get(observed, server, client.eio_sid)
-
-    assert asyncio.run(conversation()).status_code == 400
-    assert refused(observed) == {"handshake_pending": 1}
-    assert line_of(observed)["refused"] == {"handshake_pending": 1}
 
 
 def test_a_poll_that_nothing_is_sent_to_is_refused() -> None:

@@ -28,12 +28,12 @@ function until(what, there, emitter, ...events) {
   });
 }
 
-function managerOf({ client, url, transports, headers, protocol, once }) {
+function managerOf({ client, url, transports, headers, query, protocol, once }) {
   if (!managers.has(client)) {
     const options = { transports, reconnectionDelay: 50, reconnectionDelayMax: 100, timeout: PATIENCE_MS, forceNew: true };
     // A client that is to be refused asks once, so that a test can count.
     if (once) options.reconnection = false;
-    const manager = new Manager(url, { ...options, extraHeaders: headers, autoConnect: false });
+    const manager = new Manager(url, { ...options, query, extraHeaders: headers, autoConnect: false });
     if (protocol) manager.opts.path = `/socket.io/?EIO=${protocol}`;
     managers.set(client, { manager, sockets: new Map() });
   }
@@ -42,6 +42,14 @@ function managerOf({ client, url, transports, headers, protocol, once }) {
 
 const socketOf = ({ client, namespace }) => managers.get(client).sockets.get(namespace);
 const engineOf = ({ client }) => managers.get(client).manager.engine;
+
+/** The address at which the client polls, or would poll if it did not use WebSocket. */
+function pollingUrlOf(wish) {
+  const url = new URL(engineOf(wish).transport.uri());
+  url.protocol = "http:";
+  url.searchParams.set("transport", "polling");
+  return url;
+}
 
 const commands = {
   async connect(wish) {
@@ -64,8 +72,14 @@ const commands = {
       socket.once("connect", resolve);
       socket.once("connect_error", reject);
       socket.connect();
+      // As a proxy does that ends the WebSocket of the upgrade after the probe.
+      if (wish.cutUpgrade) manager.engine.once("upgrading", (transport) => transport.close());
     });
-    if (wish.transports.length > 1)
+    if (wish.cutUpgrade) {
+      await until("the failed upgrade", () => manager.engine.upgrading, manager.engine, "upgradeError");
+      // engine.io-client 6.6 leaves it so, and would neither send nor close any more.
+      manager.engine.upgrading = false;
+    } else if (wish.transports.length > 1)
       await until("the upgrade", () => manager.engine.transport.name === wish.transports.at(-1), manager.engine, "upgrade");
   },
   /** Send a packet of Engine.IO, as it is written. */
@@ -73,6 +87,36 @@ const commands = {
     const { transport } = engineOf(wish);
     if (transport.name === "websocket") transport.ws.send(wish.packet);
     else transport.doWrite(wish.packet, () => {});
+  },
+  /** Send a request by the transport of a polling client, which offers this for its own requests. */
+  async request(wish) {
+    await new Promise((resolve) => {
+      const request = engineOf(wish).transport.request({ method: wish.method });
+      request.on("success", resolve);
+      request.on("error", resolve);
+    });
+  },
+  /** Post with the session of the client what its transport would not post: a body in chunks, or when it uses WebSocket. */
+  async post_beside(wish) {
+    const body = wish.chunked ? new Blob([wish.body]).stream() : wish.body;
+    return (await fetch(pollingUrlOf(wish), { method: "POST", body, duplex: "half" })).status;
+  },
+  /**
+   * Poll with the session of the client while it polls itself. Have the client answer pings late.
+   * The second poll begins with the first answer, when that of the client has been waiting for a while.
+   */
+  async poll_beside(wish) {
+    const engine = engineOf(wish);
+    const url = pollingUrlOf(wish);
+    const write = engine.transport.doWrite.bind(engine.transport);
+    const closed = new Promise((resolve) => engine.once("close", resolve));
+    const answered = new Promise((resolve) => {
+      engine.transport.doWrite = (...args) => setTimeout(() => resolve(write(...args)), wish.late_ms);
+    });
+    if (await Promise.race([answered, closed])) return null;
+    const answer = await (await fetch(url)).text();
+    await closed;
+    return answer;
   },
   /** Emit many times in one go, so that a polling client sends them in one body. */
   async burst(wish) {
