@@ -2,9 +2,9 @@
 Load tests of the reference backend, with the whole stack and without it: python -m benchmarks.load [--short]
 
 Starts PostgreSQL, Redis and an OTLP receiver, then the backend with OBS_ENABLED=false and with everything on but the
-console (every tenth trace is recorded), and runs the k6 scripts of divan_obs_asgi/ops_assets/k6 against each. Fails where a threshold
-is not met; thresholds on latency are not judged while others use more than a quarter of the machine. Everything that it
-starts ends with it.
+console (every tenth trace is recorded), and runs the k6 scripts of divan_obs_asgi/ops_assets/k6 against each. Fails
+where a threshold is not met; thresholds on latency are not judged while others use more than a quarter of the machine.
+Everything that it starts ends with it.
 """
 
 from __future__ import annotations
