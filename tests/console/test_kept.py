@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from divan_obs_asgi.clients.description import Description
 from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.connection.routes import RouteTemplates
 from divan_obs_asgi.console import limits
@@ -111,6 +112,30 @@ def test_the_oldest_go_first_where_the_bytes_are_used_up() -> None:
     assert [entry.number for entry in entries] == sorted(entry.number for entry in entries)
     forgotten = traffic.console.snapshot(traffic.console.collect())["forgotten"]
     assert forgotten["requests"] == 150 - len(entries)
+
+
+def test_a_traced_call_is_described_once() -> None:
+    """For its span; the console takes the description from there. Without a span it asks for one."""
+    traffic = Traffic()
+    record = RequestRecord(http_scope("/"), ROUTES, FAULTS)
+    asked: list[str] = []
+
+    class Span:
+        description = Description("SELECT things", {"db.query.text": "SELECT ?"})
+
+        def finish(self, error: BaseException | None) -> None: ...
+
+    def describe(*arguments: object) -> Description:
+        asked.append("again")
+        return Description("SELECT others", {})
+
+    for span in (Span(), Span(), None):
+        traffic.console.feed.call(record, "sql", describe, None, (), {}, span).finish(None)
+    assert asked == ["again"]
+    assert [(call.name, call.text, call.count) for call in record.trail.calls.values()] == [
+        ("SELECT things", "SELECT ?", 2),
+        ("SELECT others", "", 1),
+    ]
 
 
 def test_a_request_keeps_forty_calls_twenty_lines_and_sixteen_kilobytes() -> None:

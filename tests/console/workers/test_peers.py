@@ -17,9 +17,12 @@ import orjson
 import pytest
 
 from divan_obs_asgi import build_stack
+from divan_obs_asgi.connection.request import RequestRecord
+from divan_obs_asgi.connection.routes import RouteTemplates
 from divan_obs_asgi.console.install import installed
 from divan_obs_asgi.console.state import StateBuilder
 from divan_obs_asgi.console.workers.peers import RingPeers
+from divan_obs_asgi.internal_errors import InternalErrors
 from divan_obs_asgi.middlewares import MetricsMiddleware
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.types import Receive, Scope, Send
@@ -38,6 +41,12 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         raise LookupError("no such room")
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body"})
+
+
+def finished(route: str) -> RequestRecord:
+    record = RequestRecord(http_scope("/"), RouteTemplates(application), InternalErrors(lambda component: None))
+    record.route, record.status, record.outcome = route, 200, "ok"
+    return record
 
 
 class Worker:
@@ -146,6 +155,28 @@ def test_only_changes_are_written(pair: tuple[Worker, Worker]) -> None:
     one.ask("/")
     one.write()
     assert written == ["state", "request", "slow", "state"]
+
+
+def test_a_burst_is_written_in_parts(pair: tuple[Worker, Worker]) -> None:
+    """So many requests a write, the failed ones first; the others follow, and a page with a cursor gets them too."""
+    one, other = pair
+    # No request is among the slowest.
+    other.console.requests.slow_floor_s = 1e9
+    other.ask("/fail")
+    for number in range(24):
+        other.console.feed.finish(finished(f"/r{number}"))
+    cursor = one.state()["cursor"]
+    shown: list[int] = []
+    failed: list[int] = []
+    for _ in range(4):
+        other.peers.write(other.console.collect(), 10)
+        state = one.state(cursor)
+        full = one.state()["requests"]
+        shown.append(len(full))
+        failed.append(sum(row["status"] == 500 for row in full))
+        assert {row["id"] for row in state["requests"]} == {row["id"] for row in full}
+    assert failed == [1] * 4
+    assert shown == [10, 20, 25, 25]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "removed", "directory"])
