@@ -54,8 +54,8 @@ class StateBuilder:
         self._monitoring = Monitoring(console.obs)
         self._shared: dict[str, Any] = {}
         self._shared_at = float("-inf")
-        self._merged_for: list[RouteRow] = []
-        self._merged: tuple[float, dict[str, Number], list[RouteRow]] = (float("-inf"), {}, [])
+        self._merged_tables: list[list[RouteRow]] = []
+        self._merged_routes: list[RouteRow] = []
         self._lock = threading.Lock()
         self._turn = 0
 
@@ -140,13 +140,14 @@ class StateBuilder:
         }
 
     def _merged_parts(self, snapshots: Sequence[Snapshot]) -> tuple[dict[str, Number], list[RouteRow]]:
-        """Return the numbers and routes of all workers; merged once a second, and after a step of this worker."""
-        now, own = self._clock(), snapshots[0]["routes"]
-        if now - self._merged[0] >= _SHARED_S or own is not self._merged_for:
-            self._merged_for = own
-            numbers = merged_numbers([one["numbers"] for one in snapshots if one["worker"]["alive"]])
-            self._merged = now, numbers, merged_routes([one["routes"] for one in snapshots])
-        return self._merged[1:]
+        """Return the numbers and routes of all workers; merged when one of them has made another step."""
+        # The lists themselves, so that a new one does not have the address of one that is gone.
+        tables = [one["routes"] for one in snapshots]
+        before = self._merged_tables
+        if len(tables) != len(before) or any(one is not other for one, other in zip(tables, before, strict=True)):
+            self._merged_tables = tables
+            self._merged_routes = merged_routes(tables)
+        return merged_numbers([one["numbers"] for one in snapshots if one["worker"]["alive"]]), self._merged_routes
 
     def _shared_parts(self) -> dict[str, Any]:
         now = self._clock()
