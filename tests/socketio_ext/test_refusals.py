@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from divan_obs_asgi.socketio_ext.refusals import REASONS
+from tests.pages import Page
 from tests.socketio_ext.javascript_client import JavaScriptClients
 from tests.socketio_ext.refusal_causes import CAUSES, By, Cause, JavaScript, counted
 from tests.socketio_ext.refusals_by_hand import BY_HAND
@@ -17,7 +17,6 @@ from tests.socketio_ext.refusals_in_process import refused
 from tests.socketio_ext.service import Service
 from tests.stacks import Observed
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "socketio.md"
 #: The event may be handled when its request has ended; a packet is for a client that did not ask for it.
 ON_NO_LINE = {"no_handler", "recipient_gone"}
 
@@ -124,7 +123,7 @@ def test_a_client_by_hand_causes_it(reason: str, way: Callable[[Service], None],
 
 
 def test_the_table_has_the_reasons_of_the_code_and_of_the_document() -> None:
-    documented = re.search(r"^## What is refused\n(.*?)^## ", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
+    documented = re.search(r"^## What is refused\n(.*?)^## ", Page("socketio.md").text, re.DOTALL | re.MULTILINE)
     assert documented is not None
     assert list(CAUSES) == list(REASONS) == re.findall(r"^\| `(\w+)` \|", documented[1], re.MULTILINE)
     assert BY_HAND.keys() <= REASONS.keys()
