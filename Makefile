@@ -40,7 +40,7 @@ run: $(VENV)/.run
 	@exec $(BIN)/python -m examples.divan
 
 test: test-setup
-	$(TOX) -e lint,types,docs,growth,matrix,natives-oldest,tracing-oldest,tracing-beside,frameworks-oldest,socketio-oldest $(PY_ENVS)
+	$(TOX) -e lint,types,docs,growth,matrix,natives-oldest,tracing-oldest,frameworks-oldest,socketio-oldest $(PY_ENVS)
 
 test-setup: $(VENV)/.tox
 	@tools/ensure_servers.sh

@@ -57,7 +57,7 @@ def loading() -> Iterator[tuple[subprocess.Popen[str], set[int]]]:
     """Run the command until k6 asks the backend; yields it, and the processes that it has started."""
     with scripts.started([sys.executable, "-c", COMMAND]) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "chat_send_load, stack off\n"
+        assert process.stdout.readline() == "chat_send_load, stack on\n"
         deadline = time.monotonic() + PATIENCE_S
         while until("k6 run" in commands(descendants(process.pid)), deadline):
             pass
