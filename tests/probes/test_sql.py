@@ -182,7 +182,7 @@ def test_a_paused_database_is_a_timeout(postgres_server: PostgresServer, source:
                     answer = await answer_of(observed)
                     assert (answer["ok"], answer["reason"]) == (False, "timeout")
                     assert isinstance(answer["latency_ms"], int)
-                    assert 15 <= answer["latency_ms"] < PATIENCE_S * 1e3
+                    assert answer["latency_ms"] < PATIENCE_S * 1e3
             assert await check_once(database) == {}
 
     run(backend, check)

@@ -18,6 +18,8 @@ from tests.stacks import CORE, Observed, named
 pytestmark = [pytest.mark.slow, pytest.mark.interpreter]
 
 TIMES = 5
+#: The server leaves more or less of its own, as the client leaves before or after a part was sent.
+UNSTEADY = {"left_while_sending"}
 ALONE = [*((one,) for one in CORE), CORE]
 
 
@@ -40,7 +42,9 @@ def left_behind(server: str, stack: Any) -> dict[str, Any]:
     left = garbage_of(server, stack, by_server, TIMES)
     more = {ending: len(found) - by_server[ending] for ending, found in left.items()}
     return {
-        ending: (more[ending], ours(found)) for ending, found in left.items() if ours(found) or more[ending] >= TIMES
+        ending: (more[ending], ours(found))
+        for ending, found in left.items()
+        if ours(found) or (more[ending] >= TIMES and ending not in UNSTEADY)
     }
 
 
