@@ -239,9 +239,9 @@ def test_no_request_waits_for_the_garbage_collector(server: str) -> None:
     with closing(Command(SERVICE, name, "app", *options, env=env)) as command:
         command.start()
         # Under daphne, Twisted and autobahn leave 2,700 objects for these requests, or 3,200: it depends on when their
-        # timers end. There only objects of the library are looked for.
+        # timers end. hypercorn leaves 10,500, and 50 more or less. There only objects of the library are looked for.
         stacks = STACKS[: None if traced else -1]
-        assert asyncio.run(_left_of(Served(command), stacks, counts=name != "daphne")) == {}
+        assert asyncio.run(_left_of(Served(command), stacks, counts=name not in ("daphne", "hypercorn"))) == {}
 
 
 CYCLE = """
