@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,8 +15,8 @@ import divan_obs_asgi as obs
 from divan_obs_asgi.otlp.answers import DROP_REASONS
 from tests.logs.root_logger import root_logger_kept
 from tests.logs.test_line_export import LOGS, log
+from tests.otlp.preloaded import run_preloaded
 from tests.otlp.test_metrics import METRICS, ask, metrics_of, samples, shop
-from tests.patience import PATIENCE_S
 from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.otlp import OtlpReceiver
 from tests.servers.otlp_http import Answer, OtlpHttpReceiver
@@ -159,36 +156,6 @@ def test_what_is_on_the_disk_is_redacted(tmp_path: Path) -> None:
     end(service)
 
 
-# Loaded before the fork, as `gunicorn --preload` does it; each worker serves a request, and the parent afterwards.
-PRELOADED = """
-import io, os, anyio
-import divan_obs_asgi as obs
-from divan_obs_asgi.testing import converse, http_scope
-
-async def app(scope, receive, send):
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body"})
-
-bundle = obs.Observability.from_env(log_stream=io.BytesIO())
-stack = obs.build_stack(app, bundle)
-if os.environ.get("SERVES_BEFORE"):
-    anyio.run(converse, stack, http_scope())
-    bundle.flush()
-children = []
-for _ in range(2):
-    child = os.fork()
-    if child == 0:
-        anyio.run(converse, stack, http_scope())
-        bundle.flush()
-        bundle.exports.pause()
-        os._exit(0)
-    children.append(child)
-for child in children:
-    os.waitpid(child, 0)
-anyio.run(converse, stack, http_scope())
-"""
-
-
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "alone"])
 @pytest.mark.parametrize(
     ("protocol", "serves_before"),
@@ -202,21 +169,12 @@ def test_every_worker_of_a_preloaded_application_exports_its_own(
     receiver: Any = OtlpReceiver() if protocol == "grpc" else OtlpHttpReceiver()
     with receiver:
         environ = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("OTEL_")},
             **BOTH,
             f"{OTLP}_PROTOCOL": protocol,
             f"{OTLP}_ENDPOINT": f"http://127.0.0.1:{receiver.port}",
-            "SERVES_BEFORE": "1" if serves_before else "",
             **({"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)} if shared else {}),
         }
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", PRELOADED],
-            env=environ,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S * 2,
-        )
-        assert done.returncode == 0, done.stderr
+        run_preloaded(environ, serves_before=serves_before)
         expected = 3 + serves_before
         ids = Counter(_request_id(record) for record in records_of(receiver))
         assert (len(ids), set(ids.values())) == (expected, {1})

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
@@ -19,6 +16,7 @@ import divan_obs_asgi as obs
 from divan_obs_asgi.otlp.answers import DROP_REASONS
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
+from tests.otlp.preloaded import run_preloaded
 from tests.servers.otlp import OtlpReceiver
 from tests.servers.process import free_port
 from tests.stacks import Observed
@@ -206,42 +204,9 @@ def test_the_end_of_the_lifespan_waits_only_for_its_timeout(listener: socket.soc
     assert service.lost("shutdown") == 4
 
 
-# Loaded before the fork, as `gunicorn --preload` does it; each worker serves a request, and the parent afterwards.
-PRELOADED = """
-import io, os, sys, anyio
-import divan_obs_asgi as obs
-from divan_obs_asgi.testing import converse, http_scope
-
-async def app(scope, receive, send):
-    await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body"})
-
-bundle = obs.Observability.from_env(log_stream=io.BytesIO())
-stack = obs.build_stack(app, bundle)
-children = []
-for _ in range(2):
-    child = os.fork()
-    if child == 0:
-        anyio.run(converse, stack, http_scope())
-        bundle.flush()
-        os._exit(0)
-    children.append(child)
-for child in children:
-    os.waitpid(child, 0)
-anyio.run(converse, stack, http_scope())
-"""
-
-
 def test_every_worker_of_a_preloaded_application_exports_its_own_spans(otlp_receiver: OtlpReceiver) -> None:
     """Each worker creates its own thread and connection, and exports its queue at the end."""
-    environ = {
-        **os.environ,
-        "OBS_TRACING_ENABLED": "true",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"grpc://127.0.0.1:{otlp_receiver.port}",
-    }
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PRELOADED], env=environ, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
+    endpoint = f"grpc://127.0.0.1:{otlp_receiver.port}"
+    run_preloaded({"OBS_TRACING_ENABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
     spans = otlp_receiver.wait_for(3)
     assert len({span.trace_id for span in spans}) == len(spans) == 3
