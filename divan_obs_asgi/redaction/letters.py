@@ -134,9 +134,9 @@ def plain(text: str) -> str:
         text = _COMMANDS.sub("", text)
     if ("%22" in text or "%27" in text) and _STRUCTURE.search(text):
         text = _STRUCTURE_ESCAPE.sub(_character, text)
-    if ("%" in text or "\\" in text or "&" in text) and _ESCAPED.search(text):
-        text = _ESCAPED.sub(_letter, text)
     if "%" in text or "\\" in text or "&" in text:
+        if _ESCAPED.search(text):
+            text = _ESCAPED.sub(_letter, text)
         text = decoded_keys(text)
     return text
 

@@ -136,7 +136,6 @@ def _phrases(text: str) -> list[str]:
 
 
 # Scripts whose words follow one another without a blank: a key ends in such a word.
-# Scripts whose words follow one another without a blank: a key ends in such a word.
 _IS_JOINED = re.compile("[\u0e00-\u0e7f\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
 _IS_FOREIGN: Final = re.compile("[\u0370-\u1fff\u3040-\ud7ff\uf900-\ufaff\ufb1d-\ufdff\ufe70-\ufefc\uff66-\uffdc]")
 _SEPARATORS = re.compile("[ _+-]")

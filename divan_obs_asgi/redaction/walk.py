@@ -45,6 +45,7 @@ ID = re.compile(
     r"|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
 )
 _LISTS = (list, tuple, Set, deque)
+_BYTES = (bytes, bytearray, memoryview)
 _AS_TEXT = (
     datetime.date,
     datetime.time,
@@ -129,12 +130,11 @@ class Walk:
             return self._number(value)
         if isinstance(value, enum.Enum):
             return self.value(value.value, depth)
-        if isinstance(value, str):
-            return self.text(str.__str__(value))
-        if isinstance(value, (bytes, bytearray, memoryview)):
-            return self._bytes(value)
-        if isinstance(value, _AS_TEXT):
-            return self.text(str(value))
+        text = _text_of(value)
+        if text is not None:
+            return self.text(text)
+        if isinstance(value, _BYTES):
+            return f"{_CUT}{len(bytes(value))} bytes]"
         if depth <= 0:
             return f"{_CUT}depth]"
         if self._left <= 0:
@@ -264,13 +264,6 @@ class Walk:
         redacted = self._plain(text)
         return int(value) if redacted == text and -_EXACT < value < _EXACT else redacted
 
-    def _bytes(self, value: bytes | bytearray | memoryview) -> str:
-        data = bytes(value)
-        try:
-            return self.text(data.decode())
-        except UnicodeDecodeError:
-            return f"{_CUT}{len(data)} bytes]"
-
     def _name(self, key: object) -> str:
         if type(key) is str:
             name = self._plain(key)
@@ -300,16 +293,16 @@ class Walk:
 
 
 def _text_of(value: object) -> str | None:
-    """Return the text by which a value is shown, and None if it is shown otherwise."""
+    """Return the text as which a value is shown, and None if it is shown otherwise."""
     if type(value) is str:
         return value
     if isinstance(value, enum.Enum):
         return _text_of(value.value)
     if isinstance(value, str):
         return str.__str__(value)
-    if isinstance(value, (bytes, bytearray)):
+    if isinstance(value, _BYTES):
         try:
-            return value.decode()
+            return bytes(value).decode()
         except UnicodeDecodeError:
             return None
     return str(value) if isinstance(value, _AS_TEXT) else None
