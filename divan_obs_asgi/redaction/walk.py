@@ -210,9 +210,9 @@ class Walk:
                 break
             # What becomes a text counts as one, as it does if the result is redacted again.
             text = _text_of(item)
-            if type(item) is list and len(item) == 2 and depth > 1 and (key := _text_of(item[0])) is not None:
+            if type(item) is list and len(item) == 2 and depth > 1 and _text_of(item[0]) is not None:
                 # JSON has no tuples, so this may be a pair: [["authorization", "..."]]
-                kept.append(self._pair(key, item[1], depth - 1))
+                kept.append(self._pair(item[0], item[1], depth - 1))
             elif text is not None and before is not None and is_value_of(before, text):
                 kept.append(self.value(self._field(before, text), depth - 1))
             else:
@@ -229,9 +229,10 @@ class Walk:
     def _is_measured(self) -> bool:
         return isinstance(self._key, str) and is_measure_name(self._key)
 
-    def _pair(self, key: str | bytes, item: object, depth: int) -> JSON:
+    def _pair(self, key: object, item: object, depth: int) -> JSON:
         """Redact an ASGI header or a line of a form: the first item may be the key of the second one."""
-        name = self._name(key)
+        text = _text_of(key)
+        name = self._name(key if text is None else text)
         return [name, self.value(self._field(name, item), depth - 1)]
 
     def _exception(self, error: BaseException, depth: int) -> JSON:
@@ -312,7 +313,7 @@ def _is_pair(value: object) -> TypeGuard[Sequence[Any]]:
     """Return whether a sequence is a key with its value, and not a list of two names."""
     if not isinstance(value, (list, tuple)) or len(value) != 2:
         return False
-    return isinstance(value[0], bytes) or (isinstance(value, tuple) and isinstance(value[0], str))
+    return isinstance(value[0], bytes) or (isinstance(value, tuple) and _text_of(value[0]) is not None)
 
 
 def _left_out(value: Iterable[object], kept: int) -> str:

@@ -314,7 +314,10 @@ def test_an_iterator_is_not_consumed() -> None:
 def test_of_two_items_both_may_be_shown_as_text(name: object, secret: object) -> None:
     """A name and its value in a list, or a pair in a list of pairs: UUIDs, bytes, paths and enums are texts there."""
     assert POLICY.redact([1, name, secret]) == [1, "authorization", "[redacted:credential]"]
-    assert POLICY.redact([[name, secret]]) == [["authorization", "[redacted:credential]"]]
+    pair = ["authorization", "[redacted:credential]"]
+    assert POLICY.redact([[name, secret]]) == [pair]
+    assert POLICY.redact([(name, secret)]) == [pair]
+    assert POLICY.redact((name, secret)) == pair
 
 
 # --- idempotent
