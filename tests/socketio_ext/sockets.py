@@ -30,6 +30,8 @@ class Client:
         self.environ = {} if environ is None else environ
         self.socket = server.eio.sockets[self.eio_sid] = AsyncSocket(server.eio, self.eio_sid)
         self.socket.connected = True
+        # It is never pinged, so that it cannot be late, however long a busy machine takes.
+        self.socket.last_ping = None
 
     async def open(self) -> None:
         await self.server.eio.handlers["connect"](self.eio_sid, self.environ)
