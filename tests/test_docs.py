@@ -217,6 +217,7 @@ def test_the_examples_of_a_document_run(document: str, monkeypatch: pytest.Monke
             exec(code, shown)
 
 
+@pytest.mark.slow
 def test_the_documented_tests_pass() -> None:
     """docs/testing.md can be copied into a test file."""
     shown: dict[str, Any] = {}
@@ -317,6 +318,7 @@ def test_the_documented_command_prints_what_is_shown() -> None:
     assert redacted(f"{example[1]}\n") == f"{example[2]}\n"
 
 
+@pytest.mark.slow
 def test_the_documented_redactions_happen() -> None:
     """The examples of docs/redaction.md run one after the other, and their assertions hold."""
     shown: dict[str, object] = {}
@@ -373,6 +375,7 @@ def test_every_marker_is_documented() -> None:
     assert sorted(name for name in names if f"`{name}`" not in documented) == []
 
 
+@pytest.mark.slow
 def test_the_documented_score_is_the_present_one() -> None:
     """The figures in docs/redaction.md are those of the present corpus."""
     assert blocks("redaction.md", "text")[-1].splitlines() == list(score.summary())

@@ -49,11 +49,13 @@ def test_the_import_alone_loads_nothing() -> None:
     assert loaded("import divan_obs_asgi", [*ALWAYS_ABSENT, *PROBES, *heavy]) == []
 
 
+@pytest.mark.slow
 def test_init_loads_no_part_that_is_off() -> None:
     """With the default flags neither OpenTelemetry nor a probe that nobody registers is loaded."""
     assert loaded(INIT, [*ALWAYS_ABSENT, *PROBES, "opentelemetry"]) == []
 
 
+@pytest.mark.slow
 def test_the_names_that_handlers_call_are_loaded_by_init() -> None:
     """No request waits for the import of `obs.span` or `obs.fail`."""
     names = "obs.span, obs.traced, obs.background, obs.operation, obs.fail, obs.carry, obs.CarryingExecutor, obs.logger"

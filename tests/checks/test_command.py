@@ -116,6 +116,7 @@ def test_broken_checks_are_status_two(text: str, told: str, tmp_path: Path, monk
     assert "hunter2" not in result.output
 
 
+@pytest.mark.slow
 def test_the_command_reads_the_environment_of_its_process(tmp_path: Path) -> None:
     """With no extra installed, too; what a health check starts has none of it loaded."""
     done = run(cwd=tmp_path, environ=WEAK)

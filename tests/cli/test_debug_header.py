@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import httpx
+import pytest
 
 from divan_obs_asgi.connection.debug_header import DebugKey
 from tests.servers.command import Command, until
@@ -18,6 +19,8 @@ import logging
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+
+import pytest
 
 import divan_obs_asgi as obs
 
@@ -49,12 +52,14 @@ def test_the_command_prints_a_header() -> None:
     assert DebugKey(KEY).verifies(value.encode())
 
 
+@pytest.mark.slow
 def test_without_a_key_the_command_says_so() -> None:
     done = debug_header()
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "Error: OBS_DEBUG_KEY is not set; expected the key of the service.\n"
 
 
+@pytest.mark.slow
 def test_a_served_request_is_debugged() -> None:
     """uvicorn's own command, and the header that the command has printed."""
     name, value = debug_header(OBS_DEBUG_KEY=KEY).stdout.rstrip("\n").split(": ")

@@ -236,6 +236,7 @@ def test_it_moves_with_the_prefix() -> None:
     assert state["actions"][0]["path"] == "/internal/ops/loggers"
 
 
+@pytest.mark.slow
 def test_with_the_flag_off_none_of_it_is_imported() -> None:
     """And with it on, it is."""
     code = (

@@ -127,6 +127,7 @@ HOSTILE = (
 )
 
 
+@pytest.mark.slow
 @given(st.one_of(st.text(), st.sampled_from(HOSTILE), st.text(alphabet=st.characters(codec=None))))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example("\ud800")

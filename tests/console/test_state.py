@@ -205,6 +205,7 @@ def test_an_unknown_request_is_forgotten() -> None:
     anyio.run(main)
 
 
+@pytest.mark.slow
 def test_an_answer_with_a_cursor_is_small() -> None:
     """However many routes, errors and requests are new."""
     routes = [Route(f"/r{number}/{'x' * 80}", fine) for number in range(400)]

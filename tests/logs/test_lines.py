@@ -779,6 +779,7 @@ def shared() -> App:
     return App()
 
 
+@pytest.mark.slow
 @given(message=st.text(st.characters()), arguments=st.lists(JSON, max_size=3), extra=st.dictionaries(st.text(), JSON))
 @example(message="%", arguments=[None], extra={})
 @example(message="%s" * 3, arguments=["\udcff"] * 3, extra={"\udcff": "\ud800"})

@@ -96,6 +96,7 @@ def test_a_named_logger_is_kept_with_those_below_it() -> None:
     assert kept == {"httpcore", "httpcore.http11"}
 
 
+@pytest.mark.slow
 def test_wrap_takes_its_callers_package_for_the_applications(tmp_path: Path) -> None:
     """Installed in site-packages, as by `pip install .`."""
     package = tmp_path / "site-packages" / "installed_shop"

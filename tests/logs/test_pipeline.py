@@ -41,6 +41,7 @@ async def ask(app: ASGIApp, times: int) -> None:
         await converse(app, http_scope())
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from([200, 404, 500, 503]), min_size=10, max_size=40))
 def test_an_error_is_never_sampled(statuses: list[int]) -> None:
     """Whatever the load, every failed request has its line, which stands for itself alone."""

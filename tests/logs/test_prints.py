@@ -35,6 +35,7 @@ def run(program: str, *, bundle: str = "None", **flags: str) -> tuple[list[dict[
     return lines, "".join(line for line in out if not line.startswith("{")), done.stderr
 
 
+@pytest.mark.slow
 def test_a_print_is_a_line() -> None:
     """Redacted, like any other."""
     lines, out, errors = run(
@@ -49,12 +50,14 @@ def test_a_print_is_a_line() -> None:
     assert (out, errors) == ("", "")
 
 
+@pytest.mark.slow
 def test_without_the_flag_nothing_is_touched() -> None:
     """The streams are the process's own."""
     lines, out, errors = run("assert before == (sys.stdout, sys.stderr); print('hello')", LOG_PRINTS="false")
     assert (lines, out, errors) == ([], "hello\n", "")
 
 
+@pytest.mark.slow
 def test_a_line_waits_for_its_end() -> None:
     """However many calls it takes, for each thread by itself; the end of the process is an end."""
     lines, _, _ = run(
@@ -66,12 +69,14 @@ def test_a_line_waits_for_its_end() -> None:
     assert [line["msg"] for line in lines] == ["other", "abc", "d", "e"]
 
 
+@pytest.mark.slow
 def test_a_line_without_an_end_is_written_in_pieces() -> None:
     """A progress bar may never have one."""
     lines, _, _ = run("for _ in range(3): print('x' * 5000, end='')")
     assert len(lines) == 2
 
 
+@pytest.mark.slow
 def test_the_beginning_of_a_line_stays_in_the_parent() -> None:
     """A forked child would write it once more."""
     lines, _, _ = run(
@@ -98,6 +103,7 @@ def test_bytes_and_descriptors_are_left_alone() -> None:
     assert [line["msg"] for line in lines] == ["no bytes"]
 
 
+@pytest.mark.slow
 def test_a_traceback_that_is_printed() -> None:
     """Each of its lines, redacted; none is on standard error."""
     lines, _, errors = run("try: raise LookupError('ada@example.org')\nexcept LookupError: traceback.print_exc()")
@@ -106,6 +112,7 @@ def test_a_traceback_that_is_printed() -> None:
     assert errors == ""
 
 
+@pytest.mark.slow
 def test_a_handler_that_prints_does_not_go_in_a_circle() -> None:
     """A `StreamHandler` at the root logger writes its copy once."""
     lines, _, _ = run(
@@ -114,6 +121,7 @@ def test_a_handler_that_prints_does_not_go_in_a_circle() -> None:
     assert sorted((line["msg"], line["logger"]) for line in lines) == [("hello", "shop"), ("hello", "stdout")]
 
 
+@pytest.mark.slow
 def test_a_rule_that_prints_does_not_go_in_a_circle() -> None:
     """What is printed while a line is made is left out."""
     lines, _, errors = run(
@@ -125,6 +133,7 @@ def test_a_rule_that_prints_does_not_go_in_a_circle() -> None:
     assert errors == ""
 
 
+@pytest.mark.slow
 def test_a_stream_that_prints_does_not_go_in_a_circle() -> None:
     """Each line that it writes would make another one."""
     lines, _, _ = run(
@@ -136,6 +145,7 @@ def test_a_stream_that_prints_does_not_go_in_a_circle() -> None:
     assert [line["msg"] for line in lines] == ["hello"]
 
 
+@pytest.mark.slow
 def test_a_stream_without_bytes_does_not_go_in_a_circle() -> None:
     """As under a test runner: standard output takes text only."""
     _, out, _ = run(
@@ -146,6 +156,7 @@ def test_a_stream_without_bytes_does_not_go_in_a_circle() -> None:
     assert out == "1\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["INFO", "WARNING"])
 def test_the_level_decides(level: str) -> None:
     """As for other lines."""
@@ -153,6 +164,7 @@ def test_the_level_decides(level: str) -> None:
     assert [line["msg"] for line in lines] == (["hello", "sorry"] if level == "INFO" else ["sorry"])
 
 
+@pytest.mark.slow
 def test_a_warning_needs_no_flag() -> None:
     """It is a line of its own."""
     lines, _, errors = run("warnings.warn('ada@example.org')", LOG_PRINTS="false")

@@ -184,6 +184,7 @@ def test_a_websocket_is_asked_again() -> None:
 # What a reader restores.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize(("rate", "budget"), [(0.1, 1), (0.1, 50), (0.5, 300)])
 def test_counts_are_restored_from_a_sampled_run(rate: float, budget: int, seed: int) -> None:

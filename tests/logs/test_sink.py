@@ -577,6 +577,7 @@ s.close()
     assert sorted(lines[100:]) == ["child 0", "child 1", "parent after"]
 
 
+@pytest.mark.slow
 def test_the_lines_of_several_processes_are_not_mixed() -> None:
     """A server's workers write to one pipe; where it is full, a write is taken in pieces that others come between."""
     script = """

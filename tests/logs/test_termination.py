@@ -41,6 +41,7 @@ def _handler_as_it_was() -> Iterator[None]:
     signal.signal(signal.SIGTERM, before)
 
 
+@pytest.mark.slow
 def test_a_process_without_another_handler_ends_by_the_signal() -> None:
     """Its parent sees the signal, as without us; its lines are there."""
     assert run("take_over(); end()") == (-signal.SIGTERM, ["one"])
@@ -72,12 +73,14 @@ os._exit(0)
     assert run(script) == (0, ["one", "draining 0", "draining 1", "draining 2"])
 
 
+@pytest.mark.slow
 def test_a_process_that_ignores_the_signal_keeps_running() -> None:
     """Nothing is set up for it."""
     script = "signal.signal(signal.SIGTERM, signal.SIG_IGN); take_over(); end(); logging.warning('two')"
     assert run(script) == (0, ["one", "two"])
 
 
+@pytest.mark.slow
 def test_a_signal_in_the_middle_of_logging() -> None:
     """The handler may come between any two steps of a `put` or a `flush` of its own thread."""
     script = """

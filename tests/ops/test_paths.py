@@ -98,6 +98,7 @@ def test_the_token_opens_one_spelling(given: tuple[str, bytes]) -> None:
     assert ask(raw, bearer()).status == 404, raw
 
 
+@pytest.mark.slow
 @given(
     GUARDED_SPELLED,
     st.sampled_from(["/api", "/api/", "/v1/api", "/"]),

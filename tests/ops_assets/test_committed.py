@@ -45,6 +45,7 @@ def test_the_yaml_of_the_rules_has_the_generated_values() -> None:
     assert yaml.safe_load(files(parameters)["prometheus/rules-phase8.yml"]) == rules(parameters).written(parameters)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", [rules_package, dashboards_package], ids=["rules", "dashboards"])
 def test_no_source_names_a_metric_by_a_literal(package: ModuleType) -> None:
     """It refers to the catalogue, so a renamed family is a type error."""

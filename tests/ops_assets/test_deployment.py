@@ -111,6 +111,7 @@ def operator_says(*objects: Any) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_the_operator_accepts_its_objects(assets_folder: Path) -> None:
     """They fit the schema of the operator, which rejects an incomplete object."""
     names = ("servicemonitor", "prometheusrule")

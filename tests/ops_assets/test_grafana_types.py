@@ -57,6 +57,7 @@ def compiled(folder: Path, *boards: Json) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parameters", PARAMETERS.values(), ids=PARAMETERS)
 def test_every_dashboard_fits_the_types(parameters: Parameters, folder: Path) -> None:
     """This includes panels with the options of their type, queries, annotations and variables."""
@@ -79,6 +80,7 @@ FAULTS: list[tuple[Callable[[Json], object], str]] = [
 ]
 
 
+@pytest.mark.slow
 def test_an_invalid_property_is_found(folder: Path) -> None:
     """The compiler finds an unknown or wrongly typed property at each depth."""
     wrong = []

@@ -86,6 +86,7 @@ def test_the_curl_line_of_a_question_works(shell: Shell, question: Question) -> 
     assert set(question.names) <= words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ACTIONS)
 def test_the_curl_line_of_an_action_works(shell: Shell, command: str) -> None:
     """Code blocks outside the questions work too."""

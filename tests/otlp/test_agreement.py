@@ -165,6 +165,7 @@ FAILING = [Asked("/users/{id}", "GET", 200, end, True, (10, 20), n) for n, end i
 
 
 # Each example is an export of all series; the sequences are long instead.
+@pytest.mark.slow
 @settings(max_examples=30)
 @example(FAILING)
 @given(st.lists(asked, min_size=1, max_size=10))

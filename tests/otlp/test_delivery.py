@@ -53,6 +53,7 @@ def results() -> st.SearchStrategy[Result]:
     return st.one_of(http, grpc, rejected, st.just(DELIVERED), st.just(Result("failed", "unknown")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_disk", [False, True])
 @settings(deadline=None, max_examples=50)
 @given(data=st.data())

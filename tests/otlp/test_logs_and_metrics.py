@@ -60,6 +60,7 @@ def serve(observed: Observed, times: int) -> None:
     anyio.run(ask, obs.build_stack(shop, observed.obs), times)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scope", ["general", "of the signal"])
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
 def test_tls_with_certificates_on_both_sides(protocol: str, scope: str, certificates: Certificates) -> None:
@@ -156,6 +157,7 @@ def test_what_is_on_the_disk_is_redacted(tmp_path: Path) -> None:
     end(service)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "alone"])
 @pytest.mark.parametrize(
     ("protocol", "serves_before"),

@@ -204,6 +204,7 @@ def test_workers_export_their_sum_once(preference: str, tmp_path: Path) -> None:
         assert len(ids) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preference", ["cumulative", "delta"])
 def test_two_workers_of_a_server_count_every_request_once(preference: str, tmp_path: Path) -> None:
     """What has arrived when the server has ended has all requests of both workers."""

@@ -180,6 +180,7 @@ while (stored := spool.oldest()) is not None:
 """
 
 
+@pytest.mark.slow
 def test_workers_that_share_a_directory_send_nothing_twice(tmp_path: Path) -> None:
     """Three processes take each batch of a dead one exactly once."""
     spooling = Spooling(tmp_path)

@@ -242,6 +242,7 @@ def test_postgresql_works_in_the_same_way(postgres_server: PostgresServer, appli
     assert report.checks["migrations"]["version"] == applied
 
 
+@pytest.mark.slow
 def test_a_stopped_database_is_refused(postgres_server: PostgresServer) -> None:
     """The response does not claim that the schema is old."""
 

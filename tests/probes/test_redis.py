@@ -59,6 +59,7 @@ def test_a_redis_that_answers_is_up(redis_server: RedisServer, backend: str) -> 
     assert 0.0 < observed.value("divan_redis_latency_seconds_sum") < PATIENCE_S
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", LOOPS)
 def test_a_stopped_redis_is_refused_until_it_is_back(redis_server: RedisServer, backend: str) -> None:
     """With the same client and its connections."""

@@ -78,6 +78,7 @@ def test_a_long_key_is_read_at_its_end(size: int) -> None:
     assert POLICY.redact_field("a" * size + "_password", "plain7") == "[redacted:credential]"
 
 
+@pytest.mark.slow
 def test_the_policy_remembers_a_bounded_number_of_keys() -> None:
     """Data used as keys does not fill the memory, and is judged all the same."""
     policy = RedactionPolicy()

@@ -52,6 +52,7 @@ def test_the_number_of_lines_stays(lines: list[str]) -> None:
     assert redacted(text).count("\n") == len(lines)
 
 
+@pytest.mark.slow
 @given(st.lists(texts_with_a_secret(), min_size=1, max_size=4))
 def test_no_secret_of_any_line_survives(planted: list[Planted]) -> None:
     """Whatever the other lines are."""
@@ -231,6 +232,7 @@ def test_bytes_that_are_no_text_are_replaced() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_process_filters_a_pipe() -> None:
     """`python -m divan_obs_asgi redact` is the same command, without the package's script."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("OBS_")}
@@ -247,6 +249,7 @@ def test_the_process_filters_a_pipe() -> None:
     assert done.stderr == b""
 
 
+@pytest.mark.slow
 def test_a_reader_that_stops_early_is_not_an_error(tmp_path: Path) -> None:
     """`divan-obs redact big.log | head` ends in order."""
     log = tmp_path / "big.log"

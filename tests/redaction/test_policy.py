@@ -270,6 +270,7 @@ def test_nothing_under_a_sensitive_key_is_looked_at(make: Any) -> None:
     assert shown.startswith("[redacted:")
 
 
+@pytest.mark.slow
 @given(JSON_LIKE)
 def test_any_value_becomes_strict_json(value: object) -> None:
     """No constant, no surrogate and no type that a reader does not know."""
@@ -291,6 +292,7 @@ def test_a_value_that_is_not_a_text_is_not_an_error(value: Any) -> None:
 # --- pure
 
 
+@pytest.mark.slow
 @given(JSON_LIKE.filter(lambda value: value == copy.deepcopy(value)))
 def test_the_input_is_left_as_it_is(value: Any) -> None:
     """What is logged is still used by the application."""
@@ -323,6 +325,7 @@ def test_of_two_items_both_may_be_shown_as_text(name: object, secret: object) ->
 # --- idempotent
 
 
+@pytest.mark.slow
 @given(nested_with_a_secret())
 def test_redacting_twice_changes_nothing_more(planted: Planted) -> None:
     """A value may pass through two sinks."""
@@ -330,6 +333,7 @@ def test_redacting_twice_changes_nothing_more(planted: Planted) -> None:
     assert POLICY.redact(once) == once
 
 
+@pytest.mark.slow
 @given(JSON_LIKE)
 def test_redacting_any_value_twice_changes_nothing_more(value: object) -> None:
     """Also cut texts, and markers of unknown types."""
@@ -355,6 +359,7 @@ def test_a_text_that_was_cut_is_not_cut_again(text: str, size: int) -> None:
 # --- bounded
 
 
+@pytest.mark.slow
 @given(JSON_LIKE)
 def test_the_result_has_bounds(value: object) -> None:
     """A line has a length that a collector takes, whatever is logged."""
@@ -415,6 +420,7 @@ def test_a_long_traceback_keeps_its_end(frames: int, limit: int) -> None:
         assert shown.endswith('")\nLookupError: no tea')
 
 
+@pytest.mark.slow
 @given(st.integers(0, 300), texts_with_a_secret())
 def test_no_secret_survives_in_a_traceback(lines: int, planted: Planted) -> None:
     """Wherever it is cut."""
@@ -453,6 +459,7 @@ def test_a_record_that_cannot_be_read_is_replaced() -> None:
 # --- tight
 
 
+@pytest.mark.slow
 @given(nested_with_a_secret())
 def test_a_secret_never_survives(planted: Planted) -> None:
     """Wherever it stands, under whatever key and in whatever encoding."""
@@ -460,6 +467,7 @@ def test_a_secret_never_survives(planted: Planted) -> None:
     assert_no_secret([shown, json.dumps(shown)], {planted.secret.kind: planted.secret.text})
 
 
+@pytest.mark.slow
 @given(texts_with_a_secret(), st.text(string.ascii_letters + " .,\n", max_size=30))
 def test_a_secret_never_survives_in_a_text(planted: Planted, before: str) -> None:
     """Whatever is said in front of it, in a text as well as in an exception."""
@@ -491,6 +499,7 @@ def test_a_keys_case_does_not_matter(key: str) -> None:
     assert_no_secret(POLICY.redact({key: "mine7"}), ["mine7"])
 
 
+@pytest.mark.slow
 @given(JSON_LIKE)
 @example({"a": ["x"]})
 def test_a_value_without_secrets_is_the_same_each_time(value: object) -> None:

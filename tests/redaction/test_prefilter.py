@@ -33,6 +33,7 @@ def overlooked(text: str) -> list[str]:
     return [f"{name}: {text!r}" for rule, own in enumerate(RULES) if rule not in asked for _, _, name in own.find(view)]
 
 
+@pytest.mark.slow
 def test_no_secret_of_the_corpus_is_without_its_sign() -> None:
     """A rule is only called for texts with its sign, so its secrets must have it."""
     assert [miss for text in TEXTS for miss in overlooked(text)] == []

@@ -74,6 +74,7 @@ NAMES = ["loc", "field", "param", "pointer", "property", "name", "instancePath",
 INPUTS = ["input", "value", "rejected_value", "rejectedValue", "actual", "received", "got", "instance", "data", "ctx"]
 
 
+@pytest.mark.slow
 @example(place="password", name="name", key="value", others={}, first=False)
 @given(
     place=st.sampled_from(PLACES),

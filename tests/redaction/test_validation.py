@@ -215,6 +215,7 @@ def server() -> Iterator[Uvicorn]:
         server.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/request", "/response", "/inside"])
 def test_an_uncaught_validation_error_never_shows_the_input(path: str, server: Uvicorn) -> None:
     """Under the real command, on all of its output: the line of the request, uvicorn's own, and the answer."""

@@ -37,6 +37,7 @@ def frozen(lifespan: str, **env: str) -> list[int]:
         return [int(httpx.get(command.url, timeout=PATIENCE_S).text) for _ in range(2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lifespan", ["on", "off"])
 def test_what_was_made_at_start_up_is_frozen_once(lifespan: str) -> None:
     """At the end of the start-up, or at the first request where the server has no lifespan."""
@@ -46,6 +47,7 @@ def test_what_was_made_at_start_up_is_frozen_once(lifespan: str) -> None:
     assert second <= first
 
 
+@pytest.mark.slow
 def test_by_default_nothing_is_frozen() -> None:
     """A frozen cycle is never freed, so an application has to ask for it."""
     assert frozen("on") == [0, 0]

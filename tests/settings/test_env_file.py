@@ -103,6 +103,7 @@ def test_without_python_dotenv_the_error_says_what_to_install(path: Path, monkey
         Settings.from_env({"OBS_ENV_FILE": str(path)})
 
 
+@pytest.mark.slow
 def test_a_service_reads_its_file(path: Path) -> None:
     """By uvicorn's own command: one that is good, and one that is not."""
     path.write_text("OBS_SERVICE_NAME=shop\n")

@@ -15,7 +15,7 @@ import pytest
 from tests.garbage import ENDINGS, LAST, PATIENCE_S, ask, request, upgraded
 from tests.servers.command import Command
 
-pytestmark = [pytest.mark.slow]
+pytestmark = [pytest.mark.long]
 
 TIMES = 5
 SERVERS = {

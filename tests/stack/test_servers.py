@@ -39,6 +39,7 @@ PING = b"*1\r\n$4\r\nPING\r\n"
 SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 
 
+@pytest.mark.slow
 def test_redis_answers_again_after_a_crash(redis_server: RedisServer) -> None:
     """A test may kill the server in the middle and have it back on the same port."""
     url = redis_server.url
@@ -62,6 +63,7 @@ def test_redis_listens_on_the_loopback_interface_only(redis_server: RedisServer)
         socket.create_connection(("127.0.0.2", redis_server.port), timeout=PATIENCE_S)
 
 
+@pytest.mark.slow
 def test_postgres_answers_again_after_a_stop_and_after_a_crash(postgres_server: PostgresServer) -> None:
     """A test may stop or kill the server in the middle and have it back on the same port."""
     postgres_server.stop()

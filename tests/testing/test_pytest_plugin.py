@@ -10,7 +10,7 @@ import pytest
 
 pytest_plugins = ["pytester"]
 # Each is a whole run of pytest.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 SHOP = """
 import logging

@@ -63,6 +63,7 @@ def test_any_secret_is_found(secret: str, way: Callable[[str], Any]) -> None:
         assert_no_secret(way(secret), [secret])
 
 
+@pytest.mark.slow
 @given(texts_with_a_secret() | nested_with_a_secret())
 def test_the_strategies_secrets_are_there(planted: Planted) -> None:
     """A value of the strategies holds its secret, so that a test with them can fail."""
@@ -115,6 +116,7 @@ def test_what_cannot_be_looked_into_is_a_mistake() -> None:
         assert_no_secret([object()], ["secret"])
 
 
+@pytest.mark.slow
 def test_the_helpers_need_no_hypothesis() -> None:
     """Only who imports the strategies needs it."""
     code = "import sys; sys.modules['hypothesis'] = None; import divan_obs_asgi.testing"

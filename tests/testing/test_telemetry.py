@@ -66,6 +66,7 @@ with root_logger_kept():
     application = shop(OBS_SERVICE_NAME="of-the-module")
 
 
+@pytest.mark.slow
 def test_a_request_by_the_test_client(telemetry: Telemetry) -> None:
     """The application runs in a thread; request, lines and metrics are there when the client has its response."""
     assert TestClient(application).get("/users/7").text == "hello"

@@ -107,6 +107,7 @@ def chat() -> tuple[ObservedAsyncServer, obs.types.ASGIApp]:
     return server, obs.wrap(socketio.ASGIApp(server), bundle)
 
 
+@pytest.mark.slow
 def test_events_of_a_served_application(telemetry: Telemetry) -> None:
     """python-socketio's own client: connect, an event that is acknowledged, one that fails, disconnect."""
     server, app = chat()

@@ -118,6 +118,7 @@ def test_the_value_in_a_mount_is_not_told() -> None:
     ]
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(TENANT, min_size=1, max_size=8), min_size=2, max_size=5))
 def test_no_value_of_a_mount_is_ever_told(tenants: list[str]) -> None:
     """Whoever asks, and whoever has asked before, there is one name."""

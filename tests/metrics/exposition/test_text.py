@@ -72,6 +72,7 @@ def filled(steps: list[tuple[str, tuple[str, str], float, float, bool]], created
     return metrics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("created", [False, True])
 @given(STEPS)
 @example([])
@@ -90,6 +91,7 @@ def test_it_writes_what_prometheus_client_writes(
         assert metrics.render(Format.OPENMETRICS) == openmetrics(metrics.registry)
 
 
+@pytest.mark.slow
 @given(STEPS)
 def test_its_openmetrics_can_be_read(steps: list[tuple[str, tuple[str, str], float, float, bool]]) -> None:
     """By prometheus_client's own strict parser."""

@@ -76,6 +76,7 @@ def test_nothing_is_lost_with_a_worker(tmp_path: Path) -> None:
     assert samples(one, "divan_chat_send_total", "divan_socketio_clients", "divan_jobs_last") == values
 
 
+@pytest.mark.slow
 def test_restarts_leave_no_files(tmp_path: Path) -> None:
     """A hundred workers, one after the other: one archive and the last one's file; and it has all their counts."""
     for _ in range(100):
@@ -191,6 +192,7 @@ def test_a_newer_version_of_the_service_has_its_own_families(tmp_path: Path) -> 
     assert b"\ndivan_sizes_count 1.0\n" in page(worker(tmp_path))
 
 
+@pytest.mark.slow
 def test_series_of_dead_workers_are_limited(tmp_path: Path) -> None:
     """A hundred workers that each had other label sets leave as many as one may have, and all the counts."""
     for number in range(100):

@@ -102,6 +102,7 @@ def test_a_kill_during_archiving_loses_nothing(tmp_path: Path, step: int) -> Non
     assert [kind for kind in files(tmp_path) if not kind.endswith(".new")] == ["archive", "lock", "worker", "worker"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [0, 1, 2])
 def test_a_process_killed_during_archiving_keeps_its_counts(tmp_path: Path, step: int) -> None:
     """A real one, by SIGKILL: what it counted is there, and what it was folding."""
@@ -221,6 +222,7 @@ def test_a_worker_creates_its_missing_file_again(tmp_path: Path, gone: str, capl
     assert [record.getMessage() for record in caplog.records] == [message, message]
 
 
+@pytest.mark.slow
 def test_a_worker_shares_its_counts_when_the_directory_is_back(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -63,6 +63,7 @@ _HALVES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=3, max_
 _HIDDEN = _HALVES.map(lambda half: f"§9{half}" * 2)
 
 
+@pytest.mark.slow
 @given(
     st.fixed_dictionaries(dict.fromkeys(sorted(SECRETS), _HIDDEN)),
     st.sampled_from(["{}", "redis://divan:{}@cache:6379/0", "https://s3.example.org/?token={}", "Bearer {}"]),

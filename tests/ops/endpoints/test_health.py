@@ -207,6 +207,7 @@ def test_the_page_shows_the_holder_of_the_token_more() -> None:
     assert b"reason: refused" in page
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(
         st.text(max_size=20) | st.just("<script>"),
