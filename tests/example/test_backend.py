@@ -27,7 +27,19 @@ from examples.divan.auth import Tokens
 from examples.divan.listen import listen
 from examples.divan.presence import Presence
 from examples.divan.storage import redis_of
-from tests.example.service import ADMIN, Clock, Listener, befriend, enter, running, say, served, sign_in, started
+from tests.example.service import (
+    ADMIN,
+    Clock,
+    Listener,
+    befriend,
+    enter,
+    readiness,
+    running,
+    say,
+    served,
+    sign_in,
+    started,
+)
 from tests.patience import PATIENCE_S
 from tests.servers.promtool import complaints
 
@@ -312,7 +324,7 @@ async def test_listen_prints_what_is_said(embedded: dict[str, str], capsys: pyte
 async def test_the_backend_reports_that_it_is_ready(divan: httpx.AsyncClient, environ: dict[str, str]) -> None:
     """Readiness has both stores, each by its name, and the migrations, in the shape that the specification gives."""
     sql = "postgres" if environ.get("DATABASE_URL", "").startswith("postgres") else "sqlite"
-    ready = await divan.get("/health/ready")
+    ready = await readiness(divan)
     assert ready.status_code == 200
     checks = ready.json()["checks"]
     assert ready.json() == {"status": "ok", "checks": checks}
@@ -334,7 +346,7 @@ async def test_the_backend_reports_that_it_is_ready(divan: httpx.AsyncClient, en
 async def test_the_backend_is_not_ready_for_a_later_release(embedded: dict[str, str]) -> None:
     """A database that lacks a migration which the code needs takes the backend out of service."""
     async with running({**embedded, "HEALTH_MIN_MIGRATION": "0009"}) as divan:
-        ready = await divan.get("/health/ready")
+        ready = await readiness(divan, "migrations")
     assert ready.status_code == 503
     assert ready.json()["checks"]["migrations"] == {"ok": False, "version": "0008"}
 

@@ -13,7 +13,7 @@ from examples.divan.chat import page_of, store_message
 from examples.divan.migrations import MIGRATIONS, migrate
 from examples.divan.storage import database_of, number_of, redis_of
 from examples.divan.unavailable import STORE_ERRORS
-from tests.example.service import domain_series, running, sign_in
+from tests.example.service import domain_series, readiness, running, sign_in
 from tests.servers.postgres import PostgresServer
 
 KEYS = {"sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT", "postgresql": "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"}
@@ -60,7 +60,7 @@ async def test_a_database_of_the_first_release_comes_up(environ: dict[str, str])
             assert [(message["id"], message["text"]) for message in page["messages"]] == [(1, "Long ago")]
             assert (await divan.get("/rooms/lobby/messages", headers=bob)).status_code == 403
             assert (await divan.post("/invites", json={"to": "ada"}, headers=bob)).status_code in (200, 201)
-            ready = (await divan.get("/health/ready")).json()
+            ready = (await readiness(divan)).json()
             assert ready["checks"]["migrations"] == {"ok": True, "version": "0008"}
 
 
