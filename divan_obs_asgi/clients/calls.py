@@ -104,7 +104,8 @@ def _observers(
         return span, None
     if record.watcher is not None:
         span = record.watcher.call(record, cause, describe, client, args, kwargs, span)
-    return span, record.waited
+    # What a task does after the end of its request is not measured.
+    return span, record.waited if record.outcome is None else None
 
 
 def wrap_async(plain: Any, library: Library, cause: Cause, describe: Describe | None) -> Any:

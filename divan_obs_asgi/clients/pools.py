@@ -46,7 +46,7 @@ async def _awaited(call: Awaitable[Any], attempt: _Attempt) -> Any:
 def _attempt(library: Library, pool: Any, cause: Cause) -> _Attempt | None:
     """Return the attempt that is about to begin; None if nobody observes it."""
     record = current_record.get()
-    waited = None if record is None else record.waited
+    waited = None if record is None or record.outcome is not None else record.waited
     watchers = [one for one in library.pools if one.watches(pool)] if library.pools else ()
     return None if waited is None and not watchers else _Attempt(waited, cause, watchers)
 

@@ -36,6 +36,8 @@ class MeasuredRequest(RequestRecord):
         if self.outcome != "ok" or self.status >= 500 or (self.duration_s > self.slow_s and not self.lingers):
             self.add_detail("waited", shown(self.waited.counts, self.time_by_cause()))
         RequestRecord.call_finishers(self, faults)
+        if self.waited_s is None and "waited" in vars(self):
+            self.waited.forget()
 
     def time_by_cause(self) -> dict[Cause, float]:
         """Return the seconds of each cause, which add up to the duration; for a finished record."""

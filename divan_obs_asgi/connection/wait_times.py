@@ -18,6 +18,10 @@ CAUSES: tuple[Cause, ...] = ("sql", "redis", "http", "pool", "thread", "loop", "
 CALLS: tuple[Cause, ...] = ("sql", "redis", "http")
 # These are shown where they are not zero.
 _RARE: tuple[Cause, ...] = ("pool", "thread")
+# Of one request; more of them are added up at once.
+_MAX_NOTES = 1000
+# What to do, with which argument; the time; what `pauses.total_s` was; seconds for which the loop was held until then.
+_Note: TypeAlias = "tuple[Callable[[WaitTimes, Any], None], Any, float, float, float]"
 
 
 class ThreadCall:
@@ -43,29 +47,28 @@ class WaitTimes:
     began last of those that last then, so that the sum never exceeds the duration of the request. A step of the
     request's own task is a wait too, for the processor. What the garbage collector takes counts for it alone.
 
+    A wait is noted when it happens and added up when somebody asks: most requests are neither slow nor failed.
+
     Args:
         clock: seconds, monotonic.
         since: when the request began; None for now.
         paused_s: what `pauses.total_s` was then.
         holds: what is known about the event loop of the request, if it has one.
         running: whether the request's own task runs at this moment, and has run since it began.
-
-    Attributes:
-        counts: the number of waits of each cause.
-        seconds: the time of each cause.
     """
 
     __slots__ = (
         "_clock",
-        "_from_threads",
+        "_counts",
         "_holds",
+        "_noted",
+        "_notes",
         "_open",
         "_paused_s",
+        "_seconds",
         "_since",
         "_stopped",
         "_thread",
-        "counts",
-        "seconds",
     )
 
     def __init__(
@@ -79,37 +82,24 @@ class WaitTimes:
     ) -> None:
         self._clock = clock
         self._open: list[Cause] = ["cpu"] if running else []
-        self._since = clock() if since is None else since
+        self._since = self._noted = clock() if since is None else since
         self._paused_s = pauses.total_s if paused_s is None else paused_s
         self._holds = holds
         self._thread = get_ident()
         self._stopped = False
-        self._from_threads: deque[tuple[Callable[[Any, float], None], Any, float]] = deque()
-        self.counts: dict[Cause, int] = {}
-        self.seconds: dict[Cause, float] = {}
+        self._notes: deque[_Note] = deque()
+        self._counts: dict[Cause, int] = {}
+        self._seconds: dict[Cause, float] = {}
 
-    # One thread keeps the account. Another one puts what it notes into a queue, with the time, and the first one reads
-    # that before it notes something. A lock would cost more than all the rest, and few requests need it.
+    # Any thread may note something, because `deque.append` is atomic. One thread at a time adds up.
 
     def begin(self, cause: Cause) -> None:
         """Note that a wait begins; `end` must follow."""
-        now = self._clock()
-        if get_ident() != self._thread:
-            self._from_threads.append((self._begin, cause, now))
-            return
-        if self._from_threads:
-            self._read_threads()
-        self._begin(cause, now)
+        self._note(WaitTimes._begin, cause)
 
     def end(self, cause: Cause) -> None:
         """Note that a wait of this cause has ended; does nothing where none has begun."""
-        now = self._clock()
-        if get_ident() != self._thread:
-            self._from_threads.append((self._end, cause, now))
-            return
-        if self._from_threads:
-            self._read_threads()
-        self._end(cause, now)
+        self._note(WaitTimes._end, cause)
 
     def suspend(self) -> None:
         """Note that the request's own task waits from now on."""
@@ -119,28 +109,19 @@ class WaitTimes:
             holds.wanted_from = now
             if not holds.due:
                 holds.schedule(now)
-        if get_ident() != self._thread:
-            self._from_threads.append((self._end, "cpu", now))
-            return
-        if self._from_threads:
-            self._read_threads()
-        self._end("cpu", now)
+        if not self._stopped:
+            self._noted = now
+            # While the task ran it did not wait for the loop.
+            self._notes.append((WaitTimes._end, "cpu", now, pauses.total_s, 0.0))
 
     def resume(self) -> None:
         """Note that the request's own task runs again."""
-        now = self._clock()
-        if get_ident() != self._thread:
-            self._from_threads.append((self._resume, "cpu", now))
-            return
-        if self._from_threads:
-            self._read_threads()
-        self._charge(now)
-        self._open.append("cpu")
+        self._note(WaitTimes._resume, "cpu")
 
     def enter_thread(self) -> ThreadCall:
         """Note that a function of the request has got its thread; pass what this returns to `leave_thread`."""
         call = ThreadCall()
-        self._from_threads.append((self._enter, call, self._clock()))
+        self._note(WaitTimes._enter, call)
         return call
 
     def leave_thread(self, call: ThreadCall, cpu_s: float) -> None:
@@ -151,53 +132,59 @@ class WaitTimes:
             cpu_s: the processor time that it has used. It is taken from the time that has no other cause.
         """
         call.cpu_s = cpu_s
-        self._from_threads.append((self._leave, call, self._clock()))
+        self._note(WaitTimes._leave, call)
 
     def stop(self, at: float | None = None) -> None:
         """The request has ended; what happens later is no longer measured. A wait that lasts then ends with it."""
         now = self._clock() if at is None else at
-        self._read_threads()
-        self._charge(now)
+        self._add_up()
+        self._charge(now, pauses.total_s, self._held(now))
         self._stopped = True
 
-    def _read_threads(self) -> None:
-        waiting = self._from_threads
-        while waiting:
-            note, what, now = waiting.popleft()
-            note(what, now)
+    def forget(self) -> None:
+        """The request has ended, and nobody will ask what it has waited for."""
+        self._stopped = True
+        self._notes.clear()
 
-    def _begin(self, cause: Cause, now: float) -> None:
+    @property
+    def counts(self) -> Mapping[Cause, int]:
+        """The number of waits of each cause."""
+        self._add_up()
+        return self._counts
+
+    @property
+    def seconds(self) -> Mapping[Cause, float]:
+        """The time of each cause."""
+        self._add_up()
+        return self._seconds
+
+    def _note(self, what: Callable[[WaitTimes, Any], None], about: Cause | ThreadCall) -> None:
         if self._stopped:
             return
-        self._charge(now)
+        now = self._clock()
+        holds, notes = self._holds, self._notes
+        # Read here and not by a method: a call would cost as much as all the rest.
+        is_held = holds is not None and (now > holds.late_from or holds.held_to > self._noted)
+        notes.append((what, about, now, pauses.total_s, self._held(now) if is_held else 0.0))
+        self._noted = now
+        if len(notes) >= _MAX_NOTES and get_ident() == self._thread:
+            self._add_up()
+
+    def _held(self, now: float) -> float:
+        return 0.0 if self._holds is None else self._holds.just_before(now, self._noted)
+
+    def _add_up(self) -> None:
+        notes = self._notes
+        while notes:
+            what, about, now, paused_s, held_s = notes.popleft()
+            self._charge(now, paused_s, held_s)
+            what(self, about)
+
+    def _begin(self, cause: Cause) -> None:
         self._open.append(cause)
-        counts = self.counts
-        counts[cause] = counts.get(cause, 0) + 1
+        self._counts[cause] = self._counts.get(cause, 0) + 1
 
-    def _end(self, cause: Cause, now: float) -> None:
-        self._charge(now)
-        opened = self._open
-        if opened and opened[-1] == cause:
-            opened.pop()
-        else:
-            self._close(cause)
-
-    def _resume(self, cause: Cause, now: float) -> None:
-        self._charge(now)
-        self._open.append(cause)
-
-    def _enter(self, call: ThreadCall, now: float) -> None:
-        self._end("thread", now)
-        call.other_s = self.seconds.get("other", 0.0)
-
-    def _leave(self, call: ThreadCall, now: float) -> None:
-        self._charge(now)
-        moved = min(call.cpu_s, self.seconds.get("other", 0.0) - call.other_s)
-        if moved > 0.0 and not self._stopped:
-            self._add("cpu", moved)
-            self._add("other", -moved)
-
-    def _close(self, cause: Cause) -> None:
+    def _end(self, cause: Cause) -> None:
         """Remove the wait of this cause that began last."""
         opened = self._open
         for index in range(len(opened) - 1, -1, -1):
@@ -205,39 +192,39 @@ class WaitTimes:
                 del opened[index]
                 return
 
-    def _charge(self, now: float) -> None:
-        since = self._since
-        lasted = now - since
+    def _resume(self, cause: Cause) -> None:
+        self._open.append(cause)
+
+    def _enter(self, call: ThreadCall) -> None:
+        self._end("thread")
+        call.other_s = self._seconds.get("other", 0.0)
+
+    def _leave(self, call: ThreadCall) -> None:
+        moved = min(call.cpu_s, self._seconds.get("other", 0.0) - call.other_s)
+        if moved > 0.0:
+            self._add("cpu", moved)
+            self._add("other", -moved)
+
+    def _charge(self, now: float, paused_s: float, held_s: float) -> None:
+        """Charge the time since the last note to the wait that began last."""
+        lasted = now - self._since
         if lasted <= 0.0 or self._stopped:
             return
         self._since = now
-        # A request of twenty calls comes here a hundred times, and nearly always nothing else has happened.
-        if pauses.total_s != self._paused_s:
-            lasted -= self._charge_pauses(lasted)
-        cause: Cause = "other"
-        seconds = self.seconds
-        if opened := self._open:
-            cause = opened[-1]
-        holds = self._holds
-        # Read here and not by a method: a call would cost as much as all the rest.
-        if holds is not None and (now > holds.late_from or holds.held_to > since) and "cpu" not in opened:
-            # The task was suspended, and while others held the loop nobody could notice that its wait was over.
-            held = min(holds.just_before(now, since), lasted)
-            if held:
-                self._add("loop", held)
-                lasted -= held
-        seconds[cause] = seconds.get(cause, 0.0) + lasted
-
-    def _charge_pauses(self, lasted: float) -> float:
-        """Charge what the garbage collector took of this time; return it."""
-        paused_s = pauses.total_s
-        in_gc = min(max(0.0, paused_s - self._paused_s), lasted)
-        self._paused_s = paused_s
-        self._add("gc", in_gc)
-        return in_gc
+        if paused_s != self._paused_s:
+            in_gc = min(max(0.0, paused_s - self._paused_s), lasted)
+            self._paused_s = paused_s
+            self._add("gc", in_gc)
+            lasted -= in_gc
+        # The task was suspended, and while others held the loop nobody could notice that its wait was over.
+        if held_s and "cpu" not in self._open:
+            held_s = min(held_s, lasted)
+            self._add("loop", held_s)
+            lasted -= held_s
+        self._add(self._open[-1] if self._open else "other", lasted)
 
     def _add(self, cause: Cause, seconds: float) -> None:
-        self.seconds[cause] = self.seconds.get(cause, 0.0) + seconds
+        self._seconds[cause] = self._seconds.get(cause, 0.0) + seconds
 
     def in_all(self, duration_s: float) -> dict[Cause, float]:
         """Return the seconds of each cause, which add up to the duration; only after `stop`."""

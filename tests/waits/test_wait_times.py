@@ -188,3 +188,15 @@ def test_threads_may_begin_and_end_at_once() -> None:
 
     assert waited.counts["sql"] == 4000
     assert not waited._open
+
+
+def test_a_request_that_nobody_asks_about_keeps_no_notes() -> None:
+    """A request that has ended well, and in time, costs no memory; what its tasks do afterwards is not noted."""
+    waited = WaitTimes(Clock())
+    waited.begin("sql")
+    waited.forget()
+    waited.end("sql")
+    waited.begin("http")
+
+    assert not waited.counts
+    assert not waited.seconds
