@@ -80,6 +80,15 @@ class Channel:
             await self._send(message)
             return
         kind = message["type"]
+        if kind == "websocket.send":
+            # Nothing else than this happens with it, and an emit to a room sends one to each member.
+            try:
+                await self._send(message)
+            except OSError as error:
+                record.hung_up(error)
+                raise
+            record.sent(kind, message)
+            return
         began = self._began
         if kind in _STARTS:
             message = record.with_headers(message)

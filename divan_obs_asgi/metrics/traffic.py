@@ -12,7 +12,7 @@ from divan_obs_asgi.connection.measured import MeasuredRequest
 from divan_obs_asgi.connection.record import Record
 from divan_obs_asgi.connection.request import Direction, RequestRecord
 from divan_obs_asgi.metrics.family import Metric
-from divan_obs_asgi.metrics.fast_counters import FastCounter, child_of, fast_buckets
+from divan_obs_asgi.metrics.fast_counters import child_of, fast_buckets, fast_increment
 from divan_obs_asgi.metrics.limited import LimitedMetric
 from divan_obs_asgi.metrics.request_counters import OTHER, RequestCounter, RequestSeries, request_counter
 from divan_obs_asgi.names import class_name
@@ -158,15 +158,14 @@ class _MessageCounter:
 
     def __init__(self, messages: Counter) -> None:
         self._messages = messages
-        self._counters: dict[Direction, FastCounter] = {}
+        self._counters: dict[Direction, Callable[[float], None]] = {}
 
     def __call__(self, record: RequestRecord, direction: Direction) -> None:
-        counter = self._counters.get(direction)
-        if counter is None:
+        count = self._counters.get(direction)
+        if count is None:
             child = child_of(self._messages, record.route_so_far(), direction)
-            counter = self._counters[direction] = FastCounter(child)
-        counter.value += 1
-        counter.flush()
+            count = self._counters[direction] = fast_increment(child)
+        count(1.0)
 
 
 __all__ = ["HttpTraffic", "Traffic", "WebSocketTraffic", "count_operation", "count_waits"]

@@ -28,13 +28,14 @@ class ObservedEngine(Engine):
     # Under which key Engine.IO has logged a refusal. Its next call makes the response, so no other request is between.
     divan_key = ""
 
-    async def send_packet(self, sid: str, pkt: Any) -> None:
+    # Not async: that would cost one more coroutine per packet, and an emit sends one to each member of a room.
+    def send_packet(self, sid: str, pkt: Any) -> Any:
         """As in Engine.IO, counted; `send` calls it, too."""
         self.divan_watch.packet_out(pkt.data)
         if sid not in self.sockets or self.sockets[sid].closed:
             # Engine.IO logs it, or raises in a task that nobody awaits.
             self.divan_refusals.refuse("recipient_gone", by_client=False)
-        await super().send_packet(sid, pkt)
+        return super().send_packet(sid, pkt)
 
     async def disconnect(self, sid: str | None = None) -> None:
         """As in Engine.IO, which ends a session that breaks the protocol before it responds, perhaps for ever."""

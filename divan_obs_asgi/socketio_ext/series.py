@@ -15,6 +15,7 @@ from divan_obs_asgi.metrics.fast_counters import (
     child_of,
     fast_buckets,
     fast_counter,
+    fast_increment,
 )
 
 
@@ -84,8 +85,8 @@ class NamespaceSeries:
     """The series of one namespace."""
 
     def __init__(self, metrics: Metrics, label: str) -> None:
-        self.emits = metrics.socketio_emits.labels(label)
-        self.recipients = metrics.socketio_emit_recipients.labels(label)
+        self.emit = fast_increment(child_of(metrics.socketio_emits, label))
+        self.recipients = fast_buckets(child_of(metrics.socketio_emit_recipients, label))
         self.delivered = metrics.socketio_pubsub_messages.labels(label, "delivered")
         self.no_member = metrics.socketio_pubsub_messages.labels(label, "no_member")
         self.acks = {state: metrics.socketio_acks.labels(label, state) for state in ("requested", "answered", "late")}

@@ -121,10 +121,16 @@ class ServerMetrics:
         self._safely(self.clients.left, sid, namespace)
 
     def emitted(self, namespace: str) -> None:
-        self._safely(lambda: self.series(namespace).emits.inc())
+        self._safely(self._emitted, namespace)
+
+    def _emitted(self, namespace: str) -> None:
+        self.series(namespace).emit(1.0)
 
     def reached(self, namespace: str, members: int) -> None:
-        self._safely(lambda: self.series(namespace).recipients.observe(members))
+        self._safely(self._reached, namespace, members)
+
+    def _reached(self, namespace: str, members: int) -> None:
+        self.series(namespace).recipients.observe(members)
 
     def heard(self, namespace: str, members: int) -> None:
         """Count an emit of another process."""
