@@ -47,7 +47,6 @@ class Tokens:
 
 
 Issued = Annotated[Tokens, part("tokens")]
-
 router = APIRouter(prefix="/auth", tags=["auth"])
 _bearer = HTTPBearer(auto_error=False, description="The token of POST /auth/demo.")
 

@@ -77,7 +77,6 @@ async def room_with(peer: Peer, name: Caller, database: Database) -> str:
 
 
 RoomWithPeer = Annotated[str, Depends(room_with)]
-
 router = APIRouter(prefix="/chat/{peer}", tags=["chat"])
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from examples.divan.storage import Sql
 
 logger = logging.getLogger(__name__)
-
 _MARKS = "(room TEXT NOT NULL, reader TEXT NOT NULL, message_id BIGINT NOT NULL, PRIMARY KEY (room, reader))"
 # In the order in which they apply; {key} is how the database numbers rows.
 MIGRATIONS: Mapping[str, tuple[str, ...]] = {

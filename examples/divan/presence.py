@@ -87,7 +87,6 @@ class Presence:
 
 Present = Annotated[Presence, part("presence")]
 Metres = Annotated[Radius, Query(description="Metres.")]
-
 router = APIRouter(tags=["presence"])
 
 

@@ -19,7 +19,6 @@ from examples.divan.parts import ROOM_PATTERN, part
 from examples.divan.unavailable import STORE_ERRORS, TRY_AGAIN
 
 logger = logging.getLogger(__name__)
-
 NAMESPACE = "/chat"
 NOT_A_MEMBER = "You are not in this room: POST /rooms/{room}/join first."
 # Seconds to wait for the acknowledgement of an event.

@@ -13,7 +13,6 @@ from examples.divan.realtime import NOT_A_MEMBER, Live
 from examples.divan.storage import Sql
 
 logger = logging.getLogger(__name__)
-
 NO_ROOM = "Unknown room: POST /rooms creates one."
 RoomInPath = Annotated[Room, Path()]
 
@@ -42,7 +41,6 @@ async def room_of_member(room: RoomInPath, name: Caller, database: Database) -> 
 
 
 Joined = Annotated[str, Depends(room_of_member)]
-
 router = APIRouter(prefix="/rooms", tags=["rooms"])
 
 

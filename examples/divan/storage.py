@@ -54,14 +54,15 @@ class Sql(Database):
         # `transaction` of databases 0.9 keeps the connection for ever where BEGIN, COMMIT or ROLLBACK fails, as they do
         # while the server is stopped: after as many failures as the pool has connections, it has none left.
         async with self.connection() as connection:
-            await connection.execute(_BEGIN[self.url.dialect])
+            driver = connection.raw_connection  # These need none of what `databases` does for a statement.
+            await driver.execute(_BEGIN[self.url.dialect])
             try:
                 yield
-                await connection.execute("COMMIT")
+                await driver.execute("COMMIT")
             except BaseException:
                 # If the connection is lost, the server rolls back by itself.
                 with suppress(Exception):
-                    await connection.execute("ROLLBACK")
+                    await driver.execute("ROLLBACK")
                 raise
 
 
@@ -81,7 +82,12 @@ def database_of(environ: Mapping[str, str]) -> Sql:
     wait_s = number_of(environ, "DATABASE_POOL_WAIT_S", 1)
     if url.startswith("sqlite"):
         return Sql(url, 2 * ANSWER_S)  # It has no pool, and waits 5 s for its lock.
-    return Sql(url, wait_s, min_size=1, max_size=size, timeout=CONNECT_S, command_timeout=ANSWER_S)
+    pool = {"min_size": 1, "max_size": size, "timeout": CONNECT_S, "command_timeout": ANSWER_S}
+    return Sql(url, wait_s, **pool, reset=_keep_session)
+
+
+async def _keep_session(connection: object) -> None:
+    """Save asyncpg's query after each use: no statement here changes a session, and asyncpg ends open transactions."""
 
 
 def redis_of(environ: Mapping[str, str]) -> tuple[Redis, Redis]:
