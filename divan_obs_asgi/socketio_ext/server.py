@@ -158,7 +158,7 @@ class ObservedAsyncServer(socketio.AsyncServer):
         # python-socketio refuses a callback that is not callable, or an application's own manager handles it.
         if callable(callback) and self._observed:
             callback = self._timed(callback, namespace or "/")
-        with traces.emitting(event, namespace or "/") if traces is not None and traces.makes_spans else nullcontext():
+        with nullcontext() if traces is None else traces.emitting(event, namespace or "/"):
             await super().emit(
                 event,
                 data,

@@ -18,6 +18,7 @@ QUERY_KEY = "divan_traces"
 CLIENT_KEY = "$trace"
 # Semantic conventions, "Messaging spans".
 _SEND = {"messaging.system": "socketio", "messaging.operation.name": "send", "messaging.operation.type": "send"}
+_NO_SPAN = nullcontext()
 _DELIVER = {**_SEND, "messaging.operation.name": "deliver"}
 
 
@@ -31,7 +32,9 @@ class Traces:
 
     def __init__(self, obs: Observability) -> None:
         from divan_obs_asgi.tracing.propagation.pubsub import current_traceparent, use_traceparent
+        from divan_obs_asgi.tracing.spans.unrecorded import is_own_unrecorded
 
+        self._is_unrecorded = is_own_unrecorded
         self._use_traceparent = use_traceparent
         self._current_traceparent = current_traceparent
         self.makes_spans = obs.settings.socketio.emit_spans
@@ -40,7 +43,9 @@ class Traces:
         self._asking: set[str] = set()
 
     def emitting(self, event: str, namespace: str) -> AbstractContextManager[object]:
-        """Return a span of the current trace for an emit."""
+        """Return a span of the current trace for an emit; by flag, and where that trace is recorded."""
+        if not self.makes_spans or self._is_unrecorded():
+            return _NO_SPAN
         return self._span("socketio emit", **_named(event, namespace), **_SEND)
 
     # Between processes.
@@ -60,7 +65,7 @@ class Traces:
         try:
             with self._use_traceparent(message.get(MESSAGE_KEY)):
                 named = _named(message.get("event"), namespace)
-                with self._span("socketio deliver", **named, **_DELIVER) if self.makes_spans else nullcontext():
+                with self._span("socketio deliver", **named, **_DELIVER) if self.makes_spans else _NO_SPAN:
                     yield
         finally:
             current_record.set(around)
