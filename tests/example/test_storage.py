@@ -80,6 +80,19 @@ async def test_a_full_pool_of_sql_is_a_503(real: dict[str, str]) -> None:
 
 
 @pytest.mark.anyio
+async def test_a_connection_goes_back_to_its_pool_without_a_query(real: dict[str, str]) -> None:
+    """Nothing is sent to PostgreSQL after a statement, but what a task has left open is rolled back."""
+    database, other = database_of({**real, "DATABASE_POOL_SIZE": "1"}), database_of(real)
+    last = "SELECT query || ', ' || state FROM pg_stat_activity WHERE pid = :pid"
+    async with database, other:
+        pid = await database.value("SELECT pg_backend_pid()")
+        assert await other.value(last, pid=pid) == "SELECT pg_backend_pid(), idle"
+        async with database.connection() as connection:
+            await connection.raw_connection.execute("BEGIN")
+        assert await other.value(last, pid=pid) == "ROLLBACK, idle"
+
+
+@pytest.mark.anyio
 async def test_a_full_pool_of_redis_is_a_503(real: dict[str, str]) -> None:
     """The same there; where it is the consumer that waits for events, nobody else waits for it."""
     environ = {**real, "REDIS_POOL_SIZE": "1", "REDIS_POOL_WAIT_S": "0.1", "HEALTH_INTERVAL_S": "3600"}
