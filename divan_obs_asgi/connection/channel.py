@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import Context, ContextVar
 
-from divan_obs_asgi.connection.disconnects import ReceiveAhead, has_left
+from divan_obs_asgi.connection.contexts import run_in
+from divan_obs_asgi.connection.disconnects import Reader, ReceiveAhead, has_left, of_uvicorn, reader_of
 from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.types import Message, Receive, Send
 
@@ -31,6 +32,7 @@ class Channel:
     _body_read = False
     _ending = False
     _looked_at = False
+    _reader: Reader | None = None
 
     def __init__(self, record: RequestRecord, receive: Receive, send: Send, began: Context | None = None) -> None:
         self._record = record
@@ -89,23 +91,28 @@ class Channel:
                 raise
             record.sent(kind, message)
             return
-        began = self._began
+        # No other request begins before the response has ended.
+        began: Context | None = None
         if kind in _STARTS:
             message = record.with_headers(message)
+            self._reader = reader_of(self._receive, self._send)
             self._notice_hang_up()
-            # No other request begins before the response has ended.
-            began = None
-        elif message.get("more_body"):
-            began = None
-        else:
+        elif not message.get("more_body"):
+            began = self._began
             self._ending = True
-            if began is not None:
-                in_server.set(began)
             if record.response_bytes:
                 # The end of a stream: a server without its client accepts every `send`.
                 self._notice_hang_up()
         try:
-            await self._send(message)
+            if began is None:
+                await self._send(message)
+            elif self._reader is of_uvicorn:
+                # What uvicorn begins here inherits nothing of this request: the next request, and the timer of the
+                # connection, which would keep the record and its span until then.
+                await run_in(began, self._send(message))  # type: ignore[arg-type]
+            else:
+                in_server.set(began)
+                await self._send(message)
         except OSError as error:
             record.hung_up(error)
             raise
@@ -114,14 +121,14 @@ class Channel:
                 record.close_refused(message)
             raise
         finally:
-            self._ending = False
-            if began is not None:
-                in_server.set(None)
+            if self._ending:
+                self._ending = False
+                if began is not None and self._reader is not of_uvicorn:
+                    in_server.set(None)
         record.sent(kind, message)
 
     def _notice_hang_up(self) -> None:
         record = self._record
-
         if not record.disconnected and has_left(self._receive, self._send) and record.awaits_response:
             record.hung_up()
 

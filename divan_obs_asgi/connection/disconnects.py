@@ -6,18 +6,21 @@ from asyncio import _get_running_loop
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import anyio
 
 from divan_obs_asgi.connection.timers import call_later, start_task, trio_token
 from divan_obs_asgi.types import Message, Receive, Send
 
+Reader: TypeAlias = Callable[[Any, Any], bool]
+
 # Seconds between two checks: the precision of the time that a client has waited.
 _EVERY_S = 0.1
 
 
-def _of_uvicorn(receive: Any, send: Any) -> bool:
+def of_uvicorn(receive: Any, send: Any) -> bool:
+    """Return whether the client of uvicorn has left."""
     return bool(receive.__self__.disconnected)
 
 
@@ -29,25 +32,31 @@ def _of_hypercorn(receive: Any, send: Any) -> bool:
 
 # The state of these servers' own objects shows whether the client is connected, at no cost and without a `receive`.
 # uvicorn's `receive` would also make it read on from a pipelining client that it holds back.
-_BY_SERVER: dict[tuple[str, str], Callable[[Any, Any], bool]] = {
-    ("uvicorn.", "RequestResponseCycle"): _of_uvicorn,
-    ("uvicorn.", "H2RequestResponseCycle"): _of_uvicorn,
+_BY_SERVER: dict[tuple[str, str], Reader] = {
+    ("uvicorn.", "RequestResponseCycle"): of_uvicorn,
+    ("uvicorn.", "H2RequestResponseCycle"): of_uvicorn,
     ("hypercorn.", "HTTPStream"): _of_hypercorn,
 }
 # A bound, because a test client may make a class for each request.
 _MOST_KINDS = 64
-_known: dict[tuple[type, type], Callable[[Any, Any], bool] | None] = {}
+_known: dict[tuple[type, type], Reader | None] = {}
 
 
-def has_left(receive: Receive, send: Send) -> bool | None:
-    """Return whether the server knows that the client has left; None where only `receive` can show it."""
+def reader_of(receive: Receive, send: Send) -> Reader | None:
+    """Return what reads whether the client has left from the server's state; None where only `receive` can show it."""
     kinds = type(getattr(receive, "__self__", None)), type(getattr(send, "__self__", None))
     try:
-        read = _known[kinds]
+        return _known[kinds]
     except KeyError:
         read = _reader(kinds)
         if len(_known) < _MOST_KINDS:
             _known[kinds] = read
+        return read
+
+
+def has_left(receive: Receive, send: Send) -> bool | None:
+    """Return whether the server knows that the client has left; None where only `receive` can show it."""
+    read = reader_of(receive, send)
     if read is None:
         return None
     try:
@@ -56,7 +65,7 @@ def has_left(receive: Receive, send: Send) -> bool | None:
         return None
 
 
-def _reader(kinds: tuple[type, type]) -> Callable[[Any, Any], bool] | None:
+def _reader(kinds: tuple[type, type]) -> Reader | None:
     for kind in kinds:
         for (package, name), read in _BY_SERVER.items():
             if kind.__name__ == name and kind.__module__.startswith(package):
@@ -207,4 +216,4 @@ class Disconnects:
         return "*" in self.cancelled or route in self.cancelled
 
 
-__all__ = ["Disconnects", "ReceiveAhead", "has_left"]
+__all__ = ["Disconnects", "Reader", "ReceiveAhead", "has_left", "of_uvicorn", "reader_of"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator
-from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any
+from contextvars import copy_context
+from typing import TYPE_CHECKING
 
 from divan_obs_asgi.connection.channel import in_server
+from divan_obs_asgi.connection.contexts import run_in
 from divan_obs_asgi.connection.record import CONTEXT_KEY, RECORD_KEY
 from divan_obs_asgi.exceptions import MiddlewareNotUsed
 from divan_obs_asgi.middlewares.base import RecordMiddleware
@@ -22,8 +22,9 @@ class ContextMiddleware:
 
     uvicorn starts a request from within the previous one of its connection where the body was large or the
     client pipelines. The new task inherits every context variable (Kludex/uvicorn#2912): ids, the current span, fields
-    of the application. uvicorn does this inside its `send` or `receive`, and there this middleware sets a variable. A
-    request that begins with that variable set runs in a copy of the context in which the previous one began.
+    of the application. uvicorn does this inside its `send` or `receive`. Its last `send` of a response therefore runs
+    in a copy of the context in which the request began. In `receive`, and in the `send` of other servers, this
+    middleware sets a variable, and a request that begins with that variable set runs in such a copy.
 
     A request that the application makes within the process, such as by httpx's `ASGITransport`, does not begin inside
     of `send` or `receive`, and keeps its caller's variables.
@@ -44,7 +45,7 @@ class ContextMiddleware:
         began = in_server.get()
         if began is not None:
             clean = began.copy()
-            await _RunIn(clean, clean.run(self.__call__, scope, receive, send))
+            await run_in(clean, clean.run(self.__call__, scope, receive, send))
             return
         if scope["type"] == "websocket":
             # No request follows on its connection (RFC 6455, section 4.1).
@@ -81,32 +82,6 @@ class _Server:
             await self._send(message)
         finally:
             in_server.set(None)
-
-
-class _RunIn:
-    """Awaits a coroutine step by step in another context, in the same task."""
-
-    def __init__(self, context: Context, coroutine: Coroutine[Any, Any, None]) -> None:
-        self._context = context
-        self._coroutine = coroutine
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        resume, value = self._coroutine.send, None
-        argument: Any = value
-        while True:
-            try:
-                awaited = self._context.run(resume, argument)
-            except StopIteration:
-                return
-            finally:
-                # Otherwise a cycle: the traceback of the exception holds this frame, which holds the exception.
-                argument = None
-            try:
-                argument = yield awaited
-                resume = self._coroutine.send
-            except BaseException as error:  # A cancellation, which the coroutine has to get.
-                argument = error
-                resume = self._coroutine.throw
 
 
 __all__ = ["ContextMiddleware"]

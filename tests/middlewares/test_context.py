@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import socket
+import threading
+import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextvars import ContextVar
 
@@ -102,6 +105,24 @@ def test_nothing_that_was_bound_is_seen_by_the_next_request(protocol: str, loop:
     """The user of one request is not the user of the next one of its connection."""
     stack = obs.build_stack(says_who, Observed().obs)
     assert answers(stack, client, protocol, loop) == ["nobody", "nobody"]
+
+
+def test_an_idle_connection_keeps_nothing_of_its_last_request() -> None:
+    """uvicorn's timer of a connection copies the context variables of the request that has just ended."""
+    freed = threading.Event()
+    kept = []
+
+    async def notes_its_record(scope: Scope, receive: Receive, send: Send) -> None:
+        kept.append(weakref.ref(scope["divan_obs_asgi.record"], lambda _: freed.set()))
+        await says_who(scope, receive, send)
+
+    stack = obs.build_stack(notes_its_record, Observed().obs)
+    with serve(stack, lifespan="off", http="httptools", timeout_keep_alive=600) as serving:
+        connection = http.client.HTTPConnection(serving.host, serving.port, timeout=PATIENCE_S)
+        with contextlib.closing(connection):
+            connection.request("GET", "/first")
+            connection.getresponse().read()
+            assert freed.wait(PATIENCE_S)
 
 
 class Looks:
