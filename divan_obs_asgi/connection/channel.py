@@ -96,11 +96,12 @@ class Channel:
         if kind in _STARTS:
             message = record.with_headers(message)
             self._reader = reader_of(self._receive, self._send)
-            self._notice_hang_up()
+            if self._reader is not None:
+                self._notice_hang_up()
         elif not message.get("more_body"):
             began = self._began
             self._ending = True
-            if record.response_bytes:
+            if record.response_bytes and self._reader is not None:
                 # The end of a stream: a server without its client accepts every `send`.
                 self._notice_hang_up()
         try:

@@ -53,6 +53,8 @@ def keep_headers(scope: Scope) -> None:
 def with_lasting_headers(message: Message) -> Message:
     """Return a message whose headers can be read several times: itself, or a copy."""
     given = message.get("headers")
+    if type(given) is list and (not given or type(given[0]) is tuple):
+        return message  # As frameworks send them.
     kept = lasting(given)
     return message if kept is given else {**message, "headers": kept}
 

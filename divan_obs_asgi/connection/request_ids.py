@@ -19,8 +19,9 @@ NewId: TypeAlias = Callable[[], str]
 COMPONENT = "request_id"
 # No spaces, quotes or control characters: a valid id is safe in a log line and in a header.
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
-# The variant bits of RFC 9562, section 4.1: "10" in front of two random bits.
-_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+# RFC 9562, section 4.2: version 4 in the upper half of byte 6. Section 4.1: "10" in front of the random bits of byte 8.
+_VERSION = bytes(0x40 | byte & 0x0F for byte in range(256))
+_VARIANT = bytes(0x80 | byte & 0x3F for byte in range(256))
 
 
 def valid_request_id(value: bytes | None) -> str | None:
@@ -42,9 +43,15 @@ def uuid4() -> str:
 
 def _uuids() -> list[str]:
     """Return many at once: with one system call and one loop each costs a fraction of a single one."""
-    chance, variant = os.urandom(16 * _AT_A_TIME).hex(), _VARIANT
-    each = [chance[start : start + 32] for start in range(0, len(chance), 32)]
-    return [f"{one[:8]}-{one[8:12]}-4{one[13:16]}-{variant[one[16]]}{one[17:20]}-{one[20:]}" for one in each]
+    chance = bytearray(os.urandom(16 * _AT_A_TIME))
+    chance[6::16] = chance[6::16].translate(_VERSION)
+    chance[8::16] = chance[8::16].translate(_VARIANT)
+    # A dash after every second byte, of which each id keeps four.
+    text = chance.hex("-", 2)
+    return [
+        f"{text[at : at + 4]}{text[at + 5 : at + 29]}{text[at + 30 : at + 34]}{text[at + 35 : at + 39]}"
+        for at in range(0, len(text), 40)
+    ]
 
 
 # 30 µs of work at once; larger batches are not cheaper per id.
