@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import accumulate
 
 from divan_obs_asgi.redaction.brackets import Ends
 from divan_obs_asgi.redaction.keys import GLUED_WORDS, KeyIndex, KeyRule, split_words, words
@@ -27,9 +26,6 @@ _ENCODED = (
     (b"%27", b'"""'),
     (b"%20", b"   "),
 )
-# Without these characters in a key or around it, every sensitive key is a sequence of words and a separator.
-_AROUND = b"\"'`\\[] \t-_.0123456789"
-_NO_DIGITS = str.maketrans("", "", "0123456789")
 # Words that a key may add to its sensitive word: `password_2`, `token_value`, `secretRaw`.
 _SUFFIXES = """
     value raw plain text str string data encrypted enc hash hex base64 b64 id new old confirm confirmation again
@@ -57,11 +53,10 @@ class PairRule:
         endings = _endings(rules)
         self.sign = f"{key_sign(rules)}(?:[\"'`\\\\\\[\\] \\t0-9]|%2[027]|%(?:25)?5[bd])*(?:-?[=:>]|%(?:25)?3[ad])"
         suffixes = any_of([suffix[::-1] for suffix in _SUFFIXES.split()])
-        bare = any_of(["".join(words).translate(_NO_DIGITS)[::-1] for words in endings])
-        self._signs = re.compile(f"=(?:{bare}|(?:{suffixes})(?:{bare}))".encode())
         keys = any_of([JOINT.join(words)[::-1] for words in endings])
-        self._key = re.compile(
-            f'=-? {{0,4}}"{{0,12}}(?P<key>(?:(?:{suffixes}|[0-9]{{1,3}})(?:[-_. ]|"{{1,5}})?)?'
+        # Nothing is given back between separator and key, so that a separator without a sensitive key costs little.
+        self._keys = re.compile(
+            f'=-?+ {{0,4}}+"{{0,12}}+(?P<key>(?:(?:{suffixes}|[0-9]{{1,3}})(?:[-_. ]|"{{1,5}})?)?'
             f"(?:{keys})[-_.a-z0-9]{{0,48}})".encode()
         )
 
@@ -72,46 +67,33 @@ class PairRule:
             alike = view.lower
             for code, char in _ENCODED:
                 alike = alike.replace(code, char)
-        alike = alike.translate(_ALIKE)
-        signs = alike.translate(None, _AROUND)[::-1]
-        matches = self._signs.finditer(signs)
+        backwards = alike.translate(_ALIKE)[::-1]
+        matches = self._keys.finditer(backwards)
         first = next(matches, None)
         if first is None:
             return ()
-        size = len(alike)
+        skipped = 0
         # At most half of the rest, so that some places can be examined.
-        wanted = alike.count(b"=")
+        wanted = backwards.count(b"=")
         read = view.takes(wanted, SEPARATOR)
         if read < wanted:
-            size -= len(alike.split(b"=", read)[-1])
-            alike = alike[:size]
-            signs = alike.translate(None, _AROUND)[::-1]
-            places = [match.start() for match in self._signs.finditer(signs)]
+            skipped = len(backwards.rsplit(b"=", read)[0]) + 1
+            places = list(self._keys.finditer(backwards, skipped))
         else:
-            places = [first.start(), *(match.start() for match in matches)]
+            places = [first, *matches]
         # With a budget, the first places of the text are examined. They are the last ones here.
         unread = len(places) - view.takes(len(places))
-        return self._values(view.raw, alike[::-1], signs, places, unread)
+        return self._values(view.raw, places, unread, skipped)
 
-    def _values(self, raw: bytes, backwards: bytes, signs: bytes, places: list[int], unread: int) -> Iterator[Found]:
-        size = len(backwards)
-        # Both have the same separators in the same order; `lengths[n] + n` characters precede the one at `n`.
-        lengths = list(accumulate(map(len, backwards.split(b"="))))
-        passed = counted = 0
+    def _values(self, raw: bytes, places: list[re.Match[bytes]], unread: int, skipped: int) -> Iterator[Found]:
+        size = len(raw)
         ends = Ends()
         known = self._known
         if unread:
-            passed = signs.count(b"=", 0, places[unread - 1])
-            yield size - lengths[passed] - passed, len(raw), UNREAD
-            passed = 0
-        elif size < len(raw):
-            yield size, len(raw), UNREAD
-        for at in places[unread:]:
-            passed += signs.count(b"=", counted, at)
-            counted = at
-            match = self._key.match(backwards, lengths[passed] + passed)
-            if match is None:
-                continue
+            yield size - places[unread - 1].start(), size, UNREAD
+        elif skipped:
+            yield size - skipped, size, UNREAD
+        for match in places[unread:] if unread else places:
             begins, ends_at = match.span("key")
             start, key_start, key_end = size - match.start(), size - ends_at, size - begins
             text = raw[key_start:key_end]
