@@ -36,6 +36,9 @@ _GOES_ON = re.compile(rb"[\w.~+/%=-]*+")
 _END_OF_RUN = re.compile(rb"[\w-]*+")
 # Few other texts contain a prefix of this length.
 _LONG_PREFIX = 5
+# The end of a pattern, if its last character has to be one of these.
+_LAST_CHARACTER = re.compile(r"(?<!\\)(?P<chars>\[(?:\\.|[^\]\\])+\]|\\[dw])(?:\{[1-9][0-9,]*\}|\+)?\Z")
+_GROUP = re.compile(r"\([^()]*\)")
 _FIRST_RUN = re.compile(r"(?P<chars>\[[^\]]+\]|\\w)\{(?P<least>\d+)[^}]*\}(?P<after>.*)")
 _ESCAPED = re.compile(rb"%[0-9A-Fa-f]{2}|\\[nrt]|\\u[0-9a-fA-F]{4}")
 
@@ -177,20 +180,26 @@ class TokenRule:
     def __init__(self, shapes: Iterable[TokenShape] = TOKEN_SHAPES) -> None:
         self._all = tuple(shapes)
         self._shapes: dict[bytes, list[_Compiled]] = {}
+        # For signs that are frequent in other texts: what may be before them.
+        guards: dict[str, list[str]] = {}
         for shape in self._all:
             rest = _Rest(shape.rest)
             before = re.compile(f"(?:{shape.before})\\Z".encode()) if shape.before else None
             for prefix in shape.prefixes:
                 anchor, sign = _non_hex_part(prefix)
                 self._shapes.setdefault(sign, []).append((shape.name, prefix[:anchor].encode(), rest, before))
-        signs = [sign.decode() for sign in self._shapes]
+                guards.setdefault(sign.decode(), []).append(_guard(shape, prefix) if before else "")
         # Letters are frequent, so the search itself skips those that cannot begin a token.
         letters = {
             sign
-            for sign in signs
+            for sign in guards
             if sign[0].isalnum() and all(_begins_with(shape) for shape in self._shapes[sign.encode()])
         }
-        patterns = [any_of(sign for sign in signs if sign not in letters)]
+        patterns = [any_of(sign for sign in guards if sign not in letters and "" in guards[sign])]
+        # Longer signs first: `//0` before `/`.
+        for guarded in sorted(guards, reverse=True):
+            if "" not in guards[guarded]:
+                patterns.append(f"{re.escape(guarded)}(?:{'|'.join(guards[guarded])})")
         for first in sorted({sign[0] for sign in letters}):
             following = any_of(sign[1:] for sign in letters if sign[0] == first and len(sign) > 1)
             optional = "?" if first in letters else ""
@@ -286,6 +295,12 @@ def _sign_of(shape: TokenShape, prefix: str) -> str:
     before = f"(?:{_LOOKS.sub('', shape.before)})" if shape.before and len(prefix) == 1 else ""
     most = 20 if len(prefix) <= 2 else 8 if len(prefix) < _LONG_PREFIX else 0
     return f"{before}{re.escape(prefix)}{chars}{{{min(least, most)}}}"
+
+
+def _guard(shape: TokenShape, prefix: str) -> str:
+    """Return a lookbehind for a prefix, and for the last character of the text before it, if it is one of a few."""
+    last = None if "|" in _GROUP.sub("", shape.before) else _LAST_CHARACTER.search(shape.before)
+    return f"(?<={last['chars'] if last else ''}{re.escape(prefix)})"
 
 
 def _non_hex_part(prefix: str) -> tuple[int, bytes]:

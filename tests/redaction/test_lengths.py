@@ -9,7 +9,8 @@ import pytest
 from divan_obs_asgi.logs import Lines
 from divan_obs_asgi.logs.errors import describe_error
 from divan_obs_asgi.redaction import Limits, RedactionPolicy, TextRule
-from divan_obs_asgi.redaction.view import Found, View
+from divan_obs_asgi.redaction.tokens import TokenRule
+from divan_obs_asgi.redaction.view import Budget, Found, View
 
 LONG = 65_536
 # The limit of a text, and the characters that are read beyond it.
@@ -168,3 +169,10 @@ def test_places_without_secrets_cost_more_than_letters(escape: str) -> None:
     shown = policy.redact_fields({f"f{i}": escape * 150 + str(i) for i in range(20)}, 100_000, policy.line_budget())
     assert "redacted:unread" in str(shown["f19"])
     assert policy.redact_text(escape * 3) == escape * 3
+
+
+def test_ids_of_rooms_use_up_little_of_what_may_be_read() -> None:
+    """A colon is part of a token of Telegram after a digit only."""
+    rooms = " ".join(f"room:{number:08x}-2f0b-4c5e-9a43-c1d7c1d7c1d7" for number in range(40))
+    view = View(f"{rooms} {'ghp_' + 'a1B2c3' * 6}", Budget(8192))
+    assert [name for _, _, name in TokenRule().find(view)] == ["github_token"]
