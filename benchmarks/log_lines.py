@@ -62,11 +62,11 @@ def lines(secrets: bool) -> Iterator[Line]:
         number += 1
 
 
-def texts(secrets: bool, size: int) -> Iterator[list[Line]]:
-    """Yield the lines of one text after the other, each of about `size` characters."""
+def texts(source: Iterator[Line], size: int) -> Iterator[list[Line]]:
+    """Yield the next lines of `source` for one text after the other, each of about `size` characters."""
     chunk: list[Line] = []
     length = 0
-    for line in lines(secrets):
+    for line in source:
         chunk.append(line)
         length += len(line.text) + 1
         if length >= size:
