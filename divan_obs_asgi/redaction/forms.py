@@ -18,7 +18,8 @@ _PART = re.compile(
 _END_OF_PART = re.compile(_LINE + rb"--")
 _TAG = re.compile(rb"<(?:[a-z][\w.-]{0,32}:)?(?P<tag>[a-z][\w.-]{0,64})(?:\s[^<>]{0,512})?>?", re.IGNORECASE)
 _ATTRIBUTE = re.compile(
-    rb"\s(?P<name>name|key|id|type|value)\s?=\s?\\{0,7}[\"'](?P<value>[^\"'\\]*)\\{0,7}[\"']", re.IGNORECASE
+    rb"\s(?P<name>name|key|id|type|value)\s?=\s?(?P<quote>\\{0,7}[\"'])?(?P<value>(?(quote)[^\"'\\]*|[^\s\"'\\<>=`]+))",
+    re.IGNORECASE,
 )
 # The content may be in an element of its own: <param name="password"><value>...</value></param>.
 _CONTENT = re.compile(rb"\s{0,16}(?:<[A-Za-z][\w:.-]{0,32}>\s{0,16})?(?:<!\[CDATA\[)?(?P<value>[^<\]]*[^<\]\s])")

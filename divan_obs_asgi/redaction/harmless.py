@@ -44,7 +44,7 @@ _MEASURES = frozenset(
     percentile percentiles precision pressure price profit progress quantile quantiles
     rate ratio recall rmse rps rss rtt score share shift
     size speed std stddev stdev step steps sum temp temperature time timing took total throughput tps train uptime usage
-    utilization val validation var variance version voltage volume wall weight weights
+    utilization ns us ms sec secs usec msec nsec val validation var variance version voltage volume wall weight weights
     """.split()
 )
 _BEFORE = 40
@@ -145,7 +145,9 @@ def last_word(raw: bytes, begin: int) -> bytes:
     return b"" if match is None else match[1][::-1].lower()
 
 
-_WORD_BACKWARDS = re.compile(rb"[\s:=(\[,~\"']{1,4}(\d{0,2}[A-Za-z]{1,24})(?![A-Za-z0-9])")
+_WORD_BACKWARDS = re.compile(
+    rb"[\s:=(\[,~\"']{0,4}(?:[)\]](?=(?:sun|su|sm|s?ces[mun]?)[(\[])|[\s:=(\[,~\"'])(\d{0,2}[A-Za-z]{1,24})(?![A-Za-z0-9])"
+)
 
 
 def is_difference(raw: bytes, begin: int, end: int) -> bool:

@@ -11,12 +11,13 @@ _NO_SECRET = re.compile(
     rb"""
     \[(?:redacted:[\w -]{1,64}|cut:[\w -]{1,32})\]|\*+|\.{3}|-+|
     \{\{?\s?[\w.]*\s?\}?\}|\$\{?[\w.]+\}?|%[(\w).-]*[sdr]|<[\w .-]*>?|\#\{\w+\}|
+    \((?:sensitive\ value|sensitive|known\ after\ apply)\)|
     (?:self|cls|settings|config|conf|cfg|os|env|environ|args|opts|options|request|process\.env)\.[\w.]+
     """,
     re.VERBOSE | re.DOTALL,
 )
 # First characters of such values that are not letters, and other characters with a meaning of their own there.
-NO_SECRET_BEGINS = b"[*.-{$%<#"
+NO_SECRET_BEGINS = b"[*.-{$%<#("
 WORD = re.compile(rb"[A-Za-z/]+(?:-[a-z]+)?")
 NO_SECRETS = frozenset(
     word.encode()

@@ -56,6 +56,11 @@ _OPENING = {93: b"[", 125: b"{"}
 _FIELDS = re.compile(rb"[A-Za-z_][\w.-]{0,63}\Z")
 # "must be" speaks of a field if its name is quoted: '"age" must be a number'.
 _OF_FIELD = re.compile(rb" must be ")
+# "is not a valid field" speaks of the name of one.
+_OF_NAME = re.compile(
+    rb" is (?:not )?an? (?:in)?valid (?:field|parameter|key|option|attribute|column|property|argument|keyword)\b"
+)
+_ALNUM = re.compile(rb"[A-Za-z0-9\x80-\xff]")
 _TYPES = frozenset(
     b"string number integer undefined null nan boolean object array function symbol bigint int str float none".split()
 )
@@ -81,7 +86,7 @@ def _after_words(raw: bytes) -> Iterator[tuple[int, int]]:
     while (match := _VALUE_AFTER.search(raw, at)) is not None:
         begin = at = match.end()
         end = _end(raw, begin, match["quote"])
-        if raw[begin:end].lower() in _TYPES:
+        if raw[begin:end].lower() in _TYPES or not _ALNUM.search(raw, begin, end):
             continue
         if end > begin and (match["ambiguous"] is None or _JUDGED.match(raw, end + len(match["quote"])) is not None):
             yield begin, end
@@ -91,7 +96,9 @@ def _after_words(raw: bytes) -> Iterator[tuple[int, int]]:
 def _end(raw: bytes, begin: int, quote: bytes) -> int:
     end = begin
     while (end := raw.find(quote, end)) >= 0:
-        if len(quote) > 1 or raw[end - 1 : end] != b"\\" or end == begin:
+        stop = end + len(quote)
+        # A quote before a letter is one of the value: `it's`, `Value{text='...'}`.
+        if (len(quote) > 1 or raw[end - 1 : end] != b"\\" or end == begin) and not raw[stop : stop + 1].isalnum():
             return end
         end += 1
     return len(raw)
@@ -112,8 +119,11 @@ def _before_words(raw: bytes) -> Iterator[tuple[int, int]]:
                 yield begin + 6, raw.find(b"\\u201", begin + 6, end)
             continue
         if last in b"\"'`":
-            begin = _opening(raw, least, end)
-            if begin >= 0 and not (_OF_FIELD.match(raw, end) and _FIELDS.match(raw[begin : end - 1])):
+            begin = opening_quote(raw, least, end)
+            speaks_of_name = (_OF_FIELD.match(raw, end) or _OF_NAME.match(raw, end)) and _FIELDS.match(
+                raw[begin : end - 1]
+            )
+            if begin >= 0 and not speaks_of_name:
                 stop = end - 1
                 while stop > begin and raw[stop - 1] == 92:
                     stop -= 1
@@ -129,7 +139,7 @@ def _before_words(raw: bytes) -> Iterator[tuple[int, int]]:
                 yield begin, end
 
 
-def _opening(raw: bytes, least: int, end: int) -> int:
+def opening_quote(raw: bytes, least: int, end: int) -> int:
     """Return the position after the quote that opens the value which ends here; -1 if there is none."""
     quote = raw[end - 1 : end]
     escapes = len(raw[least : end - 1]) - len(raw[least : end - 1].rstrip(b"\\"))
@@ -144,4 +154,4 @@ def _opening(raw: bytes, least: int, end: int) -> int:
     return -1
 
 
-__all__ = ["QUOTATIONS_SIGN", "find_quotations"]
+__all__ = ["QUOTATIONS_SIGN", "find_quotations", "opening_quote"]

@@ -47,24 +47,25 @@ _INPUT = (
     r"(?:input|(?:raw_?|old_?|new_?|default_?)?value|values|val|default|rejected(?:_?value|_?input)?"
     r"|(?:invalid|attempted|actual)_?value|actual|received|got|instance|data|ctx|context|target)"
 )
-_KEYED = r"\\*[\"']?\s?(?:[:=]|=>)"
+# TOML and HCL align the signs of equality.
+_KEYED = r"\\*[\"']?\s*(?:[:=]|=>)"
 # These mean much else where they are not quoted.
 _QUOTED_INPUT = r"(?:old|new|before|after|given|provided)"
-SIBLINGS_SIGN = rf"(?i)\b{_INPUT}{_KEYED}|[\"']{_QUOTED_INPUT}\\*[\"']\s?(?::|=>)"
+SIBLINGS_SIGN = rf"(?i)\b{_INPUT}{_KEYED}|[\"']{_QUOTED_INPUT}\\*[\"']\s*(?::|=>)"
 _INPUT_KEY = re.compile(
-    rf"(?<![a-z0-9-])(?P<key>{_INPUT}|(?<=[\"']){_QUOTED_INPUT}(?=[\\\"']))\\{{0,7}}[\"']?\s?(?:=>|[:=])\s{{0,8}}".encode(),
+    rf"(?<![a-z0-9-])(?P<key>{_INPUT}|(?<=[\"']){_QUOTED_INPUT}(?=[\\\"']))\\{{0,7}}[\"']?\s{{0,16}}(?:=>|[:=])\s{{0,8}}".encode(),
     re.IGNORECASE,
 )
 _PLACE_KEY = re.compile(
     rb"(?<![a-z0-9-])(?P<key>loc|field(?:_?name)?|param(?:eter)?|(?:json_?|document_?|instance_?|property_?|data_?|schema_?)?path"
-    rb"|pointer|property(?:_?name)?|name|key|id|header|attribute)\\{0,7}[\"']?\s?(?:=>|[:=])\s{0,8}"
+    rb"|pointer|property(?:_?name)?|name|key|id|header|attribute)\\{0,7}[\"']?\s{0,16}(?:=>|[:=])\s{0,8}"
     rb"(?P<list>[\[(]\s{0,32})?[bu]?(?P<quote>\\{0,7}[\"'])?"
     rb"(?P<name>(?(quote)[^\"'\\\n]{1,128}|[\w.$/#-]{1,64}))(?P<more>(?(list)[^\])\n]{0,128}))",
     re.IGNORECASE,
 )
 _MESSAGE_KEY = re.compile(
     rb"(?<![a-z0-9-])(?:msg|messages?|errors?|(?:error|default|interpolated)_?message|detail|title|reason|constraints|keyword"
-    rb"|validator|schemaPath|code)\\{0,7}[\"']?\s?(?:=>|[:=])",
+    rb"|validator|schemaPath|code)\\{0,7}[\"']?\s{0,16}(?:=>|[:=])",
     re.IGNORECASE,
 )
 _BRACKETS = re.compile(rb"[{}()]|<(?![-=<])|(?<![-=>])>")

@@ -10,8 +10,10 @@ from divan_obs_asgi.redaction.entries import EntryRule
 from divan_obs_asgi.redaction.forms import FormRule
 from divan_obs_asgi.redaction.keys import KeyIndex, KeyRule
 from divan_obs_asgi.redaction.letters import DISGUISE_SIGN, UNSEEN, plain
+from divan_obs_asgi.redaction.mentions import MentionRule
 from divan_obs_asgi.redaction.pairs import PairRule
 from divan_obs_asgi.redaction.prefilter import Prefilter
+from divan_obs_asgi.redaction.rows import RowRule
 from divan_obs_asgi.redaction.siblings import SiblingRule
 from divan_obs_asgi.redaction.tokens import TokenRule, TokenShape
 from divan_obs_asgi.redaction.view import UNREAD, Budget, Found, View
@@ -66,7 +68,14 @@ class TextRules:
         if shapes:
             rules.insert(0, TokenRule(shapes))
         if key_rules:
-            rules[:0] = [PairRule(keys, key_rules), EntryRule(keys, key_rules), FormRule(keys), SiblingRule(keys)]
+            rules[:0] = [
+                PairRule(keys, key_rules),
+                EntryRule(keys, key_rules),
+                FormRule(keys),
+                SiblingRule(keys),
+                RowRule(keys),
+                MentionRule(keys, key_rules),
+            ]
         self._finders = [rule.find for rule in rules]
         self._prefilter = Prefilter([*(rule.sign for rule in rules), DISGUISE_SIGN])
 

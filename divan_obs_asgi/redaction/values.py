@@ -28,12 +28,13 @@ from divan_obs_asgi.redaction.placeholders import (
 )
 
 _OPENING = re.compile(
-    rb"[=>]{0,2}[ \t]{0,8}(?:\r?\n[ \t]{0,16}){0,2}(?:[bBrRuUfF]{1,2}(?=['\"]))?(?P<quote>(?:\\{0,7}[\"'`])|%22|%27)?"
+    rb"[=>]{0,2}[ \t]{0,8}(?:\r?\n[ \t]{0,16}){0,2}"
+    rb"(?:[bBrRuUfFnNeE]{1,2}(?=['\"]))?(?P<quote>(?:\\{0,7}[\"'`])|%22|%27)?"
 )
 # The first characters before a value, apart from one blank. Any other character begins the value itself.
 _OPENS = b" =>\t\r\n\\\"'`%"
-# Python's prefixes of a quote.
-_PREFIXES = b"bBrRuUfF"
+# Prefixes of a quote in Python and SQL.
+_PREFIXES = b"bBrRuUfFnNeE"
 _BEHIND_PREFIX = frozenset(bytes([char]) for char in _PREFIXES + b"\"'")
 _BARE = re.compile(rb"[^\s&,;)\]}>\"'<|`]+")
 _LINE = re.compile(rb"(?i:digest|oauth|signature|aws4-hmac-sha256)\s[^\r\n]+|[^\r\n\"']*[^\s\"']")
@@ -60,13 +61,15 @@ _MEMBER = re.compile(rb"[A-Za-z_]{1,64}(?![\w.!#$%&*+/=-])")
 _BLOCK = re.compile(rb"[|>][-+]?[0-9]?[ \t]{0,8}(?:\r?\n|\\n)[ \t]{1,32}")
 _ESCAPED_LINE = re.compile(rb"(?:\\r)?\\n[ \t]{1,32}")
 _SPECIAL = b"|>\\[{("
+# The name of a test after its result: "--- PASS: TestLogin (0.00s)".
+_TEST = re.compile(rb"(?:Test[A-Z_]|tests?[_/.])\w")
 _CALL = re.compile(rb"[A-Za-z_][\w.]{0,63}[(\[]")
 _AMOUNT = re.compile(rb"\d+(?:\.\d+)?\s?(?:[kKmMgG]i?)?[bB](?:ytes?)?\b|\d+ (?:chars|characters|items|lines|parts)\b")
 # Their values do not end at the next blank.
 SENTENCES = frozenset({BODY, PERSON, PHONE, POSITION, ADDRESS, BIRTH_DATE, NATIONAL_ID})
 # Values inside something: Rust, Haskell and Swift; Go; PHP's var_dump; YAML's tags and anchors.
 _WRAPPER = re.compile(
-    rb"(?:(?:Some|Just|Ok|Optional|Secret|Value|String|Text|Right)[( ]\s?|\[\]string\{|string\(\d{1,6}\) "
+    rb"(?:(?:Some|Just|Ok|Optional|Secret|Value|String|Text|Right)[( ]\s{0,24}|\[\]string\{|string\(\d{1,6}\) "
     rb"|!!?[A-Za-z]{1,16} |&\w{1,32} )(?=[^\s*])"
 )
 _WRAPS = b"SJOVTRs[!&"
@@ -99,7 +102,13 @@ def value_of(raw: bytes, start: int, key_start: int, key: Key, glued: bool, ends
         # Of "<password>".
         if raw[key_start - 1 : key_start] not in (b"<", b":"):
             return None
-        return unless_placeholder(raw, run_at(_IN_TAGS, raw, start, ends))
+        inside = run_at(_IN_TAGS, raw, start, ends)
+        # "AUTH <password> called without any": words behind a word in brackets, without a closing tag.
+        if inside is not None and inside[1] == len(raw) and raw.startswith(b" ", start):
+            return None
+        return unless_placeholder(raw, inside)
+    # LDIF: two colons before base64 (RFC 2849).
+    start += raw.startswith(b": ", start)
     begin = start + raw.startswith(b" ", start)
     if begin == len(raw):
         return None
@@ -138,6 +147,8 @@ def value_of(raw: bytes, start: int, key_start: int, key: Key, glued: bool, ends
     if key.header:
         return unless_placeholder(raw, run_at(_LINE, raw, begin, ends))
     word = WORD.match(raw, begin)
+    if first in b"Tt" and raw[key_start:start] == b"PASS:" and _TEST.match(raw, begin):
+        return None
     if (
         first in NO_SECRET_BEGINS
         if word is None

@@ -30,6 +30,11 @@ lat=3.2ms
 lat: 3.2 ms
 lat=45us p99=3ms
 avg lat=0.32s
+latency (ms): 12.3456, 45.6789
+percentiles [usec] 50.0000, 99.0000
+~ password = (sensitive value)
+"password" is not a valid field
+expected token "}" but got ")"
 geo=eu-west
 geo: us-east-1
 {'email': ['Not a valid email address.']}

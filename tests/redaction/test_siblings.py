@@ -145,6 +145,12 @@ def test_other_objects_stay(value: object) -> None:
         'User {{ password: Some("{}") }}',
         'http.Header{{"Authorization":[]string{{"{}"}}}}',
         "password: !!str {}",
+        'HeaderName("x-api-key"), Value("{}")',
+        'set {{\n  name  = "db.password"\n  value = "{}"\n}}',
+        'password: Some(\n        "{}",\n    ),',
+        "<input value={} type=password>",
+        "userPassword:: {}",
+        "exec p @password=N'{}'",
     ],
 )
 def test_an_entry_is_found_in_any_notation(text: str) -> None:
