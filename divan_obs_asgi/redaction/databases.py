@@ -72,10 +72,27 @@ _VALUES = re.compile(
     rb"(?=\) (?:already exists|is not present|is still|conflicts with)|\)\.(?:\n|\\+n|\Z)|\Z)"
     rb"|Failing row contains \((?P<row>.*?)(?=\)\.(?:\n|\\+n|\Z)|\Z)"
     rb"|invalid input (?:syntax|value) for [^:\n]{1,64}: \\*\"(?P<input>.*?)(?=(?<!\\)\\{0,15}+\"(?:\n|\\+n|\Z)|\Z)"
-    rb"|Duplicate entry '(?P<entry>.*?)(?=' for key|\n|\Z)",
+    rb"|Duplicate entry '(?P<entry>.*?)(?=' for key|\n|\Z)"
+    # PostgreSQL's log_statement; Entity Framework; MyBatis; Hibernate; Spring's JdbcTemplate.
+    rb"|[Pp]arameters: (?P<bound>\$1 = [^\n]*)"
+    # SQLAlchemy's echo; TypeORM; Django.
+    rb"|\[(?:generated in [\d.]{1,16}s|cached since [\d.]{1,16}s ago|raw sql|no key [\d.]{1,16}s)\] "
+    rb"[(\[{](?P<echo>[^\n)\]}][^\n]*?)(?=[)\]}]?(?:\n|\Z))"
+    rb"|-- (?:parameters|PARAMETERS): \[(?P<typed>[^\n]*?)(?=\]?(?:\n|\Z))"
+    rb"|; args=[(\[](?P<args>[^\n]*?)(?=[)\]](?:; alias=|\n|\Z)|\n|\Z)"
+    rb"|\[Parameters=\[(?P<commanded>[^\n]*?)(?=\], CommandType=|\n|\Z)"
+    rb"|==> Parameters: (?P<mapped>[^\n]*?\([A-Z]\w{1,32}\)[^\n]*)"
+    rb"|binding parameter [\[(]\d{1,5}(?:\]|:\w{1,32}\))(?: as \[\w{1,32}\])? (?:-|<-) "
+    rb"\[(?P<bind>[^\n]*?)(?=\]?(?:\n|\Z))"
+    rb"|parameter value \[(?P<set>[^\n]*?)(?=\](?:, |\n|\Z)|\n|\Z)",
     re.DOTALL,
 )
-VALUES_SIGN = r"\[parameters: |[Kk]ey \(|Failing row contains \(|invalid input |Duplicate entry '"
+VALUES_SIGN = (
+    r"\[parameters: |[Kk]ey \(|Failing row contains \(|invalid input |Duplicate entry '"
+    r"|[Pp]arameters: \$|\[Parameters=\["
+    r"|\[(?:generated in|cached since|raw sql|no key)|-- (?i:parameters): |; args=[(\[]"
+    r"|==> Parameters: |binding parameter [\[(]|parameter value \["
+)
 _REDACTED = re.compile(rb"\[redacted:[a-z0-9_ -]{1,64}\]?")
 
 

@@ -16,11 +16,12 @@ from divan_obs_asgi.redaction.credentials import (
     find_user_info,
 )
 from divan_obs_asgi.redaction.databases import VALUES_SIGN, find_values
+from divan_obs_asgi.redaction.dialogs import DIALOGS_SIGN, find_dialogs
 from divan_obs_asgi.redaction.keys import KEY_RULES, KeyRule
 from divan_obs_asgi.redaction.numbers import find_cards, find_ibans, find_positions
 from divan_obs_asgi.redaction.positions import NOTATIONS
 from divan_obs_asgi.redaction.queries import QUERIES_SIGN, find_queries
-from divan_obs_asgi.redaction.statements import STATEMENTS_SIGN, find_statements
+from divan_obs_asgi.redaction.statements import STATEMENTS
 from divan_obs_asgi.redaction.tokens import TOKEN_SHAPES, TokenShape
 from divan_obs_asgi.redaction.urls import CALLED_SIGN, find_called
 from divan_obs_asgi.redaction.validation import INPUTS_SIGN, find_inputs
@@ -86,7 +87,8 @@ DEFAULT_RULES: tuple[Rule, ...] = (
     TextRule(find_arguments, r"(?i)--[a-z0-9-]*(?:passw|passphrase|secret|token|key)"),
     TextRule(find_user_info, r"@|%40"),
     TextRule(find_options, COMMANDS_SIGN),
-    TextRule(find_statements, STATEMENTS_SIGN),
+    *(TextRule(statement.find, statement.sign) for statement in STATEMENTS),
+    TextRule(find_dialogs, DIALOGS_SIGN),
     TextRule(find_called, CALLED_SIGN),
     TextRule(find_queries, QUERIES_SIGN),
     TextRule(find_schemes, r"(?i)(?:bearer|basic)[\s%+\"]"),

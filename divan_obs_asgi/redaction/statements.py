@@ -1,59 +1,136 @@
 # ruff: noqa: E501 - a pattern is one line.
-"""Secrets in statements and calls: SQL, configuration files, command lines, dumps of PHP and connection strings."""
+"""Secrets in statements, calls and sentences: SQL, configuration files, command lines, dumps of PHP, stack traces."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
+from divan_obs_asgi.redaction.placeholders import is_placeholder
 from divan_obs_asgi.redaction.view import UNREAD, Found, View
 
-_QUOTED = r"(?:'(?P<{0}>[^'\n]{{1,256}})'|\"(?P<{0}2>[^\"\n]{{1,256}})\")"
-# Each has a literal part that the sign finds.
-_SHAPES = (
-    # CREATE USER ... PASSWORD '...', IDENTIFIED BY '...', PASSWORD('...'), `with password "..."`
-    r"(?i:(?<![\w-])(?:password|identified(?: with \w{1,32})? by))(?: \(? ?|\( ?)" + _QUOTED.format("sql"),
-    # setPassword("..."), withToken("...")
-    r"(?:[sS]et|[wW]ith|[uU]pdate|[cC]hange)(?:Password|Passphrase|Secret|Token|ApiKey)\(" + _QUOTED.format("call"),
-    # ["password":protected]=> string(12) "..."
-    r"\[\"[\w ]{0,64}(?i:password|passwd|passphrase|secret|token|api_?key)\"(?::[\w\"\\:]{1,64})?\]=>\s{1,16}string\(\d{1,6}\) "
-    + _QUOTED.format("php"),
-    # variable "db_password" { default = "..." }
-    r"variable \"\w{0,64}(?:password|secret|token|api_key)\" \{\s{0,8}(?:\w{1,32}\s{0,8}= [\w\"]{1,64}\s{1,8}){0,4}default\s{0,8}= "
-    + _QUOTED.format("hcl"),
-    r"(?:jdbc:oracle:\w{1,8}:|sqlplus )\w{1,64}/(?P<oracle>[^@\s\"']{1,256})@",
-    r"(?:docker|podman|helm|buildah|skopeo)(?: registry)? login [^\n]{0,128}? -p[ =]?(?P<login>[^\s\"'-][^\s\"']{0,255})",
-    r"(?<![\w-])ldap\w{2,12} [^\n]{0,128}? -w ?(?P<ldap>[^\s\"'-][^\s\"']{0,255})",
-    r"(?<![\w-])https? (?:[^\n]{0,64}? )?(?:--auth|-a)[ =](?P<httpie>[^\s\"':]{1,64}:[^\s\"']{1,256})",
-    r"(?:^|\s)login [^\s]{1,64}\s{1,8}password (?P<netrc>[^\s]{1,256})",
-    r"(?<![\w-])(?:requirepass|masterauth) (?P<redis>[^\s\"']{1,256})",
-    r"ConvertTo-SecureString (?:-String )?" + _QUOTED.format("powershell"),
-    r"\.office\.com/webhookb2/(?P<teams>[^\s\"'<>]{16,512})",
-    r"(?i:x-functions-key): ?(?P<functions>[^\s\"',]{8,256})",
-)
-_FIND = re.compile("|".join(_SHAPES).encode(), re.MULTILINE)
-STATEMENTS_SIGN = (
-    r"(?i)(?:password|\bby)[ (]\(? ?['\"]|(?:password|passphrase|secret|token|apikey)\(['\"]|\]=>\s+string\("
-    r"|variable \"|jdbc:oracle|sqlplus |login |ldap\w+ |--auth|https? [^\n]*-a[ =]|requirepass |masterauth |SecureString |/webhookb2/"
-    r"|x-functions-key"
-)
-# A word that is a value in prose or a placeholder.
+_QUOTED = r"(?:'(?P<single>[^'\n]{1,256})'|\"(?P<double>[^\"\n]{1,256})\")"
+_OTHER = r"(?:'[^'\n]{0,256}'|\"[^\"\n]{0,256}\")"
+# A word with a letter and a digit: where nothing else separates it from a sentence.
+_WORD = r"(?P<word>(?=[^\s]{0,256}\d)(?=[^\s]{0,256}[A-Za-z])[^\s\"',;()<>\[\]{}$?:=/]{6,256})"
+# A word that is a value in prose, a placeholder, or the name of an algorithm.
 _NO_SECRET = re.compile(
-    rb"(?:[*x]+|\$\{?\w+\}?|%s|:\w+|\?|<\w+>|\[redacted:\w+\]|(?:is|must|and|cannot|should)(?:\s.*)?|field)\Z",
+    rb"(?:[*x]+|\$\{?\w+\}?|%s|:\w+|\?|<\w+>|\[redacted:\w+\]|(?:is|must|and|cannot|should)(?:\s.*)?|field"
+    rb"|(?i:sha|md|aes|scram|hmac|bcrypt|argon|pbkdf|scrypt|v)[-_]?\d{1,4})\Z",
     re.DOTALL,
 )
 
 
-def find_statements(view: View) -> Iterator[Found]:
-    """Yield the secrets of statements."""
-    for match in _FIND.finditer(view.raw):
-        if not view.takes():
-            yield match.start(), len(view.raw), UNREAD
-            return
-        name = match.lastgroup
-        assert name is not None
-        if _NO_SECRET.match(match[name]) is None:
-            yield match.start(name), match.end(name), "credential"
+@dataclass(frozen=True)
+class Statement:
+    """
+    A statement that holds a secret.
+
+    Attributes:
+        sign: an RE2 pattern that matches wherever `pattern` may.
+        pattern: a pattern whose last group is the secret.
+    """
+
+    sign: str
+    pattern: str
+
+    @cached_property
+    def compiled(self) -> re.Pattern[bytes]:
+        return re.compile(self.pattern.encode(), re.MULTILINE)
+
+    def find(self, view: View) -> Iterator[Found]:
+        """Yield the secrets of such statements."""
+        for match in self.compiled.finditer(view.raw):
+            if not view.takes():
+                yield match.start(), len(view.raw), UNREAD
+                return
+            name = match.lastgroup
+            assert name is not None
+            if _NO_SECRET.match(match[name]) is None and (
+                name != "word" or not is_placeholder(view.raw, *match.span(name))
+            ):
+                yield match.start(name), match.end(name), "credential"
 
 
-__all__ = ["STATEMENTS_SIGN", "find_statements"]
+STATEMENTS = (
+    # CREATE USER ... PASSWORD '...', IDENTIFIED BY '...', PASSWORD('...'), `with password "..."`
+    Statement(
+        r"(?i)(?:password|\bby)[ (]\(? ?['\"]",
+        r"(?i:(?<![\w-])(?:password|identified(?: with \w{1,32})? by))(?: \(? ?|\( ?)" + _QUOTED,
+    ),
+    # setPassword("..."), withToken("...")
+    Statement(
+        r"(?:Password|Passphrase|Secret|Token|ApiKey)\(['\"]",
+        r"(?:[sS]et|[wW]ith|[uU]pdate|[cC]hange)(?:Password|Passphrase|Secret|Token|ApiKey)\(" + _QUOTED,
+    ),
+    # ["password":protected]=> string(12) "..."
+    Statement(
+        r"\]=>\s+string\(",
+        r"\[\"[\w ]{0,64}(?i:password|passwd|passphrase|secret|token|api_?key)\"(?::[\w\"\\:]{1,64})?\]=>\s{1,16}string\(\d{1,6}\) "
+        + _QUOTED,
+    ),
+    # variable "db_password" { default = "..." }
+    Statement(
+        r"variable \"",
+        r"variable \"\w{0,64}(?:password|secret|token|api_key)\" \{\s{0,8}(?:\w{1,32}\s{0,8}= [\w\"]{1,64}\s{1,8}){0,4}default\s{0,8}= "
+        + _QUOTED,
+    ),
+    Statement(r"jdbc:oracle|sqlplus ", r"(?:jdbc:oracle:\w{1,8}:|sqlplus )\w{1,64}/(?P<oracle>[^@\s\"']{1,256})@"),
+    Statement(
+        r" login [^\n]* -p",
+        r"(?:docker|podman|helm|buildah|skopeo)(?: registry)? login [^\n]{0,128}? -p[ =]?(?P<login>[^\s\"'-][^\s\"']{0,255})",
+    ),
+    Statement(r"ldap\w+ [^\n]*-w", r"(?<![\w-])ldap\w{2,12} [^\n]{0,128}? -w ?(?P<ldap>[^\s\"'-][^\s\"']{0,255})"),
+    Statement(
+        r"https? [^\n]*(?:--auth|-a)[ =]",
+        r"(?<![\w-])https? (?:[^\n]{0,64}? )?(?:--auth|-a)[ =](?P<httpie>[^\s\"':]{1,64}:[^\s\"']{1,256})",
+    ),
+    Statement(r"login \S+\s+password ", r"(?:^|\s)login [^\s]{1,64}\s{1,8}password (?P<netrc>[^\s]{1,256})"),
+    Statement(
+        r"(?i)(?:requirepass|masterauth|primaryauth)\"? ",
+        r"(?<![\w-])(?i:requirepass|masterauth|primaryauth)\"? [\"']?(?P<redis>[^\s\"']{1,256})",
+    ),
+    Statement(r"SecureString ", r"ConvertTo-SecureString (?:-String )?" + _QUOTED),
+    Statement(r"/webhookb2/", r"\.office\.com/webhookb2/(?P<teams>[^\s\"'<>]{16,512})"),
+    Statement(r"(?i)x-functions-key", r"(?i:x-functions-key): ?(?P<functions>[^\s\"',]{8,256})"),
+    # Calls with a user and a password by position, as PHP's stack traces have them.
+    Statement(
+        r"connect\(['\"]|__construct\(['\"]|new (?:PDO|mysqli)\(|getConnection\(['\"]",
+        r"(?:\bmysqli?_p?connect|\b(?:mysqli|PDO)->__construct|\bnew (?:PDO|mysqli)|\bDriverManager\.getConnection)"
+        rf"\({_OTHER}, ?{_OTHER}, ?" + _QUOTED,
+    ),
+    Statement(
+        r"bind(?:_s)?\([^\n]*, ?['\"]",
+        rf"\b(?:ldap_)?(?:simple_)?bind(?:_s)?\([^'\"\n]{{0,64}}{_OTHER}, ?" + _QUOTED,
+    ),
+    Statement(
+        r"(?i)(?:log_?in|sign_?in|authenticate|credentials|basic_?auth)\(['\"]",
+        r"(?:\.|->|::)(?:log_?[iI]n|sign_?[iI]n|authenticate|setCredentials|basic_?[aA]uth|withBasicAuth)"
+        rf"\({_OTHER}, ?" + _QUOTED,
+    ),
+    # Sentences.
+    Statement(
+        r"(?i)(?:with|using|bad|wrong|invalid|incorrect|new|old|and|by) (?:the )?(?:password|passwd|passphrase|api key) ",
+        r"(?i:\b(?:with|using|bad|wrong|invalid|incorrect|new|old|and|by) (?:the )?(?:password|passwd|passphrase|api key)) "
+        + _WORD + r"(?=[\s,;.]|\Z)",
+    ),
+    Statement(
+        r"(?i)(?:password|passphrase|pin) \S+ (?:re|acc|is|does|did|failed)",
+        r"(?i:(?<![\w-])(?:password|passphrase|pin)) " + _WORD
+        + r"(?= (?:rejected|refused|accepted|is (?:wrong|weak|not|too|incorrect)|does not|did not|failed)\b)",
+    ),
+    Statement(r"(?i)(?:secret|api key) ['\"]", r"(?i:(?<![\w-])(?:secret|api key)) " + _QUOTED),
+    Statement(
+        r"(?i)(?:password|passphrase|pin) for \S+: ",
+        r"(?i:(?<![\w-])(?:password|passphrase|pin)) for [^\s:]{1,128}(?::[^\s:]{1,128})?: (?P<word>[^\s\"']{1,256})(?=\s{0,4}(?:$|\Z))",
+    ),
+    Statement(
+        r" is not (?:a|the) (?:valid|correct|right) (?:password|passphrase|pin)\b",
+        r"(?<![^\s\"'])" + _WORD + r" is not (?:a|the) (?:valid|correct|right) (?:password|passphrase|pin)\b",
+    ),
+    Statement(r"chpasswd", r"(?<![^\s\"'])(?P<chpasswd>[^\s:\"']{1,64}:[^\s\"']{1,256})[\"']? ?\| ?(?:sudo )?chpasswd"),
+)  # fmt: skip
+
+__all__ = ["STATEMENTS", "Statement"]

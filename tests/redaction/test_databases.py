@@ -159,6 +159,17 @@ MESSAGES = [
     ('invalid input syntax for type integer: "', 'a "b\n c', '"'),
     ('invalid input value for enum mood: "', "a", '"\nLINE 1'),
     ("Duplicate entry '", "Ada's", "' for key 'users.nick'"),
+    # Parameters in logs of statements.
+    ("DETAIL:  Parameters: ", "$1 = 'ada', $2 = 'b'", "\nnext"),
+    ("Executed DbCommand (3ms) [Parameters=[", "@p0='ada', @p1='b'", "], CommandType='Text']"),
+    ("==> Parameters: ", "ada(String), 3(Integer)", "\nnext"),
+    ("binding parameter [2] as [VARCHAR] - [", "ada", "]"),
+    ("binding parameter (2:VARCHAR) <- [", "ada", "]\nnext"),
+    ("column index 2, parameter value [", "ada", "], value class [java.lang.String]"),
+    ("[generated in 0.00012s] (", "'ada', 'b'", ")"),
+    ("[cached since 1.2s ago] {", "'a': 'ada'", "}"),
+    ("query: INSERT INTO t VALUES (?) -- PARAMETERS: [", '"ada"', "]"),
+    ("(0.001) INSERT INTO t VALUES (%s); args=(", "'ada',", "); alias=default"),
 ]
 
 
@@ -178,6 +189,10 @@ def test_values_in_a_databases_message_are_replaced(before: str, value: str, aft
         "The [parameters] of a call",
         "Duplicate entry in the list",
         "parameters: a=1, b=2",
+        "[raw sql] ()",
+        "[Parameters=[], CommandType='Text']",
+        "binding parameter count 3",
+        "==> Parameters: ",
     ],
 )
 def test_similar_names_stay(text: str) -> None:

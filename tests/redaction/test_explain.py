@@ -8,7 +8,7 @@ from divan_obs_asgi.cli.main import main
 
 LOG = (
     "mail to ada@example.org, pass: 12\n"
-    "login password=hunter22 and password hunter33 again\n"
+    "login password=hunter22 and token hunter33 again\n"
     '{"msg":"gsm 0532 123 45 67","latency_ms":3}\n'
     "nothing here 3\n"
 )
@@ -27,10 +27,10 @@ def test_explain_marks_which_rule_redacted_what() -> None:
         "        ^^^^^^^^^^^^^^^^\n"
         "  redacted by email at column 9\n"
         "  stayed at column 33: '12' beside 'pass' (credential)\n"
-        "login password=[redacted:credential] and password hunter33 again\n"
+        "login password=[redacted:credential] and token hunter33 again\n"
         "               ^^^^^^^^^^^^^^^^^^^^^\n"
         "  redacted by credential at column 16\n"
-        "  stayed at column 51: 'hunter33' beside 'password' (credential)\n"
+        "  stayed at column 48: 'hunter33' beside 'token' (credential)\n"
         '{"msg":"gsm [redacted:phone]","latency_ms":3}\n'
         "            ^^^^^^^^^^^^^^^^\n"
         "  redacted by phone at column 13\n"
