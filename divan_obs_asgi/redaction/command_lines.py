@@ -54,8 +54,8 @@ _OPTIONS: tuple[tuple[str, tuple[tuple[re.Pattern[bytes], str], ...]], ...] = (
         "net",
         (
             # net use [Z:] \\server\share [options] password [options]
-            (re.compile(rb"\suse {1,4}(?:" + _SHARE + rb")?['\"]?\\\\[^\s]{1,256} {1,4}(?:/[^\s]{1,128} {1,4}){0,8}" + _WORD + _LAST, re.IGNORECASE), "credential"),
-            (re.compile(rb"\suser {1,4}['\"]?[\w.@$\\-]{1,128}['\"]? {1,4}" + _WORD + _LAST, re.IGNORECASE), "credential"),
+            (re.compile(rb"\suse {1,4}(?:" + _SHARE + rb")?['\"]?(?:\\\\|https?://|//)[^\s]{1,256} {1,4}(?:/[^\s]{1,128} {1,4}){0,8}" + _WORD + _LAST, re.IGNORECASE), "credential"),
+            (re.compile(rb"\suser {1,4}(?:/[^\s]{1,128} {1,4}){0,4}['\"]?[\w.@$\\-]{1,128}['\"]? {1,4}" + _WORD + _LAST, re.IGNORECASE), "credential"),
         ),
     ),
 )  # fmt: skip

@@ -15,6 +15,8 @@ _SCHEME = re.compile(rb"b(?:earer|asic)(?:\s|%20|\+|\"\s?:\s?\"){1,4}\"?([a-z0-9
 _DIGIT = re.compile(rb"[0-9]")
 _CAPITAL = re.compile(rb"[A-Z]")
 _GOES_ON = re.compile(rb"[\w=]|\[redacted:")
+# `--token <TOKEN>` in a text about the use of a command.
+_USAGE = re.compile(rb"<[\w-]{1,64}>")
 _OPTION = re.compile(rb"--[a-z0-9]")
 _ARGUMENT = re.compile(
     rb"(?<![a-z0-9-])--[a-z0-9-]{1,64}+(?:(?<=password)|(?<=passwd)|(?<=passphrase)|(?<=secret)|(?<=token)|(?<=apikey)"
@@ -69,8 +71,8 @@ def find_arguments(view: View) -> Iterable[Found]:
 
 
 def _is_not_redacted(match: re.Match[bytes]) -> bool:
-    """Return whether the value of an option is anything but a marker of an earlier pass or of a cut."""
-    return not match[1].startswith((b"[redacted:", b"[cut:"))
+    """Return whether the value of an option is neither a marker of an earlier pass or a cut, nor a placeholder."""
+    return not match[1].startswith((b"[redacted:", b"[cut:")) and _USAGE.match(match[1]) is None
 
 
 def find_private_keys(view: View) -> Iterable[Found]:

@@ -81,7 +81,7 @@ _VALUES = re.compile(
     rb"|-- (?:parameters|PARAMETERS): \[(?P<typed>[^\n]*?)(?=\]?(?:\n|\Z))"
     rb"|; args=[(\[](?P<args>[^\n]*?)(?=[)\]](?:; alias=|\n|\Z)|\n|\Z)"
     rb"|\[Parameters=\[(?P<commanded>[^\n]*?)(?=\], CommandType=|\n|\Z)"
-    rb"|==> Parameters: (?P<mapped>[^\n]*?\([A-Z]\w{1,32}\)[^\n]*)"
+    rb"|==> Parameters: (?P<mapped>[^\n]+)"
     rb"|binding parameter [\[(]\d{1,5}(?:\]|:\w{1,32}\))(?: as \[\w{1,32}\])? (?:-|<-) "
     rb"\[(?P<bind>[^\n]*?)(?=\]?(?:\n|\Z))"
     rb"|parameter value \[(?P<set>[^\n]*?)(?=\](?:, |\n|\Z)|\n|\Z)",

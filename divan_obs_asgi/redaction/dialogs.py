@@ -16,7 +16,9 @@ _MECHANISM = r"(?:PLAIN|LOGIN|CRAM-MD5|DIGEST-MD5|NTLM|GSSAPI|XOAUTH2|OAUTHBEARE
 # begin with "w".
 _SHAPES = (
     # Redis: as MONITOR and SLOWLOG write it.
-    r"(?i:\"AUTH2?\"(?: \"[^\"\n]{0,256}\")?) \"(?P<monitor>[^\"\n]{1,1024})\"",
+    # And as a list of Python or JSON.
+    r"(?i:\"AUTH2?\"(?:,? \"[^\"\n]{0,256}\")?),? \"(?P<monitor>[^\"\n]{1,1024})\"",
+    r"(?i:'AUTH2?'(?:, b?'[^'\n]{0,256}')?), b?'(?P<listed>[^'\n]{1,1024})'",
     # Redis: in its protocol (RESP).
     rf"(?i:AUTH2?){_LINE}(?:\$\d{{1,6}}{_LINE}(?P<user>[^\r\n\\]{{0,256}}){_LINE}(?=\$))?\$\d{{1,6}}{_LINE}(?P<resp>[^\r\n\\]{{1,1024}})",
     r"(?i:\bHELLO [23] AUTH) [^\s]{1,256} (?P<hello>[^\s\"']{1,1024})",
@@ -41,12 +43,13 @@ _SHAPES = (
 )
 _FIND = re.compile("|".join(_SHAPES).encode(), re.MULTILINE)
 # ACL SETUSER ada on >password <removed #digest
-_ACL = re.compile(rb"\"?ACL\"? \"?SETUSER\"? [^\n]{1,2048}", re.IGNORECASE)
+# The same in a file of them: user ada on >password
+_ACL = re.compile(rb"(?:\"?ACL\"? \"?SETUSER\"?|\buser [^\s]{1,128} (?:on|off)) [^\n]{1,2048}", re.IGNORECASE)
 _PASSWORDS = re.compile(rb"(?<=[\s\"])[<>#!](?P<value>[^\s\"']{1,1024})")
 
 DIALOGS_SIGN = (
-    r"\bAUTH2?(?:\"?[ ]|\\*\r?\n|\\+[rn])|(?i:\"auth2?\" )|(?i:auth2?(?:\r?\n|\\+r?\\*n?)\$)|(?i:\bhello [23] auth )|\bauth default |UGFzc3dvcmQ6"
-    r"|\d (?i:LOGIN) |\bPASS |(?i:nickserv)|\bOPER |(?i:\bacl\"? \"?setuser)|\"(?:requirepass|masterauth|primaryauth)\"\s"
+    r"\bAUTH2?(?:\"?[ ]|\\*\r?\n|\\+[rn])|(?i:[\"']auth2?[\"'],? )|(?i:auth2?(?:\r?\n|\\+r?\\*n?)\$)|(?i:\bhello [23] auth )|\bauth default |UGFzc3dvcmQ6"
+    r"|\d (?i:LOGIN) |\bPASS |(?i:nickserv)|\bOPER |(?i:\bacl\"? \"?setuser)|(?i:\buser \S+ (?:on|off) [^\n]*[<>#])|\"(?:requirepass|masterauth|primaryauth)\"\s"
 )
 
 

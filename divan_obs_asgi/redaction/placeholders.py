@@ -27,7 +27,8 @@ NO_SECRETS = frozenset(
     deleted denied dict disabled does empty enabled error expired failed failure false filtered found has hidden ignored
     incorrect int invalid is issued ko list malformed masked mismatch missing must n/a nan nil no no-store none not null
     number object off ok on optional or present redacted refused rejected removed required reset revoked rotated scheme
-    self granted pending pinned set should skipped str string the too true unpinned unset undefined unexpected
+    self granted login pending pinned
+    plain set should skipped str string the too true unpinned unset undefined unexpected
     unknown unsupported updated used valid verified
     was will wrong yes
         """

@@ -54,6 +54,7 @@ _DATE = re.compile(
     rb"(?:\d{1,4}(?:st|nd|rd|th)?[./ -]{1,2}(?:de |of )?(?:\d{1,2}|[A-Za-z]{3,12}\.?)[./, -]{1,2}(?:de )?\d{1,4}"
     rb"|[A-Za-z]{3,12}\.? \d{1,2}(?:st|nd|rd|th)?,? \d{4})(?!\d)"
 )
+_GOES_ON = re.compile(rb"[\"'`]? ")
 _IN_TAGS = re.compile(rb"[^<]+")
 # `$token->expires_at`
 _MEMBER = re.compile(rb"[A-Za-z_]{1,64}(?![\w.!#$%&*+/=-])")
@@ -104,7 +105,7 @@ def value_of(raw: bytes, start: int, key_start: int, key: Key, glued: bool, ends
             return None
         inside = run_at(_IN_TAGS, raw, start, ends)
         # "AUTH <password> called without any": words behind a word in brackets, without a closing tag.
-        if inside is not None and inside[1] == len(raw) and raw.startswith(b" ", start):
+        if inside is not None and inside[1] == len(raw) and _GOES_ON.match(raw, start):
             return None
         return unless_placeholder(raw, inside)
     # LDIF: two colons before base64 (RFC 2849).

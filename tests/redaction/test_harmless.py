@@ -35,6 +35,8 @@ percentiles [usec] 50.0000, 99.0000
 ~ password = (sensitive value)
 "password" is not a valid field
 expected token "}" but got ")"
+error: a value is required for '--token <TOKEN>' but none was supplied
+* CAPABILITY IMAP4rev1 LOGIN-REFERRALS AUTH=PLAIN
 geo=eu-west
 geo: us-east-1
 {'email': ['Not a valid email address.']}

@@ -113,6 +113,24 @@ KINDS: dict[str, Kind] = {
             "swift": ['(key: "page", value: "2")', '["rooms": "3"]'],
         },
     ),
+    "named_elsewhere": Kind(
+        {
+            "sqlserver": ["INSERT dbo.Users (Login, Pwd) OUTPUT inserted.Id VALUES ('ada', '<s>')", "INSERT INTO Users (Id, ApiKey) VALUES (NEWID(), N'<s>')"],
+            "cassandra": ["INSERT INTO ks.users (name, password) VALUES ('ada', '<s>') IF NOT EXISTS USING TTL 3"],
+            "dump": ["INSERT INTO `users` (`id`, `secret`) VALUES\n(1,'a'),\n(2,'<s>');", "name\tapi_token\nada\t<s>"],
+            "go": ['invalid value "<s>" for flag -password: parse error'],
+            "clap": ["error: invalid value '<s>' for '--token <TOKEN>': invalid digit found in string"],
+            "kotlin": ["Unexpected value '<s>' for property 'password'"],
+            "imap": ["b'KLPM1 LOGIN ada <s>\\r\\n'", "C: a002 LOGIN ada@x.example <s>"],
+            "java": ['new JdbcTemplate(DriverManager.getConnection("jdbc:h2:mem", "sa", "<s>"))'],
+        },
+        {
+            "sqlserver": ["INSERT dbo.Rooms (Name, Rows) VALUES ('hall', 3)", "INSERT dbo.Users (Login, Pwd) VALUES (@login, @pwd)"],
+            "go": ["flag needs an argument: -password"],
+            "clap": ["error: a value is required for '--token <TOKEN>' but none was supplied"],
+            "imap": ["* CAPABILITY IMAP4rev1 LOGIN-REFERRALS AUTH=PLAIN", "a1 NO LOGIN failed."],
+        },
+    ),
     "query_credential": Kind(
         {
             "google": ["GET https://maps.example/api?address=a&key=<s> 200", '"GET /maps/api/js?key=<s>&v=3 HTTP/1.1" 200'],

@@ -88,6 +88,22 @@ KINDS: dict[str, Kind] = {
             "kotlin": ["(password, email)", "(token, user_id)", "Pair(first=page, second=2)"],
         },
     ),
+    "named_elsewhere": Kind(
+        {
+            "sql": ["INSERT INTO users (name, password) VALUES ('ada', '<s>')", "REPLACE INTO `t` (`api_key`, `n`) VALUES ('<s>', 3), ('<s>', 4)"],
+            "tables": ["name,email,password\nada,a,<s>", " name | password\n------+------\n ada  | <s>", "COPY users (name, password) FROM stdin;\nada\t<s>"],
+            "sentence": ["'<s>' is not a valid value for password", 'Optional("<s>") for key password', "using '<s>' as the password for ada"],
+            "windows": ["net use X: https://srv/dav <s> /user:ada", "cmdkey /generic:srv /user:ada /pass:<s>", "net user /add ada <s>"],
+            "valkey": ["user ada on ><s> ~* +@all", "valkey-cli --user ada --pass <s>", "['AUTH', 'ada', '<s>']"],
+            "php": ["PDO->__construct('mysql:host=db', 'root', '<s>')", "setx DB_PASSWORD <s>"],
+        },
+        {
+            "sql": ["INSERT INTO users (name, password) VALUES ($1, $2)", "INSERT INTO rooms (name, n) VALUES ('hall', 3)"],
+            "sentence": ["using 'token' as key", "'Bearer' as token type", "default value for password is None"],
+            "windows": ["net use X: /delete", "net localgroup users ada /add", "net stop spooler"],
+            "valkey": ["user default on nopass ~* +@all", "AUTH command requires a password", "HELLO 3 SETNAME web"],
+        },
+    ),
     "query_credential": Kind(
         {
             "line": ["GET /ws?ticket=<s> HTTP/1.1", '"GET /cb?code=<s>&state=abc12345 HTTP/1.1" 302', "GET /v1?a=b&key=<s> HTTP/1.1"],
