@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from divan_obs_asgi.connection.record import current_record
-from divan_obs_asgi.socketio_ext.pubsub import NUMBER_KEY, ObservedPubSub, PubSubLosses
+from divan_obs_asgi.socketio_ext.pubsub import AGE_KEY, NUMBER_KEY, ObservedPubSub, PubSubLosses
 from divan_obs_asgi.socketio_ext.subclassing import become
 from divan_obs_asgi.socketio_ext.traces import Traces, as_list
 
@@ -150,6 +150,7 @@ class ObservedPubSubManager(ObservedManager, PubSubManager):
         """As in python-socketio, which drops a message that it cannot publish at the second attempt."""
         if data.get("method") == "emit":
             data[NUMBER_KEY] = self.divan_losses.next_number()
+            data[AGE_KEY] = self.divan_losses.age_s()
         try:
             receivers = await super()._publish(data)
         except Exception:
@@ -185,7 +186,7 @@ class ObservedPubSubManager(ObservedManager, PubSubManager):
             await self.divan_deliver(message, namespace)
             return
         self.divan_watch.heard(namespace, members)
-        self.divan_losses.heard(message.get("host_id"), message.get(NUMBER_KEY))
+        self.divan_losses.heard(message.get("host_id"), message.get(NUMBER_KEY), message.get(AGE_KEY))
         try:
             with traces.delivering(message, namespace) if traces is not None else nullcontext():
                 await self.divan_deliver(message, namespace)

@@ -16,6 +16,8 @@ else:
 
 # The key in a message between processes for its number, per process that has sent it; other managers ignore it.
 NUMBER_KEY = "divan_number"
+# The key for the seconds since that process sent its first message.
+AGE_KEY = "divan_age"
 # Seconds after which a number that is missing is lost: messages of one process may overtake each other.
 _LATE_S = 10.0
 # Processes whose numbers are remembered, and missing numbers that are waited for.
@@ -26,7 +28,8 @@ class PubSubLosses:
     """
     Counts interruptions and lost messages of one manager.
 
-    Emits are numbered by the process that sends them, so that the others notice a gap at its next emit.
+    Emits are numbered by the process that sends them, so that the others notice a gap at its next emit. They have the
+    age of their numbers, too: whoever was subscribed before the first one and hears a later one first has lost the rest.
 
     Attributes:
         is_interrupted: whether nothing was read since the last failure.
@@ -40,6 +43,9 @@ class PubSubLosses:
         self.interrupted_at: float | None = None
         self.is_interrupted = False
         self._sent = 0
+        self._first_sent_at = 0.0
+        self._listening_since: float | None = None
+        self._has_forgotten = False
         self._expected: OrderedDict[str, int] = OrderedDict()
         self._missing: OrderedDict[tuple[str, int], float] = OrderedDict()
 
@@ -52,6 +58,8 @@ class PubSubLosses:
 
     def subscribed(self) -> None:
         """The subscription works."""
+        if self._listening_since is None:
+            self._listening_since = self._clock()
         if self.is_interrupted:
             self.is_interrupted = False
             self.interrupted_at = self._clock()
@@ -66,14 +74,21 @@ class PubSubLosses:
 
     def next_number(self) -> int:
         """Return the number of the next message of this process."""
+        if not self._sent:
+            self._first_sent_at = self._clock()
         self._sent += 1
         return self._sent
 
-    def heard(self, host: object, number: object) -> None:
+    def age_s(self) -> float:
+        """Return the seconds since the first message of this process."""
+        return round(self._clock() - self._first_sent_at, 1)
+
+    def heard(self, host: object, number: object, age_s: object = None) -> None:
         """Note a message of another process, and which ones before it have not arrived."""
         if not isinstance(host, str) or type(number) is not int:
             return
-        expected = self._expected.pop(host, number)
+        first = 1 if self._was_listening_for(age_s) else number
+        expected = self._expected.pop(host, first)
         if number >= expected:
             gap = number - expected
             if gap > _MAX_MISSING:
@@ -85,7 +100,13 @@ class PubSubLosses:
         self._expected[host] = max(expected, number + 1)
         if len(self._expected) > _MAX_HOSTS:
             self._expected.popitem(last=False)
+            self._has_forgotten = True
         self.settle()
+
+    def _was_listening_for(self, age_s: object) -> bool:
+        """Return whether this process had subscribed when another one, heard for the first time, began to send."""
+        since = None if self._has_forgotten else self._listening_since
+        return since is not None and isinstance(age_s, float) and 0 <= age_s < self._clock() - since - _LATE_S
 
     def settle(self) -> None:
         """Count the missing messages that will not arrive any more."""
@@ -120,4 +141,4 @@ class ObservedPubSub(PubSub):
             raise
 
 
-__all__ = ["NUMBER_KEY", "ObservedPubSub", "PubSubLosses"]
+__all__ = ["AGE_KEY", "NUMBER_KEY", "ObservedPubSub", "PubSubLosses"]

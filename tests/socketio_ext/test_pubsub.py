@@ -201,6 +201,50 @@ def test_numbers_that_overtake_each_other_are_not_lost(monkeypatch: pytest.Monke
     assert len(losses._expected) <= 1_000
 
 
+@pytest.mark.parametrize(
+    ("listening_s", "age_s", "lost"),
+    [(60.0, 30.0, 4), (30.0, 60.0, 0), (35.0, 30.0, 0), (None, 30.0, 0), (60.0, None, 0), (60.0, "30", 0)],
+)
+def test_messages_before_the_first_one_that_is_heard_are_lost(
+    monkeypatch: pytest.MonkeyPatch, listening_s: float | None, age_s: object, lost: int
+) -> None:
+    """If this process had subscribed 10 s before the other one sent its first message, and not otherwise."""
+    monkeypatch.setattr("divan_obs_asgi.socketio_ext.pubsub._LATE_S", 10.0)
+    observed = Observed()
+    now = [0.0]
+    losses = PubSubLosses(observed.obs.metrics, lambda: now[0])
+    if listening_s is not None:
+        losses.subscribed()
+        now[0] = listening_s
+    losses.heard("host", 5, age_s)
+    losses.heard("host", 6, age_s)
+    now[0] += 11.0
+    losses.settle()
+    assert observed.value("divan_socketio_pubsub_lost_total", direction="in") == lost
+
+
+def test_a_process_that_was_forgotten_is_not_heard_for_the_first_time() -> None:
+    """Of thousands of processes, the first ones are."""
+    observed = Observed()
+    now = [0.0]
+    losses = PubSubLosses(observed.obs.metrics, lambda: now[0])
+    losses.subscribed()
+    now[0] = 60.0
+    for number in range(1_001):
+        losses.heard(f"host-{number}", 1, 1.0)
+    losses.heard("host-0", 9, 1.0)
+    assert observed.value("divan_socketio_pubsub_lost_total", direction="in") == 0
+
+
+def test_a_process_sends_the_age_of_its_numbers() -> None:
+    """Of its first message it is zero."""
+    now = [100.0]
+    losses = PubSubLosses(Observed().obs.metrics, lambda: now[0])
+    assert (losses.next_number(), losses.age_s()) == (1, 0.0)
+    now[0] = 107.25
+    assert (losses.next_number(), losses.age_s()) == (2, 7.2)
+
+
 def test_what_is_no_number_is_ignored() -> None:
     """Other managers do not number their messages."""
     losses = PubSubLosses(Observed().obs.metrics)
