@@ -50,7 +50,7 @@ def of_learned_makers() -> dict[str, list[Case]]:
 
 
 def of_held_out_makers() -> dict[str, list[Case]]:
-    """Return the cases of the makers that no rule was written or changed for."""
+    """Return the cases of the makers that no rule was written for."""
     return made(held_out.KINDS) | _local(held_out=True)
 
 

@@ -1,5 +1,5 @@
 # ruff: noqa: E501 - a template is one line.
-"""Makers that no rule was written or changed for. They were written once, before the rules for these kinds."""
+"""Makers that no rule was written for. A rule is changed for a whole kind of text only, and never for one of them."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 Makers of texts and values that hold a secret, for rules that are learned on some makers and scored on others.
 
 A maker is a program, a library or a notation. `learned.py` has those that rules were written for, `held_out.py` those
-that were written once, before the rules, and that no rule was changed for.
+that no rule was written for.
 """
 
 from __future__ import annotations
