@@ -28,8 +28,8 @@ class PubSubLosses:
     """
     Counts interruptions and lost messages of one manager.
 
-    Emits are numbered by the process that sends them, so that the others notice a gap at its next emit. They have the
-    age of their numbers, too: whoever was subscribed before the first one and hears a later one first has lost the rest.
+    Emits are numbered by the process that sends them, so that the others notice a gap at its next emit. The age of the
+    numbers comes with them: a process that had subscribed before the first one and hears a later one has lost the rest.
 
     Attributes:
         is_interrupted: whether nothing was read since the last failure.
