@@ -36,7 +36,8 @@ _JUDGED = re.compile(
 )
 # Values without quotes.
 _BRACKETED = re.compile(
-    rb"rejected value \[(?P<value>[^\]\n]*+)|(?:rejected|invalid|attempted)_?[vV]alue=(?P<bare>[^\s'\"\[{][^,})\n]*+)"
+    rb"\binput_value='(?P<shown>(?:[^'\\\n]|\\.)++)"
+    rb"|rejected value \[(?P<value>[^\]\n]*+)|(?:rejected|invalid|attempted)_?[vV]alue=(?P<bare>[^\s'\"\[{][^,})\n]*+)"
 )
 _CHOICE = re.compile(rb"Select a valid choice\. (?P<value>[^\n]{1,256}?) is not one of ")
 _INVALID_OBJECT = re.compile(rb"got invalid value (?P<value>[{\[][^\n]{0,1024}?[}\]]|-?\d[\d.]*)(?=[;.\s]|\Z)")

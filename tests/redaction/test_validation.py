@@ -112,6 +112,7 @@ TEXTS = {
     "a list": str(refused(list[int], [VALUE])),
     "attrs": str(by_attrs().args[0]),
     "repr of a class": f"failed: ValidationError({{'{SAID}': ['{SAID}']}})",
+    "an input alone": f"input_value='{SAID}'",
     "quotes in quotes": f"argument 'text' with value 'StringValue{{value='{SAID}'}}' is not a valid 'Int'",
     "jsonschema": f"'{SAID}' is not of type 'integer'\n\nFailed validating 'type' in schema:\n\nOn it:\n    '{SAID}'",
 }
