@@ -127,9 +127,11 @@ async def pages(seconds: int) -> dict[str, float]:
         logging.getLogger("shop").addHandler(logging.NullHandler())
         stacks = [obs.build_stack(failing(bundle), bundle) for bundle in bundles]
         consoles = [installed(bundle) for bundle in bundles]
-        peers: Any = consoles[0].peers
         now = 0.0
-        peers._clock = lambda: now
+        for console in consoles:
+            parts: list[Any] = [console, console.requests, console.errors, console.changes, console.peers]
+            for part in parts:
+                part._clock = lambda: now
         headers = [(b"authorization", f"Bearer {TOKEN}".encode())]
         cursors = [b""] * _PAGES
         took: list[float] = []
@@ -137,6 +139,7 @@ async def pages(seconds: int) -> dict[str, float]:
         sizes: list[int] = []
         number = 0
         for second in range(_WARM_SECONDS + seconds):
+            now = float(second)
             if second == _WARM_SECONDS:
                 # As a service has frozen what it has loaded; here are eight of them.
                 gc.collect()
@@ -150,12 +153,12 @@ async def pages(seconds: int) -> dict[str, float]:
                 began = time.process_time()
                 console.peers.write(console.collect())  # type: ignore[attr-defined]
                 written.append(time.process_time() - began)
-            now += 1.0
-            if second % _POLL_S:
-                continue
             for page in range(_PAGES):
                 # They do not ask at one moment.
-                now += 0.3
+                asks_at = page * _POLL_S / _PAGES
+                if int(asks_at) != second % _POLL_S:
+                    continue
+                now = second + asks_at % 1
                 query = b"since=" + cursors[page]
                 scope = {**http_scope("/ops/console/state", headers=headers), "query_string": query}
                 began = time.process_time()

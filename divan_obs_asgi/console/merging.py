@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from divan_obs_asgi.console.shapes import NUMBERS, Forgotten, Number, RouteFigures, RouteRow, Snapshot
+from divan_obs_asgi.console.limits import REQUESTS_OF_AN_ERROR, ROUTES_OF_AN_ERROR
+from divan_obs_asgi.console.shapes import NUMBERS, ErrorGroup, Forgotten, Number, Snapshot
 
 # Numbers of several workers: these are added up, the others are the largest.
 _ADDED = frozenset({"requests_per_s", "in_flight", "clients"})
 
 
-def merged_errors(rows: list[Any]) -> list[Any]:
-    """Return one group for each id: counts are added up, and the newest message is shown."""
-    found: dict[str, Any] = {}
-    for row in rows:
+def merged_errors(snapshots: Sequence[Snapshot]) -> list[tuple[float, ErrorGroup]]:
+    """Return one group for each id, with when it has changed: counts are added up, and the newest message is shown."""
+    found: dict[str, tuple[float, ErrorGroup]] = {}
+    for changed, row in sorted((one for snapshot in snapshots for one in snapshot["errors"]), key=_last):
         known = found.pop(row["id"], None)
         if known is not None:
+            changed, before = max(changed, known[0]), known[1]
             row = {
                 **row,
-                "count": known["count"] + row["count"],
-                "first": min(known["first"], row["first"]),
-                "last": max(known["last"], row["last"]),
-                "new": known["new"] and row["new"],
-                "routes": list(dict.fromkeys([*row["routes"], *known["routes"]]))[:5],
-                "requests": [*known["requests"], *row["requests"]][-3:],
+                "count": before["count"] + row["count"],
+                "first": min(before["first"], row["first"]),
+                "new": before["new"] and row["new"],
+                "routes": list(dict.fromkeys([*row["routes"], *before["routes"]]))[:ROUTES_OF_AN_ERROR],
+                "requests": [*before["requests"], *row["requests"]][-REQUESTS_OF_AN_ERROR:],
             }
-        found[row["id"]] = row
+        found[row["id"]] = changed, row
     return list(found.values())
+
+
+def _last(one: tuple[float, ErrorGroup]) -> float:
+    return one[1]["last"]
 
 
 def merged_numbers(all_numbers: Sequence[dict[str, Number]]) -> dict[str, Number]:
@@ -51,43 +55,6 @@ def _combined(name: str, values: Iterable[float | None]) -> float | None:
     return round(sum(known), 4) if name in _ADDED else max(known)
 
 
-def merged_routes(tables: Sequence[list[RouteRow]]) -> list[RouteRow]:
-    """Return each route once: rates are added up, quantiles are the slowest worker's."""
-    if len(tables) == 1:
-        return tables[0]
-    found: dict[str, RouteRow] = {}
-    for row in (row for table in tables for row in table):
-        known = found.get(row["id"])
-        if known is None:
-            found[row["id"]] = row
-            continue
-        length = max(len(known["line"]), len(row["line"]))
-        lines = [[0.0] * (length - len(line)) + line for line in (known["line"], row["line"])]
-        found[row["id"]] = {
-            **known,
-            "m1": _merged_figures(known["m1"], row["m1"]),
-            "m5": _merged_figures(known["m5"], row["m5"]),
-            "line": [round(one + other, 3) for one, other in zip(*lines, strict=True)],
-        }
-    return sorted(found.values(), key=lambda row: (-row["m5"]["rate"], row["id"]))
-
-
-def _merged_figures(one: RouteFigures, other: RouteFigures) -> RouteFigures:
-    rate = one["rate"] + other["rate"]
-    errors = sum((part["error_share"] or 0.0) * part["rate"] for part in (one, other))
-
-    def slowest(a: float | None, b: float | None) -> float | None:
-        return max((value for value in (a, b) if value is not None), default=None)
-
-    return {
-        "rate": round(rate, 3),
-        "p50": slowest(one["p50"], other["p50"]),
-        "p95": slowest(one["p95"], other["p95"]),
-        "p99": slowest(one["p99"], other["p99"]),
-        "error_share": round(errors / rate, 4) if rate else None,
-    }
-
-
 def merged_forgotten(snapshots: Sequence[Snapshot]) -> Forgotten:
     return {
         "requests": sum(one["forgotten"]["requests"] for one in snapshots),
@@ -97,4 +64,4 @@ def merged_forgotten(snapshots: Sequence[Snapshot]) -> Forgotten:
     }
 
 
-__all__ = ["merged_errors", "merged_forgotten", "merged_numbers", "merged_routes"]
+__all__ = ["merged_errors", "merged_forgotten", "merged_numbers"]

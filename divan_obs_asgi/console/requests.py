@@ -65,6 +65,12 @@ class Entry:
             self._size += 4 * sum(len(str(key)) + len(str(value)) for key, value in extra.fields.items())
 
     @property
+    def call_count(self) -> int:
+        """The number of its calls to SQL, Redis and HTTP."""
+        trail = self.raw[TRAIL]
+        return 0 if trail is None else trail.call_count
+
+    @property
     def size(self) -> int:
         """An estimate of its bytes. Lines may be added after the end of the request."""
         trail = self.raw[TRAIL]

@@ -296,6 +296,14 @@ class Forgotten(TypedDict):
     bytes: int
 
 
+class LeftOut(TypedDict):
+    """How many new entries did not fit into an answer with a cursor. Failed and slow requests are the last to be."""
+
+    requests: int
+    errors: int
+    changes: int
+
+
 class State(TypedDict):
     """
     GET /ops/console/state.
@@ -324,28 +332,26 @@ class State(TypedDict):
     changes: list[Change]
     actions: list[Action]
     forgotten: Forgotten
-
-
-class Changing(TypedDict):
-    """When each entry has changed, by its id; seconds of the monotonic clock, shared by all processes."""
-
-    requests: dict[str, float]
-    errors: dict[str, float]
-    changes: dict[str, float]
+    left_out: LeftOut
 
 
 class Snapshot(TypedDict):
-    """What one worker keeps: the state is made from one of these for each worker."""
+    """
+    What one worker keeps: the state is made from one of these for each worker.
+
+    Attributes:
+        requests, errors, changes: each entry after the time at which it has changed; seconds of the monotonic clock,
+            which all processes of a machine share.
+    """
 
     worker: Worker
-    requests: list[RequestRow]
-    errors: list[ErrorGroup]
-    changes: list[Change]
+    requests: list[tuple[float, RequestRow]]
+    errors: list[tuple[float, ErrorGroup]]
+    changes: list[tuple[float, Change]]
     stalls: list[Stall]
     numbers: dict[str, Number]
     routes: list[RouteRow]
     forgotten: Forgotten
-    changed: Changing
 
 
 NUMBERS = ("requests_per_s", "error_share", "p95_ms", "in_flight", "loop_lag_ms", "clients")
@@ -356,13 +362,13 @@ __all__ = [
     "Action",
     "CallRow",
     "Change",
-    "Changing",
     "Dropped",
     "ErrorGroup",
     "FlagRow",
     "Forgotten",
     "HandlerRow",
     "JobRow",
+    "LeftOut",
     "LineRow",
     "Loop",
     "MiddlewareRow",

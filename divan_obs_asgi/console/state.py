@@ -2,66 +2,131 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any
 
 import orjson
 
 from divan_obs_asgi.console.about import about, probe_rows, service_of
-from divan_obs_asgi.console.errors import Group
 from divan_obs_asgi.console.limits import CHANGES, ERRORS, LATEST, STATE_BYTES
-from divan_obs_asgi.console.merging import merged_errors, merged_forgotten, merged_numbers, merged_routes
+from divan_obs_asgi.console.merging import merged_errors, merged_forgotten, merged_numbers
+from divan_obs_asgi.console.merging_routes import MergedRoutes
 from divan_obs_asgi.console.monitoring import Monitoring
-from divan_obs_asgi.console.requests import Entry
 from divan_obs_asgi.console.shapes import (
     Action,
-    Number,
-    RouteRow,
     Snapshot,
     State,
     TaskPlace,
     Worker,
 )
-from divan_obs_asgi.console.store import Alone, Console
+from divan_obs_asgi.console.store import Alone, Collected, Console
 
-# Parts that no cursor changes are made once a second, for however many pages.
+# A moment is shown to however many pages for a second.
 _SHARED_S = 1.0
 # An entry of another worker may become visible so many seconds after its time; the page merges by id.
 _LATE_S = 3.0
 _CURSOR = re.compile(r"([a-z0-9]{1,32})-([0-9]{1,18})")
-# The room of routes, of requests and of errors in an answer with a cursor.
-_ROUTES_BYTES, _REQUESTS_BYTES, _ERRORS_BYTES, _CHANGES_BYTES = 12_000, 18_000, 10_000, 5_000
+# The room of routes, and of requests, errors and changes, in an answer with a cursor.
+_ROUTES_BYTES = 12_000
+_ROOMS = 18_000, 10_000, 5_000
+_UNLIMITED = math.inf, math.inf, math.inf
+_MOST_ANSWERS = 16
+_AT, _LAST = itemgetter("at"), itemgetter("last")
+_ORDINARY = ["latest"]
 _MOST_STALLS = 20
 _MOST_WORKERS = 64
 
 
-class _Row(Protocol):
-    def __getitem__(self, key: str, /) -> Any: ...
+class Moment:
+    """
+    What all workers keep at one moment, and the answers that were made of it.
 
+    Attributes:
+        made_at: seconds, monotonic; entries that have changed later are not in it.
+    """
 
-R = TypeVar("R")
+    def __init__(
+        self, made_at: float, instance: str, common: dict[str, Any], snapshots: Sequence[Snapshot], turn: int
+    ) -> None:
+        self.made_at = made_at
+        self._instance = instance
+        self._common = common
+        self._snapshots = snapshots
+        self._errors = merged_errors(snapshots)
+        self._routes = MergedRoutes([one["routes"] for one in snapshots])
+        self._some_routes = self._routes.some(_ROUTES_BYTES, turn)
+        self._answers: dict[tuple[float | None, bool, bytes], bytes] = {}
+
+    def answer(self, after: float | None, is_restarted: bool, actions: list[Action]) -> bytes:
+        """Return the state as JSON; pages with the same cursor and rights share it."""
+        key = after, is_restarted, orjson.dumps(actions)
+        found = self._answers.get(key)
+        if found is None:
+            if len(self._answers) >= _MOST_ANSWERS:
+                self._answers.clear()
+            found = self._answers[key] = self._answer(after, is_restarted, actions)
+        return found
+
+    def _answer(self, after: float | None, is_restarted: bool, actions: list[Action]) -> bytes:
+        rooms: tuple[float, float, float] = _UNLIMITED if after is None else _ROOMS
+        requests, left_requests = _newest(self._since("requests", after), _AT, rooms[0], 3 * LATEST)
+        errors, left_errors = _newest(_after(self._errors, after), _LAST, rooms[1], ERRORS)
+        changes, left_changes = _newest(self._since("changes", after), _AT, rooms[2], CHANGES)
+        state: State = {
+            **self._common,  # type: ignore[typeddict-item]
+            "cursor": f"{self._instance}-{int(self.made_at * 1e6) + 1}",
+            "full": after is None,
+            "restarted": is_restarted,
+            "requests": requests,
+            "errors": errors,
+            "changes": changes,
+            "routes": self._routes.all() if after is None else self._some_routes,
+            "actions": actions,
+            "left_out": {"requests": left_requests, "errors": left_errors, "changes": left_changes},
+        }
+        return encoded(state, is_limited=after is not None)
+
+    def _since(self, name: str, after: float | None) -> list[Any]:
+        found: list[Any] = []
+        for index, snapshot in enumerate(self._snapshots):
+            limit = None if after is None else after - (_LATE_S if index else 0.0)
+            found += _after(snapshot[name], limit)  # type: ignore[literal-required]
+        return found
 
 
 class StateBuilder:
     """Makes the answers; its methods run in any thread, and one at a time."""
 
-    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float] | None = None) -> None:
         self._console = console
-        self._clock = clock
+        self._clock = clock or console.now
         self._monitoring = Monitoring(console.obs)
         self._shared: dict[str, Any] = {}
         self._shared_at = float("-inf")
-        self._merged_tables: list[list[RouteRow]] = []
-        self._merged_routes: list[RouteRow] = []
+        self._moment: Moment | None = None
         self._lock = threading.Lock()
         self._turn = 0
 
+    def kept(self, since: str) -> Moment | None:
+        """
+        Return the last moment, if it is new to a page with this cursor and not older than a second.
+
+        So pages share what was made for one of them, and each page gets something newer than it has.
+        """
+        moment, after = self._moment, self._after(since)
+        if moment is None or after is None or after > moment.made_at:
+            return None
+        return moment if 0 <= self._clock() - moment.made_at < _SHARED_S else None
+
     def answer(
         self,
-        collected: tuple[list[Entry], dict[int, list[str]], list[Group]],
+        moment: Moment | None,
+        collected: Collected | None,
         collected_at: float,
         since: str,
         tasks: list[TaskPlace],
@@ -71,83 +136,56 @@ class StateBuilder:
         Return the state as JSON.
 
         Args:
-            collected: from `Console.collect`, at this time of the clock.
+            moment: the one that `kept` has returned.
+            collected: without it, from `Console.collect` at this time of the clock.
             since: the cursor of the page; empty for everything.
         """
         with self._lock:
-            console = self._console
-            console.tick()
-            own = console.snapshot(collected)
-            others, skipped = console.peers.snapshots()
-            instance = console.peers.instance
-            cursor = _CURSOR.fullmatch(since)
-            after = int(cursor[2]) / 1e6 if cursor is not None and cursor[1] == instance else None
-            state = self._state([own, *others], skipped, after, tasks, actions)
-            state["cursor"] = f"{instance}-{int(collected_at * 1e6) + 1}"
-            state["restarted"] = bool(since) and after is None
-            return encoded(state, is_limited=after is not None)
+            # Another page may have made one meanwhile.
+            moment = moment or self.kept(since)
+            if moment is None:
+                assert collected is not None
+                moment = self._moment = self._made(collected, collected_at, tasks)
+            after = self._after(since)
+            return moment.answer(after, bool(since) and after is None, actions)
 
-    def _state(
-        self,
-        snapshots: Sequence[Snapshot],
-        skipped: int,
-        after: float | None,
-        tasks: list[TaskPlace],
-        actions: list[Action],
-    ) -> State:
+    def _after(self, since: str) -> float | None:
+        cursor = _CURSOR.fullmatch(since)
+        return int(cursor[2]) / 1e6 if cursor is not None and cursor[1] == self._console.peers.instance else None
+
+    def _made(self, collected: Collected, collected_at: float, tasks: list[TaskPlace]) -> Moment:
         console = self._console
-        own = snapshots[0]
+        console.tick()
+        own = console.snapshot(collected)
+        others, skipped = console.peers.snapshots()
+        snapshots = [own, *others]
         shared = self._shared_parts()
-        stalls = sorted((stall for one in snapshots for stall in one["stalls"]), key=lambda stall: stall["at"])
-        requests = _since(snapshots, "requests", after, lambda row: row["at"])
-        errors = merged_errors(_since(snapshots, "errors", after, lambda row: row["last"]))
-        changes = _since(snapshots, "changes", after, lambda row: row["at"])
+        stalls = sorted((stall for one in snapshots for stall in one["stalls"]), key=itemgetter("at"))
         workers: list[Worker] = [one["worker"] for one in snapshots]
-        numbers, routes = self._merged_parts(snapshots)
-        if after is not None:
-            requests, errors, changes = (
-                _cut(requests, _REQUESTS_BYTES),
-                _cut(errors, _ERRORS_BYTES),
-                _cut(changes, _CHANGES_BYTES),
-            )
-            routes = self._some(routes)
-        else:
-            requests, errors, changes = requests[-3 * LATEST :], errors[-ERRORS:], changes[-CHANGES:]
-        return {
-            "cursor": "",
-            "full": after is None,
-            "restarted": False,
-            "now": time.time(),
-            "service": service_of(console.obs, console.started),
-            "workers": {
-                "known": not isinstance(console.peers, Alone),
-                "answering": own["worker"]["pid"],
-                "list": workers[:_MOST_WORKERS],
-                "skipped_files": skipped,
+        self._turn += 1
+        return Moment(
+            collected_at,
+            console.peers.instance,
+            {
+                "now": time.time(),
+                "service": service_of(console.obs, console.started),
+                "workers": {
+                    "known": not isinstance(console.peers, Alone),
+                    "answering": own["worker"]["pid"],
+                    "list": workers[:_MOST_WORKERS],
+                    "skipped_files": skipped,
+                },
+                "numbers": merged_numbers([one["numbers"] for one in snapshots if one["worker"]["alive"]]),
+                "probes": shared["probes"],
+                "loop": {"lag_ms": dict(console.lag_ms), "stalls": stalls[-_MOST_STALLS:], "tasks": tasks},
+                "sockets": shared["sockets"],
+                "monitoring": shared["monitoring"],
+                "about": shared["about"],
+                "forgotten": merged_forgotten(snapshots),
             },
-            "numbers": numbers,
-            "requests": requests[::-1],
-            "errors": errors[::-1],
-            "routes": routes,
-            "probes": shared["probes"],
-            "loop": {"lag_ms": dict(console.lag_ms), "stalls": stalls[-_MOST_STALLS:], "tasks": tasks},
-            "sockets": shared["sockets"],
-            "monitoring": shared["monitoring"],
-            "about": shared["about"],
-            "changes": changes[::-1],
-            "actions": actions,
-            "forgotten": merged_forgotten(snapshots),
-        }
-
-    def _merged_parts(self, snapshots: Sequence[Snapshot]) -> tuple[dict[str, Number], list[RouteRow]]:
-        """Return the numbers and routes of all workers; merged when one of them has made another step."""
-        # The lists themselves, so that a new one does not have the address of one that is gone.
-        tables = [one["routes"] for one in snapshots]
-        before = self._merged_tables
-        if len(tables) != len(before) or any(one is not other for one, other in zip(tables, before, strict=True)):
-            self._merged_tables = tables
-            self._merged_routes = merged_routes(tables)
-        return merged_numbers([one["numbers"] for one in snapshots if one["worker"]["alive"]]), self._merged_routes
+            snapshots,
+            self._turn,
+        )
 
     def _shared_parts(self) -> dict[str, Any]:
         now = self._clock()
@@ -174,18 +212,6 @@ class StateBuilder:
             self._console.obs.faults.report("console", error)
             return otherwise
 
-    def _some(self, routes: list[RouteRow]) -> list[RouteRow]:
-        """Return the busiest routes, and in turn a part of the others, so that the answer stays small."""
-        if not routes:
-            return routes
-        room = max(8, _ROUTES_BYTES * len(routes) // max(1, len(orjson.dumps(routes))))
-        if len(routes) <= room:
-            return routes
-        first, rest = routes[: room // 2], routes[room // 2 :]
-        size = room - len(first)
-        self._turn = (self._turn + size) % len(rest)
-        return [*first, *(rest[self._turn :] + rest[: self._turn])[:size]]
-
 
 def encoded(state: State, *, is_limited: bool) -> bytes:
     """Return JSON; with a cursor at most `STATE_BYTES`, by leaving out the oldest entries and then whole lists."""
@@ -206,29 +232,32 @@ def encoded(state: State, *, is_limited: bool) -> bytes:
     return body
 
 
-def _since(snapshots: Sequence[Snapshot], name: str, after: float | None, at: Callable[[Any], float]) -> list[Any]:
-    """Return the entries of all workers that have changed since, the oldest first."""
-    found: list[Any] = []
-    for index, snapshot in enumerate(snapshots):
-        rows: Iterable[Any] = snapshot[name]  # type: ignore[literal-required]
-        if after is not None:
-            changed: Mapping[str, float] = snapshot["changed"][name]  # type: ignore[literal-required]
-            limit = after if index == 0 else after - _LATE_S
-            rows = [row for row in rows if changed.get(row["id"], 0.0) > limit]
-        found.extend(rows)
-    found.sort(key=at)
-    return found
+def _after(rows: Sequence[tuple[float, Any]], after: float | None) -> list[Any]:
+    """Return the entries that have changed since."""
+    return [row for changed, row in rows if after is None or changed > after]
 
 
-def _cut(rows: list[R], room: int) -> list[R]:
-    """Return the newest rows that fit into so many bytes."""
-    kept = 0
-    for row in reversed(rows):
+def _newest(rows: list[Any], at: Callable[[Any], float], room: float, most: int) -> tuple[list[Any], int]:
+    """
+    Return the newest rows that fit into so many bytes, the newest first, and how many are left out.
+
+    The failed and the slow requests come before all others.
+    """
+    rows.sort(key=at, reverse=True)
+    kept: list[Any] = []
+    if len(rows) <= most and room == math.inf:
+        return rows, 0
+    for row in sorted(rows, key=_is_ordinary):
         room -= len(orjson.dumps(row)) + 1
-        if room < 0:
+        if room < 0 or len(kept) == most:
             break
-        kept += 1
-    return rows[len(rows) - kept :]
+        kept.append(row)
+    kept.sort(key=at, reverse=True)
+    return kept, len(rows) - len(kept)
 
 
-__all__ = ["StateBuilder", "encoded"]
+def _is_ordinary(row: Any) -> bool:
+    return bool(row.get("classes") == _ORDINARY)
+
+
+__all__ = ["Moment", "StateBuilder", "encoded"]

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import anyio
 import anyio.to_thread
@@ -24,7 +24,7 @@ from divan_obs_asgi.console.limits import NAME, SERIES_STEP_S, TEXT
 from divan_obs_asgi.console.requests import Entry, Requests
 from divan_obs_asgi.console.routes import RouteTraffic, ms
 from divan_obs_asgi.console.series import Series
-from divan_obs_asgi.console.shapes import ErrorGroup, RequestDetails, Snapshot
+from divan_obs_asgi.console.shapes import ErrorGroup, Forgotten, RequestDetails, RequestRow, Snapshot
 from divan_obs_asgi.console.sockets import SocketFigures
 from divan_obs_asgi.metrics.family import LAG_BUCKETS_S
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 TICK_S = 1.0
 # An error that was first seen so many seconds ago is new.
 NEW_S = 600.0
+# Entries, the classes of each by its number, and the groups of errors.
+Collected: TypeAlias = tuple[list[Entry], dict[int, list[str]], list[Group]]
 _LAG_EDGES_S = (*LAG_BUCKETS_S, float("inf"))
 
 
@@ -196,38 +198,37 @@ class Console:
         """Return the time of the clock by which entries change."""
         return self._clock()
 
-    def collect(self) -> tuple[list[Entry], dict[int, list[str]], list[Group]]:
+    def collect(self) -> Collected:
         """Return the entries as they are now; in the event loop's thread."""
         self.requests.sort()
         return self.requests.entries(), self.requests.classes(), list(self.errors.groups.values())
 
-    def snapshot(self, collected: tuple[list[Entry], dict[int, list[str]], list[Group]]) -> Snapshot:
+    def snapshot(self, collected: Collected) -> Snapshot:
         """Return what this worker keeps."""
         entries, classes, groups = collected
-        pid, now = self.pid, self._clock()
-        kept = tuple(self.changes.kept)
-        rows = [(row_of(entry, pid, classes.get(entry.number, []), self._text), entry.changed) for entry in entries]
-        errors = [(self.group_row(group), group.changed) for group in groups]
         return {
-            "worker": {"pid": pid, "started": self.started, "alive": True},
-            "requests": [row for row, _ in rows],
-            "errors": [row for row, _ in errors],
-            "changes": [one.change for one in kept],
+            "worker": {"pid": self.pid, "started": self.started, "alive": True},
+            "requests": [(entry.changed, self.request_row(entry, classes)) for entry in entries],
+            "errors": [(group.changed, self.group_row(group)) for group in groups],
+            "changes": [(one.changed, one.change) for one in tuple(self.changes.kept)],
             "stalls": list(self.changes.stalls),
             "numbers": self.series.numbers(),
-            "routes": self.routes.rows(now),
-            "forgotten": {
-                "requests": max(0, self.requests.last - len(entries)),
-                "errors": self.errors.forgotten,
-                "changes": self.changes.forgotten,
-                "bytes": self.requests.forgotten_bytes,
-            },
-            "changed": {
-                "requests": {row["id"]: changed for row, changed in rows},
-                "errors": {row["id"]: changed for row, changed in errors},
-                "changes": {one.change["id"]: one.changed for one in kept},
-            },
+            "routes": self.routes.rows(self._clock()),
+            "forgotten": self.forgotten(entries),
         }
+
+    def forgotten(self, entries: list[Entry]) -> Forgotten:
+        """Return how many entries were removed to keep the limits; these are the requests that are kept."""
+        return {
+            "requests": max(0, self.requests.last - len(entries)),
+            "errors": self.errors.forgotten,
+            "changes": self.changes.forgotten,
+            "bytes": self.requests.forgotten_bytes,
+        }
+
+    def request_row(self, entry: Entry, classes: dict[int, list[str]]) -> RequestRow:
+        """Return a request as the list shows it."""
+        return row_of(entry, self.pid, classes.get(entry.number, []), self._text)
 
     def group_row(self, group: Group) -> ErrorGroup:
         """Return a group of errors as the page shows it."""
@@ -253,7 +254,7 @@ class Console:
         entries, classes, _ = self.collect()
         for entry in entries:
             if entry.number == int(number):
-                row = row_of(entry, self.pid, classes.get(entry.number, []), self._text)
+                row = self.request_row(entry, classes)
                 group = self.errors.groups.get(row["error"])
                 return details_of(entry, row, None if group is None else self.group_row(group))
         return None
@@ -263,4 +264,4 @@ def _short(redact: Callable[[str], str], text: str) -> str:
     return shown(redact(text), 2 * TEXT)
 
 
-__all__ = ["NEW_S", "TICK_S", "Alone", "Console", "Peers"]
+__all__ = ["NEW_S", "TICK_S", "Alone", "Collected", "Console", "Peers"]

@@ -34,7 +34,7 @@ def test_a_debugged_request_is_marked() -> None:
     value = DebugKey(KEY).header()
     for headers in ([], [(b"x-divan-debug", value.encode())], [(b"x-divan-debug", b"forged")]):
         anyio.run(converse, stack, http_scope(headers=headers))
-    body = StateBuilder(console).answer(console.collect(), console.now(), "", [], [])
+    body = StateBuilder(console).answer(None, console.collect(), console.now(), "", [], [])
     state: Any = orjson.loads(body)
     assert [row["debug"] for row in state["requests"]] == [False, True, False]
     assert value.encode() not in body

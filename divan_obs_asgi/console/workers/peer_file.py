@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any, NamedTuple, cast
 
 import orjson
@@ -13,9 +14,11 @@ from divan_obs_asgi.console.workers.ring_directory import RingContents
 from divan_obs_asgi.console.workers.ring_format import Entry
 
 # Entries of each kind that are shown of a worker; a group of errors is written again when it has counted more.
-_MOST = {"request": LATEST, "failed": FAILED, "slow": SLOWEST, "error": ERRORS * 4, "change": CHANGES, "state": 2}
+_MOST = {"request": LATEST, "failed": FAILED, "slow": SLOWEST, "error": ERRORS * 4, "change": CHANGES, "state": 3}
+_REQUESTS = ("request", "slow", "failed")
 _ROW = frozenset(RequestRow.__annotations__)
 _KEYS = {"error": frozenset(ErrorGroup.__annotations__), "change": frozenset(Change.__annotations__)}
+_changed = attrgetter("changed")
 _NOTHING: Forgotten = {"requests": 0, "errors": 0, "changes": 0, "bytes": 0}
 
 
@@ -26,38 +29,95 @@ class _Parsed(NamedTuple):
     Attributes:
         key: the id of what it describes.
         fields: None if it does not have the shape of its kind.
-        opened: JSON of a request's details.
+        entry: as it was read; the second line of a request is the JSON of its details.
     """
 
     kind: str
     key: str
     changed: float
     fields: Any
-    opened: bytes = b""
+    entry: Entry
 
 
-class PeerFile(NamedTuple):
+class PeerFile:
     """
     What is known of a ring file.
 
-    Attributes:
+    Args:
+        contents: from the first reading of the file.
         name: the beginning of the ids of its worker's requests.
-        parsed: the entries by their sequence numbers.
-        details: JSON of the details of its requests, by id.
     """
 
-    name: str
-    parsed: dict[int, _Parsed]
-    snapshot: Snapshot
-    details: dict[str, bytes]
+    def __init__(self, contents: RingContents, name: str) -> None:
+        self._of = contents.reader, contents.head, name
+        # Replaces the process id in ids, unless it is the same.
+        self._own = "" if name == str(contents.head.pid) else name
+        self._parsed: dict[int, _Parsed] = {}
+        # The newest entries of each kind by their ids.
+        self._newest: dict[str, dict[str, _Parsed]] = {kind: {} for kind in _MOST}
+        self._add(contents.reader.entries())
+        self.snapshot = self._made(contents)
 
+    def is_of(self, contents: RingContents, name: str) -> bool:
+        """Return whether this is the file, as it was read before, so that it can be updated."""
+        return self._of == (contents.reader, contents.head, name)
 
-def peer_file(contents: RingContents, name: str, known: dict[int, _Parsed]) -> PeerFile:
-    """Return what is known of a file; `known` are the entries that were read before, with this name."""
-    own = "" if name == str(contents.head.pid) else name
-    parsed = {one.sequence: known.get(one.sequence) or _parsed(one, own) for one in contents.entries}
-    details: dict[str, bytes] = {}
-    return PeerFile(name, parsed, _snapshot(contents, _newest(parsed.values()), details), details)
+    def update(self, contents: RingContents) -> None:
+        """Take over what another reading of the file has found."""
+        if contents.reader.changed or contents.alive != self.snapshot["worker"]["alive"]:
+            self._add(contents.reader.fresh())
+            for sequence in contents.reader.gone():
+                gone = self._parsed.pop(sequence, None)
+                of_kind = self._newest.get(gone.kind, {}) if gone is not None else {}
+                if gone is not None and of_kind.get(gone.key) is gone:
+                    del of_kind[gone.key]
+            self.snapshot = self._made(contents)
+
+    def details(self, request_id: str) -> RequestDetails | None:
+        """Return a request that is kept in the file; None if it is not, or does not have its shape."""
+        found = [one for kind in _REQUESTS if (one := self._newest[kind].get(request_id)) is not None]
+        if not found:
+            return None
+        _, _, data = max(found, key=_changed).entry.data.partition(b"\n")
+        try:
+            opened = orjson.loads(data)
+            return cast(RequestDetails, {**opened, "request": {**opened["request"], "id": request_id}})
+        except (ValueError, LookupError, TypeError):
+            return None  # Not written by this library.
+
+    def _add(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            parsed = self._parsed[entry.sequence] = _parsed(entry, self._own)
+            if parsed.fields is not None:
+                # A later entry of one id replaces the earlier one.
+                of_kind = self._newest[parsed.kind]
+                of_kind.pop(parsed.key, None)
+                of_kind[parsed.key] = parsed
+                if len(of_kind) > _MOST[parsed.kind]:
+                    del of_kind[next(iter(of_kind))]
+
+    def _made(self, contents: RingContents) -> Snapshot:
+        head, newest = contents.head, self._newest
+        requests: dict[str, _Parsed] = {}
+        for kind in _REQUESTS:
+            for key, one in newest[kind].items():
+                known = requests.get(key)
+                if known is None or one.changed >= known.changed:
+                    requests[key] = one
+        state: Any = {key: part for one in newest["state"].values() for key, part in one.fields.items()}
+        lists = {key: state[key] if isinstance(state.get(key), list) else [] for key in ("stalls", "routes")}
+        numbers, forgotten = state.get("numbers"), state.get("forgotten")
+        return {
+            "worker": {"pid": head.pid, "started": head.started, "alive": contents.alive},
+            "requests": [(one.changed, one.fields) for one in requests.values()],
+            "errors": [(one.changed, one.fields) for one in newest["error"].values()],
+            "changes": [(one.changed, one.fields) for one in newest["change"].values()],
+            "stalls": lists["stalls"],
+            "numbers": numbers if isinstance(numbers, dict) else {},
+            # A dead worker serves nothing.
+            "routes": lists["routes"] if contents.alive else [],
+            "forgotten": {**_NOTHING, **forgotten} if isinstance(forgotten, dict) else _NOTHING,
+        }
 
 
 def _parsed(entry: Entry, name: str) -> _Parsed:
@@ -68,80 +128,25 @@ def _parsed(entry: Entry, name: str) -> _Parsed:
         return f"{name}-{request_id.rpartition('-')[2]}" if name else request_id
 
     try:
-        head, _, opened = entry.data.partition(b"\n")
+        head, _, _ = entry.data.partition(b"\n")
         fields = orjson.loads(head)
         if kind == "state":
             if not isinstance(fields, dict):
-                return _Parsed(kind, "", 0.0, None)
-            # The routes change less often, and are large.
-            return _Parsed(kind, "routes" if "routes" in fields else "", 0.0, fields)
+                return _Parsed(kind, "", 0.0, None, entry)
+            # The routes and the numbers change less often, and are large.
+            return _Parsed(kind, next((key for key in ("routes", "numbers") if key in fields), ""), 0.0, fields, entry)
         changed, row = float(fields["changed"]), fields["row"]
         if kind in _KEYS:
             if _KEYS[kind] <= row.keys():
                 if kind == "error":
                     row["requests"] = [renamed(str(id)) for id in row["requests"]]
-                return _Parsed(kind, row["id"], changed, row)
+                return _Parsed(kind, row["id"], changed, row, entry)
         elif kind in _MOST and row.keys() >= _ROW:
             row["id"] = renamed(row["id"])
-            return _Parsed(kind, row["id"], changed, row, opened)
+            return _Parsed(kind, row["id"], changed, row, entry)
     except (ValueError, LookupError, TypeError, AttributeError):
         pass  # Not written by this library.
-    return _Parsed(kind, "", 0.0, None)
+    return _Parsed(kind, "", 0.0, None, entry)
 
 
-def opened_request(request_id: str, data: bytes) -> RequestDetails | None:
-    """Return the details of a request; None if they do not have their shape."""
-    try:
-        opened = orjson.loads(data)
-        return cast(RequestDetails, {**opened, "request": {**opened["request"], "id": request_id}})
-    except (ValueError, LookupError, TypeError):
-        return None  # Not written by this library.
-
-
-def _newest(entries: Iterable[_Parsed]) -> dict[str, dict[str, _Parsed]]:
-    """Return the newest entries of each kind by their ids; a later entry of one id replaces the earlier one."""
-    found: dict[str, dict[str, _Parsed]] = {kind: {} for kind in _MOST}
-    for entry in entries:
-        if entry.fields is not None:
-            of_kind = found[entry.kind]
-            of_kind.pop(entry.key, None)
-            of_kind[entry.key] = entry
-            if len(of_kind) > _MOST[entry.kind]:
-                del of_kind[next(iter(of_kind))]
-    return found
-
-
-def _snapshot(contents: RingContents, newest: dict[str, dict[str, _Parsed]], details: dict[str, bytes]) -> Snapshot:
-    """Return the snapshot of a worker, and add its requests to `details`."""
-    head = contents.head
-    requests: dict[str, RequestRow] = {}
-    changed_requests: dict[str, float] = {}
-    for kind in ("request", "slow", "failed"):
-        for key, entry in newest[kind].items():
-            if entry.changed >= changed_requests.get(key, 0.0):
-                changed_requests[key] = entry.changed
-                requests[key] = entry.fields
-                details[key] = entry.opened
-    errors = [one.fields for one in newest["error"].values()]
-    state: Any = {key: part for one in newest["state"].values() for key, part in one.fields.items()}
-    lists = {key: state[key] if isinstance(state.get(key), list) else [] for key in ("stalls", "routes")}
-    numbers, forgotten = state.get("numbers"), state.get("forgotten")
-    return {
-        "worker": {"pid": head.pid, "started": head.started, "alive": contents.alive},
-        "requests": list(requests.values()),
-        "errors": errors,
-        "changes": [one.fields for one in newest["change"].values()],
-        "stalls": lists["stalls"],
-        "numbers": numbers if isinstance(numbers, dict) else {},
-        # A dead worker serves nothing.
-        "routes": lists["routes"] if contents.alive else [],
-        "forgotten": {**_NOTHING, **forgotten} if isinstance(forgotten, dict) else _NOTHING,
-        "changed": {
-            "requests": changed_requests,
-            "errors": {one.key: one.changed for one in newest["error"].values()},
-            "changes": {one.key: one.changed for one in newest["change"].values()},
-        },
-    }
-
-
-__all__ = ["PeerFile", "opened_request", "peer_file"]
+__all__ = ["PeerFile"]

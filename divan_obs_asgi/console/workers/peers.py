@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -15,13 +16,14 @@ import orjson
 
 from divan_obs_asgi.console.details import details_of
 from divan_obs_asgi.console.feed import COMPONENT
+from divan_obs_asgi.console.requests import Entry
 from divan_obs_asgi.console.shapes import (
     RequestDetails,
     Snapshot,
 )
 from divan_obs_asgi.console.store import Console
 from divan_obs_asgi.console.workers.instance import Instance
-from divan_obs_asgi.console.workers.peer_file import PeerFile, opened_request, peer_file
+from divan_obs_asgi.console.workers.peer_file import PeerFile
 from divan_obs_asgi.console.workers.ring_directory import RingDirectory
 from divan_obs_asgi.console.workers.ring_file import RingFile, size_for
 
@@ -59,6 +61,7 @@ class RingPeers:
         self._directory = RingDirectory(directory, prefix)
         self.ring = RingFile(directory, prefix, size_for(obs.settings.console.max_bytes), self._failed)
         self._written: dict[str, object] = {}
+        self._written_requests: dict[int, tuple[float, tuple[str, ...], int]] = {}
         self._written_as = ""
         self._removed_at = self._read_at = float("-inf")
         self._files: dict[str, PeerFile] = {}
@@ -92,7 +95,7 @@ class RingPeers:
             if name and name != self._written_as:
                 if self._written_as:
                     # A new file: after a fork, or because the directory was removed. The next call writes everything.
-                    self._written = {}
+                    self._written, self._written_requests = {}, {}
                 self._written_as = name
         except Exception as error:
             self._failed(error)
@@ -100,54 +103,62 @@ class RingPeers:
     def _changed(self, collected: Any, limit: int | None) -> Iterator[tuple[str, Fields, bytes]]:
         """Yield kind, fields and, for its second line, the JSON of the opened request; that line is read on demand."""
         console = self._console
-        snapshot = console.snapshot(collected)
-        entries = {entry.number: entry for entry in collected[0]}
-        groups = {group["id"]: group for group in snapshot["errors"]}
-        changed = snapshot["changed"]
+        entries, classes, groups = collected
         before, written = self._written, cast("dict[str, object]", {})
         self._written = written
-        states = {
-            row["id"]: (changed["requests"].get(row["id"], 0.0), tuple(row["classes"]), row["calls"])
-            for row in snapshot["requests"]
-        }
-        unwritten = [row for row in snapshot["requests"] if before.get(row["id"]) != states[row["id"]]]
-        if limit is not None and len(unwritten) > limit:
-            # The failed and the slow ones first, and of each kind the newest; the others follow if they are still kept.
-            unwritten.sort(key=lambda row: (row["classes"] != ["latest"], row["at"]))
-            for row in unwritten[:-limit]:
-                del states[row["id"]]
-            unwritten = sorted(unwritten[-limit:], key=lambda row: row["at"])
-        written.update(states)
         # One that was written late is as new to the pages as the others.
         now = console.now()
-        for row in unwritten:
-            entry = entries[int(row["id"].rpartition("-")[2])]
-            details = details_of(entry, row, groups.get(row["error"]))
+        known = {group.id: group for group in groups}
+        for entry in self._unwritten(entries, classes, limit):
+            row = console.request_row(entry, classes)
+            group = known.get(row["error"])
+            details = details_of(entry, row, None if group is None else console.group_row(group))
             opened = orjson.dumps(details, default=str)
             for name in row["classes"]:
                 yield _KINDS[name], {"changed": now, "row": row}, opened
-        lists: tuple[tuple[str, Iterable[Any], dict[str, float]], ...] = (
-            ("error", snapshot["errors"], changed["errors"]),
-            ("change", snapshot["changes"], changed["changes"]),
-        )
-        for kind, rows, stamps in lists:
-            for row in rows:
-                at = written[f"{kind} {row['id']}"] = stamps.get(row["id"], 0.0)
-                if before.get(f"{kind} {row['id']}") != at:
-                    yield kind, {"changed": at, "row": row}, b""
-        routes = written["routes"] = snapshot["routes"]
+        for group in groups:
+            at = written[f"error {group.id}"] = group.changed
+            if before.get(f"error {group.id}") != at:
+                yield "error", {"changed": at, "row": console.group_row(group)}, b""
+        for change in tuple(console.changes.kept):
+            at = written[f"change {change.change['id']}"] = change.changed
+            if before.get(f"change {change.change['id']}") != at:
+                yield "change", {"changed": at, "row": change.change}, b""
+        # Each is the same object until the next step.
+        routes = written["routes"] = console.routes.rows(now)
         if before.get("routes") is not routes:
             yield "state", {"routes": routes[:_MAX_ROUTES]}, b""
+        numbers = written["numbers"] = console.series.numbers()
+        if before.get("numbers") is not numbers:
+            yield "state", {"numbers": numbers}, b""
         yield (
             "state",
             {
                 "started": console.started,
-                "stalls": snapshot["stalls"],
-                "numbers": snapshot["numbers"],
-                "forgotten": snapshot["forgotten"],
+                "stalls": list(console.changes.stalls),
+                "forgotten": console.forgotten(entries),
             },
             b"",
         )
+
+    def _unwritten(self, entries: list[Entry], classes: dict[int, list[str]], limit: int | None) -> list[Entry]:
+        """Return the requests to write now, the oldest first: before others the failed and slow, and the newest."""
+        before, self._written_requests = self._written_requests, {}
+        found: list[tuple[bool, int, Entry]] = []
+        for entry in entries:
+            number, of_entry = entry.number, classes.get(entry.number, [])
+            state = entry.changed, tuple(of_entry), entry.call_count
+            if before.get(number) == state:
+                self._written_requests[number] = state
+            else:
+                found.append((of_entry != ["latest"], number, entry))
+        if limit is not None and len(found) > limit:
+            # The others follow, if they are still kept.
+            found.sort(key=itemgetter(0, 1))
+            found = sorted(found[-limit:], key=itemgetter(1))
+        for _, number, entry in found:
+            self._written_requests[number] = entry.changed, tuple(classes.get(number, [])), entry.call_count
+        return [entry for _, _, entry in found]
 
     # What the others have written; called in threads.
 
@@ -158,10 +169,8 @@ class RingPeers:
 
     def details(self, request_id: str) -> RequestDetails | None:
         """Return a request of another worker; None if it is not kept."""
-        for file in self._others()[0]:
-            if request_id in file.details:
-                return opened_request(request_id, file.details[request_id])
-        return None
+        found = (file.details(request_id) for file in self._others()[0])
+        return next((one for one in found if one is not None), None)
 
     def _others(self) -> tuple[list[PeerFile], int]:
         with self._reading:
@@ -190,12 +199,11 @@ class RingPeers:
             name = str(pid) if pid not in taken else f"{pid}s{int(contents.head.started)}"
             taken.add(pid)
             known = before.get(contents.name)
-            if known is None or known.name != name:
-                self._files[contents.name] = peer_file(contents, name, {})
-            elif contents.changed or known.snapshot["worker"]["alive"] != contents.alive:
-                self._files[contents.name] = peer_file(contents, name, known.parsed)
+            if known is None or not known.is_of(contents, name):
+                known = PeerFile(contents, name)
             else:
-                self._files[contents.name] = known
+                known.update(contents)
+            self._files[contents.name] = known
 
 
 __all__ = ["WRITE_S", "RingPeers"]

@@ -38,16 +38,14 @@ class RingContents:
     Attributes:
         alive: whether its worker is alive.
         complete: False if the end of the file is missing.
-        changed: whether it has entries that the last reading had not.
-        entries: in the order in which they were written.
+        reader: has its entries, and knows which of them are new.
     """
 
     name: str
     head: RingHead
     alive: bool
     complete: bool
-    changed: bool
-    entries: list[Entry]
+    reader: RingReader
 
 
 class RingDirectory:
@@ -159,12 +157,12 @@ def read_ring(path: Path, reader: RingReader | None = None) -> RingContents:
         complete = reader.read(descriptor)
     finally:
         os.close(descriptor)
-    return RingContents(path.name, reader.head, alive, complete, reader.changed, reader.entries())
+    return RingContents(path.name, reader.head, alive, complete, reader)
 
 
 def read(path: Path) -> Iterator[Entry]:
     """Yield the entries of a ring file in the order in which they were written; raises as `read_ring` does."""
-    yield from read_ring(path).entries
+    yield from read_ring(path).reader.entries()
 
 
 def _opened(path: Path) -> int:

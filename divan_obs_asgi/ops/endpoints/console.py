@@ -39,6 +39,7 @@ _ROWS: Schema = {
     "type": "array",
     "items": {"type": "object", "properties": {"id": _TEXT}, "required": ["id"]},
 }
+_COUNTS: Schema = {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}}
 _STATE: Schema = {
     "type": "object",
     "description": "Times are Unix seconds, durations are milliseconds; every text is redacted.",
@@ -70,11 +71,12 @@ _STATE: Schema = {
         "about": {"type": "object"},
         "changes": _ROWS,
         "actions": _ROWS,
-        "forgotten": {"type": "object", "additionalProperties": {"type": "integer", "minimum": 0}},
+        "forgotten": _COUNTS,
+        "left_out": {**_COUNTS, "description": "New entries that did not fit into an answer with a cursor."},
     },
     "required": [
         *("cursor", "full", "restarted", "now", "service", "workers", "numbers", "requests", "errors", "routes"),
-        *("probes", "loop", "sockets", "monitoring", "about", "changes", "actions", "forgotten"),
+        *("probes", "loop", "sockets", "monitoring", "about", "changes", "actions", "forgotten", "left_out"),
     ],
     "additionalProperties": False,
 }
@@ -165,10 +167,12 @@ class ConsoleEndpoints:
     async def state(self, request: Request) -> Response:
         """Make the answer in a thread; only what belongs to the event loop is read here."""
         since = request.query_params.get("since", "")[:_LONGEST_CURSOR]
-        console = self._console
-        collected = console.collect()
-        collected_at = console.now()
-        make = partial(self._state.answer, collected, collected_at, since, self._tasks(), self._actions(request))
+        console, builder = self._console, self._state
+        moment = builder.kept(since)
+        collected, collected_at, tasks = None, 0.0, []
+        if moment is None:
+            collected, collected_at, tasks = console.collect(), console.now(), self._tasks()
+        make = partial(builder.answer, moment, collected, collected_at, since, tasks, self._actions(request))
         # With a limiter of its own: plain functions of the application may occupy all threads of the shared one.
         body = await anyio.to_thread.run_sync(make, limiter=anyio.CapacityLimiter(1))
         return Response(body, 200, {**self._headers, **NOT_STORED}, "application/json")

@@ -34,7 +34,7 @@ def test_foreign_and_torn_files_are_skipped_and_counted(tmp_path: Path) -> None:
     (tmp_path / "divan-1-h.worker").write_bytes(b"")
     found, skipped = RingDirectory(tmp_path, "divan").read()
     assert skipped == 7
-    assert [(one.name, one.complete, len(one.entries)) for one in found] == [(torn.name, False, 1)]
+    assert [(one.name, one.complete, len(one.reader.entries())) for one in found] == [(torn.name, False, 1)]
 
 
 def test_a_file_of_another_version_is_skipped(tmp_path: Path) -> None:
