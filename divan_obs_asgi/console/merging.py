@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from divan_obs_asgi.console.limits import REQUESTS_OF_AN_ERROR, ROUTES_OF_AN_ERROR
 from divan_obs_asgi.console.shapes import NUMBERS, ErrorGroup, Forgotten, Number, Snapshot
@@ -14,7 +15,7 @@ _ADDED = frozenset({"requests_per_s", "in_flight", "clients"})
 def merged_errors(snapshots: Sequence[Snapshot]) -> list[tuple[float, ErrorGroup]]:
     """Return one group for each id, with when it has changed: counts are added up, and the newest message is shown."""
     found: dict[str, tuple[float, ErrorGroup]] = {}
-    for changed, row in sorted((one for snapshot in snapshots for one in snapshot["errors"]), key=_last):
+    for changed, row, *_ in sorted((one for snapshot in snapshots for one in snapshot["errors"]), key=_last):
         known = found.pop(row["id"], None)
         if known is not None:
             changed, before = max(changed, known[0]), known[1]
@@ -30,8 +31,8 @@ def merged_errors(snapshots: Sequence[Snapshot]) -> list[tuple[float, ErrorGroup
     return list(found.values())
 
 
-def _last(one: tuple[float, ErrorGroup]) -> float:
-    return one[1]["last"]
+def _last(one: tuple[Any, ...]) -> float:
+    return float(one[1]["last"])
 
 
 def merged_numbers(all_numbers: Sequence[dict[str, Number]]) -> dict[str, Number]:

@@ -11,17 +11,33 @@ from divan_obs_asgi.console.shapes import RouteFigures, RouteRow
 
 
 class MergedRoutes:
-    """Each route once, the busiest first. A row is merged when it is shown: most answers show a part of them."""
+    """
+    Each route once, the busiest first. A row is merged when it is shown: most answers show a part of them.
+
+    Args:
+        tables: the rows of each worker.
+    """
 
     def __init__(self, tables: Sequence[list[RouteRow]]) -> None:
+        self.tables = tables
         found: dict[str, list[RouteRow]] = {}
+        rates: dict[str, float] = {}
         for table in tables:
             for row in table:
-                found.setdefault(row["id"], []).append(row)
-        self._rows = sorted(found.values(), key=_busiest)
+                key = row["id"]
+                found.setdefault(key, []).append(row)
+                rates[key] = rates.get(key, 0.0) - row["m5"]["rate"]
+        self._rows = [found[key] for _, key in sorted((rate, key) for key, rate in rates.items())]
+        self._merged: dict[int, RouteRow] = {}
 
     def all(self) -> list[RouteRow]:
-        return [_merged(rows) for rows in self._rows]
+        return [self._row(at) for at in range(len(self._rows))]
+
+    def _row(self, at: int) -> RouteRow:
+        row = self._merged.get(at)
+        if row is None:
+            row = self._merged[at] = _merged(self._rows[at])
+        return row
 
     def some(self, room: int, turn: int) -> list[RouteRow]:
         """Return the busiest routes within half of so many bytes, and in turn a part of the others within the rest."""
@@ -29,7 +45,7 @@ class MergedRoutes:
         total = len(self._rows)
         at, busiest = 0, room // 2
         while at < total and busiest > 0:
-            found.append(_merged(self._rows[at]))
+            found.append(self._row(at))
             busiest -= _size(found[-1])
             at += 1
         rest, left = total - at, room - room // 2
@@ -38,13 +54,9 @@ class MergedRoutes:
         for step in range(rest):
             if left <= 0:
                 break
-            found.append(_merged(self._rows[at + (start + step) % rest]))
+            found.append(self._row(at + (start + step) % rest))
             left -= _size(found[-1])
         return found
-
-
-def _busiest(rows: list[RouteRow]) -> tuple[float, str]:
-    return -sum(row["m5"]["rate"] for row in rows), rows[0]["id"]
 
 
 def _size(row: RouteRow) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias, TypedDict
+from collections.abc import Sequence
+from typing import Any, TypeAlias, TypedDict
 
 
 class RequestRow(TypedDict):
@@ -340,14 +341,14 @@ class Snapshot(TypedDict):
     What one worker keeps: the state is made from one of these for each worker.
 
     Attributes:
-        requests, errors, changes: each entry after the time at which it has changed; seconds of the monotonic clock,
-            which all processes of a machine share.
+        requests, errors, changes: each is a tuple that begins with the time at which the entry has changed, and the
+            entry. Seconds of the monotonic clock, which all processes of a machine share. A request may be there twice.
     """
 
     worker: Worker
-    requests: list[tuple[float, RequestRow]]
-    errors: list[tuple[float, ErrorGroup]]
-    changes: list[tuple[float, Change]]
+    requests: Sequence[tuple[Any, ...]]
+    errors: Sequence[tuple[Any, ...]]
+    changes: Sequence[tuple[Any, ...]]
     stalls: list[Stall]
     numbers: dict[str, Number]
     routes: list[RouteRow]

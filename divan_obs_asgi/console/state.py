@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -19,6 +20,7 @@ from divan_obs_asgi.console.merging_routes import MergedRoutes
 from divan_obs_asgi.console.monitoring import Monitoring
 from divan_obs_asgi.console.shapes import (
     Action,
+    RouteRow,
     Snapshot,
     State,
     TaskPlace,
@@ -51,14 +53,20 @@ class Moment:
     """
 
     def __init__(
-        self, made_at: float, instance: str, common: dict[str, Any], snapshots: Sequence[Snapshot], turn: int
+        self,
+        made_at: float,
+        instance: str,
+        common: dict[str, Any],
+        snapshots: Sequence[Snapshot],
+        routes: MergedRoutes,
+        turn: int,
     ) -> None:
         self.made_at = made_at
         self._instance = instance
         self._common = common
         self._snapshots = snapshots
         self._errors = merged_errors(snapshots)
-        self._routes = MergedRoutes([one["routes"] for one in snapshots])
+        self._routes = routes
         self._some_routes = self._routes.some(_ROUTES_BYTES, turn)
         self._answers: dict[tuple[float | None, bool, bytes], bytes] = {}
 
@@ -74,7 +82,9 @@ class Moment:
 
     def _answer(self, after: float | None, is_restarted: bool, actions: list[Action]) -> bytes:
         rooms: tuple[float, float, float] = _UNLIMITED if after is None else _ROOMS
-        requests, left_requests = _newest(self._since("requests", after), _AT, rooms[0], 3 * LATEST)
+        # By id: one that has become a slow one, for example, is in a file twice.
+        found = {row["id"]: row for row in self._since("requests", after)}
+        requests, left_requests = _newest(list(found.values()), _AT, rooms[0], 3 * LATEST)
         errors, left_errors = _newest(_after(self._errors, after), _LAST, rooms[1], ERRORS)
         changes, left_changes = _newest(self._since("changes", after), _AT, rooms[2], CHANGES)
         state: State = {
@@ -95,7 +105,8 @@ class Moment:
         found: list[Any] = []
         for index, snapshot in enumerate(self._snapshots):
             limit = None if after is None else after - (_LATE_S if index else 0.0)
-            found += _after(snapshot[name], limit)  # type: ignore[literal-required]
+            changed = _after(snapshot[name], limit)  # type: ignore[literal-required]
+            found += changed
         return found
 
 
@@ -109,6 +120,7 @@ class StateBuilder:
         self._shared: dict[str, Any] = {}
         self._shared_at = float("-inf")
         self._moment: Moment | None = None
+        self._routes = MergedRoutes(())
         self._lock = threading.Lock()
         self._turn = 0
 
@@ -184,8 +196,17 @@ class StateBuilder:
                 "forgotten": merged_forgotten(snapshots),
             },
             snapshots,
+            self._merged_routes([one["routes"] for one in snapshots]),
             self._turn,
         )
+
+    def _merged_routes(self, tables: list[list[RouteRow]]) -> MergedRoutes:
+        """Return the routes of all workers; the same until one of them has made another step."""
+        # The lists themselves, so that a new one does not have the address of one that is gone.
+        before = self._routes.tables
+        if len(tables) != len(before) or any(one is not other for one, other in zip(tables, before, strict=True)):
+            self._routes = MergedRoutes(tables)
+        return self._routes
 
     def _shared_parts(self) -> dict[str, Any]:
         now = self._clock()
@@ -232,9 +253,9 @@ def encoded(state: State, *, is_limited: bool) -> bytes:
     return body
 
 
-def _after(rows: Sequence[tuple[float, Any]], after: float | None) -> list[Any]:
+def _after(rows: Sequence[tuple[Any, ...]], after: float | None) -> list[Any]:
     """Return the entries that have changed since."""
-    return [row for changed, row in rows if after is None or changed > after]
+    return [one[1] for one in rows if after is None or one[0] > after]
 
 
 def _newest(rows: list[Any], at: Callable[[Any], float], room: float, most: int) -> tuple[list[Any], int]:
@@ -244,20 +265,17 @@ def _newest(rows: list[Any], at: Callable[[Any], float], room: float, most: int)
     The failed and the slow requests come before all others.
     """
     rows.sort(key=at, reverse=True)
-    kept: list[Any] = []
     if len(rows) <= most and room == math.inf:
         return rows, 0
-    for row in sorted(rows, key=_is_ordinary):
+    kept: list[Any] = []
+    notable = [row for row in rows if row.get("classes") != _ORDINARY]
+    for row in chain(notable, (row for row in rows if row.get("classes") == _ORDINARY)):
         room -= len(orjson.dumps(row)) + 1
         if room < 0 or len(kept) == most:
             break
         kept.append(row)
     kept.sort(key=at, reverse=True)
     return kept, len(rows) - len(kept)
-
-
-def _is_ordinary(row: Any) -> bool:
-    return bool(row.get("classes") == _ORDINARY)
 
 
 __all__ = ["Moment", "StateBuilder", "encoded"]

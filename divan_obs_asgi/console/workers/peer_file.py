@@ -24,7 +24,7 @@ _NOTHING: Forgotten = {"requests": 0, "errors": 0, "changes": 0, "bytes": 0}
 
 class _Parsed(NamedTuple):
     """
-    An entry.
+    An entry; its beginning is as in the lists of `Snapshot`.
 
     Attributes:
         key: the id of what it describes.
@@ -32,10 +32,10 @@ class _Parsed(NamedTuple):
         entry: as it was read; the second line of a request is the JSON of its details.
     """
 
-    kind: str
-    key: str
     changed: float
     fields: Any
+    kind: str
+    key: str
     entry: Entry
 
 
@@ -98,20 +98,14 @@ class PeerFile:
 
     def _made(self, contents: RingContents) -> Snapshot:
         head, newest = contents.head, self._newest
-        requests: dict[str, _Parsed] = {}
-        for kind in _REQUESTS:
-            for key, one in newest[kind].items():
-                known = requests.get(key)
-                if known is None or one.changed >= known.changed:
-                    requests[key] = one
         state: Any = {key: part for one in newest["state"].values() for key, part in one.fields.items()}
         lists = {key: state[key] if isinstance(state.get(key), list) else [] for key in ("stalls", "routes")}
         numbers, forgotten = state.get("numbers"), state.get("forgotten")
         return {
             "worker": {"pid": head.pid, "started": head.started, "alive": contents.alive},
-            "requests": [(one.changed, one.fields) for one in requests.values()],
-            "errors": [(one.changed, one.fields) for one in newest["error"].values()],
-            "changes": [(one.changed, one.fields) for one in newest["change"].values()],
+            "requests": [one for kind in _REQUESTS for one in newest[kind].values()],
+            "errors": [*newest["error"].values()],
+            "changes": [*newest["change"].values()],
             "stalls": lists["stalls"],
             "numbers": numbers if isinstance(numbers, dict) else {},
             # A dead worker serves nothing.
@@ -132,21 +126,22 @@ def _parsed(entry: Entry, name: str) -> _Parsed:
         fields = orjson.loads(head)
         if kind == "state":
             if not isinstance(fields, dict):
-                return _Parsed(kind, "", 0.0, None, entry)
+                return _Parsed(0.0, None, kind, "", entry)
             # The routes and the numbers change less often, and are large.
-            return _Parsed(kind, next((key for key in ("routes", "numbers") if key in fields), ""), 0.0, fields, entry)
+            key = next((key for key in ("routes", "numbers") if key in fields), "")
+            return _Parsed(0.0, fields, kind, key, entry)
         changed, row = float(fields["changed"]), fields["row"]
         if kind in _KEYS:
             if _KEYS[kind] <= row.keys():
                 if kind == "error":
                     row["requests"] = [renamed(str(id)) for id in row["requests"]]
-                return _Parsed(kind, row["id"], changed, row, entry)
+                return _Parsed(changed, row, kind, row["id"], entry)
         elif kind in _MOST and row.keys() >= _ROW:
             row["id"] = renamed(row["id"])
-            return _Parsed(kind, row["id"], changed, row, entry)
+            return _Parsed(changed, row, kind, row["id"], entry)
     except (ValueError, LookupError, TypeError, AttributeError):
         pass  # Not written by this library.
-    return _Parsed(kind, "", 0.0, None, entry)
+    return _Parsed(0.0, None, kind, "", entry)
 
 
 __all__ = ["PeerFile"]

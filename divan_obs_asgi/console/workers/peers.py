@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -30,15 +30,17 @@ from divan_obs_asgi.console.workers.ring_file import RingFile, size_for
 Fields: TypeAlias = dict[str, Any]
 
 WRITE_S = 1.0
-# Requests that a worker writes in a second: a page shows 50 every two seconds, of all workers.
-_MOST_ROWS = 40
+# Ordinary requests that a worker writes in a second, and how many times as many failed and slow ones: a page is sent
+# about 50 every two seconds, of all workers.
+_MOST_ROWS = 10
+_NOTABLE = 4
 # Routes that a worker writes: those with the most traffic.
 _MAX_ROUTES = 150
 _REMOVE_EVERY_S = 30.0
 # Several pages ask within a second; the files are read once for them.
 _KEEP_S = 1.0
 # The lane of each class of requests.
-_KINDS = {"latest": "request", "failed": "failed", "slow": "slow"}
+_KINDS = {"slow": "slow", "failed": "failed", "latest": "request"}
 
 
 class RingPeers:
@@ -85,7 +87,7 @@ class RingPeers:
             self.write(self._console.collect(), None)
 
     def write(self, collected: Any, limit: int | None = _MOST_ROWS) -> None:
-        """Write what has changed since the last call, and at most so many requests; never raises."""
+        """Write what has changed since the last call, and at most so many ordinary requests; never raises."""
         try:
             for kind, fields, opened in self._changed(collected, limit):
                 data = orjson.dumps(fields, default=str)
@@ -114,8 +116,9 @@ class RingPeers:
             group = known.get(row["error"])
             details = details_of(entry, row, None if group is None else console.group_row(group))
             opened = orjson.dumps(details, default=str)
-            for name in row["classes"]:
-                yield _KINDS[name], {"changed": now, "row": row}, opened
+            # In one lane only: that of which the fewest requests are written.
+            kind = next(kind for name, kind in _KINDS.items() if name in row["classes"])
+            yield kind, {"changed": now, "row": row}, opened
         for group in groups:
             at = written[f"error {group.id}"] = group.changed
             if before.get(f"error {group.id}") != at:
@@ -142,23 +145,25 @@ class RingPeers:
         )
 
     def _unwritten(self, entries: list[Entry], classes: dict[int, list[str]], limit: int | None) -> list[Entry]:
-        """Return the requests to write now, the oldest first: before others the failed and slow, and the newest."""
+        """Return the requests to write now, the oldest first: the newest that have not been written as they are."""
         before, self._written_requests = self._written_requests, {}
-        found: list[tuple[bool, int, Entry]] = []
+        ordinary: list[Entry] = []
+        notable: list[Entry] = []
         for entry in entries:
             number, of_entry = entry.number, classes.get(entry.number, [])
             state = entry.changed, tuple(of_entry), entry.call_count
             if before.get(number) == state:
                 self._written_requests[number] = state
             else:
-                found.append((of_entry != ["latest"], number, entry))
-        if limit is not None and len(found) > limit:
+                (ordinary if of_entry == ["latest"] else notable).append(entry)
+        if limit is not None:
             # The others follow, if they are still kept.
-            found.sort(key=itemgetter(0, 1))
-            found = sorted(found[-limit:], key=itemgetter(1))
-        for _, number, entry in found:
-            self._written_requests[number] = entry.changed, tuple(classes.get(number, [])), entry.call_count
-        return [entry for _, _, entry in found]
+            ordinary, notable = ordinary[-limit:], notable[-_NOTABLE * limit :]
+        found = sorted((*ordinary, *notable), key=attrgetter("number"))
+        for entry in found:
+            of_entry = classes.get(entry.number, [])
+            self._written_requests[entry.number] = entry.changed, tuple(of_entry), entry.call_count
+        return found
 
     # What the others have written; called in threads.
 
