@@ -8,8 +8,8 @@ Time: this stack with the console on and off, in one process, interleaved, with 
 benchmarks.overhead. Nobody looks. Each variant is there twice, because the order in which they are built matters more
 than what the console costs.
 
-Pages: five pages that ask every 2 s, and eight workers, whose ring files are full and get new requests every second.
-The share of a core is what the answering worker uses for them.
+Pages: five pages that ask every 2 s, and eight workers, whose ring files are full and get new requests every second. One
+request in a hundred fails. The share of a core is what the answering worker uses for the pages.
 
 Memory: so many requests, each with a path of its own; a tenth of them raises an exception with a text of its own, and
 one in a thousand logs and binds a field of 1 MB. What tracemalloc finds after each tenth: of the
@@ -63,6 +63,7 @@ _BIG = "x" * 1_000_000
 _PAGES, _WORKERS, _POLL_S = 5, 8, 2
 # Requests of a worker in a second: their ring has room for 200, whatever the rate.
 _PER_SECOND = 250
+_FAILS_ONE_IN = 100
 
 
 async def overhead(rounds: int, requests: int) -> dict[str, float]:
@@ -96,7 +97,7 @@ async def overhead(rounds: int, requests: int) -> dict[str, float]:
     }
 
 
-def failing(bundle: obs.Observability) -> Starlette:
+def failing(bundle: obs.Observability, one_in: int = 10) -> Starlette:
     """Return an application of many routes, whose errors, lines and fields are invented by its client."""
 
     async def answer(request: Request) -> Response:
@@ -105,7 +106,7 @@ def failing(bundle: obs.Observability) -> Starlette:
         if number % 1000 == 1:
             bundle.log.bind(field=f"{number} {_BIG}")
             obs.logger("shop").warning("big", extra={"field": f"{number} {_BIG}"})
-        if number % 10 == 1:
+        if number % one_in == 1:
             for part in range(4):
                 obs.logger("shop").warning("part %d of %s", part, word, extra={"field": word * 100})
             raise LookupError(f"no {word}: {word * 20}")
@@ -125,7 +126,7 @@ async def pages(seconds: int) -> dict[str, float]:
         flags = {"OBS_ADMIN_TOKEN": TOKEN, "OBS_ENV": "prod", "PROMETHEUS_MULTIPROC_DIR": directory, **ON}
         bundles = [obs.Observability.from_env(flags, log_stream=io.BytesIO()) for _ in range(_WORKERS)]
         logging.getLogger("shop").addHandler(logging.NullHandler())
-        stacks = [obs.build_stack(failing(bundle), bundle) for bundle in bundles]
+        stacks = [obs.build_stack(failing(bundle, _FAILS_ONE_IN), bundle) for bundle in bundles]
         consoles = [installed(bundle) for bundle in bundles]
         now = 0.0
         for console in consoles:

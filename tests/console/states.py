@@ -245,6 +245,7 @@ def state(**changes: Any) -> State:
             action("debug_header", "/ops/console/debug-header", "Debug one request"),
         ],
         "forgotten": {"requests": 0, "errors": 0, "changes": 0, "bytes": 0},
+        "left_out": {"requests": 0, "errors": 0, "changes": 0},
     }
     return {**whole, **changes}
 

@@ -229,6 +229,27 @@ def test_an_answer_with_a_cursor_is_small() -> None:
     anyio.run(main)
 
 
+def test_a_failed_request_is_sent_before_all_others() -> None:
+    """It is older than what fits into an answer with a cursor; how many others are left out is in the answer."""
+    routes = [Route(f"/r{number}", fine) for number in range(5)]
+
+    async def main() -> None:
+        watched = Watched(Starlette(routes=[*routes, Route("/fails/{word}", fails)]))
+        cursor = (await watched.state())["cursor"]
+        # None of them is among the slowest.
+        watched.console.requests.slow_floor_s = 1e9
+        await watched.get("/fails/1")
+        for number in range(100):
+            await watched.get(f"/r{number % 5}")
+        state = await watched.state(cursor)
+        assert [row["status"] for row in state["requests"]].count(500) == 1
+        assert len(state["requests"]) + state["left_out"]["requests"] == 101
+        assert state["left_out"]["requests"] > 0
+        assert (await watched.state())["left_out"] == {"requests": 0, "errors": 0, "changes": 0}
+
+    anyio.run(main)
+
+
 def _failing(number: int) -> Any:
     async def fail(request: Request) -> Response:
         raise type(f"Error{number}", (Exception,), {})("x" * 500)

@@ -36,7 +36,7 @@ export const errors = {
 				const close = button('Close', () => go('errors'), { class: 'close' });
 				detail.replaceChildren(close, ...(group ? describe(group) : [`No error ${id} is kept. It has not happened since the start, or it is forgotten.`]));
 			}
-			setGone(kept, state.forgotten?.errors, 'errors');
+			setGone(kept, state.forgotten?.errors, 'errors', state.left_out?.errors);
 			rows.show(state.errors, filter);
 		};
 	},

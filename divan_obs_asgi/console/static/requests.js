@@ -40,7 +40,7 @@ export const requests = {
 				shown = what;
 				detail.replaceChildren(...showDetail(view, id));
 			}
-			setGone(kept, view.state.forgotten?.requests, 'requests');
+			setGone(kept, view.state.forgotten?.requests, 'requests', view.state.left_out?.requests);
 			rows.show(view.state.requests, view.filter);
 		};
 	},

@@ -20,6 +20,7 @@ interface State {
   changes?: Change[];
   actions?: Action[];
   forgotten?: Record<string, number>;
+  left_out?: Record<string, number>;
 }
 
 interface Service {
@@ -245,7 +246,7 @@ type MakeSvg = (name: string, attributes?: Record<string, string | number>, ...c
 /** Set the text of an element, if it has another one. */
 type SetText = (target: Element, text: unknown) => void;
 /** Say that older entries are gone, if there were any. */
-type SetGone = (target: Element, count: number | undefined, what: string) => void;
+type SetGone = (target: Element, count: number | undefined, what: string, leftOut?: number) => void;
 type MakeButton = (label: string, act: () => void, attributes?: Record<string, string>) => HTMLButtonElement;
 /** Bring the children of an element in line with a list. A child whose item is the same object stays as it is. */
 type Keyed = <Item extends object>(parent: Element, items: readonly Item[], make: (item: Item) => HTMLElement) => void;

@@ -127,6 +127,44 @@ def test_a_cursor_holds_for_all_workers(pair: tuple[Worker, Worker]) -> None:
     assert one.state("abcdefgh-5")["restarted"] is True
 
 
+def on_one_clock(*workers: Worker) -> Seconds:
+    """Let a test move the time of all that these workers keep."""
+    clock = workers[0].clock
+    for worker in workers:
+        worker.clock = worker.builder._clock = clock
+        for part in (worker.console, worker.console.requests, worker.console.errors):
+            part._clock = clock
+    return clock
+
+
+def test_an_error_is_counted_in_all_workers_whichever_has_changed(pair: tuple[Worker, Worker]) -> None:
+    """A page with a cursor gets the sum of all workers when it happens again in one of them."""
+    one, other = pair
+    clock = on_one_clock(one, other)
+    other.ask("/fail")
+    other.write()
+    cursor = one.state()["cursor"]
+    clock.now += 60
+    one.ask("/fail")
+    (error,) = one.state(cursor)["errors"]
+    assert (error["count"], len(error["requests"])) == (2, 2)
+
+
+def test_pages_share_what_was_made_for_one_of_them() -> None:
+    """For a second; a page that has it already gets something newer."""
+    worker = Worker(None)
+    clock = on_one_clock(worker)
+    first = worker.state()["cursor"]
+    worker.ask("/")
+    second = worker.state(first)
+    moment = worker.builder.kept(first)
+    assert orjson.loads(worker.builder.answer(moment, None, 0.0, first, [], [])) == second
+    assert worker.builder.kept(second["cursor"]) is None
+    assert worker.builder.kept("") is None
+    clock.now += 1
+    assert worker.builder.kept(first) is None
+
+
 def test_the_next_start_is_another_instance(tmp_path: Path) -> None:
     """When all workers have ended."""
     workers = [Worker(tmp_path), Worker(tmp_path)]
