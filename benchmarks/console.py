@@ -8,8 +8,8 @@ Time: this stack with the console on and off, in one process, interleaved, with 
 benchmarks.overhead. Nobody looks. Each variant is there twice, because the order in which they are built matters more
 than what the console costs.
 
-Pages: five pages that ask every 2 s, and eight workers, whose ring files are full and get new requests every second. One
-request in a hundred fails. The share of a core is what the answering worker uses for the pages.
+Pages: five pages that ask every 2 s, and eight workers, whose ring files are full and get new requests every second.
+One request in a hundred fails. The share of a core is what the answering worker uses for the pages.
 
 Memory: so many requests, each with a path of its own; a tenth of them raises an exception with a text of its own, and
 one in a thousand logs and binds a field of 1 MB. What tracemalloc finds after each tenth: of the
