@@ -73,15 +73,15 @@ class PeerFile:
                     del of_kind[gone.key]
             self.snapshot = self._made(contents)
 
-    def details(self, request_id: str) -> RequestDetails | None:
+    def opened(self, request_id: str) -> RequestDetails | None:
         """Return a request that is kept in the file; None if it is not, or does not have its shape."""
         found = [one for kind in _REQUESTS if (one := self._newest[kind].get(request_id)) is not None]
         if not found:
             return None
         _, _, data = max(found, key=_changed).entry.data.partition(b"\n")
         try:
-            opened = orjson.loads(data)
-            return cast(RequestDetails, {**opened, "request": {**opened["request"], "id": request_id}})
+            fields = orjson.loads(data)
+            return cast(RequestDetails, {**fields, "request": {**fields["request"], "id": request_id}})
         except (ValueError, LookupError, TypeError):
             return None  # Not written by this library.
 

@@ -174,7 +174,7 @@ class RingPeers:
 
     def details(self, request_id: str) -> RequestDetails | None:
         """Return a request of another worker; None if it is not kept."""
-        found = (file.details(request_id) for file in self._others()[0])
+        found = (file.opened(request_id) for file in self._others()[0])
         return next((one for one in found if one is not None), None)
 
     def _others(self) -> tuple[list[PeerFile], int]:
