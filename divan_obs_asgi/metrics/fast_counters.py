@@ -99,8 +99,8 @@ class FastBuckets:
     def __init__(self, histogram: Histogram) -> None:
         limited = cast(LimitedHistogram, histogram)
         self._overflow = overflow_of(histogram)
-        self._edges = limited.edges
-        self._buckets = limited._buckets
+        self._edges = limited.cell_edges
+        self._buckets = limited.cells
         self._sum = limited._sum
 
     def observe(self, amount: float, trace: tuple[str, float] | None = None) -> None:

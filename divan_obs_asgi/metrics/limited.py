@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary
 from prometheus_client.metrics import MetricWrapperBase
-from prometheus_client.samples import Sample
+from prometheus_client.samples import Exemplar, Sample
 
 from divan_obs_asgi.exceptions import ImproperlyConfigured
 from divan_obs_asgi.metrics.cardinality_limit import OVERFLOW, CardinalityLimit, text_of
+from divan_obs_asgi.metrics.exponential import exponential_of, folded
 from divan_obs_asgi.metrics.family import Family, Metric
 from divan_obs_asgi.metrics.local import local_values
 from divan_obs_asgi.metrics.multiprocess.file_format import Described
@@ -280,10 +282,38 @@ class LimitedHistogram(LimitedMetric, Histogram):
     """A histogram. Exemplars are redacted; those that are too long are dropped."""
 
     def _metric_init(self) -> None:
-        self._sum, *self._buckets = self._values(1 + len(self._upper_bounds))
+        self._sum, *self.cells = self._values(1 + len(self.cell_edges))
+        self._buckets = self.cells
+
+    @property
+    def cell_edges(self) -> Sequence[float]:
+        """The upper edges of the numbers that observations change."""
+        return self.edges
 
     def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
         super().observe(amount, exemplar and self.limit.exemplar(exemplar))
+
+
+class LimitedExponentialHistogram(LimitedHistogram):
+    """A histogram with exponential buckets beside those of /metrics."""
+
+    def _metric_init(self) -> None:
+        super()._metric_init()
+        assert self.described.exponential is not None
+        self._buckets = folded(self.cells, self.described.edges, self.described.exponential)
+
+    @property
+    def cell_edges(self) -> Sequence[float]:
+        return self.described.cell_edges
+
+    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
+        self._raise_if_not_observable()  # type: ignore[no-untyped-call]
+        checked = exemplar and self.limit.exemplar(exemplar)
+        self._sum.inc(amount)
+        cell = self.cells[bisect_left(self.cell_edges, amount)]
+        cell.inc(1)
+        if checked:
+            cell.set_exemplar(Exemplar(checked, amount, time.time()))
 
 
 class LimitedSummary(LimitedMetric, Summary):
@@ -299,18 +329,23 @@ def limited_metric(
     registry: CollectorRegistry,
     limit: CardinalityLimit,
     ledger: Ledger | None = None,
+    *,
+    exponential: bool = False,
 ) -> Metric:
     """
     Create the metric of a family, in `registry`.
 
     Args:
         ledger: of this worker; None if the service has one worker.
+        exponential: whether a histogram also has exponential buckets.
 
     Raises:
         ValueError: if prometheus_client rejects a name, a label or a bucket, or a series of that name exists.
     """
     name = f"{namespace}_{family.name}"
-    given: dict[str, Any] = {"registry": registry, "described": Described(name, family), "ledger": ledger}
+    buckets = exponential_of(family.buckets) if exponential and family.kind == "histogram" else None
+    described = Described(name, family, buckets)
+    given: dict[str, Any] = {"registry": registry, "described": described, "ledger": ledger}
     metric: LimitedMetric
     match family.kind:
         case "counter":
@@ -318,10 +353,19 @@ def limited_metric(
         case "gauge":
             metric = LimitedGauge(name, family.help, family.labels, **given, multiprocess_mode=family.mode)
         case "histogram":
-            metric = LimitedHistogram(name, family.help, family.labels, **given, buckets=family.buckets)
+            kind = LimitedHistogram if buckets is None else LimitedExponentialHistogram
+            metric = kind(name, family.help, family.labels, **given, buckets=family.buckets)
         case "summary":
             metric = LimitedSummary(name, family.help, family.labels, **given)
     return cast(Metric, metric.limited_by(limit))
 
 
-__all__ = ["LimitedCounter", "LimitedGauge", "LimitedHistogram", "LimitedMetric", "LimitedSummary", "limited_metric"]
+__all__ = [
+    "LimitedCounter",
+    "LimitedExponentialHistogram",
+    "LimitedGauge",
+    "LimitedHistogram",
+    "LimitedMetric",
+    "LimitedSummary",
+    "limited_metric",
+]

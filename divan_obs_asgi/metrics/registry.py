@@ -206,6 +206,7 @@ class Metrics(Catalogue):
         directory: in which all workers of the service keep their series; None for a single worker.
         timeout_s: how long a page waits for a collector of the application.
         exemplars: a value of OTEL_METRICS_EXEMPLAR_FILTER.
+        exponential: whether histograms also have exponential buckets, for the export by OTLP.
 
     Attributes:
         exemplar_of: returns the exemplar of a finished record, or None.
@@ -226,10 +227,12 @@ class Metrics(Catalogue):
         directory: Path | None = None,
         timeout_s: float = TIMEOUT_S,
         exemplars: str = "trace_based",
+        exponential: bool = False,
     ) -> None:
         self.namespace = namespace
         self.exemplar_of = EXEMPLARS[exemplars]
         self._created = created
+        self._exponential = exponential
         self.scrapes = Scrapes()
         self._timeouts = CollectorTimeouts(timeout_s)
         self.workers = None if directory is None else Workers(directory, namespace, max_series)
@@ -477,7 +480,9 @@ class Metrics(Catalogue):
             raise ImproperlyConfigured(f"The metric {family.name!r} {fault}.")
         ledger = None if self.workers is None else self.workers.ledger
         try:
-            return limited_metric(family, self.namespace, self.registry, self._limit, ledger)
+            return limited_metric(
+                family, self.namespace, self.registry, self._limit, ledger, exponential=self._exponential
+            )
         except ValueError as error:
             raise ImproperlyConfigured(f"The metric {family.name!r} cannot be created: {_reason(error)}.") from None
 

@@ -28,6 +28,7 @@ from divan_obs_asgi.runtime.redis_streams import RedisStreams, client_factory
 from divan_obs_asgi.runtime.stalls import RecentStalls
 from divan_obs_asgi.runtime.watchdog import Watchdog
 from divan_obs_asgi.settings import MisspeltFlag, Settings
+from divan_obs_asgi.settings.metrics import EXPONENTIAL
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -49,6 +50,7 @@ def build_metrics(settings: Settings, policy: RedactionPolicy) -> Metrics:
         created=settings.metrics.created,
         directory=Path(shared) if shared else None,
         exemplars=settings.otel.exemplar_filter,
+        exponential=settings.otlp.metrics.endpoint is not None and settings.metrics.histograms == EXPONENTIAL,
     )
 
 

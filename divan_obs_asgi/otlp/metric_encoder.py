@@ -7,13 +7,15 @@ from collections.abc import Iterable
 
 from prometheus_client.samples import Exemplar
 
+from divan_obs_asgi.metrics.exponential import Exponential
 from divan_obs_asgi.otlp.points import Labels, Point, Series
-from divan_obs_asgi.otlp.wire import attribute, attributes, double, field, fixed64, text
+from divan_obs_asgi.otlp.wire import attribute, attributes, double, field, fixed64, sint, text, varint
 from divan_obs_asgi.version import __version__
 
 # opentelemetry/proto/metrics/v1/metrics.proto: the field of each kind in Metric.
-_KINDS = {"gauge": 5, "counter": 7, "histogram": 9, "summary": 11}
-# AggregationTemporality, in field 2 of Sum and Histogram; is_monotonic of Sum is field 3.
+_KINDS = {"gauge": 5, "counter": 7, "histogram": 9, "exponential_histogram": 10, "summary": 11}
+_HISTOGRAMS = ("histogram", "exponential_histogram")
+# AggregationTemporality, in field 2 of Sum and of both histograms; is_monotonic of Sum is field 3.
 _DELTA, _CUMULATIVE, _MONOTONIC = b"\x10\x01", b"\x10\x02", b"\x18\x01"
 _TRACE_ID, _SPAN_ID = "trace_id", "span_id"
 State = dict[tuple[str, Labels], tuple[float, ...]]
@@ -49,7 +51,7 @@ class MetricEncoder:
 
     def _metric(self, family: Series, now_ns: int, state: State) -> bytes:
         points = b"".join(field(1, self._point(family, point, now_ns, state)) for point in family.points)
-        if family.kind in ("counter", "histogram"):
+        if family.kind in ("counter", *_HISTOGRAMS):
             points += _DELTA if self._delta else _CUMULATIVE
         if family.kind == "counter":
             points += _MONOTONIC
@@ -76,6 +78,15 @@ class MetricEncoder:
             value = double(4, numbers[0]) + b"".join(field(5, _exemplar(each)) for each in exemplars)
             return start + now + value + attributes(7, dict(point.labels))
         counts = [int(number) for number in numbers[:-1]]
+        if family.exponential is not None:
+            return b"".join(
+                (
+                    attributes(1, dict(point.labels)),
+                    *(start, now, fixed64(4, sum(counts)), double(5, numbers[-1])),
+                    _exponential(family.exponential, counts),
+                    *(field(11, _exemplar(each)) for each in exemplars),
+                )
+            )
         edges = family.edges[:-1]
         return b"".join(
             (
@@ -91,8 +102,24 @@ class MetricEncoder:
 
 def _has_grown(before: tuple[float, ...], numbers: tuple[float, ...], kind: str) -> bool:
     """Return whether a series goes on; otherwise it was removed meanwhile, and has begun again."""
-    counts = slice(None, -1) if kind == "histogram" else slice(None)
+    counts = slice(None, -1) if kind in _HISTOGRAMS else slice(None)
     return all(number >= last for number, last in zip(numbers[counts], before[counts], strict=True))
+
+
+def _exponential(buckets: Exponential, counts: list[int]) -> bytes:
+    """Return the buckets of an ExponentialHistogramDataPoint, without the empty ones at both ends."""
+    zero, *positive = counts
+    used = [number for number, count in enumerate(positive) if count]
+    filled = positive[used[0] : used[-1] + 1] if used else []
+    offset = buckets.first + used[0] if used else 0
+    return b"".join(
+        (
+            sint(6, buckets.scale),
+            fixed64(7, zero),
+            field(8, sint(1, offset) + field(2, b"".join(map(varint, filled)))) if used else b"",
+            double(14, buckets.zero_threshold),
+        )
+    )
 
 
 def _exemplar(exemplar: Exemplar) -> bytes:

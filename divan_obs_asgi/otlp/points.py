@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from prometheus_client.metrics_core import Metric as Samples
 from prometheus_client.samples import Exemplar
 
+from divan_obs_asgi.metrics.exponential import Exponential, exponential_counts
 from divan_obs_asgi.metrics.limited import LimitedMetric
 from divan_obs_asgi.metrics.multiprocess.merging import MergedFamily
 
@@ -19,7 +20,8 @@ class Point(NamedTuple):
     The numbers of one series.
 
     Attributes:
-        numbers: the value; of a summary count and sum; of a histogram the count of each bucket, then the sum.
+        numbers: the value; of a summary count and sum; of a histogram the count of each bucket, then the sum. The first
+            bucket of an exponential histogram is the zero bucket.
         created_s: when the series began, as seconds since 1970; 0 if that is not known.
     """
 
@@ -34,9 +36,10 @@ class Series(NamedTuple):
     One family.
 
     Attributes:
-        kind: counter, gauge, histogram or summary.
+        kind: counter, gauge, histogram, exponential_histogram or summary.
         edges: the upper edges of a histogram's buckets, including infinity.
         has_sum: whether a histogram has a sum; one of negative values has none.
+        exponential: the buckets of an exponential histogram.
     """
 
     name: str
@@ -45,18 +48,33 @@ class Series(NamedTuple):
     points: list[Point]
     edges: tuple[float, ...] = ()
     has_sum: bool = True
+    exponential: Exponential | None = None
 
 
 def of_family(metric: LimitedMetric | MergedFamily) -> Series:
     """Return a family of this library, of one worker or of several."""
     kind = metric.family.kind
+    exponential = metric.described.exponential
+    if exponential is not None:
+        points = [_exponential_point(child, metric.described.edges, exponential) for child in metric.children()]
+        name, help = metric.full_name, metric.family.help
+        return Series(name, help, "exponential_histogram", points, exponential=exponential)
     edges: tuple[float, ...] = tuple(metric.edges) if kind == "histogram" else ()
     points = [_point(child, kind) for child in metric.children()]
     return Series(metric.full_name, metric.family.help, kind, points, edges, not edges or edges[0] >= 0)
 
 
+def _exponential_point(child: Any, edges: tuple[float, ...], exponential: Exponential) -> Point:
+    counts = exponential_counts(child.cells, edges, exponential)
+    return Point(_labels(child), (*counts, child._sum.get()), child._created, _exemplars(child._buckets))
+
+
+def _labels(child: Any) -> Labels:
+    return tuple(zip(child._labelnames, child._labelvalues, strict=True))
+
+
 def _point(child: Any, kind: str) -> Point:
-    labels: Labels = tuple(zip(child._labelnames, child._labelvalues, strict=True))
+    labels = _labels(child)
     created_s = getattr(child, "_created", 0.0)
     if kind == "histogram":
         buckets = child._buckets

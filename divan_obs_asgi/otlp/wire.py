@@ -57,6 +57,11 @@ def fixed32(number: int, value: int) -> bytes:
     return bytes((number << 3 | 5,)) + _FIXED_32(value)
 
 
+def sint(number: int, value: int) -> bytes:
+    """Return a field of type sint32 or sint64."""
+    return bytes((number << 3,)) + varint(value << 1 if value >= 0 else ~(value << 1))
+
+
 def any_value(value: object, depth: int = 0) -> bytes:
     """Return an AnyValue (opentelemetry/proto/common/v1/common.proto); one that has no form there as its text."""
     if type(value) is str:
@@ -95,4 +100,4 @@ def _pair(key: str, value: object, depth: int) -> bytes:
     return _key(key) + field(2, any_value(value, depth))
 
 
-__all__ = ["any_value", "attribute", "attributes", "double", "field", "fixed32", "fixed64", "text", "varint"]
+__all__ = ["any_value", "attribute", "attributes", "double", "field", "fixed32", "fixed64", "sint", "text", "varint"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from divan_obs_asgi.settings.flag import flag
 from divan_obs_asgi.settings.parsers import boolean, directory, namespace, one_of, positive_integer
 
+EXPONENTIAL = "base2_exponential_bucket_histogram"
 TEMPORALITIES = ("cumulative", "delta", "lowmemory")
 
 
@@ -45,6 +46,12 @@ class MetricSettings:
         one_of(*TEMPORALITIES),
         "cumulative",
         "Counters and histograms by OTLP: cumulative; delta, the difference to the last export; lowmemory is delta.",
+    )
+    histograms: str = flag(
+        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+        one_of("explicit_bucket_histogram", EXPONENTIAL),
+        "explicit_bucket_histogram",
+        "Histograms by OTLP: explicit_bucket_histogram, as in /metrics, or base2_exponential_bucket_histogram.",
     )
     wait_times: bool = flag(
         "OBS_METRICS_WAIT_TIMES",

@@ -89,10 +89,8 @@ OTEL_VARIABLES: dict[str, OtelVariable] = {
     "OTEL_EXPORTER_OTLP_SPAN_INSECURE": _not("An old name.", "set OTEL_EXPORTER_OTLP_TRACES_INSECURE"),
     "OTEL_EXPORTER_OTLP_METRIC_INSECURE": _not("An old name.", "set OTEL_EXPORTER_OTLP_METRICS_INSECURE"),
     "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": _works("`cumulative`, `delta`, or `lowmemory`, as `delta`."),
-    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION": _not(
-        "Histograms have the buckets of /metrics; exponential ones cannot be made from them.",
-        "unset it",
-        "explicit_bucket_histogram",
+    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION": _works(
+        "`explicit_bucket_histogram`, with the buckets of /metrics, or `base2_exponential_bucket_histogram`."
     ),
     "OTEL_BSP_SCHEDULE_DELAY": _works("Maximum delay between exports."),
     "OTEL_BSP_EXPORT_TIMEOUT": _works("The shorter one of this and the OTLP timeout ends an export."),

@@ -33,6 +33,7 @@ METRICS = {
     "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
     "OBS_TRACING_SHUTDOWN_TIMEOUT_S": "20",
 }
+EXPONENTIAL = {"OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION": "base2_exponential_bucket_histogram"}
 
 
 async def shop(scope: Scope, receive: Receive, send: Send) -> None:
@@ -253,6 +254,9 @@ def test_another_collector_takes_them() -> None:
     ports = free_port(), free_port()
     with rotel(*ports, signal="metrics") as collector:
         endpoint = f"http://127.0.0.1:{ports[1]}"
-        observed = Observed({**METRICS, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
+        observed = Observed({**METRICS, **EXPONENTIAL, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
+        # The application's own histograms have the buckets that prometheus_client counted into.
+        own_metrics(observed.obs.metrics.registry)()
+        anyio.run(ask, obs.build_stack(shop, observed.obs), 3)
         observed.obs.exports.flush()
         collector.wait_for("Received metrics")

@@ -172,6 +172,12 @@ EXAMPLES = [
     ("OTEL_METRIC_EXPORT_INTERVAL", "500", "metrics.export_interval_ms", 500),
     ("OTEL_METRIC_EXPORT_TIMEOUT", "1000", "metrics.export_timeout_ms", 1000),
     ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "DELTA", "metrics.temporality", "delta"),
+    (
+        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+        "base2_exponential_bucket_histogram",
+        "metrics.histograms",
+        "base2_exponential_bucket_histogram",
+    ),
     ("OTEL_METRICS_EXPORTER", "none", "otlp.metrics_exporter", ()),
     ("OTEL_METRICS_EXPORTER", "Prometheus", "otlp.metrics_exporter", ()),
     ("OTEL_METRICS_EXPORTER", "prometheus, otlp", "otlp.metrics_exporter", ("otlp",)),

@@ -6,6 +6,8 @@ numbers: the lengths of both (two 32-bit integers), the text in UTF-8, padded to
 So every number is aligned, and is read and written in one go. Texts are JSON:
 
     ["divan_http_requests_total", "counter", ["route"], [], "", "HTTP requests."]   a family, without numbers
+    ["divan_jobs_duration_seconds", "histogram", ["name"], [0.1, 5], "", "Seconds.", [3, -104, 160]]
+                                               a family with exponential buckets: scale, first index, count
     [0, ["/rooms/{id}"]]                       a label set of the first family, with numbers
     {"folded": ["divan-12-5d0c.worker"]}       first record of an archive: the ledgers that it includes
 
@@ -14,7 +16,7 @@ The numbers of a label set are:
 - counter: value, creation time
 - gauge: value, time of the last change
 - summary: count, sum, creation time
-- histogram: sum, count of each bucket, creation time
+- histogram: sum, count of each cell, creation time; a cell is a bucket, or a part of one (exponential.py)
 """
 
 from __future__ import annotations
@@ -27,12 +29,13 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, TypeAlias, cast
 
+from divan_obs_asgi.metrics.exponential import Exponential, cell_edges
 from divan_obs_asgi.metrics.family import Family, GaugeMode, Kind, Metric
 
 MARK = b"divan-1\n"
 HEAD = 16
-# Families with different keys are merged separately: name, kind, labels, edges.
-FamilyKey: TypeAlias = tuple[str, str, tuple[str, ...], tuple[float, ...]]
+# Families with different keys are merged separately: name, kind, labels, edges, exponential buckets.
+FamilyKey: TypeAlias = tuple[str, str, tuple[str, ...], tuple[float, ...], Exponential | None]
 
 _used = struct.Struct("=8sQ")
 _lengths = struct.Struct("=II")
@@ -44,14 +47,20 @@ class Damaged(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Described:
-    """A family under its full name, as it is written to a file."""
+    """
+    A family under its full name, as it is written to a file.
+
+    Attributes:
+        exponential: the exponential buckets that a histogram has beside those of /metrics.
+    """
 
     full_name: str
     family: Family[Metric]
+    exponential: Exponential | None = None
 
     @property
     def key(self) -> FamilyKey:
-        return self.full_name, self.family.kind, self.family.labels, self.family.buckets
+        return self.full_name, self.family.kind, self.family.labels, self.family.buckets, self.exponential
 
     @property
     def edges(self) -> tuple[float, ...]:
@@ -60,9 +69,14 @@ class Described:
         return buckets if buckets and buckets[-1] == inf else (*buckets, inf)
 
     @property
+    def cell_edges(self) -> tuple[float, ...]:
+        """The upper edges of a histogram's cells."""
+        return self.edges if self.exponential is None else cell_edges(self.edges, self.exponential)
+
+    @property
     def width(self) -> int:
         """The number of numbers of a label set."""
-        return {"counter": 2, "gauge": 2, "summary": 3}.get(self.family.kind) or len(self.edges) + 2
+        return {"counter": 2, "gauge": 2, "summary": 3}.get(self.family.kind) or len(self.cell_edges) + 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +93,8 @@ def family_text(described: Described) -> str:
     """Return the text of a family's record."""
     family = described.family
     mode = family.mode if family.kind == "gauge" else ""
-    return json.dumps([described.full_name, family.kind, family.labels, family.buckets, mode, family.help])
+    more = () if described.exponential is None else (described.exponential,)
+    return json.dumps([described.full_name, family.kind, family.labels, family.buckets, mode, family.help, *more])
 
 
 def series_text(number: int, labels: Sequence[str]) -> str:
@@ -185,7 +200,7 @@ def _records(data: bytes, at: int) -> Iterator[tuple[str, int, int]]:
 
 
 def _described(fields: Sequence[Any]) -> Described:
-    full_name, kind, labels, edges, mode, help = fields
+    full_name, kind, labels, edges, mode, help, *more = fields
     family: Family[Metric] = Family(
         str(full_name),
         cast(Kind, kind),
@@ -195,7 +210,7 @@ def _described(fields: Sequence[Any]) -> Described:
         tuple(map(float, edges)),
         mode=cast(GaugeMode, mode or "livesum"),
     )
-    return Described(family.name, family)
+    return Described(family.name, family, Exponential(*map(int, more[0])) if more else None)
 
 
 __all__ = [

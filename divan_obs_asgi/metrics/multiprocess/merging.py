@@ -9,11 +9,12 @@ from typing import Any
 
 from prometheus_client.samples import Sample
 
+from divan_obs_asgi.metrics.exponential import folded
 from divan_obs_asgi.metrics.family import Family, Metric
 from divan_obs_asgi.metrics.multiprocess.file_format import Contents, Described, FamilyKey
 
-# Label sets that are merged in one step; those of histograms take 5 µs each.
-_STEP = 100
+# Label sets that are merged in one step; those of histograms take 5 µs each, and with exponential buckets 50.
+_STEP, _STEP_OF_CELLS = 100, 10
 
 
 class MergedValue:
@@ -48,7 +49,11 @@ class MergedChild:
         # The names of prometheus_client's metrics.
         self._value = self._count = self._values[0]
         self._sum = self._values[1 if described.family.kind == "summary" else 0]
-        self._buckets = self._values[1:]
+        self.cells = self._values[1:]
+        exponential = described.exponential
+        self._buckets: Sequence[Any] = (
+            self.cells if exponential is None else folded(self.cells, described.edges, exponential)
+        )
         self.parts: list[array[float]] = []
 
     @property
@@ -74,9 +79,9 @@ class MergedChild:
 
     def copy_exemplars(self, child: Any) -> None:
         """Take over the exemplars of this worker's counter or histogram."""
-        if hasattr(child, "_buckets"):
-            for bucket, own in zip(self._buckets, child._buckets, strict=True):
-                bucket._exemplar = own._exemplar
+        if hasattr(child, "cells"):
+            for cell, own in zip(self.cells, child.cells, strict=True):
+                cell._exemplar = own._exemplar
         else:
             self._value._exemplar = child._value._exemplar
 
@@ -128,12 +133,13 @@ class MergedFamily:
     def merge(self) -> Iterator[None]:
         """Merge the numbers of each label set, in steps, and forget label sets that no worker has any more."""
         mode = self.family.mode
+        step = _STEP if self.described.exponential is None else _STEP_OF_CELLS
         self._by_labels = {labels: child for labels, child in self._by_labels.items() if child.parts}
         self._exposed = []
         for number, child in enumerate(self.all(), start=1):
             if child.merge(mode):
                 self._exposed.append(child)
-            if number % _STEP == 0:
+            if number % step == 0:
                 yield
 
 
