@@ -15,6 +15,7 @@ import anyio.to_thread
 import orjson
 from opentelemetry.sdk.resources import Resource
 
+from divan_obs_asgi.metrics.multiprocess import forks
 from divan_obs_asgi.metrics.multiprocess.locks import try_lock, unlock
 from divan_obs_asgi.otlp.exports import shut_down_at_exit
 from divan_obs_asgi.otlp.metric_encoder import MetricEncoder
@@ -60,7 +61,8 @@ class MetricExport:
         self._turn = Turn(directory / "otlp-metrics.lock") if directory is not None else None
         self._encoder = MetricEncoder(delta=delta, start_ns=time.time_ns())
         # A scheduled export and a flush may meet.
-        self._lock = threading.Lock()
+        self.lock = threading.RLock()
+        forks.register(self)
         queue.finish_with(self)
         shut_down_at_exit(self)
 
@@ -73,7 +75,7 @@ class MetricExport:
     def collect(self) -> None:
         """Queue the present numbers, if it is this worker's turn; never raises."""
         try:
-            with self._lock:
+            with self.lock:
                 self._collect()
         except Exception as error:
             self._failed(error)
@@ -101,7 +103,7 @@ class MetricExport:
     def pause(self) -> None:
         """End the thread, and leave further exports to another worker; `flush` comes before."""
         self._queue.pause()
-        with self._lock:
+        with self.lock:
             if self._turn is not None:
                 self._turn.leave()
 
@@ -109,6 +111,9 @@ class MetricExport:
         """Export for the last time, because the process ends."""
         self.collect()
         self._queue.shutdown()
+
+    def forked(self) -> None:
+        """Do nothing: the queue starts over by itself, and the turn knows its process."""
 
 
 class Turn:

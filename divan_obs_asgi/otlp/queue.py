@@ -27,6 +27,8 @@ from divan_obs_asgi.otlp.spool import Spool
 
 T = TypeVar("T")
 
+# How long a fork waits for exports in progress, and then for the end of those that it has cancelled.
+_FORK_S, _FORK_CANCEL_S = 1.0, 5.0
 # The share of the shutdown time after which a hanging export is cancelled.
 _DRAIN_SHARE = 0.9
 
@@ -118,6 +120,8 @@ class BatchQueue(Generic[T]):
         self._flushes_done = 0
         self._flush_succeeded = True
         self._stop = threading.Event()
+        # Held while the export thread works; a fork waits for it.
+        self._working = threading.Lock()
         self._ending = False
         self._abandoned = False
         self._last_flush_failed_at: float | None = None
@@ -232,6 +236,11 @@ class BatchQueue(Generic[T]):
             thread.join(max(0.0, deadline - self._clock()))
         self._delivery.close()
 
+    def _cancel_export(self) -> None:
+        """End an export that hangs; an exporter that was passed in has to end by itself."""
+        if self._owns_exporter:
+            self._delivery.end_exporter()
+
     # Called in the export thread.
 
     def _start_thread(self) -> None:
@@ -254,12 +263,14 @@ class BatchQueue(Generic[T]):
             self._wake_up.wait(self._pause_s())
             self._wake_up.clear()
             try:
-                self._run_round()
+                with self._working:
+                    self._run_round()
             except Exception as error:
                 # A callback that raises must not end the export thread.
                 self._failed(error)
         if self._ending:
-            self._delivery.finish()
+            with self._working:
+                self._delivery.finish()
         if self._owns_exporter or not (self._abandoned or stop.is_set()):
             self._delivery.end_exporter()
 
@@ -291,12 +302,43 @@ def _finish(reference: weakref.ref[BatchQueue[Any]]) -> None:
 
 
 _queues: weakref.WeakSet[BatchQueue[Any]] = weakref.WeakSet()
+# One thread forks at a time. It may fork again meanwhile, in a signal handler.
+_forking = threading.RLock()
+_held: list[list[threading.Lock]] = []
+
+
+def _wait_before_fork() -> None:
+    """
+    Wait until no thread exports.
+
+    A lock that another thread holds during a fork is never released in the child. So the child could neither import
+    what the thread was importing, nor use gRPC while the thread was in a call: gRPC then skips its own preparation for
+    the fork, with "Other threads are currently calling into gRPC, skipping fork() handlers".
+    """
+    _forking.acquire()
+    working = {queue: queue._working for queue in list(_queues)}
+    deadline = time.monotonic() + _FORK_S
+    held = [lock for lock in working.values() if lock.acquire(timeout=max(0.0, deadline - time.monotonic()))]
+    late = [queue for queue, lock in working.items() if lock not in held]
+    for queue in late:
+        # The collector does not respond. The batch is kept, and sent again after the fork.
+        queue._cancel_export()
+    deadline = time.monotonic() + _FORK_CANCEL_S
+    held += [queue._working for queue in late if queue._working.acquire(timeout=max(0.0, deadline - time.monotonic()))]
+    _held.append(held)
+
+
+def _go_on_after_fork() -> None:
+    for lock in _held.pop():
+        lock.release()
+    _forking.release()
 
 
 def _start_over_after_fork() -> None:
     # The parent exports its own queue. Its thread, locks and connection do not exist in the child process.
     for queue in list(_queues):
         queue._start_over()
+    _go_on_after_fork()
 
 
 def _flush_all(timeout_s: float) -> None:
@@ -305,7 +347,7 @@ def _flush_all(timeout_s: float) -> None:
         queue.force_flush(int(timeout_s * 1000))
 
 
-os.register_at_fork(after_in_child=_start_over_after_fork)
+os.register_at_fork(before=_wait_before_fork, after_in_parent=_go_on_after_fork, after_in_child=_start_over_after_fork)
 at_termination.append(_flush_all)
 
 __all__ = ["DROP_REASONS", "BatchQueue", "DropReason", "Limits", "Outcome"]

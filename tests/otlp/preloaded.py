@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 from tests.patience import PATIENCE_S
 
-# Each of two workers serves a request, and the parent afterwards; with SERVES_BEFORE the parent does so before, too.
+# Each of two workers serves a request, and the parent afterwards; with SERVES_BEFORE the parent does so before,
+# too, and forks while it exports the line.
 _PROGRAM = """
 import io, os, anyio
 import divan_obs_asgi as obs
@@ -23,7 +24,6 @@ bundle = obs.Observability.from_env(log_stream=io.BytesIO())
 stack = obs.build_stack(app, bundle)
 if os.environ.get("SERVES_BEFORE"):
     anyio.run(converse, stack, http_scope())
-    bundle.flush()
 children = []
 for _ in range(2):
     child = os.fork()

@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
 
+from divan_obs_asgi.otlp import queue
 from divan_obs_asgi.otlp.answers import DropReason
 from divan_obs_asgi.otlp.circuit_breaker import CircuitBreaker
 from divan_obs_asgi.otlp.queue import Limits
@@ -339,3 +340,21 @@ def test_a_forked_worker_exports_its_own_spans_only() -> None:
     assert exporting.queue.force_flush(20_000)
     assert exporting.collector.received == ["parents", "parents too"]
     assert exporting.made == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_no_export_runs_during_a_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child could not use what the thread was using. One that hangs is cancelled, and made again by the parent."""
+    monkeypatch.setattr(queue, "_FORK_S", 0.02)
+    exporting = Exporting()
+    exporting.collector.answers.clear()
+    exporting.end("a", "b", "c", "d")
+    assert exporting.collector.asked.wait(PATIENCE_S)
+    child = os.fork()
+    if child == 0:
+        os._exit(exporting.collector.batches != [["a", "b", "c", "d"]] or not exporting.collector.ended)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    exporting.collector.ended = False
+    assert exporting.queue.force_flush(20_000)
+    assert exporting.collector.received == ["a", "b", "c", "d"]
+    assert (exporting.made, exporting.lost) == (2, {})
