@@ -3,8 +3,10 @@ What the export of log lines and metrics by OTLP costs: a request with and witho
 
     python -m benchmarks.signals
 
-Each round measures all variants in a new order. `loop` is the processor time of the event loop's thread, which is the
-request path; `process` includes the threads that write, encode and send. The collector is another process.
+Each of many short rounds measures all variants in a new order, as the processor time of the event loop's thread: the
+request path, without the threads that write, encode and send. `adds` is the median of the differences to `off` in the
+same round, with the interval that contains the true median with 95 % probability; `off, again` shows the error of the
+method. The collector is another process.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import anyio
 
 import divan_obs_asgi as obs
 from benchmarks.inprocess import Cycle, Sink, application
-from benchmarks.measuring import orders, spread
+from benchmarks.measuring import heading, interval, machine, orders, spread
 
 _BASE = {
     "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
@@ -32,9 +34,19 @@ _BASE = {
 }
 VARIANTS = {
     "off": {},
+    "off, again": {},
     "logs": {"OTEL_LOGS_EXPORTER": "otlp"},
     "logs and metrics": {"OTEL_LOGS_EXPORTER": "otlp", "OTEL_METRICS_EXPORTER": "otlp"},
+    "exponential": {
+        "OTEL_LOGS_EXPORTER": "otlp",
+        "OTEL_METRICS_EXPORTER": "otlp",
+        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION": "base2_exponential_bucket_histogram",
+    },
 }
+
+
+# Rounds between two exports. An export between two bursts would separate what is compared.
+_FLUSH_AFTER = 50
 
 
 class Collector(BaseHTTPRequestHandler):
@@ -59,55 +71,56 @@ def collect(sender: Connection) -> None:
     server.serve_forever()
 
 
-async def burst(bundle: obs.Observability, app: Any, requests: int) -> tuple[float, float]:
-    """Return the microseconds that a request took in the event loop's thread and in the whole process."""
+async def burst(app: Any, requests: int) -> float:
+    """Return the microseconds that a request took in the event loop's thread."""
     cycles = [Cycle() for _ in range(requests)]
-    gc.collect()
-    process, loop = time.process_time(), time.thread_time()
+    started = time.thread_time()
     while cycles:
         cycle = cycles.pop()
         await app(cycle.scope, cycle.receive, cycle.send)
-    in_loop = time.thread_time() - loop
-    await anyio.to_thread.run_sync(bundle.flush)
-    return in_loop / requests * 1e6, (time.process_time() - process) / requests * 1e6
+    return (time.thread_time() - started) / requests * 1e6
 
 
-async def measured(port: int, rounds: int, requests: int) -> dict[str, tuple[list[float], list[float]]]:
+async def measured(port: int, rounds: int, requests: int) -> dict[str, list[float]]:
     """Return the figures of each variant."""
     flags = {**_BASE, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
     bundles = [obs.Observability.from_env({**flags, **more}, log_stream=Sink()) for more in VARIANTS.values()]
     apps = [obs.build_stack(application(), bundle) for bundle in bundles]
-    found: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in VARIANTS}
-    for order, counts in orders(len(VARIANTS), rounds):
+    names = list(VARIANTS)
+    found: dict[str, list[float]] = {name: [] for name in names}
+    gc.collect()
+    # A collection visits what a burst has left, and not all modules.
+    gc.freeze()
+    for done, (order, counts) in enumerate(orders(len(VARIANTS), rounds)):
+        if done % _FLUSH_AFTER == 0:
+            for bundle in bundles:
+                await anyio.to_thread.run_sync(bundle.flush)
         for number in order:
-            figures = await burst(bundles[number], apps[number], requests)
+            figure = await burst(apps[number], requests)
             if counts:
-                for kept, figure in zip(list(found.values())[number], figures, strict=True):
-                    kept.append(figure)
+                found[names[number]].append(figure)
     return found
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=2000)
+    parser.add_argument("--requests", type=int, default=50)
     arguments = parser.parse_args()
     receiver, sender = multiprocessing.Pipe(duplex=False)
     collector = multiprocessing.get_context("spawn").Process(target=collect, args=(sender,), daemon=True)
     collector.start()
     found = anyio.run(measured, receiver.recv(), arguments.rounds, arguments.requests)
     collector.kill()
-    without = found["off"]
-    print(f"{'variant':18} {'loop, us':>10} {'spread':>7} {'adds':>7} {'process, us':>12} {'adds':>7}")
-    for name, (loop, process) in found.items():
+    print("\n".join(heading(machine([]), f"{arguments.rounds} rounds of {arguments.requests} requests")))
+    print(f"{'variant':18} {'loop, us':>10} {'spread':>7} {'adds':>7} {'95 % from':>10} {'to':>7}")
+    for name, figures in found.items():
         # Of each round, because the machine is not equally fast in all of them.
-        added = [
-            statistics.median(a - b for a, b in zip(*pair, strict=True))
-            for pair in zip(found[name], without, strict=True)
-        ]
-        row = statistics.median(loop), spread(loop), added[0], statistics.median(process), added[1]
-        print(f"{name:18} {row[0]:10.1f} {row[1]:7.1f} {row[2]:7.2f} {row[3]:12.1f} {row[4]:7.2f}")
+        added = [figure - off for figure, off in zip(figures, found["off"], strict=True)]
+        low, high = interval(added)
+        row = statistics.median(figures), spread(figures), statistics.median(added), low, high
+        print("{:18} {:10.1f} {:7.1f} {:7.2f} {:10.2f} {:7.2f}".format(name, *row))
 
 
 if __name__ == "__main__":
