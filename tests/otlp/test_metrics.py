@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -14,9 +16,11 @@ import pytest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric, ResourceMetrics
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, Summary
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 import divan_obs_asgi as obs
 from divan_obs_asgi.otlp.answers import DROP_REASONS
+from divan_obs_asgi.otlp.metric_export import MetricExport
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.types import Receive, Scope, Send
 from tests.logs.test_line_export import SHOP
@@ -231,6 +235,39 @@ def test_two_workers_of_a_server_count_every_request_once(preference: str, tmp_p
             for each in receiver.metrics
         ]
         assert (counts[-1] if preference == "cumulative" else sum(counts)) == 30
+
+
+class SlowCollector(Collector):
+    """Takes its time."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+
+    def collect(self) -> list[Any]:
+        self.asked.set()
+        threading.Event().wait(0.02)
+        return []
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_worker_exports_although_its_parent_was_reading_the_series() -> None:
+    """The fork waits for that: the child would wait for the parent's lock for ever."""
+    observed = Observed({**METRICS, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}"})
+    (export,) = observed.obs.exports._exports
+    assert isinstance(export, MetricExport)
+    slow = SlowCollector()
+    observed.obs.metrics.registry.register(slow)
+    reading = threading.Thread(target=export.collect)
+    reading.start()
+    assert slow.asked.wait(PATIENCE_S)
+    child = os.fork()
+    if child == 0:
+        own = threading.Thread(target=export.collect, daemon=True)
+        own.start()
+        own.join(PATIENCE_S)
+        os._exit(own.is_alive())
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    reading.join()
 
 
 def test_it_is_off_by_default() -> None:
