@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextvars import Context, ContextVar
 
 from divan_obs_asgi.connection.contexts import run_in
-from divan_obs_asgi.connection.disconnects import Reader, ReceiveAhead, has_left, of_uvicorn, reader_of
+from divan_obs_asgi.connection.disconnects import Reader, ReceiveAhead, has_left, is_of_one, of_uvicorn, reader_of
 from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.types import Message, Receive, Send
 
@@ -33,6 +33,8 @@ class Channel:
     _ending = False
     _looked_at = False
     _reader: Reader | None = None
+    # Whether `send` is uvicorn's own, and not of a middleware around this library, which may use context variables.
+    _is_uvicorns = False
 
     def __init__(self, record: RequestRecord, receive: Receive, send: Send, began: Context | None = None) -> None:
         self._record = record
@@ -93,21 +95,23 @@ class Channel:
             return
         # No other request begins before the response has ended.
         began: Context | None = None
+        is_last = False
         if kind in _STARTS:
             message = record.with_headers(message)
-            self._reader = reader_of(self._receive, self._send)
-            if self._reader is not None:
+            reader = self._reader = reader_of(self._receive, self._send)
+            if reader is not None:
+                self._is_uvicorns = reader is of_uvicorn and is_of_one(self._receive, self._send)
                 self._notice_hang_up()
         elif not message.get("more_body"):
             began = self._began
-            self._ending = True
+            is_last = self._ending = True
             if record.response_bytes and self._reader is not None:
                 # The end of a stream: a server without its client accepts every `send`.
                 self._notice_hang_up()
         try:
             if began is None:
                 await self._send(message)
-            elif self._reader is of_uvicorn:
+            elif self._is_uvicorns:
                 # What uvicorn begins here inherits nothing of this request: the next request, and the timer of the
                 # connection, which would keep the record and its span until then.
                 await run_in(began, self._send(message))  # type: ignore[arg-type]
@@ -122,9 +126,9 @@ class Channel:
                 record.close_refused(message)
             raise
         finally:
-            if self._ending:
+            if is_last:
                 self._ending = False
-                if began is not None and self._reader is not of_uvicorn:
+                if began is not None and not self._is_uvicorns:
                     in_server.set(None)
         record.sent(kind, message)
 

@@ -54,6 +54,12 @@ def reader_of(receive: Receive, send: Send) -> Reader | None:
         return read
 
 
+def is_of_one(receive: Any, send: Any) -> bool:
+    """Return whether both are methods of one object: a server's own, and not a wrapper of a middleware around us."""
+    owner = getattr(send, "__self__", None)
+    return owner is not None and owner is getattr(receive, "__self__", None)
+
+
 def has_left(receive: Receive, send: Send) -> bool | None:
     """Return whether the server knows that the client has left; None where only `receive` can show it."""
     read = reader_of(receive, send)
@@ -216,4 +222,4 @@ class Disconnects:
         return "*" in self.cancelled or route in self.cancelled
 
 
-__all__ = ["Disconnects", "Reader", "ReceiveAhead", "has_left", "of_uvicorn", "reader_of"]
+__all__ = ["Disconnects", "Reader", "ReceiveAhead", "has_left", "is_of_one", "of_uvicorn", "reader_of"]

@@ -75,6 +75,9 @@ def in_steps(
         awaited: what its first step has yielded. The caller takes that step: most requests need no other.
     """
     waited = record.waited
+    if record.outcome is not None:
+        # Its first wait is one of a background task, which is not measured.
+        waited.forget()
     while True:
         resume: Callable[[Any], Any] = coroutine.send
         argument: Any = None

@@ -15,6 +15,7 @@ import anyio
 import anyio.from_thread
 import anyio.lowlevel
 import anyio.to_thread
+import httpx
 import pytest
 
 import divan_obs_asgi as obs
@@ -123,6 +124,29 @@ def test_an_idle_connection_keeps_nothing_of_its_last_request() -> None:
             connection.request("GET", "/first")
             connection.getresponse().read()
             assert freed.wait(PATIENCE_S)
+
+
+def test_a_middleware_around_the_stack_sends_in_the_context_of_the_request() -> None:
+    """It may reset at the end what it has set at the start, and return any awaitable; it knows the request's record."""
+    records: list[object] = []
+    stack = obs.build_stack(says_who, Observed().obs)
+
+    async def around(scope: Scope, receive: Receive, send: Send) -> None:
+        tokens = []
+
+        def sends(message: Message) -> Awaitable[None]:
+            if message["type"] == "http.response.start":
+                tokens.append(who.set("around"))
+            else:
+                who.reset(tokens.pop())
+                records.append(current_record.get())
+            return asyncio.ensure_future(send(message))
+
+        await stack(scope, receive, sends)
+
+    with serve(around, lifespan="off", http="h11") as serving:
+        assert httpx.get(serving.url).text == "nobody"
+    assert isinstance(records[0], Record)
 
 
 class Looks:

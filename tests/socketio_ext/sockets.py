@@ -31,7 +31,7 @@ class Client:
         self.socket = server.eio.sockets[self.eio_sid] = AsyncSocket(server.eio, self.eio_sid)
         self.socket.connected = True
         # It is never pinged, so that it cannot be late, however long a busy machine takes.
-        self.socket.last_ping = None
+        self.socket.last_ping = 0.0
 
     async def open(self) -> None:
         await self.server.eio.handlers["connect"](self.eio_sid, self.environ)
