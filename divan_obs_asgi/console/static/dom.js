@@ -63,9 +63,9 @@ export const button = (label, act, attributes = {}) => {
 };
 
 /** @type {SetGone} */
-export const setGone = (target, count, what, leftOut = 0) => {
-	const gone = count ? `${count} older ${what} are gone: only so many are kept. ` : '';
-	setText(target, gone + (leftOut ? `${leftOut} new ${what} did not fit into the last answer; reload to see what is kept.` : ''));
+export const setGone = (target, count, what, left = 0) => {
+	const old = count ? `${count} older ${what} are gone: only so many are kept. ` : '';
+	setText(target, old + (left ? `${left} ${what} did not fit.` : ''));
 };
 
 /** @type {WeakMap<Element, Map<string, { node: HTMLElement, item: object }>>} */
