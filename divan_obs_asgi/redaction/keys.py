@@ -43,12 +43,12 @@ _ABOUT = words(
     subscribed success suffix table template timeout timestamp timezone total ttl type types unit updated uri
     url usage used valid validation validator verified version window zone zoneinfo
     """
-) | {ABOUT}
+)
 _ASKS = words(
     """
     allow allowed can count enable enabled has hide is max min needs no num require requires show use
     """
-) | {ABOUT}
+)
 # Words that are often joined to others without a separator: `PGPASSWORD`, `csrftoken`, `clientsecret`.
 GLUED_WORDS = (
     "password", "passwd", "passphrase", "passcode", "secret", "token", "apikey", "accesskey", "privatekey", "secretkey",
@@ -293,8 +293,8 @@ KEY_RULES: tuple[KeyRule, ...] = (
         last=phrases("iban, passport number, social security number, cvv, cvc"),
         exact=phrases("pan, iban"),
     ),
-    # In other scripts than Latin.
-    *(KeyRule(name, words=frozenset({word})) for name, word in STAND_INS.items()),
+    # In other scripts than Latin. `JX_PASSWORD` is a password: only there does the stand-in say what a key is about.
+    *(KeyRule(name, words=frozenset({word}), unless=frozenset({ABOUT})) for name, word in STAND_INS.items()),
 )
 
 __all__ = ["GLUED_WORDS", "KEY_RULES", "KeyIndex", "KeyRule", "meaningful_words", "phrases", "split_words"]
