@@ -65,6 +65,7 @@ _ALNUM = re.compile(rb"[A-Za-z0-9\x80-\xff]")
 _TYPES = frozenset(
     b"string number integer undefined null nan boolean object array function symbol bigint int str float none".split()
 )
+_LONGEST_TYPE = max(map(len, _TYPES))
 
 QUOTATIONS_SIGN = (
     rf"(?i)(?:{_BEFORE.replace('P<ambiguous>', ':')})\\*[\"'`]|(?:rejected|invalid|attempted)_?value="
@@ -84,12 +85,17 @@ def find_quotations(view: View) -> Iterator[tuple[int, int]]:
 
 def _after_words(raw: bytes) -> Iterator[tuple[int, int]]:
     at = 0
+    # The next end of each quote, which is the same for all values that begin before it.
+    ends: dict[bytes, int] = {}
     while (match := _VALUE_AFTER.search(raw, at)) is not None:
         begin = at = match.end()
-        end = _end(raw, begin, match["quote"])
-        if raw[begin:end].lower() in _TYPES or not _ALNUM.search(raw, begin, end):
+        quote = match["quote"]
+        end = ends.get(quote, -1)
+        if end < begin:
+            end = ends[quote] = _end(raw, begin, quote)
+        if (end - begin <= _LONGEST_TYPE and raw[begin:end].lower() in _TYPES) or not _ALNUM.search(raw, begin, end):
             continue
-        if end > begin and (match["ambiguous"] is None or _JUDGED.match(raw, end + len(match["quote"])) is not None):
+        if end > begin and (match["ambiguous"] is None or _JUDGED.match(raw, end + len(quote)) is not None):
             yield begin, end
             at = end
 
