@@ -35,7 +35,7 @@ _ABOUT = words(
     age alg algorithm at attempts backend banner bytes callback changed chars city class config consent continent
     count counter country created disabled domain duration elapsed enabled encoding endpoint error errors exp
     expiration expired expires expiry failed failures field fields file format handler header headers hint
-    history hits host index interval invalid issuer kind latency len length level lifetime limit manager max
+    history helper hits host index interval invalid issuer kind latency len length level lifetime limit manager max
     method metric middleware migration min misses missing mode model module ms name names ok opted optional
     owner param parser path policy port precision prefix present provider quality quota rate ratio regex
     region reject rejected required requirements reset retries rotated rotation route router rule rules schema

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from divan_obs_asgi.redaction.keys import KeyIndex, KeyRule, is_about, split_words
+from divan_obs_asgi.redaction.keys import KeyIndex, KeyRule, is_about, split_words, words
 from divan_obs_asgi.redaction.pairs import key_sign
 from divan_obs_asgi.redaction.placeholders import is_placeholder, is_whole_placeholder
 from divan_obs_asgi.redaction.quotations import opening_quote
@@ -20,6 +20,12 @@ _NOUN = (
 )
 _ARTICLE = r"(?:(?:an?|the|your|my|its|this|new|old|current) ){0,2}"
 _OF = r"(?:for|as|in|to|of|into|under|on)"
+# Words before what holds the field: "object 'user' on field 'password'".
+_HOLDER = re.compile(
+    rb"(?:class|document|entity|form|model|object|relation|resource|schema|struct|table|type|view) ?[=:]?\\{0,7}[\"'`]\Z",
+    re.IGNORECASE,
+)
+_LONGEST_HOLDER = 24
 _JUDGED = r"(?:valid|invalid|correct|incorrect|wrong|weak|acceptable|allowed|accepted|known|strong)"
 _VERBS = (
     "(?:given|used|passed|set|sent|provided|supplied|assigned|stored|bound|found|received|entered|specified|rejected"
@@ -39,7 +45,12 @@ _AFTER_WORD = re.compile(
 )
 _LETTER_AND_DIGIT = re.compile(rb"(?=[^\s]*[A-Za-z])(?=[^\s]*\d)[^\s]{6,}")
 # Words after a name which say that the value is something else: "'bcrypt' for password hashing".
-_OTHER = frozenset(("authentication", "encryption", "generation", "hasher", "hashing", "rotation", "storage"))
+_OTHER = words(
+    """
+    authentication encryption endpoint endpoints generation hasher hashing lookup refresh request requests rotation
+    storage
+    """
+)
 # The names of tokens in compilers are words and signs.
 _AMBIGUOUS = frozenset(("token", "tokens", "key", "keys"))
 _ALNUM = re.compile(rb"[^\n]*[A-Za-z0-9]")
@@ -102,7 +113,7 @@ class MentionRule:
                 return
             end = match.end("quote")
             begin = opening_quote(raw, max(done, end - _LONGEST), end)
-            if begin < 0:
+            if begin < 0 or _HOLDER.search(raw, max(0, begin - _LONGEST_HOLDER), begin):
                 continue
             place = begin, match.start("quote")
             rule = self._rule_of(match, raw[slice(*place)])
@@ -121,8 +132,9 @@ class MentionRule:
             return None
         name, following = match["name"].decode(), (match["next"] or b"").decode()
         both = f"{name} {following}"
-        words = split_words(both)
-        if following and (following.lower() in _OTHER or is_about(words)):
+        both_words = split_words(both)
+        # "for password rejected" goes on with a verb, "for password length" with a noun.
+        if following.lower() in _OTHER or (is_about(both_words) and not following.lower().endswith("ed")):
             return None
         rule = (self._index.rule_for(both) if following else None) or self._index.rule_for(name)
         explicit = match["noun"] is not None or match["inside"] is not None

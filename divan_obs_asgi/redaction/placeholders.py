@@ -12,7 +12,7 @@ _NO_SECRET = re.compile(
     \[(?:redacted:[\w -]{1,64}|cut:[\w -]{1,32})\]|\*+|\.{3}|-+|
     \{\{?\s?[\w.]*\s?\}?\}|\$\{?[\w.]+\}?|%[(\w).-]*[sdr]|<[\w .-]*>?|\#\{\w+\}|
     \((?:sensitive\ value|sensitive|known\ after\ apply)\)|
-    (?:self|cls|settings|config|conf|cfg|os|env|environ|args|opts|options|request|process\.env)\.[\w.]+
+    (?:self|cls|excluded|EXCLUDED|settings|config|conf|cfg|os|env|environ|args|opts|options|request|process\.env)\.[\w.]+
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -27,7 +27,7 @@ NO_SECRETS = frozenset(
     deleted denied dict disabled does empty enabled error expired failed failure false filtered found has hidden ignored
     incorrect int invalid is issued ko list malformed masked mismatch missing must n/a nan nil no no-store none not null
     number object off ok on optional or present redacted refused rejected removed required reset revoked rotated scheme
-    self granted login pending pinned
+    self granted login pending pinned succeeded successful
     plain set should skipped str string the too true unpinned unset undefined unexpected
     unknown unsupported updated used valid verified
     was will wrong yes

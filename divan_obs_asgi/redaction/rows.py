@@ -23,7 +23,7 @@ _PIECE = re.compile(
 _TEXT = re.compile(rb"(?:[A-Za-z]|_\w{1,16}\s?)?(?P<quote>\\{0,7}['\"])(?P<text>.*?)\\{0,7}['\"]?\Z", re.DOTALL)
 # What a statement has in place of a value, and calls without a text in them.
 _NO_VALUE = re.compile(
-    rb"[?*]|\$\d{1,5}|[:@]\w{1,64}|%\(?\w{0,64}\)?s|\{\w{0,64}\}|(?i:null|default|true|false|[\w.]{1,64}\([^'\"]*\)?)|[-+]?\d"
+    rb"\?\d{0,5}|\*|\$\d{1,5}|[:@]\w{1,64}|%\(?\w{0,64}\)?s|\{\w{0,64}\}|(?i:null|default|true|false|[\w.]{1,64}\((?:[^'\"]|gen_salt\('\w{1,8}')*\)?)|[-+]?\d"
 )
 
 _COPY = re.compile(
@@ -133,6 +133,12 @@ class RowRule:
             header = raw[begin:end].strip(b" \t\r")
             delimiter = next((char for char in _CELLS if char in header), b"")
             if not delimiter:
+                continue
+            # Titles are the first line: `| token | string |` below a line of a table is one of its rows.
+            if (
+                delimiter == b"|"
+                and b"|" in raw[raw.rfind(b"\n", max(0, begin - _LONGEST_LINE), max(0, begin - 1)) + 1 : begin]
+            ):
                 continue
             names = header.strip(b"|").split(delimiter)
             if delimiter in b"|\t":

@@ -60,6 +60,11 @@ STATEMENTS = (
         r"(?i)(?:password|\bby)[ (]\(? ?['\"]",
         r"(?i:(?<![\w-])(?:password|identified(?: with \w{1,32})? by))(?: \(? ?|\( ?)" + _QUOTED,
     ),
+    # SET PASSWORD FOR 'ada'@'%' = '...'
+    Statement(
+        r"(?i)\bset password for ",
+        r"(?i:\bset password for) [^\s=]{1,256} ?= ?(?i:password\()?" + _QUOTED,
+    ),
     # setPassword("..."), withToken("...")
     Statement(
         r"(?:Password|Passphrase|Secret|Token|ApiKey)\(['\"]",
@@ -131,6 +136,11 @@ STATEMENTS = (
         r"(?<![^\s\"'])" + _WORD + r" is not (?:a|the) (?:valid|correct|right) (?:password|passphrase|pin)\b",
     ),
     Statement(r"chpasswd", r"(?<![^\s\"'])(?P<chpasswd>[^\s:\"']{1,64}:[^\s\"']{1,256})[\"']? ?\| ?(?:sudo )?chpasswd"),
+    Statement(
+        r"(?i)\becho [^\n]*\| ?(?:sudo )?(?:passwd --stdin|sudo -S|kinit|[\w-]+ [^\n]*--password-stdin)",
+        r"\becho (?:-\w{1,2} )?(?P<quoted>[\"'])?(?P<echoed>(?(quoted)[^\"'\n]|[^\s\"'|]){1,256})[\"']? ?\| ?(?:sudo )?"
+        r"(?:passwd --stdin|sudo -S|kinit\b|[\w-]{1,32} [^\n|]{0,128}?--password-stdin)",
+    ),
 )  # fmt: skip
 
 __all__ = ["STATEMENTS", "Statement"]

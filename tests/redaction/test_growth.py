@@ -114,6 +114,8 @@ WITH_BLANKS = [
     "htpasswd -b a ",
     "7z -p",
     "AUTH ",
+    "echo 'a | b ",
+    "set password for a",
     "AUTH\r\n$1\r\n",
     "ACL SETUSER a >",
     "a1 LOGIN a ",

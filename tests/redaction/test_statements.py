@@ -61,6 +61,9 @@ SECRET = "q7Hx91kzPw4m"
         "htpasswd -b /etc/htpasswd ada <s>",
         "mongosh -u ada -p <s> db",
         "vault login <s>",
+        "echo <s> | docker login -u ada --password-stdin r.example",
+        "echo -n '<s>' | sudo -S true",
+        "SET PASSWORD FOR 'ada'@'%' = '<s>'",
     ],
 )
 def test_a_secret_of_a_statement_is_hidden(text: str) -> None:
@@ -92,6 +95,9 @@ def test_a_secret_of_a_statement_is_hidden(text: str) -> None:
         "using password sha256",
         "login(timeout=3)",
         "vault login -method=oidc",
+        "vault login succeeded",
+        "echo $TOKEN | docker login -u ada --password-stdin",
+        "echo done | tee a.log",
         "2026-11-30 09:00:00 INFO uvicorn: Started server process [4711]",
         "Python 3.11.7, pip 24.0, gcc 12.2.0-14",
         "commit 8f3a5b2c1d4e5f6a8f3a5b2c1d4e5f6a8f3a5b2c",
