@@ -47,7 +47,7 @@ def secrets() -> st.SearchStrategy[Secret]:
 
 
 def texts_with_a_secret() -> st.SearchStrategy[Planted]:
-    """Return texts with a secret that can be recognised by itself or by its key: plain, in JSON, in a URL, encoded."""
+    """Return texts with a secret that is recognised by itself or by its key: plain, encoded, in JSON, SQL, a URL."""
     return secrets().flatmap(_in_texts)
 
 
@@ -96,7 +96,16 @@ def _in_texts(secret: Secret) -> st.SearchStrategy[Planted]:
     ]
     if secret.kind == "password":
         credentials = base64.b64encode(f"ada:{secret.text}".encode()).decode()
-        ways += [lambda _: f"Authorization: Basic {credentials}", lambda _: f"see amqp://ada:{secret.text}@mq:1/v"]
+        ways += [
+            lambda _: f"Authorization: Basic {credentials}",
+            lambda _: f"see amqp://ada:{secret.text}@mq:1/v",
+            lambda key: f"INSERT INTO a (n, {key}) VALUES (1, '{secret.text}'), (2, '{secret.text}')",
+            lambda key: f"'{secret.text}' is not a valid value for {key}",
+            lambda key: f"setx {key} {secret.text}",
+            lambda _: f'"AUTH" "ada" "{secret.text}"',
+            lambda _: f"net use Z: \\\\srv\\share {secret.text}",
+            lambda _: f"CREATE USER ada IDENTIFIED BY '{secret.text}'",
+        ]
     else:
         ways += [lambda _: f"no {secret.text} here", lambda _: f"[{secret.text}]", lambda _: secret.text]
     if secret.kind == "email":

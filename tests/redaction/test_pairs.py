@@ -122,6 +122,10 @@ FRAGMENTS = [
     *("[('password', '", "')]", "'", '"', "\n", "\n  ", " -> ", "[]", "[redacted:email]", "[cut:length]", "%70"),
     *("{'loc': ('a',), 'msg': '", "ValidationError: ", "1 validation error for A\n", "\u200b", "p\u0430ss"),
     *("lat=52.5", "x" * 9, "a b"),
+    *("(id, password) VALUES (1, '", "), (2, ", "id,password\n", "1,hunter2x", " a | token\n---+---\n"),
+    *(" 1 | x7y7z7\n", "' is not valid for password", "value hunter2x for token", "setx DB_PASSWORD ", '"AUTH" "'),
+    *("AUTH ada ", "a1 LOGIN ada "),
+    *("net use Z: \\\\a\\b ", "curl -u ada:", "IDENTIFIED BY '", "echo '", "' | sudo -S ", "SET PASSWORD FOR a = '"),
 ]  # fmt: skip
 
 

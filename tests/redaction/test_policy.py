@@ -444,6 +444,36 @@ def test_a_secret_at_the_end_of_the_text_that_is_read_is_hidden(at: int) -> None
     assert TOKEN[:12] not in policy.redact_text("x " * (at // 2) + TOKEN + " y" * 100)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "INSERT INTO users (id, password) VALUES (1, '<s>'), (2, '<s>')",
+        "id,password\n1,<s>\n2,<s>",
+        " id | password\n----+---\n  1 | <s>\n  2 | <s>",
+        "COPY users (id, password) FROM stdin;\n1\t<s>\n2\t<s>",
+        "-[ RECORD 1 ]-\nid | 1\npassword | <s>",
+        "'<s>' is not a valid value for password",
+        "setx DB_PASSWORD <s>",
+        'x [0 lua] "AUTH" "ada" "<s>"',
+        "a1 LOGIN ada <s>",
+        "net use Z: \\\\srv\\share <s>",
+        "curl -u ada:<s> https://h",
+        "CREATE USER ada IDENTIFIED BY '<s>'",
+        "echo <s> | sudo -S true",
+    ],
+)
+@pytest.mark.parametrize("end", [2048, 65_536])
+def test_a_cut_exposes_no_part_of_what_its_words_name(text: str, end: int) -> None:
+    """The words may stand before the cut or behind it, where the text is shown or where it is read."""
+    secret = "Hq7vTr2mWxK9"
+    text = text.replace("<s>", secret)
+    policy = RedactionPolicy(limits=Limits(text=end))
+    for cut in range(1, len(text) + 8, 3):
+        once = policy.redact_text(f"{'x ' * end}"[: end - cut - 1] + f"\n{text}\n" + "y " * 100)
+        assert secret[:6] not in once
+        assert policy.redact_text(once) == once
+
+
 def test_a_record_keeps_all_its_fields() -> None:
     """The 14 fields of a log line are not a map to be cut."""
     record: dict[str, object] = {f"field_{chr(97 + n)}": n for n in range(14)}
