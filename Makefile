@@ -1,4 +1,4 @@
-# make run | test | test-long | check | docs | bench | load | clean; README.md says what each one does.
+# make run | test | test-slow | check | docs | bench | load | clean; README.md says what each one does.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
@@ -22,15 +22,14 @@ PYS = $(shell for python in $$(tools/pythons.sh); do $$python -c 'import sys; pr
 OLDEST = $(firstword $(PYS))
 NEWEST = $(lastword $(PYS))
 BETWEEN = $(firstword $(filter-out $(OLDEST) $(NEWEST),$(PYS)) $(OLDEST))
-PY_ENVS = $(addprefix -e ,$(sort $(OLDEST)-all $(NEWEST)-all $(BETWEEN)-core))
 TOX = PATH="$(PY_FOLDERS)$$PATH" $(BIN)/tox run -q --colored no --no-list-dependencies
 
-.PHONY: help run test test-long test-setup check docs bench load clean
+.PHONY: help run test test-slow test-setup check docs bench load clean
 
 help:
 	@echo "make run        serve the reference backend on http://$(HOST):$(PORT); WORKERS=2 with REDIS_URL and DATABASE_URL"
-	@echo "make test       tests of the built wheel on every interpreter found, lint, types, docs; ten minutes on two cores"
-	@echo "make test-long  the long tests: every server with every framework, load, the oldest versions of what we need"
+	@echo "make test       all tests but the slow ones, against the built wheel, with all extras and without; lint, types, docs"
+	@echo "make test-slow  the slow tests: real servers, browsers, load; the newest interpreter; the oldest versions of what we need"
 	@echo "make check      lint, types and core tests of the work tree but for the slow ones, in under a minute"
 	@echo "make docs       the pages of docs/ and the API reference in .site; a warning is an error"
 	@echo "make bench      served requests per second, microseconds, megabytes redacted, beside others; memory under load"
@@ -41,10 +40,10 @@ run: $(VENV)/.run
 	@exec $(BIN)/python -m examples.divan
 
 test: test-setup
-	$(TOX) -e lint,types,docs $(PY_ENVS)
+	$(TOX) -e lint,types,docs,$(OLDEST)-all,$(BETWEEN)-core
 
-test-long: test-setup
-	$(TOX) -e growth,tracing-oldest,frameworks-oldest,socketio-oldest,$(OLDEST)-all-long
+test-slow: test-setup
+	$(TOX) -e growth,tracing-oldest,frameworks-oldest,socketio-oldest,$(OLDEST)-all-slow,$(NEWEST)-all
 
 test-setup: $(VENV)/.tox
 	@tools/ensure_servers.sh
@@ -53,7 +52,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	DIVAN_TESTS=core $(BIN)/pytest -q -m "not slow and not long" --hypothesis-profile=quick -n 2 --dist worksteal --ignore tests/redaction/test_growth.py
+	DIVAN_TESTS=core $(BIN)/pytest -q -m "not slow" --hypothesis-profile=quick -n 2 --dist worksteal --ignore tests/redaction/test_growth.py
 
 docs: $(VENV)/.docs
 	$(BIN)/mkdocs build

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MAX_BYTES = 2 * 2**20
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 
 def test_what_the_console_holds_stays_within_its_bytes() -> None:

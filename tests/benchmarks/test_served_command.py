@@ -26,7 +26,7 @@ runpy.run_module("benchmarks.served", run_name="__main__", alter_sys=True)
 """
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("server", "mode", "cases", "targets"),
     [
@@ -48,7 +48,7 @@ def test_the_table_has_every_case(server: str, mode: str, cases: list[list[str]]
     assert sum(", target at " in line for line in lines) == targets
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 def test_nothing_is_left_behind(number: signal.Signals) -> None:
     """Ctrl-C ends the server that is measured, too."""

@@ -11,7 +11,7 @@ import pytest
 from examples.divan.__main__ import demo_environment
 from tests.checks.asked import reported
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted(file.parent.name for file in (ROOT / "examples").glob("*/app.py"))

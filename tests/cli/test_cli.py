@@ -10,7 +10,7 @@ import pytest
 
 from tests.patience import PATIENCE_S
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 SCRIPT = str(Path(sys.executable).with_name("divan-obs"))
 

@@ -17,7 +17,7 @@ from tests.patience import PATIENCE_S
 from tests.servers.command import Command, until
 from tests.servers.otlp import OtlpReceiver, attributes
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 APP = """
 import anyio

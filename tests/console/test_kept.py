@@ -230,7 +230,7 @@ def test_quantiles_are_those_of_prometheus() -> None:
     assert quantile(0.99, [0.0, 0.0, 0.0, 5.0], edges) == 0.4
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_memory_stays_within_its_bytes() -> None:
     """50,000 requests with a route, an exception text, lines and fields of their own."""
     max_bytes = 2 * 2**20

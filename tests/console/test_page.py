@@ -15,7 +15,7 @@ from tests.servers.asgi import serve
 from tests.servers.chromium import visit
 
 # A browser and a server, which say the same on every interpreter.
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 FILES = Path(__file__).with_name("browser")
 MOST_BYTES = 60 * 1024

@@ -23,7 +23,7 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
 
 # A browser, a server and its stores, which say the same on every interpreter.
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 FILES = Path(__file__).with_name("browser")
 # The reference backend, with routes that go wrong.

@@ -20,7 +20,7 @@ from tests.servers.chromium import visit
 from tests.servers.process import free_port
 
 # A browser, a server and waits of half a second, which say the same on every interpreter.
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 FILES = Path(__file__).with_name("browser")
 SCRIPT = FILES / "visit.js"

@@ -17,7 +17,7 @@ from tests.example.service import started
 CHECKS = "not_a_server_error,response_schema_conformance,content_type_conformance"
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_no_request_is_a_500(tmp_path: Path, real: dict[str, str]) -> None:
     """Of all that /openapi.json describes, and of what it does not allow."""
     stores = {name: real[name] for name in ("REDIS_URL", "DATABASE_URL")}

@@ -18,7 +18,7 @@ import socketio
 
 from tests.servers.command import Command, until
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SHOPS = sorted(EXAMPLES.glob("*_shop.py"))

@@ -33,7 +33,7 @@ MESSAGES = 20
 COUNTED = ("divan_rooms_", "divan_chat_", "divan_lb_", "divan_socketio_")
 ON_CHAT = "[('namespace', '/chat')]"
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 
 class Service(BackendServer):

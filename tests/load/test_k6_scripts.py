@@ -106,7 +106,7 @@ def test_where_nobody_serves_the_script_fails() -> None:
         run(BY_NAME["chat_send_load"], "http://127.0.0.1:9", TINY["chat_send_load"])
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_the_backend_bears_it(script: Script, backend: BackendServer) -> None:
     """No request fails, no event is missing; the summary has what the report asks for."""
     summary = run(script, backend.url, {**TINY[script.name], "JUDGE_LATENCY": 0, "DROPPED": 1})
@@ -118,7 +118,7 @@ def test_the_backend_bears_it(script: Script, backend: BackendServer) -> None:
         assert 0 < summary.value(metric, "med") <= summary.value(metric, "p(95)") <= summary.value(metric, "p(99)")
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_events_are_counted_exactly(backend: BackendServer) -> None:
     """Each message once for each member of its room."""
     summary = run(BY_NAME["socketio_chat_load"], backend.url, {**TINY["socketio_chat_load"], "JUDGE_LATENCY": 0})
@@ -137,7 +137,7 @@ class CarelessServer(BackendServer):
         return [*super().command()[:-2], "-c", CARELESS]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_events_that_are_lost_or_doubled_are_found(tmp_path: Path) -> None:
     """In each of two rooms of three, one message is missing and one comes twice."""
     with closing(CarelessServer(embedded(tmp_path))) as backend:

@@ -64,7 +64,7 @@ def loading() -> Iterator[tuple[subprocess.Popen[str], set[int]]]:
         yield process, descendants(process.pid)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_nothing_is_left_behind(number: signal.Signals) -> None:
     """However it ends: PostgreSQL, Redis, the backend, k6 and what they kept on disk are gone."""

@@ -23,7 +23,7 @@ from tests.patience import PATIENCE_S
 from tests.servers.command import Command
 from tests.servers.process import STOP_TIMEOUT_S
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 TOKEN, EMAIL = "ghp_s3rv3dS3rv3dS3rv3dS3rv3dS3rv3dS3rv3d", "ada@shop.example"
 EVENT, REDACTED = f"to {EMAIL}", "to [redacted:email]"

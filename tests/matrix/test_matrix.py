@@ -12,7 +12,7 @@ from tests.matrix.servers import APPS, SERVERS, interrupted
 from tests.matrix.visit import visit
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("app", APPS)
 @pytest.mark.parametrize("server", SERVERS)
 def test_a_cell_keeps_its_promises(server: str, app: str) -> None:

@@ -56,7 +56,7 @@ class Service(ServerProcess):
         return super().popen(command, env=flags)
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_the_endpoints_are_as_described() -> None:
     """Statuses, media types, shapes, what is refused, methods, and the need of the token: of all of them."""
     service = Service().start()

@@ -151,7 +151,7 @@ def failed(promtool: str, folder: Path) -> dict[str, str]:
     return run(promtool, EXPECTED, folder, PARAMETERS)
 
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", params=promtools())

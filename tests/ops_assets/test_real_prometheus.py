@@ -12,7 +12,7 @@ from tests.ops_assets.real_run import DATA_IF_BUSY, MUST_FIRE, NO_DATA, UNLESS_S
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 # By alert: what a busy machine raises at this pace, where a `for` of minutes is one of 4 s.
 OF_BUSYNESS = {

@@ -161,7 +161,8 @@ def test_what_is_on_the_disk_is_redacted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shared", [True, False], ids=["shared", "alone"])
 @pytest.mark.parametrize(
     ("protocol", "serves_before"),
-    [("grpc", False), ("grpc", True), ("http/protobuf", False), ("http/protobuf", True)],
+    # gRPC supports no fork of a process that has used it (its doc/fork_support.md): a child may still hang, if rarely.
+    [("grpc", False), ("http/protobuf", False), ("http/protobuf", True)],
 )
 def test_every_worker_of_a_preloaded_application_exports_its_own(
     protocol: str, serves_before: bool, shared: bool, tmp_path: Path

@@ -11,7 +11,7 @@ from tests.patience import PATIENCE_S
 from tests.probes.faults import DEPENDENCIES, FAULTS, Dependency, PolledService, course_of, polled_service
 from tests.servers.proxy import Proxy
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 INTERVAL_S = 0.2
 # For checks that time out. A busy machine must not be so slow that a result expires, after three of these.

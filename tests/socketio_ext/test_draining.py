@@ -20,7 +20,7 @@ from tests.socketio_ext.conftest import Clients
 from tests.socketio_ext.service import TOKEN, Service
 
 # python-socketio's client does not read the answer that ends its polling.
-pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore:Unclosed:ResourceWarning")]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Unclosed:ResourceWarning")]
 
 
 def drain(service: Service) -> None:

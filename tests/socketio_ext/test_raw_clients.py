@@ -20,7 +20,7 @@ from tests.patience import PATIENCE_S
 from tests.socketio_ext.javascript_client import JavaScriptClients
 from tests.socketio_ext.service import Service
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 #: More than `max_http_buffer_size` of the served app.
 TOO_LARGE = 150_000

@@ -15,7 +15,7 @@ import pytest
 from tests.garbage import ENDINGS, LAST, PATIENCE_S, ask, request, upgraded
 from tests.servers.command import Command
 
-pytestmark = [pytest.mark.long]
+pytestmark = [pytest.mark.slow]
 
 TIMES = 5
 SERVERS = {

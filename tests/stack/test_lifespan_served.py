@@ -11,7 +11,7 @@ import pytest
 from tests.servers.command import Command
 from tests.servers.process import STOP_TIMEOUT_S
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 APP = """
 import os

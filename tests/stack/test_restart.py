@@ -20,7 +20,7 @@ import pytest
 from tests.patience import PATIENCE_S
 from tests.servers.process import ServerProcess
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 APP = """
 import asyncio, os

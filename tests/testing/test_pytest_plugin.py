@@ -10,7 +10,7 @@ import pytest
 
 pytest_plugins = ["pytester"]
 # Each is a whole run of pytest.
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 SHOP = """
 import logging

@@ -27,7 +27,7 @@ from tests.patience import PATIENCE_S
 from tests.servers.process import ServerProcess, missing
 from tests.servers.prometheus import PrometheusServer
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 APP = """
 import asyncio, os

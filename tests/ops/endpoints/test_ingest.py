@@ -352,7 +352,7 @@ def bodies(number: int) -> bytes:
     return orjson.dumps(kinds[which]()) if which < len(kinds) else raw[which - len(kinds)]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_hostile_senders_make_no_series_and_stay_nowhere() -> None:
     """3,000 requests of 100 addresses, some of another origin: invented names, routes, numbers, 1 MB, nested JSON."""
 
@@ -394,7 +394,7 @@ def test_hostile_senders_make_no_series_and_stay_nowhere() -> None:
     assert grown < 60_000
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_hostile_senders_reach_the_limits_and_no_further() -> None:
     """With the limits as they are by default, which also count what is refused; each refusal has a reason of ours."""
 

@@ -16,7 +16,7 @@ from tests.patience import PATIENCE_S
 from tests.servers.otlp import OtlpReceiver
 from tests.servers.redis import RedisServer
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.slow
 
 FORMATS = {
     "b3": {"b3"},
