@@ -43,7 +43,7 @@ test: test-setup
 	$(TOX) -e lint,types,docs,$(OLDEST)-all,$(BETWEEN)-core
 
 test-slow: test-setup
-	$(TOX) -e growth,tracing-oldest,frameworks-oldest,socketio-oldest,$(OLDEST)-all-slow,$(NEWEST)-all
+	$(TOX) -e growth,natives-oldest,tracing-oldest,frameworks-oldest,socketio-oldest,$(OLDEST)-all-slow,$(NEWEST)-all
 
 test-setup: $(VENV)/.tox
 	@tools/ensure_servers.sh

@@ -1,7 +1,7 @@
 """
 Frameworks that trace themselves, in each mode of OBS_TRACING_NATIVE: one request is one trace.
 
-Each is tested as it comes installed here; tox's environment `frameworks-oldest` brings their oldest supported versions.
+Each is tested as it comes installed here; tox's environment `natives-oldest` brings their oldest supported versions.
 """
 
 from __future__ import annotations
