@@ -393,12 +393,17 @@ def test_lines_of_events_are_sampled_like_those_of_requests() -> None:
 
     server.on("say", say)
 
+    def recorded() -> list[str]:
+        return [line["msg"] for line in observed.lines() if line.get("recorded")]
+
     async def conversation() -> None:
         client = await connected(server)
-        for _ in range(20):
-            await client.send('2["say",true]')
-        with pytest.raises(LookupError):
-            await client.send('2["say",false]')
+        # Again where a second has begun before the failure: it has a budget of its own.
+        while not recorded():
+            for _ in range(20):
+                await client.send('2["say",true]')
+            with pytest.raises(LookupError):
+                await client.send('2["say",false]')
 
     observed.obs.log.install()
     try:
@@ -406,8 +411,8 @@ def test_lines_of_events_are_sampled_like_those_of_requests() -> None:
     finally:
         logging.getLogger().handlers.pop()
     assert [line["outcome"] for line in events_of(observed)][-1] == "error"
-    assert len(events_of(observed)) < 5
-    assert [line["msg"] for line in observed.lines() if line.get("recorded")] == ["on the way"]
+    assert len(events_of(observed)) < 20
+    assert recorded() == ["on the way"]
 
 
 def test_an_event_that_is_called_like_pythonsocketios_own_is_an_event() -> None:
