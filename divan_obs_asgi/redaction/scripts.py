@@ -183,6 +183,8 @@ def _found(folded: str) -> Iterator[tuple[int, int, str]]:
     behind = 0
     for match in _FIND.finditer(folded):
         start, end = match.span()
+        if start < behind:
+            continue  # It is the end of the key before it: whose secret that is.
         begins, group = not folded[start - 1 : start].isalpha(), match.lastindex
         if group in (_ABOUT_GROUP, _NO_SECRET_GROUP):
             if begins and not folded[end : end + 1].isalpha():

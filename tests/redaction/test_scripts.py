@@ -9,7 +9,7 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from divan_obs_asgi.redaction import RedactionPolicy
@@ -24,6 +24,7 @@ KEYS = [
     "старыйПароль",
     "пароль2",
     "пароль_админа",
+    "пароль_токен",
     "токен",
     "парола",
     "密码",
@@ -140,7 +141,14 @@ def test_a_key_can_be_allowed() -> None:
     assert policy.redact({"пароль": VALUE, "секрет": VALUE}) == {"пароль": VALUE, "секрет": "[redacted:credential]"}
 
 
+def test_a_key_that_ends_in_another_key_hides_the_whole_value() -> None:
+    """And nothing of what stands behind it."""
+    hidden = "пароль_токен: [redacted:credential], room: tea"
+    assert POLICY.redact_text(f"пароль_токен: {VALUE}, room: tea") == hidden
+
+
 @given(st.text() | st.lists(st.sampled_from([*"_-:= \"'x", *KEYS, *KEYS[:3]])).map("".join))
+@example("ПАРОЛ_ПАРОЛ:")
 def test_stand_ins_keep_all_positions(text: str) -> None:
     """Rules find a place in the one text and hide it in the other."""
     assert len(with_stand_ins(text)) == len(text)
