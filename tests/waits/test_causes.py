@@ -27,8 +27,10 @@ from divan_obs_asgi.connection.wait_times import Cause, WaitTimes
 from divan_obs_asgi.testing import converse, http_scope
 from tests.stacks import BACKENDS, Observed, run_on
 
-# Seconds that each request waits: enough that it is more than half of its duration on a busy machine, too.
-WAIT_S = 0.3
+# How long each request waits, or computes, for the one thing.
+WAIT_S = 0.2
+# What is to be found of it at least. On a busy machine all else may take any time, too, and a wait may begin late.
+LEAST_MS = 0.5 * WAIT_S * 1e3
 LOOPS = ["asyncio", "uvloop"]
 
 
@@ -67,12 +69,12 @@ def line_of_app(app: Starlette, backend: str = "asyncio", **flags: str) -> dict[
     return line
 
 
-def share(line: dict[str, Any], cause: str) -> float:
-    """Return the share of the duration; all causes add up to it within 2 ms."""
+def waited_ms(line: dict[str, Any], cause: str) -> float:
+    """Return how long the request waited for this; all causes add up to its duration within 2 ms."""
     waited = line["waited"]
     ms = {name: value["ms"] if isinstance(value, dict) else value for name, value in waited.items()}
     assert abs(sum(ms.values()) - line["latency_ms"]) < 2
-    return float(ms.get(cause, 0.0) / line["latency_ms"])
+    return float(ms.get(cause, 0.0))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -81,7 +83,7 @@ def test_a_call_is_found(cause: Any, backend: str) -> None:
     """With the number of calls."""
     line = line_of(lambda: during(cause.removesuffix("_ms"), anyio.sleep(WAIT_S)), backend)
 
-    assert share(line, cause) > 0.5
+    assert waited_ms(line, cause) >= LEAST_MS
     if cause != "pool_ms":
         assert line["waited"][cause]["n"] == 1
 
@@ -95,7 +97,7 @@ def test_calls_at_the_same_time_count_once(backend: str) -> None:
 
     line = line_of(work, backend)
 
-    assert share(line, "sql") > 0.5
+    assert waited_ms(line, "sql") >= LEAST_MS
     assert line["waited"]["sql"]["n"] == 2
 
 
@@ -105,11 +107,11 @@ def test_the_processor_is_found(backend: str) -> None:
 
     async def work() -> None:
         await anyio.sleep(0.001)
-        end = time.process_time() + WAIT_S
-        while time.process_time() < end:
+        end = time.thread_time() + WAIT_S
+        while time.thread_time() < end:
             pass
 
-    assert share(line_of(work, backend), "cpu_ms") > 0.5
+    assert waited_ms(line_of(work, backend), "cpu_ms") >= LEAST_MS
 
 
 @pytest.mark.parametrize("backend", LOOPS)
@@ -124,7 +126,7 @@ def test_a_held_event_loop_is_found(backend: str) -> None:
         await asyncio.sleep(0.005)
         await holder
 
-    assert share(line_of(work, backend), "loop_ms") > 0.5
+    assert waited_ms(line_of(work, backend), "loop_ms") >= LEAST_MS
 
 
 @pytest.mark.parametrize("backend", LOOPS)
@@ -137,7 +139,7 @@ def test_a_loop_that_was_held_in_the_middle_of_a_call_does_not_count(backend: st
 
     line = line_of(work, backend)
 
-    assert share(line, "sql") > 0.5
+    assert waited_ms(line, "sql") >= LEAST_MS
 
 
 class Node:
@@ -152,14 +154,19 @@ def test_the_garbage_collector_is_found(backend: str) -> None:
     """However busy the request looks."""
     kept = [Node() for _ in range(200_000)]
 
+    took_s = 0.0
+
     async def work() -> None:
+        nonlocal took_s
+        started = time.perf_counter()
         for _ in range(5):
             gc.collect()
+        took_s = time.perf_counter() - started
 
     line = line_of(work, backend)
 
     assert len(kept) == 200_000
-    assert share(line, "gc_ms") > 0.5
+    assert waited_ms(line, "gc_ms") >= 0.5 * took_s * 1e3
 
 
 @pytest.mark.parametrize("backend", LOOPS)
@@ -173,7 +180,7 @@ def test_a_wait_for_a_thread_of_an_executor_is_found(backend: str) -> None:
             Context().run(executor.submit, time.sleep, WAIT_S)
             await loop.run_in_executor(executor, str)
 
-    assert share(line_of(work, backend), "thread_ms") > 0.5
+    assert waited_ms(line_of(work, backend), "thread_ms") >= LEAST_MS
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -192,7 +199,7 @@ def test_a_wait_for_a_thread_of_anyio_is_found(backend: str) -> None:
             tasks.start_soon(free)
             await anyio.to_thread.run_sync(str, limiter=limiter)
 
-    assert share(line_of(work, backend), "thread_ms") > 0.5
+    assert waited_ms(line_of(work, backend), "thread_ms") >= LEAST_MS
 
 
 def test_a_query_in_a_thread_is_the_query() -> None:
@@ -204,7 +211,7 @@ def test_a_query_in_a_thread_is_the_query() -> None:
         time.sleep(WAIT_S)
         waited.end("sql")
 
-    assert share(line_of(lambda: anyio.to_thread.run_sync(query)), "sql") > 0.5
+    assert waited_ms(line_of(lambda: anyio.to_thread.run_sync(query)), "sql") >= LEAST_MS
 
 
 def test_computing_in_a_thread_is_the_processor() -> None:
@@ -218,7 +225,7 @@ def test_computing_in_a_thread_is_the_processor() -> None:
     line = line_of(lambda: anyio.to_thread.run_sync(compute))
 
     assert line["waited"]["cpu_ms"] >= 0.9 * WAIT_S * 1e3
-    share(line, "cpu_ms")
+    waited_ms(line, "cpu_ms")
 
 
 def test_a_call_that_was_cancelled_before_it_got_a_thread_waits_no_longer() -> None:
@@ -231,26 +238,32 @@ def test_a_call_that_was_cancelled_before_it_got_a_thread_waits_no_longer() -> N
             await anyio.to_thread.run_sync(str, limiter=limiter)
         await anyio.sleep(WAIT_S)
 
-    assert share(line_of(work), "other_ms") > 0.5
+    assert waited_ms(line_of(work), "other_ms") >= LEAST_MS
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_cancelled_request_says_what_it_waited_for(backend: str) -> None:
     """A query that a time limit ends."""
     observed = Observed()
+    limit: anyio.CancelScope
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await during("sql", anyio.sleep_forever())
+        await during("sql", query())
+
+    async def query() -> None:
+        limit.deadline = anyio.current_time() + WAIT_S
+        await anyio.sleep_forever()
 
     async def cancelled() -> None:
-        with anyio.move_on_after(WAIT_S):
+        nonlocal limit
+        with anyio.CancelScope() as limit:
             await converse(obs.build_stack(app, observed.obs), http_scope("/orders"))
 
     run_on(backend, cancelled)
     (line,) = [line for line in observed.lines() if "outcome" in line]
 
     assert line["outcome"] == "cancelled"
-    assert share(line, "sql") > 0.5
+    assert waited_ms(line, "sql") >= LEAST_MS
 
 
 def test_a_background_task_does_not_count() -> None:
@@ -266,7 +279,7 @@ def test_a_background_task_does_not_count() -> None:
     line = line_of_app(Starlette(routes=[Route("/orders", endpoint)]))
 
     assert "sql" not in line["waited"]
-    share(line, "other_ms")
+    waited_ms(line, "other_ms")
 
 
 def test_a_streamed_response_counts_to_its_end() -> None:
@@ -285,7 +298,7 @@ def test_a_streamed_response_counts_to_its_end() -> None:
 
     routes, middleware = [Route("/orders", endpoint)], [Middleware(BaseHTTPMiddleware, dispatch=passed_on)]
 
-    assert share(line_of_app(Starlette(routes=routes, middleware=middleware)), "redis") > 0.5
+    assert waited_ms(line_of_app(Starlette(routes=routes, middleware=middleware)), "redis") >= LEAST_MS
 
 
 def test_a_fast_request_says_nothing() -> None:
