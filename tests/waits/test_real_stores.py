@@ -15,7 +15,7 @@ from divan_obs_asgi.clients.patches import WaitTiming
 from tests.runtime.test_pools import POOLS
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
-from tests.waits.test_causes import WAIT_S, line_of, share
+from tests.waits.test_causes import LEAST_MS, WAIT_S, line_of, waited_ms
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +38,7 @@ def test_a_slow_query_is_found(backend: str, postgres_server: PostgresServer) ->
         await connection.execute(f"SELECT pg_sleep({2 * WAIT_S})")
         await connection.close()
 
-    assert share(line_of(work, backend), "sql") > 0.5
+    assert waited_ms(line_of(work, backend), "sql") >= LEAST_MS
 
 
 def test_a_full_pool_is_found(postgres_server: PostgresServer) -> None:
@@ -55,7 +55,7 @@ def test_a_full_pool_is_found(postgres_server: PostgresServer) -> None:
             await asyncio.gather(*tasks)
             pool.terminate()
 
-    assert share(line_of(work), "pool_ms") > 0.5
+    assert waited_ms(line_of(work), "pool_ms") >= LEAST_MS
 
 
 @pytest.mark.parametrize("kind", [kind for kind in POOLS if "refusing" not in kind])
@@ -77,7 +77,7 @@ def test_a_blocking_command_of_redis_is_found(redis_server: RedisServer) -> None
         async with redis.asyncio.from_url(redis_server.url) as client:
             await client.blpop(["divan:no_such_list"], timeout=1)
 
-    assert share(line_of(work), "redis") > 0.5
+    assert waited_ms(line_of(work), "redis") >= LEAST_MS
 
 
 def test_a_slow_http_server_is_found() -> None:
@@ -100,5 +100,5 @@ def test_a_slow_http_server_is_found() -> None:
 
     line = line_of(work)
 
-    assert share(line, "http") > 0.5
+    assert waited_ms(line, "http") >= LEAST_MS
     assert line["waited"]["http"]["n"] == 1
