@@ -17,10 +17,10 @@ _CAPITAL = re.compile(rb"[A-Z]")
 _GOES_ON = re.compile(rb"[\w=]|\[redacted:")
 # `--token <TOKEN>` in a text about the use of a command.
 _USAGE = re.compile(rb"<[\w-]{1,64}>")
-_OPTION = re.compile(rb"--[a-z0-9]")
+_OPTION = re.compile(rb"(?<![a-z0-9-])--?[a-z0-9]")
 _ARGUMENT = re.compile(
-    rb"(?<![a-z0-9-])--[a-z0-9-]{1,64}+(?:(?<=password)|(?<=passwd)|(?<=passphrase)|(?<=secret)|(?<=token)|(?<=apikey)"
-    rb"|(?<=(?:api|ate|ess)-key))[ \t]{1,4}"
+    rb"(?<![a-z0-9-])--?[a-z0-9-]{1,64}+(?:(?<=password)|(?<=passwd)|(?<=passphrase)|(?<=secret)|(?<=token)|(?<=apikey)"
+    rb"|(?<=(?:api|ate|ess|ret|ing)-key))[ \t]{1,4}"
     rb"['\"]?([^\s'\"-][^\s'\"]{0,4096})"
 )
 # The cost of an option that is not a credential, in characters that a rule reads (view.py); measured and rounded up.
@@ -62,11 +62,12 @@ def _credentials(view: View) -> Iterator[Found]:
 
 def find_arguments(view: View) -> Iterable[Found]:
     """Return the values of command line options with the name of a secret: `--password hunter2`."""
-    if b" --" not in view.raw and b"'--" not in view.raw and not view.raw.startswith(b"--"):
+    first = _OPTION.search(view.lower)
+    if first is None:
         return ()
     options = len(_OPTION.findall(view.lower))
     if view.takes(options, _OPTION_COST) < options:
-        return [(view.raw.find(b"--"), len(view.raw), UNREAD)]
+        return [(first.start(), len(view.raw), UNREAD)]
     return _until_unread(view, filter(_is_not_redacted, _ARGUMENT.finditer(view.lower)), 1, "credential")
 
 

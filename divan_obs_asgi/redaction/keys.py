@@ -215,11 +215,12 @@ KEY_RULES: tuple[KeyRule, ...] = (
             verification code, security code, access code, access tokens, api tokens, refresh tokens
             auth tokens, bearer tokens, device tokens, push tokens, user tokens, pass word, pass phrase
             pass code, recovery code, recovery codes, backup code, backup codes, mfa code, pin code
+            subscription key, license key, licence key, api keys, psk, pswd, psw, bindpw, rootpw, seed phrase
             passwort, kennwort, motdepasse, mot de passe, contrasena, senha, wachtwoord
             webhook secret, client secret, googleaccessid, awsaccesskeyid, key pair id, hdnts, hdnea
             """
         ),
-        last=phrases("pass, pin, sig, auth, bearer, dsn, assertion, authorization code, userpass, hmac, nonce"),
+        last=phrases("pass, pw, pin, sig, auth, bearer, dsn, assertion, authorization code, userpass, hmac, nonce"),
         exact=phrases("api key, token, password, secret, cvv, cvc, basic auth, proxy authorization, auth header"),
         unless=phrases(
             """

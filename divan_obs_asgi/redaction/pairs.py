@@ -11,8 +11,9 @@ from divan_obs_asgi.redaction.patterns import JOINT, any_of
 from divan_obs_asgi.redaction.values import SENTENCES, Key, value_of
 from divan_obs_asgi.redaction.view import SEPARATOR, UNREAD, Found, View
 
-# Unifies the characters between key and value: separators become "=", quotes and closing brackets become '"'.
-_ALIKE = bytes.maketrans(b":>'\\`[]\tABCDEFGHIJKLMNOPQRSTUVWXYZ", b'=="""""\x20abcdefghijklmnopqrstuvwxyz')
+# Unifies the characters between key and value: separators become "=", and quotes, closing brackets and the
+# stars of Markdown '"'.
+_ALIKE = bytes.maketrans(b":>'\\`[]*\tABCDEFGHIJKLMNOPQRSTUVWXYZ", b'==""""""\x20abcdefghijklmnopqrstuvwxyz')
 _ENCODED = (
     (b"%255b", b'"""""'),
     (b"%255d", b'"""""'),
@@ -51,7 +52,7 @@ class PairRule:
         self._known: dict[bytes, Key | None] = {}
         rules = tuple(rules)
         endings = _endings(rules)
-        self.sign = f"{key_sign(rules)}(?:[\"'`\\\\\\[\\] \\t0-9]|%2[027]|%(?:25)?5[bd])*(?:-?[=:>]|%(?:25)?3[ad])"
+        self.sign = f"{key_sign(rules)}(?:[\"'`*\\\\\\[\\] \\t0-9]|%2[027]|%(?:25)?5[bd])*(?:-?[=:>]|%(?:25)?3[ad])"
         suffixes = any_of([suffix[::-1] for suffix in _SUFFIXES.split()])
         keys = any_of([JOINT.join(words)[::-1] for words in endings])
         # Nothing is given back between separator and key, so that a separator without a sensitive key costs little.

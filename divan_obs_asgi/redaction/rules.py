@@ -84,7 +84,7 @@ DEFAULT_RULES: tuple[Rule, ...] = (
     *KEY_RULES,
     *TOKEN_SHAPES,
     TextRule(find_private_keys, r"PRIVATE KEY"),
-    TextRule(find_arguments, r"(?i)--[a-z0-9-]*(?:passw|passphrase|secret|token|key)"),
+    TextRule(find_arguments, r"(?i)-[a-z0-9-]*(?:passw|passphrase|secret|token|key)[a-z-]*[ \t]"),
     TextRule(find_user_info, r"@|%40"),
     TextRule(find_options, COMMANDS_SIGN),
     *(TextRule(statement.find, statement.sign) for statement in STATEMENTS),

@@ -15,10 +15,15 @@ _QUOTED = r"(?:'(?P<single>[^'\n]{1,256})'|\"(?P<double>[^\"\n]{1,256})\")"
 _OTHER = r"(?:'[^'\n]{0,256}'|\"[^\"\n]{0,256}\")"
 # A word with a letter and a digit: where nothing else separates it from a sentence.
 _WORD = r"(?P<word>(?=[^\s]{0,256}\d)(?=[^\s]{0,256}[A-Za-z])[^\s\"',;()<>\[\]{}$?:=/]{6,256})"
+_NOUN = r"(?:password|passwd|passphrase|passcode|api key|(?:access|api|auth|refresh|reset) token)"
+_BECAME = r"(?:is|was|are|has been|have been|became|set|changed|reset|updated)(?: (?:now|set|changed|reset|updated|to|as|from)){0,3}"
+# The end of a name, and what may stand between it and an operator.
+_KEY = r"(?:password|passwd|passphrase|secret|_token|api_?key)"
+_CLOSED = r"[\"'`\])]{0,3} ?"
 # A word that is a value in prose, a placeholder, or the name of an algorithm.
 _NO_SECRET = re.compile(
     rb"(?:[*x]+|\$\{?\w+\}?|%s|:\w+|\?|<\w+>|\[redacted:\w+\]|(?:is|must|and|cannot|should)(?:\s.*)?|field"
-    rb"|(?i:sha|md|aes|scram|hmac|bcrypt|argon|pbkdf|scrypt|v)[-_]?\d{1,4})\Z",
+    rb"|(?i:sha|md|aes|scram|hmac|bcrypt|argon|base|pbkdf|scrypt|utf|v)[-_]?\d{1,4})\Z",
     re.DOTALL,
 )
 
@@ -65,10 +70,29 @@ STATEMENTS = (
         r"(?i)\bset password for ",
         r"(?i:\bset password for) [^\s=]{1,256} ?= ?(?i:password\()?" + _QUOTED,
     ),
-    # setPassword("..."), withToken("...")
+    # setPassword("..."), withToken("..."), check_password('...', hashed)
     Statement(
-        r"(?:Password|Passphrase|Secret|Token|ApiKey)\(['\"]",
-        r"(?:[sS]et|[wW]ith|[uU]pdate|[cC]hange)(?:Password|Passphrase|Secret|Token|ApiKey)\(" + _QUOTED,
+        r"(?i)(?:password|passphrase|secret|token|api_?key)(?:_?hash)?\(b?['\"]",
+        r"(?i:(?:set|with|update|change|check|compare|confirm|encrypt|hash|reset|validate|verify)_?(?:user_?)?"
+        r"(?:password|passphrase|secret|token|api_?key)(?:_?hash)?)\(b?" + _QUOTED,
+    ),
+    # The password is what such a function takes second.
+    Statement(
+        r"(?i)(?:check|verify)_?password_?hash\(",
+        rf"(?i:(?:check|verify)_?password_?hash)\((?:{_OTHER}|[\w.]{{1,64}}), ?" + _QUOTED,
+    ),
+    # Comparisons, of SQL and of programs.
+    Statement(
+        rf"(?i){_KEY}{_CLOSED}(?:[!<~]=|<>|!==|~|(?:not )?(?:i?like|in)\b)\s*[\[({{]?\s*['\"]",
+        rf"(?i:{_KEY}){_CLOSED}(?:[!<~]=|<>|!==|~|(?i:(?:not )?i?like)) ?" + _QUOTED,
+    ),
+    Statement(
+        rf"(?i){_KEY}{_CLOSED}(?:not )?in ?[\[({{]",
+        rf"(?i:{_KEY}){_CLOSED}(?i:(?:not )?in) ?(?:\(|\[|\{{) ?(?P<listed>['\"][^\])}}\n]{{1,1024}})",
+    ),
+    Statement(
+        rf"(?i)['\"] ?[!=]==? ?[\w.]*{_KEY}",
+        _QUOTED + rf" ?[!=]==? ?(?:[\w]{{1,32}}\.){{0,4}}\w{{0,32}}(?i:{_KEY})\b",
     ),
     # ["password":protected]=> string(12) "..."
     Statement(
@@ -83,11 +107,21 @@ STATEMENTS = (
         + _QUOTED,
     ),
     Statement(r"jdbc:oracle|sqlplus ", r"(?:jdbc:oracle:\w{1,8}:|sqlplus )\w{1,64}/(?P<oracle>[^@\s\"']{1,256})@"),
+    Statement(r"rman ", r"(?<![\w-])rman (?:target )?\w{1,64}/(?P<rman>[^@\s\"']{1,256})"),
+    # PostgreSQL's password file.
+    Statement(
+        r":(?:5432|6432):[^:\s]+:[^:\s]+:\S",
+        r"(?<![^\s\"'])[\w.*-]{1,128}:(?:5432|6432):[^:\s]{1,64}:[^:\s]{1,64}:(?P<pgpass>[^\s\"']{1,256})",
+    ),
+    Statement(
+        r"--(?:user|userpass|auth|creds|credentials?)[ =]['\"]?[^\s:]+:",
+        r"(?<![\w-])--(?:user|userpass|auth|creds|credentials?)[ =]['\"]?[^\s:\"']{1,64}:" + _WORD,
+    ),
     Statement(
         r" login [^\n]* -p",
         r"(?:docker|podman|helm|buildah|skopeo)(?: registry)? login [^\n]{0,128}? -p[ =]?(?P<login>[^\s\"'-][^\s\"']{0,255})",
     ),
-    Statement(r"ldap\w+ [^\n]*-w", r"(?<![\w-])ldap\w{2,12} [^\n]{0,128}? -w ?(?P<ldap>[^\s\"'-][^\s\"']{0,255})"),
+    Statement(r"ldap\w+ [^\n]*-w", r"(?<![\w-])ldap\w{2,12}(?: [^\n]{0,128}?)? -w ?(?P<ldap>[^\s\"'-][^\s\"']{0,255})"),
     Statement(
         r"https? [^\n]*(?:--auth|-a)[ =]",
         r"(?<![\w-])https? (?:[^\n]{0,64}? )?(?:--auth|-a)[ =](?P<httpie>[^\s\"':]{1,64}:[^\s\"']{1,256})",
@@ -112,14 +146,22 @@ STATEMENTS = (
     ),
     Statement(
         r"(?i)(?:log_?in|sign_?in|authenticate|credentials|basic_?auth)\(['\"]",
-        r"(?:\.|->|::)(?:log_?[iI]n|sign_?[iI]n|authenticate|setCredentials|basic_?[aA]uth|withBasicAuth)"
+        r"(?<![\w$])(?:log_?[iI]n|sign_?[iI]n|authenticate|setCredentials|basic_?[aA]uth|withBasicAuth|(?:HTTP)?(?:Basic|Digest)Auth)"
         rf"\({_OTHER}, ?" + _QUOTED,
     ),
     # Sentences.
     Statement(
-        r"(?i)(?:with|using|bad|wrong|invalid|incorrect|new|old|and|by) (?:the )?(?:password|passwd|passphrase|api key) ",
-        r"(?i:\b(?:with|using|bad|wrong|invalid|incorrect|new|old|and|by) (?:the )?(?:password|passwd|passphrase|api key)) "
-        + _WORD + r"(?=[\s,;.]|\Z)",
+        rf"(?i)(?:(?:with|using|new|old|and|by) (?:the )?{_NOUN}|(?:bad|wrong|invalid|incorrect) (?:{_NOUN}|token)(?: provided:)?) ",
+        rf"(?i:\b(?:(?:with|using|new|old|and|by) (?:the )?{_NOUN}|(?:bad|wrong|invalid|incorrect) (?:{_NOUN}|token)(?: provided:)?)) [\"']?"
+        + _WORD + r"(?=[\s,;.\"']|\Z)",
+    ),
+    Statement(
+        rf"(?i){_NOUN} {_BECAME}",
+        rf"(?i:(?<![\w-]){_NOUN}) {_BECAME}:? [\"']?" + _WORD + r"(?=[\s,;.\"']|\Z)",
+    ),
+    Statement(
+        rf"(?i){_NOUN} (?:was )?changed from \S+ to ",
+        rf"(?i:(?<![\w-]){_NOUN} (?:was )?changed from) [^\s]{{1,256}} to [\"']?" + _WORD + r"(?=[\s,;.\"']|\Z)",
     ),
     Statement(
         r"(?i)(?:password|passphrase|pin) \S+ (?:re|acc|is|does|did|failed)",

@@ -64,7 +64,20 @@ _ESCAPED_LINE = re.compile(rb"(?:\\r)?\\n[ \t]{1,32}")
 _SPECIAL = b"|>\\[{("
 # The name of a test after its result: "--- PASS: TestLogin (0.00s)".
 _TEST = re.compile(rb"(?:Test[A-Z_]|tests?[_/.])\w")
-_CALL = re.compile(rb"[A-Za-z_][\w.]{0,63}[(\[]")
+_CALL = re.compile(rb"(?:[A-Za-z_][\w.]{0,63}[(\[]){1,8}")
+# Calls that change how a value is written, or hash it: `password = crypt('...', gen_salt('bf'))`.
+_CONVERSION = re.compile(
+    rb"(?:(?:[A-Za-z_]\w{0,31}\.){0,3}(?:aes_encrypt|b64encode|base64_encode|bcrypt|bytearray|bytes|cast|concat|convert(?:_to)?"
+    rb"|crypt|digest|encode|encrypt|hash(?:pw|_password)?|hashbytes|hex|hmac|lower|make_password|md5|old_password|password"
+    rb"|pgp_sym_encrypt|pwdencrypt|quote|repr|secret(?:str|bytes)?|sha\d{0,3}|str|to_base64|trim|unhex|upper)\(\s?){1,4}\Z",
+    re.IGNORECASE,
+)
+# How LDAP and frameworks say what has hashed a password: `{SSHA}...`, `{bcrypt}...`.
+_SCHEME = re.compile(
+    rb"\{(?:S?(?:SHA|MD5)[-\d]{0,4}|CRYPT|PLAIN|CLEARTEXT|LDAP|NOOP|PBKDF2[\w@-]{0,24}|ARGON2\w{0,24}|[BS]CRYPT(?:@\w{1,24})?"
+    rb"|(?:CRAM-MD5|BLF-CRYPT|(?:MD5|SHA\d{3}|DES)-CRYPT))\}(?=[\w$+/.=])",
+    re.IGNORECASE,
+)
 _AMOUNT = re.compile(rb"\d+(?:\.\d+)?\s?(?:[kKmMgG]i?)?[bB](?:ytes?)?\b|\d+ (?:chars|characters|items|lines|parts)\b")
 # Their values do not end at the next blank.
 SENTENCES = frozenset({BODY, PERSON, PHONE, POSITION, ADDRESS, BIRTH_DATE, NATIONAL_ID})
@@ -156,6 +169,9 @@ def value_of(raw: bytes, start: int, key_start: int, key: Key, glued: bool, ends
         else first in b"xX" or word[0].lower() in NO_SECRETS or raw.startswith(b".", word.end())
     ) and is_placeholder(raw, begin, len(raw)):
         return None
+    if first == 123 and (scheme := _SCHEME.match(raw, begin)) is not None:
+        hashed = run_at(_BARE, raw, scheme.end(), ends)
+        return None if hashed is None else (begin, hashed[1])
     if first in b"[{(":
         end = matching_bracket(raw, begin, ends)
         return None if first == 91 and may_be_message(key.rule) and are_messages(raw, begin, end) else (begin, end)
@@ -183,7 +199,9 @@ def value_of(raw: bytes, start: int, key_start: int, key: Key, glued: bool, ends
     if glued:
         ends.bare = key_start, value[1]
     if raw[value[1] - 1] in b"([" and _CALL.fullmatch(raw, *value):
-        return None
+        if raw[value[1] : value[1] + 1] not in (b"'", b'"') or _CONVERSION.match(raw, *value) is None:
+            return None
+        return begin, matching_bracket(raw, raw.index(b"(", begin), ends)
     spaced = begin > start and raw[start - 1] == 58  # ":"
     if spaced and _in_prose(raw, key_start) and not (key.rule != PAYMENT and SECRET_LOOK.match(raw, *value)):
         return None  # "Unexpected token: comma"

@@ -129,6 +129,18 @@ WITH_BLANKS = [
     "==> Parameters: ",
     "; args=(",
     "+12345678 ",
+    "password != '",
+    "password in ('",
+    "' == password",
+    "check_password_hash(a, '",
+    "password was set to ",
+    "invalid token ",
+    "**password**: ",
+    "password=md5('",
+    "password={SSHA}",
+    "db:5432:a:b:",
+    "--auth a:",
+    "-token ",
 ]
 
 
