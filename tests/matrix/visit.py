@@ -51,6 +51,10 @@ class Served(Command):
         self._env |= {"MATRIX_FOLDER": str(self.directory)}
         self.server = server
         self.app = app
+        # A connection of its own for each request: servers close one whose application has failed.
+        self.client = httpx.Client(
+            base_url=self.url, limits=httpx.Limits(max_keepalive_connections=0), timeout=PATIENCE_S
+        )
 
     def command(self) -> list[str]:
         return self.server.command(self.app, self.port)
@@ -61,12 +65,16 @@ class Served(Command):
         deadline = time.monotonic() + 2 * START_TIMEOUT_S
         while time.monotonic() < deadline and self.running:
             try:
-                httpx.get(f"{self.url}/health/live", timeout=PATIENCE_S)
+                self.client.get("/health/live")
             except httpx.TransportError:
-                time.sleep(0.05)
+                time.sleep(0.1)
             else:
                 return True
         return False
+
+    def close(self) -> None:
+        self.client.close()
+        super().close()
 
     def end(self, send: Callable[[], object]) -> int | None:
         """Return the exit code after a signal, and None if the process is still there when patience is over."""
@@ -183,9 +191,8 @@ def _ask(seen: Visit, served: Served) -> None:
     guarded = {"authorization": f"Bearer {TOKEN}"}
 
     def get(name: str, path: str, headers: dict[str, str]) -> httpx.Response | str:
-        # A connection of its own: servers close one whose application has failed.
         try:
-            seen.responses[name] = httpx.get(f"{served.url}{path}", headers=headers, timeout=PATIENCE_S)
+            seen.responses[name] = served.client.get(path, headers=headers)
         except httpx.HTTPError as exc:
             seen.responses[name] = repr(exc)
         return seen.responses[name]
@@ -266,7 +273,7 @@ def _say_by_socketio(websocket: ClientConnection) -> str:
 def _end_with_a_request_in_flight(seen: Visit, served: Served) -> None:
     def wait() -> None:
         try:
-            seen.waited = httpx.get(f"{served.url}/wait", timeout=2 * PATIENCE_S)
+            seen.waited = served.client.get("/wait", timeout=2 * PATIENCE_S)
         except httpx.HTTPError as exc:
             seen.waited = repr(exc)
 
