@@ -29,6 +29,7 @@ from tests.servers.asgi import Serving, serve
 
 ADMIN = {"Authorization": "Bearer an-admin-token-for-tests"}
 DOMAIN = [family.name for family in FAMILIES if family.by == APPLICATION]
+SAMPLES = tuple(f"divan_{name}" for name in DOMAIN)
 
 
 class Clock:
@@ -139,8 +140,10 @@ async def befriend(divan: httpx.AsyncClient, one: str, other: str) -> tuple[dict
 async def domain_series(divan: httpx.AsyncClient) -> dict[str, float]:
     """Return what the page of metrics has of what the application counts, but for zeros."""
     page = (await divan.get("/metrics", headers=ADMIN)).text
+    # The parser takes 20 ms for a whole page.
+    wanted = "".join(f"{line}\n" for line in page.splitlines() if line.startswith(SAMPLES))
     found = {}
-    for family in text_string_to_metric_families(page):
+    for family in text_string_to_metric_families(wanted):
         for sample in family.samples:
             if sample.name.removeprefix("divan_") in DOMAIN and sample.value:
                 labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
