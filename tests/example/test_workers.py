@@ -6,9 +6,10 @@ import asyncio
 import os
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -18,12 +19,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
 from benchmarks.load.stage import BackendServer
+from examples.divan.__main__ import complaint, demo_environment
 from examples.divan.events import DEAD_LETTERS, GROUP, STREAM
 from examples.divan.storage import redis_of
 from tests.example.service import ADMIN, Listener, befriend, empty_redis, enter, sign_in, started
 from tests.patience import PATIENCE_S
 from tests.servers.postgres import PostgresServer
-from tests.servers.process import START_TIMEOUT_S
+from tests.servers.process import START_TIMEOUT_S, children
 from tests.servers.redis import RedisServer
 
 WORKERS = 2
@@ -42,6 +44,7 @@ class Service(BackendServer):
     def __init__(self, stores: Mapping[str, str], **flags: str) -> None:
         token = ADMIN["Authorization"].removeprefix("Bearer ")
         super().__init__({"WORKERS": str(WORKERS), "OBS_ADMIN_TOKEN": token, "LOG_LEVEL": "WARNING", **stores, **flags})
+        self.stores = stores
         self.temporary = self.directory / "temporary"
         self.temporary.mkdir()
         self._environ = {**self._environ, "TMPDIR": str(self.temporary)}
@@ -49,7 +52,7 @@ class Service(BackendServer):
     def ended(self, process: subprocess.Popen[str]) -> int:
         """Return the exit code of a command that ends; nothing temporary is left."""
         with process:
-            output, _ = process.communicate(timeout=START_TIMEOUT_S)
+            output, _ = process.communicate(timeout=2 * START_TIMEOUT_S)
         self.log.extend(output.splitlines())
         assert list(self.temporary.iterdir()) == []
         return process.returncode
@@ -80,17 +83,19 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture
-def stores(redis_server: RedisServer, postgres_server: PostgresServer) -> Iterator[dict[str, str]]:
-    redis_url = redis_server.url.removesuffix("/0") + "/9"
-    database_url = postgres_server.new_database()
+@contextmanager
+def empty_stores(redis: RedisServer, postgres: PostgresServer, number: int) -> Iterator[dict[str, str]]:
+    """Yield the flags of a new database of PostgreSQL and of the one of Redis with this number; empty them."""
+    redis_url = f"{redis.url.removesuffix('/0')}/{number}"
+    database_url = postgres.new_database()
     yield {"REDIS_URL": redis_url, "DATABASE_URL": database_url}
-    postgres_server.drop(database_url)
+    postgres.drop(database_url)
     asyncio.run(empty_redis(redis_url))
 
 
-@pytest.fixture
-def service(stores: dict[str, str]) -> Iterator[Service]:
+@contextmanager
+def serving(stores: Mapping[str, str]) -> Iterator[Service]:
+    """Run the service, of which nothing temporary is left."""
     with closing(Service(stores)) as service:
         yield service.start()
         service.stop()
@@ -98,11 +103,48 @@ def service(stores: dict[str, str]) -> Iterator[Service]:
 
 
 @pytest.fixture
-async def redis(stores: dict[str, str]) -> AsyncIterator[Redis]:
-    redis, waiting_redis = redis_of(stores)
+def stores(redis_server: RedisServer, postgres_server: PostgresServer) -> Iterator[dict[str, str]]:
+    with empty_stores(redis_server, postgres_server, 10) as stores:
+        yield stores
+
+
+@pytest.fixture(scope="module")
+def shared_service(redis_server: RedisServer, postgres_server: PostgresServer) -> Iterator[Service]:
+    """The service of the tests that need no fresh one: its start takes 8 s of a processor."""
+    with empty_stores(redis_server, postgres_server, 9) as stores, serving(stores) as service:
+        yield service
+
+
+@pytest.fixture
+async def service(shared_service: Service) -> Service:
+    """The service, once the clients of the test before are gone."""
+
+    async def alone() -> bool:
+        return not shared_service.connections(children(shared_service.pid)).total()
+
+    await shared_service.until(alone)
+    return shared_service
+
+
+@pytest.fixture
+def fresh_service(stores: dict[str, str]) -> Iterator[Service]:
+    """A service whose workers have had no client."""
+    with serving(stores) as service:
+        yield service
+
+
+@asynccontextmanager
+async def redis_client(service: Service) -> AsyncIterator[Redis]:
+    redis, waiting_redis = redis_of(service.stores)
     yield redis
     await redis.aclose()
     await waiting_redis.aclose()
+
+
+@pytest.fixture
+async def redis(shared_service: Service) -> AsyncIterator[Redis]:
+    async with redis_client(shared_service) as redis:
+        yield redis
 
 
 Clients = dict[int, httpx.AsyncClient]
@@ -162,20 +204,28 @@ async def sums_on_all_pages(service: Service, workers: Clients, expected: Mappin
     return pages[0]
 
 
-async def both_hear(service: Service, redis: Redis) -> None:
+def more(sums: Mapping[str, float], by: Mapping[str, float]) -> dict[str, float]:
+    """Return what the sums are when these have grown."""
+    return {name: sums.get(name, 0) + growth for name, growth in by.items()}
+
+
+async def both_hear(service: Service) -> None:
     """Return when both workers hear what is said by Redis."""
+    async with redis_client(service) as redis:
 
-    async def subscribed() -> bool:
-        return bool(dict(await redis.pubsub_numsub("socketio"))["socketio"] == WORKERS)
+        async def subscribed() -> bool:
+            # By database: the channel is one for all of them, and another service may hear it, too.
+            hearing = [client["db"] for client in await redis.client_list() if client["sub"] != "0"]
+            return hearing.count(service.stores["REDIS_URL"].rpartition("/")[2]) == WORKERS
 
-    await service.until(subscribed)
+        await service.until(subscribed)
 
 
 class Room:
     """People in one room, who listen, some of them at each worker."""
 
-    def __init__(self, service: Service, workers: Clients) -> None:
-        self._service, self._workers = service, workers
+    def __init__(self, service: Service, workers: Clients, name: str) -> None:
+        self._service, self._workers, self._name = service, workers, name
         self._idle = service.connections(list(workers))
         self.people: list[dict[str, str]] = []
         self.listeners: list[Listener] = []
@@ -184,7 +234,7 @@ class Room:
         anybody = next(iter(self._workers.values()))
         for number in range(CLIENTS):
             who = await sign_in(anybody, f"listener-{number}")
-            await enter(anybody, who)
+            await enter(anybody, who, self._name)
             self.people.append(who)
             self.listeners.append(await self.listen(who))
         await self._service.until(self._is_spread)
@@ -192,7 +242,7 @@ class Room:
     async def listen(self, who: Mapping[str, str]) -> Listener:
         listener = Listener(self._service, ["websocket"])
         await listener.connect_as(who)
-        assert await listener.call("join", {"room": "lobby"}) == {"ok": True}
+        assert await listener.call("join", {"room": self._name}) == {"ok": True}
         return listener
 
     async def _is_spread(self) -> bool:
@@ -209,7 +259,8 @@ class Room:
 
     async def say(self, pid: int, text: str) -> None:
         """Have somebody's message taken by a worker."""
-        answer = await self._workers[pid].post("/rooms/lobby/messages", json={"text": text}, headers=self.people[0])
+        path = f"/rooms/{self._name}/messages"
+        answer = await self._workers[pid].post(path, json={"text": text}, headers=self.people[0])
         assert answer.status_code == 201, answer.text
 
     async def close(self) -> None:
@@ -218,8 +269,8 @@ class Room:
 
 
 @asynccontextmanager
-async def room(service: Service, workers: Clients) -> AsyncIterator[Room]:
-    made = Room(service, workers)
+async def room(service: Service, workers: Clients, name: str) -> AsyncIterator[Room]:
+    made = Room(service, workers, name)
     try:
         await made.fill()
         yield made
@@ -238,46 +289,53 @@ async def heard(listener: Listener, ends: set[str]) -> list[str]:
 
 
 @pytest.mark.anyio
-async def test_each_message_reaches_each_client_once(service: Service, redis: Redis) -> None:
+async def test_each_message_reaches_each_client_once(service: Service) -> None:
     """Whichever worker takes it and whichever the client is connected to; the page of either has all counts."""
-    await both_hear(service, redis)
-    async with each_worker(service) as workers, room(service, workers) as lobby:
-        sent = [f"message {number}" for number in range(MESSAGES)]
-        for number, text in enumerate(sent):
-            await lobby.say(list(workers)[number % WORKERS], text)
-        # A worker's messages arrive in order, so that a second copy of one would come before its last.
-        ends = {f"the end of {pid}" for pid in workers}
-        for pid in workers:
-            await lobby.say(pid, f"the end of {pid}")
-        for listener in lobby.listeners:
-            assert sorted(await heard(listener, ends)) == sorted([*sent, *ends])
-        totals = await sums_on_all_pages(
-            service,
-            workers,
-            {
-                "rooms_created_total": 1,
-                "rooms_join_total": CLIENTS - 1,  # Who has made it is in.
-                "rooms_send_total": MESSAGES + WORKERS,
-                f"lb_events_processed_total[('stream', '{STREAM}')]": MESSAGES + WORKERS,
-                f"socketio_clients{ON_CHAT}": CLIENTS,
-                f"socketio_emits_total{ON_CHAT}": MESSAGES + WORKERS,
-                "socketio_transports[('transport', 'websocket')]": CLIENTS,
-            },
-        )
-        assert not [name for name in totals if name.startswith("socketio_corrections") or DEAD_LETTERS in name]
+    await both_hear(service)
+    async with each_worker(service) as workers:
+        before = await sums_on_all_pages(service, workers, {})
+        async with room(service, workers, "lobby") as lobby:
+            sent = [f"message {number}" for number in range(MESSAGES)]
+            for number, text in enumerate(sent):
+                await lobby.say(list(workers)[number % WORKERS], text)
+            # A worker's messages arrive in order, so that a second copy of one would come before its last.
+            ends = {f"the end of {pid}" for pid in workers}
+            for pid in workers:
+                await lobby.say(pid, f"the end of {pid}")
+            for listener in lobby.listeners:
+                assert sorted(await heard(listener, ends)) == sorted([*sent, *ends])
+            totals = await sums_on_all_pages(
+                service,
+                workers,
+                {
+                    **more(
+                        before,
+                        {
+                            "rooms_created_total": 1,
+                            "rooms_join_total": CLIENTS - 1,  # Who has made it is in.
+                            "rooms_send_total": MESSAGES + WORKERS,
+                            f"lb_events_processed_total[('stream', '{STREAM}')]": MESSAGES + WORKERS,
+                            f"socketio_emits_total{ON_CHAT}": MESSAGES + WORKERS,
+                        },
+                    ),
+                    f"socketio_clients{ON_CHAT}": CLIENTS,
+                    "socketio_transports[('transport', 'websocket')]": CLIENTS,
+                },
+            )
+            assert not [name for name in totals if name.startswith("socketio_corrections") or DEAD_LETTERS in name]
 
 
 @pytest.mark.anyio
 async def test_a_killed_worker_takes_no_count_along_and_leaves_no_client(service: Service, redis: Redis) -> None:
     """SIGKILL: counters stand, clients are those that are there, and what it was about to score is scored."""
-    await both_hear(service, redis)
-    async with each_worker(service) as workers, room(service, workers) as lobby:
+    await both_hear(service)
+    scored = f"lb_events_processed_total[('stream', '{STREAM}')]"
+    async with each_worker(service) as workers, room(service, workers, "cellar") as lobby:
+        idle = await sums_on_all_pages(service, workers, {f"socketio_clients{ON_CHAT}": CLIENTS})
         for pid in workers:
             await lobby.say(pid, "Hello")
-        scored = f"lb_events_processed_total[('stream', '{STREAM}')]"
-        before = await sums_on_all_pages(
-            service, workers, {"rooms_send_total": WORKERS, scored: WORKERS, f"socketio_clients{ON_CHAT}": CLIENTS}
-        )
+        said = more(idle, {"rooms_send_total": WORKERS, scored: WORKERS})
+        before = await sums_on_all_pages(service, workers, {**said, f"socketio_clients{ON_CHAT}": CLIENTS})
         victim = next(iter(workers))
         staying = CLIENTS - lobby.at(victim)
         assert 0 < staying < CLIENTS
@@ -304,24 +362,24 @@ async def test_a_killed_worker_takes_no_count_along_and_leaves_no_client(service
                 number, given = await pipeline.execute()
             assert given[0][1][0][0] == number
             await redis.xclaim(STREAM, GROUP, its_name, 0, [number], idle=60_000, justid=True)
-            await sums_on_all_pages(service, replaced, {scored: WORKERS + 1})
+            await sums_on_all_pages(service, replaced, more(before, {scored: 1}))
             assert (await redis.xpending(STREAM, GROUP))["pending"] == 0
 
 
 @pytest.mark.anyio
-async def test_a_delivery_is_noted_by_a_worker_that_has_no_client(service: Service, redis: Redis) -> None:
+async def test_a_delivery_is_noted_by_a_worker_that_has_no_client(fresh_service: Service) -> None:
     """The acknowledgement comes to the other worker, which has not had a client either."""
-    await both_hear(service, redis)
-    async with each_worker(service) as workers:
+    await both_hear(fresh_service)
+    async with each_worker(fresh_service) as workers:
         one, *_ = workers.values()
         ada, bob = await befriend(one, "ada", "bob")
-        idle = service.connections(list(workers))
-        listener = Listener(service, ["websocket"])
+        idle = fresh_service.connections(list(workers))
+        listener = Listener(fresh_service, ["websocket"])
         await listener.connect_as(bob)
-        (other,) = [pid for pid in workers if service.connections([pid])[pid] == idle[pid]]
+        (other,) = [pid for pid in workers if fresh_service.connections([pid])[pid] == idle[pid]]
         sent = await workers[other].post("/chat/bob/messages", json={"text": "Hello"}, headers=ada)
         assert sent.status_code == 201
-        await sums_on_all_pages(service, workers, {"chat_send_total": 1, "chat_delivered_updates_total": 1})
+        await sums_on_all_pages(fresh_service, workers, {"chat_send_total": 1, "chat_delivered_updates_total": 1})
         await listener.disconnect()
 
 
@@ -353,6 +411,7 @@ def test_nothing_temporary_is_left(stores: dict[str, str], number: signal.Signal
         process = service.popen(service.command())
         while not list(service.temporary.iterdir()):
             assert process.poll() is None
+            time.sleep(0.02)
         signalled(process, number)
         service.ended(process)
 
@@ -385,6 +444,11 @@ def test_a_failing_start_ends_the_command(
 SHARED = {"REDIS_URL": "redis://127.0.0.1:9/0", "DATABASE_URL": "postgresql://127.0.0.1:9/divan"}
 
 
+def said(**flags: str) -> str | None:
+    """Return what the command says before it serves anything."""
+    return complaint({**demo_environment({}), "PORT": "0", **flags})
+
+
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
@@ -394,16 +458,20 @@ SHARED = {"REDIS_URL": "redis://127.0.0.1:9/0", "DATABASE_URL": "postgresql://12
         ({**SHARED, "REDIS_URL": ""}, "REDIS_URL"),
     ],
 )
-def test_stores_that_workers_cannot_share_are_one_line(tmp_path: Path, flags: dict[str, str], expected: str) -> None:
-    """It names what to set, and the command fails."""
-    with started(tmp_path, WORKERS="2", **flags) as (process, printed):
-        assert process.wait(PATIENCE_S) == 1
-    assert printed == f"WORKERS=2 needs a Redis and a PostgreSQL, which all workers share; set {expected}.\n"
+def test_stores_that_workers_cannot_share_are_one_line(flags: dict[str, str], expected: str) -> None:
+    """It names what to set."""
+    expected = f"WORKERS=2 needs a Redis and a PostgreSQL, which all workers share; set {expected}."
+    assert said(WORKERS="2", **flags) == expected
 
 
 @pytest.mark.parametrize("workers", ["0", "-1", "two", "1000", "2 "])
-def test_a_bad_number_of_workers_is_one_line(tmp_path: Path, workers: str) -> None:
+def test_a_bad_number_of_workers_is_one_line(workers: str) -> None:
     """As with every flag."""
-    with started(tmp_path, WORKERS=workers, **SHARED) as (process, printed):
+    assert said(WORKERS=workers, **SHARED) == f"WORKERS is {workers!r}; expected a number from 1 to 99."
+
+
+def test_the_command_fails_with_that_line(tmp_path: Path) -> None:
+    """And with nothing else."""
+    with started(tmp_path, WORKERS="2") as (process, printed):
         assert process.wait(PATIENCE_S) == 1
-    assert printed == f"WORKERS is {workers!r}; expected a number from 1 to 99.\n"
+    assert printed == f"{said(WORKERS='2')}\n"
