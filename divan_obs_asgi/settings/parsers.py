@@ -20,6 +20,8 @@ DIFFERENT_CHARACTERS = 6
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 # Each header is a look-up in every request.
 _MAX_HEADERS = 8
+# Asked for each Settings; it remembers its results.
+_SECRETS = KeyIndex(KEY_RULES)
 # Headers with a function in a response, and headers of the trace context: an id in one of them would break it.
 _TAKEN = re.compile(
     r"(?:access-control|content|proxy|sec|strict|www)-.*|accept-ranges|age|allow|alt-svc|cache-control|connection|date|etag"
@@ -199,8 +201,7 @@ def request_id_headers(text: str) -> tuple[str, ...]:
     The id appears in every log line of the request, in its span and in the response.
     """
     names = tuple({part.strip().lower(): part.strip() for part in text.split(",") if part.strip()}.values())
-    secrets = KeyIndex(KEY_RULES)
-    if len(names) > _MAX_HEADERS or not all(_HEADER.fullmatch(each) and not secrets.rule_for(each) for each in names):
+    if len(names) > _MAX_HEADERS or not all(_HEADER.fullmatch(each) and not _SECRETS.rule_for(each) for each in names):
         raise ValueError(
             f"up to {_MAX_HEADERS} names of headers (RFC 9110, section 5.1), separated by commas, without headers of "
             "credentials: X-Request-Id,X-Correlation-ID,traceparent"
