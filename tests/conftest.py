@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -182,18 +182,32 @@ def lacking(path: Path) -> set[str]:
     return {library for library in libraries(path) if SELECTION == "core" or importlib.util.find_spec(library) is None}
 
 
-left_out = {path: lacking(path) for path in sorted(TESTS.rglob("test_*.py")) if lacking(path)}
-if SELECTION != "all":
-    collect_ignore = [str(path) for path in left_out]
+left_out: dict[Path, set[str]] = {}
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    # Reading the imports of all files takes a second of a processor: a worker is given the result.
+    if hasattr(config, "workerinput"):
+        left_out.update({Path(path): set() for path in config.workerinput["left_out"]})
+    else:
+        left_out.update({path: names for path in sorted(TESTS.rglob("test_*.py")) if (names := lacking(path))})
     if SELECTION == "all" and left_out:
         missing = ", ".join(sorted(set().union(*left_out.values())))
         raise pytest.UsageError(f"DIVAN_TESTS=all, but libraries are missing: {missing}")
     origin = package_origin()
     if "TOX_ENV_NAME" in os.environ and origin == ROOT / "divan_obs_asgi" / "__init__.py":
         raise pytest.UsageError(f"Under tox the tests are for the built wheel, but the work tree was found: {origin}")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Give a worker of pytest-xdist the files that are left out."""
+    node.workerinput["left_out"] = [str(path) for path in left_out]
+
+
+# Not `collect_ignore`: pytest would build that list anew, and look for each path in it.
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    return True if collection_path in left_out else None
 
 
 def pytest_collection_finish() -> None:
