@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -30,15 +31,18 @@ def part_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported(path: Path) -> Iterator[str]:
-    """Yield what a file imports of the package, in functions and for the type checker too, with full names."""
+# Cached, because three tests ask about every file of the package.
+@cache
+def imported(path: Path) -> tuple[str, ...]:
+    """Return what a file imports of the package, in functions and for the type checker too, with full names."""
+    names: list[str] = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative imports hide the layer"
-            module = node.module or ""
-            yield from (f"{module}.{alias.name}" for alias in node.names)
+            names += (f"{node.module or ''}.{alias.name}" for alias in node.names)
+    return tuple(names)
 
 
 def edges() -> Iterator[tuple[Path, str, str]]:
