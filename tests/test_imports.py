@@ -65,10 +65,12 @@ def test_the_names_that_handlers_call_are_loaded_by_init() -> None:
 
 if importlib.util.find_spec("opentelemetry") is not None:
 
+    @pytest.mark.slow
     def test_tracing_loads_neither_the_exporter_nor_any_client() -> None:
         """A library is traced when the application imports it, and gRPC is loaded when the application starts."""
         assert loaded(INIT, [*ALWAYS_ABSENT, *PROBES], TRACING) == []
 
+    @pytest.mark.slow
     def test_the_exporter_is_loaded_before_the_first_request() -> None:
         """No request shares the interpreter with the import of gRPC."""
         code = f"{INIT}\nimport anyio\n"
@@ -78,6 +80,7 @@ if importlib.util.find_spec("opentelemetry") is not None:
             "divan_obs_asgi.otlp.grpc_transport",
         ]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("library", ["httpx", "sqlalchemy", "redis"])
     def test_a_library_that_is_imported_later_is_traced(library: str) -> None:
         """`init` may come before the imports of the application."""

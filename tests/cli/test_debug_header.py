@@ -43,6 +43,7 @@ def debug_header(**flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env={**environ, **flags}, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_header() -> None:
     """It is an argument of `curl -H`."""
     done = debug_header(OBS_DEBUG_KEY=KEY)

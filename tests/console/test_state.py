@@ -134,6 +134,7 @@ def test_polls_of_the_page_are_no_requests_of_the_service() -> None:
     anyio.run(main)
 
 
+@pytest.mark.slow
 def test_a_statement_that_repeats_is_one_bar() -> None:
     """The N+1 query, without its values, in the order of the first calls; also where nothing is traced."""
     sqlalchemy = pytest.importorskip("sqlalchemy")

@@ -87,6 +87,7 @@ def test_the_beginning_of_a_line_stays_in_the_parent() -> None:
     assert [line["msg"] for line in lines] == ["child", "parent"]
 
 
+@pytest.mark.slow
 def test_bytes_and_descriptors_are_left_alone() -> None:
     """And so is what is redirected; the stream answers as before."""
     lines, out, errors = run(

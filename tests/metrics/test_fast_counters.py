@@ -167,6 +167,7 @@ def test_every_request_of_a_full_family_is_an_overflow(workers: int, tmp_path: P
         assert f'\ndivan_metrics_overflow_total{{cause="limit",family="http_{family}"}} 20.0\n' in page
 
 
+@pytest.mark.slow
 def test_invented_routes_use_no_memory() -> None:
     """An application that declares paths for templates: what is over the limit is counted as one."""
     metrics = Metrics(max_series=20)

@@ -122,6 +122,7 @@ def page(observed: Observed, *headers: tuple[bytes, bytes], stack: ASGIApp | Non
     return done.body
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(st.lists(STEPS, max_size=8), st.sampled_from(["2", "500"]), st.booleans())
 def test_every_page_of_a_run_can_be_read(

@@ -140,6 +140,7 @@ def _django() -> Any:
     return handlers.ASGIHandler()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("framework", "made", "paths"),
     [

@@ -341,6 +341,7 @@ def test_redacting_any_value_twice_changes_nothing_more(value: object) -> None:
     assert POLICY.redact(once) == once
 
 
+@pytest.mark.slow
 @given(WHOLE | st.text() | texts_with_a_secret().map(lambda planted: planted.value))
 def test_redacting_a_text_twice_changes_nothing_more(text: str) -> None:
     """A marker is not a secret, and does not make its neighbours one."""
@@ -462,7 +463,7 @@ def test_a_secret_at_the_end_of_the_text_that_is_read_is_hidden(at: int) -> None
         "echo <s> | sudo -S true",
     ],
 )
-@pytest.mark.parametrize("end", [2048, 65_536])
+@pytest.mark.parametrize("end", [2048, pytest.param(65_536, marks=pytest.mark.slow)])
 def test_a_cut_exposes_no_part_of_what_its_words_name(text: str, end: int) -> None:
     """The words may stand before the cut or behind it, where the text is shown or where it is read."""
     secret = "Hq7vTr2mWxK9"

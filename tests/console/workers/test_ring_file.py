@@ -291,6 +291,7 @@ def entries_of(data: bytes) -> list[Entry]:
     return [entry for _, _, entry in located_entries(data)]
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.lists(st.tuples(st.sampled_from(["request", "failed", "slow", "error", "state", "x"]),

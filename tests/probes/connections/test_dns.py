@@ -83,6 +83,7 @@ def name_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
     server.answers.set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("making", [tcp, http, redis, asyncpg, databases, sqlalchemy])
 def test_a_name_server_that_hangs_blocks_one_thread(making: Making, name_server: NameServer) -> None:
     """However many checks there are. The event loop's own threads stay free."""
