@@ -196,7 +196,11 @@ class Observability:
             registered=pools.register_probe,
         )
         drain = build_drain(settings, metrics, probes, faults)
-        work = SpanFactory(tracer_of(spans.provider if spans is not None else None), metrics.counting(policy, "span"))
+        work = SpanFactory(
+            tracer_of(spans.provider if spans is not None else None),
+            metrics.counting(policy, "span"),
+            spans.start_internal if spans is not None else None,
+        )
         redaction = metrics.counting(policy, "application")
         stalls = RecentStalls()
         bundle = cls(

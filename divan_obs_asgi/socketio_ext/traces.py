@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs
 
+from divan_obs_asgi.clients.description import Description
 from divan_obs_asgi.connection.record import current_record
 from divan_obs_asgi.observability import Observability
 
@@ -16,10 +18,11 @@ MESSAGE_KEY = "traceparent"
 QUERY_KEY = "divan_traces"
 # Such a client gets one more argument, the last one: {"$trace": {"traceparent": "00-..."}}.
 CLIENT_KEY = "$trace"
-# Semantic conventions, "Messaging spans".
-_SEND = {"messaging.system": "socketio", "messaging.operation.name": "send", "messaging.operation.type": "send"}
 _NO_SPAN = nullcontext()
-_DELIVER = {**_SEND, "messaging.operation.name": "deliver"}
+# The name of the span of an operation.
+_NAMES = {"send": "socketio emit", "deliver": "socketio deliver"}
+# Descriptions that are kept.
+_DESCRIBED = 256
 
 
 class Traces:
@@ -38,7 +41,9 @@ class Traces:
         self._use_traceparent = use_traceparent
         self._current_traceparent = current_traceparent
         self.makes_spans = obs.settings.socketio.emit_spans
-        self._span = obs.work.span
+        self._work = obs.work
+        # Applications name few events; those of another process are as few.
+        self._described = lru_cache(_DESCRIBED)(self._describe)
         self._sends_to_clients = obs.settings.socketio.client_traces
         self._asking: set[str] = set()
 
@@ -46,7 +51,21 @@ class Traces:
         """Return a span of the current trace for an emit; by flag, and where that trace is recorded."""
         if not self.makes_spans or self._is_unrecorded():
             return _NO_SPAN
-        return self._span("socketio emit", **_named(event, namespace), **_SEND)
+        return self._span("send", event, namespace)
+
+    def _span(self, operation: str, event: object, namespace: str) -> AbstractContextManager[object]:
+        return self._work.described(self._described(operation, str(event), namespace))
+
+    def _describe(self, operation: str, event: str, namespace: str) -> Description:
+        # Semantic conventions, "Messaging spans".
+        attributes = {
+            "socketio.event": event,
+            "socketio.namespace": namespace,
+            "messaging.system": "socketio",
+            "messaging.operation.name": operation,
+            "messaging.operation.type": "send",
+        }
+        return self._work.describe(_NAMES[operation], **attributes)
 
     # Between processes.
 
@@ -63,10 +82,11 @@ class Traces:
         around = current_record.get()
         current_record.set(None)
         try:
-            with self._use_traceparent(message.get(MESSAGE_KEY)):
-                named = _named(message.get("event"), namespace)
-                with self._span("socketio deliver", **named, **_DELIVER) if self.makes_spans else _NO_SPAN:
-                    yield
+            with (
+                self._use_traceparent(message.get(MESSAGE_KEY)),
+                self._span("deliver", message.get("event"), namespace) if self.makes_spans else _NO_SPAN,
+            ):
+                yield
         finally:
             current_record.set(around)
 
@@ -101,10 +121,6 @@ class Traces:
 def as_list(skip_sid: Any) -> list[Any]:
     """Return the clients that an emit leaves out, as a list."""
     return skip_sid if isinstance(skip_sid, list) else [] if skip_sid is None else [skip_sid]
-
-
-def _named(event: object, namespace: str) -> dict[str, object]:
-    return {"socketio.event": event, "socketio.namespace": namespace}
 
 
 __all__ = ["CLIENT_KEY", "MESSAGE_KEY", "QUERY_KEY", "Traces", "as_list"]

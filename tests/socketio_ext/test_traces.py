@@ -9,6 +9,7 @@ import asyncio
 import copy
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -16,8 +17,10 @@ import pytest
 import redis.asyncio
 import socketio
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanKind, StatusCode
 from socketio.async_pubsub_manager import AsyncPubSubManager
 
+from divan_obs_asgi.tracing.spans.client import InternalSpan
 from tests.patience import PATIENCE_S
 from tests.servers.redis import RedisServer
 from tests.socketio_ext.sockets import Client, opened, server_of
@@ -118,6 +121,37 @@ def test_what_comes_of_an_emit_in_another_process_is_in_its_trace() -> None:
     assert (emit.parent.span_id, deliver.parent.span_id) == (ids(event)[1], ids(emit)[1])
     assert (deliver.attributes or {})["socketio.event"] == "said"
     assert dark.exported.spans == []
+
+
+def test_the_span_of_an_emit_costs_as_little_as_that_of_a_call() -> None:
+    """An emit that fails is an error, and its span keeps nothing that the policy hides."""
+
+    class BrokenManager(socketio.AsyncManager):
+        async def emit(self, *args: Any, **kwargs: Any) -> None:
+            raise ValueError("password=hunter2")
+
+    async def conversation() -> tuple[Process, Process]:
+        sound, broken = Process(), Process(manager=BrokenManager())
+        for process in (sound, broken):
+            client = await client_of(process.server)
+            with suppress(ValueError):
+                await client.send('2["say"]')
+        return sound, broken
+
+    sound, broken = (process.span("socketio emit") for process in anyio.run(conversation))
+    assert isinstance(sound, InternalSpan)
+    assert (sound.kind, sound.status.status_code) == (SpanKind.INTERNAL, StatusCode.UNSET)
+    assert sound.attributes == {
+        "socketio.event": "said",
+        "socketio.namespace": "/",
+        "messaging.system": "socketio",
+        "messaging.operation.name": "send",
+        "messaging.operation.type": "send",
+    }
+    assert (broken.status.status_code, (broken.attributes or {})["error.type"]) == (StatusCode.ERROR, "ValueError")
+    (event,) = broken.events
+    assert (event.attributes or {})["exception.type"] == "ValueError"
+    assert "hunter2" not in str(event.attributes)
 
 
 def test_the_trace_goes_through_redis(redis_server: RedisServer) -> None:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from random import getrandbits
 from time import time_ns
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
@@ -40,6 +40,7 @@ _logger = logging.getLogger("divan_obs_asgi.tracing")
 ERROR = Status(StatusCode.ERROR)
 _SAMPLED = TraceFlags(traceparent.SAMPLED)
 _SAMPLED_RANDOM = TraceFlags(traceparent.SAMPLED | traceparent.RANDOM)
+S = TypeVar("S", bound="ClientSpan")
 # Trace id, span id, trace state, and whether the trace id is random.
 Ids: TypeAlias = tuple[int, int, TraceState | None, bool]
 _SPAN_BITS = 64
@@ -151,6 +152,12 @@ class ClientSpan(RecordingSpan):
         self._spans.end(self)
 
 
+class InternalSpan(ClientSpan):
+    """A recorded piece of this library's own work, such as an emit. It costs as little as a call."""
+
+    span_kind = SpanKind.INTERNAL
+
+
 class FastClientSpans(ClientSpans):
     """Spans that are passed directly to the processors of a provider that this library has built."""
 
@@ -177,31 +184,40 @@ class FastClientSpans(ClientSpans):
     def _start(
         self, context: Context, describe: Describe, client: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> ClientSpan | None:
-        around: Any = context.get(SPAN_KEY)
-        parent: SpanContext | None = None
-        if around is not None:
-            parent = around.get_span_context()
-            if not parent.is_valid:
-                parent = None
-        if parent is None:
+        below = self._below(context.get(SPAN_KEY))
+        description = None if below is None else describe(self._descriptions, client, args, kwargs)
+        if below is None or description is None:
+            return None
+        return self._begun(ClientSpan(description, *below, self), context)
+
+    def start_internal(self, description: Description) -> InternalSpan | None:
+        """Return the started span of the library's own work below a recorded span of its own, else None."""
+        context = current()
+        around = context.get(SPAN_KEY)
+        if not isinstance(around, RecordingSpan) or not around.is_recording() or is_suppressed(context):
+            return None
+        below = self._below(around)
+        return None if below is None else self._begun(InternalSpan(description, *below, self), context)
+
+    def _begun(self, span: S, context: Context) -> S:
+        self._begin(span, context)
+        return span
+
+    def _below(self, around: Any) -> tuple[Ids, SpanContext | None] | None:
+        """Return the ids of a new span, and its parent; None if it is not recorded."""
+        parent: SpanContext | None = None if around is None else around.get_span_context()
+        if parent is None or not parent.is_valid:
             chance = getrandbits(192)
             trace_id = chance >> _SPAN_BITS or 1
             if not self._sampler.samples(trace_id, None):
                 return None
-            ids: Ids = (trace_id, chance & _SPAN_MASK or 1, None, True)
-        else:
-            trace_id, flags = parent.trace_id, parent.trace_flags
-            if not (flags & traceparent.SAMPLED or parent.is_remote or around.is_recording()):
-                return None
-            if not self._sampler.samples(trace_id, flags.sampled):
-                return None
-            ids = trace_id, getrandbits(64) or 1, parent.trace_state, bool(flags & traceparent.RANDOM)
-        description = describe(self._descriptions, client, args, kwargs)
-        if description is None:
+            return (trace_id, chance & _SPAN_MASK or 1, None, True), None
+        trace_id, flags = parent.trace_id, parent.trace_flags
+        if not (flags & traceparent.SAMPLED or parent.is_remote or around.is_recording()):
             return None
-        span = ClientSpan(description, ids, parent, self)
-        self._begin(span, context)
-        return span
+        if not self._sampler.samples(trace_id, flags.sampled):
+            return None
+        return (trace_id, getrandbits(64) or 1, parent.trace_state, bool(flags & traceparent.RANDOM)), parent
 
 
 class GlobalClientSpans:
@@ -272,4 +288,12 @@ def failure_of(error: BaseException, redact: Callable[[str], str]) -> dict[str, 
     return found
 
 
-__all__ = ["ERROR", "ClientSpan", "ClientSpans", "FastClientSpans", "GlobalClientSpans", "TracerClientSpans"]
+__all__ = [
+    "ERROR",
+    "ClientSpan",
+    "ClientSpans",
+    "FastClientSpans",
+    "GlobalClientSpans",
+    "InternalSpan",
+    "TracerClientSpans",
+]

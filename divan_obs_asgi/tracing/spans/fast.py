@@ -69,9 +69,10 @@ class FastServerSpans(ServerSpans):
             else None
         )
         self.finishes_unsampled = self._tail_sampler is not None
-        provider.client_spans = FastClientSpans(
+        provider.client_spans = light = FastClientSpans(
             self._descriptions, provider.resource, self._scope, processors, sampler, self._limits
         )
+        self.start_internal = light.start_internal
 
     def prepare(self) -> None:
         if self._load is not None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
+from divan_obs_asgi.clients.description import Description
 from divan_obs_asgi.connection.record import current_record
 from divan_obs_asgi.names import class_name
 from divan_obs_asgi.redaction import RedactionPolicy
@@ -18,6 +19,8 @@ from divan_obs_asgi.version import __version__
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Link, Span, Tracer
+
+    from divan_obs_asgi.tracing.spans.client import InternalSpan
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,11 +47,18 @@ class SpanFactory:
         tracer: returns the tracer, or None without tracing.
         policy: redacts attributes and exceptions before they are set, because the exporter of the application's own
             provider does not redact.
+        light: starts the spans of the library's own work, where this library has built the provider.
     """
 
-    def __init__(self, tracer: Callable[[], Tracer | None], policy: RedactionPolicy) -> None:
+    def __init__(
+        self,
+        tracer: Callable[[], Tracer | None],
+        policy: RedactionPolicy,
+        light: Callable[[Description], InternalSpan | None] | None = None,
+    ) -> None:
         self._tracer = tracer
         self._policy = policy
+        self._light = light
 
     def span(self, name: str, **attributes: object) -> AbstractContextManager[ApplicationSpan]:
         """
@@ -58,6 +68,34 @@ class SpanFactory:
         OpenTelemetry's instrumentation is suppressed, nothing is recorded.
         """
         return self._span(name, attributes, new_trace=False)
+
+    def describe(self, name: str, **attributes: object) -> Description:
+        """Return the description of a span for `described`, with redacted attributes."""
+        return Description(name, {key: self._value(key, value) for key, value in attributes.items()})
+
+    @contextmanager
+    def described(self, description: Description) -> Iterator[ApplicationSpan]:
+        """
+        Make a span like `span`, which costs a tenth of it below a recorded span of this library.
+
+        Args:
+            description: has a name and attributes of this library; it is redacted once, and used for many spans.
+        """
+        light = None if self._light is None else self._light(description)
+        if light is None:
+            with self._span(description.name, description.attributes, new_trace=False) as span:
+                yield span
+            return
+        from opentelemetry.trace import use_span
+
+        try:
+            with use_span(light, record_exception=False, set_status_on_exception=False):
+                yield light
+        except Exception as error:
+            record_error(light, error, self._policy)
+            raise
+        finally:
+            light.finish(None)
 
     @overload
     def traced(self, function: F, /) -> F: ...

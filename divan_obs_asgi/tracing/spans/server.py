@@ -22,7 +22,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace import TracerProvider as AnyTracerProvider
 
 from divan_obs_asgi.clients.calls import CallSpans
-from divan_obs_asgi.clients.description import Descriptions
+from divan_obs_asgi.clients.description import Description, Descriptions
 from divan_obs_asgi.connection.record import Record
 from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.settings import Settings
@@ -35,7 +35,7 @@ from divan_obs_asgi.tracing.propagation.context import SPAN_KEY, current, make_c
 from divan_obs_asgi.tracing.propagation.parents import EMPTY, parent_of
 from divan_obs_asgi.tracing.propagation.propagators import Propagation
 from divan_obs_asgi.tracing.spans.attributes import SpanContent
-from divan_obs_asgi.tracing.spans.client import ERROR, GlobalClientSpans, TracerClientSpans
+from divan_obs_asgi.tracing.spans.client import ERROR, GlobalClientSpans, InternalSpan, TracerClientSpans
 from divan_obs_asgi.tracing.spans.internal import record_error
 from divan_obs_asgi.tracing.spans.limits import span_limits
 from divan_obs_asgi.types import Scope
@@ -59,9 +59,11 @@ class ServerSpans(SpanContent, ABC):
         propagation: the formats of trace headers.
         clients: the instrumentation of client libraries; `init` and `wrap` apply it.
         finishes_unsampled: whether `finish` must also be called for unsampled spans.
+        start_internal: starts light spans of the library's own work; None for a provider of the application.
     """
 
     finishes_unsampled = True
+    start_internal: Callable[[Description], InternalSpan | None] | None = None
 
     def __init__(self, settings: Settings, provider: AnyTracerProvider) -> None:
         super().__init__(settings)
