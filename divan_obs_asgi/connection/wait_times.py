@@ -39,6 +39,28 @@ class ThreadCall:
         self.other_s = self.cpu_s = 0.0
 
 
+def _noting(what: Callable[[WaitTimes, Any], None]) -> Callable[..., None]:
+    """
+    Return the method that notes `what`, which is done when the times are added up.
+
+    A function for each kind of note: a request makes some thirty notes, and a shared one would double their calls.
+    """
+
+    def note(times: WaitTimes, about: Any = "cpu") -> None:
+        if times._stopped:
+            return
+        now = times._clock()
+        holds, notes = times._holds, times._notes
+        # Read here and not by a method: a call would cost as much as all the rest.
+        is_held = holds is not None and (now > holds.late_from or holds.held_to > times._noted)
+        notes.append((what, about, now, pauses.total_s, times._held(now) if is_held else 0.0))
+        times._noted = now
+        if len(notes) >= _MAX_NOTES and get_ident() == times._thread:
+            times._add_up()
+
+    return note
+
+
 class WaitTimes:
     """
     Seconds that one request has waited, by cause.
@@ -93,13 +115,39 @@ class WaitTimes:
 
     # Any thread may note something, because `deque.append` is atomic. One thread at a time adds up.
 
-    def begin(self, cause: Cause) -> None:
-        """Note that a wait begins; `end` must follow."""
-        self._note(WaitTimes._begin, cause)
+    def _begin(self, cause: Cause) -> None:
+        self._open.append(cause)
+        self._counts[cause] = self._counts.get(cause, 0) + 1
 
-    def end(self, cause: Cause) -> None:
-        """Note that a wait of this cause has ended; does nothing where none has begun."""
-        self._note(WaitTimes._end, cause)
+    def _end(self, cause: Cause) -> None:
+        """Remove the wait of this cause that began last."""
+        opened = self._open
+        for index in range(len(opened) - 1, -1, -1):
+            if opened[index] == cause:
+                del opened[index]
+                return
+
+    def _resume(self, cause: Cause) -> None:
+        self._open.append(cause)
+
+    def _enter(self, call: ThreadCall) -> None:
+        self._end("thread")
+        call.other_s = self._seconds.get("other", 0.0)
+
+    def _leave(self, call: ThreadCall) -> None:
+        moved = min(call.cpu_s, self._seconds.get("other", 0.0) - call.other_s)
+        if moved > 0.0:
+            self._add("cpu", moved)
+            self._add("other", -moved)
+
+    # Note that a wait of a cause begins; `end` must follow.
+    begin = _noting(_begin)
+    # Note that a wait of a cause has ended; does nothing where none has begun.
+    end = _noting(_end)
+    # Note that the request's own task runs again.
+    resume = _noting(_resume)
+    _note_enter = _noting(_enter)
+    _note_leave = _noting(_leave)
 
     def suspend(self) -> None:
         """Note that the request's own task waits from now on."""
@@ -114,14 +162,10 @@ class WaitTimes:
             # While the task ran it did not wait for the loop.
             self._notes.append((WaitTimes._end, "cpu", now, pauses.total_s, 0.0))
 
-    def resume(self) -> None:
-        """Note that the request's own task runs again."""
-        self._note(WaitTimes._resume, "cpu")
-
     def enter_thread(self) -> ThreadCall:
         """Note that a function of the request has got its thread; pass what this returns to `leave_thread`."""
         call = ThreadCall()
-        self._note(WaitTimes._enter, call)
+        self._note_enter(call)
         return call
 
     def leave_thread(self, call: ThreadCall, cpu_s: float) -> None:
@@ -132,7 +176,7 @@ class WaitTimes:
             cpu_s: the processor time that it has used. It is taken from the time that has no other cause.
         """
         call.cpu_s = cpu_s
-        self._note(WaitTimes._leave, call)
+        self._note_leave(call)
 
     def stop(self, at: float | None = None) -> None:
         """The request has ended; what happens later is no longer measured. A wait that lasts then ends with it."""
@@ -158,18 +202,6 @@ class WaitTimes:
         self._add_up()
         return self._seconds
 
-    def _note(self, what: Callable[[WaitTimes, Any], None], about: Cause | ThreadCall) -> None:
-        if self._stopped:
-            return
-        now = self._clock()
-        holds, notes = self._holds, self._notes
-        # Read here and not by a method: a call would cost as much as all the rest.
-        is_held = holds is not None and (now > holds.late_from or holds.held_to > self._noted)
-        notes.append((what, about, now, pauses.total_s, self._held(now) if is_held else 0.0))
-        self._noted = now
-        if len(notes) >= _MAX_NOTES and get_ident() == self._thread:
-            self._add_up()
-
     def _held(self, now: float) -> float:
         return 0.0 if self._holds is None else self._holds.just_before(now, self._noted)
 
@@ -179,31 +211,6 @@ class WaitTimes:
             what, about, now, paused_s, held_s = notes.popleft()
             self._charge(now, paused_s, held_s)
             what(self, about)
-
-    def _begin(self, cause: Cause) -> None:
-        self._open.append(cause)
-        self._counts[cause] = self._counts.get(cause, 0) + 1
-
-    def _end(self, cause: Cause) -> None:
-        """Remove the wait of this cause that began last."""
-        opened = self._open
-        for index in range(len(opened) - 1, -1, -1):
-            if opened[index] == cause:
-                del opened[index]
-                return
-
-    def _resume(self, cause: Cause) -> None:
-        self._open.append(cause)
-
-    def _enter(self, call: ThreadCall) -> None:
-        self._end("thread")
-        call.other_s = self._seconds.get("other", 0.0)
-
-    def _leave(self, call: ThreadCall) -> None:
-        moved = min(call.cpu_s, self._seconds.get("other", 0.0) - call.other_s)
-        if moved > 0.0:
-            self._add("cpu", moved)
-            self._add("other", -moved)
 
     def _charge(self, now: float, paused_s: float, held_s: float) -> None:
         """Charge the time since the last note to the wait that began last."""
