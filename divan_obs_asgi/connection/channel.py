@@ -91,7 +91,7 @@ class Channel:
             except OSError as error:
                 record.hung_up(error)
                 raise
-            record.sent(kind, message)
+            record.message_sent()
             return
         # No other request begins before the response has ended.
         began: Context | None = None

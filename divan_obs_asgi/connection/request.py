@@ -419,11 +419,11 @@ class RequestRecord(Record):
         self.status = 101
         self.first_byte_s = self._clock() - self._started
 
-    def _websocket_sent(self, message: Message) -> None:
-        if self.disconnected:
-            return
-        self.messages_sent += 1
-        self._report_message("out")
+    def message_sent(self) -> None:
+        """The application has sent a WebSocket message."""
+        if not self.disconnected:
+            self.messages_sent += 1
+            self._report_message("out")
 
     def _report_message(self, direction: Direction) -> None:
         if self.on_message is None:
@@ -550,7 +550,6 @@ _AFTER_SENDING: dict[str, Callable[[RequestRecord, Message], None]] = {
     "http.response.pathsend": RequestRecord._path_sent,
     "http.response.zerocopysend": RequestRecord._copy_sent,
     "websocket.accept": RequestRecord._accepted,
-    "websocket.send": RequestRecord._websocket_sent,
     "websocket.close": RequestRecord._server_closed,
     "websocket.http.response.start": RequestRecord._response_started,
     "websocket.http.response.body": RequestRecord._body_sent,
