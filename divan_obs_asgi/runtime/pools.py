@@ -186,7 +186,11 @@ class ObservedPool:
         return summed(self._usages())
 
     def watches(self, pool: object) -> bool:
-        return any(one is pool for one in self._kind.pools(self.source))
+        # Asked at every attempt, where a generator would cost as much as the rest.
+        for one in self._kind.pools(self.source):  # noqa: SIM110
+            if one is pool:
+                return True
+        return False
 
     def begin(self) -> None:
         self._attempts.append(None)
