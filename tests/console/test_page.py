@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,12 +11,11 @@ from tests.console.fake_service import STATIC, TOKEN, FakeService
 from tests.console.states import FAILED, HOSTILE
 from tests.patience import PATIENCE_S
 from tests.servers.asgi import serve
-from tests.servers.chromium import visit
+from tests.servers.chromium import Browser
 
 # A browser and a server, which say the same on every interpreter.
 pytestmark = pytest.mark.slow
 
-FILES = Path(__file__).with_name("browser")
 MOST_BYTES = 60 * 1024
 
 
@@ -30,20 +28,15 @@ class Visited:
     refused: list[str]
 
 
-def visited(name: str, scene: str = "normal", *, prefix: str = "", public: bool = False, **order: object) -> Visited:
+def visited(
+    browser: Browser, name: str, scene: str = "normal", *, prefix: str = "", public: bool = False, **order: object
+) -> Visited:
     """Visit the page; it must have broken no rule of its policy, and left nothing in the browser."""
     service = FakeService(scene, prefix=prefix, public=public)
     with serve(service.app) as serving:
         url = f"{serving.url}{prefix}/ops/console"
-        result = visit(
-            FILES / "visit.js",
-            packages=FILES,
-            patience_s=16 * PATIENCE_S,
-            url=url,
-            origin=serving.url,
-            token=TOKEN,
-            visit=name,
-            **order,
+        result = browser.visit(
+            patience_s=16 * PATIENCE_S, url=url, origin=serving.url, token=TOKEN, visit=name, **order
         )
     assert result["complaints"] == []
     assert result["foreign"] == []
@@ -54,9 +47,9 @@ def visited(name: str, scene: str = "normal", *, prefix: str = "", public: bool 
     return Visited(result["found"], service, result["refused"])
 
 
-def test_nothing_but_the_field_is_shown_without_a_token() -> None:
+def test_nothing_but_the_field_is_shown_without_a_token(browser: Browser) -> None:
     """A wrong token is refused, the eleventh one by the limit; the right one opens the page and leaves the field."""
-    visit = visited("door")
+    visit = visited(browser, "door")
     assert visit.found["closed"].split() == ["Admin", "token", "Open"]
     assert visit.found["answers"][:10] == ["This token is wrong."] * 10
     assert "limit" in visit.found["answers"][10]
@@ -68,16 +61,16 @@ def test_nothing_but_the_field_is_shown_without_a_token() -> None:
     assert visit.service.credentials[0] == ""
 
 
-def test_a_service_that_is_open_to_everybody_needs_no_token() -> None:
+def test_a_service_that_is_open_to_everybody_needs_no_token(browser: Browser) -> None:
     """OBS_METRICS_PUBLIC opens the page as it opens other reads; a proxy and OBS_OPS_PREFIX may put a path in front."""
-    visit = visited("open", public=True, prefix="/api/internal")
+    visit = visited(browser, "open", public=True, prefix="/api/internal")
     assert "divan-shop" in visit.found
     assert visit.refused == []
 
 
-def test_a_request_shows_what_it_did() -> None:
+def test_a_request_shows_what_it_did(browser: Browser) -> None:
     """A slow one its SQL as a bar, one that repeats a statement "20 x", a failed one its lines, error and traceback."""
-    found = visited("requests").found
+    found = visited(browser, "requests").found
     assert "SELECT name, score FROM scores WHERE board = ?" in found["slow"]
     assert "3 further calls are not kept." in found["slow"]
     assert [kind for kind, _ in found["slowBars"]][-2:] == ["call redis", "call sql"]
@@ -92,9 +85,9 @@ def test_a_request_shows_what_it_did() -> None:
     assert "shop/app.py:40 cart" in found["error"]
 
 
-def test_every_tab_answers_its_question() -> None:
+def test_every_tab_answers_its_question(browser: Browser) -> None:
     """The header has the six numbers; the tabs have errors, routes, probes, stalls, clients and what runs."""
-    found = visited("tabs").found
+    found = visited(browser, "tabs").found
     for part in (
         "divan-shop",
         "prod",
@@ -120,7 +113,7 @@ def test_every_tab_answers_its_question() -> None:
     assert "nightly" in found["about"]
 
 
-def test_a_link_leads_to_what_it_names() -> None:
+def test_a_link_leads_to_what_it_names(browser: Browser) -> None:
     """By the id of the console, the request id of a log line, the trace id, the fingerprint or the route."""
     links = {
         "request": f"#request={FAILED['id']}",
@@ -132,7 +125,7 @@ def test_a_link_leads_to_what_it_names() -> None:
         "unknown": "#trace=ffff",
         "nonsense": "#request=%",
     }
-    found = visited("link", links=links).found
+    found = visited(browser, "link", links=links).found
     for name in ("request", "request_id", "trace"):
         assert "The cart has no items." in found[name]
     assert "Traceback, the last call at the end" in found["error"]
@@ -143,9 +136,9 @@ def test_a_link_leads_to_what_it_names() -> None:
     assert "No such request is kept (request)." in found["nonsense"]
 
 
-def test_the_page_follows_the_service() -> None:
+def test_the_page_follows_the_service(browser: Browser) -> None:
     """New entries come, a restart is said, trouble slows it down, a pause stops it, a damaged answer breaks nothing."""
-    found = visited("changes").found
+    found = visited(browser, "changes").found
     assert (found["before"], found["after"], found["sameRow"], found["errors"]) == (5, 6, True, 2)
     assert "503: Too busy." in found["trouble"]
     assert "Asks again in" in found["trouble"]
@@ -157,9 +150,9 @@ def test_the_page_follows_the_service() -> None:
     assert found["odd"].startswith("odd")
 
 
-def test_the_keys_do_what_the_help_says() -> None:
+def test_the_keys_do_what_the_help_says(browser: Browser) -> None:
     """They can be switched off: a screen reader or dictation may send such keys."""
-    found = visited("keys").found
+    found = visited(browser, "keys").found
     assert found["second"] == "GET /rooms/{name}/members"
     assert found["back"]
     assert found["opened"] == found["second"]
@@ -169,9 +162,9 @@ def test_the_keys_do_what_the_help_says() -> None:
     assert found["arrow"] == "true"
 
 
-def test_an_action_asks_before_it_is_done() -> None:
+def test_an_action_asks_before_it_is_done(browser: Browser) -> None:
     """A drain asks twice; what is not possible is greyed out with the reason."""
-    visit = visited("actions")
+    visit = visited(browser, "actions")
     found = visit.found
     assert found["disabled"]
     assert "Not possible: OBS_TRACING_ENABLED is false." in found["greyed"]
@@ -188,9 +181,9 @@ def test_an_action_asks_before_it_is_done() -> None:
     assert drain == ("/ops/drain", None, None)
 
 
-def test_hostile_texts_are_shown_as_text() -> None:
+def test_hostile_texts_are_shown_as_text(browser: Browser) -> None:
     """Markup stays text, what is invisible is shown as its number, a text of 1 MB is cut, and the page goes on."""
-    found = visited("hostile", "hostile").found
+    found = visited(browser, "hostile", "hostile").found
     assert (found["elements"], found["links"], found["hacked"]) == (0, 0, "undefined")
     for shown in (
         HOSTILE[0],
@@ -203,9 +196,9 @@ def test_hostile_texts_are_shown_as_text() -> None:
     assert "\u202e" not in found["texts"]
 
 
-def test_rows_that_have_not_changed_stay_as_they_are() -> None:
+def test_rows_that_have_not_changed_stay_as_they_are(browser: Browser) -> None:
     """With 500 routes and 8 workers, an answer with the same content changes nothing in the page."""
-    found = visited("many", "many").found
+    found = visited(browser, "many", "many").found
     assert found["kept"] == 500
     assert found["changed"] == 0
     assert found["filtered"] == 1
@@ -214,13 +207,13 @@ def test_rows_that_have_not_changed_stay_as_they_are() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everybody_can_read_it(scheme: str) -> None:
+def test_everybody_can_read_it(browser: Browser, scheme: str) -> None:
     """
     Each tab at 360, 768 and 1440 px and at 200 %: axe finds nothing serious, and nothing is cut off.
 
     Contrast, names, roles and focus are among axe's rules.
     """
-    found = visited("looks", open=0, schemes=[scheme]).found
+    found = visited(browser, "looks", open=0, schemes=[scheme]).found
     assert found["violations"] == []
     assert found["overflows"] == []
 

@@ -18,14 +18,13 @@ import pytest
 from tests.ops.asking import TOKEN
 from tests.ops.service import Service
 from tests.patience import PATIENCE_S
-from tests.servers.chromium import visit
+from tests.servers.chromium import Browser
 from tests.servers.postgres import PostgresServer
 from tests.servers.redis import RedisServer
 
 # A browser, a server and its stores, which say the same on every interpreter.
 pytestmark = pytest.mark.slow
 
-FILES = Path(__file__).with_name("browser")
 # The reference backend, with routes that go wrong.
 SERVICE = """
 import logging
@@ -107,7 +106,9 @@ def commands(orders: dict[str, Callable[[], object]]) -> Iterator[str]:
         thread.join()
 
 
-def test_an_operator_finds_out_what_goes_wrong(redis_server: RedisServer, postgres_server: PostgresServer) -> None:
+def test_an_operator_finds_out_what_goes_wrong(
+    browser: Browser, redis_server: RedisServer, postgres_server: PostgresServer
+) -> None:
     """
     A slow request has its SQL, a failure its lines; a statement that repeats, a blocked loop and a lost Redis are seen.
 
@@ -139,9 +140,7 @@ def test_an_operator_finds_out_what_goes_wrong(redis_server: RedisServer, postgr
         }
         try:
             with commands(orders) as order:
-                seen: Any = visit(
-                    FILES / "visit.js",
-                    packages=FILES,
+                seen: Any = browser.visit(
                     patience_s=10 * PATIENCE_S,
                     url=f"{url}/ops/console",
                     order=order,
@@ -208,7 +207,7 @@ def pids(url: str, path: str, count: int) -> set[int]:
     return found
 
 
-def test_the_failures_of_a_killed_worker_are_still_there(tmp_path: Path) -> None:
+def test_the_failures_of_a_killed_worker_are_still_there(browser: Browser, tmp_path: Path) -> None:
     """Whichever worker answers, the page shows both; after one is killed, its requests stay."""
     flags = {"OBS_CONSOLE_ENABLED": "true", "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     with closing(Workers(SHOP, flags)) as service:
@@ -217,9 +216,7 @@ def test_the_failures_of_a_killed_worker_are_still_there(tmp_path: Path) -> None
         victim = min(pids(url, "/failing", 2))
         orders: dict[str, Callable[[], object]] = {"kill": lambda: os.kill(victim, signal.SIGKILL)}
         with commands(orders) as order:
-            seen: Any = visit(
-                FILES / "visit.js",
-                packages=FILES,
+            seen: Any = browser.visit(
                 patience_s=10 * PATIENCE_S,
                 url=f"{url}/ops/console",
                 order=order,

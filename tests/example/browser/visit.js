@@ -1,7 +1,7 @@
-// Visit a page in a headless Chromium. The argument is JSON: {chromium, url, visit}. Printed as JSON: what went wrong in
-// the page, how many observers it made, and what the visit found.
+// Visit a page in a headless Chromium, for each order {url, visit}. Returned: what went wrong in the page, how many
+// observers it made, and what the visit found.
 'use strict';
-const { chromium } = require('playwright-core');
+const { serve } = require('../../servers/browser.js');
 
 const PATIENCE_MS = 30_000;
 
@@ -75,27 +75,21 @@ function watch() {
   });
 }
 
-async function main(order) {
-  const browser = await chromium.launch({ executablePath: order.chromium, args: ['--no-sandbox'] });
-  try {
-    const page = await browser.newPage();
-    page.setDefaultTimeout(PATIENCE_MS);
-    const complaints = [];
-    page.on('console', (message) => complaints.push(`${message.type()}: ${message.text()}`));
-    page.on('pageerror', (error) => complaints.push(`${error}`));
-    page.on('requestfailed', (request) => complaints.push(`${request.url()}: ${request.failure().errorText}`));
-    if (order.visit !== 'unmeasured') {
-      await page.addInitScript(observe);
-    }
-    await page.addInitScript(watch);
-    const found = await visits[order.visit](page, order);
-    const observers = await page.evaluate(() => globalThis.observers);
-    // Leave it: the page is hidden, and what it has measured is sent.
-    await page.goto('about:blank');
-    return { complaints, observers, found };
-  } finally {
-    await browser.close();
+async function visit(page, order) {
+  page.setDefaultTimeout(PATIENCE_MS);
+  const complaints = [];
+  page.on('console', (message) => complaints.push(`${message.type()}: ${message.text()}`));
+  page.on('pageerror', (error) => complaints.push(`${error}`));
+  page.on('requestfailed', (request) => complaints.push(`${request.url()}: ${request.failure().errorText}`));
+  if (order.visit !== 'unmeasured') {
+    await page.addInitScript(observe);
   }
+  await page.addInitScript(watch);
+  const found = await visits[order.visit](page, order);
+  const observers = await page.evaluate(() => globalThis.observers);
+  // Leave it: the page is hidden, and what it has measured is sent.
+  await page.goto('about:blank');
+  return { complaints, observers, found };
 }
 
-main(JSON.parse(process.argv[2])).then((result) => console.log(JSON.stringify(result)));
+serve(visit);
