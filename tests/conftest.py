@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx._transports.default
 import hypothesis
 import pytest
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
@@ -45,6 +46,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # A client gives up after five seconds where it is told nothing else; a busy machine may take longer.
 for phase in ("connect", "read", "write", "pool"):
     setattr(DEFAULT_TIMEOUT_CONFIG, phase, PATIENCE_S)
+
+# Each client would read the certificates of all authorities, 20 ms of a processor; no test needs them.
+httpx._transports.default.create_ssl_context = cache(httpx._transports.default.create_ssl_context)  # type: ignore[attr-defined]
 
 #: The libraries that the core does without, and the extra of setup.cfg that brings each.
 EXTRA_OF_LIBRARY = {
