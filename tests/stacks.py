@@ -43,6 +43,11 @@ def subsets(factories: Sequence[MiddlewareFactory]) -> list[tuple[MiddlewareFact
     return [chosen for size in range(1, len(factories) + 1) for chosen in combinations(factories, size)]
 
 
+def pairs(factories: Sequence[MiddlewareFactory]) -> list[tuple[MiddlewareFactory, ...]]:
+    """Return every set of one or two middlewares, and the set of all, each in its order."""
+    return [chosen for chosen in subsets(factories) if len(chosen) in (1, 2, len(factories))]
+
+
 def loops(sets: Sequence[tuple[MiddlewareFactory, ...]]) -> list[Any]:
     """
     Return parameters: each set of middlewares on asyncio and on trio, and some of them on uvloop too.
