@@ -175,7 +175,20 @@ def test_no_test_of_a_run_lets_a_secret_out(small_team: pytest.Pytester, process
     assert re.search(r"line 1 of secrets\.txt \(zq\.\.\., 15 characters\) in log line \d of \d", told)
     assert "[removed: line 1 of secrets.txt" in told
     assert secret not in told
-    small_team.runpytest_subprocess(*PLUGINS, "-n", processes).assert_outcomes(passed=3)
+
+
+def test_a_run_looks_for_no_secrets_unless_it_is_told_to(small_team: pytest.Pytester) -> None:
+    """The file that lies there is not enough."""
+    small_team.makefile(".txt", secrets="zq7plain-of-ada\n")
+    small_team.makepyfile(
+        """
+        from calls import get
+
+        def test_leaks():
+            assert get("/users/zq7plain-of-ada").status == 200
+        """
+    )
+    small_team.runpytest_subprocess(*PLUGINS, "-n", "0").assert_outcomes(passed=1)
 
 
 @pytest.mark.parametrize(
