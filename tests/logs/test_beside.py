@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.servers.forked import ForkedPrograms
 from tests.servers.process import free_port
 
 pytestmark = pytest.mark.slow
@@ -266,16 +267,21 @@ bundle.log.install()
 """
 
 
-def run(script: str, **streams: Any) -> tuple[int, list[dict[str, Any]], str]:
-    """Run a program of its own; return how it ended, its lines, and what it wrote to standard error."""
-    command = [sys.executable, "-c", START + script]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+@pytest.fixture(scope="module")
+def programs() -> Iterator[ForkedPrograms]:
+    with ForkedPrograms() as programs:
+        yield programs
+
+
+def run(programs: ForkedPrograms, program: str) -> tuple[int, list[dict[str, Any]], str]:
+    """Run a program in a process of its own; return how it ended, its lines, and what it wrote to standard error."""
+    done = programs.run(program)
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], done.stderr
 
 
-def test_an_uncaught_exception_is_one_line_and_the_process_fails() -> None:
+def test_an_uncaught_exception_is_one_line_and_the_process_fails(programs: ForkedPrograms) -> None:
     """Written before the end, redacted, and not a second time."""
-    code, lines, stderr = run(f"raise LookupError('password={SECRET}')")
+    code, lines, stderr = run(programs, START + f"raise LookupError('password={SECRET}')")
     assert (code, stderr) == (1, "")
     (line,) = lines
     assert (line["level"], line["logger"]) == ("CRITICAL", "divan_obs_asgi.uncaught")
@@ -283,7 +289,7 @@ def test_an_uncaught_exception_is_one_line_and_the_process_fails() -> None:
     assert SECRET not in json.dumps(line)
 
 
-def test_an_uncaught_exception_in_a_thread_is_one_line() -> None:
+def test_an_uncaught_exception_in_a_thread_is_one_line(programs: ForkedPrograms) -> None:
     """With the thread's name."""
     script = f"""
 def work():
@@ -292,14 +298,14 @@ thread = threading.Thread(target=work, name="worker")
 thread.start()
 thread.join()
 """
-    code, lines, stderr = run(script)
+    code, lines, stderr = run(programs, START + script)
     assert (code, stderr) == (0, "")
     (line,) = lines
     assert (line["level"], line["thread_name"], line["error"]["type"]) == ("ERROR", "worker", "LookupError")
     assert SECRET not in json.dumps(line)
 
 
-def test_an_uncatchable_exception_is_one_line() -> None:
+def test_an_uncatchable_exception_is_one_line(programs: ForkedPrograms) -> None:
     """In `__del__`: with the name of what raised it, and not with its `repr`."""
     script = f"""
 class Held:
@@ -311,16 +317,16 @@ held = Held()
 del held
 gc.collect()
 """
-    code, lines, stderr = run(script)
+    code, lines, stderr = run(programs, START + script)
     assert (code, stderr) == (0, "")
     (line,) = lines
     assert (line["level"], line["ignored_in"], line["error"]["type"]) == ("ERROR", "Held.__del__", "LookupError")
     assert SECRET not in json.dumps(line)
 
 
-def test_a_warning_is_one_line() -> None:
+def test_a_warning_is_one_line(programs: ForkedPrograms) -> None:
     """Under the name that the standard library has for them."""
-    code, lines, stderr = run(f"warnings.warn('token={SECRET}', RuntimeWarning)")
+    code, lines, stderr = run(programs, START + f"warnings.warn('token={SECRET}', RuntimeWarning)")
     assert (code, stderr) == (0, "")
     (line,) = lines
     assert (line["level"], line["logger"]) == ("WARNING", "py.warnings")
@@ -328,15 +334,15 @@ def test_a_warning_is_one_line() -> None:
     assert SECRET not in json.dumps(line)
 
 
-def test_ctrl_c_is_as_it_was() -> None:
+def test_ctrl_c_is_as_it_was(programs: ForkedPrograms) -> None:
     """An order and no failure."""
-    code, lines, stderr = run("raise KeyboardInterrupt")
+    code, lines, stderr = run(programs, START + "raise KeyboardInterrupt")
     assert (code, lines) == (-signal.SIGINT, [])
     assert stderr.endswith("KeyboardInterrupt\n")
 
 
 def test_a_hook_of_somebody_else_is_called_too() -> None:
-    """An error tracker's, which was set before."""
+    """An error tracker's, which was set before the library was imported."""
     before = "import sys\nsys.excepthook = lambda *_: print('tracked', file=sys.stderr)\n"
     script = "raise LookupError"
     done = subprocess.run(
@@ -395,36 +401,36 @@ BY_NAME = "sys.__excepthook__(*(args if len(args) > 1 else args[0][:3]))"
         ("{track}{start}{track}{again}", ""),
     ],
 )
-def test_a_hook_that_calls_the_one_before_brings_no_second_copy(order: str, failure: str, other: str) -> None:
+def test_a_hook_that_calls_the_one_before_brings_no_second_copy(
+    programs: ForkedPrograms, order: str, failure: str, other: str
+) -> None:
     """In any order and however often: the tracker is called, and the exception is written once, redacted."""
     program = order.format(track="track()\n", start=START, again=AGAIN) + failure
-    command = [sys.executable, "-c", TRACKER.replace("OTHER", other) + program]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    done = programs.run(TRACKER.replace("OTHER", other) + program)
     assert set(done.stderr.splitlines()) == {"tracked"}
     (line,) = (json.loads(line) for line in done.stdout.splitlines())
     assert line["error"]["type"] == "LookupError"
     assert SECRET not in done.stdout
 
 
-def test_a_hook_that_fails_is_a_line_and_brings_no_second_copy() -> None:
+def test_a_hook_that_fails_is_a_line_and_brings_no_second_copy(programs: ForkedPrograms) -> None:
     """Python would write both tracebacks."""
     before = f"import sys\ndef hook(*_):\n    raise OSError('password={SECRET}')\nsys.excepthook = hook\n"
-    command = [sys.executable, "-c", before + START + IN_PROCESS]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    done = programs.run(before + START + IN_PROCESS)
     assert (done.returncode, done.stderr) == (1, "")
     assert [json.loads(line)["error"]["type"] for line in done.stdout.splitlines()] == ["LookupError", "OSError"]
     assert SECRET not in done.stdout
 
 
-def test_if_the_line_cannot_be_written_only_the_type_is() -> None:
+def test_if_the_line_cannot_be_written_only_the_type_is(programs: ForkedPrograms) -> None:
     """A closed standard output: nothing of the text reaches standard error."""
     script = f"sys.stdout.close()\nraise LookupError('password={SECRET}')"
-    _, _, stderr = run(script)
+    _, _, stderr = run(programs, START + script)
     assert SECRET not in stderr
     assert "uncaught LookupError" in stderr
 
 
-def test_without_a_pipeline_python_writes_as_before() -> None:
+def test_without_a_pipeline_python_writes_as_before(programs: ForkedPrograms) -> None:
     """The hooks outlive the bundle, and hold nothing of it."""
     script = """
 import logging, weakref
@@ -435,7 +441,7 @@ gc.collect()
 assert gone() is None
 raise LookupError
 """
-    code, lines, stderr = run(script)
+    code, lines, stderr = run(programs, START + script)
     assert (code, lines) == (1, [])
     assert stderr.endswith("LookupError\n")
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import pytest
+
+from tests.servers.forked import ForkedPrograms
 
 START = """
 import contextlib, io, logging, os, subprocess, sys, threading, traceback, warnings
@@ -20,23 +20,29 @@ app = obs.wrap(app, BUNDLE)
 """
 
 
-def run(program: str, *, bundle: str = "None", **flags: str) -> tuple[list[dict[str, Any]], str, str]:
-    """Run a program of its own; return its lines, what else is on standard output, and standard error."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", START.replace("BUNDLE", bundle) + program],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-        env={**os.environ, "LOG_PRINTS": "true", **flags},
-    )
-    out = done.stdout.splitlines(keepends=True)
-    lines = [json.loads(line) for line in out if line.startswith("{")]
-    return lines, "".join(line for line in out if not line.startswith("{")), done.stderr
+class Run(Protocol):
+    def __call__(
+        self, program: str, *, bundle: str = "None", **flags: str
+    ) -> tuple[list[dict[str, Any]], str, str]: ...
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    """Run a program in a process of its own; return its lines, what else is on standard output, and standard error."""
+    with ForkedPrograms("-W", "ignore::DeprecationWarning") as programs:
+
+        def run(program: str, *, bundle: str = "None", **flags: str) -> tuple[list[dict[str, Any]], str, str]:
+            done = programs.run(START.replace("BUNDLE", bundle) + program, {"LOG_PRINTS": "true", **flags})
+            done.check_returncode()
+            out = done.stdout.splitlines(keepends=True)
+            lines = [json.loads(line) for line in out if line.startswith("{")]
+            return lines, "".join(line for line in out if not line.startswith("{")), done.stderr
+
+        yield run
 
 
 @pytest.mark.slow
-def test_a_print_is_a_line() -> None:
+def test_a_print_is_a_line(run: Run) -> None:
     """Redacted, like any other."""
     lines, out, errors = run(
         "print('hello', 'ada@example.org'); print('sorry', file=sys.stderr); sys.stdout.writelines(['a\\n', 'b\\n'])"
@@ -51,14 +57,14 @@ def test_a_print_is_a_line() -> None:
 
 
 @pytest.mark.slow
-def test_without_the_flag_nothing_is_touched() -> None:
+def test_without_the_flag_nothing_is_touched(run: Run) -> None:
     """The streams are the process's own."""
     lines, out, errors = run("assert before == (sys.stdout, sys.stderr); print('hello')", LOG_PRINTS="false")
     assert (lines, out, errors) == ([], "hello\n", "")
 
 
 @pytest.mark.slow
-def test_a_line_waits_for_its_end() -> None:
+def test_a_line_waits_for_its_end(run: Run) -> None:
     """However many calls it takes, for each thread by itself; the end of the process is an end."""
     lines, _, _ = run(
         "print('a', end='')\n"
@@ -70,14 +76,14 @@ def test_a_line_waits_for_its_end() -> None:
 
 
 @pytest.mark.slow
-def test_a_line_without_an_end_is_written_in_pieces() -> None:
+def test_a_line_without_an_end_is_written_in_pieces(run: Run) -> None:
     """A progress bar may never have one."""
     lines, _, _ = run("for _ in range(3): print('x' * 5000, end='')")
     assert len(lines) == 2
 
 
 @pytest.mark.slow
-def test_the_beginning_of_a_line_stays_in_the_parent() -> None:
+def test_the_beginning_of_a_line_stays_in_the_parent(run: Run) -> None:
     """A forked child would write it once more."""
     lines, _, _ = run(
         "import multiprocessing\nprint('parent', end='')\n"
@@ -87,8 +93,7 @@ def test_the_beginning_of_a_line_stays_in_the_parent() -> None:
     assert [line["msg"] for line in lines] == ["child", "parent"]
 
 
-@pytest.mark.slow
-def test_bytes_and_descriptors_are_left_alone() -> None:
+def test_bytes_and_descriptors_are_left_alone(run: Run) -> None:
     """And so is what is redirected; the stream answers as before."""
     lines, out, errors = run(
         "sys.stdout.buffer.write(b'bytes\\n'); sys.stdout.flush()\n"
@@ -105,7 +110,7 @@ def test_bytes_and_descriptors_are_left_alone() -> None:
 
 
 @pytest.mark.slow
-def test_a_traceback_that_is_printed() -> None:
+def test_a_traceback_that_is_printed(run: Run) -> None:
     """Each of its lines, redacted; none is on standard error."""
     lines, _, errors = run("try: raise LookupError('ada@example.org')\nexcept LookupError: traceback.print_exc()")
     assert lines[0]["msg"] == "Traceback (most recent call last):"
@@ -114,7 +119,7 @@ def test_a_traceback_that_is_printed() -> None:
 
 
 @pytest.mark.slow
-def test_a_handler_that_prints_does_not_go_in_a_circle() -> None:
+def test_a_handler_that_prints_does_not_go_in_a_circle(run: Run) -> None:
     """A `StreamHandler` at the root logger writes its copy once."""
     lines, _, _ = run(
         "logging.getLogger().addHandler(logging.StreamHandler(sys.stdout)); logging.getLogger('shop').warning('hello')"
@@ -123,7 +128,7 @@ def test_a_handler_that_prints_does_not_go_in_a_circle() -> None:
 
 
 @pytest.mark.slow
-def test_a_rule_that_prints_does_not_go_in_a_circle() -> None:
+def test_a_rule_that_prints_does_not_go_in_a_circle(run: Run) -> None:
     """What is printed while a line is made is left out."""
     lines, _, errors = run(
         "class Loud:\n    def __str__(self):\n        print('within'); return 'loud'\n"
@@ -135,7 +140,7 @@ def test_a_rule_that_prints_does_not_go_in_a_circle() -> None:
 
 
 @pytest.mark.slow
-def test_a_stream_that_prints_does_not_go_in_a_circle() -> None:
+def test_a_stream_that_prints_does_not_go_in_a_circle(run: Run) -> None:
     """Each line that it writes would make another one."""
     lines, _, _ = run(
         "print('hello'); bundle.log.sink.flush(); bundle.log.sink.flush()\n"
@@ -147,7 +152,7 @@ def test_a_stream_that_prints_does_not_go_in_a_circle() -> None:
 
 
 @pytest.mark.slow
-def test_a_stream_without_bytes_does_not_go_in_a_circle() -> None:
+def test_a_stream_without_bytes_does_not_go_in_a_circle(run: Run) -> None:
     """As under a test runner: standard output takes text only."""
     _, out, _ = run(
         "text = io.StringIO(); sys.stdout = text\nobs.wrap(app)\nprint('hello')\n"
@@ -159,14 +164,14 @@ def test_a_stream_without_bytes_does_not_go_in_a_circle() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("level", ["INFO", "WARNING"])
-def test_the_level_decides(level: str) -> None:
+def test_the_level_decides(run: Run, level: str) -> None:
     """As for other lines."""
     lines, _, _ = run("print('hello'); print('sorry', file=sys.stderr)", LOG_LEVEL=level)
     assert [line["msg"] for line in lines] == (["hello", "sorry"] if level == "INFO" else ["sorry"])
 
 
 @pytest.mark.slow
-def test_a_warning_needs_no_flag() -> None:
+def test_a_warning_needs_no_flag(run: Run) -> None:
     """It is a line of its own."""
     lines, _, errors = run("warnings.warn('ada@example.org')", LOG_PRINTS="false")
     assert [(line["logger"], line["level"]) for line in lines] == [("py.warnings", "WARNING")]
