@@ -57,7 +57,6 @@ def run(path: Path, text: str | None = FILE) -> subprocess.CompletedProcess[str]
     )
 
 
-@pytest.mark.slow
 def test_the_file_builds_provider_exporter_and_propagator(tmp_path: Path) -> None:
     """The spans are redacted, and the caller's trace goes on in the format of the file."""
     done = run(tmp_path / "otel.yaml")
@@ -70,13 +69,11 @@ def test_the_file_builds_provider_exporter_and_propagator(tmp_path: Path) -> Non
     assert "hunter" not in done.stdout + done.stderr
 
 
-@pytest.mark.slow
 def test_a_file_that_disables_the_sdk_makes_no_spans(tmp_path: Path) -> None:
     done = run(tmp_path / "otel.yaml", 'file_format: "1.0"\ndisabled: true\n')
     assert "DisabledServerSpans False" in done.stdout, done.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "text", [None, "file_format: [", "tracer_provider: 3\n"], ids=["missing", "malformed", "wrong"]
 )

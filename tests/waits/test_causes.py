@@ -149,6 +149,7 @@ class Node:
         self.itself = self
 
 
+@pytest.mark.interpreter
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_garbage_collector_is_found(backend: str) -> None:
