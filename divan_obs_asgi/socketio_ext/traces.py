@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 from divan_obs_asgi.clients.description import Description
 from divan_obs_asgi.connection.record import current_record
+from divan_obs_asgi.names import class_name
 from divan_obs_asgi.observability import Observability
 
 # The key in a message between processes; python-socketio's own managers ignore it.
@@ -21,8 +22,8 @@ CLIENT_KEY = "$trace"
 _NO_SPAN = nullcontext()
 # The name of the span of an operation.
 _NAMES = {"send": "socketio emit", "deliver": "socketio deliver"}
-# Descriptions that are kept.
-_DESCRIBED = 256
+# Descriptions that are kept, and characters of an event in one.
+_DESCRIBED, _LONGEST_EVENT = 256, 256
 
 
 class Traces:
@@ -54,7 +55,9 @@ class Traces:
         return self._span("send", event, namespace)
 
     def _span(self, operation: str, event: object, namespace: str) -> AbstractContextManager[object]:
-        return self._work.described(self._described(operation, str(event), namespace))
+        # Another process may send anything.
+        name = event[:_LONGEST_EVENT] if isinstance(event, str) else class_name(type(event))
+        return self._work.described(self._described(operation, name, namespace))
 
     def _describe(self, operation: str, event: str, namespace: str) -> Description:
         # Semantic conventions, "Messaging spans".

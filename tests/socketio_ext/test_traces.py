@@ -204,6 +204,24 @@ def test_a_message_without_a_trace_is_delivered_as_well(told: object) -> None:
 DATA: list[Any] = [None, "one", ("one", 2), [1, 2], {"a": b"binary"}, (b"two", "of", b"them"), ()]
 
 
+@pytest.mark.parametrize(
+    ("event", "shown"), [("said" * 10_000, "said" * 64), (7, "int"), (None, "NoneType"), ([["a"]], "list")]
+)
+def test_an_event_of_another_process_may_be_anything(event: object, shown: str) -> None:
+    """Its span has the beginning of a name, or says what came in place of one."""
+
+    async def conversation() -> Process:
+        bus = Bus()
+        process = Process(bus)
+        await client_of(process.server)
+        await settle()
+        bus.publish({"method": "emit", "event": event, "data": "hello", "namespace": "/", "host_id": "x"})
+        await settle()
+        return process
+
+    assert (anyio.run(conversation).span("socketio deliver").attributes or {})["socketio.event"] == shown
+
+
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("data", DATA, ids=repr)
 def test_a_client_that_asks_gets_the_trace_as_one_more_argument(data: Any, shared: bool) -> None:
