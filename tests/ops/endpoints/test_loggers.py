@@ -71,7 +71,7 @@ def test_a_level_is_set_and_read(backend: str) -> None:
     logging.getLogger(NAME).debug("before")
     status, answer = answered(ask(observed, "POST", wish, backend=backend))
     assert (status, answer["pid"], answer["logger"], answer["level"]) == (200, os.getpid(), NAME, "DEBUG")
-    assert 599 <= answer["reverts_in_s"] <= 600
+    assert 500 <= answer["reverts_in_s"] <= 600
     logging.getLogger(NAME + ".child").debug("after")
     logging.getLogger("tests.ops.other").debug("another")
     assert [line["msg"] for line in observed.lines() if line["level"] == "DEBUG"] == ["after"]
