@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from typing import Any
 
 import anyio
 import pytest
@@ -16,6 +17,7 @@ from divan_obs_asgi.logs.sink import QUEUE_SIZE
 from divan_obs_asgi.middlewares import AccessLogMiddleware
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.types import ASGIApp, Receive, Scope, Send
+from tests.patience import PATIENCE_S
 from tests.stacks import Observed
 
 # Everything above one line a second is load, and none of it is kept.
@@ -171,11 +173,15 @@ def test_a_stream_that_fails_is_counted_and_the_request_is_served() -> None:
     """A full disk does not make requests fail."""
 
     class Full(io.BytesIO):
-        def write(self, data: object, /) -> int:
-            raise OSError("no space left on device")
+        is_full = True
 
-    observed = Observed()
-    bundle = Observability.from_env({}, log_stream=Full())
+        def write(self, data: Any, /) -> int:
+            if self.is_full:
+                raise OSError("no space left on device")
+            return super().write(data)
+
+    observed, stream = Observed(), Full()
+    bundle = Observability.from_env({}, log_stream=stream)
     done = anyio.run(converse, build_stack(answering(200), bundle, [AccessLogMiddleware]), http_scope())
     bundle.log.sink.flush()
     assert (done.status, done.error) == (200, None)
@@ -183,6 +189,10 @@ def test_a_stream_that_fails_is_counted_and_the_request_is_served() -> None:
     assert errors is not None
     assert errors >= 1
     assert observed.lines() == []
+    # It is tried again, and would be reported again, in the middle of another test.
+    stream.is_full = False
+    assert bundle.log.sink.flush(PATIENCE_S)
+    assert b"outcome" in stream.getvalue()
 
 
 def test_dropped_lines_are_counted_by_level() -> None:

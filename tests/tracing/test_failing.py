@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import anyio
 import pytest
@@ -15,6 +16,7 @@ import divan_obs_asgi as obs
 from divan_obs_asgi.connection.request import RequestRecord
 from divan_obs_asgi.testing import converse, http_scope
 from divan_obs_asgi.types import Receive, Scope, Send
+from tests.patience import PATIENCE_S
 
 
 class FailingExporter(SpanExporter):
@@ -23,8 +25,12 @@ class FailingExporter(SpanExporter):
 
 
 class FailingStream(io.BytesIO):
-    def write(self, data: object) -> int:
-        raise OSError("no space left")
+    fails = True
+
+    def write(self, data: Any, /) -> int:
+        if self.fails:
+            raise OSError("no space left")
+        return super().write(data)
 
 
 class FailingMiddleware(obs.RecordMiddleware):
@@ -51,8 +57,9 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
 
 def test_failing_observers_do_not_change_the_response(caplog: pytest.LogCaptureFixture) -> None:
     """A middleware, an exporter, a log and a probe raise: each is counted and logged once; the response is complete."""
+    stream = FailingStream()
     flags = {"OBS_TRACING_ENABLED": "true", "HEALTH_INTERVAL_S": "0", "OBS_TRACING_CLIENTS": ""}
-    bundle = obs.Observability.from_env(flags, log_stream=FailingStream(), span_exporter=FailingExporter())
+    bundle = obs.Observability.from_env(flags, log_stream=stream, span_exporter=FailingExporter())
     bundle.probes.register(FailingProbe())
     stack = obs.build_stack(FailingMiddleware(hello, bundle), bundle)
     for _ in range(3):
@@ -75,3 +82,6 @@ def test_failing_observers_do_not_change_the_response(caplog: pytest.LogCaptureF
         "sink failed and was left out: OSError",
         "tracing failed and was left out: RuntimeError",
     ]
+    # It is tried again, and would be reported again, in the middle of another test.
+    stream.fails = False
+    assert bundle.log.sink.flush(PATIENCE_S)
