@@ -30,7 +30,7 @@ help:
 	@echo "make run        serve the reference backend on http://$(HOST):$(PORT); WORKERS=2 with REDIS_URL and DATABASE_URL"
 	@echo "make test       all tests but the slow ones, against the built wheel, with all extras and without; lint, types, docs"
 	@echo "make test-slow  the slow tests: real servers, browsers, load; the newest interpreter; the oldest versions of what we need"
-	@echo "make check      lint, types and core tests of the work tree but for the slow ones, in under a minute"
+	@echo "make check      lint, types and core tests of the work tree but for the slow ones, in two minutes"
 	@echo "make docs       the pages of docs/ and the API reference in .site; a warning is an error"
 	@echo "make bench      served requests per second, microseconds, megabytes redacted, beside others; memory under load"
 	@echo "make load       k6 against the reference backend with and without the library: latency, errors, processor time; SHORT=1 for CI"
