@@ -52,9 +52,11 @@ def test_the_deviations_name_cells_and_checks_that_exist() -> None:
 
 
 def test_ctrl_c_is_tried_with_each_server_and_each_application() -> None:
-    """And where a row of the table says what does not hold at Ctrl-C."""
-    assert {server for server in SERVERS for app in APPS if interrupted(server, app)} == set(SERVERS)
-    assert {app for server in SERVERS for app in APPS if interrupted(server, app)} == set(APPS)
+    """With two at least of the other kind, and where a row of the table says what does not hold at Ctrl-C."""
+    for server in SERVERS:
+        assert sum(interrupted(server, app) for app in APPS) >= 2, server
+    for app in APPS:
+        assert sum(interrupted(server, app) for server in SERVERS) >= 2, app
     for one in DEVIATIONS:
         if one.check == "Ctrl-C":
             assert all(interrupted(server, app) for server in one.servers for app in one.apps), one
